@@ -1,0 +1,48 @@
+# Run `make` to see the targets. All of them work from a fresh clone with go, a
+# C compiler (the race detector needs one), git, make, openssl, and python3 with
+# pip (or an Envoy of your own, see `make tools`).
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help tools build test check demo bench fuzz fmt update-goldens clean
+
+# What `breakwater --version` prints: the nearest tag, or the commit, or "dev" outside git.
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# How long `make fuzz` runs each fuzz target.
+FUZZTIME ?= 60s
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+tools: ## find the Envoy that tests and the demo run ($ENVOY, then PATH), or get the pinned one into .tools/
+	@scripts/get-envoy.sh
+
+build: ## build bin/breakwater, a static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/breakwater ./cmd/controlplane
+
+test: tools build ## run all tests of all modules under the race detector
+	@scripts/test.sh
+
+check: tools ## what CI runs after the tests: format, vet, lint, go.mod, goldens, fuzz 10 s a target, clean tree
+	@scripts/check.sh
+
+demo: tools build ## watch a breaker open, probe and close in front of a failing service
+	go build -o bin/quickstart ./examples/quickstart
+	@exec bin/quickstart
+
+bench: ## run the benchmarks, and those against peers in bench/
+	go test -run '^$$' -bench . -benchmem ./...
+	@if [[ -f bench/go.mod ]]; then cd bench && go test -run '^$$' -bench . -benchmem ./...; fi
+
+fuzz: ## run every fuzz target for FUZZTIME (60s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+fmt: ## format all Go files
+	gofmt -w .
+
+update-goldens: tools ## rewrite golden files with what the code gives now; read the diff before you commit it
+	@scripts/update-goldens.sh
+
+clean: ## remove what was built; .tools/ stays
+	rm -rf bin

@@ -1,0 +1,131 @@
+package breaker
+
+import (
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestDefaultConfigIsValid(t *testing.T) {
+	if ps := DefaultConfig().Validate(); len(ps) > 0 {
+		t.Errorf("problems %v", ps)
+	}
+}
+
+// TestValidateBounds goes to the bounds of each field and one beyond.
+func TestValidateBounds(t *testing.T) {
+	const (
+		number   = "a number from 1 to 1000000"
+		duration = "a duration from 1ms to 24h"
+	)
+	counts := func(set func(*Config, uint32)) func(*Config, int64) {
+		return func(c *Config, v int64) { set(c, uint32(v)) }
+	}
+	durations := func(set func(*Config, time.Duration)) func(*Config, int64) {
+		return func(c *Config, v int64) { set(c, time.Duration(v)) }
+	}
+	for _, tt := range []struct {
+		field     string
+		want      string
+		low, high int64
+		set       func(*Config, int64)
+	}{
+		{"consecutiveFailures", "a number from 0 to 1000000", 0, MaxCount, counts(func(c *Config, v uint32) { c.ConsecutiveFailures = v })},
+		{"slidingWindow.duration", "a duration from 100ms to 24h", int64(MinWindow), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.WindowDuration = v })},
+		{"minimumNumberOfCalls", number, 1, MaxCount, counts(func(c *Config, v uint32) { c.MinimumNumberOfCalls = v })},
+		{"failureRateThreshold", "a share from 0% to 100%", 0, int64(Whole), counts(func(c *Config, v uint32) { c.FailureRateThreshold = Ratio(v) })},
+		{"waitDurationInOpenState", duration, int64(time.Millisecond), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.WaitDurationInOpenState = v })},
+		{"permittedNumberOfCallsInHalfOpenState", number, 1, MaxCount, counts(func(c *Config, v uint32) { c.PermittedNumberOfCallsInHalfOpenState = v })},
+		{"successThreshold", number, 1, MaxCount, counts(func(c *Config, v uint32) { c.SuccessThreshold = v })},
+		{"maxWaitDurationInHalfOpenState", duration, int64(time.Millisecond), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.MaxWaitDurationInHalfOpenState = v })},
+	} {
+		t.Run(tt.field, func(t *testing.T) {
+			want := []Problem{{tt.field, tt.want, "out-of-range"}}
+			for v, problems := range map[int64][]Problem{tt.low: nil, tt.high: nil, tt.low - 1: want, tt.high + 1: want} {
+				c := DefaultConfig()
+				tt.set(&c, v)
+				if got := c.Validate(); !slices.Equal(got, problems) {
+					t.Errorf("at %d: problems %v, want %v", v, got, problems)
+				}
+			}
+		})
+	}
+}
+
+// TestValidateReportsEverything: all problems at once, and no field is forgotten.
+func TestValidateReportsEverything(t *testing.T) {
+	c := Config{ConsecutiveFailures: math.MaxUint32, FailureRateThreshold: math.MaxUint32}
+	if got, want := len(c.Validate()), reflect.TypeFor[Config]().NumField(); got != want {
+		t.Errorf("%d problems of a config in which all is wrong, want one for each of %d fields: %v", got, want, c.Validate())
+	}
+}
+
+func TestRatioReached(t *testing.T) {
+	for _, tt := range []struct {
+		ratio       Ratio
+		part, total uint64
+		want        bool
+	}{
+		{5_000, 5, 10, true},
+		{5_000, 4, 10, false},
+		{5_001, 5, 10, false},
+		{1, 1, 10_000, true},
+		{1, 1, 10_001, false},
+		{Whole, 3, 3, true},
+		{Whole, 2, 3, false},
+		{0, 0, 1, true},
+		{0, 0, 0, false},
+		{Whole, 0, 0, false},
+		{5_000, 20_000_000_000, 40_000_000_000, true},
+		{5_000, 19_999_999_999, 40_000_000_000, false},
+	} {
+		if got := tt.ratio.Reached(tt.part, tt.total); got != tt.want {
+			t.Errorf("%d of %d reaches %s: %t, want %t", tt.part, tt.total, tt.ratio, got, tt.want)
+		}
+	}
+}
+
+func TestRatioString(t *testing.T) {
+	for r, want := range map[Ratio]string{
+		0: "0%", 1: "0.01%", 10: "0.1%", 105: "1.05%", 100: "1%", 1_250: "12.5%", 3_333: "33.33%", 5_000: "50%", Whole: "100%",
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("Ratio(%d) is %q, want %q", r, got, want)
+		}
+	}
+}
+
+func TestKeyString(t *testing.T) {
+	for k, want := range map[Key]string{{Upstream: "payments"}: "payments", {"payments", "charge"}: "payments/charge"} {
+		if got := k.String(); got != want {
+			t.Errorf("%#v is %q, want %q", k, got, want)
+		}
+		if got := ParseKey(want); got != k {
+			t.Errorf("%q is read as %#v, want %#v", want, got, k)
+		}
+	}
+}
+
+// TestNames pins what logs, metrics and files call things.
+func TestNames(t *testing.T) {
+	var got []string
+	for s := Closed; s <= Open; s++ {
+		got = append(got, s.String())
+	}
+	for o := Success; o <= Ignored; o++ {
+		got = append(got, o.String())
+	}
+	for r := ConsecutiveFailures; r <= PolicyChanged; r++ {
+		got = append(got, r.String())
+	}
+	want := []string{
+		"closed", "half_open", "open",
+		"success", "failure", "timeout", "ignored",
+		"consecutive_failures", "failure_rate", "wait_over", "probe_failed", "probes_succeeded", "half_open_expired", "policy_changed",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("names %q, want %q", got, want)
+	}
+}

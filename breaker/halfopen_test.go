@@ -1,0 +1,197 @@
+package breaker
+
+import (
+	"testing"
+	"time"
+)
+
+// TestRule3NeverMoreProbesThanPermitted: a slot is free again when its probe is
+// resolved, not before.
+func TestRule3NeverMoreProbesThanPermitted(t *testing.T) {
+	r := halfOpenRig(t, 2, 10)
+	first, second := r.admit(), r.admit()
+	for range 100 {
+		if got, want := r.reject(), (Decision{State: HalfOpen}); got != want {
+			t.Fatalf("decision %+v, want %+v", got, want)
+		}
+	}
+	if got := r.status().ProbesInFlight; got != 2 {
+		t.Errorf("%d probes in flight, want 2", got)
+	}
+	first.Done(Success, r.now)
+	third := r.admit()
+	r.reject()
+	second.Done(Success, r.now)
+	third.Done(Success, r.now)
+	if got := r.status().ProbesInFlight; got != 0 {
+		t.Errorf("%d probes in flight, want none", got)
+	}
+}
+
+func TestHalfOpenClosesAfterEnoughSuccesses(t *testing.T) {
+	r := halfOpenRig(t, 1, 3)
+	r.call(Success, Success)
+	r.wantState(HalfOpen, 2)
+	r.after(time.Second)
+	r.call(Success)
+	tr := r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+	if want := (WindowCounts{Calls: 3}); tr.Window != want || tr.Wait != 0 {
+		t.Errorf("transition with window %+v and wait %s, want %+v and none", tr.Window, tr.Wait, want)
+	}
+	if got := r.status().Window; got != (WindowCounts{}) {
+		t.Errorf("the window begins with %+v, want nothing", got)
+	}
+	if _, ok := r.engine.Advance(r.now); ok {
+		t.Error("a closed breaker waits for something")
+	}
+}
+
+func TestHalfOpenAnyFailedProbeOpens(t *testing.T) {
+	for _, o := range []Outcome{Failure, Timeout} {
+		t.Run(o.String(), func(t *testing.T) {
+			r := halfOpenRig(t, 3, 3)
+			r.call(Success, Success)
+			r.call(o)
+			tr := r.want(Edge{HalfOpen, Open, ProbeFailed})
+			if want := (WindowCounts{Calls: 3, Failures: 1, Run: 1}); tr.Window != want || tr.Wait != 30*time.Second {
+				t.Errorf("transition with window %+v and wait %s, want %+v and 30s", tr.Window, tr.Wait, want)
+			}
+			r.reject()
+		})
+	}
+}
+
+// TestHalfOpenForgetsEarlierSuccesses: each half-open phase counts from nothing.
+func TestHalfOpenForgetsEarlierSuccesses(t *testing.T) {
+	r := halfOpenRig(t, 3, 3)
+	r.call(Success, Success, Failure)
+	r.after(30 * time.Second)
+	r.call(Success)
+	r.want(Edge{Open, HalfOpen, WaitOver})
+	if got, want := r.status().Window, (WindowCounts{Calls: 1}); got != want {
+		t.Errorf("window %+v, want %+v", got, want)
+	}
+}
+
+// TestRule3IgnoredProbeGivesItsPermitBack: it neither closes nor opens.
+func TestRule3IgnoredProbeGivesItsPermitBack(t *testing.T) {
+	r := halfOpenRig(t, 1, 2)
+	for range 10 {
+		r.call(Ignored)
+	}
+	r.wantState(HalfOpen, 2)
+	if got := r.status(); got.ProbesInFlight != 0 || got.Window != (WindowCounts{}) {
+		t.Errorf("ignored probes left %d in flight and window %+v", got.ProbesInFlight, got.Window)
+	}
+	r.call(Success)
+	r.call(Ignored)
+	r.wantState(HalfOpen, 2)
+	r.call(Success)
+	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+}
+
+// TestRule3ResolvingTwiceIsResolvingOnce: a second Done frees no second slot and
+// adds no second success.
+func TestRule3ResolvingTwiceIsResolvingOnce(t *testing.T) {
+	r := halfOpenRig(t, 2, 2)
+	first, _ := r.admit(), r.admit()
+	first.Done(Success, r.now)
+	first.Done(Success, r.now)
+	first.Done(Failure, r.now)
+	r.wantState(HalfOpen, 2)
+	r.admit()
+	r.reject()
+	if got, want := r.status().Counts.Successes, uint64(1); got != want {
+		t.Errorf("%d successes, want %d", got, want)
+	}
+}
+
+// TestRule1LeaseFreesItsSlot: a permit that nobody resolves blocks half-open only
+// until its deadline, and says nothing when it is resolved after it.
+func TestRule1LeaseFreesItsSlot(t *testing.T) {
+	for _, late := range []Outcome{Success, Failure, Ignored} {
+		t.Run(late.String(), func(t *testing.T) {
+			r := halfOpenRig(t, 1, 1)
+			lost := r.admit()
+			r.after(20*time.Second - 1)
+			r.reject()
+			r.after(1)
+			probe := r.admit()
+			r.reject()
+			lost.Done(late, r.now)
+			r.wantState(HalfOpen, 2)
+			r.reject()
+			if got := r.status(); got.Counts.LeasesExpired != 1 || got.ProbesInFlight != 1 {
+				t.Errorf("%d leases expired and %d probes in flight, want 1 and 1", got.Counts.LeasesExpired, got.ProbesInFlight)
+			}
+			probe.Done(Success, r.now)
+			r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+		})
+	}
+}
+
+// TestRule1OutcomeAtTheDeadlineIsLate: the lease ends with its deadline.
+func TestRule1OutcomeAtTheDeadlineIsLate(t *testing.T) {
+	for _, tt := range []struct {
+		after time.Duration
+		want  State
+	}{{20*time.Second - 1, Closed}, {20 * time.Second, HalfOpen}} {
+		r := halfOpenRig(t, 1, 1)
+		probe := r.admit()
+		r.after(tt.after)
+		probe.Done(Success, r.now)
+		if got := r.status().State; got != tt.want {
+			t.Errorf("state %s after a success at %s of a lease of 20s, want %s", got, tt.after, tt.want)
+		}
+	}
+}
+
+// TestRule1HalfOpenAlwaysEnds: with probes that are never resolved, with none at
+// all, and with ignored ones only.
+func TestRule1HalfOpenAlwaysEnds(t *testing.T) {
+	for name, probe := range map[string]func(r *rig){
+		"never resolved": func(r *rig) { r.admit() },
+		"none":           func(*rig) {},
+		"ignored":        func(r *rig) { r.call(Ignored) },
+		"too few":        func(r *rig) { r.call(Success) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := halfOpenRig(t, 1, 2)
+			end := r.now.Add(60 * time.Second)
+			probe(r)
+			if next, ok := r.engine.Advance(r.now); !ok || next != end {
+				t.Errorf("half-open ends at %d, %t; want %d", next, ok, end)
+			}
+			r.after(60*time.Second - 1)
+			r.wantState(HalfOpen, 2)
+			r.after(1)
+			if next, ok := r.engine.Advance(r.now); !ok || next != r.now.Add(30*time.Second) {
+				t.Errorf("the wait ends at %d, %t; want %d", next, ok, r.now.Add(30*time.Second))
+			}
+			tr := r.want(Edge{HalfOpen, Open, HalfOpenExpired})
+			if tr.Wait != 30*time.Second || tr.Since != end.Add(-60*time.Second) {
+				t.Errorf("transition %+v, want a wait of 30s and since the beginning of half-open", tr)
+			}
+		})
+	}
+}
+
+// TestRule2LateProbesChangeNothing: of two half-open phases, each hears of its own
+// probes only.
+func TestRule2LateProbesChangeNothing(t *testing.T) {
+	for _, late := range []Outcome{Success, Failure} {
+		t.Run(late.String(), func(t *testing.T) {
+			r := halfOpenRig(t, 2, 1)
+			old := r.admit()
+			r.call(Failure)
+			r.after(30 * time.Second)
+			r.want(Edge{Open, HalfOpen, WaitOver})
+			r.admit()
+			old.Done(late, r.now)
+			r.wantState(HalfOpen, 4)
+			if got := r.status(); got.ProbesInFlight != 1 || got.Window != (WindowCounts{}) {
+				t.Errorf("%d probes in flight and window %+v, want 1 and none", got.ProbesInFlight, got.Window)
+			}
+		})
+	}
+}

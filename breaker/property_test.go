@@ -1,0 +1,332 @@
+package breaker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// world is an engine beside its model.
+type world struct {
+	engine *Engine
+	now    Instant
+	pairs  []*pair // of the last Apply, in its order
+	gone   []*pair // removed ones: their handles and permits live on
+	calls  []*flight
+	heard  map[*model][]Transition
+}
+
+type pair struct {
+	breaker *Breaker
+	model   *model
+}
+
+type flight struct {
+	permit Permit
+	ticket *ticket
+}
+
+// TestEngineIsItsModel drives both with the same calls, and compares everything
+// they say after every step.
+func TestEngineIsItsModel(t *testing.T) {
+	for round := range 10 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) { rapid.Check(t, engineIsItsModel) })
+	}
+}
+
+// FuzzEngineIsItsModel has the fuzzer choose what the property draws.
+func FuzzEngineIsItsModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(engineIsItsModel)) }
+
+func engineIsItsModel(t *rapid.T) {
+	w := &world{now: Instant(rapid.Int64Range(0, 1e15).Draw(t, "start")), heard: map[*model][]Transition{}}
+	w.engine = NewEngine(w.listen)
+	w.apply(t)
+	t.Repeat(map[string]func(*rapid.T){
+		"acquire": w.acquire,
+		"burst":   w.burst,
+		"traffic": w.traffic,
+		"done":    w.done,
+		"late":    w.late,
+		"again":   w.again,
+		"status":  w.status,
+		"advance": w.advance,
+		"apply":   w.apply,
+		"pass":    w.pass,
+		"":        w.check,
+	})
+}
+
+func (w *world) listen(tr Transition) {
+	for _, p := range w.pairs {
+		if p.model.spec.Key == tr.Key {
+			w.heard[p.model] = append(w.heard[p.model], tr)
+		}
+	}
+}
+
+func drawConfig(t *rapid.T) Config {
+	short := rapid.SampledFrom([]time.Duration{time.Millisecond, 50 * time.Millisecond, time.Second, 3 * time.Second})
+	return Config{
+		ConsecutiveFailures:                   rapid.Uint32Range(0, 4).Draw(t, "run"),
+		WindowDuration:                        rapid.SampledFrom([]time.Duration{MinWindow, time.Second, time.Second + 9, 10 * time.Second}).Draw(t, "window"),
+		MinimumNumberOfCalls:                  rapid.Uint32Range(1, 6).Draw(t, "minimum"),
+		FailureRateThreshold:                  rapid.SampledFrom([]Ratio{0, 1, 2_500, 3_333, 5_000, 6_667, Whole}).Draw(t, "rate"),
+		WaitDurationInOpenState:               short.Draw(t, "wait"),
+		PermittedNumberOfCallsInHalfOpenState: rapid.Uint32Range(1, 3).Draw(t, "probes"),
+		SuccessThreshold:                      rapid.Uint32Range(1, 4).Draw(t, "successes"),
+		MaxWaitDurationInHalfOpenState:        short.Draw(t, "halfOpen"),
+	}
+}
+
+// step moves time: not at all, a little, to the very end of a state or of a lease
+// or just before it, far ahead, or back as far as two callers can be out of order.
+func (w *world) step(t *rapid.T) Instant {
+	var ends []Instant
+	for _, p := range slices.Concat(w.pairs, w.gone) {
+		if at, ok := p.model.due(); ok {
+			ends = append(ends, at-1, at)
+		}
+		for _, pr := range p.model.probes {
+			ends = append(ends, pr.deadline-1, pr.deadline)
+		}
+	}
+	ends = slices.DeleteFunc(ends, func(at Instant) bool { return at < w.now })
+	switch kind := rapid.IntRange(0, 9).Draw(t, "time"); {
+	case kind < 4:
+	case kind < 6:
+		w.now += Instant(rapid.Int64Range(0, int64(200*time.Millisecond)).Draw(t, "short"))
+	case kind < 8 && len(ends) > 0:
+		w.now = rapid.SampledFrom(ends).Draw(t, "end")
+	case kind == 8:
+		w.now += Instant(rapid.Int64Range(0, int64(4*time.Second)).Draw(t, "long"))
+	case kind == 9:
+		return max(0, w.now.Add(-drift))
+	}
+	return w.now
+}
+
+// draw draws a breaker, also one that was removed; nil when there has been none yet.
+func (w *world) draw(t *rapid.T) *pair {
+	all := slices.Concat(w.pairs, w.gone)
+	if len(all) == 0 {
+		return nil
+	}
+	return rapid.SampledFrom(all).Draw(t, "breaker")
+}
+
+func (w *world) acquire(t *rapid.T) {
+	p, now := w.draw(t), w.step(t)
+	if p == nil {
+		return
+	}
+	permit, got := p.breaker.Acquire(now)
+	ticket, want := p.model.acquire(now)
+	if got != want {
+		t.Fatalf("decision %+v, want %+v", got, want)
+	}
+	if !got.Admitted {
+		if permit != (Permit{}) {
+			t.Fatalf("a rejected call got %+v", permit)
+		}
+		return
+	}
+	w.calls = append(w.calls, &flight{permit, ticket})
+}
+
+// burst makes calls one after the other, so that breakers trip and recover often.
+func (w *world) burst(t *rapid.T) {
+	p, now := w.draw(t), w.step(t)
+	if p == nil {
+		return
+	}
+	for _, o := range rapid.SliceOfN(rapid.SampledFrom([]Outcome{Failure, Failure, Success, Success, Timeout, Ignored}), 1, 8).Draw(t, "outcomes") {
+		p.call(t, o, now)
+	}
+}
+
+// traffic goes on for several windows, with few failures.
+func (w *world) traffic(t *rapid.T) {
+	p := w.draw(t)
+	if p == nil {
+		return
+	}
+	outcomes := rapid.SampledFrom([]Outcome{Success, Success, Success, Success, Failure})
+	pause := int64(p.model.spec.Config.WindowDuration / 4)
+	for range rapid.IntRange(5, 30).Draw(t, "calls") {
+		w.now += Instant(rapid.Int64Range(0, pause).Draw(t, "pause"))
+		p.call(t, outcomes.Draw(t, "outcome"), w.now)
+	}
+}
+
+// call makes one call that takes no time.
+func (p *pair) call(t *rapid.T, o Outcome, now Instant) {
+	permit, got := p.breaker.Acquire(now)
+	ticket, want := p.model.acquire(now)
+	if got != want {
+		t.Fatalf("decision %+v, want %+v", got, want)
+	}
+	if got.Admitted {
+		permit.Done(o, now)
+		ticket.done(o, now)
+	}
+	if got, want := p.breaker.Status(now), p.model.status(now); got != want {
+		t.Fatalf("status\n%+v, want\n%+v", got, want)
+	}
+}
+
+// resolve ends the calls that pick chooses from.
+func (w *world) resolve(t *rapid.T, pick func(*ticket) bool) {
+	var some []*flight
+	for _, f := range w.calls {
+		if pick(f.ticket) {
+			some = append(some, f)
+		}
+	}
+	if len(some) == 0 {
+		return
+	}
+	f := rapid.SampledFrom(some).Draw(t, "call")
+	o := rapid.SampledFrom([]Outcome{Success, Failure, Timeout, Ignored}).Draw(t, "outcome")
+	now := w.step(t)
+	f.permit.Done(o, now)
+	f.ticket.done(o, now)
+}
+
+func (w *world) done(t *rapid.T) {
+	w.resolve(t, func(k *ticket) bool { return !k.used && k.generation == k.model.generation })
+}
+
+// late ends a call of an earlier generation.
+func (w *world) late(t *rapid.T) {
+	w.resolve(t, func(k *ticket) bool { return !k.used && k.generation != k.model.generation })
+}
+
+// again ends a call that is over.
+func (w *world) again(t *rapid.T) { w.resolve(t, func(k *ticket) bool { return k.used }) }
+
+func (w *world) status(t *rapid.T) {
+	p, now := w.draw(t), w.step(t)
+	if p == nil {
+		return
+	}
+	if got, want := p.breaker.Status(now), p.model.status(now); got != want {
+		t.Fatalf("status\n%+v, want\n%+v", got, want)
+	}
+}
+
+func (w *world) advance(t *rapid.T) {
+	now := w.step(t)
+	got, ok := w.engine.Advance(now)
+	var want Instant
+	waits := false
+	for _, p := range w.pairs {
+		if at, due := p.model.due(); due && at <= now {
+			p.model.advance(now)
+		}
+		if at, due := p.model.due(); due && (!waits || at < want) {
+			want, waits = at, true
+		}
+	}
+	if got != want || ok != waits {
+		t.Fatalf("next is due at %d, %t; want %d, %t", got, ok, want, waits)
+	}
+}
+
+// pass lets an hour go by without anybody looking.
+func (w *world) pass(*rapid.T) { w.now = w.now.Add(time.Hour) }
+
+// apply draws a policy: each of three breakers is absent, as it was, or different.
+func (w *world) apply(t *rapid.T) {
+	now := w.step(t)
+	var specs []Spec
+	var pairs []*pair
+	var want Changes
+	old := slices.Clone(w.pairs)
+	for _, name := range rapid.Permutation([]string{"a", "b", "c"}).Draw(t, "names") {
+		key := Key{Upstream: name}
+		choice := rapid.SampledFrom([]string{"same", "same", "same", "other", "absent"}).Draw(t, "choice")
+		if choice == "absent" {
+			continue
+		}
+		s := Spec{Key: key, Lease: rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Hour}).Draw(t, "lease")}
+		i := slices.IndexFunc(old, func(p *pair) bool { return p.model.spec.Key == key })
+		if i >= 0 && choice == "same" {
+			s.Config = old[i].model.spec.Config
+		} else {
+			s.Config = drawConfig(t)
+		}
+		specs = append(specs, s)
+		if i < 0 {
+			pairs = append(pairs, &pair{model: newModel(s, now)})
+			want.Added = append(want.Added, key)
+			continue
+		}
+		if old[i].model.configure(s, now) {
+			want.Restarted = append(want.Restarted, key)
+		}
+		pairs = append(pairs, old[i])
+		old = slices.Delete(old, i, i+1)
+	}
+	for _, p := range old {
+		p.model.retired = true
+		want.Removed = append(want.Removed, p.model.spec.Key)
+	}
+	w.gone = append(w.gone, old...)
+	w.pairs = append(pairs, old...) // those that are gone may be heard of until Apply returns
+	w.compare(t, w.engine.Apply(specs, now), want)
+	w.pairs = pairs
+	for _, p := range pairs {
+		if b := w.engine.Breaker(p.model.spec.Key); p.breaker == nil {
+			p.breaker = b
+		} else if p.breaker != b {
+			t.Fatalf("%s is another breaker after a reload", p.model.spec.Key)
+		}
+	}
+}
+
+func (w *world) compare(t *rapid.T, got, want Changes) {
+	byName := func(a, b Key) int { return strings.Compare(a.Upstream, b.Upstream) }
+	slices.SortFunc(got.Removed, byName)
+	slices.SortFunc(want.Removed, byName)
+	if !slices.Equal(got.Added, want.Added) || !slices.Equal(got.Removed, want.Removed) || !slices.Equal(got.Restarted, want.Restarted) {
+		t.Fatalf("changes %+v, want %+v", got, want)
+	}
+}
+
+// check compares all there is to see, and holds it against what must always be true.
+func (w *world) check(t *rapid.T) {
+	var got, want []Status
+	got = w.engine.Snapshot(w.now)
+	for _, p := range w.gone {
+		got = append(got, p.breaker.Status(w.now))
+	}
+	unresolved := map[*model]uint64{}
+	for _, f := range w.calls {
+		if !f.ticket.used {
+			unresolved[f.ticket.model]++
+		}
+	}
+	for _, p := range slices.Concat(w.pairs, w.gone) {
+		want = append(want, p.model.status(w.now))
+		if !slices.Equal(w.heard[p.model], p.model.heard) {
+			t.Fatalf("transitions of %s\n%+v, want\n%+v", p.model.spec.Key, w.heard[p.model], p.model.heard)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("status\n%+v, want\n%+v", got, want)
+	}
+	for i, p := range slices.Concat(w.pairs, w.gone) {
+		s := got[i]
+		if s.ProbesInFlight > s.Config.PermittedNumberOfCallsInHalfOpenState {
+			t.Fatalf("%d probes in flight, at most %d are permitted", s.ProbesInFlight, s.Config.PermittedNumberOfCallsInHalfOpenState)
+		}
+		c := s.Counts
+		if c.Requests != c.Rejected+c.Successes+c.Failures+c.Ignored+unresolved[p.model] {
+			t.Fatalf("counts %+v with %d in flight do not add up", c, unresolved[p.model])
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package breaker
+
+import (
+	"testing"
+	"time"
+)
+
+// within fails the test if f does not return: a lock is held that should not be.
+func within(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("deadlock")
+	}
+}
+
+// TestRule6ListenerMayCallTheEngine: whatever causes the transition, no lock is held
+// while it is delivered.
+func TestRule6ListenerMayCallTheEngine(t *testing.T) {
+	cfg := runRule(1)
+	wait := cfg.WaitDurationInOpenState
+	changed := runRule(2)
+	for name, cause := range map[string]func(e *Engine, b *Breaker){
+		"done": func(_ *Engine, b *Breaker) {
+			p, _ := b.Acquire(epoch)
+			p.Done(Failure, epoch)
+		},
+		"acquire":  func(_ *Engine, b *Breaker) { b.Acquire(epoch.Add(wait)) },
+		"status":   func(_ *Engine, b *Breaker) { b.Status(epoch.Add(wait)) },
+		"snapshot": func(e *Engine, _ *Breaker) { e.Snapshot(epoch.Add(wait)) },
+		"advance":  func(e *Engine, _ *Breaker) { e.Advance(epoch.Add(wait)) },
+		"apply":    func(e *Engine, _ *Breaker) { e.Apply([]Spec{spec("a", changed)}, epoch) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			heard := 0
+			var e *Engine
+			e = NewEngine(func(tr Transition) {
+				heard++
+				b := e.Breaker(tr.Key)
+				p, _ := b.Acquire(tr.At)
+				p.Done(Ignored, tr.At)
+				b.Status(tr.At)
+				e.Snapshot(tr.At)
+				e.Advance(tr.At)
+				e.Apply([]Spec{spec("a", b.Status(tr.At).Config)}, tr.At)
+			})
+			within(t, func() {
+				e.Apply([]Spec{spec("a", cfg)}, epoch)
+				b := e.Breaker(keyA)
+				if name != "done" {
+					p, _ := b.Acquire(epoch)
+					p.Done(Failure, epoch)
+				}
+				before := heard
+				cause(e, b)
+				if heard != before+1 {
+					t.Errorf("heard of %d transitions, want 1", heard-before)
+				}
+			})
+		})
+	}
+}
+
+// TestRule6TransitionsOfAListenerComeAfterItsOwn: what a listener causes is
+// delivered when it has returned, in order and without gaps.
+func TestRule6TransitionsOfAListenerComeAfterItsOwn(t *testing.T) {
+	cfg := runRule(1)
+	cfg.SuccessThreshold = 1
+	var heard []Transition
+	var e *Engine
+	running := false
+	e = NewEngine(func(tr Transition) {
+		if running {
+			t.Error("a listener was called while it was running")
+		}
+		running = true
+		defer func() { running = false }()
+		heard = append(heard, tr)
+		if len(heard) > 100 {
+			return
+		}
+		// It ends every state at once: closed by a failure, open by time, half-open by a success.
+		at := tr.At.Add(cfg.WaitDurationInOpenState)
+		p, d := e.Acquire(tr.Key, at)
+		if d.State == HalfOpen {
+			p.Done(Success, at)
+			return
+		}
+		p.Done(Failure, at)
+	})
+	within(t, func() {
+		e.Apply([]Spec{spec("a", cfg)}, epoch)
+		p, _ := e.Acquire(keyA, epoch)
+		p.Done(Failure, epoch)
+	})
+	if len(heard) < 100 {
+		t.Fatalf("heard of %d transitions, want 100 at least", len(heard))
+	}
+	checkSequence(t, heard)
+}
+
+// checkSequence fails unless the transitions of one breaker are complete and in order.
+func checkSequence(t *testing.T, all []Transition) {
+	t.Helper()
+	for i, tr := range all {
+		if tr.Sequence != uint64(i+1) {
+			t.Fatalf("transition %d has sequence %d", i+1, tr.Sequence)
+		}
+		if i == 0 {
+			continue
+		}
+		last := all[i-1]
+		if tr.Edge.From != last.Edge.To || tr.Since != last.At || tr.Generation != last.Generation+1 {
+			t.Fatalf("transition %+v does not follow %+v", tr, last)
+		}
+	}
+}
+
+// TestRule6TransitionsOfSeveralBreakersKeepTheirOrder: a scrape that moves many
+// delivers all of them, in the order in which they happened.
+func TestRule6TransitionsOfSeveralBreakersKeepTheirOrder(t *testing.T) {
+	var heard []Key
+	e := NewEngine(func(tr Transition) { heard = append(heard, tr.Key) })
+	names := []string{"c", "a", "b"}
+	var specs []Spec
+	for _, name := range names {
+		specs = append(specs, spec(name, runRule(1)))
+	}
+	e.Apply(specs, epoch)
+	for _, s := range specs {
+		p, _ := e.Acquire(s.Key, epoch)
+		p.Done(Failure, epoch)
+	}
+	heard = nil
+	e.Snapshot(epoch.Add(time.Hour))
+	if len(heard) != len(names) {
+		t.Fatalf("heard %v, want one each of %v", heard, names)
+	}
+	for i, name := range names {
+		if heard[i].Upstream != name {
+			t.Errorf("transition %d is of %s, want %s", i, heard[i], name)
+		}
+	}
+}

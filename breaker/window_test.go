@@ -1,0 +1,103 @@
+package breaker
+
+import (
+	"testing"
+	"time"
+)
+
+// TestWindowCoversTenBuckets: a call is counted until ten buckets have begun
+// since its own.
+func TestWindowCoversTenBuckets(t *testing.T) {
+	const width = Instant(time.Second)
+	for _, tt := range []struct {
+		name    string
+		at, now Instant
+		want    uint64
+	}{
+		{"at once", 0, 0, 1},
+		{"from the first instant of a bucket to the last of the window", 0, 10*width - 1, 1},
+		{"from the first instant of a bucket, the whole window later", 0, 10 * width, 0},
+		{"from the last instant of a bucket, nine tenths later", width - 1, 10*width - 1, 1},
+		{"from the last instant of a bucket, just above nine tenths later", width - 1, 10 * width, 0},
+		{"much later", 3 * width, 1000 * width, 0},
+		{"across the ring's end", 95 * width, 104 * width, 1},
+		{"after the ring's end", 95 * width, 105 * width, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWindow(10 * time.Second)
+			w.advance(tt.at)
+			w.add(1, 1)
+			w.advance(tt.now)
+			if w.calls != tt.want || w.failures != tt.want {
+				t.Errorf("%d calls and %d failures, want %d", w.calls, w.failures, tt.want)
+			}
+		})
+	}
+}
+
+// TestWindowForgetsBucketByBucket: one call in each of ten buckets leaves one by one.
+func TestWindowForgetsBucketByBucket(t *testing.T) {
+	w := newWindow(10 * time.Second)
+	at := func(second int) { w.advance(Instant(time.Second) * Instant(second)) }
+	for i := range 10 {
+		at(i)
+		w.add(2, 1)
+	}
+	for i := range 11 {
+		at(9 + i)
+		if calls, failures := uint64(2*(10-i)), uint64(10-i); w.calls != calls || w.failures != failures {
+			t.Errorf("%d s later %d calls and %d failures, want %d and %d", i, w.calls, w.failures, calls, failures)
+		}
+	}
+}
+
+// TestWindowUnderSteadyTraffic: over several laps of the ring every bucket is
+// emptied before it is used again.
+func TestWindowUnderSteadyTraffic(t *testing.T) {
+	w := newWindow(10 * time.Second)
+	for i := range uint64(35) {
+		w.advance(Instant(time.Second) * Instant(i))
+		w.add(3, 1)
+		if covered := min(i+1, 10); w.calls != 3*covered || w.failures != covered {
+			t.Fatalf("in second %d: %d calls and %d failures, want %d and %d", i, w.calls, w.failures, 3*covered, covered)
+		}
+	}
+}
+
+// TestWindowNeverGoesBack: of two goroutines that read the clock one after the
+// other, the first may come second.
+func TestWindowNeverGoesBack(t *testing.T) {
+	w := newWindow(10 * time.Second)
+	w.advance(Instant(time.Minute))
+	w.add(1, 0)
+	w.advance(Instant(time.Minute) - 1)
+	w.add(1, 1)
+	if w.calls != 2 || w.failures != 1 {
+		t.Errorf("%d calls and %d failures, want 2 and 1", w.calls, w.failures)
+	}
+	w.advance(Instant(70*time.Second) - 1)
+	if w.calls != 2 {
+		t.Errorf("%d calls, want both counted in the newest bucket", w.calls)
+	}
+	w.advance(Instant(70 * time.Second))
+	if w.calls != 0 || w.failures != 0 {
+		t.Errorf("%d calls and %d failures are left, want none", w.calls, w.failures)
+	}
+}
+
+// TestWindowOfAnyValidLength: the smallest, the largest, and one whose tenth is no whole number.
+func TestWindowOfAnyValidLength(t *testing.T) {
+	for _, d := range []time.Duration{MinWindow, time.Second + 9, MaxDuration} {
+		w := newWindow(d)
+		w.advance(epoch)
+		w.add(1, 1)
+		w.advance(epoch.Add(d - d/windowBuckets - windowBuckets))
+		if w.calls != 1 {
+			t.Errorf("window of %s: %d calls before nine tenths of it, want 1", d, w.calls)
+		}
+		w.advance(epoch.Add(d))
+		if w.calls != 0 {
+			t.Errorf("window of %s: %d calls after all of it, want none", d, w.calls)
+		}
+	}
+}

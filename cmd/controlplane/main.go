@@ -1,0 +1,99 @@
+// Command breakwater is the control plane: it gives a mesh of Envoy proxies real
+// circuit breakers, from policies in YAML.
+//
+// In: flags, policy files, signals.
+// Out: a running server, or one answer on standard output; exit code 0 fine, 1 problems found, 2 wrong usage.
+// Called by: people, and whatever runs containers.
+// Never: decides anything that a package could decide.
+// Concurrency: one command a process.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"breakwater.dev/policy"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitProblems = 1
+	exitUsage    = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings handed in; it returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	began := false // a command has begun its work: what fails from here on is not about usage
+	root := rootCommand(&began)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	command, err := root.ExecuteC()
+	if err == nil {
+		return 0
+	}
+	var diagnostics policy.Diagnostics
+	var usage usageError
+	switch {
+	case errors.Is(err, errFound):
+	case errors.As(err, &diagnostics):
+		fmt.Fprintln(stderr, diagnostics.Error())
+		fmt.Fprintf(stderr, "%s found\n", plural(len(diagnostics), "problem"))
+	case began && !errors.As(err, &usage):
+		fmt.Fprintf(stderr, "breakwater: %v\n", err)
+	default:
+		fmt.Fprintf(stderr, "breakwater: %v\nSee '%s --help'.\n", err, command.CommandPath())
+		return exitUsage
+	}
+	return exitProblems
+}
+
+// usageError is a mistake in flags that only the command itself could see.
+type usageError struct{ error }
+
+func rootCommand(began *bool) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "breakwater",
+		Short: "Real circuit breakers for a mesh of Envoy proxies",
+		Long: strings.TrimSpace(`
+Breakwater gives a mesh of Envoy proxies real circuit breakers: closed, open and
+half-open with a bounded number of probes, from policies in YAML.
+
+  breakwater validate policies/                check policies, as a reviewer or CI would
+  breakwater serve --policy policies/          run the control plane
+  breakwater bootstrap --node-id shop-1 ...    print the bootstrap of an Envoy sidecar
+
+Exit codes: 0 fine, 1 problems found, 2 wrong usage.`),
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	for _, c := range []*cobra.Command{serveCommand(), validateCommand(), renderCommand(), bootstrapCommand()} {
+		work := c.RunE
+		c.RunE = func(c *cobra.Command, args []string) error {
+			*began = true
+			return work(c, args)
+		}
+		root.AddCommand(c)
+	}
+	return root
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"breakwater.dev/internal/app"
+)
+
+func serveCommand() *cobra.Command {
+	var o app.Options
+	var format string
+	var level slog.Level
+	c := &cobra.Command{
+		Use:   "serve --policy DIR",
+		Short: "Run the control plane",
+		Long: strings.TrimSpace(`
+Serve runs the control plane: it configures Envoy proxies over xDS, decides for
+their requests over ext_proc, and shows the state of every breaker over HTTP.
+
+The policy is read again whenever its files change. One with problems changes
+nothing: the old one stays in force, and the problems are in the log and on /config.
+
+On SIGTERM and SIGINT it waits for requests under way and exits with 0. No request
+of an application fails because the control plane is gone.
+
+The environment variables CIRCUIT_BREAKER_FAILURE_THRESHOLD,
+CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS, CIRCUIT_BREAKER_TIMEOUT_SECONDS and
+CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := app.NewLogger(c.ErrOrStderr(), format, level)
+			if err != nil {
+				return usageError{fmt.Errorf("--log-format: %w", err)}
+			}
+			o.Log, o.Version = log, version
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return app.Run(ctx, o)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&o.Policy, "policy", nil, "`directory` or file with policies; may be given several times")
+	f.StringVar(&o.XDSListen, "xds-listen", "127.0.0.1:18000", "`address` for proxies: xDS and ext_proc")
+	f.StringVar(&o.HTTPListen, "http-listen", "127.0.0.1:18080", "`address` for people and Prometheus: /metrics, /health, /breakers, /config")
+	f.StringVar(&o.TLS.CertFile, "tls-cert", "", "PEM `file` with the certificate shown to proxies")
+	f.StringVar(&o.TLS.KeyFile, "tls-key", "", "PEM `file` with its key")
+	f.StringVar(&o.TLS.ClientCAFile, "tls-client-ca", "", "PEM `file` with the CA that signs the proxies' certificates")
+	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
+	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "how long a shutdown waits for requests under way")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	require(c, "policy")
+	return c
+}
+
+// require marks flags that have to be given.
+func require(c *cobra.Command, names ...string) {
+	for _, name := range names {
+		if err := c.MarkFlagRequired(name); err != nil {
+			panic(fmt.Sprintf("flag --%s of %s: %v", name, c.Name(), err))
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"breakwater.dev/policy"
+)
+
+// errFound says that problems were found and have been printed.
+var errFound = errors.New("the policy has problems")
+
+func validateCommand() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "validate PATH...",
+		Short: "Check policies",
+		Long: strings.TrimSpace(`
+Validate reads policies as serve would and prints every problem, one a line:
+
+  file:line:col: path = got; must be want [rule]
+
+All paths together are one policy: targets may be in another file. It exits with 1
+when there are problems, and prints nothing but a summary when there are none.`),
+		Example: "  breakwater validate policies/\n  breakwater validate upstreams.yaml breakers.yaml --output json",
+		Args:    cobra.MinimumNArgs(1),
+		PreRunE: func(*cobra.Command, []string) error { return oneOf("output", output, "text", "json") },
+		RunE: func(c *cobra.Command, paths []string) error {
+			set, diagnostics := load(paths)
+			if output == "json" {
+				return validateJSON(c, diagnostics)
+			}
+			if len(diagnostics) > 0 {
+				return diagnostics
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n",
+				plural(len(set.Upstreams), "upstream"), plural(len(set.Specs()), "breaker"), set.Revision)
+			return nil
+		},
+	}
+	outputFlag(c, &output, "text", "text", "json")
+	return c
+}
+
+// validateJSON prints the problems as a list, empty when there are none.
+func validateJSON(c *cobra.Command, diagnostics policy.Diagnostics) error {
+	if diagnostics == nil {
+		diagnostics = policy.Diagnostics{}
+	}
+	e := json.NewEncoder(c.OutOrStdout())
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(diagnostics); err != nil {
+		return fmt.Errorf("printing problems: %w", err)
+	}
+	if len(diagnostics) > 0 {
+		return errFound
+	}
+	return nil
+}
+
+// load reads policies as serve does, with the environment's defaults.
+func load(paths []string) (*policy.Set, policy.Diagnostics) {
+	defaults, diagnostics := policy.DefaultsFromEnv(os.LookupEnv)
+	if len(diagnostics) > 0 {
+		return nil, diagnostics
+	}
+	return policy.Load(paths, defaults)
+}

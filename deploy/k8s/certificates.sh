@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Makes a CA and the certificates that these manifests use, for a trial. In
+# production take them from your own CA, for example with cert-manager, which
+# makes Secrets of the same shape. Usage: certificates.sh DIRECTORY
+#
+# DIRECTORY/control-plane and DIRECTORY/proxy each get tls.crt, tls.key and ca.crt.
+set -euo pipefail
+umask 077
+readonly dir=${1:?usage: certificates.sh DIRECTORY}
+
+# certificate NAME SUBJECT EXTENSIONS
+certificate() {
+	mkdir -p "$dir/$1"
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" \
+		-keyout "$dir/$1/tls.key" -out "$dir/$1/request.pem"
+	printf '%s\n' "$3" >"$dir/$1/extensions"
+	openssl x509 -req -in "$dir/$1/request.pem" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -CAcreateserial \
+		-days 90 -extfile "$dir/$1/extensions" -out "$dir/$1/tls.crt"
+	rm "$dir/$1/request.pem" "$dir/$1/extensions"
+	cp "$dir/ca.crt" "$dir/$1/ca.crt"
+}
+
+mkdir -p "$dir"
+{
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj "/CN=breakwater trial CA" \
+		-keyout "$dir/ca.key" -out "$dir/ca.crt"
+	certificate control-plane breakwater "extendedKeyUsage = serverAuth
+subjectAltName = DNS:breakwater.breakwater.svc"
+	certificate proxy shop "extendedKeyUsage = clientAuth"
+} 2>"$dir/openssl.log" || {
+	cat "$dir/openssl.log" >&2
+	exit 1
+}
+rm "$dir/openssl.log"

@@ -1,0 +1,147 @@
+package extproc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// Server is the ext_proc service.
+type Server struct {
+	extprocv3.UnimplementedExternalProcessorServer
+	options Options
+	routes  atomic.Pointer[map[string]*route]
+	streams atomic.Int64
+	counts  struct{ admitted, rejected, unknown, invalid atomic.Uint64 }
+}
+
+// Options are what a server needs of the process around it. All are required.
+type Options struct {
+	// Now reads the clock that the engine's instants are of.
+	Now func() breaker.Instant
+	// Observe gets the time to the outcome of every call that had one. It is called
+	// on the request's path.
+	Observe func(breaker.Key, time.Duration)
+}
+
+// route is what the server knows of one breaker; immutable.
+type route struct {
+	key      breaker.Key
+	breaker  *breaker.Breaker
+	classify *policy.Classifier
+	grpc     bool // the upstream speaks gRPC: its outcome is in trailers
+	timeout  time.Duration
+	fallback policy.Response
+}
+
+// Counts are totals since the server was made, and what is under way now.
+type Counts struct {
+	Active   int64  // streams open now
+	Admitted uint64 // requests that got a permit
+	Rejected uint64 // requests that got the fallback
+	Unknown  uint64 // streams for a breaker that the policy does not have; their requests are let through
+	Invalid  uint64 // messages that do not belong where they came; they end their stream
+}
+
+// NewServer returns a server that admits everything until the first [Server.Apply].
+func NewServer(o Options) *Server {
+	s := &Server{options: o}
+	s.routes.Store(&map[string]*route{})
+	return s
+}
+
+// Register adds the service to a gRPC server.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	extprocv3.RegisterExternalProcessorServer(r, s)
+}
+
+// Apply makes set's breakers the ones that streams ask for. The engine has them
+// already. Streams that are open go on with what they began with.
+func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
+	routes := map[string]*route{}
+	for _, u := range set.Upstreams {
+		for _, r := range u.Routes {
+			if r.Breaker == nil {
+				continue
+			}
+			key := r.Breaker.Spec.Key
+			routes[key.String()] = &route{
+				key: key, breaker: engine.Breaker(key), classify: r.Breaker.Classify,
+				grpc: u.Protocol == policy.GRPC, timeout: r.Timeout, fallback: r.Breaker.Fallback,
+			}
+		}
+	}
+	s.routes.Store(&routes)
+}
+
+// Counts returns the totals.
+func (s *Server) Counts() Counts {
+	return Counts{
+		Active:   s.streams.Load(),
+		Admitted: s.counts.admitted.Load(),
+		Rejected: s.counts.rejected.Load(),
+		Unknown:  s.counts.unknown.Load(),
+		Invalid:  s.counts.invalid.Load(),
+	}
+}
+
+// Process serves the stream of one request. Envoy cancels the stream when the
+// request is over, and also when the client leaves; which of the two it was shows in
+// whether an outcome had been seen by then. That is why the permit is resolved
+// when the function returns, whatever made it return.
+func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	s.streams.Add(1)
+	defer s.streams.Add(-1)
+	c := call{server: s, route: s.route(stream.Context())}
+	defer c.end()
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return ended(err)
+		}
+		answer, last := c.handle(m)
+		if answer == nil {
+			s.counts.invalid.Add(1)
+			return status.Errorf(codes.InvalidArgument, "unexpected message %T: this processor takes headers and trailers", m.GetRequest())
+		}
+		if err := stream.Send(answer); err != nil {
+			return ended(err)
+		}
+		if last {
+			return nil
+		}
+	}
+}
+
+// route finds the breaker that a stream's metadata names; nil when there is none.
+func (s *Server) route(ctx context.Context) *route {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if values := md[policy.BreakerMetadata]; len(values) == 1 {
+		if r := (*s.routes.Load())[values[0]]; r != nil {
+			return r
+		}
+	}
+	// A proxy may still have a route whose policy has just gone.
+	s.counts.unknown.Add(1)
+	return nil
+}
+
+// ended turns the end of a stream into what the handler returns: that a request
+// is over is no error.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,170 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"breakwater.dev/extproc"
+	"breakwater.dev/internal/watch"
+	"breakwater.dev/policy"
+	"breakwater.dev/telemetry"
+	"breakwater.dev/xds"
+)
+
+// Options say what to run.
+type Options struct {
+	Policy     []string // files and directories; watched
+	XDSListen  string   // host:port for proxies: xDS and ext_proc
+	HTTPListen string   // host:port for people: metrics, health, state
+	Insecure   bool     // allows plain text to proxies on other hosts
+	TLS        TLS
+	// DrainTimeout is how long a shutdown waits for requests that are under way.
+	DrainTimeout time.Duration
+	Version      string
+	Log          *slog.Logger
+	// Started, if set, is called with the addresses that are listened on, once all is up.
+	Started func(xds, http net.Addr)
+}
+
+// app is a control plane that is running.
+type app struct {
+	options     Options
+	log         *slog.Logger
+	clock       clock
+	defaults    policy.Defaults
+	transitions *transitions
+	xds         *xds.Server
+	extproc     *extproc.Server
+	telemetry   *telemetry.Telemetry
+	current     atomic.Pointer[policy.Set]
+	stopping    atomic.Bool
+}
+
+// Run starts a control plane and serves until ctx is over, then drains and
+// returns nil. It returns an error when it cannot start: a policy with problems
+// ([policy.Diagnostics]), an address that is taken, certificates that do not load.
+func Run(ctx context.Context, o Options) error {
+	defaults, diagnostics := policy.DefaultsFromEnv(os.LookupEnv)
+	if len(diagnostics) > 0 {
+		return diagnostics
+	}
+	a := newApp(o, defaults)
+	if err := a.reload(); err != nil {
+		return err
+	}
+	server, closeTLS, err := a.grpcServer()
+	if err != nil {
+		return err
+	}
+	defer closeTLS()
+	proxies, err := listen("proxies", o.XDSListen)
+	if err != nil {
+		return err
+	}
+	people, err := listen("HTTP", o.HTTPListen)
+	if err != nil {
+		return errors.Join(err, proxies.Close())
+	}
+	if o.Started != nil {
+		o.Started(proxies.Addr(), people.Addr())
+	}
+	a.log.Info("serving", "version", o.Version, "xds", proxies.Addr().String(), "http", people.Addr().String())
+	return a.serve(ctx, server, proxies, people)
+}
+
+func newApp(o Options, defaults policy.Defaults) *app {
+	a := &app{options: o, log: o.Log, clock: newClock(), defaults: defaults}
+	a.transitions = newTransitions(a.clock, a.observe)
+	a.xds = xds.NewServer(o.Log, time.Now)
+	a.telemetry = telemetry.New(a.telemetryOptions())
+	a.extproc = extproc.NewServer(extproc.Options{Now: a.clock.now, Observe: a.telemetry.ObserveCall})
+	return a
+}
+
+// serve runs everything until ctx is over or a part fails, then stops in the order
+// in which nobody is hurt: proxies first lose their configuration streams, which
+// they can do without, then requests under way get their answers, and the
+// page that tells about it goes last.
+func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people net.Listener) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	failed := make(chan error, 3)
+	var running sync.WaitGroup
+	run := func(what string, f func() error) {
+		running.Go(func() {
+			if err := f(); err != nil {
+				failed <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	web := telemetry.NewHTTPServer(a.telemetry.Handler())
+	run("serving proxies", func() error { return server.Serve(proxies) })
+	run("serving HTTP", func() error {
+		if err := web.Serve(people); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	run("watching the policy", func() error { return a.watch(background) })
+	running.Go(func() { a.transitions.run(background) })
+
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	}
+	a.stopping.Store(true)
+	a.log.Info("stopping: waiting for requests under way", "at_most", a.options.DrainTimeout.String())
+	a.drain(server)
+	deadline, cancel := context.WithTimeout(background, a.options.DrainTimeout)
+	defer cancel()
+	err := web.Shutdown(deadline)
+	stop()
+	running.Wait()
+	a.log.Info("stopped")
+	return errors.Join(cause, err)
+}
+
+// drain ends the streams of proxies, waiting for requests that are under way.
+func (a *app) drain(server *grpc.Server) {
+	a.xds.Close()
+	done := make(chan struct{})
+	go func() {
+		server.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(a.options.DrainTimeout):
+		a.log.Warn("some requests did not end in time; their proxies go on without the control plane")
+		server.Stop()
+		<-done
+	}
+}
+
+// watch reloads the policy when its files change, and once when it begins to watch:
+// they may have changed since they were first read. A reload that fails has been
+// reported, and leaves the old policy in force.
+func (a *app) watch(ctx context.Context) error {
+	reload := func() { _ = a.reload() }
+	return watch.Paths(ctx, a.options.Policy, watch.Options{}, reload, reload)
+}
+
+// listen names what an address is for when it cannot be had.
+func listen(what, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen for %s on %s: %w", what, address, err)
+	}
+	return l, nil
+}

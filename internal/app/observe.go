@@ -1,0 +1,105 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/telemetry"
+	"breakwater.dev/xds"
+)
+
+// NewLogger returns a logger of the given format, "text" or "json".
+func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, error) {
+	return telemetry.NewLogger(w, format, level)
+}
+
+// observe tells of a transition, in order.
+func (a *app) observe(t breaker.Transition) {
+	a.telemetry.ObserveTransition(t)
+	telemetry.LogTransition(a.log, t, a.clock.wall)
+}
+
+func (a *app) telemetryOptions() telemetry.Options {
+	return telemetry.Options{
+		Version:  a.options.Version,
+		Breakers: func() []breaker.Status { return a.transitions.engine.Snapshot(a.clock.now()) },
+		Wall:     a.clock.wall,
+		Ready:    a.conditions,
+		Calls:    a.xds.Calls,
+		Config:   a.config,
+		XDS:      a.xdsStatus,
+		Extproc:  a.extprocStatus,
+		Log:      a.log,
+	}
+}
+
+// conditions are what this process needs in order to serve. Both listeners are up
+// before anybody can ask.
+func (a *app) conditions() []telemetry.Condition {
+	stopping := telemetry.Condition{Name: "serving", OK: !a.stopping.Load()}
+	if !stopping.OK {
+		stopping.Reason = "the process is shutting down"
+	}
+	return []telemetry.Condition{{Name: "policy", OK: a.current.Load() != nil}, stopping}
+}
+
+func (a *app) config() any { return a.current.Load().View() }
+
+func (a *app) xdsStatus() telemetry.XDSStatus {
+	var s telemetry.XDSStatus
+	counts := a.xds.Counts()
+	for _, typeURL := range xds.Types {
+		c := counts[typeURL]
+		s.Totals = append(s.Totals, telemetry.TypeTotals{
+			Type: typeURL, Pushes: c.Pushes, PushBytes: c.PushBytes, NACKs: c.NACKs,
+		})
+	}
+	// A proxy has a stream for its resources and one for its runtime layer; to people
+	// it is one node.
+	at := map[string]int{}
+	for _, n := range a.xds.Status() {
+		i, known := at[n.Node.ID]
+		if !known {
+			i = len(s.Nodes)
+			at[n.Node.ID] = i
+			s.Nodes = append(s.Nodes, telemetry.NodeStatus{
+				ID: n.Node.ID, Cluster: n.Node.Cluster, Version: n.Node.Version,
+				ConnectedSince: n.Connected, Outdated: n.Node.TooOld(),
+			})
+		}
+		node := &s.Nodes[i]
+		if n.Connected.Before(node.ConnectedSince) {
+			node.ConnectedSince = n.Connected
+		}
+		for _, t := range n.Types {
+			node.Types = append(node.Types, typeStatus(t))
+		}
+	}
+	return s
+}
+
+func typeStatus(t xds.TypeStatus) telemetry.TypeStatus {
+	s := telemetry.TypeStatus{Type: t.TypeURL, Resources: t.Resources, LastACK: t.LastACK}
+	var latest time.Time
+	for _, r := range t.Refused {
+		if s.NACK == nil {
+			s.NACK = &telemetry.NACK{}
+		}
+		s.NACK.Resources = append(s.NACK.Resources, r.Name)
+		if r.At.After(latest) {
+			latest = r.At
+			s.NACK.At, s.NACK.Message = r.At, r.Message
+		}
+	}
+	return s
+}
+
+func (a *app) extprocStatus() telemetry.ExtprocStatus {
+	c := a.extproc.Counts()
+	return telemetry.ExtprocStatus{
+		Streams: uint64(c.Active), Admitted: c.Admitted, Rejected: c.Rejected,
+		UnknownBreakers: c.Unknown, Errors: c.Invalid,
+	}
+}

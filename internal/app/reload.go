@@ -1,0 +1,63 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// Reload reads the policy and puts it in force. Everything that can fail is done
+// first; then all parts are swapped. When it fails, nothing has changed, and what
+// is wrong is in the log and on /config.
+func (a *app) reload() error {
+	set, diagnostics := policy.Load(a.options.Policy, a.defaults)
+	if len(diagnostics) > 0 {
+		return a.refuse(diagnostics)
+	}
+	publication, err := a.xds.Prepare(set)
+	if err != nil {
+		return a.refuse(fmt.Errorf("translating the policy: %w", err))
+	}
+
+	// Telemetry comes first, so that a new breaker's first transition has a series;
+	// proxies come last, when everything that they will ask for is there.
+	a.telemetry.Apply(set, time.Now())
+	changes := a.transitions.engine.Apply(set.Specs(), a.clock.now())
+	a.extproc.Apply(set, a.transitions.engine)
+	a.xds.Publish(publication)
+	level := slog.LevelInfo
+	if old := a.current.Swap(set); old != nil && old.Revision == set.Revision {
+		level = slog.LevelDebug
+	}
+	a.log.Log(context.Background(), level, "policy in force", "revision", set.Revision,
+		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
+		"added", keys(changes.Added), "removed", keys(changes.Removed), "restarted", keys(changes.Restarted))
+	return nil
+}
+
+// refuse reports a policy that was not taken.
+func (a *app) refuse(err error) error {
+	a.telemetry.Refused(err, time.Now())
+	var diagnostics policy.Diagnostics
+	if errors.As(err, &diagnostics) {
+		for _, d := range diagnostics {
+			a.log.Error("policy refused", "problem", d.String())
+		}
+		return err
+	}
+	a.log.Error("policy refused", "problem", err.Error())
+	return err
+}
+
+func keys(ks []breaker.Key) []string {
+	names := make([]string, len(ks))
+	for i, k := range ks {
+		names[i] = k.String()
+	}
+	return names
+}

@@ -1,0 +1,92 @@
+package archtest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"breakwater.dev/internal/golden"
+)
+
+// checks are all rules about a tree, by the name of the directory of bad examples below testdata.
+var checks = map[string]func(*tree) []finding{
+	"imports": func(t *tree) []finding { return checkImports(t, table) },
+	"purity":  func(t *tree) []finding { return checkPurity(t, table) },
+	"budgets": checkBudgets,
+	"docs":    checkDocs,
+	"tests":   checkTests,
+	"names":   checkNames,
+}
+
+// repository loads this repository.
+func repository(t *testing.T) *tree {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	gomod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(gomod), "module "+modulePath+"\n") {
+		t.Fatalf("%s is not the root of module %s", root, modulePath)
+	}
+	tr, err := load(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// TestRepository holds the repository against every rule.
+func TestRepository(t *testing.T) {
+	tr := repository(t)
+	for name, check := range checks {
+		t.Run(name, func(t *testing.T) {
+			for _, f := range check(tr) {
+				t.Error(f)
+			}
+		})
+	}
+}
+
+// TestTable holds the import table against itself and against the repository.
+func TestTable(t *testing.T) {
+	for _, wrong := range checkTable(repository(t), table) {
+		t.Error(wrong)
+	}
+}
+
+// TestRules runs every rule on small trees: a rule that finds nothing is worth nothing.
+func TestRules(t *testing.T) {
+	for name, check := range checks {
+		t.Run(name, func(t *testing.T) {
+			golden.Run(t, filepath.Join("testdata", name, "*.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
+				return map[string]string{"findings": lines(check(example(t, in)))}
+			})
+		})
+	}
+}
+
+// example loads a tree from the files of a case.
+func example(t *testing.T, in []txtar.File) *tree {
+	t.Helper()
+	fsys, err := txtar.FS(&txtar.Archive{Files: in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := load(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+func lines(fs []finding) string {
+	var b strings.Builder
+	for _, f := range fs {
+		b.WriteString(f.String() + "\n")
+	}
+	return b.String()
+}

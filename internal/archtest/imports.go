@@ -1,0 +1,136 @@
+package archtest
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// covers tells whether the row is about the package.
+func (r *row) covers(pkgPath string) bool {
+	if dir, ok := strings.CutSuffix(r.pkg, "/..."); ok {
+		return strings.HasPrefix(pkgPath, dir+"/")
+	}
+	return r.pkg == pkgPath
+}
+
+// rowOf returns the row about a package, or nil.
+func rowOf(rows []row, pkgPath string) *row {
+	for i := range rows {
+		if rows[i].covers(pkgPath) {
+			return &rows[i]
+		}
+	}
+	return nil
+}
+
+// checkImports holds every import against the table.
+func checkImports(t *tree, rows []row) []finding {
+	var fs []finding
+	for _, p := range t.packages {
+		r := rowOf(rows, p.path)
+		if r == nil {
+			f := p.files[0]
+			fs = append(fs, f.finding(f.syntax.Package, "unknown-package",
+				"package %s is not in the import table; add a row that says what it may import, and why", p.path))
+			continue
+		}
+		for _, f := range p.files {
+			for _, spec := range f.syntax.Imports {
+				if spec.Name != nil && spec.Name.Name == "." {
+					fs = append(fs, f.finding(spec.Pos(), "dot-import", "import . %q hides where names come from; name the package", importPath(spec)))
+				}
+				if wrong := r.refuses(p, f, importPath(spec)); wrong != "" {
+					fs = append(fs, f.finding(spec.Pos(), "import", "%s %s: %s", p.path, wrong, r.reason))
+				}
+			}
+		}
+	}
+	return fs
+}
+
+// refuses says what is wrong with one import, or "".
+func (r *row) refuses(p *pkg, f *file, imported string) string {
+	first, _, _ := strings.Cut(imported, "/")
+	switch ours, isOurs := cutModule(imported); {
+	case isOurs && p.ownModule:
+		return fmt.Sprintf("is a module of its own and may not import %s", imported)
+	case isOurs:
+		if ours == p.path || slices.Contains(r.ours, ours) || f.test && slices.Contains(testKit, ours) {
+			return ""
+		}
+		return fmt.Sprintf("may not import %s", ours)
+	case !strings.Contains(first, "."):
+		if r.silent && !f.test && hasEffects(imported) {
+			return fmt.Sprintf("does no I/O and draws no random numbers, so it may not import %s", imported)
+		}
+		return ""
+	case p.ownModule || inModules(imported, r.third) || f.test && inModules(imported, testLibraries):
+		return ""
+	default:
+		return fmt.Sprintf("may not import %s", imported)
+	}
+}
+
+// cutModule returns the directory of a package of the main module.
+func cutModule(imported string) (dir string, ok bool) {
+	if imported == modulePath {
+		return ".", true
+	}
+	return strings.CutPrefix(imported, modulePath+"/")
+}
+
+func inModules(imported string, modules []string) bool {
+	return slices.ContainsFunc(modules, func(m string) bool { return within(m, imported) })
+}
+
+// hasEffects tells whether a package of the standard library reaches outside the
+// process, or gives another answer each time.
+func hasEffects(imported string) bool {
+	switch imported {
+	case "net/netip", "net/url": // values only
+		return false
+	}
+	return inModules(imported, []string{"os", "net", "log", "syscall", "io/fs", "embed", "math/rand", "crypto/rand"})
+}
+
+// checkTable finds what is wrong with the table itself.
+func checkTable(t *tree, rows []row) []string {
+	var wrong []string
+	report := func(r *row, format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("row %s ", r.pkg)+fmt.Sprintf(format, args...))
+	}
+	for i := range rows {
+		r := &rows[i]
+		if r.reason == "" {
+			report(r, "has no reason")
+		}
+		if slices.ContainsFunc(rows[:i], func(other row) bool { return other.pkg == r.pkg }) {
+			report(r, "is there twice")
+		}
+		if len(r.impure) > 0 && !r.pure {
+			report(r, "names impure files though it is not pure")
+		}
+		for _, ours := range r.ours {
+			switch other := rowOf(rows, ours); {
+			case other == nil:
+				report(r, "allows %s, which has no row", ours)
+			case other.layer >= r.layer:
+				report(r, "of layer %d allows %s, of layer %d: a layer imports only lower ones", r.layer, ours, other.layer)
+			}
+		}
+		if !slices.ContainsFunc(t.packages, func(p *pkg) bool { return r.covers(p.path) }) {
+			report(r, "is about no package of the tree; delete it")
+		}
+	}
+	return wrong
+}
+
+// impureFile tells whether a file of a pure package is excepted from purity.
+func (r *row) impureFile(name string) bool {
+	return slices.ContainsFunc(r.impure, func(pattern string) bool {
+		ok, _ := path.Match(pattern, path.Base(name)) // a bad pattern matches nothing
+		return ok
+	})
+}

@@ -1,0 +1,129 @@
+package archtest
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+)
+
+// TestBudgetEdges holds what is just allowed against what is just not.
+func TestBudgetEdges(t *testing.T) {
+	function := func(lines int) string {
+		return "package a\n\nfunc F() {\n" + strings.Repeat("\tg()\n", lines-2) + "}\n"
+	}
+	parameters := func(n int) string {
+		return "package a\n\nfunc F(" + strings.Repeat("int, ", n-1) + "int) {}\n"
+	}
+	fileOf := func(lines int) string { return "package a\n" + strings.Repeat("\n", lines-1) }
+	tests := []struct {
+		name, file, src string
+		want            string
+	}{
+		{"file at its limit", "a/a.go", fileOf(400), ""},
+		{"file over it", "a/a.go", fileOf(401), "a/a.go:1: the file has 401 lines, 400 are allowed; split it by what it does [long-file]\n"},
+		{"test file over it", "a/a_test.go", fileOf(401), ""},
+		{"function at its limit", "a/a.go", function(60), ""},
+		{"function over it", "a/a.go", function(61), "a/a.go:3: the function has 61 lines, 60 are allowed; name its parts [long-function]\n"},
+		{"test function at its limit", "a/a_test.go", function(80), ""},
+		{"test function over it", "a/a_test.go", function(81), "a/a_test.go:3: the function has 81 lines, 80 are allowed; name its parts [long-function]\n"},
+		{"parameters at the limit", "a/a.go", parameters(5), ""},
+		{"parameters over it", "a/a.go", parameters(6), "a/a.go:3: 6 parameters, 5 are allowed; make them a struct [parameters]\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := lines(checkBudgets(example(t, []txtar.File{{Name: tt.file, Data: []byte(tt.src)}})))
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestBadTable shows every way in which the import table itself can be wrong.
+func TestBadTable(t *testing.T) {
+	rows := []row{
+		{pkg: "low", layer: 0, reason: "r", ours: []string{"high"}},
+		{pkg: "side", layer: 1, reason: "r", ours: []string{"high"}},
+		{pkg: "high", layer: 1, reason: "r", ours: []string{"low", "nowhere"}},
+		{pkg: "high", layer: 1, reason: "r"},
+		{pkg: "mute", layer: 0, impure: []string{"*.go"}},
+		{pkg: "gone/...", layer: 0, reason: "r"},
+	}
+	tr := example(t, []txtar.File{
+		{Name: "low/a.go", Data: []byte("package low\n")},
+		{Name: "side/a.go", Data: []byte("package side\n")},
+		{Name: "high/a.go", Data: []byte("package high\n")},
+		{Name: "mute/a.go", Data: []byte("package mute\n")},
+		{Name: "gone/a.go", Data: []byte("package gone\n")},
+	})
+	want := []string{
+		"row low of layer 0 allows high, of layer 1: a layer imports only lower ones",
+		"row side of layer 1 allows high, of layer 1: a layer imports only lower ones",
+		"row high allows nowhere, which has no row",
+		"row high is there twice",
+		"row mute has no reason",
+		"row mute names impure files though it is not pure",
+		"row gone/... is about no package of the tree; delete it",
+	}
+	if diff := cmp.Diff(want, checkTable(tr, rows)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestEveryRuleHasABadExample looks the rules up in the source of this package, so
+// that a new one without an example fails.
+func TestEveryRuleHasABadExample(t *testing.T) {
+	rules := map[string]bool{}
+	for _, src := range contentsOf(t, "*.go") {
+		for _, m := range regexp.MustCompile(`\.finding\([^"]*?, "([a-z-]+)",`).FindAllStringSubmatch(src, -1) {
+			rules[m[1]] = true
+		}
+	}
+	if len(rules) == 0 {
+		t.Fatal("found no rule in the source")
+	}
+	examples := strings.Join(append(contentsOf(t, "testdata/*/*.txtar"), contentsOf(t, "rules_test.go")...), "")
+	for _, rule := range slices.Sorted(maps.Keys(rules)) {
+		if !strings.Contains(examples, fmt.Sprintf("[%s]\n", rule)) && !strings.Contains(examples, fmt.Sprintf(`[%s]\n"`, rule)) {
+			t.Errorf("no example shows rule %s", rule)
+		}
+	}
+}
+
+func contentsOf(t *testing.T, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var contents []string
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents = append(contents, string(data))
+	}
+	return contents
+}
+
+func TestSplitWords(t *testing.T) {
+	for name, want := range map[string][]string{
+		"streamManagerV3":   {"stream", "manager", "v3"},
+		"stream_utils_test": {"stream", "utils", "test"},
+		"Simple":            {"simple"},
+		"Implied":           {"implied"},
+	} {
+		if diff := cmp.Diff(want, splitWords(name)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package archtest
+
+// row is what one package, or a tree of packages, may import.
+type row struct {
+	// pkg is a directory; "dir/..." is all directories below it, but not dir.
+	pkg string
+	// layer orders packages: one imports only those of lower layers, so siblings
+	// never import one another and there are no cycles.
+	layer int
+	// ours are the packages of this module it may import.
+	ours []string
+	// third are the modules of others it may import.
+	third []string
+	// pure packages read no clock and start no goroutine: time is an argument.
+	pure bool
+	// impure are the files of a pure package that may do both.
+	impure []string
+	// silent packages do no input or output either, and draw no random numbers.
+	silent bool
+	reason string
+}
+
+// Modules of others that several rows share.
+const (
+	controlPlaneAPI = "github.com/envoyproxy/go-control-plane/envoy"
+	grpcGo          = "google.golang.org/grpc"
+	protobufGo      = "google.golang.org/protobuf"
+	rpcStatus       = "google.golang.org/genproto/googleapis/rpc" // the type of a NACK's message
+	yaml            = "go.yaml.in/yaml/v3"
+)
+
+// table is who may import whom. Its rules bind files that are not tests; a test
+// may import the same, and the test kit.
+var table = []row{
+	{
+		pkg: "breaker", layer: 0, pure: true, silent: true,
+		reason: "The state machine is used in process by Go programs: it must cost them no dependency, and be testable without a clock.",
+	},
+	{
+		pkg: "outlier", layer: 0, pure: true, silent: true,
+		reason: "It owns Envoy's semantics of ejection, which depend on nothing.",
+	},
+	{
+		pkg: "policy", layer: 2, pure: true,
+		ours:   []string{"breaker", "outlier", "policy/internal/yamlwalk"},
+		third:  []string{yaml},
+		reason: "Engines own their Config and its validation, so policy imports them. Knowing Envoy here would let its terms leak into the language.",
+	},
+	{
+		pkg: "policy/internal/...", layer: 1, pure: true,
+		third:  []string{yaml},
+		reason: "Reading YAML strictly knows nothing of policies.",
+	},
+	{
+		pkg: "xds", layer: 3, pure: true,
+		impure: []string{"server*.go", "stream*.go", "delta*.go", "sotw*.go", "status*.go", "node*.go"},
+		ours:   []string{"policy", "breaker", "outlier"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml},
+		reason: "Translation is a pure function of the policy. What the server sends or hears reaches others as values, through the app.",
+	},
+	{
+		pkg: "extproc", layer: 3,
+		ours:   []string{"policy", "breaker"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		reason: "It asks the engine and answers the proxy; metrics and gates hear of it from the app.",
+	},
+	{
+		pkg: "telemetry", layer: 3,
+		ours:   []string{"policy", "breaker", "outlier"},
+		third:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"},
+		reason: "It shows what it is given. Importing the servers would make every server's change a change of the metrics.",
+	},
+	{
+		pkg: "internal/watch", layer: 3,
+		third:  []string{"github.com/fsnotify/fsnotify"},
+		reason: "It says that files changed, not what they mean.",
+	},
+	{
+		pkg: "internal/app", layer: 4,
+		ours:   []string{"breaker", "outlier", "policy", "xds", "extproc", "telemetry", "internal/watch"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
+		reason: "The one place where everything meets, so that nothing else has to.",
+	},
+	{
+		pkg: "cmd/controlplane", layer: 5,
+		ours:   []string{"internal/app", "policy", "xds"},
+		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
+		reason: "Flags, signals and exit codes; what they start is in the app, and is tested there.",
+	},
+	{
+		pkg: "examples/quickstart/...", layer: 5,
+		reason: "An example uses what a user can: the binary and its files.",
+	},
+	{
+		pkg: "internal/golden", layer: 0,
+		third:  []string{"github.com/google/go-cmp", "golang.org/x/tools"},
+		reason: "Test kit: no package imports it, tests do.",
+	},
+	{
+		pkg: "internal/envoybin", layer: 0,
+		reason: "Test kit: it finds the real Envoy, and fails the test where there is none.",
+	},
+	{
+		pkg: "internal/e2e", layer: 6,
+		ours:   []string{"breaker", "outlier", "policy", "xds", "extproc", "telemetry", "internal/app"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		reason: "Tests of the whole; nothing may depend on them.",
+	},
+	{
+		pkg: "internal/archtest", layer: 0,
+		reason: "It reads the tree as text, so that a tree that does not compile is still checked.",
+	},
+	{
+		pkg: "internal/deploytest", layer: 0,
+		reason: "A module of its own, so that Kubernetes' schemas are not a dependency of the library. It knows us by our binary.",
+	},
+}
+
+// testKit are our packages that every test may import, and no other code.
+var testKit = []string{"internal/golden", "internal/envoybin"}
+
+// testLibraries are the modules of others that every test may import.
+var testLibraries = []string{
+	"github.com/google/go-cmp",
+	"go.uber.org/goleak",
+	"golang.org/x/tools",
+	"pgregory.net/rapid",
+}

@@ -1,0 +1,9 @@
+// Package deploytest checks that deploy/k8s would work. It is a module of its own,
+// because Kubernetes' schemas are no dependency of Breakwater.
+//
+// In: the manifests, and a breakwater binary built from this tree.
+// Out: failed tests.
+// Called by: make test.
+// Never: needs a cluster, or the network.
+// Concurrency: tests run one after another.
+package deploytest

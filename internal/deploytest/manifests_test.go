@@ -1,0 +1,149 @@
+package deploytest
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/kubectl-validate/pkg/openapiclient"
+	"sigs.k8s.io/kubectl-validate/pkg/validator"
+	"sigs.k8s.io/kustomize/api/krusty"
+	kustomize "sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// manifests is the directory of the control plane's manifests; the example's is below it.
+const manifests = "../../deploy/k8s"
+
+var kustomizations = []string{manifests, filepath.Join(manifests, "example")}
+
+// newValidator validates as an API server of the newest version whose schemas the library holds.
+func newValidator(t *testing.T) *validator.Validator {
+	t.Helper()
+	v, err := validator.New(openapiclient.NewHardcodedBuiltins("1.30"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// validate refuses fields that the schema does not have, and values that it does not allow.
+func validate(v *validator.Validator, document string) error {
+	_, object, err := v.Parse([]byte(document))
+	if err != nil {
+		return err
+	}
+	return v.Validate(object)
+}
+
+// sources returns the manifest files of a directory by name.
+func sources(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, name := range names {
+		if base := filepath.Base(name); base != "kustomization.yaml" {
+			files[base] = readFile(t, name)
+		}
+	}
+	return files
+}
+
+// built returns the documents that kubectl apply -k sends, of all kustomizations.
+func built(t *testing.T) []string {
+	t.Helper()
+	var documents []string
+	for _, dir := range kustomizations {
+		resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+		if err != nil {
+			t.Fatalf("kustomize build %s: %v", dir, err)
+		}
+		for _, r := range resources.Resources() {
+			text, err := r.AsYAML()
+			if err != nil {
+				t.Fatal(err)
+			}
+			documents = append(documents, string(text))
+		}
+	}
+	return documents
+}
+
+// TestSchemas holds every document, as written and as kustomize sends it, against the schemas.
+func TestSchemas(t *testing.T) {
+	v := newValidator(t)
+	for _, dir := range kustomizations {
+		for name, text := range sources(t, dir) {
+			for document := range strings.SplitSeq(text, "\n---\n") {
+				if err := validate(v, document); err != nil {
+					t.Errorf("%s: %v\n%s", filepath.Join(dir, name), err, document)
+				}
+			}
+		}
+	}
+	for _, document := range built(t) {
+		if err := validate(v, document); err != nil {
+			t.Errorf("kustomize's output: %v\n%s", err, document)
+		}
+	}
+}
+
+// TestBrokenManifests breaks the Deployment in every way that the schemas should notice.
+func TestBrokenManifests(t *testing.T) {
+	v := newValidator(t)
+	good := sources(t, manifests)["deployment.yaml"]
+	if err := validate(v, good); err != nil {
+		t.Fatalf("the unbroken one: %v", err)
+	}
+	tests := []struct{ name, old, broken string }{
+		{"unknown field", "replicas: 1", "replicaz: 1"},
+		{"unknown field far down", "readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true"},
+		{"wrong type", "containerPort: 18000", "containerPort: eighteen"},
+		{"no such value", "imagePullPolicy: IfNotPresent", "imagePullPolicy: [IfNotPresent]"},
+		{"required field", "  selector:\n    matchLabels: {app.kubernetes.io/name: breakwater}\n", ""},
+		{"duplicate key", "replicas: 1", "replicas: 1\n  replicas: 1"},
+		{"no such kind", "kind: Deployment", "kind: Deploymint"},
+		{"no such version", "apiVersion: apps/v1", "apiVersion: apps/v1beta9"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			document := strings.Replace(good, tt.old, tt.broken, 1)
+			if document == good {
+				t.Fatalf("deployment.yaml has no %q", tt.old)
+			}
+			if err := validate(v, document); err == nil {
+				t.Error("the broken manifest was accepted")
+			}
+		})
+	}
+}
+
+// TestNothingIsForgotten finds files that no kustomization lists.
+func TestNothingIsForgotten(t *testing.T) {
+	for _, dir := range kustomizations {
+		var k kustomize.Kustomization
+		if err := yaml.UnmarshalStrict([]byte(readFile(t, filepath.Join(dir, "kustomization.yaml"))), &k); err != nil {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		for name := range sources(t, dir) {
+			if !slices.Contains(k.Resources, name) {
+				t.Errorf("%s/kustomization.yaml does not list %s", dir, name)
+			}
+		}
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -1,0 +1,177 @@
+package deploytest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// objects are all documents of the manifests, by kind and "namespace/name".
+type objects struct {
+	deployments map[string]*appsv1.Deployment
+	configMaps  map[string]*corev1.ConfigMap
+	services    map[string]*corev1.Service
+	accounts    map[string]*corev1.ServiceAccount
+	namespaces  map[string]*corev1.Namespace
+}
+
+func loadObjects(t *testing.T) *objects {
+	t.Helper()
+	o := &objects{
+		deployments: map[string]*appsv1.Deployment{},
+		configMaps:  map[string]*corev1.ConfigMap{},
+		services:    map[string]*corev1.Service{},
+		accounts:    map[string]*corev1.ServiceAccount{},
+		namespaces:  map[string]*corev1.Namespace{},
+	}
+	for _, document := range built(t) {
+		var kind metav1.TypeMeta
+		if err := yaml.Unmarshal([]byte(document), &kind); err != nil {
+			t.Fatal(err)
+		}
+		switch kind.Kind {
+		case "Deployment":
+			decode(t, document, o.deployments)
+		case "ConfigMap":
+			decode(t, document, o.configMaps)
+		case "Service":
+			decode(t, document, o.services)
+		case "ServiceAccount":
+			decode(t, document, o.accounts)
+		case "Namespace":
+			decode(t, document, o.namespaces)
+		default:
+			t.Fatalf("no test looks at a %s yet", kind.Kind)
+		}
+	}
+	return o
+}
+
+// decode adds a document to the objects of its kind.
+func decode[T any, P interface {
+	*T
+	metav1.Object
+}](t *testing.T, document string, into map[string]P) {
+	t.Helper()
+	object := P(new(T))
+	if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
+		t.Fatalf("%v\n%s", err, document)
+	}
+	into[object.GetNamespace()+"/"+object.GetName()] = object
+}
+
+// get returns an object that has to be there.
+func get[P any](t *testing.T, from map[string]P, name string) P {
+	t.Helper()
+	object, ok := from[name]
+	if !ok {
+		t.Fatalf("no %s among %v", name, slices.Sorted(maps.Keys(from)))
+	}
+	return object
+}
+
+// TestReferences follows every name in the manifests to what it names.
+func TestReferences(t *testing.T) {
+	o := loadObjects(t)
+	for name, d := range o.deployments {
+		pod := d.Spec.Template
+		if _, ok := o.namespaces["/"+d.Namespace]; !ok {
+			t.Errorf("%s: no manifest makes its namespace", name)
+		}
+		if !selects(d.Spec.Selector.MatchLabels, pod.Labels) {
+			t.Errorf("%s does not select its own pods", name)
+		}
+		if a := pod.Spec.ServiceAccountName; a != "" && o.accounts[d.Namespace+"/"+a] == nil {
+			t.Errorf("%s: no service account %s", name, a)
+		}
+		for _, v := range pod.Spec.Volumes {
+			if v.ConfigMap != nil && o.configMaps[d.Namespace+"/"+v.ConfigMap.Name] == nil {
+				t.Errorf("%s: no ConfigMap %s", name, v.ConfigMap.Name)
+			}
+		}
+	}
+	for name, s := range o.services {
+		var containers []corev1.Container
+		for _, d := range o.deployments {
+			if d.Namespace == s.Namespace && selects(s.Spec.Selector, d.Spec.Template.Labels) {
+				containers = append(containers, d.Spec.Template.Spec.Containers...)
+			}
+		}
+		for _, p := range s.Spec.Ports {
+			if !slices.ContainsFunc(containers, func(c corev1.Container) bool { return portOf(c, p.TargetPort.StrVal) == p.Port }) {
+				t.Errorf("service %s: no container has port %s = %d", name, p.TargetPort.StrVal, p.Port)
+			}
+		}
+	}
+}
+
+func selects(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if labels[k] != v {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
+// portOf returns a container's port by name, or 0.
+func portOf(c corev1.Container, name string) int32 {
+	for _, p := range c.Ports {
+		if p.Name == name {
+			return p.ContainerPort
+		}
+	}
+	return 0
+}
+
+// TestContainersAreConfined holds every container against the restricted profile of
+// Kubernetes' pod security standards, a read-only file system, and bounded memory.
+func TestContainersAreConfined(t *testing.T) {
+	for name, d := range loadObjects(t).deployments {
+		pod := d.Spec.Template.Spec
+		if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot ||
+			s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			t.Errorf("%s: the pod may run as root or without a seccomp profile", name)
+		}
+		if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+			t.Errorf("%s: the pod gets a token that it does not need", name)
+		}
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			s := c.SecurityContext
+			if s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem ||
+				s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+				s.Capabilities == nil || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+				t.Errorf("%s: container %s is not confined", name, c.Name)
+			}
+			if c.Resources.Requests.Cpu().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Limits.Memory().IsZero() {
+				t.Errorf("%s: container %s does not say what it needs", name, c.Name)
+			}
+		}
+	}
+}
+
+// TestMemoryLimit holds Go's limit, which the garbage collector respects, against the kernel's.
+func TestMemoryLimit(t *testing.T) {
+	c := controlPlane(t, loadObjects(t))
+	at := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+	if at < 0 {
+		t.Fatal("GOMEMLIMIT is not set")
+	}
+	soft := resource.MustParse(strings.TrimSuffix(c.Env[at].Value, "B"))
+	if hard := c.Resources.Limits.Memory(); soft.Cmp(*hard) >= 0 {
+		t.Errorf("GOMEMLIMIT %s is not below the limit %s", &soft, hard)
+	}
+}
+
+// controlPlane returns the container of the control plane.
+func controlPlane(t *testing.T, o *objects) corev1.Container {
+	t.Helper()
+	return get(t, o.deployments, "breakwater/breakwater").Spec.Template.Spec.Containers[0]
+}

@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// grpcUpstream is a gRPC service: the health service, since every gRPC library has it.
+type grpcUpstream struct {
+	healthv1.UnimplementedHealthServer
+	address string
+	calls   atomic.Int64
+	code    atomic.Uint32 // what Check answers
+	hang    atomic.Bool   // Check waits until the caller has gone
+}
+
+func newGRPCUpstream(t *testing.T, ip string) *grpcUpstream {
+	t.Helper()
+	u := &grpcUpstream{}
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.address = l.Addr().String()
+	s := grpc.NewServer()
+	healthv1.RegisterHealthServer(s, u)
+	go s.Serve(l)
+	t.Cleanup(s.Stop)
+	return u
+}
+
+// Check answers with the code. It sends headers first, so that the status comes in
+// trailers, as it does when a handler fails after it began.
+func (u *grpcUpstream) Check(ctx context.Context, _ *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
+	u.calls.Add(1)
+	if u.hang.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	code := codes.Code(u.code.Load())
+	if code == codes.Aborted { // a trailers-only response
+		return nil, status.Error(codes.Unavailable, "at once")
+	}
+	if err := grpc.SendHeader(ctx, metadata.Pairs("x-began", "yes")); err != nil {
+		return nil, err
+	}
+	if code != codes.OK {
+		return nil, status.Error(code, "in trailers")
+	}
+	return &healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_SERVING}, nil
+}
+
+// Watch streams for as long as the caller listens.
+func (u *grpcUpstream) Watch(_ *healthv1.HealthCheckRequest, s healthv1.Health_WatchServer) error {
+	if err := s.Send(&healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_SERVING}); err != nil {
+		return err
+	}
+	<-s.Context().Done()
+	return s.Context().Err()
+}
+
+// TestGRPC: the status of a gRPC call is in its trailers, and a gRPC caller is rejected
+// with a gRPC status.
+func TestGRPC(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newGRPCUpstream(t, ip)
+	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders", "timeout: 500ms",
+		"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 1}",
+		`fallback: {response: {status: 503, body: "orders are closed"}}`))
+	conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client := healthv1.NewHealthClient(conn)
+	check := func(ctx context.Context) *status.Status {
+		_, err := client.Check(ctx, &healthv1.HealthCheckRequest{})
+		return status.Convert(err)
+	}
+	wants := func(what string, failures, timeouts int) {
+		t.Helper()
+		eventually(t, what, func() error {
+			c := m.breaker(t, "orders").Counts
+			if c.Failures != failures || c.Timeouts != timeouts {
+				return fmt.Errorf("%+v, want %d failures, %d of them timeouts", c, failures, timeouts)
+			}
+			return nil
+		})
+	}
+	expect := func(got *status.Status, want codes.Code) {
+		t.Helper()
+		if got.Code() != want {
+			t.Fatalf("status %v %q, want %v", got.Code(), got.Message(), want)
+		}
+	}
+
+	expect(check(t.Context()), codes.OK)
+	u.code.Store(uint32(codes.NotFound)) // an answer, not a failure
+	for range 4 {
+		expect(check(t.Context()), codes.NotFound)
+	}
+	wants("NOT_FOUND is no failure", 0, 0)
+
+	u.code.Store(uint32(codes.Unavailable))
+	expect(check(t.Context()), codes.Unavailable)
+	wants("UNAVAILABLE in trailers is a failure", 1, 0)
+	u.code.Store(uint32(codes.Aborted))
+	expect(check(t.Context()), codes.Unavailable)
+	wants("UNAVAILABLE without headers is a failure", 2, 0)
+	u.code.Store(uint32(codes.OK))
+	expect(check(t.Context()), codes.OK)
+
+	// A caller's own deadline, earlier than the policy's, is a timeout all the same.
+	u.hang.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	expect(check(ctx), codes.DeadlineExceeded)
+	wants("the caller's deadline is a timeout", 3, 1)
+	if s := check(t.Context()); s.Code() == codes.OK {
+		t.Fatal("a call that hangs succeeded")
+	}
+	wants("the policy's deadline is a timeout", 4, 2)
+	check(t.Context())
+
+	m.state(t, "orders", "open")
+	reached := u.calls.Load()
+	got := check(t.Context())
+	expect(got, codes.Unavailable)
+	if got.Message() != "orders are closed" {
+		t.Errorf("message %q, want the fallback's body", got.Message())
+	}
+	if n := u.calls.Load(); n != reached {
+		t.Error("a rejected call reached the upstream")
+	}
+
+	u.hang.Store(false)
+	m.state(t, "orders", "half_open")
+	expect(check(t.Context()), codes.OK)
+	m.state(t, "orders", "closed")
+}
+
+// TestLongStreams: with timeout 0s a stream lives, and a caller who ends one says nothing.
+func TestLongStreams(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newGRPCUpstream(t, ip)
+	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders", "timeout: 0s", "breaker: {consecutiveFailures: 1}"))
+	conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	stream, err := healthv1.NewHealthClient(conn).Watch(ctx, &healthv1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	eventually(t, "the stream is over", func() error {
+		if c := m.breaker(t, "orders").Counts; c.Ignored != 1 || c.Failures != 0 {
+			return fmt.Errorf("%+v, want 1 ignored", c)
+		}
+		return nil
+	})
+	if got := m.breaker(t, "orders").State; got != "closed" {
+		t.Errorf("the breaker is %s", got)
+	}
+}

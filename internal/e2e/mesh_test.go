@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"breakwater.dev/internal/envoybin"
+)
+
+// mesh is a control plane with one proxy, and what a test needs around them.
+type mesh struct {
+	*caller
+	ip       string
+	policies string // directory
+	control  *process
+	envoy    *process
+}
+
+// newMesh starts a control plane with the policy text, and an Envoy of the
+// workload "shop"; it returns when the proxy is ready.
+func newMesh(t *testing.T, ip, policyText string) *mesh {
+	t.Helper()
+	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
+	m.write(t, "policy.yaml", policyText)
+	m.startControl(t)
+	m.startEnvoy(t)
+	return m
+}
+
+// write puts a policy file in place at once, as a rename does.
+func (m *mesh) write(t *testing.T, name, text string) {
+	t.Helper()
+	hidden := filepath.Join(m.policies, "."+name)
+	if err := os.WriteFile(hidden, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(hidden, filepath.Join(m.policies, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *mesh) startControl(t *testing.T, flags ...string) {
+	t.Helper()
+	args := append([]string{"serve", "--policy", m.policies,
+		"--xds-listen", m.ip + ":18000", "--http-listen", m.ip + ":18080"}, flags...)
+	m.control = start(t, "control plane", binary, args...)
+	m.ready(t, m.control, "http://"+m.ip+":18080/health/ready")
+}
+
+// startEnvoy runs a proxy on the bootstrap that the command prints; edits are applied to it.
+func (m *mesh) startEnvoy(t *testing.T, edits ...*strings.Replacer) {
+	t.Helper()
+	out, err := exec.Command(binary, "bootstrap", "--node-id", "shop-1", "--node-cluster", "shop",
+		"--xds", m.ip+":18000", "--listen", m.egress, "--admin", m.ip+":9901").Output()
+	if err != nil {
+		t.Fatalf("bootstrap: %v", err)
+	}
+	text := string(out)
+	for _, e := range edits {
+		text = e.Replace(text)
+	}
+	m.runEnvoy(t, text)
+}
+
+func (m *mesh) runEnvoy(t *testing.T, bootstrap string) {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(config, []byte(bootstrap), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.envoy = start(t, "envoy", envoybin.Path(t), "-c", config, "--use-dynamic-base-id", "--concurrency", "2", "-l", "warn")
+	m.ready(t, m.envoy, "http://"+m.ip+":9901/ready")
+}
+
+func (m *mesh) ready(t *testing.T, p *process, url string) {
+	t.Helper()
+	eventually(t, url, func() error {
+		p.running(t)
+		_, err := fetch(url)
+		return err
+	})
+}
+
+// fetch returns the body of a page, and an error unless the status is 200.
+func fetch(url string) (string, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: status %d: %s", url, resp.StatusCode, body)
+	}
+	return string(body), err
+}
+
+// page reads a page of the control plane.
+func (m *mesh) page(t *testing.T, path string) string {
+	t.Helper()
+	body, err := fetch("http://" + m.ip + ":18080" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// metric reads one series of the control plane, given as in the text format.
+func (m *mesh) metric(t *testing.T, series string) float64 {
+	t.Helper()
+	v, err := m.tryMetric(series)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (m *mesh) tryMetric(series string) (float64, error) {
+	body, err := fetch("http://" + m.ip + ":18080/metrics")
+	if err != nil {
+		return 0, err
+	}
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(body)
+	if found == nil {
+		return 0, fmt.Errorf("no series %s", series)
+	}
+	return strconv.ParseFloat(found[1], 64)
+}
+
+// pushes is how many responses of discovery the control plane has sent, of all types.
+func (m *mesh) pushes(t *testing.T) float64 {
+	t.Helper()
+	sum := 0.0
+	for _, line := range strings.Split(m.page(t, "/metrics"), "\n") {
+		if strings.HasPrefix(line, "breakwater_xds_pushes_total{") {
+			v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += v
+		}
+	}
+	return sum
+}
+
+// breakerStatus is what a test reads of /breakers.
+type breakerStatus struct {
+	State  string `json:"state"`
+	Probes int    `json:"probes_in_flight"`
+	Counts struct {
+		Requests, Rejected, Successes, Failures, Timeouts, Ignored int
+	} `json:"counts"`
+}
+
+func (m *mesh) breaker(t *testing.T, key string) breakerStatus {
+	t.Helper()
+	var s breakerStatus
+	if err := json.Unmarshal([]byte(m.page(t, "/breakers/"+key)), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// state waits until a breaker is in a state.
+func (m *mesh) state(t *testing.T, key, want string) {
+	t.Helper()
+	eventually(t, "breaker "+key+" "+want, func() error {
+		if got := m.breaker(t, key).State; got != want {
+			return fmt.Errorf("it is %s", got)
+		}
+		return nil
+	})
+}
+
+// revision waits until the policy in force is not the old one, and returns its revision.
+func (m *mesh) revision(t *testing.T, old string) string {
+	t.Helper()
+	var c struct {
+		Revision string `json:"revision"`
+	}
+	eventually(t, "new policy in force", func() error {
+		if err := json.Unmarshal([]byte(m.page(t, "/config")), &c); err != nil {
+			return err
+		}
+		if c.Revision == old {
+			return errors.New("still the old revision")
+		}
+		return nil
+	})
+	return c.Revision
+}
+
+// terminate asks the control plane to stop and returns its exit code.
+func (m *mesh) terminate(t *testing.T) int {
+	t.Helper()
+	m.control.signal(t, syscall.SIGTERM)
+	eventually(t, "control plane ends", func() error {
+		select {
+		case <-m.control.exited:
+			return nil
+		default:
+			return errors.New("it is running")
+		}
+	})
+	return m.control.cmd.ProcessState.ExitCode()
+}
+
+// service is an Upstream document with one endpoint.
+func service(name, address string, more ...string) string {
+	host, port, _ := strings.Cut(address, ":")
+	return fmt.Sprintf("---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: %s}\n"+
+		"spec:\n  endpoints:\n  - {address: %s, port: %s}\n%s\n", name, host, port, indent(more))
+}
+
+// guard is a BreakerPolicy document for an upstream; fields are lines of its spec.
+func guard(name string, fields ...string) string {
+	return fmt.Sprintf("---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: %s}\n"+
+		"spec:\n  targetRefs:\n  - {kind: Upstream, name: %s}\n%s\n", name, name, indent(fields))
+}
+
+func indent(lines []string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString("  " + l + "\n")
+	}
+	return b.String()
+}

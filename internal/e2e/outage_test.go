@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// load is callers that send to a healthy upstream all the time and count what is
+// not a plain success.
+type load struct {
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+	calls  atomic.Int64
+	errors atomic.Int64
+	first  atomic.Value // string: the first error
+}
+
+func (m *mesh) load(t *testing.T, callers int) *load {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	l := &load{stop: stop}
+	for range callers {
+		l.wg.Go(func() {
+			for ctx.Err() == nil {
+				r, err := m.get(ctx, "payments", "/")
+				if ctx.Err() != nil {
+					return
+				}
+				l.calls.Add(1)
+				if err != nil || r.status != http.StatusOK {
+					l.errors.Add(1)
+					l.first.CompareAndSwap(nil, fmt.Sprintf("%d %q %v", r.status, r.body, err))
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { l.stop(); l.wg.Wait() })
+	return l
+}
+
+// more waits until n further calls were made.
+func (l *load) more(t *testing.T, n int64) {
+	t.Helper()
+	before := l.calls.Load()
+	eventually(t, fmt.Sprintf("%d more calls", n), func() error {
+		if got := l.calls.Load() - before; got < n {
+			return fmt.Errorf("%d so far", got)
+		}
+		return nil
+	})
+}
+
+// clean ends the load and wants not one error.
+func (l *load) clean(t *testing.T) {
+	t.Helper()
+	l.stop()
+	l.wg.Wait()
+	if n := l.errors.Load(); n > 0 {
+		t.Errorf("%d of %d calls failed, the first with %v", n, l.calls.Load(), l.first.Load())
+	}
+}
+
+// TestControlPlaneKilledUnderLoad kills it as kill -9 does, and brings it back.
+func TestControlPlaneKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments"))
+	l := m.load(t, 8)
+	l.more(t, 500)
+	m.control.kill()
+	l.more(t, 500)
+
+	m.startControl(t)
+	eventually(t, "requests ask the new control plane", func() error {
+		if n := m.breaker(t, "payments").Counts.Successes; n < 100 {
+			return fmt.Errorf("%d did", n)
+		}
+		return nil
+	})
+	l.clean(t)
+	// The proxy said what it has, and it has everything. It gets nothing again, in no loop.
+	pushes := m.pushes(t)
+	if pushes > 0 {
+		t.Errorf("the new control plane sent %v responses to a proxy that had all of it", pushes)
+	}
+	holds(t, "nothing is sent to a proxy that has everything", 2*time.Second, func() error {
+		if now := m.pushes(t); now != pushes {
+			return fmt.Errorf("responses went from %v to %v", pushes, now)
+		}
+		return nil
+	})
+	if got := m.metric(t, "breakwater_xds_nodes"); got != 1 {
+		t.Errorf("breakwater_xds_nodes = %v, want 1", got)
+	}
+}
+
+// TestControlPlaneHangs stops the process without ending it: connections stay, nobody answers.
+func TestControlPlaneHangs(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments"))
+	l := m.load(t, 8)
+	l.more(t, 200)
+	m.control.signal(t, syscall.SIGSTOP)
+	l.more(t, 50)
+	m.control.signal(t, syscall.SIGCONT)
+	l.more(t, 200)
+	l.clean(t)
+}
+
+// TestShutdownDrains asks the control plane to stop while a request is under way.
+func TestShutdownDrains(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments"))
+	g := gate{release: make(chan int)}
+	u.behave(g.handle)
+	got := make(chan reply, 1)
+	go func() {
+		r, err := m.get(t.Context(), "payments", "/")
+		if err != nil {
+			t.Error(err)
+		}
+		got <- r
+	}()
+	eventually(t, "a request under way", func() error {
+		if u.inFlight.Load() == 0 {
+			return errors.New("none")
+		}
+		return nil
+	})
+	m.control.signal(t, syscall.SIGTERM)
+	eventually(t, "the control plane says that it waits", func() error {
+		if !strings.Contains(m.control.output(), "waiting for requests under way") {
+			return errors.New(tail(m.control.output(), 3))
+		}
+		return nil
+	})
+	g.release <- http.StatusOK
+	if r := <-got; r.status != http.StatusOK {
+		t.Errorf("the request under way got %+v", r)
+	}
+	eventually(t, "the control plane ends", func() error {
+		select {
+		case <-m.control.exited:
+			return nil
+		default:
+			return errors.New("it is running")
+		}
+	})
+	if code := m.control.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	u.behave(answer(http.StatusOK))
+	m.must(t, "payments", http.StatusOK)
+}
+
+// TestShutdownGivesUp asks it to stop while a request is under way that does not end.
+func TestShutdownGivesUp(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
+	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments", "timeout: 0s"))
+	m.startControl(t, "--drain-timeout", "300ms")
+	m.startEnvoy(t)
+	u.behave(hang)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	go m.get(ctx, "payments", "/")
+	eventually(t, "a request under way", func() error {
+		if u.inFlight.Load() == 0 {
+			return errors.New("none")
+		}
+		return nil
+	})
+	if code := m.terminate(t); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}

@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestOverflowIsNoFailure: what Envoy's own limits reject says nothing about the upstream.
+func TestOverflowIsNoFailure(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "breaker: {consecutiveFailures: 1}",
+		"connectionLimits: {maxConnections: 1, maxPendingRequests: 1, maxRequests: 1}"))
+	open := make(chan struct{})
+	u.behave(func(w http.ResponseWriter, r *http.Request) {
+		<-open
+		answer(http.StatusOK)(w, r)
+	})
+	const callers = 6
+	statuses := make(chan int, callers)
+	for range callers {
+		go func() {
+			r, err := m.get(t.Context(), "payments", "/")
+			if err != nil {
+				t.Error(err)
+			}
+			statuses <- r.status
+		}()
+	}
+	// The upstream answers nobody yet: who has an answer was turned away by the proxy.
+	overflowed := 0
+	for i := range callers {
+		if <-statuses == http.StatusServiceUnavailable {
+			overflowed++
+		}
+		if i == 0 {
+			close(open)
+		}
+	}
+	if overflowed == 0 {
+		t.Fatal("nothing overflowed; the test shows nothing")
+	}
+	s := m.breaker(t, "payments")
+	if s.State != "closed" || s.Counts.Failures != 0 || s.Counts.Ignored != overflowed {
+		t.Errorf("%+v, want closed, no failures, %d ignored", s, overflowed)
+	}
+}
+
+// TestFallback gives a policy's own answer to callers that are rejected, and tells routes apart.
+func TestFallback(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address, "hosts: [payments, pay.example.com]",
+		"routes:", "- {name: charge, match: {pathPrefix: /charge}}")+
+		guard("payments", quick)+`---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: charge}
+spec:
+  targetRefs:
+  - {kind: Upstream, name: payments, sectionName: charge}
+  fallback:
+    response: {status: 429, contentType: application/json, body: '{"queued":true}', headers: {x-queue: later}}
+`)
+	u.behave(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/charge") {
+			answer(http.StatusInternalServerError)(w, r)
+		}
+	})
+	if r, err := m.get(t.Context(), "pay.example.com:8080", "/charge/7"); err != nil || r.status != 500 {
+		t.Fatalf("got %+v, %v, want the upstream's 500", r, err)
+	}
+	r, err := m.get(t.Context(), "payments", "/charge?id=7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.status != 429 || r.body != `{"queued":true}` || r.header.Get("content-type") != "application/json" ||
+		r.header.Get("x-queue") != "later" || r.header.Get("retry-after") == "" {
+		t.Errorf("a rejected caller got %+v, want the fallback of the policy", r)
+	}
+	m.must(t, "payments", http.StatusOK) // the rest of the upstream has a breaker of its own
+	if got := m.breaker(t, "payments/charge").Counts.Rejected; got != 1 {
+		t.Errorf("rejected = %d, want 1", got)
+	}
+	if r := m.must(t, "nobody", http.StatusNotFound); !strings.Contains(r.body, "no upstream") {
+		t.Errorf("an unknown host got %q, want an explanation", r.body)
+	}
+}
+
+// TestStateOfTheWorld runs the other variant of xDS through a change of everything.
+func TestStateOfTheWorld(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u, v := newUpstream(t, ip), newUpstream(t, ip)
+	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
+	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments"))
+	m.startControl(t)
+	m.startEnvoy(t, strings.NewReplacer("DELTA_GRPC", "GRPC"))
+	m.must(t, "payments", http.StatusOK)
+	l := m.load(t, 4)
+	for _, limit := range []string{"77", "78"} {
+		revision := m.revision(t, "")
+		m.write(t, "policy.yaml", service("payments", u.address)+guard("payments", "connectionLimits: {maxRequests: "+limit+"}")+service("stock", v.address))
+		m.revision(t, revision)
+		eventually(t, "the new limit", func() error {
+			clusters, err := fetch("http://" + m.ip + ":9901/clusters")
+			if err == nil && !strings.Contains(clusters, "payments::default_priority::max_requests::"+limit) {
+				err = fmt.Errorf("not there")
+			}
+			return err
+		})
+	}
+	m.must(t, "stock", http.StatusOK)
+	revision := m.revision(t, "")
+	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments"))
+	m.revision(t, revision)
+	eventually(t, "the removed upstream is gone", func() error {
+		clusters, err := fetch("http://" + m.ip + ":9901/clusters")
+		if err == nil && strings.Contains(clusters, "stock::") {
+			err = fmt.Errorf("still there")
+		}
+		return err
+	})
+	m.must(t, "stock", http.StatusNotFound)
+	l.clean(t)
+}
+
+// TestHealthPages reads what people and orchestrators ask, while a breaker is open.
+func TestHealthPages(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "breaker: {consecutiveFailures: 1}"))
+	m.page(t, "/health/live")
+	m.page(t, "/health/dependencies")
+	trip(t, m, u)
+	for _, path := range []string{"/health/dependencies", "/health/dependencies?for=shop"} {
+		if _, err := fetch("http://" + m.ip + ":18080" + path); err == nil || !strings.Contains(err.Error(), "status 503") {
+			t.Errorf("%s while the only breaker is open: %v, want status 503", path, err)
+		}
+	}
+	if page := m.page(t, "/health/services"); !strings.Contains(page, `"unhealthy"`) {
+		t.Errorf("/health/services:\n%s", page)
+	}
+	m.page(t, "/health/ready") // the control plane itself can serve
+	for series, want := range map[string]float64{
+		`circuit_breaker_state{route="",service="payments"}`:          2,
+		`circuit_breaker_failures_total{route="",service="payments"}`: 1,
+	} {
+		if got := m.metric(t, series); got != want {
+			t.Errorf("%s = %v, want %v", series, got, want)
+		}
+	}
+}

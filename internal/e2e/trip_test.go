@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestTrip fails an upstream in every way that a breaker has to notice, and watches
+// the whole circle: closed, open without a single request let through,
+// half-open, closed.
+func TestTrip(t *testing.T) {
+	t.Parallel()
+	const run = "breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 2}"
+	cases := []struct {
+		name      string
+		policy    []string
+		fail      func(*upstream)
+		recover   func(*testing.T, *upstream)
+		status    int // of the failures
+		successes int // calls that succeed before the failures
+		failures  int
+		reason    string
+	}{
+		{name: "consecutive failures", policy: []string{run}, status: 500, successes: 7, failures: 3,
+			fail: func(u *upstream) { u.behave(answer(500)) }, reason: "consecutive_failures"},
+		{name: "failure rate", policy: []string{
+			"breaker: {consecutiveFailures: 0, failureRateThreshold: 50%, minimumNumberOfCalls: 12, waitDurationInOpenState: 2s, successThreshold: 2, slidingWindow: {type: TimeBased, duration: 60s}}"},
+			fail: func(u *upstream) { u.behave(answer(503)) }, status: 503, successes: 6, failures: 6, reason: "failure_rate"},
+		{name: "timeout", policy: []string{"timeout: 100ms", run}, status: 504, successes: 1, failures: 3,
+			fail: func(u *upstream) { u.behave(hang) }, reason: "consecutive_failures"},
+		{name: "connection refused", policy: []string{run}, status: 503, failures: 3,
+			fail: func(u *upstream) { u.stop() }, recover: func(t *testing.T, u *upstream) { u.restart(t) },
+			reason: "consecutive_failures"},
+		{name: "connection reset", policy: []string{run}, status: 503, successes: 1, failures: 3,
+			fail: func(u *upstream) { u.behave(reset) }, reason: "consecutive_failures"},
+		// Not in the list of status codes, and yet a failure: nobody answered.
+		{name: "connection refused is no status code", status: 503, failures: 3,
+			policy: []string{run, "classify: {failure: {statusCodes: [\"500\"]}}"},
+			fail:   func(u *upstream) { u.stop() }, recover: func(t *testing.T, u *upstream) { u.restart(t) },
+			reason: "consecutive_failures"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ip := ownIP(t)
+			u, other := newUpstream(t, ip), newUpstream(t, ip)
+			m := newMesh(t, ip, service("payments", u.address)+guard("payments", c.policy...)+
+				service("stock", other.address)+guard("stock"))
+			for range c.successes {
+				m.must(t, "payments", http.StatusOK)
+			}
+			c.fail(u)
+			for range c.failures {
+				m.must(t, "payments", c.status)
+			}
+			tripped := time.Now()
+			reached := u.calls.Load()
+
+			checkRejected(t, m, tripped)
+			if got := u.calls.Load(); got != reached {
+				t.Fatalf("%d requests reached the upstream while the breaker was open", got-reached)
+			}
+			series := fmt.Sprintf(`circuit_breaker_transitions_total{from="closed",reason=%q,route="",service="payments",to="open"}`, c.reason)
+			if got := m.metric(t, series); got != 1 {
+				t.Errorf("%s = %v, want 1", series, got)
+			}
+			if c.name == "timeout" {
+				if got := m.metric(t, `circuit_breaker_timeouts_total{route="",service="payments"}`); got != 3 {
+					t.Errorf("timeouts = %v, want 3", got)
+				}
+			}
+			m.must(t, "stock", http.StatusOK)
+
+			u.behave(answer(http.StatusOK))
+			if c.recover != nil {
+				c.recover(t, u)
+			}
+			m.state(t, "payments", "half_open")
+			m.must(t, "payments", http.StatusOK)
+			m.must(t, "payments", http.StatusOK)
+			m.state(t, "payments", "closed")
+			m.must(t, "payments", http.StatusOK)
+		})
+	}
+}
+
+// checkRejected sends calls for most of the wait and wants each one rejected at once
+// with the default fallback.
+func checkRejected(t *testing.T, m *mesh, tripped time.Time) {
+	t.Helper()
+	for n := 0; ; n++ {
+		r := m.must(t, "payments", http.StatusServiceUnavailable)
+		if time.Since(tripped) > 800*time.Millisecond {
+			if n < 10 {
+				t.Fatalf("only %d calls were rejected in 0.8 s", n)
+			}
+			return
+		}
+		if r.header.Get("x-envoy-upstream-service-time") != "" {
+			t.Fatalf("reply %+v came from the upstream", r)
+		}
+		after, err := strconv.Atoi(r.header.Get("retry-after"))
+		if err != nil || after < 1 || after > 2 {
+			t.Fatalf("retry-after = %q, want 1 or 2", r.header.Get("retry-after"))
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// upstream is a service whose behaviour a test can change at any time.
+type upstream struct {
+	address  string
+	calls    atomic.Int64 // requests that arrived
+	inFlight atomic.Int64
+	most     atomic.Int64 // the most that were in flight at once
+
+	mu      sync.Mutex
+	handler http.HandlerFunc
+	server  *http.Server
+}
+
+// answer is a handler that always answers so.
+func answer(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "status %d\n", status)
+	}
+}
+
+// hang is a handler that answers only when the caller has gone.
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+// reset is a handler that closes the connection in the caller's face.
+func reset(w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err == nil {
+		conn.Close()
+	}
+}
+
+// newUpstream starts a service that answers 200.
+func newUpstream(t *testing.T, ip string) *upstream {
+	t.Helper()
+	u := &upstream{handler: answer(http.StatusOK)}
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.address = l.Addr().String()
+	u.serve(l)
+	t.Cleanup(u.stop)
+	return u
+}
+
+func (u *upstream) serve(l net.Listener) {
+	u.server = &http.Server{Handler: u}
+	go u.server.Serve(l)
+}
+
+// stop closes the port and every connection.
+func (u *upstream) stop() { u.server.Close() }
+
+// restart opens the port again.
+func (u *upstream) restart(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", u.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.serve(l)
+}
+
+// behave makes the service answer with h from now on.
+func (u *upstream) behave(h http.HandlerFunc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.handler = h
+}
+
+func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	u.calls.Add(1)
+	now := u.inFlight.Add(1)
+	defer u.inFlight.Add(-1)
+	for most := u.most.Load(); now > most && !u.most.CompareAndSwap(most, now); most = u.most.Load() {
+	}
+	u.mu.Lock()
+	h := u.handler
+	u.mu.Unlock()
+	h(w, r)
+}
+
+// reply is what a caller got.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// caller sends requests to a proxy.
+type caller struct {
+	client *http.Client
+	egress string
+}
+
+func newCaller(t *testing.T, egress string) *caller {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 128, DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &caller{client: &http.Client{Transport: transport}, egress: egress}
+}
+
+// get sends one GET for host and path through the proxy.
+func (c *caller) get(ctx context.Context, host, path string) (reply, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.egress+path, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	req.Host = host
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return reply{status: resp.StatusCode, header: resp.Header, body: string(body)}, err
+}
+
+// must sends one GET and fails the test unless it is answered with the status.
+func (c *caller) must(t *testing.T, host string, status int) reply {
+	t.Helper()
+	r, err := c.get(t.Context(), host, "/")
+	if err != nil {
+		t.Fatalf("GET %s: %v", host, err)
+	}
+	if r.status != status {
+		t.Fatalf("GET %s: got %d %q, want %d", host, r.status, r.body, status)
+	}
+	return r
+}

@@ -1,0 +1,173 @@
+package watch
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(t *testing.T, path, data string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.WriteFile(path, []byte(data), 0o644))
+}
+
+// deadline is far beyond what anything here takes.
+const deadline = 20 * time.Second
+
+// start watches paths and returns the channel of calls.
+func start(t *testing.T, o Options, paths ...string) <-chan struct{} {
+	t.Helper()
+	calls, ready, done := make(chan struct{}, 1000), make(chan struct{}), make(chan error)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		done <- Paths(ctx, paths, o, func() { close(ready) }, func() { calls <- struct{}{} })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-done)
+	})
+	<-ready
+	return calls
+}
+
+func expectCall(t *testing.T, calls <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-calls:
+	case <-time.After(deadline):
+		t.Fatalf("not told of %s", what)
+	}
+}
+
+// notified never polls, so what it is told came from the kernel.
+var notified = Options{Quiet: 20 * time.Millisecond, Max: time.Second, Poll: time.Hour}
+
+func TestDirectory(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "policies")
+	put(t, filepath.Join(root, "a.yaml"), "1")
+	calls := start(t, notified, root)
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"a file written", func() error { return os.WriteFile(filepath.Join(root, "a.yaml"), []byte("2"), 0o644) }},
+		{"a file made", func() error { return os.WriteFile(filepath.Join(root, "b.yaml"), []byte("2"), 0o644) }},
+		{"a file renamed", func() error { return os.Rename(filepath.Join(root, "b.yaml"), filepath.Join(root, "c.yaml")) }},
+		{"a file removed", func() error { return os.Remove(filepath.Join(root, "c.yaml")) }},
+		{"a directory made", func() error { return os.Mkdir(filepath.Join(root, "sub"), 0o755) }},
+		{"a file made in it", func() error { return os.WriteFile(filepath.Join(root, "sub", "d.yaml"), nil, 0o644) }},
+		{"the whole directory removed", func() error { return os.RemoveAll(root) }},
+		{"the directory made again", func() error { return os.Mkdir(root, 0o755) }},
+		{"a file made in the new one", func() error { return os.WriteFile(filepath.Join(root, "a.yaml"), nil, 0o644) }},
+	} {
+		drain(calls)
+		must(t, step.do())
+		expectCall(t, calls, step.what)
+	}
+}
+
+// drain forgets calls that came of the step before.
+func drain(calls <-chan struct{}) {
+	for {
+		select {
+		case <-calls:
+		case <-time.After(5 * notified.Quiet):
+			return
+		}
+	}
+}
+
+func TestConfigMap(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "mounted")
+	put(t, filepath.Join(root, "..1", "a.yaml"), "1")
+	must(t, os.Symlink("..1", filepath.Join(root, "..data")))
+	must(t, os.Symlink(filepath.Join("..data", "a.yaml"), filepath.Join(root, "a.yaml")))
+	directory, file := start(t, notified, root), start(t, notified, filepath.Join(root, "a.yaml"))
+
+	// What the kubelet does: a new directory, a new link, renamed over the old one.
+	put(t, filepath.Join(root, "..2", "a.yaml"), "2")
+	must(t, os.Symlink("..2", filepath.Join(root, "..data_tmp")))
+	must(t, os.Rename(filepath.Join(root, "..data_tmp"), filepath.Join(root, "..data")))
+	expectCall(t, directory, "the swap, watching the directory")
+	expectCall(t, file, "the swap, watching one file")
+}
+
+// A directory that is a link, as git-sync makes it, is watched at its new target too.
+func TestLinkedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "trees", "1", "a.yaml"), "1")
+	put(t, filepath.Join(dir, "trees", "2", "a.yaml"), "2")
+	link := filepath.Join(dir, "current")
+	must(t, os.Symlink("trees/1", link))
+	calls := start(t, notified, link)
+
+	must(t, os.Symlink("trees/2", link+"_tmp"))
+	must(t, os.Rename(link+"_tmp", link))
+	expectCall(t, calls, "the link's new target")
+	drain(calls)
+	put(t, filepath.Join(dir, "trees", "2", "a.yaml"), "3")
+	expectCall(t, calls, "a file written in the new target")
+}
+
+// A path that is not there yet is seen when it comes, and its neighbours are not ours.
+func TestNotThereYetAmongOthers(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "policy.yaml")
+	calls := start(t, notified, path)
+	put(t, filepath.Join(dir, "other.yaml"), "1")
+	put(t, filepath.Join(dir, "policy.yaml.bak"), "1")
+	put(t, filepath.Join(dir, ".policy.yaml.swp"), "1")
+	select {
+	case <-calls:
+		t.Error("told of a neighbour")
+	case <-time.After(10 * notified.Quiet):
+	}
+	put(t, path, "1")
+	expectCall(t, calls, "the file made")
+}
+
+// What the kernel does not tell, a poll finds: here the target of a link.
+func TestPoll(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "elsewhere", "a.yaml")
+	put(t, target, "1")
+	put(t, filepath.Join(dir, "policies", "b.yaml"), "1")
+	must(t, os.Symlink(target, filepath.Join(dir, "policies", "a.yaml")))
+	calls := start(t, Options{Poll: 20 * time.Millisecond}, filepath.Join(dir, "policies"))
+	put(t, target, "12")
+	expectCall(t, calls, "the target of a link written")
+}
+
+func TestLookIsCheapToCompare(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.yaml"), "1")
+	put(t, filepath.Join(dir, "sub", "b.yaml"), "1")
+	must(t, os.Symlink("..", filepath.Join(dir, "sub", "loop")))
+	before := look([]string{dir})
+	if after := look([]string{dir}); after.sum != before.sum {
+		t.Error("two looks at one thing differ")
+	}
+	if got := len(before.directories); got != 3 { // the parent, dir, sub
+		t.Errorf("%d directories to watch, want 3", got)
+	}
+	put(t, filepath.Join(dir, ".hidden"), "1")
+	hidden := look([]string{dir})
+	put(t, filepath.Join(dir, "sub", "b.yaml"), "12")
+	if after := look([]string{dir}); after.sum == hidden.sum {
+		t.Error("a longer file looks the same")
+	}
+}

@@ -1,0 +1,131 @@
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy/internal/yamlwalk"
+)
+
+// Classifier tells what a response means for the breaker. The zero value calls
+// everything a success.
+type Classifier struct {
+	http [600]breaker.Outcome // by status code
+	grpc [17]breaker.Outcome  // by gRPC status code
+}
+
+// HTTP classifies a status code.
+func (c *Classifier) HTTP(status int) breaker.Outcome {
+	if status < 0 || status >= len(c.http) {
+		return breaker.Failure
+	}
+	return c.http[status]
+}
+
+// GRPC classifies a gRPC status code. Codes that gRPC does not define count as UNKNOWN.
+func (c *Classifier) GRPC(code int) breaker.Outcome {
+	if code < 0 || code >= len(c.grpc) {
+		code = 2
+	}
+	return c.grpc[code]
+}
+
+// grpcCodes are the names of gRPC's status codes, by number.
+var grpcCodes = []string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+	"OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}
+
+// codes are the answers of one kind, as policies write them.
+type codes struct {
+	status []string // "503", or "5xx" for a class
+	grpc   []string
+}
+
+func (s *settings) classify(v yamlwalk.Value) {
+	v.Object(yamlwalk.Fields{
+		"failure": func(v yamlwalk.Value) { v.Object(s.failure.fields()) },
+		"ignore":  func(v yamlwalk.Value) { v.Object(s.ignore.fields()) },
+	})
+}
+
+func (c *codes) fields() yamlwalk.Fields {
+	return yamlwalk.Fields{
+		"statusCodes": func(v yamlwalk.Value) {
+			c.status = []string{}
+			v.Each(func(v yamlwalk.Value) {
+				c.status = appendCode(c.status, v, func(dst *string) yamlwalk.Field {
+					return yamlwalk.Text(dst, `a status code such as "503", or a class such as "5xx"`, "bad-status", statusCode.MatchString)
+				})
+			})
+		},
+		"grpcStatus": func(v yamlwalk.Value) {
+			c.grpc = []string{}
+			v.Each(func(v yamlwalk.Value) {
+				c.grpc = appendCode(c.grpc, v, func(dst *string) yamlwalk.Field {
+					return yamlwalk.OneOf(dst, grpcCodes[1:]...)
+				})
+			})
+		},
+	}
+}
+
+var statusCode = regexp.MustCompile(`^[1-5]([0-9][0-9]|xx)$`)
+
+func appendCode(list []string, v yamlwalk.Value, read func(*string) yamlwalk.Field) []string {
+	var code string
+	read(&code)(v)
+	if code == "" || slices.Contains(list, code) {
+		return list
+	}
+	return append(list, code)
+}
+
+// classifier makes the table. A code wins over its class: with failure "5xx" and
+// ignore "501" all but 501 are failures.
+func (s *settings) classifier() *Classifier {
+	c := &Classifier{}
+	for _, class := range []bool{true, false} {
+		c.mark(s.failure, breaker.Failure, class)
+		c.mark(s.ignore, breaker.Ignored, class)
+	}
+	return c
+}
+
+// mark gives the classes of a list, or its single codes, their outcome.
+func (c *Classifier) mark(list codes, o breaker.Outcome, class bool) {
+	for _, text := range list.status {
+		if isClass := text[1] == 'x'; isClass != class {
+			continue
+		}
+		low := int(text[0]-'0') * 100
+		high := low + 99
+		if n, err := strconv.Atoi(text); err == nil {
+			low, high = n, n
+		}
+		for status := low; status <= high; status++ {
+			c.http[status] = o
+		}
+	}
+	for _, text := range list.grpc {
+		c.grpc[slices.Index(grpcCodes, text)] = o
+	}
+}
+
+// checkClassify reports codes that are to be two things.
+func (c *compiler) checkClassify(s *settings) {
+	both := func(field string, failure, ignore []string) {
+		for _, code := range ignore {
+			if slices.Contains(failure, code) {
+				at := s.places.at("spec.classify.ignore."+field, "nothing")
+				c.failAs(at, code, fmt.Sprintf("in one of failure.%s and ignore.%s", field, field), "contradiction")
+			}
+		}
+	}
+	both("statusCodes", s.failure.status, s.ignore.status)
+	both("grpcStatus", s.failure.grpc, s.ignore.grpc)
+}

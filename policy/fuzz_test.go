@@ -1,0 +1,67 @@
+package policy_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"breakwater.dev/policy"
+)
+
+// Whatever the bytes: no panic, a set or diagnostics, the same each time, and every
+// diagnostic says where it is from.
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/diagnostics/*.txtar", "testdata/set/*.txtar"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			f.Fatalf("no seeds in %s: %v", pattern, err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, file := range txtar.Parse(data).Files {
+				f.Add(file.Data)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := []policy.File{{Name: "fuzz.yaml", Data: data}}
+		set, ds := policy.Parse(in, policy.BuiltinDefaults())
+		if (set == nil) == (len(ds) == 0) {
+			t.Fatalf("set %v with diagnostics %v", set, ds)
+		}
+		for _, d := range ds {
+			if d.File == "" || d.Rule == "" || d.Got == "" || d.Want == "" || (d.Line == 0) != (d.Col == 0) {
+				t.Errorf("an incomplete diagnostic: %+v", d)
+			}
+		}
+		again, dsAgain := policy.Parse(in, policy.BuiltinDefaults())
+		if diff := cmp.Diff(ds, dsAgain); diff != "" {
+			t.Errorf("different diagnostics the second time:\n%s", diff)
+		}
+		if set == nil {
+			return
+		}
+		if set.Revision != again.Revision {
+			t.Errorf("revisions %s and %s", set.Revision, again.Revision)
+		}
+		if _, err := policy.Print(set); err != nil {
+			t.Error(err)
+		}
+		for _, spec := range set.Specs() {
+			if problems := spec.Config.Validate(); len(problems) > 0 || spec.Lease <= 0 {
+				t.Errorf("breaker %s: lease %s, problems %v", spec.Key, spec.Lease, problems)
+			}
+		}
+		for _, u := range set.Upstreams {
+			if len(u.Hosts) == 0 || len(u.Routes) == 0 || (u.DNS == nil) == (len(u.Endpoints) == 0) {
+				t.Errorf("an incomplete upstream: %+v", u)
+			}
+		}
+	})
+}

@@ -1,0 +1,52 @@
+package yamlwalk
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Nearest returns the word that was probably meant by name.
+func Nearest(name string, words []string) (string, bool) {
+	fold := func(s string) string {
+		return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s))
+	}
+	name = fold(name)
+	if len(name) > 64 {
+		return "", false
+	}
+	best, distance := "", 1+min(3, len(name)/3)
+	for _, w := range words {
+		if d := edits(name, fold(w)); d < distance {
+			best, distance = w, d
+		}
+	}
+	return best, best != ""
+}
+
+// Suggest adds to want the word that was probably meant.
+func Suggest(want, name string, words []string) string {
+	if near, ok := Nearest(name, words); ok {
+		return fmt.Sprintf("%s (%s, if that was meant)", want, near)
+	}
+	return want
+}
+
+// edits is the Levenshtein distance in bytes.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,152 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy/internal/yamlwalk"
+)
+
+// lintBreaker reports a breaker that is well-formed and cannot work.
+func (c *compiler) lintBreaker(s *settings) {
+	c.checkClassify(s)
+	c.checkTrips(s)
+	c.checkProbes(s)
+	if f := s.fallback; bodiless(f.status) && s.places.wrote("spec.fallback.response.body") && f.body != "" {
+		at := s.places.at("spec.fallback.response.body", "")
+		c.fail(at, fmt.Sprintf("left out: a response %d has no body", f.status), "contradiction")
+	}
+}
+
+// checkTrips reports rules that can never trip the breaker.
+func (c *compiler) checkTrips(s *settings) {
+	b := s.breaker
+	if b.ConsecutiveFailures == 0 && b.FailureRateThreshold == 0 {
+		at := s.places.newest("spec.breaker.consecutiveFailures", "spec.breaker.failureRateThreshold")
+		c.fail(at, "above 0, or the other of consecutiveFailures and failureRateThreshold: a breaker in mode Enforce needs a rule that trips it", "no-trip-rule")
+		return
+	}
+	if len(s.failure.status)+len(s.failure.grpc) == 0 && s.timeout == 0 {
+		at := s.places.newest("spec.classify.failure.statusCodes", "spec.classify.failure.grpcStatus", "spec.timeout")
+		c.fail(at, "set so that a call can fail: no answer is a failure and there is no timeout", "never-trips")
+	}
+	most, bounded := highestRate(b)
+	if !bounded || b.FailureRateThreshold <= most {
+		return
+	}
+	// It is the rate's fault only where nobody more specific shortened the run.
+	const rate = "spec.breaker.failureRateThreshold"
+	at := s.places.newest(rate, "spec.breaker.consecutiveFailures", "spec.breaker.minimumNumberOfCalls")
+	if own, ok := s.places[rate]; ok && own.rank == at.rank {
+		c.fail(own, fmt.Sprintf("at most %s, or 0%% to turn it off: before it is reached in %d calls or more, %d failures in a row have tripped the breaker",
+			most, b.MinimumNumberOfCalls, b.ConsecutiveFailures), "never-trips")
+	}
+}
+
+// highestRate is the highest failure rate that minimumNumberOfCalls or more can
+// have without a run of consecutiveFailures: every such run ended in a trip.
+//
+// In n calls with c-1 failures between two successes at most, at least n/c (rounded down)
+// are successes. Their share is least for the longest n of the fewest successes.
+func highestRate(b breaker.Config) (most breaker.Ratio, bounded bool) {
+	if b.ConsecutiveFailures == 0 {
+		return 0, false
+	}
+	run, least := uint64(b.ConsecutiveFailures), uint64(b.MinimumNumberOfCalls)
+	successes := least / run
+	calls := successes*run + run - 1
+	if calls == 0 {
+		return 0, true
+	}
+	return breaker.Ratio((calls - successes) * uint64(breaker.Whole) / calls), true
+}
+
+// checkProbes reports a half-open state too short for the successes it takes.
+func (c *compiler) checkProbes(s *settings) {
+	b := s.breaker
+	if b.PermittedNumberOfCallsInHalfOpenState >= b.SuccessThreshold || s.timeout == 0 {
+		return
+	}
+	rounds := (b.SuccessThreshold + b.PermittedNumberOfCallsInHalfOpenState - 1) / b.PermittedNumberOfCallsInHalfOpenState
+	if need := time.Duration(rounds) * s.timeout; b.MaxWaitDurationInHalfOpenState < need {
+		at := s.places.at("spec.breaker.maxWaitDurationInHalfOpenState", yamlwalk.FormatDuration(b.MaxWaitDurationInHalfOpenState))
+		c.fail(at, fmt.Sprintf("at least %s: %d successes with %d in flight at a time take %d rounds of up to %s (timeout)",
+			yamlwalk.FormatDuration(need), b.SuccessThreshold, b.PermittedNumberOfCallsInHalfOpenState, rounds,
+			yamlwalk.FormatDuration(s.timeout)), "half-open-too-short")
+	}
+}
+
+// lintUpstream reports what is well-formed and cannot work for a whole upstream.
+func (c *compiler) lintUpstream(u *upstreamDoc, s *settings) {
+	c.checkLimits(s, "spec.connectionLimits", u.Limits.Default)
+	if s.places.wrote("spec.connectionLimits.high") {
+		c.checkLimits(s, "spec.connectionLimits.high", u.Limits.High)
+	}
+	if u.Outlier == nil {
+		return
+	}
+	for _, p := range u.Outlier.Validate() {
+		path := outlierPath
+		if p.Field != "" {
+			path += "." + p.Field
+		}
+		c.fail(s.places.at(path, "the value"), p.Want, p.Rule)
+	}
+	for _, field := range splitOnly {
+		if at, ok := s.places[outlierPath+"."+field]; ok && !u.Outlier.SplitExternalLocalOriginErrors {
+			c.fail(at, "left out, or beside splitExternalLocalOriginErrors: true, without which it has no effect", "no-effect")
+		}
+	}
+	c.checkEjections(u, s)
+}
+
+// checkLimits reports a limit of 0 that stops less than it seems to.
+func (c *compiler) checkLimits(s *settings, path string, l Limits) {
+	zero := func(field, want string) {
+		c.fail(s.places.at(path+"."+field, "0"), want, "half-closed")
+	}
+	if l.MaxRequests == 0 && l.MaxPendingRequests > 0 {
+		zero("maxRequests", "at least 1, or maxPendingRequests 0 too: alone it lets pending requests pile up")
+	}
+	if l.MaxPendingRequests == 0 && l.MaxRequests > 0 {
+		zero("maxPendingRequests", "at least 1, or maxRequests 0 too: alone it lets requests use the connections that are there, and no others can be made")
+	}
+	if l.MaxConnections == 0 && l.MaxRequests > 0 {
+		zero("maxConnections", "at least 1, or maxRequests and maxPendingRequests 0: the proxy's workers make one connection each whatever this says")
+	}
+}
+
+// checkEjections reports ejections that never happen, or are not heeded.
+func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
+	n := len(u.Endpoints)
+	o := u.Outlier
+	percent := fmt.Sprintf("%d%%", o.MaxEjectionPercent)
+	static := u.DNS == nil
+	if never := o.MaxEjectionPercent == 0 && !o.AlwaysEjectOneEndpoint; never || static && o.MaxEjected(n) == 0 {
+		want := "above 0%, or with alwaysEjectOneEndpoint: true"
+		if !never {
+			want = fmt.Sprintf("at least %d%%, or with alwaysEjectOneEndpoint: true: upstream %s has %d endpoints, and it rounds down to none of them",
+				(100+n-1)/n, u.Name, n)
+		}
+		c.fail(s.places.at(outlierPath+".maxEjectionPercent", percent), want, "never-ejects")
+		return
+	}
+	minimum := func(threshold, field string, v uint32) {
+		if static && s.places.wrote(outlierPath+"."+threshold) && int64(v) > int64(n) {
+			c.fail(s.places.at(outlierPath+"."+field, fmt.Sprint(v)),
+				fmt.Sprintf("at most %d, as many endpoints as upstream %s has: with fewer %s is never looked at", n, u.Name, threshold), "never-ejects")
+		}
+	}
+	minimum("failurePercentageThreshold", "failurePercentageMinimumEndpoints", o.FailurePercentageMinimumEndpoints)
+	minimum("successRateStdevFactor", "successRateMinimumEndpoints", o.SuccessRateMinimumEndpoints)
+
+	healthy := breaker.Whole - breaker.Ratio(o.MaxEjectionPercent)*100
+	if static {
+		healthy = breaker.Ratio(uint64(n-o.MaxEjected(n)) * uint64(breaker.Whole) / uint64(n))
+	}
+	if panic := u.LoadBalancing.PanicThreshold; panic > healthy {
+		c.fail(u.places.at("spec.loadBalancing.panicThreshold", "0%"),
+			fmt.Sprintf("at most %s, which outlier detection leaves: with fewer healthy the proxy sends to ejected endpoints too", healthy), "panic-hides-ejections")
+	}
+}

@@ -1,0 +1,208 @@
+package policy_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"breakwater.dev/policy"
+)
+
+func upstreamYAML(name string) string {
+	return fmt.Sprintf(`apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: %s}
+spec: {endpoints: [{address: 10.0.0.1, port: 80}]}
+`, name)
+}
+
+// write makes a tree of files below a new directory and changes to it, so that
+// diagnostics have the same names everywhere.
+func write(t *testing.T, files map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, data := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLoadFindsFiles(t *testing.T) {
+	write(t, map[string]string{
+		"dir/a.yaml":              upstreamYAML("a"),
+		"dir/sub/b.yml":           upstreamYAML("b"),
+		"dir/tree.yaml/c.yaml":    upstreamYAML("c"),
+		"dir/notes.txt":           "not YAML: at: all",
+		"dir/.hidden.yaml":        "broken: [",
+		"dir/.git/config.yaml":    "broken: [",
+		"dir/..2024_01/d.yaml":    upstreamYAML("d"),
+		"elsewhere/e.yaml":        upstreamYAML("e"),
+		"elsewhere/f.conf":        upstreamYAML("f"),
+		"dir/comments.yaml":       "# nothing\n",
+		"dir/empty.yaml":          "",
+		"elsewhere/tree/g/g.yaml": upstreamYAML("g"),
+	})
+	// A mounted ConfigMap: the files are links through ..data into a hidden directory.
+	must(t, os.Symlink("..2024_01", "dir/..data"))
+	must(t, os.Symlink("..data/d.yaml", "dir/d.yaml"))
+	// Links to a file and to a directory elsewhere, a loop, and a second way to a file.
+	must(t, os.Symlink("../elsewhere/e.yaml", "dir/e.yaml"))
+	must(t, os.Symlink("../elsewhere/tree", "dir/tree"))
+	must(t, os.Symlink("..", "dir/sub/up"))
+	must(t, os.Symlink("a.yaml", "dir/z.yaml"))
+	must(t, os.Symlink("nowhere", "dir/dangling"))
+
+	set, ds := policy.Load([]string{"dir", "elsewhere/f.conf", "dir/a.yaml"}, policy.BuiltinDefaults())
+	if len(ds) > 0 {
+		t.Fatal(ds)
+	}
+	var got []string
+	for _, u := range set.Upstreams {
+		got = append(got, u.Name+" "+u.Origin.File)
+	}
+	want := []string{
+		"a dir/a.yaml", "b dir/sub/b.yml", "c dir/tree.yaml/c.yaml", "d dir/d.yaml", "e dir/e.yaml",
+		"f elsewhere/f.conf", "g dir/tree/g/g.yaml",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("upstreams differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadDiagnostics(t *testing.T) {
+	tests := map[string]struct {
+		files map[string]string
+		setup func(t *testing.T)
+		paths []string
+		want  string
+	}{
+		"no path": {
+			want: `policies: no path; must be at least one file or directory [no-policies]`,
+		},
+		"a directory that is not there": {
+			paths: []string{"gone"},
+			want:  `gone: no such file or directory; must be a readable file or directory [unreadable-file]`,
+		},
+		"an empty directory": {
+			setup: func(t *testing.T) { must(t, os.MkdirAll("dir/sub", 0o755)) },
+			paths: []string{"dir"},
+			want:  `dir: a directory without policies; must be a directory with *.yaml or *.yml files [no-policies]`,
+		},
+		"one good directory of two": {
+			files: map[string]string{"dir/a.yaml": upstreamYAML("a"), "other/notes.txt": ""},
+			paths: []string{"dir", "other"},
+			want:  `other: a directory without policies; must be a directory with *.yaml or *.yml files [no-policies]`,
+		},
+		"a loop of links": {
+			setup: func(t *testing.T) {
+				must(t, os.Mkdir("dir", 0o755))
+				must(t, os.Symlink("b.yaml", "dir/a.yaml"))
+				must(t, os.Symlink("a.yaml", "dir/b.yaml"))
+			},
+			paths: []string{"dir"},
+			want: `dir/a.yaml: EvalSymlinks: too many links; must be a readable file or directory [unreadable-file]
+dir/b.yaml: EvalSymlinks: too many links; must be a readable file or directory [unreadable-file]`,
+		},
+		"a pipe nobody writes to": {
+			setup: func(t *testing.T) {
+				must(t, os.Mkdir("dir", 0o755))
+				must(t, syscall.Mkfifo("dir/a.yaml", 0o644))
+			},
+			paths: []string{"dir"},
+			want:  `dir/a.yaml: not a regular file; must be a readable file or directory [unreadable-file]`,
+		},
+		"a device": {
+			paths: []string{"/dev/zero"},
+			want:  `/dev/zero: not a regular file; must be a readable file or directory [unreadable-file]`,
+		},
+		"a file too large": {
+			files: map[string]string{"a.yaml": strings.Repeat("#", policy.MaxFileSize+1), "b.yaml": strings.Repeat("#", policy.MaxFileSize)},
+			paths: []string{"a.yaml", "b.yaml"},
+			want:  `a.yaml: a larger file; must be at most 1 MiB [file-too-large]`,
+		},
+		"what can be read is judged, but not for what may be elsewhere": {
+			files: map[string]string{"a.yaml": "services:\n  elsewhere: {failure_threshold: x}\n"},
+			paths: []string{"a.yaml", "gone.yaml"},
+			want: `a.yaml:2:34: services.elsewhere.failure_threshold = x; must be a number from 0 to 1000000 [wrong-type]
+gone.yaml: no such file or directory; must be a readable file or directory [unreadable-file]`,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			write(t, tc.files)
+			if tc.setup != nil {
+				tc.setup(t)
+			}
+			set, ds := policy.Load(tc.paths, policy.BuiltinDefaults())
+			if set != nil {
+				t.Error("Load returned a set")
+			}
+			if diff := cmp.Diff(tc.want, ds.Error()); diff != "" {
+				t.Errorf("diagnostics differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoadTooManyFiles(t *testing.T) {
+	files := map[string]string{}
+	for i := range policy.MaxTotalSize/policy.MaxFileSize + 2 {
+		files[fmt.Sprintf("dir/%03d.yaml", i)] = strings.Repeat("#", policy.MaxFileSize)
+	}
+	write(t, files)
+	set, ds := policy.Load([]string{"dir"}, policy.BuiltinDefaults())
+	const want = `dir/064.yaml: one file too many; must be at most 10000 files and 64 MiB in all [too-many-files]`
+	if got := ds.Error(); set != nil || got != want {
+		t.Errorf("Load: set %v, %s; want no set, %s", set, got, want)
+	}
+}
+
+func TestDefaultsFromEnv(t *testing.T) {
+	env := func(pairs ...string) func(string) (string, bool) {
+		return func(name string) (string, bool) {
+			for i := 0; i < len(pairs); i += 2 {
+				if "CIRCUIT_BREAKER_"+pairs[i] == name {
+					return pairs[i+1], true
+				}
+			}
+			return "", false
+		}
+	}
+	d, ds := policy.DefaultsFromEnv(env())
+	if diff := cmp.Diff(policy.BuiltinDefaults(), d); diff != "" || len(ds) > 0 {
+		t.Errorf("an empty environment: %v\n%s", ds, diff)
+	}
+
+	d, ds = policy.DefaultsFromEnv(env("FAILURE_THRESHOLD", "7", "RECOVERY_TIMEOUT_SECONDS", "0.25",
+		"TIMEOUT_SECONDS", "0", "SUCCESS_THRESHOLD", "1"))
+	got := fmt.Sprint(d.Breaker.ConsecutiveFailures, d.Breaker.WaitDurationInOpenState, d.Timeout, d.Breaker.SuccessThreshold, ds)
+	if want := "7 250ms 0s 1 "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+
+	_, ds = policy.DefaultsFromEnv(env("FAILURE_THRESHOLD", "five", "RECOVERY_TIMEOUT_SECONDS", "30s",
+		"TIMEOUT_SECONDS", "", "SUCCESS_THRESHOLD", "0"))
+	const want = `environment: CIRCUIT_BREAKER_FAILURE_THRESHOLD = "five"; must be a number from 0 to 1000000 [bad-number]
+environment: CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS = "30s"; must be a number of seconds from 0.001 to 86400 [bad-seconds]
+environment: CIRCUIT_BREAKER_SUCCESS_THRESHOLD = "0"; must be a number from 1 to 1000000 [bad-number]
+environment: CIRCUIT_BREAKER_TIMEOUT_SECONDS = ""; must be a number of seconds from 0 to 86400 [bad-seconds]`
+	if diff := cmp.Diff(want, ds.Error()); diff != "" {
+		t.Errorf("diagnostics differ (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"net/netip"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/outlier"
+)
+
+// BreakerMetadata is the gRPC metadata key by which a proxy's ext_proc stream
+// says which breaker its request belongs to; the value is [breaker.Key.String].
+const BreakerMetadata = "x-breakwater-breaker"
+
+// Set is a whole policy, compiled. Every field is resolved: what a file left out
+// has its default, what a less specific policy gave is merged in.
+type Set struct {
+	// Revision is a hash of what the set means: equal for files that differ only in
+	// comments, order or layout.
+	Revision string
+	// Upstreams are sorted by name.
+	Upstreams []*Upstream
+	// Policies are the BreakerPolicy documents the set was made of, in order of file and line.
+	Policies []Origin
+}
+
+// Origin is the document that something was written in.
+type Origin struct {
+	Name string // metadata.name
+	File string
+	Line int
+}
+
+// Upstream is a service that others call.
+type Upstream struct {
+	Name     string
+	Origin   Origin
+	Hosts    []string // the authorities that reach it, sorted; at least one
+	Protocol Protocol
+	// Exactly one of Endpoints and DNS is set.
+	Endpoints []Endpoint
+	DNS       *DNS
+
+	TLS           *TLS         // nil: plain text
+	HealthCheck   *HealthCheck // nil: none
+	LoadBalancing LoadBalancing
+	Limits        ConnectionLimits `json:"connectionLimits"`
+	Outlier       *outlier.Config  `json:"outlierDetection"` // nil: off
+	// Routes are matched in order. The last one has no name and matches all that
+	// is left, so there is always at least one.
+	Routes []Route
+}
+
+// Protocol is what an upstream speaks.
+type Protocol string
+
+// The protocols.
+const (
+	HTTP1 Protocol = "HTTP1"
+	HTTP2 Protocol = "HTTP2"
+	GRPC  Protocol = "GRPC"
+)
+
+// Endpoint is one instance of an upstream.
+type Endpoint struct {
+	Address netip.Addr
+	Port    uint16
+	Weight  uint32 // at least 1
+	Zone    string // empty: unknown
+}
+
+// DNS finds endpoints by name.
+type DNS struct {
+	Name string
+	Port uint16
+}
+
+// TLS is how the proxy secures its connections to an upstream.
+type TLS struct {
+	SNI string
+	// CAFile is a path on the proxy's own file system; empty trusts the proxy's system store.
+	CAFile string
+}
+
+// HealthCheck is active health checking by the proxy. Path is empty for protocol
+// GRPC, which uses grpc.health.v1.
+type HealthCheck struct {
+	Path               string
+	Interval           time.Duration
+	Timeout            time.Duration
+	UnhealthyThreshold uint32
+	HealthyThreshold   uint32
+}
+
+// LoadBalancing is how the proxy chooses an endpoint.
+type LoadBalancing struct {
+	Policy LoadBalancingPolicy
+	// PanicThreshold is the share of healthy endpoints below which the proxy sends to
+	// unhealthy and ejected ones too; 0 never does.
+	PanicThreshold breaker.Ratio
+}
+
+// LoadBalancingPolicy names an algorithm.
+type LoadBalancingPolicy string
+
+// The load balancing policies.
+const (
+	RoundRobin   LoadBalancingPolicy = "RoundRobin"
+	LeastRequest LoadBalancingPolicy = "LeastRequest"
+	Random       LoadBalancingPolicy = "Random"
+	RingHash     LoadBalancingPolicy = "RingHash"
+	Maglev       LoadBalancingPolicy = "Maglev"
+)
+
+// ConnectionLimits are Envoy's CircuitBreakers: limits on concurrency, for each
+// of its two priorities, and per endpoint.
+type ConnectionLimits struct {
+	Default, High Limits
+	// PerEndpointMaxConnections is Envoy's only per-host limit; 0: none.
+	PerEndpointMaxConnections uint32
+}
+
+// Limits are Envoy's CircuitBreakers.Thresholds of one priority. 0 lets nothing through.
+type Limits struct {
+	MaxConnections     uint32
+	MaxPendingRequests uint32
+	MaxRequests        uint32
+	// MaxRetries counts only where RetryBudget is nil.
+	MaxRetries  uint32
+	RetryBudget *RetryBudget
+	// MaxConnectionPools; 0: unlimited.
+	MaxConnectionPools uint32
+	// TrackRemaining publishes what is left of each limit as statistics of the proxy.
+	TrackRemaining bool
+}
+
+// RetryBudget bounds retries by the number of active requests.
+type RetryBudget struct {
+	Percent        breaker.Ratio
+	MinConcurrency uint32
+	Interval       time.Duration // 0: only the requests active now count
+}
+
+// Route is a part of an upstream's traffic.
+type Route struct {
+	// Name is empty for the last route, which takes what no other matched.
+	Name    string
+	Match   Match
+	Timeout time.Duration // 0: none
+	// Breaker is nil where no policy asks for one. A route that no policy targets by
+	// its name shares the breaker of the last one: it is the same pointer and key.
+	Breaker *Breaker
+}
+
+// Match is what a request must be like. At most one of Path and PathPrefix is set.
+type Match struct {
+	Path       string
+	PathPrefix string
+	Methods    []string // sorted; empty: any
+}
+
+// Breaker is a breaker with all that stands around it.
+type Breaker struct {
+	Spec     breaker.Spec
+	Classify *Classifier
+	Fallback Response
+	// FailOpen lets calls through when the control plane does not answer.
+	FailOpen bool
+	// Origins are the policies that shaped it, the most specific first.
+	Origins []Origin
+}
+
+// Response is what a rejected caller gets.
+type Response struct {
+	Status      int
+	ContentType string
+	Body        string
+	Headers     []Header // sorted by name
+}
+
+// Header is one response header; names are lower case.
+type Header struct{ Name, Value string }
+
+// Specs returns every breaker of the set, each once, by upstream and then in order of routes.
+func (s *Set) Specs() []breaker.Spec {
+	var specs []breaker.Spec
+	for _, u := range s.Upstreams {
+		seen := map[*Breaker]bool{nil: true}
+		for _, r := range u.Routes {
+			if !seen[r.Breaker] {
+				seen[r.Breaker] = true
+				specs = append(specs, r.Breaker.Spec)
+			}
+		}
+	}
+	return specs
+}

@@ -1,0 +1,235 @@
+package policy
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/outlier"
+	"breakwater.dev/policy/internal/yamlwalk"
+)
+
+// settings are what policies say about one upstream or route. Each policy is laid
+// over the less specific one by reading it into a copy: the fields that it has
+// replace, the others stay. That is the whole merge.
+type settings struct {
+	timeout  time.Duration
+	breaker  breaker.Config
+	failure  codes
+	ignore   codes
+	fallback fallback
+	failOpen bool
+	limits   ConnectionLimits
+	high     []yamlwalk.Value // what was written for the high priority, least specific first
+	outlier  outlier.Config
+	later    laterPolicy
+
+	places places
+	layers []*layer // the policies, the most specific first
+	broken bool     // one of them has a problem of its own
+}
+
+func newSettings(d Defaults) *settings {
+	return &settings{
+		timeout: d.Timeout,
+		breaker: d.Breaker,
+		failure: codes{
+			status: []string{"5xx"},
+			grpc:   []string{"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "RESOURCE_EXHAUSTED"},
+		},
+		fallback: fallback{status: 503, contentType: "text/plain"},
+		failOpen: true,
+		limits:   d.Limits,
+		outlier:  d.Outlier,
+		later:    newLaterPolicy(),
+		places:   places{},
+	}
+}
+
+// clone returns settings to lay another policy over. Slices, maps and pointers that
+// a policy writes are replaced as a whole, so they can be shared.
+func (s *settings) clone() *settings {
+	c := *s
+	c.places = maps.Clone(s.places)
+	c.layers = slices.Clone(s.layers)
+	c.high = slices.Clone(s.high)
+	return &c
+}
+
+// layer is one BreakerPolicy, or one entry of the short form.
+type layer struct {
+	origin  Origin
+	named   bool // has a name of its own that must be unique
+	nameAt  place
+	root    yamlwalk.Value // the spec, or the entry
+	targets []target
+	broken  bool
+	// fields are the fields of root that write into settings.
+	fields func(*settings) yamlwalk.Fields
+	// long are the paths in the long form, by field, where root is of the short form.
+	long map[string]string
+}
+
+// apply reads the policy into s.
+func (l *layer) apply(s *settings, report func(yamlwalk.Problem)) bool {
+	rank := len(s.layers) + 1
+	s.layers = slices.Insert(s.layers, 0, l)
+	s.broken = s.broken || l.broken
+	at := func(v yamlwalk.Value) place { return place{Value: v, file: l.origin.File, rank: rank} }
+	s.places["spec"] = at(l.root)
+	if l.long != nil {
+		s.places["spec.breaker"] = at(l.root)
+	}
+	return l.root.With(yamlwalk.Visitor{
+		Report: report,
+		Visit: func(v yamlwalk.Value) {
+			path := v.Path()
+			if l.long != nil {
+				path = l.long[v.Name()]
+			}
+			s.places[path] = at(v)
+		},
+	}).Object(l.fields(s))
+}
+
+// overlay lays the policy of a target over s, if there is one.
+func (c *compiler) overlay(s *settings, t target) *settings {
+	l := c.byTarget[t]
+	if l == nil {
+		return s
+	}
+	s = s.clone()
+	l.apply(s, func(yamlwalk.Problem) {}) // reported when it was read
+	return s
+}
+
+// fields are those of a BreakerPolicy's spec, but for its targets.
+func (s *settings) fields() yamlwalk.Fields {
+	return yamlwalk.Fields{
+		"targetRefs":       func(yamlwalk.Value) {},
+		"mode":             yamlwalk.OneOf(&s.later.mode, "Enforce", "MetricsOnly", "ForcedOpen", "Disabled"),
+		"dataPath":         yamlwalk.OneOf(&s.later.dataPath, "Adaptive", "Inline"),
+		"scope":            yamlwalk.OneOf(&s.later.scope, "Mesh", "Node"),
+		"timeout":          yamlwalk.Duration(&s.timeout, 0, breaker.MaxDuration),
+		"breaker":          func(v yamlwalk.Value) { v.Object(s.breakerFields()) },
+		"classify":         s.classify,
+		"fallback":         s.readFallback,
+		"failOpen":         yamlwalk.Bool(&s.failOpen),
+		"connectionLimits": s.connectionLimits,
+		"outlierDetection": func(v yamlwalk.Value) { v.Object(outlierFields(&s.outlier)) },
+	}
+}
+
+// breakerFields take any duration, and any number that is not absurd:
+// [breaker.Config.Validate] says which are allowed.
+func (s *settings) breakerFields() yamlwalk.Fields {
+	b, l := &s.breaker, &s.later
+	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, breaker.MaxCount) }
+	duration := func(dst *time.Duration) yamlwalk.Field { return yamlwalk.Duration(dst, -anyDuration, anyDuration) }
+	return yamlwalk.Fields{
+		"consecutiveFailures":                   count(&b.ConsecutiveFailures),
+		"slidingWindow":                         s.slidingWindow,
+		"minimumNumberOfCalls":                  count(&b.MinimumNumberOfCalls),
+		"failureRateThreshold":                  yamlwalk.Percent(&b.FailureRateThreshold),
+		"slowCallDurationThreshold":             yamlwalk.Duration(&l.slowCallDuration, time.Millisecond, breaker.MaxDuration),
+		"slowCallRateThreshold":                 yamlwalk.Percent(&l.slowCallRate),
+		"waitDurationInOpenState":               duration(&b.WaitDurationInOpenState),
+		"backoff":                               s.backoff,
+		"permittedNumberOfCallsInHalfOpenState": count(&b.PermittedNumberOfCallsInHalfOpenState),
+		"successThreshold":                      count(&b.SuccessThreshold),
+		"maxWaitDurationInHalfOpenState":        duration(&b.MaxWaitDurationInHalfOpenState),
+		"ramp": func(v yamlwalk.Value) {
+			v.Object(yamlwalk.Fields{"duration": yamlwalk.Duration(&l.ramp, 0, breaker.MaxDuration)})
+		},
+	}
+}
+
+func (s *settings) slidingWindow(v yamlwalk.Value) {
+	l := &s.later
+	isObject := v.Object(yamlwalk.Fields{
+		"type":     yamlwalk.OneOf(&l.windowType, "TimeBased", "CountBased"),
+		"duration": yamlwalk.Duration(&s.breaker.WindowDuration, -anyDuration, anyDuration),
+		"size":     yamlwalk.Integer(&l.windowSize, 1, breaker.MaxCount),
+	})
+	switch {
+	case !isObject:
+	case l.windowType == "CountBased" && v.Has("duration"):
+		v.Missing("duration", "given").Fail("left out: a CountBased window has a size", "exclusive-fields")
+	case l.windowType == "CountBased" && !v.Has("size"):
+		v.Missing("size", "nothing").Fail("given: a CountBased window has a size", "missing-field")
+	case l.windowType != "CountBased" && v.Has("size"):
+		v.Missing("size", "given").Fail("left out: a TimeBased window has a duration", "exclusive-fields")
+	}
+}
+
+func (s *settings) backoff(v yamlwalk.Value) {
+	b := &s.later.backoff
+	v.Object(yamlwalk.Fields{
+		"multiplier": yamlwalk.Number(&b.multiplier, 1, 100),
+		"max":        yamlwalk.Duration(&b.max, time.Millisecond, breaker.MaxDuration),
+		"jitter":     yamlwalk.Percent(&b.jitter),
+	})
+}
+
+func (s *settings) connectionLimits(v yamlwalk.Value) {
+	fields := limitFields(&s.limits.Default)
+	fields["perEndpointMaxConnections"] = yamlwalk.Integer(&s.limits.PerEndpointMaxConnections, 0, math.MaxUint32)
+	fields["high"] = func(v yamlwalk.Value) {
+		var shape Limits
+		if v.Object(limitFields(&shape)) {
+			s.high = append(s.high, v)
+		}
+	}
+	v.Object(fields)
+	preferRetries(&s.limits.Default, v)
+}
+
+// resolvedLimits gives the high priority what was written for it, and for the rest
+// what the default priority has.
+func (s *settings) resolvedLimits() ConnectionLimits {
+	limits := s.limits
+	if s.places.wrote("spec.connectionLimits") {
+		limits.High = limits.Default
+	}
+	silent := yamlwalk.Visitor{Report: func(yamlwalk.Problem) {}}
+	for _, v := range s.high {
+		v.With(silent).Object(limitFields(&limits.High))
+		preferRetries(&limits.High, v)
+	}
+	return limits
+}
+
+func limitFields(l *Limits) yamlwalk.Fields {
+	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, math.MaxUint32) }
+	return yamlwalk.Fields{
+		"maxConnections":     count(&l.MaxConnections),
+		"maxPendingRequests": count(&l.MaxPendingRequests),
+		"maxRequests":        count(&l.MaxRequests),
+		"maxRetries":         count(&l.MaxRetries),
+		"maxConnectionPools": count(&l.MaxConnectionPools),
+		"trackRemaining":     yamlwalk.Bool(&l.TrackRemaining),
+		"retryBudget": func(v yamlwalk.Value) {
+			b := RetryBudget{Percent: 2_000, MinConcurrency: 3}
+			if l.RetryBudget != nil {
+				b = *l.RetryBudget
+			}
+			if v.Object(yamlwalk.Fields{
+				"percent":        yamlwalk.Percent(&b.Percent),
+				"minConcurrency": count(&b.MinConcurrency),
+				"interval":       yamlwalk.Duration(&b.Interval, 0, breaker.MaxDuration),
+			}) {
+				l.RetryBudget = &b
+			}
+		},
+	}
+}
+
+// preferRetries drops an inherited retry budget where v has maxRetries and no budget.
+// Envoy ignores max_retries beside a budget, and nobody writes a limit to have it ignored.
+func preferRetries(l *Limits, v yamlwalk.Value) {
+	if v.Has("maxRetries") && !v.Has("retryBudget") {
+		l.RetryBudget = nil
+	}
+}

@@ -1,0 +1,93 @@
+package policy
+
+import (
+	"strings"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// laterPolicy is what the language of a BreakerPolicy has and nothing enforces yet. It
+// is read like everything else, so that what is malformed is told from what is early.
+type laterPolicy struct {
+	mode, dataPath, scope string
+	windowType            string
+	windowSize            uint32
+	slowCallDuration      time.Duration
+	slowCallRate          breaker.Ratio
+	backoff               struct {
+		multiplier float64
+		max        time.Duration
+		jitter     breaker.Ratio
+	}
+	ramp             time.Duration
+	fallbackUpstream string
+	cached           struct {
+		ttl                      time.Duration
+		maxEntries, maxBodyBytes uint64
+	}
+}
+
+// newLaterPolicy returns what holds where a policy says nothing.
+func newLaterPolicy() laterPolicy {
+	l := laterPolicy{mode: "Enforce", dataPath: "Inline", scope: "Mesh", windowType: "TimeBased"}
+	l.backoff.multiplier, l.backoff.max = 1, 5*time.Minute
+	return l
+}
+
+// laterUpstream is the same for an Upstream.
+type laterUpstream struct {
+	port uint16
+}
+
+// notYet is one field that is refused. Removing its row is all it takes to allow it.
+type notYet struct {
+	path      string
+	supported bool // what is written happens to be what is done anyway
+	want      string
+}
+
+func policyNotYet(l *laterPolicy) []notYet {
+	return []notYet{
+		{"spec.mode", l.mode == "Enforce", "Enforce: the rest is not supported yet"},
+		{"spec.dataPath", l.dataPath == "Inline", "Inline: the rest is not supported yet"},
+		{"spec.scope", l.scope == "Mesh", "Mesh: the rest is not supported yet"},
+		{"spec.breaker.slidingWindow.type", l.windowType == "TimeBased", "TimeBased: the rest is not supported yet"},
+		{"spec.breaker.slowCallDurationThreshold", false, "left out: it is not supported yet"},
+		{"spec.breaker.slowCallRateThreshold", false, "left out: it is not supported yet"},
+		{"spec.breaker.backoff.multiplier", l.backoff.multiplier == 1, "1: the rest is not supported yet"},
+		{"spec.breaker.backoff.jitter", l.backoff.jitter == 0, "0%: the rest is not supported yet"},
+		{"spec.breaker.ramp.duration", l.ramp == 0, "0s: the rest is not supported yet"},
+		{"spec.fallback.upstream", false, "left out: it is not supported yet"},
+		{"spec.fallback.cached", false, "left out: it is not supported yet"},
+	}
+}
+
+func upstreamNotYet(l *laterUpstream, u *Upstream) []notYet {
+	keyed := u.LoadBalancing.Policy == RingHash || u.LoadBalancing.Policy == Maglev
+	return []notYet{
+		{"spec.protocol", u.Protocol != "TCP", "HTTP1, HTTP2 or GRPC: the rest is not supported yet"},
+		{"spec.port", l.port == 0, "left out: it is not supported yet"},
+		// They spread by a hash of the request, which the language cannot name yet.
+		{"spec.loadBalancing.policy", !keyed, "RoundRobin, LeastRequest or Random: the rest is not supported yet"},
+	}
+}
+
+// refuseUnsupported reports the fields that were written, are well-formed, and would have no effect.
+func (c *compiler) refuseUnsupported(written places, failed map[string]bool, table []notYet) {
+	for _, n := range table {
+		if at, ok := written[n.path]; ok && !n.supported && !malformed(failed, n.path) {
+			c.fail(at, n.want, "unsupported")
+		}
+	}
+}
+
+// malformed tells whether a value, or anything in it, is reported already.
+func malformed(failed map[string]bool, path string) bool {
+	for f := range failed {
+		if f == path || strings.HasPrefix(f, path+".") {
+			return true
+		}
+	}
+	return false
+}

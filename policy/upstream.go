@@ -1,0 +1,347 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/netip"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy/internal/yamlwalk"
+)
+
+// upstreamDoc is an Upstream with what is needed to judge it later.
+type upstreamDoc struct {
+	*Upstream
+	broken   bool
+	nameAt   place
+	hostsAt  []place // of Hosts, as written
+	routesAt []place
+	places   places
+	later    laterUpstream
+}
+
+// newPlace is a place in the document's file.
+func (o *object) newPlace(v yamlwalk.Value) place { return place{Value: v, file: o.file} }
+
+func (c *compiler) upstream(o *object, doc yamlwalk.Value) {
+	u := &upstreamDoc{
+		Upstream: &Upstream{
+			Name: o.name, Origin: o.origin(doc), Protocol: HTTP1,
+			LoadBalancing: LoadBalancing{Policy: LeastRequest},
+		},
+		nameAt: o.newPlace(o.nameAt),
+		places: places{"spec": o.newPlace(o.spec)},
+	}
+	before := len(c.diagnostics)
+	failed := map[string]bool{}
+	spec := o.spec.With(yamlwalk.Visitor{
+		Report: func(p yamlwalk.Problem) {
+			failed[p.Path] = true
+			c.diagnostics.report(o.file, p)
+		},
+		Visit: func(v yamlwalk.Value) { u.places[v.Path()] = o.newPlace(v) },
+	})
+	if spec.Object(u.fields(o)) {
+		u.finish(spec)
+		c.refuseUnsupported(u.places, failed, upstreamNotYet(&u.later, u.Upstream))
+	}
+	if len(u.hostsAt) == 0 {
+		u.Hosts, u.hostsAt = []string{u.Name}, []place{u.nameAt}
+	}
+	u.broken = len(c.diagnostics) > before || u.Name == ""
+	c.upstreams = append(c.upstreams, u)
+}
+
+func (u *upstreamDoc) fields(o *object) yamlwalk.Fields {
+	return yamlwalk.Fields{
+		"hosts": func(v yamlwalk.Value) {
+			if v.Each(func(v yamlwalk.Value) { u.host(o, v) }) == 0 {
+				v.FailAs("an empty list", "at least one host, or left out for the upstream's name", "missing-field")
+			}
+		},
+		"protocol": yamlwalk.OneOf(&u.Protocol, HTTP1, HTTP2, GRPC, "TCP"),
+		"endpoints": func(v yamlwalk.Value) {
+			if v.Each(u.endpoint) == 0 {
+				v.FailAs("an empty list", "at least one endpoint", "missing-field")
+			}
+		},
+		"dns":         u.dns,
+		"port":        port(&u.later.port),
+		"tls":         u.tls,
+		"healthCheck": u.healthCheck,
+		"loadBalancing": func(v yamlwalk.Value) {
+			v.Object(yamlwalk.Fields{
+				"policy":         yamlwalk.OneOf(&u.LoadBalancing.Policy, RoundRobin, LeastRequest, Random, RingHash, Maglev),
+				"panicThreshold": yamlwalk.Percent(&u.LoadBalancing.PanicThreshold),
+			})
+		},
+		"routes": func(v yamlwalk.Value) {
+			v.Each(func(v yamlwalk.Value) { u.route(o, v) })
+		},
+	}
+}
+
+// finish checks what depends on several fields.
+func (u *upstreamDoc) finish(spec yamlwalk.Value) {
+	switch hasEndpoints, hasDNS := spec.Has("endpoints"), spec.Has("dns"); {
+	case hasEndpoints && hasDNS:
+		u.places["spec.dns"].FailAs("given beside endpoints", "left out, or endpoints", "exclusive-fields")
+	case !hasEndpoints && !hasDNS:
+		spec.Missing("endpoints", "nothing").Fail("given, or dns", "missing-field")
+	}
+	if at := u.places["spec.tls"]; u.TLS != nil && !at.Has("sni") {
+		if u.DNS == nil {
+			at.Missing("sni", "nothing").Fail("the name in the certificate of the endpoints", "missing-field")
+		} else {
+			u.TLS.SNI = u.DNS.Name
+		}
+	}
+	if u.HealthCheck != nil {
+		u.checkHealthCheck()
+	}
+	slices.SortFunc(u.Endpoints, func(a, b Endpoint) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Port, b.Port))
+	})
+}
+
+var hostName = regexp.MustCompile(`^[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*$`)
+
+func isHostName(s string) bool { return len(s) <= 253 && hostName.MatchString(s) }
+
+// host reads one authority. Authorities know no upper case (RFC 3986 section
+// 3.2.2), and the proxy ignores their port. Of Envoy's wildcards only *.example.com
+// is taken: the others would reach hosts of nobody.
+func (u *upstreamDoc) host(o *object, v yamlwalk.Value) {
+	const want = "a host name without a port, such as payments.shop.svc or *.example.com"
+	var host string
+	yamlwalk.Text(&host, want, "bad-host", func(s string) bool {
+		return isHostName(strings.TrimPrefix(s, "*."))
+	})(v)
+	if host == "" {
+		return
+	}
+	u.Hosts = append(u.Hosts, strings.ToLower(host))
+	u.hostsAt = append(u.hostsAt, o.newPlace(v))
+}
+
+func port(dst *uint16) yamlwalk.Field { return yamlwalk.Integer(dst, 1, math.MaxUint16) }
+
+func (u *upstreamDoc) endpoint(v yamlwalk.Value) {
+	e := Endpoint{Weight: 1}
+	var address string
+	isObject := v.Object(yamlwalk.Fields{
+		"address": yamlwalk.Text(&address, "an IP address; for a name use dns in place of endpoints", "bad-address", func(s string) bool {
+			ip, err := netip.ParseAddr(s)
+			e.Address = ip.Unmap()
+			return err == nil && ip.Zone() == "" && !ip.IsUnspecified() && !ip.IsMulticast()
+		}),
+		"port":   port(&e.Port),
+		"weight": yamlwalk.Integer(&e.Weight, 1, breaker.MaxCount),
+		"zone":   name(&e.Zone),
+	})
+	if !isObject || !required(v, "address", "port") {
+		return
+	}
+	same := func(other Endpoint) bool { return other.Address == e.Address && other.Port == e.Port }
+	if address != "" && slices.ContainsFunc(u.Endpoints, same) {
+		v.FailAs(netip.AddrPortFrom(e.Address, e.Port).String()+", again", "another endpoint; weight makes one count for more", "duplicate-endpoint")
+		return
+	}
+	u.Endpoints = append(u.Endpoints, e)
+}
+
+// required reports the fields that an object has to have and does not.
+func required(v yamlwalk.Value, names ...string) bool {
+	all := true
+	for _, name := range names {
+		if !v.Has(name) {
+			v.Missing(name, "nothing").Fail("given", "missing-field")
+			all = false
+		}
+	}
+	return all
+}
+
+func (u *upstreamDoc) dns(v yamlwalk.Value) {
+	u.DNS = &DNS{}
+	isObject := v.Object(yamlwalk.Fields{
+		"name": yamlwalk.Text(&u.DNS.Name, "a host name such as payments.shop.svc; for addresses use endpoints", "bad-host", func(s string) bool {
+			_, err := netip.ParseAddr(s)
+			return err != nil && isHostName(s)
+		}),
+		"port": port(&u.DNS.Port),
+	})
+	if isObject {
+		required(v, "name", "port")
+	}
+}
+
+func (u *upstreamDoc) tls(v yamlwalk.Value) {
+	tls := &TLS{}
+	isObject := v.Object(yamlwalk.Fields{
+		"sni": yamlwalk.Text(&tls.SNI, "a host name", "bad-host", isHostName),
+		"caFile": yamlwalk.Text(&tls.CAFile, "an absolute path on the proxy's file system", "bad-path", func(s string) bool {
+			return path.IsAbs(s) && path.Clean(s) == s && !strings.ContainsFunc(s, isControl)
+		}),
+	})
+	if isObject {
+		u.TLS = tls
+	}
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+func (u *upstreamDoc) healthCheck(v yamlwalk.Value) {
+	h := &HealthCheck{Interval: 5 * time.Second, Timeout: time.Second, UnhealthyThreshold: 3, HealthyThreshold: 2}
+	isObject := v.Object(yamlwalk.Fields{
+		"path":               yamlwalk.Text(&h.Path, "a path such as /healthz", "bad-path", isCheckPath),
+		"interval":           yamlwalk.Duration(&h.Interval, time.Millisecond, breaker.MaxDuration),
+		"timeout":            yamlwalk.Duration(&h.Timeout, time.Millisecond, breaker.MaxDuration),
+		"unhealthyThreshold": yamlwalk.Integer(&h.UnhealthyThreshold, 1, breaker.MaxCount),
+		"healthyThreshold":   yamlwalk.Integer(&h.HealthyThreshold, 1, breaker.MaxCount),
+	})
+	if isObject {
+		u.HealthCheck = h
+	}
+}
+
+func (u *upstreamDoc) checkHealthCheck() {
+	at := u.places["spec.healthCheck"]
+	switch {
+	case u.Protocol == GRPC && at.Has("path"):
+		u.places["spec.healthCheck.path"].Fail("left out: protocol GRPC is checked by grpc.health.v1", "exclusive-fields")
+	case u.Protocol != GRPC && !at.Has("path"):
+		at.Missing("path", "nothing").Fail("a path such as /healthz", "missing-field")
+	}
+}
+
+func (u *upstreamDoc) route(o *object, v yamlwalk.Value) {
+	r := Route{}
+	at := o.newPlace(v)
+	isObject := v.Object(yamlwalk.Fields{
+		"name": func(v yamlwalk.Value) {
+			at = o.newPlace(v)
+			name(&r.Name)(v)
+		},
+		"match": func(v yamlwalk.Value) { match(&r.Match, v) },
+	})
+	if !isObject || !required(v, "name", "match") {
+		return
+	}
+	u.Routes = append(u.Routes, r)
+	u.routesAt = append(u.routesAt, at)
+}
+
+var method = regexp.MustCompile(`^[A-Z][A-Z-]{0,31}$`)
+
+func match(m *Match, v yamlwalk.Value) {
+	isObject := v.Object(yamlwalk.Fields{
+		"path":       yamlwalk.Text(&m.Path, "a path such as /charge, without a query", "bad-path", isPath),
+		"pathPrefix": yamlwalk.Text(&m.PathPrefix, "a path such as /charge, without a query", "bad-path", isPath),
+		"methods": func(v yamlwalk.Value) {
+			count := v.Each(func(v yamlwalk.Value) {
+				var verb string
+				yamlwalk.Text(&verb, "a method such as GET or POST", "bad-method", method.MatchString)(v)
+				if verb != "" && !slices.Contains(m.Methods, verb) {
+					m.Methods = append(m.Methods, verb)
+				}
+			})
+			if count == 0 {
+				v.FailAs("an empty list", "at least one method, or left out for any", "missing-field")
+			}
+			slices.Sort(m.Methods)
+		},
+	})
+	switch {
+	case !isObject:
+	case v.Has("path") && v.Has("pathPrefix"):
+		v.Missing("pathPrefix", "given beside path").Fail("left out, or path", "exclusive-fields")
+	case !v.Has("path") && !v.Has("pathPrefix") && !v.Has("methods"):
+		v.FailAs("nothing", "path, pathPrefix or methods: a route that takes all is the upstream itself", "missing-field")
+	}
+}
+
+func isPath(s string) bool { return isCheckPath(s) && !strings.ContainsRune(s, '?') }
+
+// isCheckPath allows a query, as a health check may have one.
+func isCheckPath(s string) bool {
+	return strings.HasPrefix(s, "/") && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || r == '#'
+	})
+}
+
+// checkUpstreams reports names, hosts and routes that stand in one another's way.
+func (c *compiler) checkUpstreams() {
+	names, hosts := map[string]place{}, map[string]place{}
+	for _, u := range c.upstreams {
+		if u.Name == "" {
+			continue
+		}
+		if !c.unique(names, u.Name, u.nameAt, "duplicate-name") {
+			continue
+		}
+		for i, h := range u.Hosts {
+			c.unique(hosts, h, u.hostsAt[i], "duplicate-host")
+		}
+		slices.Sort(u.Hosts)
+		routes := map[string]place{}
+		for i, r := range u.Routes {
+			if r.Name != "" {
+				c.unique(routes, r.Name, u.routesAt[i], "duplicate-name")
+			}
+		}
+		if !u.broken {
+			c.checkReach(u)
+		}
+	}
+	policies := map[string]place{}
+	for _, l := range c.layers {
+		if l.named {
+			c.unique(policies, l.origin.Name, l.nameAt, "duplicate-name")
+		}
+	}
+}
+
+// unique reports a key that is there already.
+func (c *compiler) unique(seen map[string]place, key string, at place, rule string) bool {
+	first, twice := seen[key]
+	if twice {
+		c.fail(at, fmt.Sprintf("unique; the first is at %s:%d", first.file, first.Line()), rule)
+		return false
+	}
+	seen[key] = at
+	return true
+}
+
+// checkReach reports routes that get no request because an earlier one takes all of theirs.
+func (c *compiler) checkReach(u *upstreamDoc) {
+	for i, later := range u.Routes {
+		for _, earlier := range u.Routes[:i] {
+			if takes(earlier.Match, later.Match) {
+				c.fail(u.routesAt[i], fmt.Sprintf("before %s, which takes all of its requests", earlier.Name), "unreachable-route")
+				break
+			}
+		}
+	}
+}
+
+// takes tells whether every request of b is one of a too. Prefixes are of whole
+// segments, unless they end in a slash.
+func takes(a, b Match) bool {
+	if len(a.Methods) > 0 && (len(b.Methods) == 0 || slices.ContainsFunc(b.Methods, func(m string) bool { return !slices.Contains(a.Methods, m) })) {
+		return false
+	}
+	switch at := cmp.Or(b.Path, b.PathPrefix, "/"); {
+	case a.Path != "":
+		return a.Path == b.Path
+	case a.PathPrefix != "":
+		return at == a.PathPrefix || strings.HasPrefix(at, strings.TrimSuffix(a.PathPrefix, "/")+"/")
+	}
+	return true
+}

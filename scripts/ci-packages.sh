@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need from the system, on Debian and its
+# kin. Does nothing at all where everything is there.
+set -euo pipefail
+
+missing=()
+need() { # need COMMAND PACKAGE...
+	command -v "$1" >/dev/null || missing+=("${@:2}")
+}
+need git git
+need make make
+need gcc gcc libc6-dev # the race detector links with cgo
+need flock util-linux
+need openssl openssl # deploy/k8s/certificates.sh
+need python3 python3 python3-pip
+if ! python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
+
+command -v go >/dev/null || {
+	echo 'go is not installed; see https://go.dev/doc/install for the version in go.mod' >&2
+	exit 1
+}
+if ((${#missing[@]} == 0)); then exit; fi
+
+echo "installing ${missing[*]}"
+command -v apt-get >/dev/null || {
+	echo 'there is no apt-get; install them in the way of this system' >&2
+	exit 1
+}
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -1,0 +1,131 @@
+package telemetry
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"breakwater.dev/policy"
+)
+
+// ownDesc describes a metric of the control plane itself.
+func ownDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("breakwater_"+name, help, labels, nil)
+}
+
+var (
+	buildDesc = ownDesc("build_info", "Always 1; the label has the version of this control plane.", "version")
+
+	policyDesc      = ownDesc("policy_info", "Always 1; the label has the revision of the policy in force. Absent before the first is.", "revision")
+	reloadDesc      = ownDesc("reload_total", "Loads of the policy, the one at start included, by what became of them.", "result")
+	reloadOKDesc    = ownDesc("reload_last_successful", "Whether the last load of the policy succeeded: 1 yes, 0 no, and the policy before stays in force.")
+	reloadTimeDesc  = ownDesc("reload_last_success_timestamp_seconds", "When the policy in force was loaded, in seconds since 1970. 0 before the first is.")
+	reloadFaultDesc = ownDesc("reload_problems", "Problems found by the last load of the policy; 0 when it succeeded.")
+
+	nodesDesc     = ownDesc("xds_nodes", "Proxies that are connected.")
+	outdatedDesc  = ownDesc("xds_outdated_nodes", "Connected proxies whose Envoy is older than is supported.")
+	refusingDesc  = ownDesc("xds_refusing_nodes", "Connected proxies that refused what they were last sent, by type of resource.", "type")
+	nacksDesc     = ownDesc("xds_nacks_total", "Responses that proxies refused, by type of resource.", "type")
+	pushesDesc    = ownDesc("xds_pushes_total", "Responses sent to proxies, by type of resource.", "type")
+	pushBytesDesc = ownDesc("xds_push_bytes_total", "Bytes of the resources sent to proxies, by type of resource.", "type")
+
+	streamsDesc   = ownDesc("extproc_streams", "Open ext_proc streams; each is one request in flight.")
+	decisionsDesc = ownDesc("extproc_decisions_total", "Requests that a breaker decided on.", "decision")
+	unknownDesc   = ownDesc("extproc_unknown_breakers_total", "Requests that named a breaker which the policy does not have. They were let through.")
+	errorsDesc    = ownDesc("extproc_errors_total", "Streams that a fault ended, not the end of their request.")
+)
+
+// controlPlaneCollector collects the metrics of the control plane itself.
+type controlPlaneCollector struct{ *Telemetry }
+
+// Describe implements [prometheus.Collector].
+func (controlPlaneCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		buildDesc, policyDesc, reloadDesc, reloadOKDesc, reloadTimeDesc, reloadFaultDesc,
+		nodesDesc, outdatedDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc,
+		streamsDesc, decisionsDesc, unknownDesc, errorsDesc,
+	} {
+		ch <- d
+	}
+}
+
+// emitter sends metrics of the two simple kinds.
+type emitter chan<- prometheus.Metric
+
+func (e emitter) gauge(desc *prometheus.Desc, v float64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+}
+
+func (e emitter) counter(desc *prometheus.Desc, v uint64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v), labels...)
+}
+
+// Collect implements [prometheus.Collector].
+func (c controlPlaneCollector) Collect(ch chan<- prometheus.Metric) {
+	e := emitter(ch)
+	e.gauge(buildDesc, 1, c.options.Version)
+	e.reloads(c.reloads.now())
+	e.xds(c.options.XDS())
+	ext := c.options.Extproc()
+	e.gauge(streamsDesc, float64(ext.Streams))
+	e.counter(decisionsDesc, ext.Admitted, "admitted")
+	e.counter(decisionsDesc, ext.Rejected, "rejected")
+	e.counter(unknownDesc, ext.UnknownBreakers)
+	e.counter(errorsDesc, ext.Errors)
+}
+
+func (e emitter) reloads(r reloadState) {
+	loaded, ok := 0.0, 1.0
+	if r.revision != "" {
+		e.gauge(policyDesc, 1, r.revision)
+		loaded = float64(r.loadedAt.UnixMilli()) / 1e3
+	}
+	if r.refusal != nil || r.lastAt.IsZero() {
+		ok = 0
+	}
+	e.counter(reloadDesc, r.succeeded, "success")
+	e.counter(reloadDesc, r.refused, "refused")
+	e.gauge(reloadOKDesc, ok)
+	e.gauge(reloadTimeDesc, loaded)
+	e.gauge(reloadFaultDesc, float64(problems(r.refusal)))
+}
+
+// problems counts what is wrong by err.
+func problems(err error) int {
+	var ds policy.Diagnostics
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &ds):
+		return len(ds)
+	default:
+		return 1
+	}
+}
+
+func (e emitter) xds(x XDSStatus) {
+	outdated, refusing := 0, map[string]int{}
+	for _, n := range x.Nodes {
+		if n.Outdated {
+			outdated++
+		}
+		for _, ts := range n.Types {
+			if ts.NACK != nil {
+				refusing[ts.Type]++
+			}
+		}
+	}
+	e.gauge(nodesDesc, float64(len(x.Nodes)))
+	e.gauge(outdatedDesc, float64(outdated))
+	for _, tt := range x.Totals {
+		label := typeLabel(tt.Type)
+		e.gauge(refusingDesc, float64(refusing[tt.Type]), label)
+		e.counter(nacksDesc, tt.NACKs, label)
+		e.counter(pushesDesc, tt.Pushes, label)
+		e.counter(pushBytesDesc, tt.PushBytes, label)
+	}
+}
+
+// typeLabel returns the last word of a type URL, such as "Cluster".
+func typeLabel(url string) string { return url[strings.LastIndexByte(url, '.')+1:] }

@@ -1,0 +1,195 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"breakwater.dev/breaker"
+)
+
+// wired is a real engine whose transitions and statuses are shown.
+type wired struct {
+	*Telemetry
+	engine *breaker.Engine
+	now    atomic.Int64
+}
+
+func newWired() *wired {
+	w := &wired{}
+	w.Telemetry = New(Options{Wall: wall, Breakers: func() []breaker.Status { return w.engine.Snapshot(breaker.Instant(w.now.Load())) }})
+	w.engine = breaker.NewEngine(w.ObserveTransition)
+	return w
+}
+
+func (w *wired) apply(revision string, keys ...string) {
+	set := setOf(revision, keys...)
+	w.Apply(set, start)
+	w.engine.Apply(set.Specs(), breaker.Instant(w.now.Load()))
+}
+
+func (w *wired) call(key breaker.Key, o breaker.Outcome) {
+	now := breaker.Instant(w.now.Add(int64(time.Millisecond)))
+	if permit, d := w.engine.Acquire(key, now); d.Admitted {
+		permit.Done(o, now.Add(time.Millisecond))
+		w.ObserveCall(key, time.Millisecond)
+	}
+}
+
+// TestBreakerTrips follows one breaker through the metrics, and the passing of
+// time alone is seen by a scrape.
+func TestBreakerTrips(t *testing.T) {
+	w := newWired()
+	w.apply("1", "a")
+	key := breaker.Key{Upstream: "a"}
+	metric := func(name string) *dto.Metric {
+		t.Helper()
+		for _, f := range own(t, w.Telemetry) {
+			if f.GetName() == name {
+				return f.GetMetric()[0]
+			}
+		}
+		t.Fatalf("metric %s is missing", name)
+		return nil
+	}
+	value := func(name string) float64 {
+		m := metric(name)
+		return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+	}
+	for range 5 {
+		w.call(key, breaker.Timeout)
+	}
+	w.call(key, breaker.Success)
+	for name, want := range map[string]float64{
+		"circuit_breaker_state": 2, "circuit_breaker_requests_total": 6, "circuit_breaker_rejected_total": 1,
+		"circuit_breaker_failures_total": 5, "circuit_breaker_timeouts_total": 5, "circuit_breaker_successes_total": 0,
+	} {
+		if got := value(name); got != want {
+			t.Errorf("after five timeouts %s = %v, want %v", name, got, want)
+		}
+	}
+	w.now.Add(int64(31 * time.Second))
+	if got := value("circuit_breaker_state"); got != 1 {
+		t.Errorf("after the wait circuit_breaker_state = %v, want 1", got)
+	}
+	if h := metric("circuit_breaker_open_duration_seconds").GetHistogram(); h.GetSampleCount() != 1 || h.GetSampleSum() < 30 || h.GetSampleSum() > 31 {
+		t.Errorf("open durations = %v; must be one, of 30 s to 31 s", h)
+	}
+}
+
+// TestScrapeWhileBusy: scrapes and requests stay whole while calls run, breakers
+// trip and policies change.
+func TestScrapeWhileBusy(t *testing.T) {
+	w := newWired()
+	w.apply("0", "a", "b", "c")
+	handler := w.Handler()
+	stop := make(chan struct{})
+	var busy sync.WaitGroup
+	for _, name := range []string{"a", "b", "c"} {
+		busy.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					w.call(breaker.Key{Upstream: name}, breaker.Outcome(n/5%2))
+				}
+			}
+		})
+	}
+	busy.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				w.apply("with b", "a", "b", "c")
+				w.Refused(io.ErrUnexpectedEOF, start)
+				w.apply("without b", "a", "c")
+			}
+		}
+	})
+	for range 30 {
+		for _, path := range []string{"/metrics", "/breakers", "/health/dependencies", "/health/services", "/config", "/"} {
+			rec := httptest.NewRecorder()
+			handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+			if rec.Code != http.StatusOK && path != "/health/dependencies" {
+				t.Errorf("GET %s = %d: %s", path, rec.Code, rec.Body)
+			}
+		}
+		checkSeries(t, own(t, w.Telemetry))
+	}
+	close(stop)
+	busy.Wait()
+}
+
+// checkSeries: a and c are always there, b comes and goes whole, and buckets add up.
+func checkSeries(t *testing.T, families []*dto.MetricFamily) {
+	t.Helper()
+	breakers := 0
+	for _, f := range families {
+		switch name := f.GetName(); name {
+		case "circuit_breaker_requests_total":
+			breakers = len(f.GetMetric())
+		case "circuit_breaker_response_duration_seconds":
+			for _, m := range f.GetMetric() {
+				h := m.GetHistogram()
+				if last := h.GetBucket()[len(h.GetBucket())-1]; last.GetCumulativeCount() > h.GetSampleCount() {
+					t.Errorf("%v: a bucket has more than the count", m)
+				}
+			}
+		}
+	}
+	if breakers != 2 && breakers != 3 {
+		t.Errorf("%d breakers are shown; must be 2 or 3", breakers)
+	}
+	for _, f := range families {
+		name := f.GetName()
+		if !strings.HasPrefix(name, "circuit_breaker_") || name == "circuit_breaker_failure_ratio" {
+			continue
+		}
+		per := 1
+		if name == "circuit_breaker_transitions_total" {
+			per = len(breaker.Edges())
+		}
+		if got := len(f.GetMetric()); got != per*breakers {
+			t.Errorf("%s has %d series for %d breakers", name, got, breakers)
+		}
+	}
+}
+
+// TestEveryConfigFieldIsShown: a field that is added to the breaker's Config has
+// to appear in its JSON.
+func TestEveryConfigFieldIsShown(t *testing.T) {
+	text := func(c breaker.Config) string {
+		b, err := json.Marshal(describeConfig(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	before := text(breaker.DefaultConfig())
+	for i := range reflect.TypeFor[breaker.Config]().NumField() {
+		c := breaker.DefaultConfig()
+		switch f := reflect.ValueOf(&c).Elem().Field(i); {
+		case f.CanInt():
+			f.SetInt(f.Int() + int64(time.Second))
+		case f.CanUint():
+			f.SetUint(f.Uint() + 1)
+		default:
+			t.Fatalf("field %s is of a kind that this test does not know", reflect.TypeFor[breaker.Config]().Field(i).Name)
+		}
+		if text(c) == before {
+			t.Errorf("%s is not shown", reflect.TypeFor[breaker.Config]().Field(i).Name)
+		}
+	}
+}

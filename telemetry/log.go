@@ -1,0 +1,82 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// NewLogger returns a logger that writes lines of JSON (format "json") or of
+// key=value ("text") to w, from level on. Any other format is an error.
+func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, error) {
+	o := &slog.HandlerOptions{Level: level}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("log format = %q; must be json or text", format)
+}
+
+// LogTransition writes one line, "breaker changed state": as a warning into
+// open, else as information. Its keys are
+//
+//	service, route        the breaker; route is left out where it is empty
+//	from, to, reason      the change, in the words of the metrics
+//	sequence, generation  as in [breaker.Transition]
+//	at                    when it happened, which is a little before the line was written
+//	lasted                how long the state before was in force, such as "30s"
+//	window.calls, window.failures, window.consecutive_failures
+//	                      what the breaker had seen
+//	wait                  into open: how long it will last, such as "30s"
+func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Instant) time.Time) {
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs, slog.String("service", t.Key.Upstream))
+	if t.Key.Route != "" {
+		attrs = append(attrs, slog.String("route", t.Key.Route))
+	}
+	attrs = append(attrs,
+		slog.String("from", t.Edge.From.String()),
+		slog.String("to", t.Edge.To.String()),
+		slog.String("reason", t.Edge.Reason.String()),
+		slog.Uint64("sequence", t.Sequence),
+		slog.Uint64("generation", t.Generation),
+		slog.Time("at", timestamp(wall(t.At))),
+		slog.String("lasted", duration(t.At.Sub(t.Since))),
+		slog.Group("window",
+			slog.Uint64("calls", t.Window.Calls),
+			slog.Uint64("failures", t.Window.Failures),
+			slog.Uint64("consecutive_failures", uint64(t.Window.Run)),
+		),
+	)
+	level := slog.LevelInfo
+	if t.Edge.To == breaker.Open {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("wait", duration(t.Wait)))
+	}
+	log.LogAttrs(context.Background(), level, "breaker changed state", attrs...)
+}
+
+// timestamp is how all output has times: UTC, to the millisecond.
+func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// duration is how output for people has durations that were measured: to the millisecond.
+func duration(d time.Duration) string { return exactDuration(d.Round(time.Millisecond)) }
+
+// exactDuration prints d as people write it in policies: "1m", not "1m0s".
+func exactDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

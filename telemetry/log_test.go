@@ -1,0 +1,79 @@
+package telemetry
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"testing"
+	"time"
+
+	"golang.org/x/tools/txtar"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/internal/golden"
+)
+
+// lineTime matches the time at which a line was written.
+var lineTime = regexp.MustCompile(`("time":|\btime=)"?[0-9T:.Z+-]+"?[, ]`)
+
+// TestLogTransition has the line of each change of state in both formats.
+func TestLogTransition(t *testing.T) {
+	golden.Run(t, "testdata/log.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
+		out := map[string]string{}
+		for _, format := range []string{"json", "text"} {
+			var b bytes.Buffer
+			log, err := NewLogger(&b, format, slog.LevelInfo)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, e := range breaker.Edges() {
+				tr := breaker.Transition{
+					Key: breaker.Key{Upstream: "payments"}, Edge: e,
+					Sequence: uint64(i + 1), Generation: uint64(2*i + 1),
+					At: at(61*time.Second + 1234567*time.Nanosecond), Since: at(time.Second),
+					Window: breaker.WindowCounts{Calls: 20, Failures: 10, Run: 5},
+				}
+				if e.To == breaker.Open {
+					tr.Key.Route, tr.Wait = "charge", 2*time.Hour
+				}
+				LogTransition(log, tr, wall)
+			}
+			out[format] = string(lineTime.ReplaceAll(b.Bytes(), nil))
+		}
+		return out
+	})
+}
+
+func TestLogLevel(t *testing.T) {
+	var b bytes.Buffer
+	log, err := NewLogger(&b, "text", slog.LevelWarn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range breaker.Edges() {
+		b.Reset()
+		LogTransition(log, breaker.Transition{Edge: e}, wall)
+		if got, want := b.Len() > 0, e.To == breaker.Open; got != want {
+			t.Errorf("%v: a warning is %v, must be %v", e, got, want)
+		}
+	}
+}
+
+func TestLogFormatUnknown(t *testing.T) {
+	_, err := NewLogger(&bytes.Buffer{}, "xml", slog.LevelInfo)
+	if got, want := fmt.Sprint(err), `log format = "xml"; must be json or text`; got != want {
+		t.Errorf("error %q, want %q", got, want)
+	}
+}
+
+func TestDurationForPeople(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 30 * time.Second: "30s", time.Minute: "1m", 70 * time.Second: "1m10s", 24 * time.Hour: "24h",
+		time.Hour + time.Second: "1h0m1s", 90 * time.Minute: "1h30m", 10 * time.Minute: "10m", 1500 * time.Microsecond: "2ms",
+	} {
+		if got := duration(d); got != want {
+			t.Errorf("duration(%d ns) = %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package telemetry
+
+import "time"
+
+// XDSStatus is what the xDS server knows at one instant.
+type XDSStatus struct {
+	// Nodes are the proxies that are connected, in any order.
+	Nodes []NodeStatus
+	// Totals has one row for each type of resource that is served, also where
+	// nothing was sent yet: they are what initialises the metrics.
+	Totals []TypeTotals
+}
+
+// TypeTotals are counts of one type of resource, over all proxies there were
+// since the server started.
+type TypeTotals struct {
+	Type      string // the type URL
+	Pushes    uint64 // responses sent
+	PushBytes uint64 // bytes of the resources in them
+	NACKs     uint64 // responses that a proxy refused
+}
+
+// NodeStatus is one proxy that is connected.
+type NodeStatus struct {
+	ID             string    `json:"id"`
+	Cluster        string    `json:"cluster"` // the workload, as the bootstrap's node.cluster has it
+	Version        string    `json:"version"` // of Envoy
+	ConnectedSince time.Time `json:"connected_since"`
+	// Outdated tells that this Envoy is older than Breakwater supports.
+	Outdated bool `json:"outdated"`
+	// Types are in the order in which they are sent.
+	Types []TypeStatus `json:"types"`
+}
+
+// TypeStatus is how far one proxy got with one type of resource.
+type TypeStatus struct {
+	Type      string `json:"type"`      // the type URL
+	Resources int    `json:"resources"` // how many the proxy has been sent
+	// LastACK is when the proxy last took a response; zero: not yet.
+	LastACK time.Time `json:"last_ack,omitzero"`
+	// NACK is the refusal that stands; nil where there is none.
+	NACK *NACK `json:"nack,omitempty"`
+}
+
+// NACK is a response that a proxy refused.
+type NACK struct {
+	At        time.Time `json:"at"`
+	Resources []string  `json:"resources,omitempty"` // the names that were in it, where known
+	Message   string    `json:"message"`             // Envoy's own words
+}
+
+// ExtprocStatus are the totals of the ext_proc server since it started.
+type ExtprocStatus struct {
+	Streams  uint64 // open now
+	Admitted uint64 // requests let through by a breaker
+	Rejected uint64 // requests answered in the upstream's place
+	// UnknownBreakers are requests that named a breaker which the policy does not
+	// have. They are let through, and are not in Admitted.
+	UnknownBreakers uint64
+	// Errors are streams that ended by a fault of either side, not by the request's end.
+	Errors uint64
+}

@@ -1,0 +1,254 @@
+package xds
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
+	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
+	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"breakwater.dev/policy"
+)
+
+// Keys of node.metadata, by which a proxy tells the control plane what it wants.
+const (
+	// MetadataListen is the address and port of the egress listener, a string.
+	MetadataListen = "breakwater.dev/listen"
+	// MetadataUpstreams is the list of upstreams to send; a proxy without it gets all.
+	MetadataUpstreams = "breakwater.dev/upstreams"
+)
+
+const (
+	// A control plane that hangs is noticed after keepaliveInterval + keepaliveTimeout.
+	// A gRPC server has to allow pings that often (grpc-go: keepalive.EnforcementPolicy).
+	keepaliveInterval = 10 * time.Second
+	keepaliveTimeout  = 5 * time.Second
+	// controlPlaneConnect is short: calls that are to fail open wait for it.
+	controlPlaneConnect = time.Second
+	// runtimeWait is how long a proxy that starts waits for its runtime layer.
+	runtimeWait = time.Second
+	// maxDownstreamConnections fits into a usual limit of 65,536 file descriptors
+	// together with as many connections to upstreams as policies tend to allow.
+	maxDownstreamConnections = 32_768
+)
+
+// BootstrapOptions are what a proxy's bootstrap depends on. All but Upstreams and
+// TLS have to be given.
+type BootstrapOptions struct {
+	NodeID      string         // unique in the mesh
+	NodeCluster string         // the workload that the proxy belongs to
+	XDS         string         // the control plane, host:port, of a name or an IP
+	Listen      netip.AddrPort // where applications send to
+	Admin       netip.AddrPort // Envoy's admin interface; it has no authentication
+	Upstreams   []string       // the ones to get; empty: all
+	TLS         *BootstrapTLS  // nil: plain text to the control plane
+}
+
+// BootstrapTLS is how a proxy secures its connection to the control plane. Paths
+// are on the proxy's own file system.
+type BootstrapTLS struct {
+	CAFile            string // empty: the system's trust store
+	CertFile, KeyFile string // the proxy's own certificate: both, or neither
+	ServerName        string // empty: the host of XDS
+}
+
+// Bootstrap prints a complete Envoy bootstrap as YAML. Options that cannot work
+// are an error that names each of them.
+func Bootstrap(o BootstrapOptions) ([]byte, error) {
+	b, err := bootstrap(o)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap: %w", err)
+	}
+	return renderYAML([]proto.Message{b})
+}
+
+func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
+	host, port, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	node, err := o.node()
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := o.controlPlane(host, port)
+	if err != nil {
+		return nil, err
+	}
+	overload, err := overloadManager()
+	if err != nil {
+		return nil, err
+	}
+	b := &bootstrapv3.Bootstrap{
+		Node:            node,
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{cluster}},
+		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
+			LdsConfig: overADS(), CdsConfig: overADS(), AdsConfig: controlPlaneStream(),
+		},
+		LayeredRuntime:  layeredRuntime(),
+		Admin:           &bootstrapv3.Admin{Address: address(o.Admin), IgnoreGlobalConnLimit: true},
+		OverloadManager: overload,
+	}
+	return b, b.ValidateAll()
+}
+
+// check returns the host and port of the control plane, or everything that is wrong.
+func (o BootstrapOptions) check() (host string, port uint16, err error) {
+	var problems []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	require(o.NodeID != "", "the node needs an id")
+	require(o.NodeCluster != "", "the node needs a cluster")
+	host, portText, err := net.SplitHostPort(o.XDS)
+	number, portErr := strconv.ParseUint(portText, 10, 16)
+	require(err == nil && host != "" && portErr == nil && number > 0,
+		"control plane %q is not host:port", o.XDS)
+	require(o.Listen.IsValid() && o.Listen.Port() > 0, "the listening address %q is not ip:port", o.Listen)
+	require(o.Admin.IsValid() && o.Admin.Port() > 0, "the admin address %q is not ip:port", o.Admin)
+	require(!o.Listen.IsValid() || o.Listen != o.Admin, "the listening and the admin address are both %s", o.Listen)
+	for _, u := range o.Upstreams {
+		require(u != "", "an upstream has no name")
+	}
+	if o.TLS != nil {
+		require((o.TLS.CertFile == "") == (o.TLS.KeyFile == ""), "a certificate needs its key, and a key its certificate")
+	}
+	return host, uint16(number), errors.Join(problems...)
+}
+
+func (o BootstrapOptions) node() (*corev3.Node, error) {
+	metadata := map[string]any{MetadataListen: o.Listen.String()}
+	if len(o.Upstreams) > 0 {
+		names := make([]any, len(o.Upstreams))
+		for i, u := range o.Upstreams {
+			names[i] = u
+		}
+		metadata[MetadataUpstreams] = names
+	}
+	fields, err := structpb.NewStruct(metadata)
+	if err != nil {
+		return nil, fmt.Errorf("node metadata: %w", err)
+	}
+	return &corev3.Node{Id: o.NodeID, Cluster: o.NodeCluster, Metadata: fields}, nil
+}
+
+// controlPlane is the cluster of the control plane. Each call that asks for a permit
+// is a request to it for as long as it lasts, so its limits must never be met.
+func (o BootstrapOptions) controlPlane(host string, port uint16) (*clusterv3.Cluster, error) {
+	const unlimited = math.MaxUint32
+	most := policy.Limits{
+		MaxConnections: unlimited, MaxPendingRequests: unlimited, MaxRequests: unlimited, MaxRetries: unlimited,
+	}
+	c := &clusterv3.Cluster{
+		Name:            ControlPlaneCluster,
+		ConnectTimeout:  durationpb.New(controlPlaneConnect),
+		CircuitBreakers: circuitBreakers(policy.ConnectionLimits{Default: most, High: most}),
+		LoadAssignment:  nameAssignment(ControlPlaneCluster, host, port),
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
+	} else if c.ClusterDiscoveryType, err = dnsClusterType(); err != nil {
+		return nil, err
+	}
+	if err := setHTTP(c, http2Always()); err != nil {
+		return nil, err
+	}
+	if o.TLS == nil {
+		return c, nil
+	}
+	socket, err := o.TLS.socket(host)
+	c.TransportSocket = socket
+	return c, err
+}
+
+func (t BootstrapTLS) socket(host string) (*corev3.TransportSocket, error) {
+	if t.ServerName != "" {
+		host = t.ServerName
+	}
+	return tlsSocket(tlsClient{
+		Name: host, CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ALPN: "h2",
+	})
+}
+
+// http2Always has no idle timeout: the streams never end, and pings tell a dead
+// connection from a quiet one.
+func http2Always() *upstreamhttpv3.HttpProtocolOptions {
+	return &upstreamhttpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+						ConnectionKeepalive: &corev3.KeepaliveSettings{
+							Interval: durationpb.New(keepaliveInterval),
+							Timeout:  durationpb.New(keepaliveTimeout),
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+// controlPlaneStream is a stream of resources: changes only, and the node's description once.
+func controlPlaneStream() *corev3.ApiConfigSource {
+	return &corev3.ApiConfigSource{
+		ApiType:             corev3.ApiConfigSource_DELTA_GRPC,
+		TransportApiVersion: corev3.ApiVersion_V3,
+		GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster},
+		}}},
+		SetNodeOnFirstMessageOnly: true,
+	}
+}
+
+// layeredRuntime is the control plane's layer, and above it the one that an operator
+// at the admin interface writes to. The layer has a stream of its own: it changes at
+// another rate than resources, and carries a TTL.
+func layeredRuntime() *bootstrapv3.LayeredRuntime {
+	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{
+		{
+			Name: RuntimeLayer,
+			LayerSpecifier: &bootstrapv3.RuntimeLayer_RtdsLayer_{RtdsLayer: &bootstrapv3.RuntimeLayer_RtdsLayer{
+				Name: RuntimeLayer,
+				RtdsConfig: &corev3.ConfigSource{
+					ConfigSourceSpecifier: &corev3.ConfigSource_ApiConfigSource{ApiConfigSource: controlPlaneStream()},
+					InitialFetchTimeout:   durationpb.New(runtimeWait),
+					ResourceApiVersion:    corev3.ApiVersion_V3,
+				},
+			}},
+		},
+		{
+			Name:           "admin",
+			LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
+		},
+	}}
+}
+
+// overloadManager refuses connections of applications before file descriptors run
+// out, which would hit the connections to upstreams and to the control plane too.
+func overloadManager() (*overloadv3.OverloadManager, error) {
+	limit, err := pack(&connectionsv3.DownstreamConnectionsConfig{
+		MaxActiveDownstreamConnections: maxDownstreamConnections,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &overloadv3.OverloadManager{ResourceMonitors: []*overloadv3.ResourceMonitor{{
+		Name:       "envoy.resource_monitors.global_downstream_max_connections",
+		ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: limit},
+	}}}, nil
+}

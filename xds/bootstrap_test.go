@@ -1,0 +1,171 @@
+package xds
+
+import (
+	"bytes"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/google/go-cmp/cmp"
+
+	_ "breakwater.dev/internal/golden" // the flag -update
+)
+
+// documentedBootstrap are the options that deploy/envoy/README.md names.
+func documentedBootstrap() BootstrapOptions {
+	return BootstrapOptions{
+		NodeID:      "app-1",
+		NodeCluster: "app",
+		XDS:         "127.0.0.1:18000",
+		Listen:      netip.MustParseAddrPort("127.0.0.1:10000"),
+		Admin:       netip.MustParseAddrPort("127.0.0.1:9901"),
+	}
+}
+
+func printed(t *testing.T, o BootstrapOptions) string {
+	t.Helper()
+	out, err := Bootstrap(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestDeployedBootstrapIsWhatBootstrapPrints(t *testing.T) {
+	path := filepath.Join("..", "deploy", "envoy", "bootstrap.yaml")
+	got := []byte(printed(t, documentedBootstrap()))
+	if flag.Lookup("update").Value.String() == "true" {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (-want +got); if the new output is right, run the test with -update:\n%s",
+			path, cmp.Diff(string(want), string(got)))
+	}
+}
+
+func TestBootstrapOptionsShowUp(t *testing.T) {
+	o := documentedBootstrap()
+	o.XDS = "control.example:443"
+	o.Upstreams = []string{"payments", "search"}
+	o.TLS = &BootstrapTLS{CAFile: "/ca.pem", CertFile: "/cert.pem", KeyFile: "/key.pem"}
+	got := printed(t, o)
+	for _, want := range []string{
+		"breakwater.dev/upstreams:\n      - payments\n      - search\n",
+		"name: envoy.clusters.dns\n", "address: control.example\n", "port_value: 443\n",
+		"sni: control.example\n", "exact: control.example\n",
+		"filename: /ca.pem\n", "filename: /cert.pem\n", "filename: /key.pem\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	o.TLS = &BootstrapTLS{ServerName: "breakwater"}
+	got = printed(t, o)
+	for _, want := range []string{"sni: breakwater\n", "exact: breakwater\n", "filename: " + systemTrust + "\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// An IP cannot be a server name (RFC 6066), so only the certificate is checked for it.
+func TestBootstrapTLSToAnAddress(t *testing.T) {
+	o := documentedBootstrap()
+	o.XDS, o.TLS = "[::1]:18000", &BootstrapTLS{}
+	got := printed(t, o)
+	for _, want := range []string{"type: STATIC\n", "address: ::1\n", "san_type: IP_ADDRESS\n", "exact: ::1\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "sni:") {
+		t.Errorf("an address is sent as server name:\n%s", got)
+	}
+}
+
+// The server reads back what the bootstrap says.
+func TestBootstrapNodeIsWhatTheServerReads(t *testing.T) {
+	o := documentedBootstrap()
+	o.Listen = netip.MustParseAddrPort("[::1]:15001")
+	o.Upstreams = []string{"search", "payments"}
+	b, err := bootstrap(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseNode(b.GetNode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Node{ID: "app-1", Cluster: "app", Listen: o.Listen, Upstreams: []string{"payments", "search"}}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestBootstrapNamesEveryProblem(t *testing.T) {
+	cases := []struct {
+		name  string
+		spoil func(*BootstrapOptions)
+		want  []string
+	}{
+		{"nothing given", func(o *BootstrapOptions) { *o = BootstrapOptions{} }, []string{
+			"the node needs an id", "the node needs a cluster", `control plane "" is not host:port`,
+			`the listening address "invalid AddrPort" is not ip:port`, `the admin address "invalid AddrPort" is not ip:port`}},
+		{"no port", func(o *BootstrapOptions) { o.XDS = "control.example" }, []string{`control plane "control.example" is not host:port`}},
+		{"no host", func(o *BootstrapOptions) { o.XDS = ":18000" }, []string{`control plane ":18000" is not host:port`}},
+		{"port 0", func(o *BootstrapOptions) { o.XDS = "a:0" }, []string{`control plane "a:0" is not host:port`}},
+		{"port too large", func(o *BootstrapOptions) { o.XDS = "a:65536" }, []string{`control plane "a:65536" is not host:port`}},
+		{"port by name", func(o *BootstrapOptions) { o.XDS = "a:http" }, []string{`control plane "a:http" is not host:port`}},
+		{"listening port 0", func(o *BootstrapOptions) { o.Listen = netip.MustParseAddrPort("127.0.0.1:0") },
+			[]string{`the listening address "127.0.0.1:0" is not ip:port`}},
+		{"one port twice", func(o *BootstrapOptions) { o.Admin = o.Listen },
+			[]string{"the listening and the admin address are both 127.0.0.1:10000"}},
+		{"upstream without a name", func(o *BootstrapOptions) { o.Upstreams = []string{""} }, []string{"an upstream has no name"}},
+		{"half a certificate", func(o *BootstrapOptions) { o.TLS = &BootstrapTLS{KeyFile: "/key.pem"} },
+			[]string{"a certificate needs its key, and a key its certificate"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			o := documentedBootstrap()
+			c.spoil(&o)
+			out, err := Bootstrap(o)
+			if err == nil || out != nil {
+				t.Fatalf("got %q, %v, want an error and nothing printed", out, err)
+			}
+			if got, want := err.Error(), "bootstrap: "+strings.Join(c.want, "\n"); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestControlPlaneClusterHasNoLimits(t *testing.T) {
+	b, err := bootstrap(documentedBootstrap())
+	if err != nil {
+		t.Fatal(err)
+	}
+	thresholds := b.GetStaticResources().GetClusters()[0].GetCircuitBreakers().GetThresholds()
+	if got, want := len(thresholds), len(corev3.RoutingPriority_name); got != want {
+		t.Fatalf("thresholds of %d priorities, want %d", got, want)
+	}
+	for _, th := range thresholds {
+		for _, limit := range []uint32{
+			th.GetMaxConnections().GetValue(), th.GetMaxPendingRequests().GetValue(),
+			th.GetMaxRequests().GetValue(), th.GetMaxRetries().GetValue(),
+		} {
+			if limit != 1<<32-1 {
+				t.Errorf("priority %s has a limit of %d", th.GetPriority(), limit)
+			}
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package xds
+
+import (
+	"fmt"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	clusterdnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
+	dnsclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
+	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+const (
+	// connectTimeout covers the TCP and TLS handshakes. It leaves room for one lost
+	// SYN, which kernels repeat after 1 s. It does not follow the policy's timeout: a
+	// connection outlives the call that asked for it, and cutting handshakes at the
+	// deadline of the most impatient route would let none ever finish. A call's own
+	// deadline runs on while it waits for a connection.
+	connectTimeout = 2 * time.Second
+	// upstreamIdleTimeout closes idle connections before common servers do (60 s is
+	// usual, Envoy's own default is an hour). A request that meets a connection just
+	// closed by its server is a reset, which would count against the upstream.
+	upstreamIdleTimeout = 30 * time.Second
+	// http2ProbeAfter and http2ProbeTimeout make a proxy ping an HTTP/2 connection
+	// that was idle for so long before it trusts it with a call. Regular pings
+	// would break the rules of gRPC servers, which allow one in five minutes.
+	http2ProbeAfter   = 10 * time.Second
+	http2ProbeTimeout = time.Second
+
+	httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+)
+
+// cluster returns the cluster of an upstream.
+func cluster(u *policy.Upstream) (*clusterv3.Cluster, error) {
+	balancer, ok := balancers[u.LoadBalancing.Policy]
+	if !ok {
+		return nil, fmt.Errorf("load balancing policy %q has no translation", u.LoadBalancing.Policy)
+	}
+	c := &clusterv3.Cluster{
+		Name:             u.Name,
+		ConnectTimeout:   durationpb.New(connectTimeout),
+		LbPolicy:         balancer,
+		CircuitBreakers:  circuitBreakers(u.Limits),
+		OutlierDetection: outlierDetection(u.Outlier),
+		HealthChecks:     healthChecks(u),
+		CommonLbConfig: &clusterv3.Cluster_CommonLbConfig{
+			// Envoy's default of 50 % sends to ejected endpoints again as soon as half are out.
+			HealthyPanicThreshold: percent(u.LoadBalancing.PanicThreshold),
+			// A new endpoint takes no part in the panic arithmetic before its first check.
+			IgnoreNewHostsUntilFirstHc: u.HealthCheck != nil,
+		},
+		// The policy says which endpoints there are: one that it drops goes at once,
+		// even while it still passes its health check.
+		IgnoreHealthOnHostRemoval: true,
+	}
+	if err := setDiscovery(c, u); err != nil {
+		return nil, err
+	}
+	options, err := protocolOptions(u.Protocol)
+	if err != nil {
+		return nil, err
+	}
+	if err := setHTTP(c, options); err != nil {
+		return nil, err
+	}
+	if u.TLS != nil {
+		if c.TransportSocket, err = upstreamTLS(u); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// setHTTP packs the options into the cluster, which has no field of its own for them.
+func setHTTP(c *clusterv3.Cluster, options *upstreamhttpv3.HttpProtocolOptions) error {
+	packed, err := pack(options)
+	if err != nil {
+		return err
+	}
+	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpProtocolOptions: packed}
+	return nil
+}
+
+func setDiscovery(c *clusterv3.Cluster, u *policy.Upstream) error {
+	if u.DNS == nil {
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
+		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS(), ServiceName: u.Name}
+		return nil
+	}
+	dns, err := dnsClusterType()
+	if err != nil {
+		return err
+	}
+	c.ClusterDiscoveryType = dns
+	c.LoadAssignment = nameAssignment(u.Name, u.DNS.Name, u.DNS.Port)
+	return nil
+}
+
+// dnsClusterType resolves a name and makes each of its addresses an endpoint. It
+// is what type STRICT_DNS was before Envoy deprecated that type's own fields.
+func dnsClusterType() (*clusterv3.Cluster_ClusterType, error) {
+	config, err := pack(&dnsclusterv3.DnsCluster{
+		// The record's owner knows how long it holds; a TTL of 0 must not become a storm.
+		RespectDnsTtl:     true,
+		DnsMinRefreshRate: durationpb.New(time.Second),
+		// Until the name first resolves, and for answers without a TTL.
+		DnsRefreshRate: durationpb.New(5 * time.Second),
+		DnsFailureRefreshRate: &dnsclusterv3.DnsCluster_RefreshRate{
+			BaseInterval: durationpb.New(time.Second),
+			MaxInterval:  durationpb.New(10 * time.Second),
+		},
+		// Envoy's default prefers IPv6, which fails where names have such records and
+		// the network has no such route.
+		DnsLookupFamily: clusterdnsv3.DnsLookupFamily_V4_PREFERRED,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{
+		Name: "envoy.clusters.dns", TypedConfig: config,
+	}}, nil
+}
+
+// balancers have no entry for policies that hash: there is nothing to say what of.
+var balancers = map[policy.LoadBalancingPolicy]clusterv3.Cluster_LbPolicy{
+	policy.RoundRobin:   clusterv3.Cluster_ROUND_ROBIN,
+	policy.LeastRequest: clusterv3.Cluster_LEAST_REQUEST,
+	policy.Random:       clusterv3.Cluster_RANDOM,
+}
+
+// protocolOptions fixes the protocol: one that is guessed can change with the
+// first request, and the breaker would judge something else.
+func protocolOptions(p policy.Protocol) (*upstreamhttpv3.HttpProtocolOptions, error) {
+	explicit := &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{}
+	switch p {
+	case policy.HTTP1:
+		explicit.ProtocolConfig = &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
+			HttpProtocolOptions: &corev3.Http1ProtocolOptions{EnableTrailers: true},
+		}
+	case policy.HTTP2, policy.GRPC:
+		explicit.ProtocolConfig = &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{ConnectionKeepalive: &corev3.KeepaliveSettings{
+				ConnectionIdleInterval: durationpb.New(http2ProbeAfter),
+				Timeout:                durationpb.New(http2ProbeTimeout),
+			}},
+		}
+	default:
+		return nil, fmt.Errorf("protocol %q has no translation", p)
+	}
+	return &upstreamhttpv3.HttpProtocolOptions{
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{IdleTimeout: durationpb.New(upstreamIdleTimeout)},
+		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: explicit,
+		},
+	}, nil
+}
+
+// overADS takes a resource from the stream that everything else comes by.
+func overADS() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+	}
+}
+
+func percent(r breaker.Ratio) *typev3.Percent { return &typev3.Percent{Value: float64(r) / 100} }
+
+func count(n uint32) *wrapperspb.UInt32Value { return wrapperspb.UInt32(n) }

@@ -1,0 +1,83 @@
+package xds
+
+import (
+	"slices"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+)
+
+// deltaStream is the part of a gRPC stream that the delta protocol needs; the
+// aggregated and the runtime service both have it.
+type deltaStream interface {
+	Recv() (*discoveryv3.DeltaDiscoveryRequest, error)
+	Send(*discoveryv3.DeltaDiscoveryResponse) error
+}
+
+// delta speaks incremental xDS: only what changed is sent.
+type delta struct{ stream deltaStream }
+
+func (d delta) recv() (request, error) {
+	m, err := d.stream.Recv()
+	if err != nil {
+		return request{}, err
+	}
+	return request{
+		node: m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
+		apply: func(s *subscription, first bool) { applyDelta(s, m, first) },
+	}, nil
+}
+
+// applyDelta takes on a change of what the proxy wants and has.
+func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first bool) {
+	if first {
+		for name, version := range m.GetInitialResourceVersions() {
+			s.sent[name] = &Resource{Name: name, Version: version}
+		}
+		// A first request that names nothing means everything, for types that allow it.
+		s.wildcard = len(m.GetResourceNamesSubscribe()) == 0
+	}
+	for _, name := range m.GetResourceNamesSubscribe() {
+		if name == "*" {
+			s.wildcard = true
+			continue
+		}
+		s.names[name] = true
+		// Who asks for a resource again has forgotten it and waits for an answer.
+		if !first {
+			delete(s.sent, name)
+		}
+	}
+	for _, name := range m.GetResourceNamesUnsubscribe() {
+		if name == "*" {
+			s.wildcard = false
+			continue
+		}
+		delete(s.names, name)
+		if !s.wildcard {
+			delete(s.sent, name)
+			delete(s.refused, name)
+		}
+	}
+}
+
+func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*Resource, remove bool) *response {
+	add := s.missing(rs)
+	var gone []string
+	if remove {
+		gone = s.surplus(rs)
+		slices.Sort(gone)
+	}
+	// A proxy that starts waits for its first answer even if there is nothing to say.
+	greet := !s.answered && len(s.sent) == 0
+	if len(add) == 0 && len(gone) == 0 && !greet {
+		return nil
+	}
+	s.fly(seq, add, gone)
+	m := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: s.nonce, RemovedResources: gone}
+	size := 0
+	for _, r := range add {
+		m.Resources = append(m.Resources, &discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: r.Body})
+		size += len(r.Body.GetValue())
+	}
+	return &response{size: size, send: func() error { return d.stream.Send(m) }}
+}

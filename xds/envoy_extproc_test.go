@@ -1,0 +1,189 @@
+package xds
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"breakwater.dev/policy"
+)
+
+// processor is a control plane that rejects the calls of breaker "rejecting" and
+// tries to change all others. It keeps what it was told.
+type processor struct {
+	extprocv3.UnimplementedExternalProcessorServer
+	told chan told
+}
+
+// told is one exchange: the breaker's key and the names of the headers that came.
+type told struct {
+	key               []string
+	request, response []string
+	attributes        []string
+}
+
+func (p *processor) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	exchange := told{key: md.Get(policy.BreakerMetadata)}
+	defer func() { p.told <- exchange }()
+	for {
+		in, err := stream.Recv()
+		if err != nil {
+			return nil // the call is over
+		}
+		answer := &extprocv3.ProcessingResponse{}
+		switch {
+		case in.GetRequestHeaders() == nil:
+			exchange.response = headerNames(in.GetResponseHeaders())
+			for name := range in.GetAttributes()[extProcFilter].GetFields() {
+				exchange.attributes = append(exchange.attributes, name)
+			}
+			answer.Response = &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}
+		case slices.Equal(exchange.key, []string{"rejecting"}):
+			answer.Response = rejection()
+		default:
+			exchange.request = headerNames(in.GetRequestHeaders())
+			answer.Response = diversion()
+		}
+		if err := stream.Send(answer); err != nil {
+			return err
+		}
+	}
+}
+
+func headerNames(h *extprocv3.HttpHeaders) []string {
+	var names []string
+	for _, header := range h.GetHeaders().GetHeaders() {
+		names = append(names, header.GetKey())
+	}
+	return names
+}
+
+func setting(pairs ...string) *extprocv3.HeaderMutation {
+	m := &extprocv3.HeaderMutation{}
+	for pair := range slices.Chunk(pairs, 2) {
+		m.SetHeaders = append(m.SetHeaders, &corev3.HeaderValueOption{
+			Header:       &corev3.HeaderValue{Key: pair[0], RawValue: []byte(pair[1])},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		})
+	}
+	return m
+}
+
+func rejection() *extprocv3.ProcessingResponse_ImmediateResponse {
+	return &extprocv3.ProcessingResponse_ImmediateResponse{ImmediateResponse: &extprocv3.ImmediateResponse{
+		Status:  &typev3.HttpStatus{Code: typev3.StatusCode_TooManyRequests},
+		Headers: setting("content-type", "application/json", "retry-after", "30", "x-fallback", "yes"),
+		Body:    []byte(`{"open":true}`),
+	}}
+}
+
+func diversion() *extprocv3.ProcessingResponse_RequestHeaders {
+	return &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
+		Response: &extprocv3.CommonResponse{
+			HeaderMutation:  setting(":path", "/elsewhere", ":authority", "rejecting", ":method", "DELETE"),
+			ClearRouteCache: true,
+		},
+	}}
+}
+
+func TestEnvoyAsksTheControlPlane(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := &processor{told: make(chan told, 10)}
+	server := grpc.NewServer()
+	extprocv3.RegisterExternalProcessorServer(server, control)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-done; err != nil {
+			t.Errorf("the control plane: %v", err)
+		}
+	})
+	web := httptest.NewServer(http.HandlerFunc(echo))
+	t.Cleanup(web.Close)
+	route := func(name string) policy.Route {
+		return policy.Route{Timeout: 10 * time.Second, Breaker: guardedBy(name, false)}
+	}
+	egress := startEnvoy(t, &policy.Set{Upstreams: []*policy.Upstream{
+		webUpstream("rejecting", portOf(t, web), policy.HTTP1, route("rejecting")),
+		webUpstream("unguarded", portOf(t, web), policy.HTTP1, policy.Route{Timeout: 10 * time.Second}),
+		webUpstream("web", portOf(t, web), policy.HTTP1, route("web")),
+	}}, uint16(listener.Addr().(*net.TCPAddr).Port))
+	t.Run("admitted", func(t *testing.T) { checkAdmitted(t, egress, control) })
+	t.Run("rejected", func(t *testing.T) { checkRejected(t, egress, control) })
+	t.Run("without a breaker", func(t *testing.T) {
+		status, body := callEgress(t, egress, "GET unguarded /")
+		if status != 200 || !strings.HasPrefix(body, "GET unguarded /\n") {
+			t.Errorf("got %d %q, want the echo", status, body)
+		}
+		if n := len(control.told); n != 0 {
+			t.Errorf("the control plane was asked %d times about a call without a breaker", n)
+		}
+	})
+}
+
+// checkAdmitted: the control plane gets the listed headers and no others, and cannot
+// send the call anywhere else.
+func checkAdmitted(t *testing.T, egress string, control *processor) {
+	status, body := callEgress(t, egress, "POST web /charge")
+	if status != 200 || !strings.HasPrefix(body, "POST web /charge\n") {
+		t.Errorf("got %d %q, want the echo of what was sent", status, body)
+	}
+	got := <-control.told
+	slices.Sort(got.response)
+	slices.Sort(got.attributes)
+	for _, c := range []struct {
+		what      string
+		got, want []string
+	}{
+		{"key", got.key, []string{"web"}},
+		{"request headers", got.request, nil},
+		{"response headers", got.response, []string{":status", "content-type"}},
+		{"attributes", got.attributes, responseAttributes()},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: the control plane got %q, want %q", c.what, c.got, c.want)
+		}
+	}
+}
+
+// checkRejected: the caller gets the rejection as the control plane wrote it.
+func checkRejected(t *testing.T, egress string, control *processor) {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+egress+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "rejecting"
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusTooManyRequests || string(body) != `{"open":true}` {
+		t.Errorf("got %d %q, %v, want the rejection", resp.StatusCode, body, err)
+	}
+	for name, want := range map[string]string{"Content-Type": "application/json", "Retry-After": "30", "X-Fallback": "yes"} {
+		if got := resp.Header.Get(name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if got := <-control.told; !slices.Equal(got.key, []string{"rejecting"}) {
+		t.Errorf("the control plane was asked for breaker %q, want rejecting", got.key)
+	}
+}

@@ -1,0 +1,180 @@
+package xds
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+
+	"breakwater.dev/internal/envoybin"
+	"breakwater.dev/policy"
+)
+
+// validate asks a real Envoy whether it would take a bootstrap.
+func validate(t *testing.T, b *bootstrapv3.Bootstrap) {
+	t.Helper()
+	path, text := writeBootstrap(t, b)
+	cmd := exec.CommandContext(t.Context(), envoybin.Path(t), "--mode", "validate", "-l", "warning", "-c", path)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("Envoy refuses it: %v\n%s\n%s", err, out, text)
+	}
+	if len(out) > 0 && string(out) != "configuration '"+path+"' OK\n" {
+		t.Errorf("Envoy warns:\n%s", out)
+	}
+}
+
+func writeBootstrap(t *testing.T, b *bootstrapv3.Bootstrap) (path string, text []byte) {
+	t.Helper()
+	text, err := renderYAML([]proto.Message{b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, text
+}
+
+// static puts resources into a bootstrap, in place of the streams they would come by.
+func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
+	t.Helper()
+	b, err := bootstrap(documentedBootstrap())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rs[ClusterType] {
+		c := proto.Clone(r.Message).(*clusterv3.Cluster)
+		if endpoints := rs.find(EndpointType, r.Name); endpoints != nil {
+			c.ClusterDiscoveryType, c.EdsClusterConfig = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}, nil
+			c.LoadAssignment = endpoints.Message.(*endpointv3.ClusterLoadAssignment)
+		}
+		b.StaticResources.Clusters = append(b.StaticResources.Clusters, c)
+	}
+	l := proto.Clone(rs.find(ListenerType, EgressName).Message).(*listenerv3.Listener)
+	filter := l.GetFilterChains()[0].GetFilters()[0]
+	manager := new(hcmv3.HttpConnectionManager)
+	if err := filter.GetTypedConfig().UnmarshalTo(manager); err != nil {
+		t.Fatal(err)
+	}
+	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{
+		RouteConfig: rs.find(RouteType, EgressName).Message.(*routev3.RouteConfiguration),
+	}
+	packed, err := pack(manager)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: packed}
+	b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)
+	return b
+}
+
+// validateSet validates all resources of a set. Envoy reads the CA files, so they
+// are replaced by one that is there.
+func validateSet(t *testing.T, set *policy.Set) {
+	t.Helper()
+	ca := certificate(t).certFile
+	local := *set
+	local.Upstreams = nil
+	for _, u := range set.Upstreams {
+		clone := *u
+		if u.TLS != nil {
+			clone.TLS = &policy.TLS{SNI: u.TLS.SNI, CAFile: ca}
+		}
+		local.Upstreams = append(local.Upstreams, &clone)
+	}
+	validate(t, static(t, translate(t, &local)))
+}
+
+type keyPair struct{ certFile, keyFile string }
+
+// certificate makes a certificate that signs itself.
+func certificate(t *testing.T) keyPair {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	pair := keyPair{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+	writePEM(t, pair.certFile, "CERTIFICATE", cert)
+	writePEM(t, pair.keyFile, "PRIVATE KEY", private)
+	return pair
+}
+
+func writePEM(t *testing.T, path, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEnvoyTakesEveryFeature(t *testing.T) { validateSet(t, sampleSet()) }
+
+func TestEnvoyTakesTheEmptySet(t *testing.T) { validateSet(t, &policy.Set{}) }
+
+func TestEnvoyTakesTheBootstrap(t *testing.T) {
+	pair := certificate(t)
+	options := []func(*BootstrapOptions){
+		func(*BootstrapOptions) {},
+		func(o *BootstrapOptions) { o.NodeID, o.Upstreams = "n", []string{"no", "1:30"} },
+		func(o *BootstrapOptions) { o.XDS = "control-plane.example:443" },
+		func(o *BootstrapOptions) {
+			o.TLS = &BootstrapTLS{CAFile: pair.certFile, CertFile: pair.certFile, KeyFile: pair.keyFile}
+		},
+		func(o *BootstrapOptions) {
+			o.XDS, o.Admin = "[::1]:18000", netip.MustParseAddrPort("[::1]:9901")
+			o.TLS = &BootstrapTLS{CAFile: pair.certFile}
+		},
+	}
+	for _, apply := range options {
+		o := documentedBootstrap()
+		apply(&o)
+		b, err := bootstrap(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		validate(t, b)
+	}
+}
+
+// A check that cannot fail is worth nothing.
+func TestEnvoyRefusesABrokenBootstrap(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(path, []byte("static_resources: {clusters: [{name: a, type: EDS}]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), envoybin.Path(t), "--mode", "validate", "-c", path).CombinedOutput()
+	if err == nil {
+		t.Errorf("Envoy took a cluster without its discovery:\n%s", out)
+	}
+}

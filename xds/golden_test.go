@@ -1,0 +1,45 @@
+package xds
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"breakwater.dev/internal/golden"
+	"breakwater.dev/policy"
+)
+
+// Each case is a policy and the resources it becomes, of the types that its file
+// "show" names. Whatever is shown, a real Envoy has to take all of them.
+func TestTranslateGolden(t *testing.T) {
+	types := map[string]string{
+		"clusters": ClusterType, "endpoints": EndpointType, "listener": ListenerType, "routes": RouteType,
+	}
+	golden.Run(t, "testdata/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
+		var show []string
+		var files []policy.File
+		for _, f := range in {
+			if f.Name == "show" {
+				show = strings.Fields(string(f.Data))
+				continue
+			}
+			files = append(files, policy.File{Name: f.Name, Data: f.Data})
+		}
+		set, problems := policy.Parse(files, policy.BuiltinDefaults())
+		if set == nil {
+			t.Fatal(problems)
+		}
+		validateSet(t, set)
+		rs := translate(t, set)
+		got := map[string]string{}
+		for _, name := range show {
+			url, known := types[name]
+			if !known {
+				t.Fatalf("cannot show %q", name)
+			}
+			got[name+".yaml"] = string(render(t, Resources{url: rs[url]}, "yaml"))
+		}
+		return got
+	})
+}

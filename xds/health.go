@@ -1,0 +1,63 @@
+package xds
+
+import (
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"breakwater.dev/policy"
+)
+
+// healthChecks returns the active health check of an upstream, or none.
+func healthChecks(u *policy.Upstream) []*corev3.HealthCheck {
+	h := u.HealthCheck
+	if h == nil {
+		return nil
+	}
+	check := &corev3.HealthCheck{
+		Timeout:            durationpb.New(h.Timeout),
+		Interval:           durationpb.New(h.Interval),
+		UnhealthyThreshold: count(h.UnhealthyThreshold),
+		HealthyThreshold:   count(h.HealthyThreshold),
+		// Proxies that started together do not go on checking together.
+		IntervalJitterPercent: 10,
+		// Envoy checks an upstream that had no traffic yet once a minute; the policy's
+		// interval means what it says, so that the first call finds a true picture.
+		NoTrafficInterval: durationpb.New(h.Interval),
+	}
+	if u.Protocol == policy.GRPC {
+		check.HealthChecker = &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{
+			Authority: checkedHost(u),
+		}}
+		return []*corev3.HealthCheck{check}
+	}
+	check.HealthChecker = &corev3.HealthCheck_HttpHealthCheck_{HttpHealthCheck: &corev3.HealthCheck_HttpHealthCheck{
+		Host:            checkedHost(u),
+		Path:            h.Path,
+		CodecClientType: codec(u.Protocol),
+		// Any 2xx, where Envoy's default takes 200 alone; 204 is common. A redirect is
+		// most often a login page and says nothing.
+		ExpectedStatuses: []*typev3.Int64Range{{Start: 200, End: 300}},
+	}}
+	return []*corev3.HealthCheck{check}
+}
+
+// checkedHost is the authority of a health check: the upstream's first host that is
+// a real name. Envoy's default is the name of the cluster.
+func checkedHost(u *policy.Upstream) string {
+	for _, h := range u.Hosts {
+		if !strings.Contains(h, "*") {
+			return h
+		}
+	}
+	return u.Name
+}
+
+func codec(p policy.Protocol) typev3.CodecClientType {
+	if p == policy.HTTP1 {
+		return typev3.CodecClientType_HTTP1
+	}
+	return typev3.CodecClientType_HTTP2
+}

@@ -1,0 +1,147 @@
+package xds
+
+import (
+	"net/netip"
+	"time"
+
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const (
+	extProcFilter = "envoy.filters.http.ext_proc"
+	routerFilter  = "envoy.filters.http.router"
+	hcmFilter     = "envoy.filters.network.http_connection_manager"
+
+	// messageTimeout is how long a proxy waits for the control plane's answer.
+	messageTimeout = 200 * time.Millisecond
+	// streamIdleTimeout ends a call on which nothing moves in either direction, as
+	// long as its route has a timeout at all. It is Envoy's own default.
+	streamIdleTimeout = 5 * time.Minute
+)
+
+// forwardedHeaders are all that the control plane gets to see of a call: what tells
+// gRPC from HTTP, and the outcome. Pseudo headers are subject to the list too.
+func forwardedHeaders() []string { return []string{":status", "content-type", "grpc-status"} }
+
+// responseAttributes go with the response headers: what tells a proxy's own answer,
+// and why it was given, from the upstream's.
+func responseAttributes() []string { return []string{"response.code_details", "response.flags"} }
+
+// listener is where applications send to, either with the Host header they would
+// use anyway or as to an HTTP proxy.
+func listener(listen netip.AddrPort) (*listenerv3.Listener, error) {
+	manager, err := connectionManager()
+	if err != nil {
+		return nil, err
+	}
+	packed, err := pack(manager)
+	if err != nil {
+		return nil, err
+	}
+	return &listenerv3.Listener{
+		Name:             EgressName,
+		Address:          address(listen),
+		StatPrefix:       EgressName,
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+			Name:       hcmFilter,
+			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed},
+		}}}},
+	}, nil
+}
+
+// connectionManager leaves calls as applications made them: their peer is the
+// upstream, and the proxy is not to be noticed.
+func connectionManager() (*hcmv3.HttpConnectionManager, error) {
+	filters, err := httpFilters()
+	if err != nil {
+		return nil, err
+	}
+	return &hcmv3.HttpConnectionManager{
+		StatPrefix: EgressName,
+		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
+			ConfigSource: overADS(), RouteConfigName: EgressName,
+		}},
+		HttpFilters: filters,
+		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
+			AllowAbsoluteUrl: wrapperspb.Bool(true), // "GET http://payments/ HTTP/1.1", as to a proxy
+			AcceptHttp_10:    true,
+			EnableTrailers:   true,
+		},
+		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
+		// The scheme is the upstream connection's: applications speak plain text up to here.
+		SchemeHeaderTransformation: &corev3.SchemeHeaderTransformation{MatchUpstream: true},
+		// No x-forwarded-for: the application is the caller, on the same host. Whether a
+		// caller is trusted to set x-envoy headers is not left to the addresses it claims.
+		UseRemoteAddress:      wrapperspb.Bool(false),
+		SkipXffAppend:         true,
+		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		GenerateRequestId:     wrapperspb.Bool(false),
+		// Paths go through untouched. Nothing here authorizes by path, so there is nothing
+		// to evade, and a rewritten path breaks whoever signs it.
+		NormalizePath:                wrapperspb.Bool(false),
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
+		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		StreamIdleTimeout:            durationpb.New(streamIdleTimeout),
+		LocalReplyConfig:             localReplies(),
+	}, nil
+}
+
+func httpFilters() ([]*hcmv3.HttpFilter, error) {
+	processor, err := pack(externalProcessor())
+	if err != nil {
+		return nil, err
+	}
+	router, err := pack(&routerv3.Router{})
+	if err != nil {
+		return nil, err
+	}
+	return []*hcmv3.HttpFilter{
+		// Off where no route turns it on, so that a call without a breaker costs nothing.
+		{Name: extProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: processor}},
+		{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: router}},
+	}, nil
+}
+
+// externalProcessor asks the control plane about a call and tells it the outcome.
+// The control plane can reject a call, but cannot send it elsewhere.
+func externalProcessor() *extprocv3.ExternalProcessor {
+	return &extprocv3.ExternalProcessor{
+		// No timeout here: the stream lasts as long as the call.
+		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster, SkipEnvoyHeaders: true},
+		}},
+		FailureModeAllow:   true,
+		ProcessingMode:     processingMode(extprocv3.ProcessingMode_SKIP),
+		ResponseAttributes: responseAttributes(),
+		MessageTimeout:     durationpb.New(messageTimeout),
+		StatPrefix:         ControlPlaneCluster,
+		// Where a call goes is out of the control plane's reach. Forbidding it every header
+		// would take those of a rejection too: its content type, its Retry-After.
+		MutationRules:    &mutationv3.HeaderMutationRules{DisallowSystem: wrapperspb.Bool(true)},
+		ForwardRules:     &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf(forwardedHeaders())},
+		RouteCacheAction: extprocv3.ExternalProcessor_RETAIN,
+		EmitClientSpan:   wrapperspb.Bool(false),
+		// Where a policy fails closed; Envoy's default is 500.
+		StatusOnError: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+	}
+}
+
+func processingMode(responseTrailers extprocv3.ProcessingMode_HeaderSendMode) *extprocv3.ProcessingMode {
+	return &extprocv3.ProcessingMode{
+		RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
+		ResponseHeaderMode:  extprocv3.ProcessingMode_SEND,
+		RequestBodyMode:     extprocv3.ProcessingMode_NONE,
+		ResponseBodyMode:    extprocv3.ProcessingMode_NONE,
+		RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
+		ResponseTrailerMode: responseTrailers,
+	}
+}

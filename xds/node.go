@@ -1,0 +1,75 @@
+package xds
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+)
+
+// DefaultListen is where a proxy listens whose bootstrap does not say.
+var DefaultListen = netip.MustParseAddrPort("127.0.0.1:10000")
+
+// minimumEnvoy is the first version that lets ext_proc see the replies Envoy
+// makes itself; an older one hides timeouts and connect failures.
+var minimumEnvoy = [2]uint32{1, 37}
+
+// maxNodeUpstreams bounds what one node's metadata may list.
+const maxNodeUpstreams = 10_000
+
+// Node is a proxy, as it introduced itself.
+type Node struct {
+	ID      string
+	Cluster string // the workload it belongs to
+	Version string // Envoy's, such as "1.40.0"; empty when it did not say
+	Listen  netip.AddrPort
+	// Upstreams are the ones it calls, sorted; nil: all.
+	Upstreams []string
+}
+
+// TooOld tells whether the proxy is of a version that this control plane cannot
+// work with fully. A proxy that does not say its version is not.
+func (n Node) TooOld() bool {
+	var major, minor uint32
+	if _, err := fmt.Sscanf(n.Version, "%d.%d.", &major, &minor); err != nil {
+		return false
+	}
+	return major < minimumEnvoy[0] || major == minimumEnvoy[0] && minor < minimumEnvoy[1]
+}
+
+// view names what the node gets: nodes of one view share their resources.
+func (n Node) view() string { return n.Listen.String() + " " + strings.Join(n.Upstreams, ",") }
+
+// parseNode reads a node's introduction.
+func parseNode(p *corev3.Node) (Node, error) {
+	if p.GetId() == "" {
+		return Node{}, fmt.Errorf("node.id = empty; must be the proxy's id: give it with --service-node or in the bootstrap")
+	}
+	n := Node{ID: p.GetId(), Cluster: p.GetCluster(), Listen: DefaultListen}
+	if v := p.GetUserAgentBuildVersion().GetVersion(); v != nil {
+		n.Version = fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
+	}
+	meta := p.GetMetadata().GetFields()
+	if v, ok := meta[MetadataListen]; ok {
+		addr, err := netip.ParseAddrPort(v.GetStringValue())
+		if err != nil {
+			return Node{}, fmt.Errorf("node.metadata[%q] = %q; must be an address and port such as %q", MetadataListen, v.GetStringValue(), DefaultListen)
+		}
+		n.Listen = addr
+	}
+	if v, ok := meta[MetadataUpstreams]; ok {
+		values := v.GetListValue().GetValues()
+		if len(values) > maxNodeUpstreams {
+			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", MetadataUpstreams, len(values), maxNodeUpstreams)
+		}
+		n.Upstreams = make([]string, 0, len(values))
+		for _, v := range values {
+			n.Upstreams = append(n.Upstreams, v.GetStringValue())
+		}
+		slices.Sort(n.Upstreams)
+		n.Upstreams = slices.Compact(n.Upstreams)
+	}
+	return n, nil
+}

@@ -1,0 +1,78 @@
+package xds
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// Type URLs of the resources served, see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.
+const (
+	ClusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+	EndpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+	ListenerType = "type.googleapis.com/envoy.config.listener.v3.Listener"
+	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+	RuntimeType  = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
+)
+
+// Types are the type URLs in the order that makes before it breaks: a proxy that
+// takes them one after another never has a route to a cluster it does not know.
+var Types = []string{ClusterType, EndpointType, ListenerType, RouteType, RuntimeType}
+
+// Resource is one Envoy resource, marshaled once and shared by all proxies.
+type Resource struct {
+	Name string
+	// Version is a hash of Body: equal content has equal versions, in every process.
+	Version string
+	Body    *anypb.Any
+	Message proto.Message // what Body holds; not to be changed
+}
+
+// Resources are all resources of one proxy by type URL, sorted by name.
+type Resources map[string][]*Resource
+
+// newResource validates and marshals one message.
+func newResource(name string, m proto.Message) (*Resource, error) {
+	if v, ok := m.(interface{ ValidateAll() error }); ok {
+		if err := v.ValidateAll(); err != nil {
+			return nil, fmt.Errorf("resource %q: %w", name, err)
+		}
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("resource %q: %w", name, err)
+	}
+	sum := sha256.Sum256(body)
+	return &Resource{
+		Name:    name,
+		Version: hex.EncodeToString(sum[:8]),
+		Body:    &anypb.Any{TypeUrl: typeURL(m), Value: body},
+		Message: m,
+	}, nil
+}
+
+func typeURL(m proto.Message) string {
+	return "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName())
+}
+
+// add appends m under its type and keeps the type sorted by name.
+func (rs Resources) add(name string, m proto.Message) error {
+	r, err := newResource(name, m)
+	if err != nil {
+		return err
+	}
+	url := r.Body.GetTypeUrl()
+	at, found := slices.BinarySearchFunc(rs[url], name, func(r *Resource, name string) int {
+		return strings.Compare(r.Name, name)
+	})
+	if found {
+		return fmt.Errorf("two resources of type %s are called %q", url, name)
+	}
+	rs[url] = slices.Insert(rs[url], at, r)
+	return nil
+}

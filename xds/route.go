@@ -1,0 +1,179 @@
+package xds
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+const (
+	anyHost = "*"
+	// noUpstream is what a caller gets that names a host of no upstream.
+	noUpstream = "breakwater: no upstream of the policy has this host\n"
+	// grpcMargin is how much earlier than a gRPC client's own deadline the proxy gives
+	// up, so that the answer is a timeout of the upstream and not a client that left.
+	grpcMargin = 10 * time.Millisecond
+)
+
+// routeConfiguration has one virtual host for each upstream, and one for all
+// hosts that no upstream has.
+func routeConfiguration(set *policy.Set) (*routev3.RouteConfiguration, error) {
+	rc := &routev3.RouteConfiguration{
+		Name: EgressName,
+		// "payments:8080" reaches the upstream that has the host "payments".
+		IgnorePortInHostMatching: true,
+	}
+	taken := false
+	for _, u := range set.Upstreams {
+		host, err := virtualHost(u)
+		if err != nil {
+			return nil, err
+		}
+		rc.VirtualHosts = append(rc.VirtualHosts, host)
+		taken = taken || slices.Contains(u.Hosts, anyHost)
+	}
+	if !taken {
+		rc.VirtualHosts = append(rc.VirtualHosts, unknownHost())
+	}
+	return rc, nil
+}
+
+func virtualHost(u *policy.Upstream) (*routev3.VirtualHost, error) {
+	vh := &routev3.VirtualHost{Name: u.Name, Domains: u.Hosts}
+	for i := range u.Routes {
+		r, err := route(u, &u.Routes[i])
+		if err != nil {
+			return nil, err
+		}
+		vh.Routes = append(vh.Routes, r)
+	}
+	return vh, nil
+}
+
+func unknownHost() *routev3.VirtualHost {
+	return &routev3.VirtualHost{
+		Name:    anyHost,
+		Domains: []string{anyHost},
+		Routes: []*routev3.Route{{
+			Name:  "no-upstream",
+			Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
+				Status: 404,
+				Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: noUpstream}},
+			}},
+		}},
+	}
+}
+
+// route is one route of an upstream, under the name of the breaker it has or could have.
+func route(u *policy.Upstream, r *policy.Route) (*routev3.Route, error) {
+	out := &routev3.Route{
+		Name:   breaker.Key{Upstream: u.Name, Route: r.Name}.String(),
+		Match:  match(r.Match),
+		Action: &routev3.Route_Route{Route: routeAction(u, r.Timeout)},
+	}
+	if r.Breaker == nil {
+		return out, nil
+	}
+	guard, err := pack(guarded(u.Protocol, r.Breaker))
+	if err != nil {
+		return nil, err
+	}
+	out.TypedPerFilterConfig = map[string]*anypb.Any{extProcFilter: guard}
+	return out, nil
+}
+
+func match(m policy.Match) *routev3.RouteMatch {
+	out := &routev3.RouteMatch{}
+	switch {
+	case m.Path != "":
+		out.PathSpecifier = &routev3.RouteMatch_Path{Path: m.Path}
+	case strings.TrimRight(m.PathPrefix, "/") == "":
+		out.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: "/"}
+	case strings.HasSuffix(m.PathPrefix, "/"):
+		out.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: m.PathPrefix}
+	default:
+		// Whole segments, as in the Gateway API: /charge takes /charge, /charge/7 and
+		// /charge?id=7, and leaves /chargeback alone.
+		out.PathSpecifier = &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: m.PathPrefix}
+	}
+	if len(m.Methods) > 0 {
+		out.Headers = []*routev3.HeaderMatcher{methodMatcher(m.Methods)}
+	}
+	return out
+}
+
+func methodMatcher(methods []string) *routev3.HeaderMatcher {
+	m := exactly(methods[0])
+	if len(methods) > 1 {
+		quoted := make([]string, len(methods))
+		for i, method := range methods {
+			quoted[i] = regexp.QuoteMeta(method)
+		}
+		m = matching(strings.Join(quoted, "|"))
+	}
+	return &routev3.HeaderMatcher{
+		Name:                 ":method",
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: m},
+	}
+}
+
+// routeAction sends to the upstream's cluster. Timeout 0 means that a call may
+// last, and be silent, for as long as it likes.
+func routeAction(u *policy.Upstream, timeout time.Duration) *routev3.RouteAction {
+	action := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: u.Name},
+		Timeout:          durationpb.New(timeout),
+		IdleTimeout:      durationpb.New(0),
+	}
+	if timeout > 0 {
+		// Never ahead of the timeout itself, which would be blamed on the wrong side.
+		action.IdleTimeout = durationpb.New(timeout + streamIdleTimeout)
+	}
+	if u.Protocol == policy.GRPC {
+		setDeadlines(action, timeout)
+	}
+	return action
+}
+
+// setDeadlines also ends a gRPC call by its client's grpc-timeout, where that is
+// the shorter one. The client would cancel at the same moment, and a cancel is no
+// failure: an upstream that hangs would never be noticed.
+//
+// With max_stream_duration Envoy no longer looks at the route's timeout (measured
+// with 1.40), so the policy's timeout becomes the timeout of the only try. Unlike
+// a cap on the stream it counts against the endpoint, and does not cut calls whose
+// client is still sending.
+func setDeadlines(action *routev3.RouteAction, timeout time.Duration) {
+	action.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{
+		GrpcTimeoutHeaderMax:    durationpb.New(0), // no cap
+		GrpcTimeoutHeaderOffset: durationpb.New(grpcMargin),
+	}
+	if timeout > 0 {
+		action.RetryPolicy = &routev3.RetryPolicy{PerTryTimeout: durationpb.New(timeout), NumRetries: count(0)}
+	}
+}
+
+// guarded turns ext_proc on for a route and says whose calls these are.
+func guarded(p policy.Protocol, b *policy.Breaker) *extprocv3.ExtProcPerRoute {
+	overrides := &extprocv3.ExtProcOverrides{
+		GrpcInitialMetadata: []*corev3.HeaderValue{{Key: policy.BreakerMetadata, Value: b.Spec.Key.String()}},
+		FailureModeAllow:    wrapperspb.Bool(b.FailOpen),
+	}
+	if p == policy.GRPC {
+		// The status of a call is in its trailers.
+		overrides.ProcessingMode = processingMode(extprocv3.ProcessingMode_SEND)
+	}
+	return &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: overrides}}
+}

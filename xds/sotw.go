@@ -1,0 +1,101 @@
+package xds
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+)
+
+// sotwStream is the part of a gRPC stream that the state-of-the-world protocol needs.
+type sotwStream interface {
+	Recv() (*discoveryv3.DiscoveryRequest, error)
+	Send(*discoveryv3.DiscoveryResponse) error
+}
+
+// sotw speaks state-of-the-world xDS: a response holds everything of its type
+// that the proxy asked for.
+type sotw struct{ stream sotwStream }
+
+func (w sotw) recv() (request, error) {
+	m, err := w.stream.Recv()
+	if err != nil {
+		return request{}, err
+	}
+	return request{
+		node: m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
+		apply: func(s *subscription, first bool) { applySotw(s, m, first) },
+	}, nil
+}
+
+// applySotw takes on what the proxy wants: every request has the whole list.
+func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
+	if first {
+		s.version = m.GetVersionInfo() // of an earlier stream
+		s.wildcard = len(m.GetResourceNames()) == 0
+	}
+	names := make(map[string]bool, len(m.GetResourceNames()))
+	for _, name := range m.GetResourceNames() {
+		if name == "*" {
+			s.wildcard = true
+			continue
+		}
+		names[name] = true
+	}
+	s.names = names
+	for name := range s.sent {
+		if !s.wants(name) {
+			delete(s.sent, name)
+			delete(s.refused, name)
+		}
+	}
+}
+
+func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*Resource, remove bool) *response {
+	var all []*Resource
+	for _, r := range rs {
+		if s.wants(r.Name) {
+			all = append(all, r)
+		}
+	}
+	gone := s.surplus(rs)
+	if !remove {
+		// Absence is removal here: what may not go yet has to be said again.
+		for _, name := range gone {
+			if r := s.sent[name]; r != nil {
+				all = append(all, r)
+			}
+		}
+		gone = nil
+	}
+	version := versionOf(all)
+	// The version covers the names as well: a proxy that asks for more gets an answer,
+	// one that repeats itself or has just refused this content does not.
+	if version == s.version && (s.answered || version != "") {
+		return nil
+	}
+	s.version = version
+	s.fly(seq, all, gone)
+	m := &discoveryv3.DiscoveryResponse{TypeUrl: typeURL, Nonce: s.nonce, VersionInfo: version}
+	size := 0
+	for _, r := range all {
+		m.Resources = append(m.Resources, r.Body)
+		size += len(r.Body.GetValue())
+	}
+	return &response{size: size, send: func() error { return w.stream.Send(m) }}
+}
+
+// versionOf hashes names and versions; the order of rs does not matter.
+func versionOf(rs []*Resource) string {
+	lines := make([]string, len(rs))
+	for i, r := range rs {
+		lines[i] = r.Name + "\x00" + r.Version + "\x00"
+	}
+	slices.Sort(lines)
+	h := sha256.New()
+	for _, line := range lines {
+		h.Write([]byte(line))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}

@@ -1,0 +1,227 @@
+package xds
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// maxNames bounds how many resources one stream may ask for by name.
+const maxNames = 100_000
+
+// request is one message of a proxy, whichever protocol it came in.
+type request struct {
+	node    *corev3.Node
+	typeURL string
+	nonce   string
+	refused *rpcstatus.Status // set: the answer to nonce is no
+	apply   func(s *subscription, first bool)
+}
+
+// protocol is delta or SotW on one gRPC stream.
+type protocol interface {
+	recv() (request, error)
+	// respond returns what the subscription lacks of rs, recorded as sent; nil when it
+	// lacks nothing. Without remove, what is in rs no more stays for now.
+	respond(typeURL string, seq uint64, s *subscription, rs []*Resource, remove bool) *response
+}
+
+// response is one message to a proxy.
+type response struct {
+	size int // bytes of its resources
+	send func() error
+}
+
+// stream is one proxy's stream. One goroutine receives and one, run, does all the rest.
+type stream struct {
+	server    *Server
+	protocol  protocol
+	publish   chan struct{} // a publication is there; holds one
+	connected time.Time
+
+	mu   sync.Mutex // guards what follows, for those who read the status
+	node *Node      // nil until the first request
+	subs map[string]*subscription
+	seq  uint64
+}
+
+// run serves the stream until it ends, ctx is over or the server closes.
+func (st *stream) run(ctx context.Context) error {
+	requests, failed := make(chan request), make(chan error, 1)
+	go func() {
+		for {
+			r, err := st.protocol.recv()
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case requests <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case r := <-requests:
+			if err := st.take(r); err != nil {
+				return err
+			}
+		case <-st.publish:
+		case err := <-failed:
+			return ended(err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-st.server.closed:
+			return status.Error(codes.Unavailable, "the control plane is shutting down")
+		}
+		if err := st.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// take handles one request: who the proxy is, what it wants, what it says of the last response.
+func (st *stream) take(r request) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.node == nil {
+		n, err := parseNode(r.node)
+		if err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
+		st.node = &n
+		st.server.introduced(n)
+	}
+	s, known := st.subs[r.typeURL]
+	if !known {
+		if !served(r.typeURL) {
+			return nil // a type we have nothing of; the proxy may ask
+		}
+		s = newSubscription()
+		st.subs[r.typeURL] = s
+	}
+	message := ""
+	if r.refused != nil {
+		message = fmt.Sprintf("%s (code %d)", r.refused.GetMessage(), r.refused.GetCode())
+	}
+	if names := s.answer(r.nonce, message, st.server.now()); names != nil {
+		st.server.nacked(*st.node, r.typeURL, names, message)
+	}
+	r.apply(s, !known)
+	if len(s.names) > maxNames {
+		return status.Errorf(codes.ResourceExhausted, "one stream may ask for at most %d resources of a type", maxNames)
+	}
+	return nil
+}
+
+// waitsFor says which types must be settled before a type's changes are sent, so
+// that nothing is named before it is there. Endpoints wait for nothing: Envoy
+// holds its answer about clusters back until it has their endpoints.
+var waitsFor = map[string][]string{
+	ListenerType: {ClusterType},
+	RouteType:    {ClusterType, EndpointType, ListenerType},
+}
+
+// flush sends what the proxy lacks and may have now. It sends without the lock:
+// a proxy that does not read must stop nobody who asks for its status.
+func (st *stream) flush() error {
+	responses, err := st.plan()
+	if err != nil {
+		return err
+	}
+	for _, r := range responses {
+		if err := r.send(); err != nil {
+			return ended(err)
+		}
+	}
+	return nil
+}
+
+// plan decides what is sent now: additions from clusters to routes, each after what
+// it refers to was taken; then removals, of clusters only after the routes that
+// named them are gone.
+func (st *stream) plan() ([]*response, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.node == nil {
+		return nil, nil
+	}
+	rs, err := st.server.resources(*st.node)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
+	}
+	if rs == nil {
+		return nil, nil
+	}
+	var out []*response
+	for _, typeURL := range Types {
+		keep := typeURL == ClusterType || typeURL == EndpointType
+		if st.settled(waitsFor[typeURL]...) {
+			out = st.respond(out, typeURL, rs, !keep)
+		}
+	}
+	if st.settled(Types...) {
+		out = st.respond(out, ClusterType, rs, true)
+	}
+	if st.settled(Types...) {
+		out = st.respond(out, EndpointType, rs, true)
+	}
+	return out, nil
+}
+
+// settled tells whether no response of these types awaits its answer.
+func (st *stream) settled(types ...string) bool {
+	for _, typeURL := range types {
+		if s := st.subs[typeURL]; s != nil && s.inFlight {
+			return false
+		}
+	}
+	return true
+}
+
+// respond adds to out what a type lacks, unless a response is on its way already.
+func (st *stream) respond(out []*response, typeURL string, rs Resources, remove bool) []*response {
+	s := st.subs[typeURL]
+	if s == nil || s.inFlight {
+		return out
+	}
+	st.seq++
+	r := st.protocol.respond(typeURL, st.seq, s, rs[typeURL], remove)
+	if r == nil {
+		return out
+	}
+	if typeURL == ClusterType {
+		st.forgetEndpoints(s.flight)
+	}
+	st.server.pushed(typeURL, r.size)
+	return append(out, r)
+}
+
+// forgetEndpoints makes the endpoints of clusters be sent again. A cluster that
+// changes is a new one to Envoy, which waits for endpoints but does not ask for them,
+// since it still has its subscription (envoyproxy/envoy issue 47302): the change
+// would take effect only when its initial_fetch_timeout, 15 s, is over.
+func (st *stream) forgetEndpoints(clusters []string) {
+	if s := st.subs[EndpointType]; s != nil {
+		for _, name := range clusters {
+			if s.sent[name] != nil {
+				delete(s.sent, name)
+				s.version = "" // for SotW, whose unit is all of it
+			}
+		}
+	}
+}
+
+// served tells whether we have resources of a type.
+func served(typeURL string) bool {
+	return slices.Contains(Types, typeURL)
+}

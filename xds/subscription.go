@@ -1,0 +1,121 @@
+package xds
+
+import (
+	"fmt"
+	"time"
+)
+
+// subscription is what one proxy wants and was sent of one resource type.
+//
+// At most one response is on its way at a time: changes that come meanwhile are
+// sent together once it is answered, so a slow proxy costs nothing but its own delay.
+type subscription struct {
+	wildcard bool
+	names    map[string]bool // asked for by name
+	// sent holds, by name, what the proxy was sent last, or said that it has. A nil
+	// resource says that it was told there is none. What it refused stays here, and
+	// that is what keeps it from being sent again.
+	sent    map[string]*Resource
+	refused map[string]refusal
+	// flight holds the names in the response that awaits its answer.
+	flight   []string
+	inFlight bool
+	nonce    string // of the last response
+	answered bool   // has had a response on this stream
+	version  string // SotW: of the last response
+	ackedAt  time.Time
+}
+
+// refusal is a proxy's answer to a resource it would not take.
+type refusal struct {
+	version string
+	message string
+	at      time.Time
+}
+
+func newSubscription() *subscription {
+	return &subscription{names: map[string]bool{}, sent: map[string]*Resource{}, refused: map[string]refusal{}}
+}
+
+// wants tells whether the proxy has asked for the resource.
+func (s *subscription) wants(name string) bool { return s.wildcard || s.names[name] }
+
+// answer takes the proxy's answer to the response with this nonce: taken, or
+// refused with a message. It returns the names it refused. Answers to
+// anything but the last response are stale and change nothing.
+func (s *subscription) answer(nonce, message string, now time.Time) (refused []string) {
+	if !s.inFlight || nonce != s.nonce {
+		return nil
+	}
+	s.inFlight = false
+	if message == "" {
+		s.ackedAt = now
+		for _, name := range s.flight {
+			delete(s.refused, name)
+		}
+		return nil
+	}
+	for _, name := range s.flight {
+		version := ""
+		if r := s.sent[name]; r != nil {
+			version = r.Version
+		}
+		s.refused[name] = refusal{version: version, message: message, at: now}
+	}
+	return s.flight
+}
+
+// missing returns the resources that the proxy wants and was not sent in their
+// present version.
+func (s *subscription) missing(rs []*Resource) []*Resource {
+	var add []*Resource
+	for _, r := range rs {
+		if !s.wants(r.Name) {
+			continue
+		}
+		if had := s.sent[r.Name]; had == nil || had.Version != r.Version {
+			add = append(add, r)
+		}
+	}
+	return add
+}
+
+// surplus returns the names that the proxy was sent and that are no more, and
+// the names that it asked for and that never were.
+func (s *subscription) surplus(rs []*Resource) []string {
+	exists := make(map[string]bool, len(rs))
+	for _, r := range rs {
+		exists[r.Name] = true
+	}
+	var gone []string
+	for name, had := range s.sent {
+		if had != nil && !exists[name] {
+			gone = append(gone, name)
+		}
+	}
+	for name := range s.names {
+		if _, told := s.sent[name]; !told && !exists[name] {
+			gone = append(gone, name)
+		}
+	}
+	return gone
+}
+
+// fly records that a response with these resources and removals is on its way.
+func (s *subscription) fly(seq uint64, add []*Resource, gone []string) {
+	s.inFlight, s.answered = true, true
+	s.nonce = fmt.Sprintf("%x", seq)
+	s.flight = s.flight[:0]
+	for _, r := range add {
+		s.sent[r.Name] = r
+		s.flight = append(s.flight, r.Name)
+	}
+	for _, name := range gone {
+		delete(s.refused, name)
+		if s.names[name] {
+			s.sent[name] = nil
+		} else {
+			delete(s.sent, name)
+		}
+	}
+}

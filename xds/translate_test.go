@@ -1,0 +1,188 @@
+package xds
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"pgregory.net/rapid"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+var egressAddress = netip.MustParseAddrPort("127.0.0.1:10000")
+
+func translate(t rapid.TB, set *policy.Set) Resources {
+	t.Helper()
+	rs, err := Translate(set, egressAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
+func (rs Resources) find(url, name string) *Resource {
+	for _, r := range rs[url] {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// versions are the versions of all resources, by type and name.
+func (rs Resources) versions() map[string]string {
+	out := map[string]string{}
+	for url, list := range rs {
+		for _, r := range list {
+			out[url+" "+r.Name] = r.Version
+		}
+	}
+	return out
+}
+
+func routesOf(t rapid.TB, rs Resources) []*routev3.VirtualHost {
+	t.Helper()
+	rc, ok := rs.find(RouteType, EgressName).Message.(*routev3.RouteConfiguration)
+	if !ok {
+		t.Fatal("there is no route configuration")
+	}
+	return rc.GetVirtualHosts()
+}
+
+func TestTranslateIsDeterministic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set := drawSet(t)
+		first, second := translate(t, set), translate(t, set)
+		for url, list := range first {
+			for i, r := range list {
+				if again := second[url][i]; r.Version != again.Version || !bytes.Equal(r.Body.GetValue(), again.Body.GetValue()) {
+					t.Errorf("%s %s: version %s and then %s", url, r.Name, r.Version, again.Version)
+				}
+			}
+		}
+	})
+}
+
+func TestEveryRouteHasItsClusterAndEveryClusterItsEndpoints(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set := drawSet(t)
+		rs := translate(t, set)
+		for _, vh := range routesOf(t, rs) {
+			for _, r := range vh.GetRoutes() {
+				name := r.GetRoute().GetCluster()
+				if name != "" && rs.find(ClusterType, name) == nil {
+					t.Errorf("route %s names cluster %q, which is not there", r.GetName(), name)
+				}
+			}
+		}
+		for _, r := range rs[ClusterType] {
+			eds := r.Message.(*clusterv3.Cluster).GetEdsClusterConfig()
+			if (eds != nil) != (rs.find(EndpointType, r.Name) != nil) {
+				t.Errorf("cluster %s: EDS %v, but its endpoints are resource %v", r.Name, eds, rs.find(EndpointType, r.Name))
+			}
+		}
+	})
+}
+
+func TestEveryBreakerHasItsRoute(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set := drawSet(t)
+		var got, want []string
+		for _, vh := range routesOf(t, translate(t, set)) {
+			for _, r := range vh.GetRoutes() {
+				if r.GetTypedPerFilterConfig()[extProcFilter] != nil {
+					got = append(got, r.GetName())
+				}
+			}
+		}
+		for _, spec := range set.Specs() {
+			want = append(want, spec.Key.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("routes with ext_proc on: %q, want one for each breaker: %q", got, want)
+		}
+	})
+}
+
+func TestAChangeOfOneUpstreamChangesItsResourcesOnly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set := drawSet(t)
+		if len(set.Upstreams) == 0 {
+			return
+		}
+		before := translate(t, set).versions()
+		i := rapid.IntRange(0, len(set.Upstreams)-1).Draw(t, "changed")
+		name := set.Upstreams[i].Name
+		set.Upstreams[i] = drawUpstream(t, name)
+		after := translate(t, set).versions()
+		for key, version := range before {
+			url, resource, _ := strings.Cut(key, " ")
+			if after[key] != version && resource != name && url != RouteType {
+				t.Errorf("changing upstream %s changed %s", name, key)
+			}
+		}
+	})
+}
+
+func TestTranslateRefusesWhatNoPolicyCompilesTo(t *testing.T) {
+	cases := []struct {
+		name  string
+		spoil func(*policy.Set)
+		want  string
+	}{
+		{"no hosts", func(s *policy.Set) { s.Upstreams[0].Hosts = nil }, "Domains"},
+		{"one name twice", func(s *policy.Set) { s.Upstreams[1].Name = s.Upstreams[0].Name }, `"ledger"`},
+		{"name of the control plane", func(s *policy.Set) { s.Upstreams[0].Name = "breakwater" }, `"breakwater": the name is taken`},
+		{"protocol", func(s *policy.Set) { s.Upstreams[0].Protocol = "TCP" }, `protocol "TCP"`},
+		{"balancer", func(s *policy.Set) { s.Upstreams[0].LoadBalancing.Policy = policy.Maglev }, `load balancing policy "Maglev"`},
+		{"weight 0", func(s *policy.Set) { s.Upstreams[1].Endpoints[0].Weight = 0 }, "LoadBalancingWeight"},
+		{"health check without an interval", func(s *policy.Set) { s.Upstreams[1].HealthCheck.Interval = 0 }, "Interval"},
+	}
+	for _, c := range cases {
+		set := sampleSet()
+		c.spoil(set)
+		rs, err := Translate(set, egressAddress)
+		if rs != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v and error %v, want no resources and an error about %s", c.name, rs, err, c.want)
+		}
+	}
+}
+
+func TestAnUpstreamForAnyHostTakesThePlaceOfThe404(t *testing.T) {
+	set := sampleSet()
+	set.Upstreams[0].Hosts = []string{"*"}
+	hosts := routesOf(t, translate(t, set))
+	if got := hosts[len(hosts)-1].GetName(); got != "search" {
+		t.Errorf("the last virtual host is %q, want that of the last upstream", got)
+	}
+}
+
+func TestOnlyKeepsTheNamedUpstreams(t *testing.T) {
+	set := sampleSet()
+	cut := only(set, []string{"search", "unheard-of", "ledger"})
+	if got := len(cut.Upstreams); got != 2 || cut.Upstreams[0].Name != "ledger" || cut.Upstreams[1].Name != "search" {
+		t.Errorf("got %d upstreams %v, want ledger and search", got, cut.Upstreams)
+	}
+	if len(set.Upstreams) != 3 {
+		t.Errorf("the set itself was changed")
+	}
+}
+
+func TestRouteNameIsTheKeyOfTheBreaker(t *testing.T) {
+	u := sampleUpstream("payments")
+	for i := range u.Routes {
+		r, err := route(u, &u.Routes[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := breaker.ParseKey(r.GetName()), (breaker.Key{Upstream: "payments", Route: u.Routes[i].Name}); got != want {
+			t.Errorf("route %q is of breaker %v, want %v", r.GetName(), got, want)
+		}
+	}
+}
