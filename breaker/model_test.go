@@ -1,9 +1,6 @@
 package breaker
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // model is a breaker that is plainly right and slow: it remembers every outcome,
 // and counts when it is asked.
@@ -239,6 +236,3 @@ func (m *model) status(now Instant) Status {
 
 // due is how long until time alone changes the state; false when it does not.
 func (m *model) due() (Instant, bool) { return m.until, m.state != Closed }
-
-// drift is how far the times of two callers can be in the wrong order.
-const drift = time.Millisecond

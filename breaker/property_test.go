@@ -10,6 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// drift is how far the times of two callers can be in the wrong order.
+const drift = time.Millisecond
+
 // world is an engine beside its model.
 type world struct {
 	engine *Engine

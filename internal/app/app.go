@@ -153,10 +153,13 @@ func (a *app) drain(server *grpc.Server) {
 }
 
 // watch reloads the policy when its files change, and once when it begins to watch:
-// they may have changed since they were first read. A reload that fails has been
-// reported, and leaves the old policy in force.
+// they may have changed since they were first read.
 func (a *app) watch(ctx context.Context) error {
-	reload := func() { _ = a.reload() }
+	reload := func() {
+		if err := a.reload(); err != nil {
+			a.refused(err)
+		}
+	}
 	return watch.Paths(ctx, a.options.Policy, watch.Options{}, reload, reload)
 }
 

@@ -11,17 +11,16 @@ import (
 	"breakwater.dev/policy"
 )
 
-// Reload reads the policy and puts it in force. Everything that can fail is done
-// first; then all parts are swapped. When it fails, nothing has changed, and what
-// is wrong is in the log and on /config.
+// reload reads the policy and puts it in force. Everything that can fail is done
+// first; then all parts are swapped. When it fails, nothing has changed.
 func (a *app) reload() error {
 	set, diagnostics := policy.Load(a.options.Policy, a.defaults)
 	if len(diagnostics) > 0 {
-		return a.refuse(diagnostics)
+		return diagnostics
 	}
 	publication, err := a.xds.Prepare(set)
 	if err != nil {
-		return a.refuse(fmt.Errorf("translating the policy: %w", err))
+		return fmt.Errorf("translating the policy: %w", err)
 	}
 
 	// Telemetry comes first, so that a new breaker's first transition has a series;
@@ -40,18 +39,18 @@ func (a *app) reload() error {
 	return nil
 }
 
-// refuse reports a policy that was not taken.
-func (a *app) refuse(err error) error {
+// refused reports, in the log and on /config, a policy that was not taken while
+// another is in force.
+func (a *app) refused(err error) {
 	a.telemetry.Refused(err, time.Now())
 	var diagnostics policy.Diagnostics
-	if errors.As(err, &diagnostics) {
-		for _, d := range diagnostics {
-			a.log.Error("policy refused", "problem", d.String())
-		}
-		return err
+	if !errors.As(err, &diagnostics) {
+		a.log.Error("policy refused; the old one stays in force", "problem", err.Error())
+		return
 	}
-	a.log.Error("policy refused", "problem", err.Error())
-	return err
+	for _, d := range diagnostics {
+		a.log.Error("policy refused; the old one stays in force", "problem", d.String())
+	}
 }
 
 func keys(ks []breaker.Key) []string {

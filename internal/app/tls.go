@@ -68,6 +68,7 @@ func (t TLS) credentials() (credentials.TransportCredentials, func(), error) {
 		RequireClientCert: true,
 		VerificationType:  advancedtls.CertVerification,
 		MinTLSVersion:     tls.VersionTLS12,
+		MaxTLSVersion:     tls.VersionTLS13,
 	})
 	if err != nil {
 		stop()

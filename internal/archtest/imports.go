@@ -7,18 +7,19 @@ import (
 	"strings"
 )
 
-// covers tells whether the row is about the package.
-func (r *row) covers(pkgPath string) bool {
-	if dir, ok := strings.CutSuffix(r.pkg, "/..."); ok {
+// covers tells whether a package is the one that the pattern names, or for
+// "dir/..." one of those below dir.
+func covers(pattern, pkgPath string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "/..."); ok {
 		return strings.HasPrefix(pkgPath, dir+"/")
 	}
-	return r.pkg == pkgPath
+	return pattern == pkgPath
 }
 
 // rowOf returns the row about a package, or nil.
 func rowOf(rows []row, pkgPath string) *row {
 	for i := range rows {
-		if rows[i].covers(pkgPath) {
+		if covers(rows[i].pkg, pkgPath) {
 			return &rows[i]
 		}
 	}
@@ -57,7 +58,8 @@ func (r *row) refuses(p *pkg, f *file, imported string) string {
 	case isOurs && p.ownModule:
 		return fmt.Sprintf("is a module of its own and may not import %s", imported)
 	case isOurs:
-		if ours == p.path || slices.Contains(r.ours, ours) || f.test && slices.Contains(testKit, ours) {
+		allowed := func(pattern string) bool { return covers(pattern, ours) }
+		if ours == p.path || slices.ContainsFunc(r.ours, allowed) || f.test && slices.ContainsFunc(testKit, allowed) {
 			return ""
 		}
 		return fmt.Sprintf("may not import %s", ours)
@@ -113,14 +115,14 @@ func checkTable(t *tree, rows []row) []string {
 			report(r, "names impure files though it is not pure")
 		}
 		for _, ours := range r.ours {
-			switch other := rowOf(rows, ours); {
+			switch other := rowOf(rows, strings.TrimSuffix(ours, "...")); {
 			case other == nil:
 				report(r, "allows %s, which has no row", ours)
 			case other.layer >= r.layer:
 				report(r, "of layer %d allows %s, of layer %d: a layer imports only lower ones", r.layer, ours, other.layer)
 			}
 		}
-		if !slices.ContainsFunc(t.packages, func(p *pkg) bool { return r.covers(p.path) }) {
+		if !slices.ContainsFunc(t.packages, func(p *pkg) bool { return covers(r.pkg, p.path) }) {
 			report(r, "is about no package of the tree; delete it")
 		}
 	}

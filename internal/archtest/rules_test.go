@@ -52,7 +52,7 @@ func TestBadTable(t *testing.T) {
 	rows := []row{
 		{pkg: "low", layer: 0, reason: "r", ours: []string{"high"}},
 		{pkg: "side", layer: 1, reason: "r", ours: []string{"high"}},
-		{pkg: "high", layer: 1, reason: "r", ours: []string{"low", "nowhere"}},
+		{pkg: "high", layer: 1, reason: "r", ours: []string{"low", "gone/...", "nowhere"}},
 		{pkg: "high", layer: 1, reason: "r"},
 		{pkg: "mute", layer: 0, impure: []string{"*.go"}},
 		{pkg: "gone/...", layer: 0, reason: "r"},

@@ -85,6 +85,10 @@ func isEmpty(n *yaml.Node) bool {
 func notText(data []byte) (Problem, bool) {
 	line, start := 1, 0
 	for i := 0; i < len(data); {
+		if c := data[i]; c >= ' ' && c < 0x7f {
+			i++ // by far the most
+			continue
+		}
 		r, size := utf8.DecodeRune(data[i:])
 		got := ""
 		switch {

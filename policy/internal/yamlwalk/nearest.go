@@ -5,15 +5,17 @@ import (
 	"strings"
 )
 
+var separators = strings.NewReplacer("_", "", "-", "")
+
+// fold forgets what tells failure_rate from failureRate.
+func fold(s string) string { return strings.ToLower(separators.Replace(s)) }
+
 // Nearest returns the word that was probably meant by name.
 func Nearest(name string, words []string) (string, bool) {
-	fold := func(s string) string {
-		return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s))
-	}
-	name = fold(name)
 	if len(name) > 64 {
 		return "", false
 	}
+	name = fold(name)
 	best, distance := "", 1+min(3, len(name)/3)
 	for _, w := range words {
 		if d := edits(name, fold(w)); d < distance {

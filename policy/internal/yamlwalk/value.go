@@ -133,10 +133,11 @@ func join(path, name string) string {
 // Object visits the fields of an object in the order written, and reports those
 // that are unknown or given twice. It returns false when v is no object.
 func (v Value) Object(fields Fields) bool {
+	known := slices.Sorted(maps.Keys(fields))
 	return v.Entries(func(name string, key, value Value) {
-		field, known := fields[name]
-		if !known {
-			key.FailAs("an unknown field", wantField(name, fields), "unknown-field")
+		field, ok := fields[name]
+		if !ok {
+			key.FailAs("an unknown field", wantField(name, known), "unknown-field")
 			return
 		}
 		if v.visitor.Visit != nil {
@@ -146,8 +147,7 @@ func (v Value) Object(fields Fields) bool {
 	})
 }
 
-func wantField(name string, fields Fields) string {
-	known := slices.Sorted(maps.Keys(fields))
+func wantField(name string, known []string) string {
 	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf("%s, if that was meant", near)
 	}

@@ -1,0 +1,148 @@
+package extproc
+
+import (
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// rejected makes a call that gets an immediate response, and returns that. The
+// exchange is over with it.
+func (r *rig) rejected(upstream string) *extprocv3.ImmediateResponse {
+	r.t.Helper()
+	s := r.stream(upstream, requestHeaders(), event{err: errCanceled})
+	err := r.server.Process(s)
+	if err != nil || len(s.answers) != 1 || s.answers[0].GetImmediateResponse() == nil {
+		r.t.Fatalf("answers %v and error %v, want an immediate response", s.answers, err)
+	}
+	if len(s.events) != 1 {
+		r.t.Error("the processor went on receiving after it had rejected")
+	}
+	return s.answers[0].GetImmediateResponse()
+}
+
+// setHeaders are the headers that a response sets, as "name: value" lines.
+func setHeaders(t *testing.T, m *extprocv3.ImmediateResponse) string {
+	t.Helper()
+	text := ""
+	for _, h := range m.GetHeaders().GetSetHeaders() {
+		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+			t.Errorf("header %s is appended; want that it replaces", h.GetHeader().GetKey())
+		}
+		text += h.GetHeader().GetKey() + ": " + string(h.GetHeader().GetRawValue()) + "\n"
+	}
+	return text
+}
+
+// TestAdmittedCallsPassUntouched: the answers change nothing.
+func TestAdmittedCallsPassUntouched(t *testing.T) {
+	r := newRig(t, neverTrips)
+	got, err := r.run("grpc", grpcRequest(), responseHeaders(":status", "200", "content-type", "application/grpc"), responseTrailers("grpc-status", "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*extprocv3.ProcessingResponse{
+		{Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}}},
+		{Response: &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}},
+		{Response: &extprocv3.ProcessingResponse_ResponseTrailers{ResponseTrailers: &extprocv3.TrailersResponse{}}},
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+}
+
+// TestOpenBreakerAnswersItself with the policy's fallback, for callers of HTTP and of gRPC.
+func TestOpenBreakerAnswersItself(t *testing.T) {
+	r := newRig(t, oneProbe)
+	r.open("http")
+	got := r.rejected("http")
+	if want := "content-type: application/json\nx-a: 1\nx-b: 2\nretry-after: 30\n"; setHeaders(t, got) != want {
+		t.Errorf("headers\n%swant\n%s", setHeaders(t, got), want)
+	}
+	got.Headers = nil
+	want := &extprocv3.ImmediateResponse{
+		Status:     &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+		Body:       []byte(`{"error":"down"}`),
+		GrpcStatus: &extprocv3.GrpcStatus{Status: 14},
+		Details:    "breakwater_open",
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("response (-want +got):\n%s", diff)
+	}
+	if got, want := r.server.Counts(), (Counts{Rejected: 1}); got != want {
+		t.Errorf("server counts %+v, want %+v", got, want)
+	}
+	if got, want := r.status("http").Counts, (breaker.Counts{Requests: 2, Rejected: 1, Failures: 1}); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+}
+
+// TestBareFallback sets no header that the policy does not have.
+func TestBareFallback(t *testing.T) {
+	r := newRig(t, oneProbe)
+	for _, u := range r.set.Upstreams {
+		u.Routes[0].Breaker.Fallback = policy.Response{Status: 204}
+	}
+	r.apply()
+	r.open("http")
+	r.after(wait)
+	permit, _ := r.engine.Acquire(breaker.Key{Upstream: "http"}, r.now())
+	defer func() { permit.Done(breaker.Ignored, r.now()) }()
+	got := r.rejected("http")
+	if got.GetStatus().GetCode() != typev3.StatusCode_NoContent || len(got.GetBody()) > 0 || setHeaders(t, got) != "" {
+		t.Errorf("response %v, want status 204 alone", got)
+	}
+}
+
+// TestRetryAfterRoundsUp, so that a caller who waits so long is not early. In half-open
+// nobody knows, and the header is absent.
+func TestRetryAfterRoundsUp(t *testing.T) {
+	r := newRig(t, oneProbe)
+	r.open("http")
+	opened := r.now()
+	const fixed = "content-type: application/json\nx-a: 1\nx-b: 2\n"
+	for _, tt := range []struct {
+		since time.Duration
+		want  string
+	}{
+		{0, "30"}, {1, "30"}, {time.Second - 1, "30"}, {time.Second, "29"}, {29 * time.Second, "1"}, {wait - 1, "1"},
+	} {
+		r.clock.Store(int64(opened.Add(tt.since)))
+		if got, want := setHeaders(t, r.rejected("http")), fixed+"retry-after: "+tt.want+"\n"; got != want {
+			t.Errorf("%s after it opened: headers\n%swant\n%s", tt.since, got, want)
+		}
+	}
+	r.after(1)
+	answers, err := r.run("http", requestHeaders(), event{before: func() {
+		if got := setHeaders(t, r.rejected("http")); got != fixed {
+			t.Errorf("beside a probe: headers\n%swant\n%s", got, fixed)
+		}
+	}, err: errCanceled})
+	if err != nil || len(answers) != 1 || answers[0].GetRequestHeaders() == nil {
+		t.Errorf("the probe got %v, %v; want to be admitted", answers, err)
+	}
+}
+
+// TestInlineIsExact: after the failure that trips it, not one request gets through.
+func TestInlineIsExact(t *testing.T) {
+	r := newRig(t, "{consecutiveFailures: 3, failureRateThreshold: 0%}")
+	for range 3 {
+		if _, err := r.run("http", requestHeaders(), responseHeaders(":status", "500")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		r.rejected("http")
+	}
+	if got, want := r.server.Counts(), (Counts{Admitted: 3, Rejected: 100}); got != want {
+		t.Errorf("server counts %+v, want %+v", got, want)
+	}
+}

@@ -1,0 +1,295 @@
+package extproc
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// document is the policy of the tests, but for the breaker's own fields. Its
+// timeout is the one with which the fixtures were captured.
+const document = `
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: http}
+spec: {protocol: HTTP1, endpoints: [{address: 127.0.0.1, port: 8080}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: grpc}
+spec: {protocol: GRPC, endpoints: [{address: 127.0.0.1, port: 8081}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: mesh}
+spec:
+  targetRefs: [{kind: Mesh}]
+  timeout: 300ms
+  fallback: {response: {status: 503, contentType: application/json, body: '{"error":"down"}', headers: {x-b: "2", x-a: "1"}}}
+  breaker: `
+
+// Breakers of the tests.
+const (
+	neverTrips = "{consecutiveFailures: 1000000}"
+	oneProbe   = "{consecutiveFailures: 1, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 2}"
+)
+
+// timeout and wait are what the tests' policy says and means by default.
+const (
+	timeout = 300 * time.Millisecond
+	wait    = 30 * time.Second
+)
+
+// rig is a server with its engine, and the time.
+type rig struct {
+	t        testing.TB
+	engine   *breaker.Engine
+	server   *Server
+	set      *policy.Set
+	clock    atomic.Int64
+	observed []time.Duration
+}
+
+func newRig(t testing.TB, breakerFields string) *rig {
+	t.Helper()
+	set, diagnostics := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(document + breakerFields + "\n")}}, policy.BuiltinDefaults())
+	if len(diagnostics) > 0 {
+		t.Fatal(diagnostics)
+	}
+	r := &rig{t: t, engine: breaker.NewEngine(nil), set: set}
+	r.server = NewServer(Options{Now: r.now, Observe: func(_ breaker.Key, d time.Duration) { r.observed = append(r.observed, d) }})
+	r.apply()
+	return r
+}
+
+func (r *rig) apply() {
+	r.engine.Apply(r.set.Specs(), r.now())
+	r.server.Apply(r.set, r.engine)
+}
+
+func (r *rig) now() breaker.Instant { return breaker.Instant(r.clock.Load()) }
+
+func (r *rig) after(d time.Duration) { r.clock.Add(int64(d)) }
+
+func (r *rig) status(upstream string) breaker.Status {
+	return r.engine.Breaker(breaker.Key{Upstream: upstream}).Status(r.now())
+}
+
+// newHalfOpenRig returns a rig whose breakers admit one probe, and have seen one failure.
+func newHalfOpenRig(t testing.TB) *rig {
+	t.Helper()
+	r := newRig(t, oneProbe)
+	r.open("http", "grpc")
+	r.after(wait)
+	return r
+}
+
+func (r *rig) open(upstreams ...string) {
+	r.t.Helper()
+	for _, upstream := range upstreams {
+		permit, _ := r.engine.Acquire(breaker.Key{Upstream: upstream}, r.now())
+		permit.Done(breaker.Failure, r.now())
+		if got := r.status(upstream).State; got != breaker.Open {
+			r.t.Fatalf("%s is %s, want open", upstream, got)
+		}
+	}
+}
+
+// event is what a stream's Recv returns: a message, or the end.
+type event struct {
+	after   time.Duration // since the event before
+	message *extprocv3.ProcessingRequest
+	err     error
+	before  func() // called first, if set
+}
+
+// stream plays a proxy. What it is not made for panics, as its embedded interface is nil.
+type stream struct {
+	extprocv3.ExternalProcessor_ProcessServer
+	rig      *rig
+	ctx      context.Context
+	events   []event
+	failSend int // the answer that cannot be sent, from 1; 0: none
+	answers  []*extprocv3.ProcessingResponse
+}
+
+func (s *stream) Context() context.Context { return s.ctx }
+
+func (s *stream) Recv() (*extprocv3.ProcessingRequest, error) {
+	if len(s.events) == 0 {
+		return nil, errCanceled
+	}
+	e := s.events[0]
+	s.events = s.events[1:]
+	s.rig.after(e.after)
+	if e.before != nil {
+		e.before()
+	}
+	return e.message, e.err
+}
+
+func (s *stream) Send(m *extprocv3.ProcessingResponse) error {
+	if err := m.ValidateAll(); err != nil {
+		s.rig.t.Errorf("an answer that is not valid: %v", err)
+	}
+	if len(s.answers)+1 == s.failSend {
+		return errUnavailable
+	}
+	s.answers = append(s.answers, m)
+	return nil
+}
+
+// Ends of streams, as gRPC reports them.
+var (
+	errCanceled    = status.Error(codes.Canceled, "context canceled")
+	errUnavailable = status.Error(codes.Unavailable, "transport is closing")
+)
+
+// run serves a stream of the upstream's breaker.
+func (r *rig) run(upstream string, events ...event) ([]*extprocv3.ProcessingResponse, error) {
+	s := r.stream(upstream, events...)
+	err := r.server.Process(s)
+	return s.answers, err
+}
+
+func (r *rig) stream(upstream string, events ...event) *stream {
+	ctx := metadata.NewIncomingContext(r.t.Context(), metadata.Pairs(policy.BreakerMetadata, upstream))
+	return &stream{rig: r, ctx: ctx, events: events}
+}
+
+// headers makes a header map as Envoy does: names in lower case, values in raw_value.
+func headers(pairs ...string) *corev3.HeaderMap {
+	m := &corev3.HeaderMap{}
+	for i := 0; i < len(pairs); i += 2 {
+		m.Headers = append(m.Headers, &corev3.HeaderValue{Key: pairs[i], RawValue: []byte(pairs[i+1])})
+	}
+	return m
+}
+
+func requestHeaders(pairs ...string) event {
+	return event{message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{
+		RequestHeaders: &extprocv3.HttpHeaders{Headers: headers(pairs...)},
+	}}}
+}
+
+func grpcRequest() event { return requestHeaders("content-type", "application/grpc") }
+
+// responseHeaders have attributes that say that the upstream sent them.
+func responseHeaders(pairs ...string) event {
+	return localReply(viaUpstream, 0, pairs...)
+}
+
+// localReply are response headers with the given code details and flags.
+func localReply(details string, flags float64, pairs ...string) event {
+	return event{message: &extprocv3.ProcessingRequest{
+		Request: &extprocv3.ProcessingRequest_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HttpHeaders{Headers: headers(pairs...)},
+		},
+		Attributes: map[string]*structpb.Struct{"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{
+			"response.code_details": structpb.NewStringValue(details),
+			"response.flags":        structpb.NewNumberValue(flags),
+		}}},
+	}}
+}
+
+func responseTrailers(pairs ...string) event {
+	return event{message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseTrailers{
+		ResponseTrailers: &extprocv3.HttpTrailers{Trailers: headers(pairs...)},
+	}}}
+}
+
+// after is e, so much later.
+func after(d time.Duration, e event) event {
+	e.after = d
+	return e
+}
+
+// captured is a stream of a real Envoy 1.40.
+type captured struct {
+	name     string
+	upstream string
+	takes    time.Duration // from the request to what ended it
+	ends     error         // nil: the processor ended the stream
+	outcome  string        // of the only call, or "none"
+	messages []*extprocv3.ProcessingRequest
+}
+
+// capturedStreams reads testdata. A file has a comment with a sentence, the fields
+// of captured, and then the messages, between lines of "---".
+func capturedStreams(t testing.TB) []captured {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join("testdata", "*.txtpb"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d files in testdata: %v", len(paths), err)
+	}
+	var all []captured
+	for _, path := range paths {
+		all = append(all, readCaptured(t, path))
+	}
+	return all
+}
+
+func readCaptured(t testing.TB, path string) captured {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "# ")), ": "); ok && strings.HasPrefix(line, "# ") {
+			fields[name] = value
+		}
+	}
+	ends, known := map[string]error{"Canceled": errCanceled, "EOF": io.EOF, "none": nil}[fields["ends"]]
+	c := captured{name: strings.TrimSuffix(filepath.Base(path), ".txtpb"), upstream: fields["upstream"], ends: ends, outcome: fields["outcome"]}
+	c.takes, err = time.ParseDuration(fields["takes"])
+	if err != nil || !known {
+		t.Fatalf("%s: bad fields %v: %v", path, fields, err)
+	}
+	for text := range strings.SplitSeq(string(data), "\n---\n") {
+		m := &extprocv3.ProcessingRequest{}
+		if err := prototext.Unmarshal([]byte(text), m); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		c.messages = append(c.messages, m)
+	}
+	return c
+}
+
+// events plays the first n messages, and then the end.
+func (c captured) events(n int, end error) []event {
+	var es []event
+	for _, m := range c.messages[:n] {
+		es = append(es, event{message: m})
+	}
+	return append(es, event{err: end})
+}
+
+// whole plays all of it in the time it took: up to its last message, or, where the
+// stream was cut off, up to the end.
+func (c captured) whole() []event {
+	es := c.events(len(c.messages), c.ends)
+	last := len(es) - 1
+	if c.ends != io.EOF {
+		last--
+	}
+	es[last].after = c.takes
+	return es
+}

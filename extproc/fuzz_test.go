@@ -1,0 +1,111 @@
+package extproc
+
+import (
+	"testing"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"breakwater.dev/breaker"
+)
+
+// FuzzProcess serves streams of any messages, of breakers in any state. The first
+// byte chooses both, the rest are messages, each after its length.
+func FuzzProcess(f *testing.F) {
+	for _, c := range capturedStreams(f) {
+		var data []byte
+		for _, m := range c.messages {
+			b, err := proto.Marshal(m)
+			if err != nil {
+				f.Fatal(err)
+			}
+			data = protowire.AppendBytes(data, b)
+		}
+		for choice := range byte(9) {
+			f.Add(append([]byte{choice}, data...))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) == 0 {
+			return
+		}
+		upstream := []string{"http", "grpc", "nobody"}[data[0]%3]
+		r := newHalfOpenRig(t)
+		switch data[0] / 3 % 3 {
+		case 0: // closed: two successes are what half-open needs
+			r.close("http", "grpc")
+		case 1:
+			r.close("http", "grpc")
+			r.open("http", "grpc")
+		}
+		serveAny(t, r, upstream, messagesOf(data[1:]))
+	})
+}
+
+func (r *rig) close(upstreams ...string) {
+	for _, upstream := range upstreams {
+		for range 2 {
+			permit, _ := r.engine.Acquire(breaker.Key{Upstream: upstream}, r.now())
+			permit.Done(breaker.Success, r.now())
+		}
+	}
+}
+
+// messagesOf reads messages up to the first that is none.
+func messagesOf(data []byte) []*extprocv3.ProcessingRequest {
+	var all []*extprocv3.ProcessingRequest
+	for len(data) > 0 {
+		b, n := protowire.ConsumeBytes(data)
+		if n < 0 {
+			break
+		}
+		data = data[n:]
+		m := &extprocv3.ProcessingRequest{}
+		if proto.Unmarshal(b, m) != nil {
+			break
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// serveAny serves one stream and checks what holds for all: no permit is lost, an
+// admitted request has one outcome, answers are of the kind that was asked for, and
+// only what does not belong ends in an error.
+func serveAny(t *testing.T, r *rig, upstream string, messages []*extprocv3.ProcessingRequest) {
+	var events []event
+	for _, m := range messages {
+		events = append(events, event{message: m})
+	}
+	var before breaker.Counts
+	if upstream != "nobody" {
+		before = r.status(upstream).Counts
+	}
+	answers, err := r.run(upstream, events...)
+	wantAnswers(t, messages, answers)
+	c := r.server.Counts()
+	if c.Admitted+c.Rejected > 1 {
+		t.Errorf("server counts %+v: one stream is one request", c)
+	}
+	if (err != nil) != (c.Invalid == 1) || err != nil && status.Code(err) != codes.InvalidArgument {
+		t.Errorf("error %v with %d invalid messages", err, c.Invalid)
+	}
+	if upstream == "nobody" {
+		if c.Admitted+c.Rejected != 0 || c.Unknown != 1 {
+			t.Errorf("server counts %+v of no breaker", c)
+		}
+		return
+	}
+	after := r.status(upstream).Counts
+	if asked := after.Requests - before.Requests; asked != c.Admitted+c.Rejected {
+		t.Errorf("the breaker was asked %d times, server counts %+v", asked, c)
+	}
+	resolved := after.Successes + after.Failures + after.Ignored - before.Successes - before.Failures - before.Ignored
+	if resolved != c.Admitted {
+		t.Errorf("%d outcomes of %d admitted requests", resolved, c.Admitted)
+	}
+	r.wantResolved(upstream)
+}

@@ -1,0 +1,268 @@
+package extproc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// TestStreamsOfNoBreakerAreAdmitted: a proxy may have a route whose policy is gone,
+// and what is not understood costs nobody a request.
+func TestStreamsOfNoBreakerAreAdmitted(t *testing.T) {
+	for name, md := range map[string]metadata.MD{
+		"unknown": metadata.Pairs(policy.BreakerMetadata, "nobody"),
+		"empty":   metadata.Pairs(policy.BreakerMetadata, ""),
+		"missing": {},
+		"no":      nil,
+		"several": metadata.Pairs(policy.BreakerMetadata, "http", policy.BreakerMetadata, "http"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, oneProbe)
+			r.open("http")
+			before := r.status("http").Counts
+			s := r.stream("", requestHeaders(), responseHeaders(":status", "500"), responseTrailers("grpc-status", "14"))
+			asked := s.events
+			s.ctx = t.Context()
+			if md != nil {
+				s.ctx = metadata.NewIncomingContext(t.Context(), md)
+			}
+			if err := r.server.Process(s); err != nil {
+				t.Errorf("error %v, want none", err)
+			}
+			if len(s.answers) != len(asked) || s.answers[0].GetRequestHeaders() == nil {
+				t.Errorf("answers %v, want that the request passes", s.answers)
+			}
+			if got, want := r.server.Counts(), (Counts{Unknown: 1}); got != want {
+				t.Errorf("server counts %+v, want %+v", got, want)
+			}
+			if got := r.status("http").Counts; got != before {
+				t.Errorf("counts %+v, want %+v as before", got, before)
+			}
+		})
+	}
+}
+
+// TestRequestHeadersTwice cost one permit, whatever comes between.
+func TestRequestHeadersTwice(t *testing.T) {
+	for name, events := range map[string][]event{
+		"at once":            {requestHeaders(), requestHeaders(), responseHeaders(":status", "200")},
+		"after the response": {requestHeaders(), responseHeaders(":status", "200"), requestHeaders(), responseHeaders(":status", "500")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newHalfOpenRig(t)
+			before := r.status("http").Counts
+			answers, err := r.run("http", events...)
+			if err != nil || len(answers) != len(events) {
+				t.Errorf("%d answers and error %v, want %d and none", len(answers), err, len(events))
+			}
+			r.wantOne("http", before, breaker.Counts{Requests: 1, Successes: 1})
+		})
+	}
+}
+
+// wantOne checks what was counted since before, and that no permit is out.
+func (r *rig) wantOne(upstream string, before, want breaker.Counts) {
+	r.t.Helper()
+	got := r.status(upstream).Counts
+	got.Requests -= before.Requests
+	got.Successes -= before.Successes
+	got.Failures -= before.Failures
+	got.Ignored -= before.Ignored
+	if got != want {
+		r.t.Errorf("counted %+v, want %+v", got, want)
+	}
+	r.wantResolved(upstream)
+}
+
+// TestResponseWithoutRequest: a filter before ours has answered. It says nothing.
+func TestResponseWithoutRequest(t *testing.T) {
+	for _, e := range []event{responseHeaders(":status", "503"), localReply("x", connectFailure, ":status", "503"), responseTrailers("grpc-status", "14")} {
+		for _, upstream := range []string{"http", "grpc"} {
+			r := newHalfOpenRig(t)
+			before := r.status(upstream).Counts
+			if answers, err := r.run(upstream, e); err != nil || len(answers) != 1 {
+				t.Errorf("%d answers and error %v, want one and none", len(answers), err)
+			}
+			r.wantOne(upstream, before, breaker.Counts{})
+		}
+	}
+}
+
+// TestMessagesThatDoNotBelong end the stream, and give the permit back.
+func TestMessagesThatDoNotBelong(t *testing.T) {
+	for name, m := range map[string]*extprocv3.ProcessingRequest{
+		"RequestBody":     {Request: &extprocv3.ProcessingRequest_RequestBody{RequestBody: &extprocv3.HttpBody{Body: []byte("x")}}},
+		"ResponseBody":    {Request: &extprocv3.ProcessingRequest_ResponseBody{ResponseBody: &extprocv3.HttpBody{}}},
+		"RequestTrailers": {Request: &extprocv3.ProcessingRequest_RequestTrailers{RequestTrailers: &extprocv3.HttpTrailers{}}},
+		"<nil>":           {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newHalfOpenRig(t)
+			before := r.status("grpc").Counts
+			answers, err := r.run("grpc", grpcRequest(), event{message: m})
+			if status.Code(err) != codes.InvalidArgument || !strings.Contains(status.Convert(err).Message(), name) {
+				t.Errorf("error %v, want InvalidArgument with %s", err, name)
+			}
+			if len(answers) != 1 {
+				t.Errorf("%d answers, want one to the request", len(answers))
+			}
+			if got, want := r.server.Counts(), (Counts{Admitted: 1, Invalid: 1}); got != want {
+				t.Errorf("server counts %+v, want %+v", got, want)
+			}
+			r.wantOne("grpc", before, breaker.Counts{Requests: 1, Ignored: 1})
+		})
+	}
+}
+
+// TestHollowMessages: whatever may be nil in a message, is.
+func TestHollowMessages(t *testing.T) {
+	for _, events := range [][]event{
+		{{message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}}},
+		{requestHeaders(), {message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseHeaders{}}}},
+		{requestHeaders(), {message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseTrailers{}}}},
+		{requestHeaders(), {message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HttpHeaders{Headers: headers()},
+		}}}},
+	} {
+		for _, upstream := range []string{"http", "grpc"} {
+			r := newHalfOpenRig(t)
+			if answers, err := r.run(upstream, events...); err != nil || len(answers) != len(events) {
+				t.Errorf("%d answers and error %v, want %d and none", len(answers), err, len(events))
+			}
+			r.wantResolved(upstream)
+		}
+	}
+}
+
+// TestReloadDuringAStream: the stream goes on with the breaker that it began with; the
+// next one is of the new policy.
+func TestReloadDuringAStream(t *testing.T) {
+	r := newRig(t, neverTrips)
+	b := r.engine.Breaker(breaker.Key{Upstream: "http"})
+	response := responseHeaders(":status", "500")
+	response.before = func() {
+		if got := r.server.Counts().Active; got != 1 {
+			t.Errorf("%d streams are open, want 1", got)
+		}
+		r.set = &policy.Set{}
+		r.apply()
+	}
+	if _, err := r.run("http", requestHeaders(), response); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.Status(r.now()).Counts, outcomes(t, "failure"); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+	if _, err := r.run("http", requestHeaders()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.server.Counts(), (Counts{Admitted: 1, Unknown: 1}); got != want {
+		t.Errorf("server counts %+v, want %+v", got, want)
+	}
+}
+
+// TestRoutesWithoutBreaker are not served.
+func TestRoutesWithoutBreaker(t *testing.T) {
+	r := newRig(t, neverTrips)
+	for _, u := range r.set.Upstreams {
+		u.Routes[0].Breaker = nil
+	}
+	r.apply()
+	if _, err := r.run("http", requestHeaders(), responseHeaders(":status", "500")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.server.Counts(), (Counts{Unknown: 1}); got != want {
+		t.Errorf("server counts %+v, want %+v", got, want)
+	}
+}
+
+// TestManyStreams: with streams on many goroutines nothing is lost, and reloads
+// between them harm nobody.
+func TestManyStreams(t *testing.T) {
+	const goroutines, each = 8, 200
+	r := newRig(t, "{consecutiveFailures: 3, waitDurationInOpenState: 1ms, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}")
+	r.server.options.Observe = func(breaker.Key, time.Duration) {}
+	var all sync.WaitGroup
+	for g := range goroutines {
+		all.Go(func() {
+			for i := range each {
+				code := "200"
+				if (g+i)%3 > 0 {
+					code = "503"
+				}
+				if _, err := r.run("http", after(10*time.Microsecond, requestHeaders()), responseHeaders(":status", code)); err != nil {
+					t.Errorf("error %v, want none", err)
+				}
+				if i%50 == 0 {
+					r.server.Apply(r.set, r.engine)
+				}
+			}
+		})
+	}
+	all.Wait()
+	c := r.server.Counts()
+	if c.Admitted+c.Rejected != goroutines*each || c.Rejected == 0 || c.Unknown > 0 {
+		t.Errorf("server counts %+v, want %d streams, some of them rejected", c, goroutines*each)
+	}
+	r.wantResolved("http")
+}
+
+// TestOverTheWire: the breaker's name travels as gRPC metadata, and a stream that its
+// proxy cancels gives its permit back.
+func TestOverTheWire(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	r := newHalfOpenRig(t)
+	before := r.status("http").Counts
+	listener := bufconn.Listen(1 << 16)
+	server := grpc.NewServer()
+	r.server.Register(server)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(listener); err != nil {
+			t.Errorf("serving: %v", err)
+		}
+	})
+	conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), policy.BreakerMetadata, "http"))
+	defer cancel()
+	s, err := extprocv3.NewExternalProcessorClient(conn).Process(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(requestHeaders().message); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Recv(); err != nil || m.GetRequestHeaders() == nil {
+		t.Errorf("answer %v and error %v, want that the request passes", m, err)
+	}
+	if got := r.status("http").ProbesInFlight; got != 1 {
+		t.Errorf("%d probes in flight, want 1", got)
+	}
+	cancel()
+	server.GracefulStop() // waits for the handler
+	if err := conn.Close(); err != nil {
+		t.Error(fmt.Errorf("closing: %w", err))
+	}
+	serving.Wait()
+	r.wantOne("http", before, breaker.Counts{Requests: 1, Ignored: 1})
+}

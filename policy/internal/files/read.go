@@ -1,0 +1,176 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Limits on what is read.
+const (
+	MaxSize      = 1 << 20  // bytes of one file
+	MaxTotalSize = 64 << 20 // bytes of all files
+	MaxCount     = 10_000   // files
+)
+
+// File is a file that was read.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Problem is a path that could not be read.
+type Problem struct {
+	Path, Got, Want, Rule string
+}
+
+// Read reads files, and of directories *.yaml and *.yml, subdirectories too. Hidden
+// entries are left out, which includes the ..data directories of a mounted ConfigMap;
+// symbolic links are followed; what is reached by two ways is read once. Where there
+// are more files than the limits allow, none is returned.
+func Read(paths []string) ([]File, []Problem) {
+	r := reader{seen: map[string]bool{}}
+	for _, path := range paths {
+		r.argument(path)
+	}
+	if r.full {
+		return nil, r.problems
+	}
+	return r.files, r.problems
+}
+
+// reader collects files.
+type reader struct {
+	files    []File
+	total    int
+	full     bool
+	seen     map[string]bool // by path without symbolic links
+	problems []Problem
+}
+
+func (r *reader) fail(path, got, want, rule string) {
+	r.problems = append(r.problems, Problem{path, got, want, rule})
+}
+
+// unreadable reports the cause without the path that it repeats.
+func (r *reader) unreadable(path string, err error) {
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
+	}
+	r.fail(path, err.Error(), "a readable file or directory", "unreadable-file")
+}
+
+var (
+	errNotRegular = errors.New("not a regular file")
+	errTooLarge   = errors.New("a larger file")
+)
+
+// argument reads a path that was asked for by name, whatever its name is.
+func (r *reader) argument(path string) {
+	if r.path(path) == 0 {
+		r.fail(path, "a directory without policies", "a directory with *.yaml or *.yml files", "no-policies")
+	}
+}
+
+// path reads a file, or all policy files of a directory. It returns how many there
+// are, where one that was read before or cannot be read counts too.
+func (r *reader) path(path string) (found int) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		r.unreadable(path, err)
+		return 1
+	}
+	if r.seen[real] {
+		return 1
+	}
+	r.seen[real] = true
+	info, err := os.Stat(real)
+	if err != nil {
+		r.unreadable(path, err)
+		return 1
+	}
+	if !info.IsDir() {
+		r.file(path)
+		return 1
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		r.unreadable(path, err)
+		return 1
+	}
+	for _, e := range entries {
+		if r.wanted(path, e) {
+			found += r.path(filepath.Join(path, e.Name()))
+		}
+	}
+	return found
+}
+
+// wanted tells whether an entry of a directory is a policy file or a directory.
+func (r *reader) wanted(dir string, e fs.DirEntry) bool {
+	if strings.HasPrefix(e.Name(), ".") {
+		return false
+	}
+	if e.IsDir() || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(e.Name())) {
+		return true
+	}
+	if e.Type()&fs.ModeSymlink == 0 {
+		return false
+	}
+	// Of other links only those to directories matter.
+	info, err := os.Stat(filepath.Join(dir, e.Name()))
+	return err == nil && info.IsDir()
+}
+
+// file reads at most [MaxSize] bytes. Opening does not wait for the other end of
+// a pipe, and what is not a regular file is refused.
+func (r *reader) file(path string) {
+	if r.full {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		r.unreadable(path, err)
+		return
+	}
+	data, err := readFile(f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		r.fail(path, err.Error(), fmt.Sprintf("at most %d MiB", MaxSize>>20), "file-too-large")
+		return
+	case err != nil:
+		r.unreadable(path, err)
+		return
+	}
+	if r.total += len(data); r.total > MaxTotalSize || len(r.files) == MaxCount {
+		r.full = true
+		r.fail(path, "one file too many", fmt.Sprintf("at most %d files and %d MiB in all", MaxCount, MaxTotalSize>>20), "too-many-files")
+		return
+	}
+	r.files = append(r.files, File{Name: path, Data: data})
+}
+
+func readFile(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if len(data) > MaxSize {
+		return nil, errTooLarge
+	}
+	return data, err
+}
