@@ -1,14 +1,15 @@
 // Command quickstart shows a breaker at work: a control plane, a real Envoy, two
 // services, and callers. One service breaks and recovers; the other is untouched.
 //
-// In: policies/, bin/breakwater and an Envoy; DEMO_SECONDS, to end by itself.
+// In: policies/, bin/breakwater and an Envoy; DEMO_SECONDS, to end by itself; DEMO_IP, for another loopback address.
 // Out: the story as it happens, on standard output; then addresses to try until Ctrl-C.
 // Called by: make demo.
 // Never: leaves a process behind.
-// Concurrency: one demonstration a machine; its ports are fixed, so that they can be written down.
+// Concurrency: one demonstration an address; its ports are fixed, so that they can be written down.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,15 +23,18 @@ import (
 	"time"
 )
 
-// Addresses of the demonstration; policies/ and README.md have them too.
-const (
-	xdsAddress     = "127.0.0.1:18000"
-	httpAddress    = "127.0.0.1:18080"
-	egressAddress  = "127.0.0.1:10000"
-	adminAddress   = "127.0.0.1:9901"
-	paymentsListen = "127.0.0.1:18101"
-	stockListen    = "127.0.0.1:18102"
-)
+// defaultIP is the address in policies/ and README.md.
+const defaultIP = "127.0.0.1"
+
+// addresses are where everything listens.
+type addresses struct{ ip, xds, http, egress, admin, payments, stock string }
+
+func addressesOn(ip string) addresses {
+	return addresses{
+		ip: ip, xds: ip + ":18000", http: ip + ":18080", egress: ip + ":10000", admin: ip + ":9901",
+		payments: ip + ":18101", stock: ip + ":18102",
+	}
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -47,7 +51,8 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := portsFree(); err != nil {
+	at := addressesOn(cmp.Or(os.Getenv("DEMO_IP"), defaultIP))
+	if err := at.free(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "breakwater-quickstart")
@@ -55,28 +60,26 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-
-	payments, err := newService("payments", paymentsListen)
+	payments, err := newService("payments", at.payments)
 	if err != nil {
 		return err
 	}
 	defer payments.close()
-	stock, err := newService("stock", stockListen)
+	stock, err := newService("stock", at.stock)
 	if err != nil {
 		return err
 	}
 	defer stock.close()
-	processes, err := startAll(ctx, dir)
+	processes, err := startAll(ctx, dir, at)
 	defer func() { err = errors.Join(err, processes.stop()) }()
 	if err != nil {
 		return err
 	}
-
-	s := &story{payments: payments, stock: stock, began: time.Now()}
+	s := &story{at: at, payments: payments, stock: stock, began: time.Now()}
 	if err := s.tell(ctx); err != nil {
 		return err
 	}
-	s.addresses(limit)
+	s.whatToTry(limit)
 	return s.idle(ctx, processes, limit)
 }
 
@@ -93,16 +96,16 @@ func demoSeconds() (time.Duration, error) {
 	return time.Duration(n * float64(time.Second)), nil
 }
 
-// portsFree names every port that somebody else has.
-func portsFree() error {
+// free names every port that somebody else has.
+func (at addresses) free() error {
 	var taken []error
 	for _, p := range []struct{ address, what string }{
-		{xdsAddress, "the control plane, for proxies"},
-		{httpAddress, "the control plane, for people"},
-		{egressAddress, "Envoy, for applications"},
-		{adminAddress, "Envoy's admin page"},
-		{paymentsListen, "the payments service"},
-		{stockListen, "the stock service"},
+		{at.xds, "the control plane, for proxies"},
+		{at.http, "the control plane, for people"},
+		{at.egress, "Envoy, for applications"},
+		{at.admin, "Envoy's admin page"},
+		{at.payments, "the payments service"},
+		{at.stock, "the stock service"},
 	} {
 		l, err := net.Listen("tcp", p.address)
 		if err != nil {

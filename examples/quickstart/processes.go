@@ -26,25 +26,29 @@ type process struct {
 
 // startAll starts the control plane, then Envoy, and returns when both are ready.
 // What it started it returns with an error, too, so that it can be stopped.
-func startAll(ctx context.Context, dir string) (processes, error) {
+func startAll(ctx context.Context, dir string, at addresses) (processes, error) {
 	var all processes
 	envoy, err := findEnvoy()
 	if err != nil {
 		return all, err
 	}
 	breakwater := filepath.Join("bin", "breakwater")
+	policies, err := policiesFor(at.ip, dir)
+	if err != nil {
+		return all, err
+	}
 	fmt.Println("Starting the control plane:  breakwater serve --policy examples/quickstart/policies")
-	p, err := launch(dir, "control plane", breakwater, "serve", "--policy", "examples/quickstart/policies",
-		"--xds-listen", xdsAddress, "--http-listen", httpAddress)
+	p, err := launch(dir, "control plane", breakwater, "serve", "--policy", policies,
+		"--xds-listen", at.xds, "--http-listen", at.http)
 	if err != nil {
 		return all, err
 	}
 	all = append(all, p)
-	if err := p.ready(ctx, "http://"+httpAddress+"/health/ready"); err != nil {
+	if err := p.ready(ctx, "http://"+at.http+"/health/ready"); err != nil {
 		return all, err
 	}
 	bootstrap, err := exec.CommandContext(ctx, breakwater, "bootstrap", "--node-id", "quickstart-1", "--node-cluster", "quickstart",
-		"--xds", xdsAddress, "--listen", egressAddress, "--admin", adminAddress).Output()
+		"--xds", at.xds, "--listen", at.egress, "--admin", at.admin).Output()
 	if err != nil {
 		return all, fmt.Errorf("printing the bootstrap: %w", err)
 	}
@@ -58,7 +62,30 @@ func startAll(ctx context.Context, dir string) (processes, error) {
 		return all, err
 	}
 	all = append(all, p)
-	return all, p.ready(ctx, "http://"+adminAddress+"/ready")
+	return all, p.ready(ctx, "http://"+at.admin+"/ready")
+}
+
+// policiesFor returns the directory of the policies, or of a copy with another address.
+func policiesFor(ip, dir string) (string, error) {
+	const original = "examples/quickstart/policies"
+	if ip == defaultIP {
+		return original, nil
+	}
+	files, err := filepath.Glob(filepath.Join(original, "*.yaml"))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		text = bytes.ReplaceAll(text, []byte(defaultIP), []byte(ip))
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), text, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 }
 
 func launch(dir, name, path string, args ...string) (*process, error) {

@@ -12,6 +12,7 @@ import (
 
 // story breaks payments and mends it, and tells what its callers see.
 type story struct {
+	at              addresses
 	payments, stock *service
 	began           time.Time
 	lastState       string
@@ -84,7 +85,7 @@ func (s *story) rejects(ctx context.Context) error {
 	const more = 200
 	began := time.Now()
 	for range more {
-		get(ctx, "http://"+egressAddress+"/", "payments")
+		get(ctx, "http://"+s.at.egress+"/", "payments")
 	}
 	s.say("%d more calls were rejected in %s. Of all of them, %d reached payments.",
 		more, time.Since(began).Round(time.Millisecond), s.payments.calls.Load()-reached)
@@ -116,8 +117,8 @@ func (s *story) recovers(ctx context.Context) error {
 	return s.expect(ctx, "closed")
 }
 
-// addresses says what there is to try.
-func (s *story) addresses(limit time.Duration) {
+// whatToTry says what there is to try.
+func (s *story) whatToTry(limit time.Duration) {
 	until := "until Ctrl-C"
 	if limit > 0 {
 		until = "for " + limit.String()
@@ -134,7 +135,7 @@ Everything stays up %s. In another terminal:
   curl http://%s/clusters                     Envoy's own admin page
 
 The policies are in examples/quickstart/policies; change one and watch /config.
-`, until, egressAddress, paymentsListen, httpAddress, httpAddress, httpAddress, httpAddress, adminAddress)
+`, until, s.at.egress, s.at.payments, s.at.http, s.at.http, s.at.http, s.at.http, s.at.admin)
 }
 
 // idle waits for the end, and notices when a process goes before.
@@ -157,7 +158,7 @@ func (s *story) idle(ctx context.Context, ps processes, limit time.Duration) err
 
 // call sends one request through Envoy and tells what came back.
 func (s *story) call(ctx context.Context, host string) {
-	r := get(ctx, "http://"+egressAddress+"/", host)
+	r := get(ctx, "http://"+s.at.egress+"/", host)
 	hint := ""
 	if r.retryAfter != "" {
 		hint = "  (retry-after: " + r.retryAfter + ")"
@@ -182,7 +183,7 @@ type status struct {
 // changed tells the state of payments' breaker when it is another than last time.
 func (s *story) changed(ctx context.Context) string {
 	var st status
-	if err := json.Unmarshal([]byte(get(ctx, "http://"+httpAddress+"/breakers/payments", "").body), &st); err != nil {
+	if err := json.Unmarshal([]byte(get(ctx, "http://"+s.at.http+"/breakers/payments", "").body), &st); err != nil {
 		return "unknown: " + err.Error()
 	}
 	if st.State != s.lastState {

@@ -166,7 +166,8 @@ func runEnvoy(t *testing.T, args []string) {
 	})
 }
 
-// envoyPath looks where scripts/get-envoy.sh looks.
+// envoyPath finds the Envoy that make tools provides. One on PATH comes last, because
+// it may be too old; then make tools has put another one into .tools.
 func envoyPath(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("ENVOY"); path != "" {
