@@ -6,6 +6,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
 
 	"breakwater.dev/breaker"
 )
@@ -96,8 +97,15 @@ func (c *call) judge(r response) {
 	}
 }
 
+// grpcOutcome classifies a grpc-status. A failure by DEADLINE_EXCEEDED is a timeout
+// whoever noticed it first: the upstream has the caller's deadline as well as the proxy.
 func (c *call) grpcOutcome(status string) breaker.Outcome {
-	return c.route.classify.GRPC(grpcCode(status))
+	code := grpcCode(status)
+	outcome := c.route.classify.GRPC(code)
+	if outcome == breaker.Failure && codes.Code(code) == codes.DeadlineExceeded {
+		return breaker.Timeout
+	}
+	return outcome
 }
 
 func (c *call) resolve(o breaker.Outcome) {

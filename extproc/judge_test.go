@@ -122,6 +122,9 @@ func TestGRPCStatus(t *testing.T) {
 			if slices.Contains(failures, code) {
 				want = "failure"
 			}
+			if code == "4" { // DEADLINE_EXCEEDED
+				want = "timeout"
+			}
 			headers := responseHeaders(":status", "200", "content-type", "application/grpc+proto")
 			wantOutcome(t, "grpc", want, grpcRequest(), headers, responseTrailers("grpc-status", code))
 			only := responseHeaders(":status", "200", "content-type", "application/grpc", "grpc-status", code)

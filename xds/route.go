@@ -24,6 +24,10 @@ const (
 	// grpcMargin is how much earlier than a gRPC client's own deadline the proxy gives
 	// up, so that the answer is a timeout of the upstream and not a client that left.
 	grpcMargin = 10 * time.Millisecond
+	// streamMargin is how much later than the only try a gRPC stream is ended. The try
+	// begins later than the stream, by what it takes to connect to the endpoint, and is
+	// to end first, since it tells more.
+	streamMargin = 100 * time.Millisecond
 )
 
 // routeConfiguration has one virtual host for each upstream, and one for all
@@ -147,22 +151,27 @@ func routeAction(u *policy.Upstream, timeout time.Duration) *routev3.RouteAction
 	return action
 }
 
-// setDeadlines also ends a gRPC call by its client's grpc-timeout, where that is
-// the shorter one. The client would cancel at the same moment, and a cancel is no
-// failure: an upstream that hangs would never be noticed.
+// setDeadlines ends a gRPC call as gRPC does: whatever it is doing, sending and
+// streaming included, when the policy's timeout has passed, or its client's
+// grpc-timeout where that is shorter. The client would cancel at the same moment, and
+// a cancel is no failure: an upstream that hangs would never be noticed.
 //
 // With max_stream_duration Envoy no longer looks at the route's timeout (measured
-// with 1.40), so the policy's timeout becomes the timeout of the only try. Unlike
-// a cap on the stream it counts against the endpoint, and does not cut calls whose
-// client is still sending.
+// with 1.40). The policy's timeout is therefore the timeout of the only try as well,
+// which counts against the endpoint; it ends with the first headers of the response, and the
+// cap on the stream, a little later, ends what hangs after them.
 func setDeadlines(action *routev3.RouteAction, timeout time.Duration) {
-	action.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{
-		GrpcTimeoutHeaderMax:    durationpb.New(0), // no cap
+	limit := &routev3.RouteAction_MaxStreamDuration{
+		MaxStreamDuration:       durationpb.New(0), // no cap
+		GrpcTimeoutHeaderMax:    durationpb.New(0),
 		GrpcTimeoutHeaderOffset: durationpb.New(grpcMargin),
 	}
 	if timeout > 0 {
+		limit.MaxStreamDuration = durationpb.New(timeout + streamMargin)
+		limit.GrpcTimeoutHeaderMax = limit.MaxStreamDuration
 		action.RetryPolicy = &routev3.RetryPolicy{PerTryTimeout: durationpb.New(timeout), NumRetries: count(0)}
 	}
+	action.MaxStreamDuration = limit
 }
 
 // guarded turns ext_proc on for a route and says whose calls these are.

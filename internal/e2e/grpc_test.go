@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,7 +23,6 @@ type grpcUpstream struct {
 	address string
 	calls   atomic.Int64
 	code    atomic.Uint32 // what Check answers
-	hang    atomic.Bool   // Check waits until the caller has gone
 }
 
 func newGRPCUpstream(t *testing.T, ip string) *grpcUpstream {
@@ -44,10 +44,6 @@ func newGRPCUpstream(t *testing.T, ip string) *grpcUpstream {
 // trailers, as it does when a handler fails after it began.
 func (u *grpcUpstream) Check(ctx context.Context, _ *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
 	u.calls.Add(1)
-	if u.hang.Load() {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
 	code := codes.Code(u.code.Load())
 	if code == codes.Aborted { // a trailers-only response
 		return nil, status.Error(codes.Unavailable, "at once")
@@ -61,7 +57,7 @@ func (u *grpcUpstream) Check(ctx context.Context, _ *healthv1.HealthCheckRequest
 	return &healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_SERVING}, nil
 }
 
-// Watch streams for as long as the caller listens.
+// Watch sends one message and then nothing, for as long as the caller listens.
 func (u *grpcUpstream) Watch(_ *healthv1.HealthCheckRequest, s healthv1.Health_WatchServer) error {
 	if err := s.Send(&healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_SERVING}); err != nil {
 		return err
@@ -76,7 +72,7 @@ func TestGRPC(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newGRPCUpstream(t, ip)
-	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders", "timeout: 500ms",
+	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders",
 		"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 1}",
 		`fallback: {response: {status: 503, body: "orders are closed"}}`))
 	conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
@@ -122,17 +118,11 @@ func TestGRPC(t *testing.T) {
 	u.code.Store(uint32(codes.OK))
 	expect(check(t.Context()), codes.OK)
 
-	// A caller's own deadline, earlier than the policy's, is a timeout all the same.
-	u.hang.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	expect(check(ctx), codes.DeadlineExceeded)
-	wants("the caller's deadline is a timeout", 3, 1)
-	if s := check(t.Context()); s.Code() == codes.OK {
-		t.Fatal("a call that hangs succeeded")
+	u.code.Store(uint32(codes.Unavailable))
+	for range 3 {
+		expect(check(t.Context()), codes.Unavailable)
 	}
-	wants("the policy's deadline is a timeout", 4, 2)
-	check(t.Context())
+	wants("three in a row after a success", 5, 0)
 
 	m.state(t, "orders", "open")
 	reached := u.calls.Load()
@@ -145,10 +135,77 @@ func TestGRPC(t *testing.T) {
 		t.Error("a rejected call reached the upstream")
 	}
 
-	u.hang.Store(false)
+	u.code.Store(uint32(codes.OK))
 	m.state(t, "orders", "half_open")
 	expect(check(t.Context()), codes.OK)
 	m.state(t, "orders", "closed")
+}
+
+// TestGRPCDeadlines: whichever deadline ends a call, the policy's or an earlier one of
+// the caller, it is a timeout.
+func TestGRPCDeadlines(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	// No gRPC server, which would have the caller's deadline too and might be first to act on it.
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(hang), Protocols: new(http.Protocols)}
+	server.Protocols.SetUnencryptedHTTP2(true)
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+
+	m := newMesh(t, ip, service("orders", l.Addr().String(), "protocol: GRPC")+guard("orders", "timeout: 1s"))
+	conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for i, deadline := range []time.Duration{300 * time.Millisecond, patience} {
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		_, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+		cancel()
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("with a deadline of %s: %v, want DEADLINE_EXCEEDED", deadline, err)
+		}
+		eventually(t, "a timeout", func() error {
+			if c := m.breaker(t, "orders").Counts; c.Timeouts != i+1 || c.Ignored != 0 {
+				return fmt.Errorf("%+v, want %d timeouts", c, i+1)
+			}
+			return nil
+		})
+	}
+}
+
+// TestGRPCHangsAfterHeaders: a call that was answered and then hangs is ended by the
+// policy's timeout, and is a failure.
+func TestGRPCHangsAfterHeaders(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newGRPCUpstream(t, ip)
+	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders", "timeout: 300ms"))
+	conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := healthv1.NewHealthClient(conn).Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err == nil {
+		t.Fatal("the stream went on")
+	}
+	eventually(t, "it is a timeout", func() error {
+		if c := m.breaker(t, "orders").Counts; c.Timeouts != 1 {
+			return fmt.Errorf("%+v, want 1 timeout", c)
+		}
+		return nil
+	})
 }
 
 // TestLongStreams: with timeout 0s a stream lives, and a caller who ends one says nothing.
