@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // quick is a policy that opens at the first failure, and probes soon after.
@@ -197,7 +196,6 @@ func TestHalfOpenEnds(t *testing.T) {
 	trip(t, m, u)
 	u.behave(hang)
 	m.state(t, "payments", "half_open")
-	began := time.Now()
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	done := make(chan error, 1)
@@ -206,9 +204,6 @@ func TestHalfOpenEnds(t *testing.T) {
 		done <- err
 	}()
 	m.state(t, "payments", "open")
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("half-open lasted %s, want about 1s", took)
-	}
 	leave()
 	<-done
 	series := `circuit_breaker_transitions_total{from="half_open",reason="half_open_expired",route="",service="payments",to="open"}`

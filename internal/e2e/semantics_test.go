@@ -99,7 +99,7 @@ func TestStateOfTheWorld(t *testing.T) {
 	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
 	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments"))
 	m.startControl(t)
-	m.startEnvoy(t, strings.NewReplacer("DELTA_GRPC", "GRPC"))
+	m.startEnvoy(t, variants["state of the world"])
 	m.must(t, "payments", http.StatusOK)
 	l := m.load(t, 4)
 	for _, limit := range []string{"77", "78"} {

@@ -57,12 +57,7 @@ func TestTrip(t *testing.T) {
 				m.must(t, "payments", c.status)
 			}
 			tripped := time.Now()
-			reached := u.calls.Load()
-
-			checkRejected(t, m, tripped)
-			if got := u.calls.Load(); got != reached {
-				t.Fatalf("%d requests reached the upstream while the breaker was open", got-reached)
-			}
+			checkRejected(t, m, u, tripped)
 			series := fmt.Sprintf(`circuit_breaker_transitions_total{from="closed",reason=%q,route="",service="payments",to="open"}`, c.reason)
 			if got := m.metric(t, series); got != 1 {
 				t.Errorf("%s = %v, want 1", series, got)
@@ -87,24 +82,30 @@ func TestTrip(t *testing.T) {
 	}
 }
 
-// checkRejected sends calls for most of the wait and wants each one rejected at once
-// with the default fallback.
-func checkRejected(t *testing.T, m *mesh, tripped time.Time) {
+// checkRejected sends calls for a good part of the 2 s that the breaker is open, and wants
+// each one rejected at once with the default fallback, and none to reach the upstream.
+func checkRejected(t *testing.T, m *mesh, u *upstream, tripped time.Time) {
 	t.Helper()
-	for n := 0; ; n++ {
-		r := m.must(t, "payments", http.StatusServiceUnavailable)
-		if time.Since(tripped) > 800*time.Millisecond {
-			if n < 10 {
-				t.Fatalf("only %d calls were rejected in 0.8 s", n)
-			}
-			return
+	reached := u.calls.Load()
+	rejected := 0
+	for time.Since(tripped) < 800*time.Millisecond || rejected < 10 {
+		r, err := m.get(t.Context(), "payments", "/")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if r.header.Get("x-envoy-upstream-service-time") != "" {
-			t.Fatalf("reply %+v came from the upstream", r)
+		if time.Since(tripped) > 1900*time.Millisecond {
+			t.Fatalf("after %d rejected calls the machine stood still for so long that the wait is over", rejected)
+		}
+		if r.status != http.StatusServiceUnavailable || r.header.Get("x-envoy-upstream-service-time") != "" {
+			t.Fatalf("call %d was not rejected: %+v", rejected, r)
 		}
 		after, err := strconv.Atoi(r.header.Get("retry-after"))
 		if err != nil || after < 1 || after > 2 {
 			t.Fatalf("retry-after = %q, want 1 or 2", r.header.Get("retry-after"))
 		}
+		if got := u.calls.Load(); got != reached {
+			t.Fatalf("%d requests reached the upstream while the breaker was open", got-reached)
+		}
+		rejected++
 	}
 }
