@@ -93,25 +93,6 @@ func TestBootstrapTLSToAnAddress(t *testing.T) {
 	}
 }
 
-// The server reads back what the bootstrap says.
-func TestBootstrapNodeIsWhatTheServerReads(t *testing.T) {
-	o := documentedBootstrap()
-	o.Listen = netip.MustParseAddrPort("[::1]:15001")
-	o.Upstreams = []string{"search", "payments"}
-	b, err := bootstrap(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := parseNode(b.GetNode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Node{ID: "app-1", Cluster: "app", Listen: o.Listen, Upstreams: []string{"payments", "search"}}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-}
-
 func TestBootstrapNamesEveryProblem(t *testing.T) {
 	cases := []struct {
 		name  string

@@ -1,8 +1,9 @@
-// Package xds turns a compiled policy into Envoy configuration and serves it.
+// Package xds turns a compiled policy into Envoy configuration. How it reaches
+// proxies is the business of package discovery below it.
 //
-// In: a [policy.Set], and the streams of proxies.
-// Out: Envoy resources, each with a version that is the hash of its bytes; what each proxy was sent, took or refused.
-// Called by: the app, which publishes; render and bootstrap, which print.
-// Never: sends a proxy the same content twice, or content it has refused.
-// Concurrency: translation is pure; the server is safe for concurrent use.
+// In: a [policy.Set], or what a bootstrap depends on.
+// Out: Envoy resources, each with a version that is the hash of its bytes; bootstraps; both as text.
+// Called by: discovery, which sends them; render and bootstrap, which print them.
+// Never: depends on anything but its arguments: equal policies have equal bytes, everywhere.
+// Concurrency: pure functions, and values that are not changed.
 package xds

@@ -60,8 +60,8 @@ func typeURL(m proto.Message) string {
 	return "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName())
 }
 
-// add appends m under its type and keeps the type sorted by name.
-func (rs Resources) add(name string, m proto.Message) error {
+// Add appends m under its type and keeps the type sorted by name.
+func (rs Resources) Add(name string, m proto.Message) error {
 	r, err := newResource(name, m)
 	if err != nil {
 		return err

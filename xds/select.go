@@ -6,9 +6,9 @@ import (
 	"breakwater.dev/policy"
 )
 
-// only returns set with no upstreams but the named ones. Names that the set does
+// Only returns set with no upstreams but the named ones. Names that the set does
 // not know are passed over: they may come with a later policy.
-func only(set *policy.Set, names []string) *policy.Set {
+func Only(set *policy.Set, names []string) *policy.Set {
 	cut := *set
 	cut.Upstreams = nil
 	for _, u := range set.Upstreams {

@@ -23,6 +23,9 @@ const (
 	RuntimeLayer = "breakwater"
 )
 
+// DefaultListen is where a proxy listens whose bootstrap does not say.
+var DefaultListen = netip.MustParseAddrPort("127.0.0.1:10000")
+
 // Translate returns every resource of a proxy whose applications send to listen,
 // except the runtime layer. It depends on nothing but its arguments: equal sets
 // give equal versions. An error means that the set could not have come from
@@ -38,14 +41,14 @@ func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	if err != nil {
 		return nil, fmt.Errorf("translating routes: %w", err)
 	}
-	if err := rs.add(EgressName, routes); err != nil {
+	if err := rs.Add(EgressName, routes); err != nil {
 		return nil, fmt.Errorf("translating routes: %w", err)
 	}
 	egress, err := listener(listen)
 	if err != nil {
 		return nil, fmt.Errorf("translating the listener: %w", err)
 	}
-	if err := rs.add(EgressName, egress); err != nil {
+	if err := rs.Add(EgressName, egress); err != nil {
 		return nil, fmt.Errorf("translating the listener: %w", err)
 	}
 	return rs, nil
@@ -60,13 +63,13 @@ func (rs Resources) addUpstream(u *policy.Upstream) error {
 	if err != nil {
 		return err
 	}
-	if err := rs.add(u.Name, c); err != nil {
+	if err := rs.Add(u.Name, c); err != nil {
 		return err
 	}
 	if u.DNS != nil {
 		return nil
 	}
-	return rs.add(u.Name, loadAssignment(u))
+	return rs.Add(u.Name, loadAssignment(u))
 }
 
 // pack validates m and marshals it with its map entries in order, so that it always

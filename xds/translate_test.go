@@ -165,7 +165,7 @@ func TestAnUpstreamForAnyHostTakesThePlaceOfThe404(t *testing.T) {
 
 func TestOnlyKeepsTheNamedUpstreams(t *testing.T) {
 	set := sampleSet()
-	cut := only(set, []string{"search", "unheard-of", "ledger"})
+	cut := Only(set, []string{"search", "unheard-of", "ledger"})
 	if got := len(cut.Upstreams); got != 2 || cut.Upstreams[0].Name != "ledger" || cut.Upstreams[1].Name != "search" {
 		t.Errorf("got %d upstreams %v, want ledger and search", got, cut.Upstreams)
 	}

@@ -18,7 +18,7 @@ import (
 	"breakwater.dev/internal/watch"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
-	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery"
 )
 
 // Options say what to run.
@@ -43,7 +43,7 @@ type app struct {
 	clock       clock
 	defaults    policy.Defaults
 	transitions *transitions
-	xds         *xds.Server
+	xds         *discovery.Server
 	extproc     *extproc.Server
 	telemetry   *telemetry.Telemetry
 	current     atomic.Pointer[policy.Set]
@@ -85,7 +85,7 @@ func Run(ctx context.Context, o Options) error {
 func newApp(o Options, defaults policy.Defaults) *app {
 	a := &app{options: o, log: o.Log, clock: newClock(), defaults: defaults}
 	a.transitions = newTransitions(a.clock, a.observe)
-	a.xds = xds.NewServer(o.Log, time.Now)
+	a.xds = discovery.NewServer(o.Log, time.Now)
 	a.telemetry = telemetry.New(a.telemetryOptions())
 	a.extproc = extproc.NewServer(extproc.Options{Now: a.clock.now, Observe: a.telemetry.ObserveCall})
 	return a

@@ -8,6 +8,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/telemetry"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery"
 )
 
 // NewLogger returns a logger of the given format, "text" or "json".
@@ -80,7 +81,7 @@ func (a *app) xdsStatus() telemetry.XDSStatus {
 	return s
 }
 
-func typeStatus(t xds.TypeStatus) telemetry.TypeStatus {
+func typeStatus(t discovery.TypeStatus) telemetry.TypeStatus {
 	s := telemetry.TypeStatus{Type: t.TypeURL, Resources: t.Resources, LastACK: t.LastACK}
 	var latest time.Time
 	for _, r := range t.Refused {

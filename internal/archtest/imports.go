@@ -2,7 +2,6 @@ package archtest
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 )
@@ -111,9 +110,6 @@ func checkTable(t *tree, rows []row) []string {
 		if slices.ContainsFunc(rows[:i], func(other row) bool { return other.pkg == r.pkg }) {
 			report(r, "is there twice")
 		}
-		if len(r.impure) > 0 && !r.pure {
-			report(r, "names impure files though it is not pure")
-		}
 		for _, ours := range r.ours {
 			switch other := rowOf(rows, strings.TrimSuffix(ours, "...")); {
 			case other == nil:
@@ -127,12 +123,4 @@ func checkTable(t *tree, rows []row) []string {
 		}
 	}
 	return wrong
-}
-
-// impureFile tells whether a file of a pure package is excepted from purity.
-func (r *row) impureFile(name string) bool {
-	return slices.ContainsFunc(r.impure, func(pattern string) bool {
-		ok, _ := path.Match(pattern, path.Base(name)) // a bad pattern matches nothing
-		return ok
-	})
 }

@@ -54,7 +54,7 @@ func TestBadTable(t *testing.T) {
 		{pkg: "side", layer: 1, reason: "r", ours: []string{"high"}},
 		{pkg: "high", layer: 1, reason: "r", ours: []string{"low", "gone/...", "nowhere"}},
 		{pkg: "high", layer: 1, reason: "r"},
-		{pkg: "mute", layer: 0, impure: []string{"*.go"}},
+		{pkg: "mute", layer: 0},
 		{pkg: "gone/...", layer: 0, reason: "r"},
 	}
 	tr := example(t, []txtar.File{
@@ -70,7 +70,6 @@ func TestBadTable(t *testing.T) {
 		"row high allows nowhere, which has no row",
 		"row high is there twice",
 		"row mute has no reason",
-		"row mute names impure files though it is not pure",
 		"row gone/... is about no package of the tree; delete it",
 	}
 	if diff := cmp.Diff(want, checkTable(tr, rows)); diff != "" {

@@ -1,9 +1,11 @@
-package xds
+package discovery
 
 import (
 	"slices"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"breakwater.dev/xds"
 )
 
 // deltaStream is the part of a gRPC stream that the delta protocol needs; the
@@ -31,7 +33,7 @@ func (d delta) recv() (request, error) {
 func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first bool) {
 	if first {
 		for name, version := range m.GetInitialResourceVersions() {
-			s.sent[name] = &Resource{Name: name, Version: version}
+			s.sent[name] = &xds.Resource{Name: name, Version: version}
 		}
 		// A first request that names nothing means everything, for types that allow it.
 		s.wildcard = len(m.GetResourceNamesSubscribe()) == 0
@@ -60,7 +62,7 @@ func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first boo
 	}
 }
 
-func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*Resource, remove bool) *response {
+func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, remove bool) *response {
 	add := s.missing(rs)
 	var gone []string
 	if remove {

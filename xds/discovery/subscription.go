@@ -1,8 +1,10 @@
-package xds
+package discovery
 
 import (
 	"fmt"
 	"time"
+
+	"breakwater.dev/xds"
 )
 
 // subscription is what one proxy wants and was sent of one resource type.
@@ -15,7 +17,7 @@ type subscription struct {
 	// sent holds, by name, what the proxy was sent last, or said that it has. A nil
 	// resource says that it was told there is none. What it refused stays here, and
 	// that is what keeps it from being sent again.
-	sent    map[string]*Resource
+	sent    map[string]*xds.Resource
 	refused map[string]refusal
 	// flight holds the names in the response that awaits its answer.
 	flight   []string
@@ -34,7 +36,7 @@ type refusal struct {
 }
 
 func newSubscription() *subscription {
-	return &subscription{names: map[string]bool{}, sent: map[string]*Resource{}, refused: map[string]refusal{}}
+	return &subscription{names: map[string]bool{}, sent: map[string]*xds.Resource{}, refused: map[string]refusal{}}
 }
 
 // wants tells whether the proxy has asked for the resource.
@@ -67,8 +69,8 @@ func (s *subscription) answer(nonce, message string, now time.Time) (refused []s
 
 // missing returns the resources that the proxy wants and was not sent in their
 // present version.
-func (s *subscription) missing(rs []*Resource) []*Resource {
-	var add []*Resource
+func (s *subscription) missing(rs []*xds.Resource) []*xds.Resource {
+	var add []*xds.Resource
 	for _, r := range rs {
 		if !s.wants(r.Name) {
 			continue
@@ -82,7 +84,7 @@ func (s *subscription) missing(rs []*Resource) []*Resource {
 
 // surplus returns the names that the proxy was sent and that are no more, and
 // the names that it asked for and that never were.
-func (s *subscription) surplus(rs []*Resource) []string {
+func (s *subscription) surplus(rs []*xds.Resource) []string {
 	exists := make(map[string]bool, len(rs))
 	for _, r := range rs {
 		exists[r.Name] = true
@@ -102,7 +104,7 @@ func (s *subscription) surplus(rs []*Resource) []string {
 }
 
 // fly records that a response with these resources and removals is on its way.
-func (s *subscription) fly(seq uint64, add []*Resource, gone []string) {
+func (s *subscription) fly(seq uint64, add []*xds.Resource, gone []string) {
 	s.inFlight, s.answered = true, true
 	s.nonce = fmt.Sprintf("%x", seq)
 	s.flight = s.flight[:0]

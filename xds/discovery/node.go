@@ -1,4 +1,4 @@
-package xds
+package discovery
 
 import (
 	"fmt"
@@ -7,10 +7,9 @@ import (
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-)
 
-// DefaultListen is where a proxy listens whose bootstrap does not say.
-var DefaultListen = netip.MustParseAddrPort("127.0.0.1:10000")
+	"breakwater.dev/xds"
+)
 
 // minimumEnvoy is the first version that lets ext_proc see the replies Envoy
 // makes itself; an older one hides timeouts and connect failures.
@@ -47,22 +46,22 @@ func parseNode(p *corev3.Node) (Node, error) {
 	if p.GetId() == "" {
 		return Node{}, fmt.Errorf("node.id = empty; must be the proxy's id: give it with --service-node or in the bootstrap")
 	}
-	n := Node{ID: p.GetId(), Cluster: p.GetCluster(), Listen: DefaultListen}
+	n := Node{ID: p.GetId(), Cluster: p.GetCluster(), Listen: xds.DefaultListen}
 	if v := p.GetUserAgentBuildVersion().GetVersion(); v != nil {
 		n.Version = fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
 	}
 	meta := p.GetMetadata().GetFields()
-	if v, ok := meta[MetadataListen]; ok {
+	if v, ok := meta[xds.MetadataListen]; ok {
 		addr, err := netip.ParseAddrPort(v.GetStringValue())
 		if err != nil {
-			return Node{}, fmt.Errorf("node.metadata[%q] = %q; must be an address and port such as %q", MetadataListen, v.GetStringValue(), DefaultListen)
+			return Node{}, fmt.Errorf("node.metadata[%q] = %q; must be an address and port such as %q", xds.MetadataListen, v.GetStringValue(), xds.DefaultListen)
 		}
 		n.Listen = addr
 	}
-	if v, ok := meta[MetadataUpstreams]; ok {
+	if v, ok := meta[xds.MetadataUpstreams]; ok {
 		values := v.GetListValue().GetValues()
 		if len(values) > maxNodeUpstreams {
-			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", MetadataUpstreams, len(values), maxNodeUpstreams)
+			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", xds.MetadataUpstreams, len(values), maxNodeUpstreams)
 		}
 		n.Upstreams = make([]string, 0, len(values))
 		for _, v := range values {

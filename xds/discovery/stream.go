@@ -1,4 +1,4 @@
-package xds
+package discovery
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"breakwater.dev/xds"
 )
 
 // maxNames bounds how many resources one stream may ask for by name.
@@ -30,7 +32,7 @@ type protocol interface {
 	recv() (request, error)
 	// respond returns what the subscription lacks of rs, recorded as sent; nil when it
 	// lacks nothing. Without remove, what is in rs no more stays for now.
-	respond(typeURL string, seq uint64, s *subscription, rs []*Resource, remove bool) *response
+	respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, remove bool) *response
 }
 
 // response is one message to a proxy.
@@ -127,8 +129,8 @@ func (st *stream) take(r request) error {
 // that nothing is named before it is there. Endpoints wait for nothing: Envoy
 // holds its answer about clusters back until it has their endpoints.
 var waitsFor = map[string][]string{
-	ListenerType: {ClusterType},
-	RouteType:    {ClusterType, EndpointType, ListenerType},
+	xds.ListenerType: {xds.ClusterType},
+	xds.RouteType:    {xds.ClusterType, xds.EndpointType, xds.ListenerType},
 }
 
 // flush sends what the proxy lacks and may have now. It sends without the lock:
@@ -163,17 +165,17 @@ func (st *stream) plan() ([]*response, error) {
 		return nil, nil
 	}
 	var out []*response
-	for _, typeURL := range Types {
-		keep := typeURL == ClusterType || typeURL == EndpointType
+	for _, typeURL := range xds.Types {
+		keep := typeURL == xds.ClusterType || typeURL == xds.EndpointType
 		if st.settled(waitsFor[typeURL]...) {
 			out = st.respond(out, typeURL, rs, !keep)
 		}
 	}
-	if st.settled(Types...) {
-		out = st.respond(out, ClusterType, rs, true)
+	if st.settled(xds.Types...) {
+		out = st.respond(out, xds.ClusterType, rs, true)
 	}
-	if st.settled(Types...) {
-		out = st.respond(out, EndpointType, rs, true)
+	if st.settled(xds.Types...) {
+		out = st.respond(out, xds.EndpointType, rs, true)
 	}
 	return out, nil
 }
@@ -189,7 +191,7 @@ func (st *stream) settled(types ...string) bool {
 }
 
 // respond adds to out what a type lacks, unless a response is on its way already.
-func (st *stream) respond(out []*response, typeURL string, rs Resources, remove bool) []*response {
+func (st *stream) respond(out []*response, typeURL string, rs xds.Resources, remove bool) []*response {
 	s := st.subs[typeURL]
 	if s == nil || s.inFlight {
 		return out
@@ -199,7 +201,7 @@ func (st *stream) respond(out []*response, typeURL string, rs Resources, remove 
 	if r == nil {
 		return out
 	}
-	if typeURL == ClusterType {
+	if typeURL == xds.ClusterType {
 		st.forgetEndpoints(s.flight)
 	}
 	st.server.pushed(typeURL, r.size)
@@ -211,7 +213,7 @@ func (st *stream) respond(out []*response, typeURL string, rs Resources, remove 
 // since it still has its subscription (envoyproxy/envoy issue 47302): the change
 // would take effect only when its initial_fetch_timeout, 15 s, is over.
 func (st *stream) forgetEndpoints(clusters []string) {
-	if s := st.subs[EndpointType]; s != nil {
+	if s := st.subs[xds.EndpointType]; s != nil {
 		for _, name := range clusters {
 			if s.sent[name] != nil {
 				delete(s.sent, name)
@@ -223,5 +225,5 @@ func (st *stream) forgetEndpoints(clusters []string) {
 
 // served tells whether we have resources of a type.
 func served(typeURL string) bool {
-	return slices.Contains(Types, typeURL)
+	return slices.Contains(xds.Types, typeURL)
 }

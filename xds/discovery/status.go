@@ -1,10 +1,12 @@
-package xds
+package discovery
 
 import (
 	"cmp"
 	"maps"
 	"slices"
 	"time"
+
+	"breakwater.dev/xds"
 )
 
 // NodeStatus is what is known of one proxy's stream.
@@ -50,7 +52,7 @@ func (st *stream) status() (NodeStatus, bool) {
 		return NodeStatus{}, false
 	}
 	n := NodeStatus{Node: *st.node, Connected: st.connected}
-	for _, typeURL := range Types {
+	for _, typeURL := range xds.Types {
 		s := st.subs[typeURL]
 		if s == nil {
 			continue

@@ -1,4 +1,4 @@
-package xds
+package discovery
 
 import (
 	"crypto/sha256"
@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
+	"breakwater.dev/xds"
 )
 
 // sotwStream is the part of a gRPC stream that the state-of-the-world protocol needs.
@@ -52,8 +54,8 @@ func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
 	}
 }
 
-func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*Resource, remove bool) *response {
-	var all []*Resource
+func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, remove bool) *response {
+	var all []*xds.Resource
 	for _, r := range rs {
 		if s.wants(r.Name) {
 			all = append(all, r)
@@ -87,7 +89,7 @@ func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*Resourc
 }
 
 // versionOf hashes names and versions; the order of rs does not matter.
-func versionOf(rs []*Resource) string {
+func versionOf(rs []*xds.Resource) string {
 	lines := make([]string, len(rs))
 	for i, r := range rs {
 		lines[i] = r.Name + "\x00" + r.Version + "\x00"

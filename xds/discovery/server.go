@@ -1,4 +1,4 @@
-package xds
+package discovery
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/xds"
 )
 
 // Server serves the published policy to proxies: aggregated discovery (ADS),
@@ -52,7 +53,7 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 		log: log, now: now, closed: make(chan struct{}),
 		streams: map[*stream]bool{}, counts: map[string]TypeCounts{},
 	}
-	for _, t := range Types {
+	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}
 	}
 	return s
@@ -73,14 +74,14 @@ type Publication struct {
 	set *policy.Set
 
 	mu    sync.Mutex
-	views map[string]Resources // by Node.view
+	views map[string]xds.Resources // by Node.view
 }
 
 // Prepare translates set for a default proxy and for every proxy connected. It
 // changes nothing; what is wrong with the set shows here.
 func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
-	p := &Publication{set: set, views: map[string]Resources{}}
-	if _, err := p.resources(Node{Listen: DefaultListen}); err != nil {
+	p := &Publication{set: set, views: map[string]xds.Resources{}}
+	if _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
 		return nil, err
 	}
 	for _, n := range s.nodes() {
@@ -104,7 +105,7 @@ func (s *Server) Publish(p *Publication) {
 	}
 }
 
-func (s *Server) resources(n Node) (Resources, error) {
+func (s *Server) resources(n Node) (xds.Resources, error) {
 	p := s.current.Load()
 	if p == nil {
 		return nil, nil
@@ -114,7 +115,7 @@ func (s *Server) resources(n Node) (Resources, error) {
 
 // resources returns what a node gets. Nodes that listen at the same address and
 // call the same upstreams share one translation.
-func (p *Publication) resources(n Node) (Resources, error) {
+func (p *Publication) resources(n Node) (xds.Resources, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if rs, ok := p.views[n.view()]; ok {
@@ -122,13 +123,13 @@ func (p *Publication) resources(n Node) (Resources, error) {
 	}
 	set := p.set
 	if n.Upstreams != nil {
-		set = only(set, n.Upstreams)
+		set = xds.Only(set, n.Upstreams)
 	}
-	rs, err := Translate(set, n.Listen)
+	rs, err := xds.Translate(set, n.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
-	if err := rs.add(RuntimeLayer, runtimeLayer()); err != nil {
+	if err := rs.Add(xds.RuntimeLayer, runtimeLayer()); err != nil {
 		return nil, err
 	}
 	p.views[n.view()] = rs
@@ -138,7 +139,7 @@ func (p *Publication) resources(n Node) (Resources, error) {
 // runtimeLayer is the layer that every proxy waits for when it starts. It has
 // no keys as long as no breaker is enforced by one.
 func runtimeLayer() *runtimev3.Runtime {
-	return &runtimev3.Runtime{Name: RuntimeLayer, Layer: &structpb.Struct{}}
+	return &runtimev3.Runtime{Name: xds.RuntimeLayer, Layer: &structpb.Struct{}}
 }
 
 // serve runs one stream of a proxy to its end.
