@@ -19,7 +19,7 @@ func TestValidate(t *testing.T) {
 		want   []Problem
 	}{
 		"interval 0":           {func(c *Config) { c.Interval = 0 }, outOfRange("interval", "a duration from 1ms to 24h")},
-		"base 25h":             {func(c *Config) { c.BaseEjectionTime, c.MaxEjectionTime = 24*time.Hour+1, 24*time.Hour + 1 }, append(outOfRange("baseEjectionTime", "a duration from 1ms to 24h"), outOfRange("maxEjectionTime", "a duration from 1ms to 24h")...)},
+		"base 25h":             {func(c *Config) { c.BaseEjectionTime, c.MaxEjectionTime = 24*time.Hour+1, 24*time.Hour+1 }, append(outOfRange("baseEjectionTime", "a duration from 1ms to 24h"), outOfRange("maxEjectionTime", "a duration from 1ms to 24h")...)},
 		"jitter negative":      {func(c *Config) { c.MaxEjectionTimeJitter = -1 }, outOfRange("maxEjectionTimeJitter", "a duration from 0s to 24h")},
 		"max below base":       {func(c *Config) { c.MaxEjectionTime = time.Second }, []Problem{{"maxEjectionTime", "at least baseEjectionTime (30s)", "contradiction"}}},
 		"count too large":      {func(c *Config) { c.SuccessRateRequestVolume = MaxCount + 1 }, outOfRange("successRateRequestVolume", "a number from 0 to 1000000")},

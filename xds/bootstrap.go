@@ -79,7 +79,7 @@ func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	node, err := o.node()
+	node, err := o.Node()
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +130,8 @@ func (o BootstrapOptions) check() (host string, port uint16, err error) {
 	return host, uint16(number), errors.Join(problems...)
 }
 
-func (o BootstrapOptions) node() (*corev3.Node, error) {
+// Node is how the proxy introduces itself.
+func (o BootstrapOptions) Node() (*corev3.Node, error) {
 	metadata := map[string]any{MetadataListen: o.Listen.String()}
 	if len(o.Upstreams) > 0 {
 		names := make([]any, len(o.Upstreams))
