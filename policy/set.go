@@ -12,6 +12,9 @@ import (
 // says which breaker its request belongs to; the value is [breaker.Key.String].
 const BreakerMetadata = "x-breakwater-breaker"
 
+// ReservedUpstream is the name by which proxies know the control plane; no upstream has it.
+const ReservedUpstream = "breakwater"
+
 // Set is a whole policy, compiled. Every field is resolved: what a file left out
 // has its default, what a less specific policy gave is merged in.
 type Set struct {

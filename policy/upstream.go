@@ -283,6 +283,9 @@ func (c *compiler) checkUpstreams() {
 		if u.Name == "" {
 			continue
 		}
+		if u.Name == ReservedUpstream {
+			c.fail(u.nameAt, "another name: it is the control plane's own", "reserved-name")
+		}
 		if !c.unique(names, u.Name, u.nameAt, "duplicate-name") {
 			continue
 		}

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,9 @@ import (
 func TestTranslateGolden(t *testing.T) {
 	types := map[string]string{
 		"clusters": ClusterType, "endpoints": EndpointType, "listener": ListenerType, "routes": RouteType,
+		"runtime": RuntimeType,
 	}
+	unseen := slices.Clone(Types)
 	golden.Run(t, "testdata/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
 		var show []string
 		var files []policy.File
@@ -38,8 +41,12 @@ func TestTranslateGolden(t *testing.T) {
 			if !known {
 				t.Fatalf("cannot show %q", name)
 			}
+			unseen = slices.DeleteFunc(unseen, func(t string) bool { return t == url })
 			got[name+".yaml"] = string(render(t, Resources{url: rs[url]}, "yaml"))
 		}
 		return got
 	})
+	if len(unseen) > 0 {
+		t.Errorf("no case shows resources of type %s", unseen)
+	}
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
 )
@@ -18,7 +20,7 @@ const (
 	EgressName = "egress"
 	// ControlPlaneCluster is the cluster by which a proxy reaches the control plane;
 	// the bootstrap defines it, listeners refer to it.
-	ControlPlaneCluster = "breakwater"
+	ControlPlaneCluster = policy.ReservedUpstream
 	// RuntimeLayer is the name of the runtime layer that the bootstrap asks for.
 	RuntimeLayer = "breakwater"
 )
@@ -26,10 +28,9 @@ const (
 // DefaultListen is where a proxy listens whose bootstrap does not say.
 var DefaultListen = netip.MustParseAddrPort("127.0.0.1:10000")
 
-// Translate returns every resource of a proxy whose applications send to listen,
-// except the runtime layer. It depends on nothing but its arguments: equal sets
-// give equal versions. An error means that the set could not have come from
-// [policy.Parse]; nothing is returned then.
+// Translate returns every resource of a proxy whose applications send to listen. It
+// depends on nothing but its arguments: equal sets give equal versions. An error means
+// that the set could not have come from [policy.Parse]; nothing is returned then.
 func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	rs := Resources{}
 	for _, u := range set.Upstreams {
@@ -50,6 +51,12 @@ func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	}
 	if err := rs.Add(EgressName, egress); err != nil {
 		return nil, fmt.Errorf("translating the listener: %w", err)
+	}
+	// Every proxy waits for its runtime layer when it starts. It has no keys as long
+	// as no breaker is enforced by one.
+	layer := &runtimev3.Runtime{Name: RuntimeLayer, Layer: &structpb.Struct{}}
+	if err := rs.Add(RuntimeLayer, layer); err != nil {
+		return nil, fmt.Errorf("translating the runtime layer: %w", err)
 	}
 	return rs, nil
 }

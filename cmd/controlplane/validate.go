@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/xds"
 )
 
 // errFound says that problems were found and have been printed.
@@ -37,6 +38,9 @@ when there are problems, and prints nothing but a summary when there are none.`)
 			}
 			if len(diagnostics) > 0 {
 				return diagnostics
+			}
+			if _, err := xds.Translate(set, xds.DefaultListen); err != nil {
+				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n",
 				plural(len(set.Upstreams), "upstream"), plural(len(set.Specs()), "breaker"), set.Revision)

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
@@ -129,17 +128,8 @@ func (p *Publication) resources(n Node) (xds.Resources, error) {
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
-	if err := rs.Add(xds.RuntimeLayer, runtimeLayer()); err != nil {
-		return nil, err
-	}
 	p.views[n.view()] = rs
 	return rs, nil
-}
-
-// runtimeLayer is the layer that every proxy waits for when it starts. It has
-// no keys as long as no breaker is enforced by one.
-func runtimeLayer() *runtimev3.Runtime {
-	return &runtimev3.Runtime{Name: xds.RuntimeLayer, Layer: &structpb.Struct{}}
 }
 
 // serve runs one stream of a proxy to its end.
