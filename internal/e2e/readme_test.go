@@ -229,3 +229,40 @@ func buildDemo(t *testing.T) string {
 	}
 	return path
 }
+
+// TestReadmePolicies holds the README's policies, and what it says a mistake looks
+// like, against the binary.
+func TestReadmePolicies(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func(policy string) result {
+		path := filepath.Join(t.TempDir(), "payments.yaml")
+		if err := os.WriteFile(path, []byte(policy), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return breakwater(t, "validate", path)
+	}
+	var policies []string
+	for i, block := range strings.Split(string(text), "```") {
+		if code, ok := strings.CutPrefix(block, "yaml\n"); ok && i%2 == 1 {
+			policies = append(policies, code)
+		}
+	}
+	if len(policies) != 2 {
+		t.Fatalf("%d policies in the README, want the long and the short form", len(policies))
+	}
+	for _, p := range []string{policies[0], service("payments", "10.0.0.7:8080") + "---\n" + policies[1]} {
+		if r := validate(p); r.code != 0 {
+			t.Errorf("a policy of the README has problems:\n%s", r.stderr)
+		}
+	}
+	_, example, found := strings.Cut(string(text), "policies/payments.yaml:")
+	example, _, _ = strings.Cut(example, "\n")
+	r := validate(strings.Replace(policies[0], "failureRateThreshold: 50%", "failureRateThreshold: 0.5", 1))
+	if !found || !strings.Contains(r.stderr, "payments.yaml:"+example+"\n") {
+		t.Errorf("the README has the mistake %q; it is\n%s", example, r.stderr)
+	}
+}

@@ -55,10 +55,9 @@ func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first boo
 			continue
 		}
 		delete(s.names, name)
-		if !s.wildcard {
-			delete(s.sent, name)
-			delete(s.refused, name)
-		}
+	}
+	if len(m.GetResourceNamesUnsubscribe()) > 0 {
+		s.forgetUnwanted()
 	}
 }
 

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/xds"
 )
@@ -38,8 +38,9 @@ func (n Node) TooOld() bool {
 	return major < minimumEnvoy[0] || major == minimumEnvoy[0] && minor < minimumEnvoy[1]
 }
 
-// view names what the node gets: nodes of one view share their resources.
-func (n Node) view() string { return n.Listen.String() + " " + strings.Join(n.Upstreams, ",") }
+// view names what the node gets: nodes of one view share their resources. It quotes
+// names, and tells none from all, so that no node can claim the view of others.
+func (n Node) view() string { return fmt.Sprintf("%s %#v", n.Listen, n.Upstreams) }
 
 // parseNode reads a node's introduction.
 func parseNode(p *corev3.Node) (Node, error) {
@@ -59,12 +60,19 @@ func parseNode(p *corev3.Node) (Node, error) {
 		n.Listen = addr
 	}
 	if v, ok := meta[xds.MetadataUpstreams]; ok {
-		values := v.GetListValue().GetValues()
+		list, ok := v.GetKind().(*structpb.Value_ListValue)
+		if !ok {
+			return Node{}, fmt.Errorf("node.metadata[%q] is not a list; must be a list of upstreams' names", xds.MetadataUpstreams)
+		}
+		values := list.ListValue.GetValues()
 		if len(values) > maxNodeUpstreams {
 			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", xds.MetadataUpstreams, len(values), maxNodeUpstreams)
 		}
 		n.Upstreams = make([]string, 0, len(values))
-		for _, v := range values {
+		for i, v := range values {
+			if v.GetStringValue() == "" {
+				return Node{}, fmt.Errorf("node.metadata[%q][%d] is not a name; must be that of an upstream", xds.MetadataUpstreams, i)
+			}
 			n.Upstreams = append(n.Upstreams, v.GetStringValue())
 		}
 		slices.Sort(n.Upstreams)

@@ -35,6 +35,9 @@ func (w sotw) recv() (request, error) {
 func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
 	if first {
 		s.version = m.GetVersionInfo() // of an earlier stream
+	}
+	// Nothing named means everything, until something is.
+	if first || len(m.GetResourceNames()) > 0 {
 		s.wildcard = len(m.GetResourceNames()) == 0
 	}
 	names := make(map[string]bool, len(m.GetResourceNames()))
@@ -46,11 +49,8 @@ func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
 		names[name] = true
 	}
 	s.names = names
-	for name := range s.sent {
-		if !s.wants(name) {
-			delete(s.sent, name)
-			delete(s.refused, name)
-		}
+	if s.forgetUnwanted() {
+		s.version = "" // asked for again before the next response, it still has to be answered
 	}
 }
 
@@ -74,7 +74,11 @@ func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Res
 	version := versionOf(all)
 	// The version covers the names as well: a proxy that asks for more gets an answer,
 	// one that repeats itself or has just refused this content does not.
-	if version == s.version && (s.answered || version != "") {
+	if version == s.version {
+		// On a new stream, that is all that tells what the proxy has.
+		for _, r := range all {
+			s.sent[r.Name] = r
+		}
 		return nil
 	}
 	s.version = version

@@ -115,10 +115,14 @@ func (st *stream) take(r request) error {
 	if r.refused != nil {
 		message = fmt.Sprintf("%s (code %d)", r.refused.GetMessage(), r.refused.GetCode())
 	}
-	if names := s.answer(r.nonce, message, st.server.now()); names != nil {
-		st.server.nacked(*st.node, r.typeURL, names, message)
+	if s.answer(r.nonce, message, st.server.now()) {
+		st.server.nacked(*st.node, r.typeURL, s.flight, message)
 	}
 	r.apply(s, !known)
+	if c := st.subs[xds.ClusterType]; !known && r.typeURL == xds.EndpointType && c != nil {
+		// It came back with what it had, after clusters were sent to it.
+		st.forgetEndpoints(c.flight)
+	}
 	if len(s.names) > maxNames {
 		return status.Errorf(codes.ResourceExhausted, "one stream may ask for at most %d resources of a type", maxNames)
 	}
@@ -215,7 +219,7 @@ func (st *stream) respond(out []*response, typeURL string, rs xds.Resources, rem
 func (st *stream) forgetEndpoints(clusters []string) {
 	if s := st.subs[xds.EndpointType]; s != nil {
 		for _, name := range clusters {
-			if s.sent[name] != nil {
+			if s.names[name] {
 				delete(s.sent, name)
 				s.version = "" // for SotW, whose unit is all of it
 			}

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"breakwater.dev/xds"
@@ -32,6 +33,7 @@ type subscription struct {
 type refusal struct {
 	version string
 	message string
+	nonce   string // of the response it came in
 	at      time.Time
 }
 
@@ -42,29 +44,59 @@ func newSubscription() *subscription {
 // wants tells whether the proxy has asked for the resource.
 func (s *subscription) wants(name string) bool { return s.wildcard || s.names[name] }
 
+// forgetUnwanted forgets what the proxy gave up: it drops that, and asks again if
+// it wants it back. It tells whether the proxy had any of it.
+func (s *subscription) forgetUnwanted() (had bool) {
+	for name, r := range s.sent {
+		// Of what does not exist, only answers to a name are remembered.
+		if !s.wants(name) || r == nil && !s.names[name] {
+			delete(s.sent, name)
+			delete(s.refused, name)
+			had = had || r != nil
+		}
+	}
+	return had
+}
+
 // answer takes the proxy's answer to the response with this nonce: taken, or
-// refused with a message. It returns the names it refused. Answers to
+// refused with a message. It tells whether it was refused. Answers to
 // anything but the last response are stale and change nothing.
-func (s *subscription) answer(nonce, message string, now time.Time) (refused []string) {
+func (s *subscription) answer(nonce, message string, now time.Time) (refused bool) {
 	if !s.inFlight || nonce != s.nonce {
-		return nil
+		return false
 	}
 	s.inFlight = false
 	if message == "" {
 		s.ackedAt = now
 		for _, name := range s.flight {
-			delete(s.refused, name)
+			s.resolve(name)
 		}
-		return nil
+		return false
 	}
 	for _, name := range s.flight {
 		version := ""
 		if r := s.sent[name]; r != nil {
 			version = r.Version
 		}
-		s.refused[name] = refusal{version: version, message: message, at: now}
+		s.refused[name] = refusal{version: version, message: message, nonce: nonce, at: now}
 	}
-	return s.flight
+	return true
+}
+
+// resolve ends a refusal. What was refused together with it may have been refused
+// because of it, wholly or not at all: it is sent once more, to find out.
+func (s *subscription) resolve(name string) {
+	was, ok := s.refused[name]
+	if !ok {
+		return
+	}
+	delete(s.refused, name)
+	for other, r := range s.refused {
+		if r.nonce == was.nonce && s.sent[other] != nil && !slices.Contains(s.flight, other) {
+			delete(s.refused, other)
+			s.sent[other] = &xds.Resource{Name: other} // of no version there is
+		}
+	}
 }
 
 // missing returns the resources that the proxy wants and was not sent in their
@@ -113,7 +145,7 @@ func (s *subscription) fly(seq uint64, add []*xds.Resource, gone []string) {
 		s.flight = append(s.flight, r.Name)
 	}
 	for _, name := range gone {
-		delete(s.refused, name)
+		s.resolve(name)
 		if s.names[name] {
 			s.sent[name] = nil
 		} else {
