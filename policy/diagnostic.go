@@ -15,11 +15,13 @@ const maxDiagnostics = 1000
 
 // Diagnostic is one problem in the policy, at the place where it was written.
 type Diagnostic struct {
-	File      string
-	Line, Col int    // from 1; 0 where the problem is the file as a whole
-	Path      string // such as "spec.breaker.failureRateThreshold"; may be empty
-	Got, Want string
-	Rule      string // stable, such as "unknown-field"; tests and people match on it
+	File string `json:"file"`
+	Line int    `json:"line"` // from 1; 0 where the problem is the file as a whole
+	Col  int    `json:"col"`
+	Path string `json:"path"` // such as "spec.breaker.failureRateThreshold"; may be empty
+	Got  string `json:"got"`
+	Want string `json:"want"`
+	Rule string `json:"rule"` // stable, such as "unknown-field"; tests and people match on it
 }
 
 // String prints "file:line:col: path = got; must be want [rule]".

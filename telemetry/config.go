@@ -28,17 +28,7 @@ type lastReload struct {
 	Problems []string `json:"problems"`
 	// Diagnostics are the same by their parts; empty where the load failed before
 	// any file was read.
-	Diagnostics []diagnosticJSON `json:"diagnostics"`
-}
-
-type diagnosticJSON struct {
-	File string `json:"file"`
-	Line int    `json:"line"`
-	Col  int    `json:"col"`
-	Path string `json:"path"`
-	Got  string `json:"got"`
-	Want string `json:"want"`
-	Rule string `json:"rule"`
+	Diagnostics policy.Diagnostics `json:"diagnostics"`
 }
 
 // config answers with the policy in force and what became of it.
@@ -58,7 +48,7 @@ func (t *Telemetry) config(w http.ResponseWriter, _ *http.Request) {
 }
 
 func describeReload(r reloadState) *lastReload {
-	j := &lastReload{At: timestamp(r.lastAt), Result: "success", Problems: []string{}, Diagnostics: []diagnosticJSON{}}
+	j := &lastReload{At: timestamp(r.lastAt), Result: "success", Problems: []string{}, Diagnostics: policy.Diagnostics{}}
 	if r.refusal == nil {
 		return j
 	}
@@ -69,7 +59,7 @@ func describeReload(r reloadState) *lastReload {
 	}
 	for _, d := range ds {
 		j.Problems = append(j.Problems, d.String())
-		j.Diagnostics = append(j.Diagnostics, diagnosticJSON(d))
+		j.Diagnostics = append(j.Diagnostics, d)
 	}
 	return j
 }

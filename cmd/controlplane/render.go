@@ -27,7 +27,7 @@ bytes, so the output of two revisions can be compared.`),
 		RunE: func(c *cobra.Command, _ []string) error {
 			address, err := netip.ParseAddrPort(listen)
 			if err != nil {
-				return fmt.Errorf("--listen = %q; must be an IP address and port", listen)
+				return usageError{fmt.Errorf("--listen = %q; must be an IP address and port", listen)}
 			}
 			set, diagnostics := load(paths)
 			if len(diagnostics) > 0 {
@@ -49,6 +49,7 @@ bytes, so the output of two revisions can be compared.`),
 	c.Flags().StringVar(&listen, "listen", xds.DefaultListen.String(), "`address` that the proxy listens on")
 	outputFlag(c, &output, "yaml", "yaml", "json")
 	require(c, "policy")
+	completeFiles(c, "policy")
 	return c
 }
 

@@ -57,7 +57,17 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	require(c, "policy")
+	completeFiles(c, "policy", "tls-cert", "tls-key", "tls-client-ca")
 	return c
+}
+
+// completeFiles has a shell complete flags with names of files.
+func completeFiles(c *cobra.Command, names ...string) {
+	for _, name := range names {
+		if err := c.MarkFlagFilename(name); err != nil {
+			panic(fmt.Sprintf("completion of --%s of %s: %v", name, c.Name(), err))
+		}
+	}
 }
 
 // require marks flags that have to be given.

@@ -31,10 +31,17 @@ type mesh struct {
 // workload "shop"; it returns when the proxy is ready.
 func newMesh(t *testing.T, ip, policyText string) *mesh {
 	t.Helper()
-	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-	m.write(t, "policy.yaml", policyText)
+	m := prepareMesh(t, ip, policyText)
 	m.startControl(t)
 	m.startEnvoy(t)
+	return m
+}
+
+// prepareMesh writes the policy, and leaves it to the test to start what it wants, and how.
+func prepareMesh(t *testing.T, ip, policyText string) *mesh {
+	t.Helper()
+	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
+	m.write(t, "policy.yaml", policyText)
 	return m
 }
 
@@ -61,16 +68,23 @@ func (m *mesh) startControl(t *testing.T, flags ...string) {
 // startEnvoy runs a proxy on the bootstrap that the command prints; edits are applied to it.
 func (m *mesh) startEnvoy(t *testing.T, edits ...*strings.Replacer) {
 	t.Helper()
-	out, err := exec.Command(binary, "bootstrap", "--node-id", "shop-1", "--node-cluster", "shop",
-		"--xds", m.ip+":18000", "--listen", m.egress, "--admin", m.ip+":9901").Output()
-	if err != nil {
-		t.Fatalf("bootstrap: %v", err)
-	}
-	text := string(out)
+	text := m.bootstrap(t)
 	for _, e := range edits {
 		text = e.Replace(text)
 	}
 	m.runEnvoy(t, text)
+}
+
+// bootstrap prints the bootstrap of a proxy of the workload "shop".
+func (m *mesh) bootstrap(t *testing.T, flags ...string) string {
+	t.Helper()
+	args := append([]string{"bootstrap", "--node-id", "shop-1", "--node-cluster", "shop",
+		"--xds", m.ip + ":18000", "--listen", m.egress, "--admin", m.ip + ":9901"}, flags...)
+	out, err := exec.Command(binary, args...).Output()
+	if err != nil {
+		t.Fatalf("bootstrap: %v", err)
+	}
+	return string(out)
 }
 
 func (m *mesh) runEnvoy(t *testing.T, bootstrap string) {

@@ -171,8 +171,7 @@ func TestShutdownGivesUp(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
-	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments", "timeout: 0s"))
+	m := prepareMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 0s"))
 	m.startControl(t, "--drain-timeout", "300ms")
 	m.startEnvoy(t)
 	u.behave(hang)

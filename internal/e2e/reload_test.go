@@ -106,8 +106,7 @@ func TestClusterChangeIsInForceAtOnce(t *testing.T) {
 			t.Parallel()
 			ip := ownIP(t)
 			u := newUpstream(t, ip)
-			m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-			m.write(t, "policy.yaml", service("payments", u.address)+guard("payments"))
+			m := prepareMesh(t, ip, service("payments", u.address)+guard("payments"))
 			m.startControl(t)
 			m.startEnvoy(t, variant)
 			m.write(t, "policy.yaml", service("payments", u.address)+guard("payments", "connectionLimits: {maxRequests: 77}"))
@@ -203,8 +202,7 @@ func TestNACK(t *testing.T) {
 			ip := ownIP(t)
 			u := newUpstream(t, ip)
 			good := service("payments", u.address) + guard("payments")
-			m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-			m.write(t, "policy.yaml", good)
+			m := prepareMesh(t, ip, good)
 			m.startControl(t)
 			m.startEnvoy(t, variant)
 			m.must(t, "payments", http.StatusOK)

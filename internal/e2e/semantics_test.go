@@ -96,8 +96,7 @@ func TestStateOfTheWorld(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u, v := newUpstream(t, ip), newUpstream(t, ip)
-	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments"))
+	m := prepareMesh(t, ip, service("payments", u.address)+guard("payments"))
 	m.startControl(t)
 	m.startEnvoy(t, variants["state of the world"])
 	m.must(t, "payments", http.StatusOK)
@@ -154,5 +153,36 @@ func TestHealthPages(t *testing.T) {
 		if got := m.metric(t, series); got != want {
 			t.Errorf("%s = %v, want %v", series, got, want)
 		}
+	}
+}
+
+// TestNodeUpstreams: a proxy that says what it calls gets that and no more, is sent
+// nothing when something else changes, and its workload's health depends on nothing else.
+func TestNodeUpstreams(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	policies := service("payments", u.address) + guard("payments", quick) + service("stock", u.address)
+	m := prepareMesh(t, ip, policies+guard("stock"))
+	m.startControl(t)
+	m.runEnvoy(t, m.bootstrap(t, "--upstreams", "stock,orders"))
+	m.must(t, "stock", http.StatusOK)
+	m.must(t, "payments", http.StatusNotFound)
+
+	pushes, revision := m.pushes(t), m.revision(t, "")
+	m.write(t, "policy.yaml", strings.Replace(policies, "spec:", "spec:\n  loadBalancing: {policy: Random}", 1)+guard("stock"))
+	revision = m.revision(t, revision)
+	if got := m.pushes(t); got != pushes {
+		t.Errorf("%v responses for a change of what the proxy does not call", got-pushes)
+	}
+	m.write(t, "policy.yaml", policies+guard("stock", "breaker: {consecutiveFailures: 1}"))
+	m.revision(t, revision)
+	if page := m.page(t, "/health/dependencies?for=shop"); !strings.Contains(page, `"total": 1,`) {
+		t.Errorf("shop calls one upstream with a breaker; its health says\n%s", page)
+	}
+	u.behave(answer(http.StatusInternalServerError))
+	m.must(t, "stock", http.StatusInternalServerError)
+	if _, err := fetch("http://" + ip + ":18080/health/dependencies?for=shop"); err == nil || !strings.Contains(err.Error(), "status 503") {
+		t.Errorf("the only breaker that shop depends on is open, and its health is %v", err)
 	}
 }

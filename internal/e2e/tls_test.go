@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,20 +92,10 @@ func TestTLS(t *testing.T) {
 	ca.issue(t, "server", ip, ca.cert)
 	ca.issue(t, "proxy", ip, ca.cert)
 	u := newUpstream(t, ip)
-	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments", "failOpen: false"))
+	m := prepareMesh(t, ip, service("payments", u.address)+guard("payments", "failOpen: false"))
 	m.startControl(t, "--tls-cert", ca.path("server.pem"), "--tls-key", ca.path("server.key"), "--tls-client-ca", ca.path("ca.pem"))
 
-	bootstrap := func(flags ...string) string {
-		args := append([]string{"bootstrap", "--node-id", "shop-1", "--node-cluster", "shop", "--xds", ip + ":18000",
-			"--listen", m.egress, "--admin", ip + ":9901", "--tls-ca", ca.path("ca.pem")}, flags...)
-		out, err := exec.Command(binary, args...).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(out)
-	}
-	m.runEnvoy(t, bootstrap("--tls-cert", ca.path("proxy.pem"), "--tls-key", ca.path("proxy.key")))
+	m.runEnvoy(t, m.bootstrap(t, "--tls-ca", ca.path("ca.pem"), "--tls-cert", ca.path("proxy.pem"), "--tls-key", ca.path("proxy.key")))
 	m.must(t, "payments", http.StatusOK) // which fails closed: the control plane was asked
 	if got := m.breaker(t, "payments").Counts.Successes; got != 1 {
 		t.Errorf("successes = %d, want 1", got)

@@ -32,6 +32,7 @@ func (d delta) recv() (request, error) {
 // applyDelta takes on a change of what the proxy wants and has.
 func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first bool) {
 	if first {
+		s.resumed = len(m.GetInitialResourceVersions()) > 0
 		for name, version := range m.GetInitialResourceVersions() {
 			s.sent[name] = &xds.Resource{Name: name, Version: version}
 		}

@@ -35,6 +35,7 @@ func (w sotw) recv() (request, error) {
 func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
 	if first {
 		s.version = m.GetVersionInfo() // of an earlier stream
+		s.resumed = s.version != ""
 	}
 	// Nothing named means everything, until something is.
 	if first || len(m.GetResourceNames()) > 0 {

@@ -175,13 +175,19 @@ func (st *stream) plan() ([]*response, error) {
 			out = st.respond(out, typeURL, rs, !keep)
 		}
 	}
-	if st.settled(xds.Types...) {
-		out = st.respond(out, xds.ClusterType, rs, true)
-	}
-	if st.settled(xds.Types...) {
-		out = st.respond(out, xds.EndpointType, rs, true)
+	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType} {
+		if st.settled(xds.Types...) && st.routesKnown() {
+			out = st.respond(out, typeURL, rs, true)
+		}
 	}
 	return out, nil
+}
+
+// routesKnown tells whether the routes that the proxy has are known. One that comes
+// back with clusters has routes to them, and will ask for those after the clusters.
+func (st *stream) routesKnown() bool {
+	clusters := st.subs[xds.ClusterType]
+	return clusters == nil || !clusters.resumed || st.subs[xds.RouteType] != nil
 }
 
 // settled tells whether no response of these types awaits its answer.
@@ -220,7 +226,7 @@ func (st *stream) forgetEndpoints(clusters []string) {
 	if s := st.subs[xds.EndpointType]; s != nil {
 		for _, name := range clusters {
 			if s.names[name] {
-				delete(s.sent, name)
+				s.repeat(name)
 				s.version = "" // for SotW, whose unit is all of it
 			}
 		}

@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"breakwater.dev/xds"
@@ -14,7 +13,9 @@ import (
 // sent together once it is answered, so a slow proxy costs nothing but its own delay.
 type subscription struct {
 	wildcard bool
-	names    map[string]bool // asked for by name
+	// resumed tells that the proxy came with resources, of an earlier stream.
+	resumed bool
+	names   map[string]bool // asked for by name
 	// sent holds, by name, what the proxy was sent last, or said that it has. A nil
 	// resource says that it was told there is none. What it refused stays here, and
 	// that is what keeps it from being sent again.
@@ -68,9 +69,7 @@ func (s *subscription) answer(nonce, message string, now time.Time) (refused boo
 	s.inFlight = false
 	if message == "" {
 		s.ackedAt = now
-		for _, name := range s.flight {
-			s.resolve(name)
-		}
+		s.resolve(s.flight)
 		return false
 	}
 	for _, name := range s.flight {
@@ -83,19 +82,28 @@ func (s *subscription) answer(nonce, message string, now time.Time) (refused boo
 	return true
 }
 
-// resolve ends a refusal. What was refused together with it may have been refused
-// because of it, wholly or not at all: it is sent once more, to find out.
-func (s *subscription) resolve(name string) {
-	was, ok := s.refused[name]
-	if !ok {
-		return
-	}
-	delete(s.refused, name)
-	for other, r := range s.refused {
-		if r.nonce == was.nonce && s.sent[other] != nil && !slices.Contains(s.flight, other) {
-			delete(s.refused, other)
-			s.sent[other] = &xds.Resource{Name: other} // of no version there is
+// resolve ends refusals. What was refused together with one of them may have been
+// refused because of it, and taken or not: it is sent once more, to find out.
+func (s *subscription) resolve(names []string) {
+	responses := map[string]bool{}
+	for _, name := range names {
+		if r, ok := s.refused[name]; ok {
+			responses[r.nonce] = true
+			delete(s.refused, name)
 		}
+	}
+	for name, r := range s.refused {
+		if responses[r.nonce] {
+			delete(s.refused, name)
+			s.repeat(name)
+		}
+	}
+}
+
+// repeat has a resource that the proxy was sent sent again.
+func (s *subscription) repeat(name string) {
+	if r := s.sent[name]; r != nil {
+		s.sent[name] = &xds.Resource{Name: name, Body: r.Body} // of a version that there is not
 	}
 }
 
@@ -144,8 +152,8 @@ func (s *subscription) fly(seq uint64, add []*xds.Resource, gone []string) {
 		s.sent[r.Name] = r
 		s.flight = append(s.flight, r.Name)
 	}
+	s.resolve(gone)
 	for _, name := range gone {
-		s.resolve(name)
 		if s.names[name] {
 			s.sent[name] = nil
 		} else {

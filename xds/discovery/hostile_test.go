@@ -1,0 +1,239 @@
+package discovery
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"breakwater.dev/xds"
+)
+
+func TestBadIntroductions(t *testing.T) {
+	many := make([]any, maxNodeUpstreams+1)
+	for i := range many {
+		many[i] = fmt.Sprint("u", i)
+	}
+	tests := map[string]struct {
+		node *corev3.Node
+		want string
+	}{
+		"no node":             {nil, "node.id"},
+		"no id":               {node("", nil), "node.id"},
+		"listen a name":       {node("x", map[string]any{xds.MetadataListen: "localhost:1"}), xds.MetadataListen},
+		"listen a number":     {node("x", map[string]any{xds.MetadataListen: 10000}), xds.MetadataListen},
+		"upstreams a string":  {node("x", map[string]any{xds.MetadataUpstreams: "a"}), xds.MetadataUpstreams},
+		"upstreams numbers":   {only("a", 1), xds.MetadataUpstreams},
+		"upstreams an empty":  {only(""), xds.MetadataUpstreams},
+		"upstreams too many":  {node("x", map[string]any{xds.MetadataUpstreams: many}), "at most 10000"},
+		"upstreams of a null": {node("x", map[string]any{xds.MetadataUpstreams: nil}), xds.MetadataUpstreams},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				publish(t, s, a)
+				p := connectDelta(t, s, tt.node)
+				p.subscribe(xds.ClusterType)
+				err := <-p.ended
+				if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("ended with %v; want InvalidArgument that says %q", err, tt.want)
+				}
+				p.gets()
+			})
+		})
+	}
+}
+
+func TestUnknownTypesAreIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a)
+		p := connectDelta(t, s, node("app-1", nil))
+		p.subscribe("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "x")
+		p.subscribe("")
+		p.gets()
+		p.subscribe(xds.ClusterType)
+		p.gets("clusters +a")
+		if n := len(s.Status()[0].Types); n != 1 {
+			t.Errorf("%d types in the status, want 1", n)
+		}
+	})
+}
+
+func TestTooManyNames(t *testing.T) {
+	names := make([]string, maxNames+1)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a)
+		d := connectDelta(t, s, node("delta", nil))
+		d.subscribe(xds.EndpointType, names[:maxNames]...)
+		d.settle() // so many it may have
+		d.subscribe(xds.EndpointType, names[maxNames])
+		if err := <-d.ended; status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("delta ended with %v", err)
+		}
+		w := connectSotw(t, s, node("sotw", nil))
+		w.subscribe(xds.EndpointType, "", names...)
+		if err := <-w.ended; status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("SotW ended with %v", err)
+		}
+	})
+}
+
+// A proxy with a wildcard that asks for ever new names and gives them up again
+// must not grow the server.
+func TestNamesGivenUpAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a)
+		p := connectDelta(t, s, node("app-1", nil))
+		p.subscribe(xds.ClusterType)
+		p.settle()
+		for i := range 100 {
+			name := fmt.Sprint("none", i)
+			p.subscribe(xds.ClusterType, name)
+			p.settle()
+			p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType, ResourceNamesUnsubscribe: []string{name}})
+		}
+		for st := range s.streams {
+			if n := len(st.subs[xds.ClusterType].sent); n != 1 {
+				t.Errorf("%d resources remembered, want 1", n)
+			}
+		}
+	})
+}
+
+// script reads bytes as what a proxy does.
+type script struct{ *bytes.Reader }
+
+func (s script) next(n int) int {
+	b, err := s.ReadByte()
+	if err != nil {
+		return 0
+	}
+	return int(b) % n
+}
+
+func (s script) names() []string {
+	all := []string{"a", "b", "none", "*", "", xds.EgressName}
+	var names []string
+	for range s.next(4) {
+		names = append(names, all[s.next(len(all))])
+	}
+	return names
+}
+
+func (s script) typeURL() string {
+	return append([]string{"", "type.googleapis.com/unknown"}, xds.Types...)[s.next(len(xds.Types)+2)]
+}
+
+func (s script) policy() []up {
+	return [][]up{{a}, {a, b}, {a2, b}, {ae, b2}, {ah}, nil}[s.next(6)]
+}
+
+func seeds(f *testing.F) {
+	f.Helper()
+	f.Add([]byte{})
+	f.Add([]byte{0, 2, 0, 0, 0, 0, 1, 0, 0, 5, 2, 0, 2, 0, 0, 0, 0, 1, 1})
+	f.Add([]byte{0, 2, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 5, 3, 0, 2, 0, 0, 1, 0, 2, 0, 2, 0, 3, 1, 2, 0, 1, 0})
+	f.Add(bytes.Repeat([]byte{1, 2, 3, 0, 5, 0, 4}, 30))
+}
+
+func FuzzDelta(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			s, in := newServer(), script{bytes.NewReader(data)}
+			p := connectDelta(t, s, node("fuzz", nil))
+			open := map[string]string{} // nonce by type
+			for in.Len() > 0 && len(p.ended) == 0 {
+				if in.next(4) == 3 {
+					publish(t, s, in.policy()...)
+				} else {
+					m := &discoveryv3.DeltaDiscoveryRequest{
+						TypeUrl: in.typeURL(), ResourceNamesSubscribe: in.names(), ResourceNamesUnsubscribe: in.names(),
+					}
+					if in.next(3) == 0 {
+						m.InitialResourceVersions = map[string]string{"a": "1", "gone": "2"}
+					}
+					m.ResponseNonce = []string{"", "1", open[m.TypeUrl]}[in.next(3)]
+					if in.next(4) == 0 {
+						m.ErrorDetail = refusalOf("no")
+					}
+					if m.ResponseNonce == open[m.TypeUrl] {
+						delete(open, m.TypeUrl)
+					}
+					p.say(m)
+				}
+				synctest.Wait()
+				for _, m := range drained(p.out) {
+					if nonce, ok := open[m.TypeUrl]; ok {
+						t.Fatalf("%s is sent while %s %q awaits its answer", deltaText(m), shortType(m.TypeUrl), nonce)
+					}
+					open[m.TypeUrl] = m.Nonce
+				}
+				s.Status()
+			}
+			close(p.in)
+			if err := <-p.ended; err != nil {
+				t.Errorf("ended with %v", err)
+			}
+		})
+	})
+}
+
+func FuzzSotw(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			s, in := newServer(), script{bytes.NewReader(data)}
+			p := connectSotw(t, s, node("fuzz", nil))
+			open, last := map[string]string{}, map[string]string{} // nonce and version by type
+			for in.Len() > 0 && len(p.ended) == 0 {
+				if in.next(4) == 3 {
+					publish(t, s, in.policy()...)
+				} else {
+					m := &discoveryv3.DiscoveryRequest{TypeUrl: in.typeURL()}
+					names := in.names()
+					if strings.Join(names, " ") != strings.Join(p.names[m.TypeUrl], " ") {
+						delete(last, m.TypeUrl)
+					}
+					p.names[m.TypeUrl] = names
+					m.ResponseNonce = []string{"", "1", open[m.TypeUrl]}[in.next(3)]
+					if in.next(4) == 0 {
+						m.ErrorDetail = refusalOf("no")
+					}
+					if m.ResponseNonce == open[m.TypeUrl] {
+						delete(open, m.TypeUrl)
+					}
+					p.say(m)
+				}
+				synctest.Wait()
+				for _, m := range drained(p.out) {
+					if nonce, ok := open[m.TypeUrl]; ok {
+						t.Fatalf("%s is sent while %q awaits its answer", sotwText(m), nonce)
+					}
+					if m.VersionInfo == last[m.TypeUrl] && m.TypeUrl != xds.EndpointType {
+						t.Fatalf("%s is sent twice in version %s", sotwText(m), m.VersionInfo)
+					}
+					open[m.TypeUrl], last[m.TypeUrl] = m.Nonce, m.VersionInfo
+				}
+				s.Status()
+			}
+			close(p.in)
+			if err := <-p.ended; err != nil {
+				t.Errorf("ended with %v", err)
+			}
+		})
+	})
+}

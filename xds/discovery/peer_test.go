@@ -1,0 +1,289 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"breakwater.dev/policy"
+	"breakwater.dev/xds"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// up is an upstream, with what changes its cluster, its endpoint and its routes.
+type up struct {
+	name     string
+	balancer string
+	port     int
+	host     string
+}
+
+// fatal is what the helpers need of a test: *testing.T, *testing.F and *rapid.T have it.
+type fatal interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func setOf(t fatal, ups ...up) *policy.Set {
+	t.Helper()
+	var b strings.Builder
+	for _, u := range ups {
+		fmt.Fprintf(&b, "---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: %s}\nspec:\n"+
+			"  hosts: [%s%s]\n  protocol: HTTP1\n  loadBalancing: {policy: %s}\n  endpoints: [{address: 10.0.0.7, port: %d}]\n",
+			u.name, u.name, u.host, or(u.balancer, "LeastRequest"), or(u.port, 80))
+	}
+	if len(ups) == 0 {
+		return &policy.Set{}
+	}
+	set, diagnostics := policy.Parse([]policy.File{{Name: "p.yaml", Data: []byte(b.String())}}, policy.BuiltinDefaults())
+	for _, d := range diagnostics {
+		t.Fatalf("the policy of a test: %s", d)
+	}
+	return set
+}
+
+func or[T comparable](v, otherwise T) T {
+	if v == *new(T) {
+		return otherwise
+	}
+	return v
+}
+
+func newServer() *Server { return NewServer(slog.New(slog.DiscardHandler), time.Now) }
+
+func publish(t fatal, s *Server, ups ...up) {
+	t.Helper()
+	p, err := s.Prepare(setOf(t, ups...))
+	if err != nil {
+		t.Fatalf("preparing: %v", err)
+	}
+	s.Publish(p)
+}
+
+func node(id string, metadata map[string]any) *corev3.Node {
+	fields, err := structpb.NewStruct(metadata)
+	if err != nil {
+		panic(err) // the test's own literal
+	}
+	return &corev3.Node{Id: id, Cluster: "shop", Metadata: fields}
+}
+
+func only(names ...any) *corev3.Node {
+	return node("app-1", map[string]any{xds.MetadataUpstreams: names})
+}
+
+// wire is the proxy's end of a stream of requests Q and responses R. The server's
+// end is its Recv and Send.
+type wire[Q, R any] struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	in     chan *Q
+	out    chan *R
+	ended  chan error
+}
+
+func (w *wire[Q, R]) Recv() (*Q, error) {
+	select {
+	case m, ok := <-w.in:
+		if !ok {
+			return nil, io.EOF
+		}
+		return m, nil
+	case <-w.ctx.Done():
+		return nil, w.ctx.Err()
+	}
+}
+
+func (w *wire[Q, R]) Send(m *R) error {
+	select {
+	case w.out <- m:
+		return nil
+	case <-w.ctx.Done():
+		return w.ctx.Err()
+	}
+}
+
+// run serves the wire, as gRPC would.
+func (w *wire[Q, R]) run(s *Server, p protocol) {
+	err := s.serve(w.ctx, p)
+	w.ended <- err
+	w.cancel()
+}
+
+func newWire[Q, R any](ctx context.Context, room int) *wire[Q, R] {
+	ctx, cancel := context.WithCancel(ctx)
+	return &wire[Q, R]{ctx: ctx, cancel: cancel, in: make(chan *Q), out: make(chan *R, room), ended: make(chan error, 1)}
+}
+
+type (
+	deltaWire = wire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse]
+	sotwWire  = wire[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse]
+)
+
+// room is more responses than a test leaves unread.
+const room = 1000
+
+// deltaProxy is a proxy whose every word is said by the test. It lives in a
+// synctest bubble: what it does not get, it was not sent.
+type deltaProxy struct {
+	*deltaWire
+	t    *testing.T
+	node *corev3.Node
+}
+
+func connectDelta(t *testing.T, s *Server, n *corev3.Node) *deltaProxy {
+	w := newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room)
+	go w.run(s, delta{stream: w})
+	t.Cleanup(w.cancel)
+	return &deltaProxy{deltaWire: w, t: t, node: n}
+}
+
+// say sends a request; the first one has the node.
+func (p *deltaProxy) say(m *discoveryv3.DeltaDiscoveryRequest) {
+	p.t.Helper()
+	m.Node, p.node = p.node, nil
+	select {
+	case p.in <- m:
+	case err := <-p.ended:
+		p.t.Fatalf("the stream has ended: %v", err)
+	}
+	synctest.Wait()
+}
+
+func (p *deltaProxy) subscribe(typeURL string, names ...string) {
+	p.t.Helper()
+	p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: names})
+}
+
+func (p *deltaProxy) ack(m *discoveryv3.DeltaDiscoveryResponse) {
+	p.t.Helper()
+	p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: m.TypeUrl, ResponseNonce: m.Nonce})
+}
+
+func (p *deltaProxy) nack(m *discoveryv3.DeltaDiscoveryResponse) {
+	p.t.Helper()
+	p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: m.TypeUrl, ResponseNonce: m.Nonce, ErrorDetail: refusalOf("no CA file")})
+}
+
+func refusalOf(message string) *rpcstatus.Status {
+	return &rpcstatus.Status{Code: 13, Message: message}
+}
+
+// gets demands exactly these responses, written as deltaText does, and returns them.
+func (p *deltaProxy) gets(want ...string) []*discoveryv3.DeltaDiscoveryResponse {
+	p.t.Helper()
+	synctest.Wait()
+	responses := drained(p.out)
+	if diff := cmp.Diff(want, texts(responses, deltaText)); diff != "" {
+		p.t.Fatalf("responses (-want +got)\n%s", diff)
+	}
+	return responses
+}
+
+// gets1 is gets for one response.
+func (p *deltaProxy) gets1(want string) *discoveryv3.DeltaDiscoveryResponse {
+	p.t.Helper()
+	return p.gets(want)[0]
+}
+
+// start subscribes as Envoy does, and takes all it is sent.
+func (p *deltaProxy) start(upstreams ...string) {
+	p.t.Helper()
+	p.subscribe(xds.ClusterType)
+	p.subscribe(xds.EndpointType, upstreams...)
+	p.subscribe(xds.ListenerType)
+	p.subscribe(xds.RouteType, xds.EgressName)
+	p.settle()
+}
+
+// settle takes responses until no more come, and returns them.
+func (p *deltaProxy) settle() []string {
+	p.t.Helper()
+	var got []string
+	for {
+		synctest.Wait()
+		batch := drained(p.out)
+		if len(batch) == 0 {
+			return got
+		}
+		got = append(got, texts(batch, deltaText)...)
+		for _, m := range batch {
+			p.ack(m)
+		}
+	}
+}
+
+func drained[R any](out chan *R) []*R {
+	var all []*R
+	for len(out) > 0 {
+		all = append(all, <-out)
+	}
+	return all
+}
+
+func texts[R any](ms []*R, text func(*R) string) []string {
+	var all []string
+	for _, m := range ms {
+		all = append(all, text(m))
+	}
+	return all
+}
+
+// shortType names types as the tests write them.
+func shortType(typeURL string) string {
+	i := slices.Index(xds.Types, typeURL)
+	return []string{"clusters", "endpoints", "listeners", "routes", "runtime"}[i]
+}
+
+// deltaText writes a response as "clusters +added -removed".
+func deltaText(m *discoveryv3.DeltaDiscoveryResponse) string {
+	words := []string{shortType(m.TypeUrl)}
+	for _, r := range m.Resources {
+		words = append(words, "+"+r.Name)
+	}
+	for _, name := range m.RemovedResources {
+		words = append(words, "-"+name)
+	}
+	return strings.Join(words, " ")
+}
+
+// sotwText writes a response as "clusters =all =of =them", sorted.
+func sotwText(m *discoveryv3.DiscoveryResponse) string {
+	var names []string
+	for _, body := range m.Resources {
+		names = append(names, " ="+nameOf(body))
+	}
+	slices.Sort(names)
+	return shortType(m.TypeUrl) + strings.Join(names, "")
+}
+
+// nameOf reads a resource's name where a SotW proxy has to: inside.
+func nameOf(body *anypb.Any) string {
+	m, err := body.UnmarshalNew()
+	if err != nil {
+		return err.Error()
+	}
+	switch m := m.(type) {
+	case *endpointv3.ClusterLoadAssignment:
+		return m.GetClusterName()
+	case interface{ GetName() string }:
+		return m.GetName()
+	}
+	return fmt.Sprintf("a %T", m)
+}
