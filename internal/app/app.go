@@ -128,11 +128,14 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 	a.drain(server)
 	deadline, cancel := context.WithTimeout(background, a.options.DrainTimeout)
 	defer cancel()
-	err := web.Shutdown(deadline)
+	if err := web.Shutdown(deadline); err != nil {
+		a.log.Warn("some HTTP requests did not end in time", "error", err.Error())
+		_ = web.Close() // its listener is closed already, and the connections have nobody to tell
+	}
 	stop()
 	running.Wait()
 	a.log.Info("stopped")
-	return errors.Join(cause, err)
+	return cause
 }
 
 // drain ends the streams of proxies, waiting for requests that are under way.

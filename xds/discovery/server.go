@@ -67,6 +67,10 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 // Close ends all streams and refuses new ones. Proxies keep what they have.
 func (s *Server) Close() { s.close.Do(func() { close(s.closed) }) }
 
+// maxViews bounds the translations kept of one publication. Proxies of one workload
+// share theirs, so more than this comes of nodes that make up metadata.
+const maxViews = 1_000
+
 // Publication is a policy translated for every kind of proxy that is connected,
 // ready to be published.
 type Publication struct {
@@ -128,6 +132,9 @@ func (p *Publication) resources(n Node) (xds.Resources, error) {
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
+	if len(p.views) >= maxViews {
+		clear(p.views)
+	}
 	p.views[n.view()] = rs
 	return rs, nil
 }
@@ -149,11 +156,16 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 	return st.run(ctx)
 }
 
-// introduced is called when a stream's proxy has said who it is.
-func (s *Server) introduced(n Node) {
+// introduced is called when a stream's proxy has said who it is, with the first type
+// that it asks for. Its stream for the runtime layer is not worth a line of its own.
+func (s *Server) introduced(n Node, typeURL string) {
+	if typeURL == xds.RuntimeType {
+		return
+	}
+	log := s.log.With("node", n.ID, "cluster", n.Cluster, "envoy", n.Version)
+	log.Info("proxy connected", "listen", n.Listen.String())
 	if n.TooOld() {
-		s.log.Warn("proxy is too old: before Envoy 1.37 timeouts and connect failures are not seen",
-			"node", n.ID, "version", n.Version)
+		log.Warn("proxy is too old: before Envoy 1.37 timeouts and connect failures are not seen")
 	}
 }
 

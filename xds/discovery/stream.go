@@ -101,7 +101,7 @@ func (st *stream) take(r request) error {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
 		st.node = &n
-		st.server.introduced(n)
+		st.server.introduced(n, r.typeURL)
 	}
 	s, known := st.subs[r.typeURL]
 	if !known {

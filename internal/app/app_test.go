@@ -1,0 +1,300 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	good = `apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: payments}
+spec: {hosts: [payments], protocol: HTTP1, endpoints: [{address: 10.0.0.7, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: payments}
+spec:
+  targetRefs: [{kind: Upstream, name: payments}]
+  dataPath: Inline
+  breaker: {consecutiveFailures: 2}
+`
+	misspelt = "apiVersion: breakwater.dev/v1alpha1\nkind: Upstreem\n"
+)
+
+// options are those of a control plane on free ports, with its policy in a file.
+func options(t *testing.T, text string) Options {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	write(t, file, text)
+	return Options{
+		Policy: []string{file}, XDSListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0",
+		DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var payments = breaker.Key{Upstream: "payments"}
+
+// A reload that fails leaves every live pointer as it was, and what hangs on it.
+func TestReloadThatFailsChangesNothing(t *testing.T) {
+	// This one is in order for the policy, but cannot be translated.
+	reserved := strings.ReplaceAll(good, "payments", "breakwater")
+	for name, bad := range map[string]string{"not a policy": misspelt, "not translatable": reserved} {
+		t.Run(name, func(t *testing.T) {
+			o := options(t, good)
+			a := newApp(o, policy.BuiltinDefaults())
+			if err := a.reload(); err != nil {
+				t.Fatal(err)
+			}
+			set, handle := a.current.Load(), a.transitions.engine.Breaker(payments)
+			if handle == nil {
+				t.Fatal("the policy has no breaker in the engine")
+			}
+			for range 2 {
+				permit, _ := handle.Acquire(a.clock.now())
+				permit.Done(breaker.Failure, a.clock.now())
+			}
+			write(t, o.Policy[0], bad)
+			err := a.reload()
+			if err == nil {
+				t.Fatal("the policy was taken")
+			}
+			a.refused(err)
+			if a.current.Load() != set {
+				t.Error("the current set was replaced")
+			}
+			if a.transitions.engine.Breaker(payments) != handle {
+				t.Error("the engine's breaker was replaced")
+			}
+			if got := handle.Status(a.clock.now()); got.State != breaker.Open {
+				t.Errorf("the breaker is %v, was open", got.State)
+			}
+			if got, want := len(a.transitions.engine.Snapshot(a.clock.now())), 1; got != want {
+				t.Errorf("%d breakers, want %d", got, want)
+			}
+			if got, connected := a.xds.Calls("any"); connected || len(got) > 0 {
+				t.Errorf("Calls = %v, %v", got, connected)
+			}
+		})
+	}
+}
+
+// Equal content keeps breakers, changed semantics restart them.
+func TestReloadPutsInForce(t *testing.T) {
+	o := options(t, good)
+	a := newApp(o, policy.BuiltinDefaults())
+	if err := a.reload(); err != nil {
+		t.Fatal(err)
+	}
+	first, generation := a.current.Load(), a.transitions.engine.Breaker(payments).Status(0).Generation
+	write(t, o.Policy[0], "# a comment\n"+good)
+	if err := a.reload(); err != nil {
+		t.Fatal(err)
+	}
+	if a.current.Load() == first || a.current.Load().Revision != first.Revision {
+		t.Error("a comment must give a new set of the same revision")
+	}
+	if got := a.transitions.engine.Breaker(payments).Status(a.clock.now()).Generation; got != generation {
+		t.Error("a comment restarted the breaker")
+	}
+	write(t, o.Policy[0], strings.Replace(good, "consecutiveFailures: 2", "consecutiveFailures: 3", 1))
+	if err := a.reload(); err != nil {
+		t.Fatal(err)
+	}
+	got := a.transitions.engine.Breaker(payments).Status(a.clock.now())
+	if got.Generation == generation || got.Config.ConsecutiveFailures != 3 {
+		t.Errorf("the changed breaker: %+v", got)
+	}
+}
+
+func TestPlainAllowed(t *testing.T) {
+	for listen, want := range map[string]bool{
+		"127.0.0.1:1": true, "127.8.9.1:1": true, "localhost:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true,
+		"0.0.0.0:1": false, "[::]:1": false, ":1": false, "10.0.0.1:1": false, "localhost.example:1": false, "payments:1": false,
+	} {
+		a := &app{options: Options{XDSListen: listen}}
+		err := a.plainAllowed()
+		if got := err == nil; got != want {
+			t.Errorf("%s: %v; want allowed %v", listen, err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "--insecure") {
+			t.Errorf("%s: %v; must say what to do", listen, err)
+		}
+		a.options.Insecure = true
+		if err := a.plainAllowed(); err != nil {
+			t.Errorf("%s with --insecure: %v", listen, err)
+		}
+	}
+	for _, listen := range []string{"127.0.0.1", "localhost", ""} {
+		a := &app{options: Options{XDSListen: listen, Insecure: true}}
+		if err := a.plainAllowed(); err == nil || !strings.Contains(err.Error(), "host:port") {
+			t.Errorf("%q: %v; want that it must be host:port", listen, err)
+		}
+	}
+}
+
+func TestRunUntilTheContextIsOver(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o := options(t, good)
+	var proxies, people string
+	started := make(chan struct{})
+	o.Started = func(x, h net.Addr) {
+		proxies, people = x.String(), h.String()
+		close(started)
+	}
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, o) }()
+	select {
+	case <-started:
+	case err := <-done:
+		t.Fatalf("ended before it began: %v", err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	response, err := client.Get("http://" + people + "/health/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := response.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("ready: %s", response.Status)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	for _, address := range []string{proxies, people} {
+		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+			t.Errorf("%s is still listened on", address)
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// Whatever keeps it from starting, Run leaves nothing behind: TestMain looks for
+// goroutines, and the port it had taken must be free again.
+func TestRunCannotStart(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := taken.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	tests := map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"port for proxies taken": {func(o *Options) { o.XDSListen = taken.Addr().String() }, "cannot listen for proxies on " + taken.Addr().String()},
+		"port for people taken":  {func(o *Options) { o.HTTPListen = taken.Addr().String() }, "cannot listen for HTTP on " + taken.Addr().String()},
+		"plain text":             {func(o *Options) { o.XDSListen = "0.0.0.0:0" }, "--insecure"},
+		"half of TLS":            {func(o *Options) { o.TLS.CertFile = "x" }, "give all three"},
+		"no policy":              {func(o *Options) { o.Policy = nil }, "no-policies"},
+		"a bad policy":           {func(o *Options) { write(t, o.Policy[0], misspelt) }, "Upstreem"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := options(t, good)
+			tt.change(&o)
+			o.Started = func(_, _ net.Addr) { t.Error("it started") }
+			if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Run = %v; want an error that says %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// spec trips at the first failure and probes a second later.
+func spec(key breaker.Key) breaker.Spec {
+	c := breaker.DefaultConfig()
+	c.ConsecutiveFailures, c.SuccessThreshold = 1, 1
+	c.WaitDurationInOpenState = time.Second
+	return breaker.Spec{Key: key, Config: c, Lease: time.Second}
+}
+
+func fail(t *testing.T, e *breaker.Engine, key breaker.Key, now breaker.Instant) {
+	t.Helper()
+	permit, decision := e.Acquire(key, now)
+	if !decision.Admitted {
+		t.Fatalf("%v is %v", key, decision.State)
+	}
+	permit.Done(breaker.Failure, now)
+}
+
+// Time alone takes a breaker from open to half-open, and from there back to open,
+// with nobody asking; each transition is delivered once, in order.
+func TestTransitionsOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var got []breaker.Transition
+		tr := newTransitions(newClock(), func(t breaker.Transition) { got = append(got, t) })
+		s := spec(payments)
+		s.Config.MaxWaitDurationInHalfOpenState = 10 * time.Second
+		tr.engine.Apply([]breaker.Spec{s}, tr.clock.now())
+		go tr.run(ctx)
+		synctest.Wait()
+		start := tr.clock.now()
+		fail(t, tr.engine, payments, start)
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		want := []struct {
+			to    breaker.State
+			after time.Duration
+		}{{breaker.Open, 0}, {breaker.HalfOpen, time.Second}, {breaker.Open, 11 * time.Second}, {breaker.HalfOpen, 12 * time.Second}}
+		if len(got) != len(want) {
+			t.Fatalf("%d transitions, want %d: %+v", len(got), len(want), got)
+		}
+		for i, w := range want {
+			if g := got[i]; g.Edge.To != w.to || g.At.Sub(start) != w.after || g.Sequence != uint64(i+1) {
+				t.Errorf("transition %d: to %v after %v, sequence %d; want to %v after %v", i, g.Edge.To, g.At.Sub(start), g.Sequence, w.to, w.after)
+			}
+		}
+	})
+}
+
+// What happened before the end is still delivered.
+func TestTransitionsDrainAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []breaker.Key
+		tr := newTransitions(newClock(), func(t breaker.Transition) { got = append(got, t.Key) })
+		other := breaker.Key{Upstream: "search"}
+		tr.engine.Apply([]breaker.Spec{spec(payments), spec(other)}, tr.clock.now())
+		cancel()
+		fail(t, tr.engine, other, tr.clock.now())
+		fail(t, tr.engine, payments, tr.clock.now())
+		tr.run(ctx)
+		if len(got) != 2 || got[0] != other || got[1] != payments {
+			t.Errorf("delivered %v, want search and then payments", got)
+		}
+	})
+}
