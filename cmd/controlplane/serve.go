@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os/signal"
@@ -42,6 +43,7 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 			o.Log, o.Version = log, version
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends the process at once
 			return app.Run(ctx, o)
 		},
 	}
