@@ -64,11 +64,20 @@ func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first boo
 
 func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, remove bool) *response {
 	add := s.missing(rs)
-	var gone []string
-	if remove {
-		gone = s.surplus(rs)
-		slices.Sort(gone)
+	// Who waits for what never was is told so at once: Envoy holds its answer about
+	// clusters back for that, and removals wait for the answer.
+	gone := s.absent(rs)
+	for _, name := range s.surplus(rs) {
+		had := s.sent[name]
+		awaited := s.again[name] && s.names[name]
+		switch {
+		case remove || awaited && had.Body == nil: // of an earlier stream: we never had it
+			gone = append(gone, name)
+		case awaited: // may not go yet, so it is said again
+			add = append(add, had)
+		}
 	}
+	slices.Sort(gone)
 	// A proxy that starts waits for its first answer even if there is nothing to say.
 	greet := !s.answered && len(s.sent) == 0
 	if len(add) == 0 && len(gone) == 0 && !greet {

@@ -19,7 +19,9 @@ type subscription struct {
 	// sent holds, by name, what the proxy was sent last, or said that it has. A nil
 	// resource says that it was told there is none. What it refused stays here, and
 	// that is what keeps it from being sent again.
-	sent    map[string]*xds.Resource
+	sent map[string]*xds.Resource
+	// again holds what is to be sent once more, though it has not changed.
+	again   map[string]bool
 	refused map[string]refusal
 	// flight holds the names in the response that awaits its answer.
 	flight   []string
@@ -39,7 +41,10 @@ type refusal struct {
 }
 
 func newSubscription() *subscription {
-	return &subscription{names: map[string]bool{}, sent: map[string]*xds.Resource{}, refused: map[string]refusal{}}
+	return &subscription{
+		names: map[string]bool{}, sent: map[string]*xds.Resource{},
+		again: map[string]bool{}, refused: map[string]refusal{},
+	}
 }
 
 // wants tells whether the proxy has asked for the resource.
@@ -52,6 +57,7 @@ func (s *subscription) forgetUnwanted() (had bool) {
 		// Of what does not exist, only answers to a name are remembered.
 		if !s.wants(name) || r == nil && !s.names[name] {
 			delete(s.sent, name)
+			delete(s.again, name)
 			delete(s.refused, name)
 			had = had || r != nil
 		}
@@ -100,47 +106,62 @@ func (s *subscription) resolve(names []string) {
 	}
 }
 
-// repeat has a resource that the proxy was sent sent again.
+// repeat has what the proxy was told of a name said again: the resource, or that
+// there is none.
 func (s *subscription) repeat(name string) {
-	if r := s.sent[name]; r != nil {
-		s.sent[name] = &xds.Resource{Name: name, Body: r.Body} // of a version that there is not
+	if s.sent[name] == nil {
+		delete(s.sent, name)
+		return
 	}
+	s.again[name] = true
 }
 
 // missing returns the resources that the proxy wants and was not sent in their
-// present version.
+// present version, and those to be sent again.
 func (s *subscription) missing(rs []*xds.Resource) []*xds.Resource {
 	var add []*xds.Resource
 	for _, r := range rs {
 		if !s.wants(r.Name) {
 			continue
 		}
-		if had := s.sent[r.Name]; had == nil || had.Version != r.Version {
+		if had := s.sent[r.Name]; had == nil || had.Version != r.Version || s.again[r.Name] {
 			add = append(add, r)
 		}
 	}
 	return add
 }
 
-// surplus returns the names that the proxy was sent and that are no more, and
-// the names that it asked for and that never were.
+// surplus returns the names that the proxy was sent and that are no more.
 func (s *subscription) surplus(rs []*xds.Resource) []string {
-	exists := make(map[string]bool, len(rs))
-	for _, r := range rs {
-		exists[r.Name] = true
-	}
+	exists := namesOf(rs)
 	var gone []string
 	for name, had := range s.sent {
 		if had != nil && !exists[name] {
 			gone = append(gone, name)
 		}
 	}
+	return gone
+}
+
+// absent returns the names that the proxy asked for, that are not there, and of which
+// it was sent nothing yet.
+func (s *subscription) absent(rs []*xds.Resource) []string {
+	exists := namesOf(rs)
+	var none []string
 	for name := range s.names {
 		if _, told := s.sent[name]; !told && !exists[name] {
-			gone = append(gone, name)
+			none = append(none, name)
 		}
 	}
-	return gone
+	return none
+}
+
+func namesOf(rs []*xds.Resource) map[string]bool {
+	names := make(map[string]bool, len(rs))
+	for _, r := range rs {
+		names[r.Name] = true
+	}
+	return names
 }
 
 // fly records that a response with these resources and removals is on its way.
@@ -150,10 +171,12 @@ func (s *subscription) fly(seq uint64, add []*xds.Resource, gone []string) {
 	s.flight = s.flight[:0]
 	for _, r := range add {
 		s.sent[r.Name] = r
+		delete(s.again, r.Name)
 		s.flight = append(s.flight, r.Name)
 	}
 	s.resolve(gone)
 	for _, name := range gone {
+		delete(s.again, name)
 		if s.names[name] {
 			s.sent[name] = nil
 		} else {
