@@ -180,7 +180,9 @@ func (st *stream) plan() ([]*response, error) {
 			out = st.respond(out, typeURL, rs, true)
 		}
 	}
-	return out, nil
+	// In SotW, removing clusters says all others again, and those may have been refused
+	// before: they need their endpoints now, as there is nothing else to wake us.
+	return st.respond(out, xds.EndpointType, rs, false), nil
 }
 
 // routesKnown tells whether the routes that the proxy has are known. One that comes

@@ -1,0 +1,789 @@
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"pgregory.net/rapid"
+
+	"breakwater.dev/policy"
+	"breakwater.dev/xds"
+)
+
+// poison is the connection limit of a cluster that the proxy may refuse.
+const poison = 666
+
+// variants is how many shapes an upstream of a history has; a quarter of them is absence.
+const variants = 24
+
+// pool makes the upstreams of histories, each parsed once. Shape 0 is no upstream.
+type pool map[string]*policy.Upstream
+
+func (p pool) upstream(t fatal, name string, shape int) *policy.Upstream {
+	t.Helper()
+	if shape >= 18 {
+		return nil
+	}
+	limit := []int{100, 200, poison}[shape%3]
+	timeout := []string{"1s", "2s"}[shape/3%2]
+	where := []string{
+		"endpoints: [{address: 10.0.0.7, port: 80}]",
+		"endpoints: [{address: 10.0.0.7, port: 81}]",
+		"dns: {name: example.org, port: 80}",
+	}[shape/6]
+	text := fmt.Sprintf(`
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: %[1]s}
+spec:
+  hosts: [%[1]s]
+  protocol: HTTP1
+  %[4]s
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: %[1]s}
+spec:
+  targetRefs: [{kind: Upstream, name: %[1]s}]
+  timeout: %[3]s
+  connectionLimits: {maxConnections: %[2]d}
+`, name, limit, timeout, where)
+	if u, ok := p[text]; ok {
+		return u
+	}
+	set, diagnostics := policy.Parse([]policy.File{{Name: "p.yaml", Data: []byte(text)}}, policy.BuiltinDefaults())
+	for _, d := range diagnostics {
+		t.Fatalf("the policy of a test: %s", d)
+	}
+	p[text] = set.Upstreams[0]
+	return set.Upstreams[0]
+}
+
+func (p pool) set(t fatal, shapes [4]int) *policy.Set {
+	t.Helper()
+	set := &policy.Set{}
+	for i, name := range []string{"a", "b", "c", "d"} {
+		if u := p.upstream(t, name, shapes[i]); u != nil {
+			set.Upstreams = append(set.Upstreams, u)
+		}
+	}
+	return set
+}
+
+// news is a response, whichever protocol it came in.
+type news struct {
+	typeURL, nonce string
+	version        string                // SotW
+	bodies         map[string]*anypb.Any // by name
+	versions       map[string]string     // delta
+	removed        []string              // delta
+	refused        bool                  // what the proxy will answer
+}
+
+// link is a proxy's connection, in one of the protocols.
+type link interface {
+	// connect begins a stream with no request on it.
+	connect(t *testing.T, s *Server)
+	disconnect()
+	// ask changes what the proxy wants; the first time it tells what it has.
+	ask(typeURL string, first bool, want, add, drop []string) error
+	answer(n *news) error
+	// received returns the responses since the last call.
+	received() []*news
+	// heard tells that n was processed: taken, or going to be refused.
+	heard(n *news)
+	full() bool
+}
+
+type deltaLink struct {
+	*deltaWire
+	introduced bool
+	versions   map[string]map[string]string // by type and name, of what was taken
+}
+
+func (l *deltaLink) connect(t *testing.T, s *Server) {
+	l.deltaWire, l.introduced = newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room), false
+	go l.run(s, delta{stream: l.deltaWire})
+}
+
+func (l *deltaLink) full() bool { return false }
+
+func (l *deltaLink) say(m *discoveryv3.DeltaDiscoveryRequest) error {
+	if !l.introduced {
+		m.Node, l.introduced = node("app-1", nil), true
+	}
+	return say(l.deltaWire, m)
+}
+
+func (l *deltaLink) ask(typeURL string, first bool, want, add, drop []string) error {
+	m := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: add, ResourceNamesUnsubscribe: drop}
+	for _, name := range drop {
+		delete(l.versions[typeURL], name)
+	}
+	if first {
+		m.ResourceNamesSubscribe, m.ResourceNamesUnsubscribe = want, nil
+		m.InitialResourceVersions = maps.Clone(l.versions[typeURL])
+	}
+	return l.say(m)
+}
+
+func (l *deltaLink) answer(n *news) error {
+	m := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: n.typeURL, ResponseNonce: n.nonce}
+	if n.refused {
+		m.ErrorDetail = refusalOf("poisoned")
+	}
+	return l.say(m)
+}
+
+func (l *deltaLink) received() []*news {
+	var all []*news
+	for _, m := range drained(l.out) {
+		n := &news{typeURL: m.TypeUrl, nonce: m.Nonce, bodies: map[string]*anypb.Any{}, versions: map[string]string{}, removed: m.RemovedResources}
+		for _, r := range m.Resources {
+			n.bodies[r.Name], n.versions[r.Name] = r.Resource, r.Version
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+func (l *deltaLink) heard(n *news) {
+	if n.refused {
+		return
+	}
+	if l.versions[n.typeURL] == nil {
+		l.versions[n.typeURL] = map[string]string{}
+	}
+	maps.Copy(l.versions[n.typeURL], n.versions)
+	for _, name := range n.removed {
+		delete(l.versions[n.typeURL], name)
+	}
+}
+
+type sotwLink struct {
+	*sotwWire
+	introduced bool
+	nonces     map[string]string   // of the last answered response, by type
+	versions   map[string]string   // of the last response taken, by type
+	want       map[string][]string // by type
+}
+
+func (l *sotwLink) connect(t *testing.T, s *Server) {
+	l.sotwWire, l.introduced = newWire[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse](t.Context(), room), false
+	l.nonces = map[string]string{}
+	go l.run(s, sotw{stream: l.sotwWire})
+}
+
+func (l *sotwLink) full() bool { return true }
+
+func (l *sotwLink) say(m *discoveryv3.DiscoveryRequest) error {
+	m.VersionInfo, m.ResponseNonce, m.ResourceNames = l.versions[m.TypeUrl], l.nonces[m.TypeUrl], l.want[m.TypeUrl]
+	if !l.introduced {
+		m.Node, l.introduced = node("app-1", nil), true
+	}
+	return say(l.sotwWire, m)
+}
+
+func (l *sotwLink) ask(typeURL string, _ bool, want, _, _ []string) error {
+	l.want[typeURL] = want
+	return l.say(&discoveryv3.DiscoveryRequest{TypeUrl: typeURL})
+}
+
+func (l *sotwLink) answer(n *news) error {
+	m := &discoveryv3.DiscoveryRequest{TypeUrl: n.typeURL}
+	l.nonces[n.typeURL] = n.nonce
+	if n.refused {
+		m.ErrorDetail = refusalOf("poisoned")
+	}
+	return l.say(m)
+}
+
+func (l *sotwLink) received() []*news {
+	var all []*news
+	for _, m := range drained(l.out) {
+		n := &news{typeURL: m.TypeUrl, nonce: m.Nonce, version: m.VersionInfo, bodies: map[string]*anypb.Any{}}
+		for _, body := range m.Resources {
+			n.bodies[nameOf(body)] = body
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+func (l *sotwLink) heard(n *news) {
+	if !n.refused {
+		l.versions[n.typeURL] = n.version
+	}
+}
+
+// say sends m and waits until the server has done all it does about it.
+func say[Q, R any](w *wire[Q, R], m *Q) error {
+	select {
+	case w.in <- m:
+	case err := <-w.ended:
+		return fmt.Errorf("the stream has ended: %w", err)
+	}
+	synctest.Wait()
+	return nil
+}
+
+func (w *wire[Q, R]) disconnect() {
+	w.cancel()
+	<-w.ended
+	synctest.Wait()
+}
+
+// content is a cluster as the proxy has it.
+type content struct {
+	body string
+	eds  bool
+}
+
+// denial is a resource that the proxy refused, in the response with a nonce.
+type denial struct {
+	body, nonce string
+	// again: what was refused with it was taken or is gone, so it has to come once more.
+	again bool
+}
+
+// peer is a proxy that does as Envoy does. It refuses whole responses.
+type peer struct {
+	link
+	asked map[string]bool  // types, on this stream
+	open  map[string]*news // unanswered, by type
+	inbox []*news          // not processed yet
+
+	newest    map[string]content // clusters taken
+	active    map[string]content // clusters in use: taken and, if new or changed, with endpoints since
+	warming   map[string]bool    // clusters whose newest is not in use yet
+	endpoints map[string]string
+	listener  string
+	routes    string
+	routed    []string // clusters that the routes name
+	denied    map[string]denial
+	known     map[string]map[string]string // delta: content last sent, by type and name
+	last      map[string]string            // SotW: version last sent, by type
+	stranger  bool                         // SotW: came back, and the server cannot know with which clusters
+	trace     []string
+}
+
+func newPeer(l link) *peer {
+	return &peer{
+		link: l, asked: map[string]bool{}, open: map[string]*news{}, newest: map[string]content{}, active: map[string]content{},
+		warming: map[string]bool{}, endpoints: map[string]string{}, denied: map[string]denial{},
+		known: map[string]map[string]string{}, last: map[string]string{},
+	}
+}
+
+// edsNames are the names of the endpoints that the proxy wants.
+func (p *peer) edsNames() []string {
+	var names []string
+	for name, c := range p.newest {
+		if c.eds {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// begin asks for what the proxy wants, on a new stream.
+func (p *peer) begin() error {
+	p.asked, p.open, p.inbox = map[string]bool{}, map[string]*news{}, nil
+	if err := p.want(xds.ClusterType, nil, nil, nil); err != nil {
+		return err
+	}
+	if names := p.edsNames(); len(names) > 0 {
+		if err := p.want(xds.EndpointType, names, nil, nil); err != nil {
+			return err
+		}
+	}
+	if err := p.want(xds.ListenerType, nil, nil, nil); err != nil || p.listener == "" {
+		return err
+	}
+	return p.want(xds.RouteType, []string{xds.EgressName}, nil, nil)
+}
+
+func (p *peer) want(typeURL string, want, add, drop []string) error {
+	first := !p.asked[typeURL]
+	p.asked[typeURL] = true
+	return p.ask(typeURL, first, want, add, drop)
+}
+
+// reconnect loses the stream and all that is under way on it.
+func (p *peer) reconnect(t *testing.T, s *Server) error {
+	p.disconnect()
+	for name := range p.warming {
+		// Nobody can know that it waits, so its initial_fetch_timeout passes.
+		if p.endpoints[name] != "" {
+			p.warm(name)
+		}
+	}
+	// The server knows of what was taken, and of nothing else.
+	p.known = map[string]map[string]string{xds.ClusterType: {}}
+	for name, c := range p.newest {
+		p.known[xds.ClusterType][name] = c.body
+	}
+	for name, d := range p.denied {
+		p.denied[name] = denial{body: d.body, again: true}
+	}
+	p.last, p.stranger = map[string]string{}, p.full()
+	p.connect(t, s)
+	return p.begin()
+}
+
+// collect takes in what was sent, and demands that it may be on its way.
+func (p *peer) collect() error {
+	synctest.Wait()
+	for _, n := range p.received() {
+		p.trace = append(p.trace, "sent "+n.text())
+		if o := p.open[n.typeURL]; o != nil {
+			return fmt.Errorf("%s is sent while %s awaits its answer", n.text(), o.text())
+		}
+		p.open[n.typeURL] = n
+		if err := p.mayCome(n); err != nil {
+			return err
+		}
+		p.inbox = append(p.inbox, n)
+	}
+	return nil
+}
+
+func (n *news) text() string {
+	return fmt.Sprintf("%s(%s) +%v -%v", shortType(n.typeURL), n.nonce, slices.Sorted(maps.Keys(n.bodies)), n.removed)
+}
+
+// mayCome demands that a response says something new. Endpoints may come again, with
+// their clusters.
+func (p *peer) mayCome(n *news) error {
+	if n.typeURL == xds.EndpointType {
+		return nil
+	}
+	if p.full() {
+		if p.last[n.typeURL] == n.version {
+			return fmt.Errorf("%s is sent twice in version %s", n.text(), n.version)
+		}
+		p.last[n.typeURL] = n.version
+		return nil
+	}
+	known := p.known[n.typeURL]
+	if known == nil {
+		known = map[string]string{}
+		p.known[n.typeURL] = known
+	}
+	for name, body := range n.bodies {
+		if known[name] == string(body.Value) && !p.denied[name].again {
+			return fmt.Errorf("%s has %s as it was sent before", n.text(), name)
+		}
+		known[name] = string(body.Value)
+	}
+	for _, name := range n.removed {
+		delete(known, name)
+	}
+	return nil
+}
+
+// receive processes the oldest response that came; refuse says what is done about poison.
+func (p *peer) receive(refuse bool) error {
+	if len(p.inbox) == 0 {
+		return nil
+	}
+	n := p.inbox[0]
+	p.inbox = p.inbox[1:]
+	p.trace = append(p.trace, fmt.Sprintf("processes %s, refuse=%v", n.text(), refuse))
+	switch n.typeURL {
+	case xds.ClusterType:
+		return p.receiveClusters(n, refuse)
+	case xds.EndpointType:
+		p.receiveEndpoints(n)
+	case xds.ListenerType:
+		p.heard(n)
+		p.listener = string(n.bodies[xds.EgressName].GetValue())
+		if !p.asked[xds.RouteType] {
+			return p.want(xds.RouteType, []string{xds.EgressName}, nil, nil)
+		}
+	case xds.RouteType:
+		p.heard(n)
+		rc := &routev3.RouteConfiguration{}
+		if err := n.bodies[xds.EgressName].UnmarshalTo(rc); err != nil {
+			return fmt.Errorf("reading %s: %w", n.text(), err)
+		}
+		p.routes, p.routed = string(n.bodies[xds.EgressName].Value), nil
+		for _, vh := range rc.VirtualHosts {
+			for _, r := range vh.Routes {
+				if c := r.GetRoute().GetCluster(); c != "" {
+					p.routed = append(p.routed, c)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (p *peer) receiveClusters(n *news, refuse bool) error {
+	clusters, poisoned := map[string]content{}, false
+	for name, body := range n.bodies {
+		c := &clusterv3.Cluster{}
+		if err := body.UnmarshalTo(c); err != nil {
+			return fmt.Errorf("reading %s: %w", n.text(), err)
+		}
+		clusters[name] = content{body: string(body.Value), eds: c.GetType() == clusterv3.Cluster_EDS}
+		poisoned = poisoned || c.CircuitBreakers.Thresholds[0].MaxConnections.GetValue() == poison
+	}
+	n.refused = refuse && poisoned
+	p.heard(n)
+	if n.refused {
+		for name, c := range clusters {
+			p.denied[name] = denial{body: c.body, nonce: n.nonce}
+		}
+		return nil
+	}
+	before := p.edsNames()
+	for name, c := range clusters {
+		if p.newest[name] == c {
+			continue // Envoy does nothing about a cluster that it has
+		}
+		p.newest[name], p.warming[name] = c, true
+		if !c.eds {
+			p.warm(name)
+		}
+	}
+	for name := range p.newest {
+		if _, stays := clusters[name]; p.full() && !stays {
+			n.removed = append(n.removed, name)
+		}
+	}
+	for _, name := range n.removed {
+		delete(p.newest, name)
+		delete(p.active, name)
+		delete(p.warming, name)
+	}
+	p.resolve(n.removed)
+	return p.subscribeEndpoints(before)
+}
+
+// subscribeEndpoints asks for the endpoints of new clusters, and for no more of those of
+// old ones. Of a cluster that changed it says nothing.
+func (p *peer) subscribeEndpoints(before []string) error {
+	now := p.edsNames()
+	var add, drop []string
+	for _, name := range now {
+		if !slices.Contains(before, name) {
+			add = append(add, name)
+		}
+	}
+	for _, name := range before {
+		if !slices.Contains(now, name) {
+			drop = append(drop, name)
+			delete(p.endpoints, name)
+		}
+	}
+	if len(add)+len(drop) == 0 {
+		return nil
+	}
+	return p.want(xds.EndpointType, now, add, drop)
+}
+
+func (p *peer) receiveEndpoints(n *news) {
+	for name, body := range n.bodies {
+		if !p.newest[name].eds {
+			delete(n.versions, name) // given up meanwhile, and so not kept
+			continue
+		}
+		p.endpoints[name] = string(body.Value)
+		p.warm(name)
+	}
+	p.heard(n)
+	for _, name := range n.removed {
+		p.warm(name) // that there are none is an answer as well
+	}
+}
+
+// warm puts the newest cluster of a name into use.
+func (p *peer) warm(name string) {
+	if p.warming[name] {
+		p.active[name] = p.newest[name]
+		delete(p.warming, name)
+	}
+}
+
+// resolve ends refusals, of resources taken or gone.
+func (p *peer) resolve(names []string) {
+	for _, name := range names {
+		d, ok := p.denied[name]
+		delete(p.denied, name)
+		for other, o := range p.denied {
+			if ok && o.nonce != "" && o.nonce == d.nonce {
+				p.denied[other] = denial{body: o.body, again: true}
+			}
+		}
+	}
+}
+
+// reply answers the response of a type that was processed, if there is one. An answer
+// about clusters has to wait until they have endpoints.
+func (p *peer) reply(typeURL string, now xds.Resources) (bool, error) {
+	n := p.open[typeURL]
+	if n == nil || slices.Contains(p.inbox, n) {
+		return false, nil
+	}
+	if typeURL == xds.ClusterType {
+		for name := range p.warming {
+			// SotW cannot say that there are none; initial_fetch_timeout ends the wait.
+			if p.full() && !has(now[xds.EndpointType], name) {
+				p.warm(name)
+			}
+		}
+		if len(p.warming) > 0 {
+			return false, nil
+		}
+		if !n.refused {
+			p.resolve(slices.Collect(maps.Keys(n.bodies)))
+		}
+	}
+	delete(p.open, typeURL)
+	p.trace = append(p.trace, fmt.Sprintf("answers %s, refused=%v", n.text(), n.refused))
+	return true, p.answer(n)
+}
+
+func has(rs []*xds.Resource, name string) bool {
+	return slices.ContainsFunc(rs, func(r *xds.Resource) bool { return r.Name == name })
+}
+
+// routesHold demands that routes lead to clusters that are there, or were refused.
+func (p *peer) routesHold() error {
+	for _, name := range p.routed {
+		_, active := p.active[name]
+		_, denied := p.denied[name]
+		if !active && !denied && !p.stranger {
+			return fmt.Errorf("the proxy has a route to %q and no such cluster", name)
+		}
+	}
+	return nil
+}
+
+// settle processes and answers everything; then the proxy must have what there is.
+func (p *peer) settle(refuse bool, now xds.Resources) error {
+	for moved := true; moved; {
+		if err := p.collect(); err != nil {
+			return err
+		}
+		moved = len(p.inbox) > 0
+		if err := p.receive(refuse); err != nil {
+			return err
+		}
+		if err := p.routesHold(); err != nil {
+			return err
+		}
+		for _, typeURL := range xds.Types {
+			answered, err := p.reply(typeURL, now)
+			if err != nil {
+				return err
+			}
+			moved = moved || answered
+		}
+	}
+	if len(p.open) > 0 {
+		return fmt.Errorf("the proxy waits for endpoints of %v", slices.Sorted(maps.Keys(p.warming)))
+	}
+	p.stranger = false
+	if now == nil {
+		return nil
+	}
+	return errors.Join(p.hasClusters(now), p.hasRest(now), p.routesHold())
+}
+
+func (p *peer) hasClusters(now xds.Resources) error {
+	refused := false
+	for _, r := range now[xds.ClusterType] {
+		body := string(r.Body.Value)
+		if d, ok := p.denied[r.Name]; ok && d.body == body && !d.again {
+			refused = true
+			continue
+		}
+		c, ok := p.active[r.Name]
+		if !ok || c.body != body {
+			return fmt.Errorf("the proxy lacks cluster %q as it is now, and has not refused it", r.Name)
+		}
+		for _, e := range now[xds.EndpointType] {
+			if e.Name == r.Name && p.endpoints[r.Name] != string(e.Body.Value) {
+				return fmt.Errorf("the proxy lacks the endpoints of %q as they are now", r.Name)
+			}
+		}
+	}
+	for name := range p.active {
+		// In SotW, what is refused is the removals as well.
+		if !has(now[xds.ClusterType], name) && !(p.full() && refused) {
+			return fmt.Errorf("the proxy has cluster %q, which is no more", name)
+		}
+	}
+	return nil
+}
+
+func (p *peer) hasRest(now xds.Resources) error {
+	if want := string(now[xds.ListenerType][0].Body.Value); p.listener != want {
+		return errors.New("the proxy's listener is not the one that is now")
+	}
+	if want := string(now[xds.RouteType][0].Body.Value); p.routes != want {
+		return errors.New("the proxy's routes are not those that are now")
+	}
+	for name := range p.endpoints {
+		if !p.newest[name].eds {
+			return fmt.Errorf("the proxy has endpoints of %q, which it did not ask for", name)
+		}
+	}
+	return nil
+}
+
+// move is one step of a history.
+type move struct {
+	Op  string
+	Arg int
+}
+
+var moves = rapid.Custom(func(t *rapid.T) move {
+	return move{
+		Op: rapid.SampledFrom([]string{
+			"change", "change", "replace", "receive", "receive", "receive", "receive",
+			"answer", "answer", "answer", "answer", "answer", "reconnect", "settle",
+		}).Draw(t, "op"),
+		Arg: rapid.IntRange(0, variants*variants*variants*variants-1).Draw(t, "arg"),
+	}
+})
+
+// history is a server and a proxy, and what was published.
+type history struct {
+	server *Server
+	peer   *peer
+	pool   pool
+	shapes [4]int
+	now    xds.Resources // nil before the first publication
+}
+
+func (h *history) publish(t fatal) error {
+	p, err := h.server.Prepare(h.pool.set(t, h.shapes))
+	if err != nil {
+		return err
+	}
+	h.now, err = p.resources(Node{Listen: xds.DefaultListen})
+	h.server.Publish(p)
+	h.peer.trace = append(h.peer.trace, fmt.Sprintf("published %v", h.shapes))
+	return err
+}
+
+func (h *history) move(t *testing.T, m move) error {
+	switch m.Op {
+	case "change":
+		h.shapes[m.Arg%4] = m.Arg / 4 % variants
+		return h.publish(t)
+	case "replace":
+		for i := range h.shapes {
+			h.shapes[i] = m.Arg % variants
+			m.Arg /= variants
+		}
+		return h.publish(t)
+	case "receive":
+		return h.peer.receive(m.Arg%2 == 1)
+	case "answer":
+		_, err := h.peer.reply(xds.Types[m.Arg%4], h.now)
+		return err
+	case "reconnect":
+		h.peer.trace = append(h.peer.trace, "reconnects")
+		return h.peer.reconnect(t, h.server)
+	default:
+		return h.peer.settle(m.Arg%2 == 1, h.now)
+	}
+}
+
+// play runs a history to its end, in a bubble of its own.
+func (h *history) play(t *testing.T, moves []move) error {
+	h.peer.connect(t, h.server)
+	defer func() { h.peer.disconnect() }()
+	if err := h.peer.begin(); err != nil {
+		return err
+	}
+	for _, m := range append(moves, move{Op: "settle"}) {
+		if err := h.move(t, m); err != nil {
+			return err
+		}
+		if err := errors.Join(h.peer.collect(), h.peer.routesHold()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var links = map[string]func() link{
+	"delta": func() link { return &deltaLink{versions: map[string]map[string]string{}} },
+	"sotw":  func() link { return &sotwLink{versions: map[string]string{}, want: map[string][]string{}} },
+}
+
+// converge plays a history in a bubble of its own, and returns what went wrong and
+// all that happened.
+func converge(t *testing.T, l link, upstreams pool, script []move) error {
+	var failed error
+	p := newPeer(l)
+	synctest.Test(t, func(t *testing.T) {
+		failed = (&history{server: newServer(), peer: p, pool: upstreams}).play(t, script)
+	})
+	if failed != nil {
+		return fmt.Errorf("%w\n%s", failed, strings.Join(p.trace, "\n"))
+	}
+	return nil
+}
+
+// Whatever is published, and however slowly a proxy answers, refuses or comes and
+// goes: it never has a route to a cluster that it lacks, is never told twice, and
+// ends up with what there is.
+func TestEveryHistoryConverges(t *testing.T) {
+	for protocol, newLink := range links {
+		// rapid makes 100 histories each time.
+		for round := range 3 {
+			t.Run(fmt.Sprintf("%s/%d", protocol, round), func(t *testing.T) {
+				upstreams := pool{}
+				rapid.Check(t, func(r *rapid.T) {
+					script := rapid.SliceOfN(moves, 1, 80).Draw(r, "moves")
+					// rapid ends a failed run by panicking, which must not be in the bubble.
+					if err := converge(t, newLink(), upstreams, script); err != nil {
+						r.Fatalf("%v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Histories that are rare, in each of which a proxy once waited for endpoints until
+// its initial_fetch_timeout.
+func TestRareHistoriesConverge(t *testing.T) {
+	tests := map[string][]move{
+		"found by DNS before it is asked for": {{"change", 0}, {"change", 4 * 12}},
+		"changed, then found by DNS, while other endpoints are on their way": {
+			{"change", 0}, {"settle", 0}, {"change", 4 * 6}, {"change", 4 * 1}, {"change", 4 * 12},
+		},
+		"told that there are none, then changed, then found by DNS": {
+			{"change", 0}, {"change", 4 * 18}, {"receive", 0}, {"reconnect", 0}, {"change", 4 * 1}, {"change", 4 * 12},
+		},
+		"refused, then said again with a removal": {
+			{"replace", 14 + variants*1}, {"replace", 18 + variants*9}, {"receive", 0}, {"settle", 1},
+		},
+	}
+	for protocol, newLink := range links {
+		for name, script := range tests {
+			t.Run(protocol+"/"+name, func(t *testing.T) {
+				if err := converge(t, newLink(), pool{}, script); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
