@@ -13,7 +13,7 @@ var sink Decision
 // benchmarked returns a closed breaker, and a clock of its instants.
 func benchmarked() (*Breaker, func() Instant) {
 	start := time.Now()
-	e := NewEngine(func(Transition) {})
+	e := NewEngine(Options{Listen: func(Transition) {}})
 	e.Apply([]Spec{{Key: keyA, Config: DefaultConfig(), Lease: 20 * time.Second}}, 0)
 	return e.Breaker(keyA), func() Instant { return Instant(time.Since(start)) }
 }
@@ -85,7 +85,7 @@ func manyBreakers(n int) (*Engine, []Spec) {
 	for i := range specs {
 		specs[i] = Spec{Key: Key{Upstream: fmt.Sprintf("upstream-%d", i)}, Config: DefaultConfig(), Lease: time.Second}
 	}
-	e := NewEngine(func(Transition) {})
+	e := NewEngine(Options{Listen: func(Transition) {}})
 	e.Apply(specs, epoch)
 	return e, specs
 }
@@ -129,7 +129,7 @@ func TestIdleBreakerIsSmall(t *testing.T) {
 		specs[i] = spec(fmt.Sprint(i), DefaultConfig())
 	}
 	before := heap()
-	e := NewEngine(nil)
+	e := NewEngine(Options{})
 	e.Apply(specs, epoch)
 	each := (heap() - before) / n
 	if each > most {

@@ -1,42 +1,117 @@
 package breaker
 
+import "math"
+
 // closed is what a closed breaker knows: the last failures in a row and the
 // calls of the sliding window.
 type closed struct {
-	run    uint32
-	window window
+	run     uint32
+	ramping bool // only a share of the calls is admitted
+	reports *reports
+	window  window
 }
 
-func (c *closed) enter(cfg *Config) {
-	c.run = 0
-	c.window = newWindow(cfg.WindowDuration)
+// reports is what reported outcomes add to a run. A breaker that gets none has none.
+type reports struct {
+	oneIn  uint32  // the sparsest sample of successes in the run; 0 and 1: none can have gone unseen
+	since  Instant // when the first failure of the run was
+	broken Instant // when the last success was
 }
 
-// record takes one outcome and tells whether the breaker trips, and why. The
-// window stands at the time of the outcome.
-func (c *closed) record(cfg *Config, o Outcome) (Reason, bool) {
-	switch {
-	case o == Ignored:
-		return 0, false
-	case o.Failed():
-		c.run++
-		c.window.add(1, 1)
-	default:
-		c.run = 0
-		c.window.add(1, 0)
+func (c *closed) enter(cfg *Config, now Instant) {
+	c.run, c.ramping, c.reports = 0, false, nil
+	c.window.enter(cfg, now)
+}
+
+// failed lengthens the run by a call that had a permit.
+func (c *closed) failed(now Instant) {
+	if c.run == 0 && c.reports != nil {
+		c.reports.since, c.reports.oneIn = now, 0
 	}
-	if cfg.ConsecutiveFailures > 0 && c.run >= cfg.ConsecutiveFailures {
+	c.run++
+}
+
+// reported takes what was reported late, and perhaps out of order. A failure from
+// before the last success is not in the run, and a success from before the run
+// does not end it.
+func (c *closed) reported(failed bool, at Instant, oneIn uint32) {
+	if c.reports == nil {
+		c.reports = &reports{since: math.MinInt64, broken: math.MinInt64}
+	}
+	r := c.reports
+	switch {
+	case !failed:
+		r.broken = max(r.broken, at)
+		if at >= r.since {
+			c.run = 0
+		}
+	case at >= r.broken:
+		if c.run == 0 {
+			r.since, r.oneIn = at, 0
+		}
+		c.run++
+		r.since, r.oneIn = min(r.since, at), max(r.oneIn, oneIn)
+	}
+}
+
+func (c *closed) counts() WindowCounts {
+	w := &c.window.sum
+	return WindowCounts{Calls: uint64(w.calls), Failures: uint64(w.failures), Slow: uint64(w.slow), Run: c.run}
+}
+
+// judge tells whether the breaker trips, and why.
+func (c *closed) judge(cfg *Config) (Reason, bool) {
+	if cfg.ConsecutiveFailures > 0 && c.run >= cfg.ConsecutiveFailures && c.unbroken() {
 		return ConsecutiveFailures, true
 	}
-	// A success, too, can reach the threshold: it may be the call that makes the minimum.
-	calls, failures := c.window.calls, c.window.failures
-	if cfg.FailureRateThreshold > 0 && calls >= uint64(cfg.MinimumNumberOfCalls) &&
-		cfg.FailureRateThreshold.Reached(failures, calls) {
+	w := &c.window.sum
+	if w.calls < cfg.MinimumNumberOfCalls {
+		return 0, false
+	}
+	if cfg.FailureRateThreshold > 0 && cfg.FailureRateThreshold.Reached(uint64(w.failures), uint64(w.calls)) {
 		return FailureRate, true
+	}
+	if cfg.SlowCallRateThreshold > 0 && cfg.SlowCallRateThreshold.Reached(uint64(w.slow), uint64(w.calls)) {
+		return SlowCallRate, true
 	}
 	return 0, false
 }
 
-func (c *closed) counts() WindowCounts {
-	return WindowCounts{Calls: c.window.calls, Failures: c.window.failures, Run: c.run}
+// calm tells whether the next success, and any number of them until the window
+// moves on, can neither end a run nor trip the breaker: they only make the rates
+// lower, so they trip it if they make the minimum, and not afterwards.
+func (c *closed) calm(cfg *Config) bool {
+	w := &c.window.sum
+	if c.run > 0 || c.ramping {
+		return false
+	}
+	if w.failures == 0 && w.slow == 0 {
+		return true
+	}
+	if w.calls < cfg.MinimumNumberOfCalls {
+		return false
+	}
+	_, trips := c.judge(cfg)
+	return !trips
+}
+
+// luck is how probable a run may be to have come about by chance, from failures
+// that were all reported and successes that were not. A mesh under a steady rate of
+// errors sees many runs, so this has to be far below what one run would need.
+const luck = 1e-12
+
+// unbroken tells whether a run of failures is one: that no success went unseen in it.
+// Where all successes are reported, none did. Where one in n is, an upstream that
+// fails as often as it did before the run shows a failure next with probability
+// r/(r+(1-r)/n), and the whole run with that to the power of its length.
+func (c *closed) unbroken() bool {
+	if c.reports == nil || c.reports.oneIn <= 1 {
+		return true
+	}
+	w := &c.window.sum
+	calls := w.calls - min(w.calls, c.run)
+	failures := w.failures - min(w.failures, c.run)
+	r := (float64(failures) + 1) / (float64(calls) + 2)
+	next := r / (r + (1-r)/float64(c.reports.oneIn))
+	return float64(c.run)*math.Log(next) <= math.Log(luck)
 }

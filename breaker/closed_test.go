@@ -116,7 +116,7 @@ func TestClosedTellsWhatTripped(t *testing.T) {
 	r.call(Timeout)
 	want := Transition{
 		Key: keyA, Edge: Edge{Closed, Open, FailureRate}, Sequence: 1, Generation: 2, At: epoch.Add(time.Second), Since: epoch,
-		Window: WindowCounts{Calls: 4, Failures: 2, Run: 2}, Wait: cfg.WaitDurationInOpenState,
+		Window: WindowCounts{Calls: 4, Failures: 2, Run: 2}, Wait: cfg.WaitDurationInOpenState, Openings: 1,
 	}
 	if got := r.want(want.Edge); got != want {
 		t.Errorf("transition\n%+v, want\n%+v", got, want)
@@ -130,7 +130,7 @@ func TestClosedOutcomesCountWhenTheyAreKnown(t *testing.T) {
 	slow := r.admit()
 	r.after(time.Minute)
 	slow.Done(Failure, r.now)
-	if got, want := r.status().Window, (WindowCounts{Calls: 1, Failures: 1, Run: 1}); got != want {
+	if got, want := r.status().Window, (WindowCounts{Calls: 1, Failures: 1, Slow: 1, Run: 1}); got != want {
 		t.Errorf("window %+v, want %+v", got, want)
 	}
 }

@@ -34,6 +34,13 @@ func TestValidateBounds(t *testing.T) {
 	}{
 		{"consecutiveFailures", "a number from 0 to 1000000", 0, MaxCount, counts(func(c *Config, v uint32) { c.ConsecutiveFailures = v })},
 		{"slidingWindow.duration", "a duration from 100ms to 24h", int64(MinWindow), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.WindowDuration = v })},
+		{"mode", "Enforce, MetricsOnly, ForcedOpen or Disabled", 0, int64(Disabled), func(c *Config, v int64) { c.Mode = Mode(v) }},
+		{"slowCallDurationThreshold", duration, int64(time.Millisecond), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.SlowCallDurationThreshold = v })},
+		{"slowCallRateThreshold", "a share from 0% to 100%", 0, int64(Whole), counts(func(c *Config, v uint32) { c.SlowCallRateThreshold = Ratio(v) })},
+		{"backoff.multiplier", "a number from 1 to 100", 100, MaxMultiplier, counts(func(c *Config, v uint32) { c.BackoffMultiplier = v })},
+		{"backoff.max", duration, int64(time.Millisecond), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.BackoffMax = v })},
+		{"backoff.jitter", "a share from 0% to 100%", 0, int64(Whole), counts(func(c *Config, v uint32) { c.BackoffJitter = Ratio(v) })},
+		{"ramp.duration", "a duration from 0s to 24h", 0, int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.RampDuration = v })},
 		{"minimumNumberOfCalls", number, 1, MaxCount, counts(func(c *Config, v uint32) { c.MinimumNumberOfCalls = v })},
 		{"failureRateThreshold", "a share from 0% to 100%", 0, int64(Whole), counts(func(c *Config, v uint32) { c.FailureRateThreshold = Ratio(v) })},
 		{"waitDurationInOpenState", duration, int64(time.Millisecond), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.WaitDurationInOpenState = v })},
@@ -56,9 +63,29 @@ func TestValidateBounds(t *testing.T) {
 
 // TestValidateReportsEverything: all problems at once, and no field is forgotten.
 func TestValidateReportsEverything(t *testing.T) {
-	c := Config{ConsecutiveFailures: math.MaxUint32, FailureRateThreshold: math.MaxUint32}
-	if got, want := len(c.Validate()), reflect.TypeFor[Config]().NumField(); got != want {
-		t.Errorf("%d problems of a config in which all is wrong, want one for each of %d fields: %v", got, want, c.Validate())
+	timed := Config{
+		Mode: math.MaxUint8, ConsecutiveFailures: math.MaxUint32, FailureRateThreshold: math.MaxUint32,
+		SlowCallDurationThreshold: -1, SlowCallRateThreshold: math.MaxUint32, BackoffJitter: math.MaxUint32, RampDuration: -1,
+	}
+	counted := timed
+	counted.WindowSize = math.MaxUint32
+	wrong := map[string]bool{}
+	for _, p := range slices.Concat(timed.Validate(), counted.Validate()) {
+		wrong[p.Field] = true
+	}
+	if got, want := len(wrong), reflect.TypeFor[Config]().NumField(); got != want {
+		t.Errorf("%d problems of a config in which all is wrong, want one for each of %d fields: %v", got, want, wrong)
+	}
+}
+
+// TestValidateWindowSize: 0 is a time-based window.
+func TestValidateWindowSize(t *testing.T) {
+	for size, want := range map[uint32]int{0: 0, 1: 0, MaxWindowSize: 0, MaxWindowSize + 1: 1} {
+		c := DefaultConfig()
+		c.WindowSize = size
+		if got := c.Validate(); len(got) != want || want > 0 && got[0].Field != "slidingWindow.size" {
+			t.Errorf("at %d: problems %v, want %d", size, got, want)
+		}
 	}
 }
 
@@ -98,7 +125,7 @@ func TestRatioString(t *testing.T) {
 }
 
 func TestKeyString(t *testing.T) {
-	for k, want := range map[Key]string{{Upstream: "payments"}: "payments", {"payments", "charge"}: "payments/charge"} {
+	for k, want := range map[Key]string{{Upstream: "payments"}: "payments", {Upstream: "payments", Route: "charge"}: "payments/charge", {"payments", "charge", "node/1@x"}: "payments/charge@node/1@x", {Upstream: "payments", Node: "n"}: "payments@n"} {
 		if got := k.String(); got != want {
 			t.Errorf("%#v is %q, want %q", k, got, want)
 		}
@@ -117,13 +144,18 @@ func TestNames(t *testing.T) {
 	for o := Success; o <= Ignored; o++ {
 		got = append(got, o.String())
 	}
-	for r := ConsecutiveFailures; r <= PolicyChanged; r++ {
+	for r := ConsecutiveFailures; r <= Restored; r++ {
 		got = append(got, r.String())
+	}
+	for m := Enforce; m <= Disabled; m++ {
+		got = append(got, m.String())
 	}
 	want := []string{
 		"closed", "half_open", "open",
 		"success", "failure", "timeout", "ignored",
-		"consecutive_failures", "failure_rate", "wait_over", "probe_failed", "probes_succeeded", "half_open_expired", "policy_changed",
+		"consecutive_failures", "failure_rate", "slow_call_rate", "wait_over", "probe_failed", "probes_succeeded", "half_open_expired",
+		"policy_changed", "policy_forced", "forced", "force_expired", "reset", "restored",
+		"Enforce", "MetricsOnly", "ForcedOpen", "Disabled",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)

@@ -1,7 +1,9 @@
 package breaker
 
 import (
-	"maps"
+	"errors"
+	"hash/maphash"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -11,24 +13,69 @@ import (
 // Reading the table of breakers takes no lock; each breaker has its own. Changes
 // of the table are serialised and become visible all at once.
 type Engine struct {
-	apply sync.Mutex // serialises Apply
-	table atomic.Pointer[table]
-	queue queue
+	apply  sync.Mutex // serialises Apply
+	table  atomic.Pointer[table]
+	shared shared
 }
 
+// table finds breakers by name; it is never changed. It is a hash table with open
+// addressing, at most half full: a map would hold every name a second time.
 type table struct {
-	byKey map[Key]*Breaker
-	list  []*Breaker // in the order of Apply's specs
+	list  []*group // in the order of the specs
+	slots []*group // a power of two of them
+	seed  maphash.Seed
 }
 
-// NewEngine returns an engine without breakers. listen is called for every
-// transition, one at a time, for each breaker in order of [Transition.Sequence],
-// with no lock held: it may call the engine. It runs on the goroutine of
-// whichever call caused the transition, so it should hand slow work on, and it
-// must not panic. It may be nil.
-func NewEngine(listen func(Transition)) *Engine {
-	e := &Engine{queue: queue{listen: listen}}
-	e.table.Store(&table{})
+func newTable(list []*group) *table {
+	t := &table{list: list, slots: make([]*group, 1<<bits.Len(uint(2*len(list)))), seed: maphash.MakeSeed()}
+	for _, g := range list {
+		*t.slot(g.name) = g
+	}
+	return t
+}
+
+// slot returns the place of n, which is nil if n is not there.
+func (t *table) slot(n name) **group {
+	h := maphash.String(t.seed, n.upstream)
+	if n.route != "" {
+		h = h*31 + maphash.String(t.seed, n.route)
+	}
+	for i := h; ; i++ {
+		s := &t.slots[i&uint64(len(t.slots)-1)]
+		if *s == nil || (*s).name == n {
+			return s
+		}
+	}
+}
+
+// name is a key without its node.
+type name struct{ upstream, route string }
+
+func nameOf(k Key) name { return name{k.Upstream, k.Route} }
+
+// Options are what an [Engine] needs of its surroundings. The zero value is an
+// engine that nobody listens to.
+type Options struct {
+	// Listen is called for every transition, one at a time, for each breaker in
+	// order of [Transition.Sequence], with no lock held: it may call the engine. It
+	// runs on the goroutine of whichever call caused the transition, so it should
+	// hand slow work on, and it must not panic.
+	Listen func(Transition)
+	// Wake is called when a breaker begins to wait for time to change it, so that
+	// whoever calls [Engine.Advance] looks when. The rules of Listen hold.
+	Wake func()
+	// Now reads the clock of all instants. Only [Do] needs it.
+	Now func() Instant
+}
+
+// ErrUnknown is the error of a change by hand to a breaker that does not exist.
+var ErrUnknown = errors.New("there is no such breaker")
+
+// NewEngine returns an engine without breakers.
+func NewEngine(o Options) *Engine {
+	e := &Engine{}
+	e.shared.listen, e.shared.wake, e.shared.now = o.Listen, o.Wake, o.Now
+	e.table.Store(newTable(nil))
 	return e
 }
 
@@ -36,47 +83,76 @@ func NewEngine(listen func(Transition)) *Engine {
 // breakers that it kept as they were are not mentioned.
 type Changes struct {
 	Added     []Key
-	Removed   []Key // in no particular order
+	Removed   []Key // in the order of the specs that had them
 	Restarted []Key // new semantics: closed, in a new generation
 }
 
 // Apply makes specs the engine's breakers. A breaker whose Config is the same
 // keeps its state; one whose Config differs starts closed, in a new generation,
-// and keeps its counts. The keys of specs must differ from each other, their
-// configs be valid ([Config.Validate]) and their leases be above 0.
+// and keeps its counts and what a person did to it. The keys of specs must differ
+// from each other, their configs be valid ([Config.Validate]) and their leases be
+// above 0.
 func (e *Engine) Apply(specs []Spec, now Instant) Changes {
-	defer e.queue.deliver() // when the lock is released: a listener may apply, too
+	defer e.shared.deliver() // when the lock is released: a listener may apply, too
 	e.apply.Lock()
 	defer e.apply.Unlock()
 	old := e.table.Load()
-	gone := maps.Clone(old.byKey)
-	next := &table{byKey: make(map[Key]*Breaker, len(specs)), list: make([]*Breaker, 0, len(specs))}
+	list := make([]*group, 0, len(specs))
+	interned := map[terms]*terms{}
 	var ch Changes
-	for _, s := range specs {
-		b, ok := old.byKey[s.Key]
+	for i := range specs {
+		s := &specs[i]
+		t := intern(interned, s)
+		g := *old.slot(nameOf(s.Key))
 		switch {
-		case !ok:
-			b = newBreaker(s, &e.queue, now)
+		case g == nil:
+			g = newGroup(s, t, &e.shared, now)
 			ch.Added = append(ch.Added, s.Key)
-		case b.configure(s, now):
+		case (g.nodes != nil) != s.PerNode:
+			g.retire()
+			g = newGroup(s, t, &e.shared, now)
+			ch.Restarted = append(ch.Restarted, s.Key)
+		case g.configure(t, now):
 			ch.Restarted = append(ch.Restarted, s.Key)
 		}
-		delete(gone, s.Key)
-		next.byKey[s.Key] = b
-		next.list = append(next.list, b)
+		list = append(list, g)
 	}
+	next := newTable(list)
 	e.table.Store(next)
-	for key, b := range gone {
-		b.retire()
-		ch.Removed = append(ch.Removed, key)
+	for _, g := range old.list {
+		if *next.slot(g.name) == nil {
+			g.retire()
+			ch.Removed = append(ch.Removed, g.key())
+		}
 	}
 	return ch
 }
 
-// Breaker returns the breaker of key, or nil. The handle stays valid: of a
-// breaker that was removed since, it still admits and resolves calls, but nobody
-// hears of its transitions.
-func (e *Engine) Breaker(key Key) *Breaker { return e.table.Load().byKey[key] }
+// intern returns the one copy of the terms of s.
+func intern(all map[terms]*terms, s *Spec) *terms {
+	t := terms{Config: s.Config, lease: s.Lease, timeout: s.Timeout}
+	if all[t] == nil {
+		all[t] = &t
+	}
+	return all[t]
+}
+
+// Breaker returns the breaker of key, or nil. A key with a node is that of a breaker
+// that [Engine.Node] has made. The handle stays valid: of a breaker that was
+// removed since, it still admits and resolves calls, but nobody hears of its transitions.
+func (e *Engine) Breaker(key Key) *Breaker {
+	g := e.group(key)
+	switch {
+	case g == nil:
+		return nil
+	case key.Node == "":
+		return &g.Breaker
+	default:
+		return g.known(key.Node)
+	}
+}
+
+func (e *Engine) group(key Key) *group { return *e.table.Load().slot(nameOf(key)) }
 
 // Acquire asks the breaker of key for a permit. Where there is no such breaker,
 // the call is admitted and its permit does nothing.
@@ -88,81 +164,17 @@ func (e *Engine) Acquire(key Key, now Instant) (Permit, Decision) {
 	return b.Acquire(now)
 }
 
-// Advance makes the transitions that the passing of time alone brings, and
-// returns when the next one is due; false when none is.
-func (e *Engine) Advance(now Instant) (next Instant, ok bool) {
-	for _, b := range e.table.Load().list {
-		due := Instant(b.due.Load())
-		if due == never {
-			continue
-		}
-		if due <= now {
-			b.Status(now)
-			if due = Instant(b.due.Load()); due == never {
-				continue
-			}
-		}
-		if !ok || due < next {
-			next, ok = due, true
-		}
-	}
-	return next, ok
+// Snapshot returns the status of every breaker at now; see [Engine.AppendSnapshot].
+func (e *Engine) Snapshot(now Instant) []Status {
+	return e.AppendSnapshot(make([]Status, 0, len(e.table.Load().list)), now)
 }
 
-// Snapshot returns the status of every breaker at now, in the order of the last
-// Apply's specs. It locks one breaker at a time.
-func (e *Engine) Snapshot(now Instant) []Status {
-	list := e.table.Load().list
-	all := make([]Status, len(list))
-	for i, b := range list {
-		all[i] = b.Status(now)
+// AppendSnapshot appends the status of every breaker at now, in the order of the
+// last Apply's specs. Where proxies have breakers of their own, it is that of all
+// together, followed by that of each. It locks one breaker at a time.
+func (e *Engine) AppendSnapshot(all []Status, now Instant) []Status {
+	for _, g := range e.table.Load().list {
+		all = g.appendStatus(all, now)
 	}
 	return all
-}
-
-// queue delivers transitions in the order they were pushed, outside all locks
-// of breakers. Whoever finds it idle delivers; others, the listener itself among
-// them, leave their transitions to the one at work.
-type queue struct {
-	listen  func(Transition)
-	waiting atomic.Int32 // len(pending), to be read without the lock
-
-	mu      sync.Mutex
-	pending []Transition
-	busy    bool
-}
-
-// push adds a transition; the caller holds the lock of its breaker.
-func (q *queue) push(t Transition) {
-	if q.listen == nil {
-		return
-	}
-	q.mu.Lock()
-	q.pending = append(q.pending, t)
-	q.waiting.Store(int32(len(q.pending)))
-	q.mu.Unlock()
-}
-
-// deliver empties the queue; the caller holds no lock of a breaker.
-func (q *queue) deliver() {
-	if q.waiting.Load() == 0 {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.busy {
-		return
-	}
-	q.busy = true
-	for len(q.pending) > 0 {
-		batch := q.pending
-		q.pending = nil
-		q.waiting.Store(0)
-		q.mu.Unlock()
-		for _, t := range batch {
-			q.listen(t)
-		}
-		q.mu.Lock()
-	}
-	q.busy = false
 }

@@ -16,6 +16,27 @@ type rig struct {
 	engine      *Engine
 	now         Instant
 	transitions []Transition
+	stray       *Permit // of the first generation
+}
+
+// flatStatus is a status with values in place of pointers.
+type flatStatus struct {
+	Status
+	config   Config
+	override Override
+	trip     Transition
+}
+
+func flat(s Status) flatStatus {
+	f := flatStatus{Status: s, config: *s.Config}
+	if s.Override != nil {
+		f.override = *s.Override
+	}
+	if s.Trip != nil {
+		f.trip = *s.Trip
+	}
+	f.Config, f.Override, f.Trip = nil, nil, nil
+	return f
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -24,7 +45,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 		t.Fatalf("invalid config: %v", ps)
 	}
 	r := &rig{t: t, now: epoch}
-	r.engine = NewEngine(func(tr Transition) { r.transitions = append(r.transitions, tr) })
+	r.engine = NewEngine(Options{Listen: func(tr Transition) { r.transitions = append(r.transitions, tr) }})
 	r.apply(cfg)
 	return r
 }
@@ -105,7 +126,7 @@ func repeat(o Outcome, n int) []Outcome {
 // runRule trips by failures in a row only.
 func runRule(n uint32) Config {
 	cfg := DefaultConfig()
-	cfg.ConsecutiveFailures, cfg.FailureRateThreshold = n, 0
+	cfg.ConsecutiveFailures, cfg.FailureRateThreshold, cfg.SlowCallRateThreshold = n, 0, 0
 	return cfg
 }
 
@@ -113,6 +134,7 @@ func runRule(n uint32) Config {
 func rateRule(r Ratio, minimum uint32) Config {
 	cfg := DefaultConfig()
 	cfg.ConsecutiveFailures, cfg.FailureRateThreshold, cfg.MinimumNumberOfCalls = 0, r, minimum
+	cfg.SlowCallRateThreshold = 0
 	return cfg
 }
 
@@ -130,7 +152,7 @@ func openRig(t *testing.T, cfg Config) *rig {
 func halfOpenRig(t *testing.T, n, m uint32) *rig {
 	t.Helper()
 	cfg := DefaultConfig()
-	cfg.PermittedNumberOfCallsInHalfOpenState, cfg.SuccessThreshold = n, m
+	cfg.PermittedNumberOfCallsInHalfOpenState, cfg.SuccessThreshold, cfg.SlowCallRateThreshold = n, m, 0
 	r := openRig(t, cfg)
 	r.after(cfg.WaitDurationInOpenState)
 	r.want(Edge{Open, HalfOpen, WaitOver})

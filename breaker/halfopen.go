@@ -7,28 +7,27 @@ import "slices"
 type halfOpen struct {
 	until     Instant
 	slots     []slot // probes in flight; never more than are permitted
-	lastProbe uint64 // ids are never used twice, over all half-open phases
-	successes uint32
+	lastProbe uint32 // ids are never used twice, over all half-open phases
 	counts    WindowCounts
 }
 
 // slot is the lease of one probe.
 type slot struct {
-	probe    uint64
+	probe    uint32
 	deadline Instant
 }
 
-func (h *halfOpen) enter(until Instant) (due Instant) {
+// enter begins a phase.
+func (h *halfOpen) enter(until Instant) {
 	*h = halfOpen{until: until, slots: h.slots[:0], lastProbe: h.lastProbe}
-	return until
 }
 
 // admit returns the id of a new probe, or 0 when all permits are out.
-func (h *halfOpen) admit(cfg *Config, deadline Instant) uint64 {
+func (h *halfOpen) admit(cfg *Config, deadline Instant) uint32 {
 	if len(h.slots) >= int(cfg.PermittedNumberOfCallsInHalfOpenState) {
 		return 0
 	}
-	h.lastProbe++
+	h.lastProbe = max(h.lastProbe+1, firstProbe)
 	h.slots = append(h.slots, slot{probe: h.lastProbe, deadline: deadline})
 	return h.lastProbe
 }
@@ -40,37 +39,35 @@ func (h *halfOpen) expire(now Instant) uint64 {
 	return uint64(before - len(h.slots))
 }
 
-// verdict is what the probes so far say.
-type verdict uint8
-
-const (
-	undecided verdict = iota
-	probesFailed
-	probesSucceeded
-)
-
-// record takes the outcome of a probe. One whose lease ran out says nothing any
-// more; an ignored one gives its slot back and says nothing.
-func (h *halfOpen) record(cfg *Config, probe uint64, o Outcome) verdict {
+// land takes a probe's slot back, and tells whether it still had one.
+func (h *halfOpen) land(probe uint32) bool {
 	i := slices.IndexFunc(h.slots, func(s slot) bool { return s.probe == probe })
 	if i < 0 {
-		return undecided
+		return false
 	}
 	h.slots = slices.Delete(h.slots, i, i+1)
-	switch {
-	case o == Ignored:
-		return undecided
-	case o.Failed():
-		h.counts.Calls++
+	return true
+}
+
+// judge takes what became of a probe, and returns where the probes so far lead;
+// ok is false while they are undecided.
+func (h *halfOpen) judge(cfg *Config, c call) (to State, why Reason, ok bool) {
+	h.counts.Calls++
+	if c.slow {
+		h.counts.Slow++
+	}
+	if c.failed {
 		h.counts.Failures++
 		h.counts.Run++
-		return probesFailed
+		return Open, ProbeFailed, true
 	}
-	h.counts.Calls++
 	h.counts.Run = 0
-	h.successes++
-	if h.successes >= cfg.SuccessThreshold {
-		return probesSucceeded
+	switch {
+	case h.counts.Calls < uint64(cfg.SuccessThreshold):
+		return 0, 0, false
+	case cfg.TripsOnSlowCalls() && cfg.SlowCallRateThreshold.Reached(h.counts.Slow, h.counts.Calls):
+		return Open, SlowCallRate, true
+	default:
+		return Closed, ProbesSucceeded, true
 	}
-	return undecided
 }

@@ -1,9 +1,14 @@
 package breaker
 
-import "slices"
+import (
+	"math"
+	"slices"
+	"time"
+)
 
 // model is a breaker that is plainly right and slow: it remembers every outcome,
-// and counts when it is asked.
+// and counts when it is asked. Outcomes and calls in flight are lists; nothing is
+// kept that can be counted.
 type model struct {
 	spec        Spec
 	retired     bool
@@ -12,137 +17,302 @@ type model struct {
 	sequence    uint64
 	since       Instant
 	latest      Instant // the latest instant that the closed state has heard of
-	past        []event // closed: all outcomes since it began
-	until       Instant // open, half-open: when time ends it
-	probes      []probe // half-open: all that were admitted
-	judged      []event // half-open: outcomes of probes that still held their lease
+	past        []event // closed: all outcomes since it began, and calls in flight that are slow
+	run         []failure
+	reported    bool      // closed: outcomes were reported
+	broken      Instant   // closed: when the last reported success was
+	flying      []*ticket // closed: calls in flight
+	until       Instant   // open, half-open: when time ends it
+	probes      []*ticket // half-open: those that hold their slot
+	judged      []event   // half-open: outcomes of probes that still held their lease
+	openings    uint32
+	rampEnd     Instant // 0: no ramp
+	credit      int64
+	override    *Override
+	trip        *Transition
+	inFlight    uint64 // permits that were given and are not resolved
 	counts      Counts
 	lastFailure Instant
 	heard       []Transition
 }
 
+// event is one place in the window.
 type event struct {
-	at     Instant
-	failed bool
+	at                  Instant
+	failed, slow, early bool
+	void                bool // nothing counts in this place
 }
 
-type probe struct {
-	deadline Instant
-	over     bool
+// failure is one of a run.
+type failure struct {
+	at    Instant
+	oneIn uint32
 }
 
 // ticket is the model's permit.
 type ticket struct {
 	model      *model
 	generation uint64
-	probe      int // index into probes, for a probe
+	began      Instant
+	due        Instant // when it is found slow
+	deadline   Instant // of a probe
+	probe      bool
+	unjudged   bool
+	early      bool // it was found slow in flight
 	used       bool
 }
 
 func newModel(s Spec, now Instant) *model {
-	return &model{spec: s, generation: 1, since: now, latest: now}
+	m := &model{spec: s, generation: 1, since: now}
+	m.enterClosed(now)
+	if s.Config.Mode == ForcedOpen {
+		m.move(Open, PolicyForced, now)
+	}
+	return m
 }
 
-// window counts the outcomes whose bucket is among the last ten.
+func (m *model) enterClosed(now Instant) {
+	m.latest, m.past, m.run, m.flying, m.broken, m.rampEnd, m.reported = now, nil, nil, nil, math.MinInt64, 0, false
+}
+
+// inWindow returns the events that count: of the last ten buckets, or the last so many.
+func (m *model) inWindow() []*event {
+	var in []*event
+	size, width := int(m.spec.Config.WindowSize), Instant(m.spec.Config.WindowDuration/10)
+	for i := range m.past {
+		e := &m.past[i]
+		if size > 0 && i >= len(m.past)-size || size == 0 && e.at/width+10 > m.latest/width {
+			in = append(in, e)
+		}
+	}
+	return in
+}
+
 func (m *model) window() WindowCounts {
 	var w WindowCounts
-	events := m.judged
-	if m.state == Closed {
-		width := Instant(m.spec.Config.WindowDuration / 10)
-		events = slices.DeleteFunc(slices.Clone(m.past), func(e event) bool { return e.at/width+10 <= m.latest/width })
+	var events []*event
+	switch m.state {
+	case Closed:
+		events = m.inWindow()
+		w.Run = uint32(len(m.run))
+	case HalfOpen:
+		for i := range m.judged {
+			events = append(events, &m.judged[i])
+		}
+		for i := len(m.judged) - 1; i >= 0 && m.judged[i].failed; i-- {
+			w.Run++
+		}
 	}
 	for _, e := range events {
+		if e.void {
+			continue
+		}
 		w.Calls++
 		if e.failed {
 			w.Failures++
 		}
-	}
-	run := m.past
-	if m.state == HalfOpen {
-		run = m.judged
-	}
-	for i := len(run) - 1; i >= 0 && run[i].failed; i-- {
-		w.Run++
-	}
-	if m.state == Open {
-		return WindowCounts{}
+		if e.slow {
+			w.Slow++
+		}
 	}
 	return w
 }
 
-func (m *model) move(to State, why Reason, now Instant) {
+// wait is how long the n-th opening in a row lasts, from 0, before jitter.
+func (m *model) wait(n uint32) time.Duration {
 	cfg := m.spec.Config
-	tr := Transition{
-		Key: m.spec.Key, Edge: Edge{m.state, to, why}, Sequence: m.sequence + 1, Generation: m.generation + 1,
-		At: now, Since: m.since, Window: m.window(),
+	most, wait := max(cfg.BackoffMax, cfg.WaitDurationInOpenState), cfg.WaitDurationInOpenState
+	for range n {
+		if next := wait / 100 * time.Duration(cfg.BackoffMultiplier); next <= most && next > wait {
+			wait = next
+		} else if next > most {
+			return most
+		}
 	}
-	m.state, m.since, m.latest = to, now, now
-	m.past, m.probes, m.judged = nil, nil, nil
+	return wait
+}
+
+// remembered is how many openings a closed breaker has not forgotten.
+func (m *model) remembered(now Instant) uint32 {
+	n, closed := m.openings, now.Sub(m.since)
+	for n > 0 && closed >= m.wait(n-1) {
+		n--
+		closed -= m.wait(n)
+	}
+	return n
+}
+
+func (m *model) move(to State, why Reason, now Instant) *Transition {
+	return m.moveBy(Transition{Edge: Edge{m.state, to, why}, Window: m.window()}, now)
+}
+
+func (m *model) moveBy(tr Transition, now Instant) *Transition {
+	cfg := m.spec.Config
+	tr.Key, tr.Sequence, tr.Generation = m.spec.Key, m.sequence+1, m.generation+1
+	tr.At, tr.Since = now, m.since
+	if m.state == Closed {
+		m.openings = m.remembered(now)
+	}
+	m.state, m.since = tr.Edge.To, now
+	m.probes, m.judged = nil, nil
 	m.generation++
 	m.sequence++
-	switch to {
+	m.until = never
+	switch tr.Edge.To {
+	case Closed:
+		m.enterClosed(now)
+		if tr.Edge.Reason == ProbesSucceeded && cfg.RampDuration > 0 {
+			m.rampEnd, m.credit = now.Add(cfg.RampDuration), 9_000
+		}
 	case Open:
-		tr.Wait = cfg.WaitDurationInOpenState
-		m.until = now.Add(tr.Wait)
+		if tr.Edge.Reason.ByRule() {
+			tr.Wait = jitter(m.wait(m.openings), cfg.BackoffJitter, m.spec.Key, m.sequence)
+			m.openings = min(m.openings+1, 64)
+			tr.Openings = m.openings
+			m.until = now.Add(tr.Wait)
+			m.trip = &tr
+		}
 	case HalfOpen:
 		m.until = now.Add(cfg.MaxWaitDurationInHalfOpenState)
 	}
 	if !m.retired {
 		m.heard = append(m.heard, tr)
 	}
+	return &tr
 }
+
+// timed tells whether time ends an open state.
+func (m *model) timed() bool { return m.override == nil && m.spec.Config.Mode != ForcedOpen }
 
 // advance does what time alone does.
 func (m *model) advance(now Instant) {
+	if m.override != nil && now >= m.override.Until {
+		m.expire(now)
+	}
 	switch m.state {
 	case Closed:
 		m.latest = max(m.latest, now)
+		if now >= m.rampEnd {
+			m.rampEnd = 0
+		}
+		m.findSlow(now)
 	case Open:
-		if now >= m.until {
+		if m.timed() && now >= m.until {
 			m.move(HalfOpen, WaitOver, now)
 		}
 	case HalfOpen:
-		for i := range m.probes {
-			if p := &m.probes[i]; !p.over && now >= p.deadline {
-				p.over = true
+		m.probes = slices.DeleteFunc(m.probes, func(p *ticket) bool {
+			if now >= p.deadline {
 				m.counts.LeasesExpired++
 			}
-		}
+			return now >= p.deadline
+		})
 		if now >= m.until {
 			m.move(Open, HalfOpenExpired, now)
 		}
 	}
 }
 
-func (m *model) inFlight() uint32 {
-	n := uint32(0)
-	for _, p := range m.probes {
-		if !p.over {
-			n++
+func (m *model) expire(now Instant) {
+	o := m.override
+	m.override = nil
+	tr := Transition{Edge: Edge{m.state, Closed, ForceExpired}, By: o.By, Note: o.Note, Window: m.window()}
+	switch {
+	case m.spec.Config.Mode == ForcedOpen:
+		tr.Edge.To, tr.Edge.Reason = Open, PolicyForced
+	case o.State == Open && m.spec.Config.Mode != Disabled:
+		tr.Edge.To = HalfOpen
+	}
+	m.moveBy(tr, now)
+}
+
+// findSlow finds the calls in flight that are slow by now.
+func (m *model) findSlow(now Instant) {
+	found := false
+	for _, t := range m.flying {
+		if !t.early && t.due <= now {
+			t.early, found = true, true
+			m.past = append(m.past, event{at: m.latest, slow: true, early: true})
 		}
 	}
-	return n
+	if found {
+		m.judge(now)
+	}
+}
+
+func (m *model) share(now Instant) Ratio {
+	if m.rampEnd == 0 {
+		return Whole
+	}
+	part := float64(max(now-m.since, 0)) / float64(m.rampEnd-m.since)
+	return 1_000 + Ratio(9_000*part)
 }
 
 func (m *model) acquire(now Instant) (*ticket, Decision) {
 	m.advance(now)
-	m.counts.Requests++
 	d := Decision{State: m.state, Admitted: true}
+	t := &ticket{model: m, generation: m.generation, began: now, deadline: now.Add(m.spec.Lease)}
+	cfg := m.spec.Config
 	switch m.state {
+	case Closed:
+		if m.rampEnd != 0 {
+			m.credit += int64(m.share(now))
+			if d.Admitted = m.credit >= 10_000; d.Admitted {
+				m.credit -= 10_000
+			}
+		}
 	case Open:
-		d.Admitted, d.RetryAfter = false, m.until.Sub(now)
+		d.Admitted = false
+		if m.timed() {
+			d.RetryAfter = m.until.Sub(now)
+		}
 	case HalfOpen:
-		d.Admitted = m.inFlight() < m.spec.Config.PermittedNumberOfCallsInHalfOpenState
+		t.probe = true
+		d.Admitted = len(m.probes) < int(cfg.PermittedNumberOfCallsInHalfOpenState)
 	}
-	if !d.Admitted {
+	switch {
+	case d.Admitted && m.state == HalfOpen:
+		m.probes = append(m.probes, t)
+	case d.Admitted:
+		if threshold := Instant(cfg.SlowCallDurationThreshold); threshold > 0 {
+			part := threshold / 8
+			t.due = (m.latest/part+1)*part + threshold
+		} else {
+			t.due = never
+		}
+		m.flying = append(m.flying, t)
+	case cfg.Mode == MetricsOnly && m.override == nil:
+		m.counts.WouldReject++
+		t.unjudged, d.Admitted, d.RetryAfter = true, true, 0
+	default:
 		m.counts.Rejected++
 		return nil, d
 	}
-	t := &ticket{model: m, generation: m.generation, probe: len(m.probes)}
-	if m.state == HalfOpen {
-		m.probes = append(m.probes, probe{deadline: now.Add(m.spec.Lease)})
-	}
+	m.inFlight++
 	return t, d
+}
+
+func (m *model) count(o Outcome, slow bool, n uint64, at Instant) {
+	switch o {
+	case Success:
+		m.counts.Successes += n
+	case Failure, Timeout:
+		m.counts.Failures += n
+		m.lastFailure = max(m.lastFailure, at)
+		if o == Timeout {
+			m.counts.Timeouts += n
+		}
+	case Ignored:
+		m.counts.Ignored += n
+	}
+	if slow && o != Ignored {
+		m.counts.Slow += n
+	}
+}
+
+func (m *model) slow(d time.Duration) bool {
+	t := m.spec.Config.SlowCallDurationThreshold
+	return t > 0 && d >= t
 }
 
 func (t *ticket) done(o Outcome, now Instant) {
@@ -152,54 +322,106 @@ func (t *ticket) done(o Outcome, now Instant) {
 	t.used = true
 	m := t.model
 	m.advance(now)
-	switch o {
-	case Success:
-		m.counts.Successes++
-	case Failure, Timeout:
-		m.counts.Failures++
-		m.lastFailure = now
-		if o == Timeout {
-			m.counts.Timeouts++
-		}
-	case Ignored:
-		m.counts.Ignored++
-	}
-	if t.generation != m.generation {
+	m.inFlight--
+	slow := m.slow(now.Sub(t.began))
+	m.count(o, slow, 1, now)
+	if t.unjudged || t.generation != m.generation {
 		return
 	}
-	failed := o == Failure || o == Timeout
-	if m.state == HalfOpen {
-		m.judge(&m.probes[t.probe], o, now)
+	if t.probe {
+		m.judgeProbe(t, o, slow, now)
 		return
 	}
-	if o == Ignored {
-		return
-	}
-	m.past = append(m.past, event{m.latest, failed})
-	cfg, w := m.spec.Config, m.window()
+	m.flying = slices.DeleteFunc(m.flying, func(f *ticket) bool { return f == t })
+	m.settle(t, event{at: m.latest, failed: o.Failed(), slow: slow, void: o == Ignored})
 	switch {
-	case cfg.ConsecutiveFailures > 0 && w.Run >= cfg.ConsecutiveFailures:
-		m.move(Open, ConsecutiveFailures, now)
-	case cfg.FailureRateThreshold > 0 && w.Calls >= uint64(cfg.MinimumNumberOfCalls) &&
-		10_000*w.Failures >= uint64(cfg.FailureRateThreshold)*w.Calls:
-		m.move(Open, FailureRate, now)
+	case o == Ignored:
+		return
+	case o.Failed():
+		m.run = append(m.run, failure{at: now})
+	default:
+		m.run = nil
+	}
+	m.judge(now)
+}
+
+// settle puts what became of a call into the window: for one that is there already
+// as slow in flight, the oldest such place gives way.
+func (m *model) settle(t *ticket, e event) {
+	if t.early {
+		for _, old := range m.inWindow() {
+			if !old.early {
+				continue
+			}
+			if m.spec.Config.WindowSize > 0 {
+				e.at = old.at
+				*old = e
+				return
+			}
+			*old = event{at: old.at, void: true}
+			break
+		}
+	}
+	if !e.void {
+		m.past = append(m.past, e)
 	}
 }
 
-// judge takes the outcome of a probe of this half-open phase.
-func (m *model) judge(p *probe, o Outcome, now Instant) {
-	if p.over {
+// judge trips a closed breaker that has reached one of its thresholds.
+func (m *model) judge(now Instant) {
+	cfg, w := m.spec.Config, m.window()
+	reached := func(part uint64, threshold Ratio) bool {
+		return threshold > 0 && w.Calls >= uint64(cfg.MinimumNumberOfCalls) && 10_000*part >= uint64(threshold)*w.Calls
+	}
+	switch {
+	case cfg.Mode == Disabled || m.override != nil:
+	case cfg.ConsecutiveFailures > 0 && w.Run >= cfg.ConsecutiveFailures && m.unbroken(w):
+		m.move(Open, ConsecutiveFailures, now)
+	case reached(w.Failures, cfg.FailureRateThreshold):
+		m.move(Open, FailureRate, now)
+	case reached(w.Slow, cfg.SlowCallRateThreshold):
+		m.move(Open, SlowCallRate, now)
+	}
+}
+
+// unbroken tells whether no success can have gone unseen in the run.
+func (m *model) unbroken(w WindowCounts) bool {
+	oneIn := uint32(0)
+	for _, f := range m.run {
+		oneIn = max(oneIn, f.oneIn)
+	}
+	if oneIn <= 1 {
+		return true
+	}
+	run := uint64(len(m.run))
+	failures, calls := w.Failures-min(w.Failures, run), w.Calls-min(w.Calls, run)
+	rate := float64(failures+1) / float64(calls+2)
+	chance := 1.0
+	for range run {
+		chance *= rate / (rate + (1-rate)/float64(oneIn))
+	}
+	return chance <= 1e-12
+}
+
+// judgeProbe takes the outcome of a probe of this half-open phase.
+func (m *model) judgeProbe(t *ticket, o Outcome, slow bool, now Instant) {
+	i := slices.Index(m.probes, t)
+	if i < 0 {
 		return
 	}
-	p.over = true
+	m.probes = slices.Delete(m.probes, i, i+1)
 	if o == Ignored {
 		return
 	}
-	m.judged = append(m.judged, event{now, o != Success})
+	m.judged = append(m.judged, event{at: now, failed: o != Success, slow: slow})
+	cfg := m.spec.Config
 	switch w := m.window(); {
 	case w.Failures > 0:
 		m.move(Open, ProbeFailed, now)
-	case w.Calls >= uint64(m.spec.Config.SuccessThreshold):
+	case w.Calls < uint64(cfg.SuccessThreshold):
+	case cfg.TripsOnSlowCalls() && 10_000*w.Slow >= uint64(cfg.SlowCallRateThreshold)*w.Calls:
+		m.move(Open, SlowCallRate, now)
+	default:
 		m.move(Closed, ProbesSucceeded, now)
 	}
 }
@@ -208,31 +430,175 @@ func (m *model) judge(p *probe, o Outcome, now Instant) {
 func (m *model) configure(s Spec, now Instant) bool {
 	now = max(now, m.since)
 	m.advance(now)
-	same := m.spec.Config == s.Config
+	same, window := m.spec.Config == s.Config, m.window()
 	m.spec = s
 	if same {
 		return false
 	}
-	if m.state != Closed {
-		m.move(Closed, PolicyChanged, now)
-		return true
+	m.openings = 0
+	switch {
+	case m.override != nil:
+		m.renew(now)
+	case s.Config.Mode == ForcedOpen:
+		m.moveBy(Transition{Edge: Edge{m.state, Open, PolicyForced}, Window: window}, now)
+	case m.state != Closed:
+		m.moveBy(Transition{Edge: Edge{m.state, Closed, PolicyChanged}, Window: window}, now)
+	default:
+		m.renew(now)
+		m.since = now
 	}
-	m.generation++
-	m.since, m.latest, m.past = now, now, nil
 	return true
+}
+
+// renew begins a generation in the same state.
+func (m *model) renew(now Instant) {
+	m.generation++
+	m.probes = nil
+	if m.state == Closed {
+		m.enterClosed(now)
+	}
+}
+
+func (m *model) force(o Override, now Instant) {
+	m.advance(now)
+	m.override = &o
+	m.moveBy(Transition{Edge: Edge{m.state, o.State, Forced}, By: o.By, Note: o.Note, Until: o.Until, Window: m.window()}, now)
+}
+
+func (m *model) reset(by, note string, now Instant) {
+	m.advance(now)
+	m.override, m.trip = nil, nil
+	edge := Edge{m.state, Closed, Reset}
+	if m.spec.Config.Mode == ForcedOpen {
+		edge = Edge{m.state, Open, PolicyForced}
+	}
+	m.moveBy(Transition{Edge: edge, By: by, Note: note, Window: m.window()}, now)
+	m.openings = 0
+}
+
+// report takes outcomes by their times, whatever their order.
+func (m *model) report(outcomes []Reported, now Instant) {
+	m.advance(now)
+	outcomes = slices.Clone(outcomes)
+	slices.SortStableFunc(outcomes, func(x, y Reported) int {
+		switch {
+		case x.At != y.At:
+			return int(x.At - y.At)
+		case x.Outcome.Failed() && !y.Outcome.Failed():
+			return -1
+		case y.Outcome.Failed() && !x.Outcome.Failed():
+			return 1
+		}
+		return 0
+	})
+	for i, o := range outcomes {
+		m.reportOne(o, now)
+		if m.state == Closed && (i+1 == len(outcomes) || outcomes[i+1].At != o.At) {
+			m.judge(now)
+		}
+	}
+}
+
+func (m *model) reportOne(o Reported, now Instant) {
+	at, slow, n := min(o.At, now), m.slow(o.Duration), uint32(1)
+	if o.Outcome == Success && !slow && o.OneIn > 1 {
+		n = o.OneIn
+	}
+	m.count(o.Outcome, slow, uint64(n), at)
+	known := o.Generation != 0
+	if o.Outcome == Ignored || m.state != Closed || known && o.Generation != m.generation || !known && at < m.since {
+		return
+	}
+	for range n {
+		m.past = append(m.past, event{at: min(at, m.latest), failed: o.Outcome.Failed(), slow: slow})
+	}
+	if !m.reported { // of failures with permits nobody has kept the time
+		m.reported = true
+		for i := range m.run {
+			m.run[i].at = math.MinInt64
+		}
+	}
+	if o.Outcome.Failed() {
+		if at >= m.broken {
+			m.run = append(m.run, failure{at, o.OneIn})
+		}
+		return
+	}
+	m.broken = max(m.broken, at)
+	first := Instant(never)
+	for _, f := range m.run {
+		first = min(first, f.at)
+	}
+	if at >= first {
+		m.run = nil
+	}
+}
+
+// restart is the breaker of another process that takes up this one's state.
+func (m *model) restart(now Instant) *model {
+	m.advance(now)
+	n := newModel(m.spec, now)
+	n.counts, n.lastFailure = Counts{}, 0
+	left := m.openings
+	if m.state == Closed {
+		left = m.remembered(now)
+	}
+	if m.state == Closed && left == 0 && m.override == nil {
+		return n
+	}
+	n.openings = m.openings
+	n.trip, n.override = m.trip, m.override
+	n.sequence, n.generation = max(n.sequence, m.sequence), max(n.generation, m.generation)
+	switch {
+	case m.override != nil:
+		o := m.override
+		n.moveBy(Transition{Edge: Edge{n.state, o.State, Restored}, By: o.By, Note: o.Note, Until: o.Until}, now)
+	case m.state != n.state:
+		n.move(m.state, Restored, now)
+	}
+	n.since = m.since
+	if n.override == nil && m.state != Closed {
+		n.until = m.until
+	}
+	n.advance(now)
+	return n
 }
 
 func (m *model) status(now Instant) Status {
 	m.advance(now)
 	s := Status{
-		Key: m.spec.Key, Config: m.spec.Config, State: m.state, Generation: m.generation, Since: m.since,
-		ProbesInFlight: m.inFlight(), Window: m.window(), Counts: m.counts, LastFailure: m.lastFailure,
+		Key: m.spec.Key, Config: &m.spec.Config, State: m.state, Generation: m.generation, Sequence: m.sequence, Since: m.since,
+		InFlight: m.inFlight, Window: m.window(), Counts: m.counts, LastFailure: m.lastFailure,
+		Openings: m.openings, Override: m.override, Trip: m.trip,
 	}
-	if m.state == Open {
+	s.Counts.Requests = s.Counts.Rejected + s.Counts.Successes + s.Counts.Failures + s.Counts.Ignored + m.inFlight
+	switch {
+	case m.state == Closed:
+		s.Admits, s.Openings = m.share(now), m.remembered(now)
+	case m.state == HalfOpen:
+		s.ProbesInFlight = uint32(len(m.probes))
+	case m.timed():
 		s.RetryAfter = m.until.Sub(now)
 	}
 	return s
 }
 
-// due is how long until time alone changes the state; false when it does not.
-func (m *model) due() (Instant, bool) { return m.until, m.state != Closed }
+// due is when time alone changes the breaker; false when it does not.
+func (m *model) due() (Instant, bool) {
+	switch {
+	case m.override != nil:
+		return m.override.Until, true
+	case m.state == Closed:
+		first := never
+		if m.spec.Config.TripsOnSlowCalls() {
+			for _, t := range m.flying {
+				if !t.early {
+					first = min(first, t.due)
+				}
+			}
+		}
+		return first, first != never
+	default:
+		return m.until, m.until != never
+	}
+}

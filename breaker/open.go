@@ -1,12 +1,86 @@
 package breaker
 
+import (
+	"time"
+)
+
 // open is what an open breaker knows: when it ends. Nothing that happens while it
 // is open makes it longer.
 type open struct {
-	until Instant
+	until    Instant // never: time does not end it
+	openings uint32  // in a row, not forgotten, this one among them
 }
 
-func (o *open) enter(until Instant) (due Instant) {
-	o.until = until
-	return until
+// maxOpenings bounds what is remembered. With a multiplier of 1.1 the 64th wait is
+// 400 times the first.
+const maxOpenings = 64
+
+// begin counts an opening and returns how long it lasts.
+func (o *open) begin(key Key, cfg *Config, sequence uint64) time.Duration {
+	wait := jitter(waitOf(cfg, o.openings), cfg.BackoffJitter, key, sequence)
+	o.openings = min(o.openings+1, maxOpenings)
+	return wait
+}
+
+// forget returns how many openings are left after the breaker was closed for so
+// long. It forgets one after as long as the wait that it had caused, so that the
+// longer waits are remembered for longer.
+func (o *open) forget(cfg *Config, closed time.Duration) uint32 {
+	n := o.openings
+	for n > 0 {
+		wait := waitOf(cfg, n-1)
+		if closed < wait {
+			break
+		}
+		closed -= wait
+		n--
+	}
+	return n
+}
+
+// waitOf is the wait after so many openings, without jitter.
+func waitOf(cfg *Config, openings uint32) time.Duration {
+	wait := cfg.WaitDurationInOpenState
+	most := max(cfg.BackoffMax, wait)
+	if cfg.BackoffMultiplier <= 100 {
+		return wait
+	}
+	for range openings {
+		if wait >= most {
+			break
+		}
+		wait = wait / 100 * time.Duration(cfg.BackoffMultiplier)
+	}
+	return min(wait, most)
+}
+
+// jitter spreads a wait over share to either side. What it draws is fixed by
+// breaker and transition: replicas that share a breaker agree, and breakers that
+// tripped together do not probe together.
+func jitter(wait time.Duration, share Ratio, key Key, sequence uint64) time.Duration {
+	if share == 0 {
+		return wait
+	}
+	spread := int64(wait/time.Duration(Whole)) * int64(share)
+	if spread <= 0 {
+		return wait
+	}
+	drawn := int64(draw(key, sequence) % uint64(2*spread+1))
+	return max(wait+time.Duration(drawn-spread), time.Millisecond)
+}
+
+// draw is a number that looks random: FNV-1a of the key, mixed with the sequence
+// as in SplitMix64.
+func draw(key Key, sequence uint64) uint64 {
+	h := uint64(14695981039346656037)
+	for _, part := range [...]string{key.Upstream, key.Route, key.Node} {
+		for i := range len(part) {
+			h = (h ^ uint64(part[i])) * 1099511628211
+		}
+		h = (h ^ 0xff) * 1099511628211
+	}
+	h += sequence * 0x9e3779b97f4a7c15
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
 }

@@ -42,7 +42,9 @@ func TestOpenEndsWhenItsWaitIsOver(t *testing.T) {
 		"late outcome": func(r *rig) { r.lateOutcome() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := openRig(t, DefaultConfig())
+			r := newRig(t, runRule(3))
+			r.stray = r.admit()
+			r.call(Failure, Failure, Failure)
 			r.after(30*time.Second - 1)
 			r.reject()
 			r.wantState(Open, 1)
@@ -61,8 +63,7 @@ func TestOpenEndsWhenItsWaitIsOver(t *testing.T) {
 
 // lateOutcome resolves a permit of an earlier generation.
 func (r *rig) lateOutcome() {
-	p := Permit{breaker: r.engine.Breaker(keyA), generation: 1}
-	p.Done(Failure, r.now)
+	r.stray.Done(Failure, r.now)
 }
 
 // TestRule2LateOutcomesChangeNothing: results of calls that began before the
@@ -97,7 +98,7 @@ func TestRule2LateOutcomesChangeNothing(t *testing.T) {
 	if got := r.status().Window; got != (WindowCounts{}) {
 		t.Errorf("late outcomes are in the new window: %+v", got)
 	}
-	want := Counts{Requests: 10, Successes: 3, Failures: 6, Ignored: 1}
+	want := Counts{Requests: 10, Successes: 3, Failures: 6, Slow: 3, Ignored: 1}
 	if got := r.status().Counts; got != want {
 		t.Errorf("counts %+v, want %+v", got, want)
 	}

@@ -19,7 +19,7 @@ type world struct {
 	now    Instant
 	pairs  []*pair // of the last Apply, in its order
 	gone   []*pair // removed ones: their handles and permits live on
-	calls  []*flight
+	calls  []*journey
 	heard  map[*model][]Transition
 }
 
@@ -28,7 +28,7 @@ type pair struct {
 	model   *model
 }
 
-type flight struct {
+type journey struct {
 	permit Permit
 	ticket *ticket
 }
@@ -46,7 +46,7 @@ func FuzzEngineIsItsModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(engineIsItsModel
 
 func engineIsItsModel(t *rapid.T) {
 	w := &world{now: Instant(rapid.Int64Range(0, 1e15).Draw(t, "start")), heard: map[*model][]Transition{}}
-	w.engine = NewEngine(w.listen)
+	w.engine = NewEngine(Options{Listen: w.listen})
 	w.apply(t)
 	t.Repeat(map[string]func(*rapid.T){
 		"acquire": w.acquire,
@@ -59,6 +59,10 @@ func engineIsItsModel(t *rapid.T) {
 		"advance": w.advance,
 		"apply":   w.apply,
 		"pass":    w.pass,
+		"force":   w.force,
+		"reset":   w.reset,
+		"report":  w.report,
+		"restart": w.restart,
 		"":        w.check,
 	})
 }
@@ -73,7 +77,14 @@ func (w *world) listen(tr Transition) {
 
 func drawConfig(t *rapid.T) Config {
 	short := rapid.SampledFrom([]time.Duration{time.Millisecond, 50 * time.Millisecond, time.Second, 3 * time.Second})
-	return Config{
+	cfg := Config{
+		Mode:                                  rapid.SampledFrom([]Mode{Enforce, Enforce, Enforce, Enforce, MetricsOnly, MetricsOnly, ForcedOpen, Disabled}).Draw(t, "mode"),
+		SlowCallDurationThreshold:             rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second}).Draw(t, "slow"),
+		SlowCallRateThreshold:                 rapid.SampledFrom([]Ratio{0, 1, 5_000, Whole}).Draw(t, "slowRate"),
+		BackoffMultiplier:                     rapid.SampledFrom([]uint32{100, 150, 200, 1000}).Draw(t, "multiplier"),
+		BackoffMax:                            short.Draw(t, "max"),
+		BackoffJitter:                         rapid.SampledFrom([]Ratio{0, 0, 1_000, Whole}).Draw(t, "jitter"),
+		RampDuration:                          rapid.SampledFrom([]time.Duration{0, 0, 100 * time.Millisecond, 3 * time.Second}).Draw(t, "ramp"),
 		ConsecutiveFailures:                   rapid.Uint32Range(0, 4).Draw(t, "run"),
 		WindowDuration:                        rapid.SampledFrom([]time.Duration{MinWindow, time.Second, time.Second + 9, 10 * time.Second}).Draw(t, "window"),
 		MinimumNumberOfCalls:                  rapid.Uint32Range(1, 6).Draw(t, "minimum"),
@@ -83,6 +94,10 @@ func drawConfig(t *rapid.T) Config {
 		SuccessThreshold:                      rapid.Uint32Range(1, 4).Draw(t, "successes"),
 		MaxWaitDurationInHalfOpenState:        short.Draw(t, "halfOpen"),
 	}
+	if rapid.Bool().Draw(t, "counted") {
+		cfg.WindowSize, cfg.WindowDuration = rapid.SampledFrom([]uint32{1, 2, 5, 20}).Draw(t, "size"), 0
+	}
+	return cfg
 }
 
 // step moves time: not at all, a little, to the very end of a state or of a lease
@@ -96,8 +111,14 @@ func (w *world) step(t *rapid.T) Instant {
 		for _, pr := range p.model.probes {
 			ends = append(ends, pr.deadline-1, pr.deadline)
 		}
+		for _, f := range p.model.flying {
+			ends = append(ends, f.due-1, f.due, f.began.Add(p.model.spec.Config.SlowCallDurationThreshold))
+		}
+		if p.model.rampEnd > 0 {
+			ends = append(ends, p.model.rampEnd-1, p.model.rampEnd)
+		}
 	}
-	ends = slices.DeleteFunc(ends, func(at Instant) bool { return at < w.now })
+	ends = slices.DeleteFunc(ends, func(at Instant) bool { return at < w.now || at >= never-1 })
 	switch kind := rapid.IntRange(0, 9).Draw(t, "time"); {
 	case kind < 4:
 	case kind < 6:
@@ -137,7 +158,7 @@ func (w *world) acquire(t *rapid.T) {
 		}
 		return
 	}
-	w.calls = append(w.calls, &flight{permit, ticket})
+	w.calls = append(w.calls, &journey{permit, ticket})
 }
 
 // burst makes calls one after the other, so that breakers trip and recover often.
@@ -158,7 +179,7 @@ func (w *world) traffic(t *rapid.T) {
 		return
 	}
 	outcomes := rapid.SampledFrom([]Outcome{Success, Success, Success, Success, Failure})
-	pause := int64(p.model.spec.Config.WindowDuration / 4)
+	pause := int64(max(p.model.spec.Config.WindowDuration, time.Second) / 4)
 	for range rapid.IntRange(5, 30).Draw(t, "calls") {
 		w.now += Instant(rapid.Int64Range(0, pause).Draw(t, "pause"))
 		p.call(t, outcomes.Draw(t, "outcome"), w.now)
@@ -176,14 +197,14 @@ func (p *pair) call(t *rapid.T, o Outcome, now Instant) {
 		permit.Done(o, now)
 		ticket.done(o, now)
 	}
-	if got, want := p.breaker.Status(now), p.model.status(now); got != want {
+	if got, want := flat(p.breaker.Status(now)), flat(p.model.status(now)); got != want {
 		t.Fatalf("status\n%+v, want\n%+v", got, want)
 	}
 }
 
 // resolve ends the calls that pick chooses from.
 func (w *world) resolve(t *rapid.T, pick func(*ticket) bool) {
-	var some []*flight
+	var some []*journey
 	for _, f := range w.calls {
 		if pick(f.ticket) {
 			some = append(some, f)
@@ -216,7 +237,7 @@ func (w *world) status(t *rapid.T) {
 	if p == nil {
 		return
 	}
-	if got, want := p.breaker.Status(now), p.model.status(now); got != want {
+	if got, want := flat(p.breaker.Status(now)), flat(p.model.status(now)); got != want {
 		t.Fatalf("status\n%+v, want\n%+v", got, want)
 	}
 }
@@ -234,13 +255,84 @@ func (w *world) advance(t *rapid.T) {
 			want, waits = at, true
 		}
 	}
-	if got != want || ok != waits {
-		t.Fatalf("next is due at %d, %t; want %d, %t", got, ok, want, waits)
+	if waits && (!ok || got > want) || ok && got <= now {
+		t.Fatalf("after %d next is due at %d, %t; want %d, %t, or a little earlier", now, got, ok, want, waits)
 	}
 }
 
 // pass lets an hour go by without anybody looking.
 func (w *world) pass(*rapid.T) { w.now = w.now.Add(time.Hour) }
+
+// force has a person put a breaker in a state.
+func (w *world) force(t *rapid.T) {
+	if len(w.pairs) == 0 {
+		return
+	}
+	p, now := rapid.SampledFrom(w.pairs).Draw(t, "breaker"), w.step(t)
+	o := Override{
+		State: rapid.SampledFrom([]State{Open, Closed}).Draw(t, "state"), By: "somebody", Note: "a reason",
+		Until: now.Add(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Hour}).Draw(t, "for")),
+	}
+	if err := w.engine.Force(p.model.spec.Key, o, now); err != nil {
+		t.Fatal(err)
+	}
+	p.model.force(o, now)
+}
+
+func (w *world) reset(t *rapid.T) {
+	if len(w.pairs) == 0 {
+		return
+	}
+	p, now := rapid.SampledFrom(w.pairs).Draw(t, "breaker"), w.step(t)
+	if err := w.engine.Reset(p.model.spec.Key, "somebody", "a reason", now); err != nil {
+		t.Fatal(err)
+	}
+	p.model.reset("somebody", "a reason", now)
+}
+
+// report reports outcomes of the last while, in any order.
+func (w *world) report(t *rapid.T) {
+	p, now := w.draw(t), w.step(t)
+	if p == nil {
+		return
+	}
+	outcomes := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Reported {
+		ago := rapid.SampledFrom([]time.Duration{-time.Millisecond, 0, 0, 1, 40 * time.Millisecond, time.Second, 4 * time.Second, time.Minute}).Draw(t, "ago")
+		o := Reported{
+			Outcome:  rapid.SampledFrom([]Outcome{Success, Failure, Timeout, Ignored}).Draw(t, "outcome"),
+			At:       max(0, now.Add(-ago)),
+			Duration: rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond, 2 * time.Second}).Draw(t, "duration"),
+			OneIn:    rapid.SampledFrom([]uint32{0, 1, 3, 40}).Draw(t, "oneIn"),
+		}
+		if rapid.Bool().Draw(t, "known") {
+			o.Generation = p.model.generation - rapid.Uint64Range(0, min(p.model.generation-1, 1)).Draw(t, "earlier")
+		}
+		return o
+	}), 1, 12).Draw(t, "outcomes")
+	p.model.report(outcomes, now)
+	p.breaker.Report(outcomes, now)
+}
+
+// restart has another engine take up what this one exports, as a new process does.
+func (w *world) restart(t *rapid.T) {
+	w.check(t)
+	specs := make([]Spec, len(w.pairs))
+	for i, p := range w.pairs {
+		specs[i] = p.model.spec
+	}
+	saved := w.engine.Export(w.now)
+	next := make([]*pair, len(w.pairs))
+	for i, p := range w.pairs {
+		next[i] = &pair{model: p.model.restart(w.now)}
+	}
+	w.pairs, w.gone, w.calls, w.heard = next, nil, nil, map[*model][]Transition{}
+	w.engine = NewEngine(Options{Listen: w.listen})
+	w.engine.Apply(specs, w.now)
+	w.engine.Restore(saved, w.now)
+	for _, p := range w.pairs {
+		p.breaker = w.engine.Breaker(p.model.spec.Key)
+	}
+}
 
 // apply draws a policy: each of three breakers is absent, as it was, or different.
 func (w *world) apply(t *rapid.T) {
@@ -319,8 +411,10 @@ func (w *world) check(t *rapid.T) {
 			t.Fatalf("transitions of %s\n%+v, want\n%+v", p.model.spec.Key, w.heard[p.model], p.model.heard)
 		}
 	}
-	if !slices.Equal(got, want) {
-		t.Fatalf("status\n%+v, want\n%+v", got, want)
+	for i := range got {
+		if got, want := flat(got[i]), flat(want[i]); got != want {
+			t.Fatalf("status\n%+v, want\n%+v", got, want)
+		}
 	}
 	for i, p := range slices.Concat(w.pairs, w.gone) {
 		s := got[i]

@@ -40,7 +40,7 @@ func TestRule6ListenerMayCallTheEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			heard := 0
 			var e *Engine
-			e = NewEngine(func(tr Transition) {
+			e = NewEngine(Options{Listen: func(tr Transition) {
 				heard++
 				b := e.Breaker(tr.Key)
 				p, _ := b.Acquire(tr.At)
@@ -48,8 +48,8 @@ func TestRule6ListenerMayCallTheEngine(t *testing.T) {
 				b.Status(tr.At)
 				e.Snapshot(tr.At)
 				e.Advance(tr.At)
-				e.Apply([]Spec{spec("a", b.Status(tr.At).Config)}, tr.At)
-			})
+				e.Apply([]Spec{spec("a", *b.Status(tr.At).Config)}, tr.At)
+			}})
 			within(t, func() {
 				e.Apply([]Spec{spec("a", cfg)}, epoch)
 				b := e.Breaker(keyA)
@@ -75,7 +75,7 @@ func TestRule6TransitionsOfAListenerComeAfterItsOwn(t *testing.T) {
 	var heard []Transition
 	var e *Engine
 	running := false
-	e = NewEngine(func(tr Transition) {
+	e = NewEngine(Options{Listen: func(tr Transition) {
 		if running {
 			t.Error("a listener was called while it was running")
 		}
@@ -93,7 +93,7 @@ func TestRule6TransitionsOfAListenerComeAfterItsOwn(t *testing.T) {
 			return
 		}
 		p.Done(Failure, at)
-	})
+	}})
 	within(t, func() {
 		e.Apply([]Spec{spec("a", cfg)}, epoch)
 		p, _ := e.Acquire(keyA, epoch)
@@ -126,7 +126,7 @@ func checkSequence(t *testing.T, all []Transition) {
 // delivers all of them, in the order in which they happened.
 func TestRule6TransitionsOfSeveralBreakersKeepTheirOrder(t *testing.T) {
 	var heard []Key
-	e := NewEngine(func(tr Transition) { heard = append(heard, tr.Key) })
+	e := NewEngine(Options{Listen: func(tr Transition) { heard = append(heard, tr.Key) }})
 	names := []string{"c", "a", "b"}
 	var specs []Spec
 	for _, name := range names {

@@ -25,7 +25,7 @@ type crowd struct {
 
 func newCrowd(cfg Config) *crowd {
 	c := &crowd{permits: int64(cfg.PermittedNumberOfCallsInHalfOpenState)}
-	c.engine = NewEngine(c.listen)
+	c.engine = NewEngine(Options{Listen: c.listen})
 	c.engine.Apply([]Spec{{Key: keyA, Config: cfg, Lease: time.Hour}}, c.now())
 	return c
 }
@@ -53,7 +53,7 @@ func (c *crowd) call(o Outcome) {
 		p.Done(o, c.now())
 		return
 	}
-	v, _ := c.inFlight.LoadOrStore(p.generation, new(atomic.Int64))
+	v, _ := c.inFlight.LoadOrStore(p.mark>>tagShift, new(atomic.Int64))
 	probes := v.(*atomic.Int64)
 	n := probes.Add(1)
 	if n > c.permits {
@@ -123,7 +123,7 @@ func TestConcurrentCallers(t *testing.T) {
 // TestConcurrentReloads: handles of breakers that come, change and go stay usable.
 func TestConcurrentReloads(t *testing.T) {
 	var heard atomic.Int64
-	e := NewEngine(func(Transition) { heard.Add(1) })
+	e := NewEngine(Options{Listen: func(Transition) { heard.Add(1) }})
 	var clock atomic.Int64
 	now := func() Instant { return Instant(clock.Add(1)) }
 	policies := [][]Spec{
@@ -147,7 +147,7 @@ func TestConcurrentReloads(t *testing.T) {
 	}
 	within(t, all.Wait)
 	e.Apply(policies[0], now())
-	if got := e.Snapshot(now()); len(got) != 2 || got[0].Key.Upstream != "a" || got[1].Config != runRule(2) {
+	if got := e.Snapshot(now()); len(got) != 2 || got[0].Key.Upstream != "a" || *got[1].Config != runRule(2) {
 		t.Errorf("after all reloads the engine has %+v", got)
 	}
 	if heard.Load() == 0 {

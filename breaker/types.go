@@ -5,35 +5,49 @@ import (
 	"time"
 )
 
-// Key names a breaker: an upstream, or one route of it.
+// Key names a breaker: an upstream, or one route of it, and in a scope of nodes
+// the proxy.
 type Key struct {
 	Upstream string
 	Route    string // empty: everything of the upstream that no breaker of a route takes
+	Node     string // empty: all proxies together
 }
 
-// String returns "upstream" or "upstream/route". Names hold no slash, so
-// [ParseKey] finds both again.
+// String returns "upstream" or "upstream/route", with "@node" where there is one.
+// Names of upstreams and routes hold neither slash nor at sign, so [ParseKey]
+// finds all three again.
 func (k Key) String() string {
-	if k.Route == "" {
-		return k.Upstream
+	s := k.Upstream
+	if k.Route != "" {
+		s += "/" + k.Route
 	}
-	return k.Upstream + "/" + k.Route
+	if k.Node != "" {
+		s += "@" + k.Node
+	}
+	return s
 }
 
 // ParseKey reads what [Key.String] printed.
 func ParseKey(s string) Key {
+	s, node, _ := strings.Cut(s, "@")
 	upstream, route, _ := strings.Cut(s, "/")
-	return Key{Upstream: upstream, Route: route}
+	return Key{Upstream: upstream, Route: route, Node: node}
 }
 
 // Spec is one breaker as a policy asks for it.
 type Spec struct {
-	Key    Key
+	Key    Key // without a node
 	Config Config
 	// Lease is how long a call may hold its permit. A permit that is not resolved
 	// by then frees its slot in half-open. It is not part of the breaker's
 	// semantics: changing it keeps the state.
 	Lease time.Duration
+	// Timeout is what [Do] gives a call; 0: as long as it takes. Not part of the
+	// semantics either.
+	Timeout time.Duration
+	// PerNode gives each proxy a breaker of its own; see [Engine.Node]. Changing it
+	// starts the breaker anew.
+	PerNode bool
 }
 
 // State is where a breaker stands.
@@ -41,7 +55,7 @@ type State uint8
 
 // The states.
 const (
-	Closed   State = iota // all calls are admitted
+	Closed   State = iota // calls are admitted
 	HalfOpen              // a bounded number of probes is admitted
 	Open                  // no call is admitted
 )
@@ -73,20 +87,32 @@ type Reason uint8
 const (
 	ConsecutiveFailures Reason = iota // the run of failures reached its threshold
 	FailureRate                       // the failure rate reached its threshold
+	SlowCallRate                      // the rate of slow calls reached its threshold
 	WaitOver                          // the wait in the open state is over
 	ProbeFailed                       // a probe failed
 	ProbesSucceeded                   // enough probes succeeded
 	HalfOpenExpired                   // half-open lasted as long as it may
 	PolicyChanged                     // the breaker has new semantics and starts anew
+	PolicyForced                      // the policy's mode is ForcedOpen
+	Forced                            // somebody put it there by hand
+	ForceExpired                      // what somebody did by hand is over
+	Reset                             // somebody reset it by hand
+	Restored                          // this process has begun, and takes up what was before
 )
 
 // String returns the reason's name as logs and metrics have it.
 func (r Reason) String() string {
-	return [...]string{"consecutive_failures", "failure_rate", "wait_over", "probe_failed",
-		"probes_succeeded", "half_open_expired", "policy_changed"}[r]
+	return [...]string{"consecutive_failures", "failure_rate", "slow_call_rate", "wait_over", "probe_failed",
+		"probes_succeeded", "half_open_expired", "policy_changed", "policy_forced", "forced", "force_expired",
+		"reset", "restored"}[r]
 }
 
-// Edge is one change of state that can happen, with its reason.
+// ByRule tells whether the breaker's own rules bring it about, rather than
+// people, policies or restarts.
+func (r Reason) ByRule() bool { return r <= HalfOpenExpired }
+
+// Edge is one change of state that can happen, with its reason. From and To are
+// the same where only who is in charge changes: the rules or a person.
 type Edge struct {
 	From, To State
 	Reason   Reason
@@ -95,22 +121,35 @@ type Edge struct {
 // Edges returns every change of state there is, so that a counter can be
 // initialised for each.
 func Edges() []Edge {
-	return []Edge{
+	edges := []Edge{
 		{Closed, Open, ConsecutiveFailures},
 		{Closed, Open, FailureRate},
+		{Closed, Open, SlowCallRate},
 		{Open, HalfOpen, WaitOver},
 		{HalfOpen, Open, ProbeFailed},
 		{HalfOpen, Open, HalfOpenExpired},
+		{HalfOpen, Open, SlowCallRate},
 		{HalfOpen, Closed, ProbesSucceeded},
 		{HalfOpen, Closed, PolicyChanged},
 		{Open, Closed, PolicyChanged},
+		{Open, HalfOpen, ForceExpired},
+		{Closed, Closed, ForceExpired},
+		{Open, Closed, ForceExpired},
+		{Closed, HalfOpen, Restored},
 	}
+	for _, from := range []State{Closed, HalfOpen, Open} {
+		edges = append(edges,
+			Edge{from, Open, PolicyForced}, Edge{from, Open, Forced}, Edge{from, Closed, Forced}, Edge{from, Closed, Reset})
+	}
+	return append(edges, Edge{Closed, Open, Restored}, Edge{Closed, Closed, Restored},
+		Edge{Open, Open, Restored}, Edge{Open, Closed, Restored})
 }
 
 // WindowCounts is what a breaker judges by.
 type WindowCounts struct {
-	Calls    uint64 // calls in the window that succeeded or failed
+	Calls    uint64 // calls in the window that succeeded, failed, or are in flight and slow
 	Failures uint64 // of those, the failed
+	Slow     uint64 // of those, the slow
 	Run      uint32 // failures since the last success
 }
 
@@ -123,7 +162,21 @@ type Transition struct {
 	At         Instant       // when
 	Since      Instant       // when the state that ended had begun
 	Window     WindowCounts  // what the breaker had seen, before the window was cleared
-	Wait       time.Duration // into open: how long it will last; else 0
+	Wait       time.Duration // into open by a rule: how long it will last; else 0
+	Openings   uint32        // into open by a rule: which opening in a row, from 1; see Config.BackoffMultiplier
+	// By and Note are who did it by hand, and why; Until is when that ends. They are
+	// empty, and Until 0, when a rule did it.
+	By, Note string
+	Until    Instant
+}
+
+// Override is a state that a person put a breaker in. It stops all timers and
+// rules of the breaker until it ends.
+type Override struct {
+	State State  // Open: no call is admitted. Closed: all are.
+	By    string // who
+	Note  string // why
+	Until Instant
 }
 
 // Decision is the answer to one call.
@@ -138,11 +191,13 @@ type Decision struct {
 // Counts are totals since the breaker was made. Of one breaker,
 // Requests = Rejected + Successes + Failures + Ignored + calls still in flight.
 type Counts struct {
-	Requests      uint64 // calls that asked for a permit
+	Requests      uint64 // calls that asked for a permit, or were reported
 	Rejected      uint64 // of those, the ones that got none
+	WouldReject   uint64 // the ones that got a permit only because the mode is MetricsOnly
 	Successes     uint64
 	Failures      uint64 // timeouts among them
 	Timeouts      uint64
+	Slow          uint64 // calls that succeeded or failed, and were slow
 	Ignored       uint64
 	LeasesExpired uint64 // half-open permits that were not resolved by their deadline
 }
@@ -150,13 +205,24 @@ type Counts struct {
 // Status is a breaker at one instant.
 type Status struct {
 	Key            Key
-	Config         Config
+	Config         *Config // shared; must not be changed
 	State          State
 	Generation     uint64
+	Sequence       uint64        // of the last transition; 0: there was none
 	Since          Instant       // when the state began
-	RetryAfter     time.Duration // open: until the first probe; else 0
+	RetryAfter     time.Duration // open: until the first probe, 0 where a person ended the timers; else 0
+	Admits         Ratio         // closed: the share of calls that is admitted, below Whole in the ramp; else 0
 	ProbesInFlight uint32
+	InFlight       uint64 // calls that hold a permit, probes and those of earlier states among them
 	Window         WindowCounts
 	Counts         Counts
 	LastFailure    Instant // meaningful when Counts.Failures > 0
+	// Openings are how many openings in a row are not forgotten; they make the next wait longer.
+	Openings uint32
+	// Override is what a person did to it; nil: nothing.
+	Override *Override
+	// Trip is the last transition into open by a rule; nil: there was none.
+	Trip *Transition
+	// Nodes is how many breakers of proxies are in this status, in a scope of nodes.
+	Nodes int
 }

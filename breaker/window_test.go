@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+// newWindow returns a time-based window that begins at 0.
+func newWindow(d time.Duration) *window {
+	w := &window{}
+	w.enter(&Config{WindowDuration: d}, 0)
+	return w
+}
+
 // TestWindowCoversTenBuckets: a call is counted until ten buckets have begun
 // since its own.
 func TestWindowCoversTenBuckets(t *testing.T) {
@@ -12,7 +19,7 @@ func TestWindowCoversTenBuckets(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		at, now Instant
-		want    uint64
+		want    uint32
 	}{
 		{"at once", 0, 0, 1},
 		{"from the first instant of a bucket to the last of the window", 0, 10*width - 1, 1},
@@ -26,10 +33,10 @@ func TestWindowCoversTenBuckets(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWindow(10 * time.Second)
 			w.advance(tt.at)
-			w.add(1, 1)
+			w.add(call{failed: true}, 1)
 			w.advance(tt.now)
-			if w.calls != tt.want || w.failures != tt.want {
-				t.Errorf("%d calls and %d failures, want %d", w.calls, w.failures, tt.want)
+			if w.sum.calls != tt.want || w.sum.failures != tt.want {
+				t.Errorf("%d calls and %d failures, want %d", w.sum.calls, w.sum.failures, tt.want)
 			}
 		})
 	}
@@ -41,12 +48,13 @@ func TestWindowForgetsBucketByBucket(t *testing.T) {
 	at := func(second int) { w.advance(Instant(time.Second) * Instant(second)) }
 	for i := range 10 {
 		at(i)
-		w.add(2, 1)
+		w.add(call{failed: true}, 1)
+		w.add(call{}, 1)
 	}
 	for i := range 11 {
 		at(9 + i)
-		if calls, failures := uint64(2*(10-i)), uint64(10-i); w.calls != calls || w.failures != failures {
-			t.Errorf("%d s later %d calls and %d failures, want %d and %d", i, w.calls, w.failures, calls, failures)
+		if calls, failures := uint32(2*(10-i)), uint32(10-i); w.sum.calls != calls || w.sum.failures != failures {
+			t.Errorf("%d s later %d calls and %d failures, want %d and %d", i, w.sum.calls, w.sum.failures, calls, failures)
 		}
 	}
 }
@@ -55,11 +63,12 @@ func TestWindowForgetsBucketByBucket(t *testing.T) {
 // emptied before it is used again.
 func TestWindowUnderSteadyTraffic(t *testing.T) {
 	w := newWindow(10 * time.Second)
-	for i := range uint64(35) {
+	for i := range uint32(35) {
 		w.advance(Instant(time.Second) * Instant(i))
-		w.add(3, 1)
-		if covered := min(i+1, 10); w.calls != 3*covered || w.failures != covered {
-			t.Fatalf("in second %d: %d calls and %d failures, want %d and %d", i, w.calls, w.failures, 3*covered, covered)
+		w.add(call{failed: true}, 1)
+		w.add(call{}, 2)
+		if covered := min(i+1, 10); w.sum.calls != 3*covered || w.sum.failures != covered {
+			t.Fatalf("in second %d: %d calls and %d failures, want %d and %d", i, w.sum.calls, w.sum.failures, 3*covered, covered)
 		}
 	}
 }
@@ -69,19 +78,19 @@ func TestWindowUnderSteadyTraffic(t *testing.T) {
 func TestWindowNeverGoesBack(t *testing.T) {
 	w := newWindow(10 * time.Second)
 	w.advance(Instant(time.Minute))
-	w.add(1, 0)
+	w.add(call{}, 1)
 	w.advance(Instant(time.Minute) - 1)
-	w.add(1, 1)
-	if w.calls != 2 || w.failures != 1 {
-		t.Errorf("%d calls and %d failures, want 2 and 1", w.calls, w.failures)
+	w.add(call{failed: true}, 1)
+	if w.sum.calls != 2 || w.sum.failures != 1 {
+		t.Errorf("%d calls and %d failures, want 2 and 1", w.sum.calls, w.sum.failures)
 	}
 	w.advance(Instant(70*time.Second) - 1)
-	if w.calls != 2 {
-		t.Errorf("%d calls, want both counted in the newest bucket", w.calls)
+	if w.sum.calls != 2 {
+		t.Errorf("%d calls, want both counted in the newest bucket", w.sum.calls)
 	}
 	w.advance(Instant(70 * time.Second))
-	if w.calls != 0 || w.failures != 0 {
-		t.Errorf("%d calls and %d failures are left, want none", w.calls, w.failures)
+	if w.sum.calls != 0 || w.sum.failures != 0 {
+		t.Errorf("%d calls and %d failures are left, want none", w.sum.calls, w.sum.failures)
 	}
 }
 
@@ -90,14 +99,14 @@ func TestWindowOfAnyValidLength(t *testing.T) {
 	for _, d := range []time.Duration{MinWindow, time.Second + 9, MaxDuration} {
 		w := newWindow(d)
 		w.advance(epoch)
-		w.add(1, 1)
+		w.add(call{failed: true}, 1)
 		w.advance(epoch.Add(d - d/windowBuckets - windowBuckets))
-		if w.calls != 1 {
-			t.Errorf("window of %s: %d calls before nine tenths of it, want 1", d, w.calls)
+		if w.sum.calls != 1 {
+			t.Errorf("window of %s: %d calls before nine tenths of it, want 1", d, w.sum.calls)
 		}
 		w.advance(epoch.Add(d))
-		if w.calls != 0 {
-			t.Errorf("window of %s: %d calls after all of it, want none", d, w.calls)
+		if w.sum.calls != 0 {
+			t.Errorf("window of %s: %d calls after all of it, want none", d, w.sum.calls)
 		}
 	}
 }

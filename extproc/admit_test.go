@@ -30,7 +30,7 @@ func (r *rig) rejected(upstream string) *extprocv3.ImmediateResponse {
 }
 
 // setHeaders are the headers that a response sets, as "name: value" lines.
-func setHeaders(t *testing.T, m *extprocv3.ImmediateResponse) string {
+func setHeaders(t testing.TB, m *extprocv3.ImmediateResponse) string {
 	t.Helper()
 	text := ""
 	for _, h := range m.GetHeaders().GetSetHeaders() {

@@ -7,6 +7,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
 )
@@ -28,7 +29,7 @@ type call struct {
 func (c *call) handle(m *extprocv3.ProcessingRequest) (answer *extprocv3.ProcessingResponse, last bool) {
 	switch r := m.GetRequest().(type) {
 	case *extprocv3.ProcessingRequest_RequestHeaders:
-		return c.admit(r.RequestHeaders)
+		return c.admit(r.RequestHeaders, m.GetAttributes())
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
 		c.judge(responseOf(r.ResponseHeaders, m.GetAttributes()))
 		return continueResponseHeaders, false
@@ -57,13 +58,13 @@ var (
 
 // admit asks the breaker, once. A second set of request headers on one stream does
 // not exist in Envoy; if one came, it must not cost a second permit.
-func (c *call) admit(h *extprocv3.HttpHeaders) (answer *extprocv3.ProcessingResponse, last bool) {
+func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (answer *extprocv3.ProcessingResponse, last bool) {
 	if c.route == nil || c.asked {
 		return continueRequestHeaders, false
 	}
 	c.asked, c.grpc = true, isGRPC(h)
 	c.begun = c.server.options.Now()
-	permit, decision := c.route.breaker.Acquire(c.begun)
+	permit, decision := c.route.breakerFor(attributes, c.begun).Acquire(c.begun)
 	if !decision.Admitted {
 		c.server.counts.rejected.Add(1)
 		return reject(&c.route.fallback, decision.RetryAfter), true

@@ -72,7 +72,7 @@ func newRig(t testing.TB, breakerFields string) *rig {
 	if len(diagnostics) > 0 {
 		t.Fatal(diagnostics)
 	}
-	r := &rig{t: t, engine: breaker.NewEngine(nil), set: set}
+	r := &rig{t: t, engine: breaker.NewEngine(breaker.Options{}), set: set}
 	r.server = NewServer(Options{Now: r.now, Observe: func(_ breaker.Key, d time.Duration) { r.observed = append(r.observed, d) }})
 	r.apply()
 	return r

@@ -12,8 +12,8 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// FuzzProcess serves streams of any messages, of breakers in any state. The first
-// byte chooses both, the rest are messages, each after its length.
+// FuzzProcess serves streams of any messages, of breakers in any state and of both
+// scopes. The first byte chooses all that, the rest are messages, each after its length.
 func FuzzProcess(f *testing.F) {
 	for _, c := range capturedStreams(f) {
 		var data []byte
@@ -24,7 +24,7 @@ func FuzzProcess(f *testing.F) {
 			}
 			data = protowire.AppendBytes(data, b)
 		}
-		for choice := range byte(9) {
+		for choice := range byte(18) {
 			f.Add(append([]byte{choice}, data...))
 		}
 	}
@@ -34,6 +34,11 @@ func FuzzProcess(f *testing.F) {
 		}
 		upstream := []string{"http", "grpc", "nobody"}[data[0]%3]
 		r := newHalfOpenRig(t)
+		if data[0]/9%2 == 1 {
+			r = newRig(t, perNode(oneProbe))
+			r.open("http", "grpc")
+			r.after(wait)
+		}
 		switch data[0] / 3 % 3 {
 		case 0: // closed: two successes are what half-open needs
 			r.close("http", "grpc")
@@ -82,7 +87,7 @@ func serveAny(t *testing.T, r *rig, upstream string, messages []*extprocv3.Proce
 	}
 	var before breaker.Counts
 	if upstream != "nobody" {
-		before = r.status(upstream).Counts
+		before = r.whole(upstream)
 	}
 	answers, err := r.run(upstream, events...)
 	wantAnswers(t, messages, answers)
@@ -99,7 +104,7 @@ func serveAny(t *testing.T, r *rig, upstream string, messages []*extprocv3.Proce
 		}
 		return
 	}
-	after := r.status(upstream).Counts
+	after := r.whole(upstream)
 	if asked := after.Requests - before.Requests; asked != c.Admitted+c.Rejected {
 		t.Errorf("the breaker was asked %d times, server counts %+v", asked, c)
 	}
@@ -108,4 +113,16 @@ func serveAny(t *testing.T, r *rig, upstream string, messages []*extprocv3.Proce
 		t.Errorf("%d outcomes of %d admitted requests", resolved, c.Admitted)
 	}
 	r.wantResolved(upstream)
+}
+
+// whole are the counts of an upstream's breakers together, those of proxies among them.
+func (r *rig) whole(upstream string) breaker.Counts {
+	r.t.Helper()
+	for _, s := range r.engine.AppendSnapshot(nil, r.now()) {
+		if s.Key == (breaker.Key{Upstream: upstream}) {
+			return s.Counts
+		}
+	}
+	r.t.Fatalf("no breaker %s", upstream)
+	return breaker.Counts{}
 }

@@ -39,6 +39,7 @@ type Options struct {
 type route struct {
 	key      breaker.Key
 	breaker  *breaker.Breaker
+	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
 	classify *policy.Classifier
 	grpc     bool // the upstream speaks gRPC: its outcome is in trailers
 	timeout  time.Duration
@@ -76,10 +77,14 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 				continue
 			}
 			key := r.Breaker.Spec.Key
-			routes[key.String()] = &route{
+			known := &route{
 				key: key, breaker: engine.Breaker(key), classify: r.Breaker.Classify,
 				grpc: u.Protocol == policy.GRPC, timeout: r.Timeout, fallback: r.Breaker.Fallback,
 			}
+			if r.Breaker.Spec.PerNode {
+				known.nodes = engine
+			}
+			routes[key.String()] = known
 		}
 	}
 	s.routes.Store(&routes)

@@ -61,7 +61,7 @@ func (c *compiler) read(l *layer) {
 	if !l.apply(s, report) {
 		return
 	}
-	for _, p := range s.breaker.Validate() {
+	for _, p := range s.config().Validate() {
 		if at, ok := s.places["spec.breaker."+p.Field]; ok {
 			c.fail(at, p.Want, p.Rule)
 		}

@@ -57,6 +57,9 @@ func FuzzParse(f *testing.F) {
 			if problems := spec.Config.Validate(); len(problems) > 0 || spec.Lease <= 0 {
 				t.Errorf("breaker %s: lease %s, problems %v", spec.Key, spec.Lease, problems)
 			}
+			if (spec.Config.WindowSize == 0) == (spec.Config.WindowDuration == 0) {
+				t.Errorf("breaker %s: a window of %d calls and %s, want one of them", spec.Key, spec.Config.WindowSize, spec.Config.WindowDuration)
+			}
 		}
 		for _, u := range set.Upstreams {
 			if len(u.Hosts) == 0 || len(u.Routes) == 0 || (u.DNS == nil) == (len(u.Endpoints) == 0) {

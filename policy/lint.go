@@ -10,61 +10,43 @@ import (
 
 // lintBreaker reports a breaker that is well-formed and cannot work.
 func (c *compiler) lintBreaker(s *settings) {
+	b := s.config()
 	c.checkClassify(s)
-	c.checkTrips(s)
-	c.checkProbes(s)
+	c.checkTrips(s, b)
+	c.checkBackoff(s, b)
+	c.checkProbes(s, b)
 	if f := s.fallback; bodiless(f.status) && s.places.wrote("spec.fallback.response.body") && f.body != "" {
 		at := s.places.at("spec.fallback.response.body", "")
 		c.fail(at, fmt.Sprintf("left out: a response %d has no body", f.status), "contradiction")
 	}
 }
 
-// checkTrips reports rules that can never trip the breaker.
-func (c *compiler) checkTrips(s *settings) {
-	b := s.breaker
-	if b.ConsecutiveFailures == 0 && b.FailureRateThreshold == 0 {
-		at := s.places.newest("spec.breaker.consecutiveFailures", "spec.breaker.failureRateThreshold")
-		c.fail(at, "above 0, or the other of consecutiveFailures and failureRateThreshold: a breaker in mode Enforce needs a rule that trips it", "no-trip-rule")
+// checkBackoff reports a bound on the wait that bounds nothing, or leaves it no room.
+func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
+	const (
+		multiplierPath = "spec.breaker.backoff.multiplier"
+		maxPath        = "spec.breaker.backoff.max"
+		waitPath       = "spec.breaker.waitDurationInOpenState"
+	)
+	grows := b.BackoffMultiplier > 100
+	if at, ok := s.places[maxPath]; ok && !grows && !s.places.wrote(multiplierPath) {
+		c.fail(at, "left out, or beside multiplier, without which it has no effect", "no-effect")
 		return
 	}
-	if len(s.failure.status)+len(s.failure.grpc) == 0 && s.timeout == 0 {
-		at := s.places.newest("spec.classify.failure.statusCodes", "spec.classify.failure.grpcStatus", "spec.timeout")
-		c.fail(at, "set so that a call can fail: no answer is a failure and there is no timeout", "never-trips")
-	}
-	most, bounded := highestRate(b)
-	if !bounded || b.FailureRateThreshold <= most {
+	if b.BackoffMax > b.WaitDurationInOpenState || b.BackoffMax == b.WaitDurationInOpenState && !grows {
 		return
 	}
-	// It is the rate's fault only where nobody more specific shortened the run.
-	const rate = "spec.breaker.failureRateThreshold"
-	at := s.places.newest(rate, "spec.breaker.consecutiveFailures", "spec.breaker.minimumNumberOfCalls")
-	if own, ok := s.places[rate]; ok && own.rank == at.rank {
-		c.fail(own, fmt.Sprintf("at most %s, or 0%% to turn it off: before it is reached in %d calls or more, %d failures in a row have tripped the breaker",
-			most, b.MinimumNumberOfCalls, b.ConsecutiveFailures), "never-trips")
+	wait := yamlwalk.FormatDuration(b.WaitDurationInOpenState)
+	if at, ok := s.places.blame(maxPath, waitPath); ok {
+		c.fail(at, fmt.Sprintf("above %s (waitDurationInOpenState): it bounds how far the wait grows, and never shortens it", wait), "contradiction")
+	} else if at, ok := s.places.blame(multiplierPath, waitPath); ok && grows {
+		c.fail(at, fmt.Sprintf("1, or beside a max above %s (waitDurationInOpenState): with %s the wait never grows",
+			wait, yamlwalk.FormatDuration(b.BackoffMax)), "contradiction")
 	}
-}
-
-// highestRate is the highest failure rate that minimumNumberOfCalls or more can
-// have without a run of consecutiveFailures: every such run ended in a trip.
-//
-// In n calls with c-1 failures between two successes at most, at least n/c (rounded down)
-// are successes. Their share is least for the longest n of the fewest successes.
-func highestRate(b breaker.Config) (most breaker.Ratio, bounded bool) {
-	if b.ConsecutiveFailures == 0 {
-		return 0, false
-	}
-	run, least := uint64(b.ConsecutiveFailures), uint64(b.MinimumNumberOfCalls)
-	successes := least / run
-	calls := successes*run + run - 1
-	if calls == 0 {
-		return 0, true
-	}
-	return breaker.Ratio((calls - successes) * uint64(breaker.Whole) / calls), true
 }
 
 // checkProbes reports a half-open state too short for the successes it takes.
-func (c *compiler) checkProbes(s *settings) {
-	b := s.breaker
+func (c *compiler) checkProbes(s *settings, b breaker.Config) {
 	if b.PermittedNumberOfCallsInHalfOpenState >= b.SuccessThreshold || s.timeout == 0 {
 		return
 	}

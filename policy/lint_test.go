@@ -11,8 +11,14 @@ func TestHighestRate(t *testing.T) {
 	for run := uint32(1); run <= 4; run++ {
 		for least := uint32(1); least <= 7; least++ {
 			most, bounded := highestRate(breaker.Config{ConsecutiveFailures: run, MinimumNumberOfCalls: least})
-			if want := tryAll(run, least); most != want || !bounded {
+			if want := tryAll(run, least, longest); most != want || !bounded {
 				t.Errorf("runs below %d in %d calls or more: %s (bounded %v), want %s", run, least, most, bounded, want)
+			}
+			for size := least; size <= longest; size++ {
+				most, _ := highestRate(breaker.Config{ConsecutiveFailures: run, MinimumNumberOfCalls: least, WindowSize: size})
+				if want := tryAll(run, least, size); most != want {
+					t.Errorf("runs below %d in %d to %d calls: %s, want %s", run, least, size, most, want)
+				}
 			}
 		}
 	}
@@ -21,21 +27,24 @@ func TestHighestRate(t *testing.T) {
 	}
 }
 
-// tryAll goes through all sequences of up to 12 calls, a failure being a 1 bit.
-func tryAll(run, least uint32) breaker.Ratio {
+// longest is long enough for the fewest successes of every case.
+const longest = 12
+
+// tryAll goes through all sequences of least to most calls, a failure being a 1 bit.
+func tryAll(run, least, most uint32) breaker.Ratio {
 	var best breaker.Ratio
-	for calls := least; calls <= 12; calls++ {
+	for calls := least; calls <= most; calls++ {
 		for sequence := range uint32(1) << calls {
-			var failures, streak, longest uint32
+			var failures, streak, worst uint32
 			for i := range calls {
 				if sequence>>i&1 == 0 {
 					streak = 0
 					continue
 				}
 				failures, streak = failures+1, streak+1
-				longest = max(longest, streak)
+				worst = max(worst, streak)
 			}
-			if longest < run {
+			if worst < run {
 				best = max(best, breaker.Ratio(failures*uint32(breaker.Whole)/calls))
 			}
 		}

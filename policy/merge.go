@@ -48,9 +48,11 @@ func (c *compiler) compileRoute(u *upstreamDoc, s *settings, route string) Route
 	}
 	r.Breaker = &Breaker{
 		Spec: breaker.Spec{
-			Key:    breaker.Key{Upstream: u.Name, Route: route},
-			Config: s.breaker,
-			Lease:  lease,
+			Key:     breaker.Key{Upstream: u.Name, Route: route},
+			Config:  s.config(),
+			Lease:   lease,
+			Timeout: s.timeout,
+			PerNode: s.scope == scopeNode,
 		},
 		Classify: s.classifier(),
 		Fallback: s.response(u.Name),

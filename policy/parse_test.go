@@ -54,8 +54,6 @@ func TestDesignExample(t *testing.T) {
 	want := []string{
 		"spec.port unsupported",
 		"spec.dataPath unsupported",
-		"spec.breaker.slowCallDurationThreshold unsupported",
-		"spec.breaker.slowCallRateThreshold unsupported",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("diagnostics differ (-want +got):\n%s", diff)
@@ -169,6 +167,27 @@ func TestDefaultsOfACallerAreChecked(t *testing.T) {
 	set, ds := policy.Parse([]policy.File{{Name: "a.yaml", Data: []byte(upstreamYAML("a"))}}, policy.Defaults{Timeout: -1})
 	if set != nil || len(ds) == 0 || ds[0].File != "defaults" {
 		t.Errorf("Parse with no defaults: set %v, diagnostics %v", set, ds)
+	}
+}
+
+// A caller's default can be a window of calls; its duration is not in force then, but
+// is what a policy for a TimeBased window takes.
+func TestDefaultWindowOfCalls(t *testing.T) {
+	d := policy.BuiltinDefaults()
+	d.Breaker.WindowSize = 50
+	in := upstreamYAML("a") + "---\n" + upstreamYAML("b") +
+		upstreamPolicy("p", "{kind: Mesh}") +
+		strings.Replace(upstreamPolicy("q", "{kind: Upstream, name: b}"), "spec: {", "spec: {breaker: {slidingWindow: {type: TimeBased}}, ", 1)
+	set, ds := policy.Parse([]policy.File{{Name: "a.yaml", Data: []byte(in)}}, d)
+	if len(ds) > 0 {
+		t.Fatal(ds)
+	}
+	var got []string
+	for _, s := range set.Specs() {
+		got = append(got, fmt.Sprintf("%s: %d calls, %s", s.Key, s.Config.WindowSize, s.Config.WindowDuration))
+	}
+	if want := []string{"a: 50 calls, 0s", "b: 0 calls, 10s"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -57,3 +57,15 @@ func (ps places) newest(paths ...string) place {
 	}
 	return best
 }
+
+// blame returns the place of path, if it was written by a policy that is no less
+// specific than those that wrote the others: what it contradicts, it could know.
+func (ps places) blame(path string, others ...string) (place, bool) {
+	own, ok := ps[path]
+	for _, other := range others {
+		if p, written := ps[other]; written && p.rank > own.rank {
+			return place{}, false
+		}
+	}
+	return own, ok
+}

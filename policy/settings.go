@@ -16,7 +16,9 @@ import (
 // replace, the others stay. That is the whole merge.
 type settings struct {
 	timeout  time.Duration
-	breaker  breaker.Config
+	breaker  breaker.Config // with both kinds of window; config has the one that counts
+	counted  bool           // the window is CountBased
+	scope    string
 	failure  codes
 	ignore   codes
 	fallback fallback
@@ -35,6 +37,8 @@ func newSettings(d Defaults) *settings {
 	return &settings{
 		timeout: d.Timeout,
 		breaker: d.Breaker,
+		counted: d.Breaker.WindowSize > 0,
+		scope:   scopeMesh,
 		failure: codes{
 			status: []string{"5xx"},
 			grpc:   []string{"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "RESOURCE_EXHAUSTED"},
@@ -43,10 +47,17 @@ func newSettings(d Defaults) *settings {
 		failOpen: true,
 		limits:   d.Limits,
 		outlier:  d.Outlier,
-		later:    newLaterPolicy(),
+		later:    laterPolicy{dataPath: "Inline"},
 		places:   places{},
 	}
 }
+
+const (
+	scopeMesh  = "Mesh"
+	scopeNode  = "Node"
+	timeBased  = "TimeBased"
+	countBased = "CountBased"
+)
 
 // clone returns settings to lay another policy over. Slices, maps and pointers that
 // a policy writes are replaced as a whole, so they can be shared.
@@ -109,9 +120,9 @@ func (c *compiler) overlay(s *settings, t target) *settings {
 func (s *settings) fields() yamlwalk.Fields {
 	return yamlwalk.Fields{
 		"targetRefs":       func(yamlwalk.Value) {},
-		"mode":             yamlwalk.OneOf(&s.later.mode, "Enforce", "MetricsOnly", "ForcedOpen", "Disabled"),
+		"mode":             yamlwalk.Choice(&s.breaker.Mode, breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled),
 		"dataPath":         yamlwalk.OneOf(&s.later.dataPath, "Adaptive", "Inline"),
-		"scope":            yamlwalk.OneOf(&s.later.scope, "Mesh", "Node"),
+		"scope":            yamlwalk.OneOf(&s.scope, scopeMesh, scopeNode),
 		"timeout":          yamlwalk.Duration(&s.timeout, 0, breaker.MaxDuration),
 		"breaker":          func(v yamlwalk.Value) { v.Object(s.breakerFields()) },
 		"classify":         s.classify,
@@ -125,52 +136,66 @@ func (s *settings) fields() yamlwalk.Fields {
 // breakerFields take any duration, and any number that is not absurd:
 // [breaker.Config.Validate] says which are allowed.
 func (s *settings) breakerFields() yamlwalk.Fields {
-	b, l := &s.breaker, &s.later
+	b := &s.breaker
 	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, breaker.MaxCount) }
 	duration := func(dst *time.Duration) yamlwalk.Field { return yamlwalk.Duration(dst, -anyDuration, anyDuration) }
 	return yamlwalk.Fields{
-		"consecutiveFailures":                   count(&b.ConsecutiveFailures),
-		"slidingWindow":                         s.slidingWindow,
-		"minimumNumberOfCalls":                  count(&b.MinimumNumberOfCalls),
-		"failureRateThreshold":                  yamlwalk.Percent(&b.FailureRateThreshold),
-		"slowCallDurationThreshold":             yamlwalk.Duration(&l.slowCallDuration, time.Millisecond, breaker.MaxDuration),
-		"slowCallRateThreshold":                 yamlwalk.Percent(&l.slowCallRate),
-		"waitDurationInOpenState":               duration(&b.WaitDurationInOpenState),
-		"backoff":                               s.backoff,
+		"consecutiveFailures":       count(&b.ConsecutiveFailures),
+		"slidingWindow":             s.slidingWindow,
+		"minimumNumberOfCalls":      count(&b.MinimumNumberOfCalls),
+		"failureRateThreshold":      yamlwalk.Percent(&b.FailureRateThreshold),
+		"slowCallDurationThreshold": duration(&b.SlowCallDurationThreshold),
+		"slowCallRateThreshold":     yamlwalk.Percent(&b.SlowCallRateThreshold),
+		"waitDurationInOpenState":   duration(&b.WaitDurationInOpenState),
+		"backoff": func(v yamlwalk.Value) {
+			v.Object(yamlwalk.Fields{
+				"multiplier": yamlwalk.Hundredths(&b.BackoffMultiplier, 100, breaker.MaxMultiplier),
+				"max":        duration(&b.BackoffMax),
+				"jitter":     yamlwalk.Percent(&b.BackoffJitter),
+			})
+		},
 		"permittedNumberOfCallsInHalfOpenState": count(&b.PermittedNumberOfCallsInHalfOpenState),
 		"successThreshold":                      count(&b.SuccessThreshold),
 		"maxWaitDurationInHalfOpenState":        duration(&b.MaxWaitDurationInHalfOpenState),
 		"ramp": func(v yamlwalk.Value) {
-			v.Object(yamlwalk.Fields{"duration": yamlwalk.Duration(&l.ramp, 0, breaker.MaxDuration)})
+			v.Object(yamlwalk.Fields{"duration": duration(&b.RampDuration)})
 		},
 	}
 }
 
+// slidingWindow reads a size, which makes the window CountBased, or a duration, which
+// makes it TimeBased, whatever it was before. The type says the same in a word, or
+// turns back to what a less specific policy has for it.
 func (s *settings) slidingWindow(v yamlwalk.Value) {
-	l := &s.later
-	isObject := v.Object(yamlwalk.Fields{
-		"type":     yamlwalk.OneOf(&l.windowType, "TimeBased", "CountBased"),
+	var kind string
+	v.Object(yamlwalk.Fields{
+		"type":     yamlwalk.OneOf(&kind, timeBased, countBased),
 		"duration": yamlwalk.Duration(&s.breaker.WindowDuration, -anyDuration, anyDuration),
-		"size":     yamlwalk.Integer(&l.windowSize, 1, breaker.MaxCount),
+		"size":     yamlwalk.Integer(&s.breaker.WindowSize, 1, breaker.MaxWindowSize),
 	})
+	size, hasSize := v.Get("size")
+	duration, hasDuration := v.Get("duration")
 	switch {
-	case !isObject:
-	case l.windowType == "CountBased" && v.Has("duration"):
-		v.Missing("duration", "given").Fail("left out: a CountBased window has a size", "exclusive-fields")
-	case l.windowType == "CountBased" && !v.Has("size"):
-		v.Missing("size", "nothing").Fail("given: a CountBased window has a size", "missing-field")
-	case l.windowType != "CountBased" && v.Has("size"):
-		v.Missing("size", "given").Fail("left out: a TimeBased window has a duration", "exclusive-fields")
+	case kind == countBased && hasDuration:
+		duration.Fail("left out: a CountBased window has a size", "exclusive-fields")
+	case kind == timeBased && hasSize:
+		size.Fail("left out: a TimeBased window has a duration", "exclusive-fields")
+	case hasSize && hasDuration:
+		v.FailAs("size and duration", "one of them: a CountBased window has a size, a TimeBased one a duration", "exclusive-fields")
 	}
+	s.counted = kind == countBased || kind == "" && (hasSize || s.counted && !hasDuration)
 }
 
-func (s *settings) backoff(v yamlwalk.Value) {
-	b := &s.later.backoff
-	v.Object(yamlwalk.Fields{
-		"multiplier": yamlwalk.Number(&b.multiplier, 1, 100),
-		"max":        yamlwalk.Duration(&b.max, time.Millisecond, breaker.MaxDuration),
-		"jitter":     yamlwalk.Percent(&b.jitter),
-	})
+// config is the breaker's configuration with one window: what the other kind was
+// given is out of force, and must not tell configurations apart.
+func (s *settings) config() breaker.Config {
+	b := s.breaker
+	if s.counted && b.WindowSize > 0 {
+		b.WindowDuration = 0
+	} else {
+		b.WindowSize = 0
+	}
+	return b
 }
 
 func (s *settings) connectionLimits(v yamlwalk.Value) {

@@ -3,36 +3,17 @@ package policy
 import (
 	"strings"
 	"time"
-
-	"breakwater.dev/breaker"
 )
 
 // laterPolicy is what the language of a BreakerPolicy has and nothing enforces yet. It
 // is read like everything else, so that what is malformed is told from what is early.
 type laterPolicy struct {
-	mode, dataPath, scope string
-	windowType            string
-	windowSize            uint32
-	slowCallDuration      time.Duration
-	slowCallRate          breaker.Ratio
-	backoff               struct {
-		multiplier float64
-		max        time.Duration
-		jitter     breaker.Ratio
-	}
-	ramp             time.Duration
+	dataPath         string
 	fallbackUpstream string
 	cached           struct {
 		ttl                      time.Duration
 		maxEntries, maxBodyBytes uint64
 	}
-}
-
-// newLaterPolicy returns what holds where a policy says nothing.
-func newLaterPolicy() laterPolicy {
-	l := laterPolicy{mode: "Enforce", dataPath: "Inline", scope: "Mesh", windowType: "TimeBased"}
-	l.backoff.multiplier, l.backoff.max = 1, 5*time.Minute
-	return l
 }
 
 // laterUpstream is the same for an Upstream.
@@ -49,15 +30,7 @@ type notYet struct {
 
 func policyNotYet(l *laterPolicy) []notYet {
 	return []notYet{
-		{"spec.mode", l.mode == "Enforce", "Enforce: the rest is not supported yet"},
 		{"spec.dataPath", l.dataPath == "Inline", "Inline: the rest is not supported yet"},
-		{"spec.scope", l.scope == "Mesh", "Mesh: the rest is not supported yet"},
-		{"spec.breaker.slidingWindow.type", l.windowType == "TimeBased", "TimeBased: the rest is not supported yet"},
-		{"spec.breaker.slowCallDurationThreshold", false, "left out: it is not supported yet"},
-		{"spec.breaker.slowCallRateThreshold", false, "left out: it is not supported yet"},
-		{"spec.breaker.backoff.multiplier", l.backoff.multiplier == 1, "1: the rest is not supported yet"},
-		{"spec.breaker.backoff.jitter", l.backoff.jitter == 0, "0%: the rest is not supported yet"},
-		{"spec.breaker.ramp.duration", l.ramp == 0, "0s: the rest is not supported yet"},
 		{"spec.fallback.upstream", false, "left out: it is not supported yet"},
 		{"spec.fallback.cached", false, "left out: it is not supported yet"},
 	}

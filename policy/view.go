@@ -54,6 +54,9 @@ func notation(origins bool) view.Notation {
 			if owner == reflect.TypeFor[outlier.Config]() && isPercent(f.Name) {
 				return fmt.Sprintf("%d%%", value), true
 			}
+			if owner == reflect.TypeFor[breaker.Config]() && f.Name == "BackoffMultiplier" {
+				return float64(value.(uint32)) / 100, true
+			}
 			return value, true
 		},
 	}
@@ -66,6 +69,8 @@ func notate(v any) (any, bool) {
 	case breaker.Key:
 		return x.String(), true
 	case breaker.Ratio:
+		return x.String(), true
+	case breaker.Mode:
 		return x.String(), true
 	case *Classifier:
 		return x.view(), true

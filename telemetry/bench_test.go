@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -11,67 +12,83 @@ import (
 	"breakwater.dev/policy"
 )
 
-// manyBreakers returns a Telemetry with n breakers, each of which has seen calls.
+// manyBreakers returns a Telemetry with n breakers, each of which has seen calls,
+// every tenth a transition too.
 func manyBreakers(n int) *Telemetry {
 	set := &policy.Set{Revision: "bench"}
 	statuses := make([]breaker.Status, n)
+	c := breaker.DefaultConfig()
 	for i := range n {
-		key := breaker.Key{Upstream: fmt.Sprintf("service-%d", i)}
+		key := breaker.Key{Upstream: fmt.Sprintf("service-%d", i), Route: "checkout"}
 		set.Upstreams = append(set.Upstreams, &policy.Upstream{
 			Name:   key.Upstream,
-			Routes: []policy.Route{{Breaker: &policy.Breaker{Spec: breaker.Spec{Key: key, Config: breaker.DefaultConfig()}}}},
+			Routes: []policy.Route{{Breaker: &policy.Breaker{Spec: breaker.Spec{Key: key, Config: c}}}},
 		})
 		statuses[i] = breaker.Status{
-			Key: key, Config: breaker.DefaultConfig(),
-			Window: breaker.WindowCounts{Calls: 100, Failures: 7},
-			Counts: breaker.Counts{Requests: 1000, Successes: 930, Failures: 70},
+			Key: key, Config: &c, Admits: breaker.Whole,
+			Window: breaker.WindowCounts{Calls: 100, Failures: 7, Slow: uint64(i % 100)},
+			Counts: breaker.Counts{Requests: 1000, Successes: 930, Failures: 70, Slow: uint64(i)},
 		}
 	}
-	t := New(Options{Breakers: func() []breaker.Status { return statuses }})
+	t := New(Options{Breakers: func(dst []breaker.Status) []breaker.Status { return append(dst, statuses...) }})
 	t.Apply(set, time.Unix(0, 0))
+	for i := range statuses {
+		for range 20 {
+			t.ObserveCall(statuses[i].Key, time.Duration(i%3000)*time.Millisecond)
+		}
+		if i%10 == 0 {
+			t.ObserveTransition(breaker.Transition{Key: statuses[i].Key, Edge: breaker.Edges()[0]})
+		}
+	}
 	return t
 }
 
-func BenchmarkScrape(b *testing.B) {
-	const breakers = 10_000
-	handler := manyBreakers(breakers).Handler()
-	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
-	w := &countingWriter{header: http.Header{}}
-	b.ReportAllocs()
-	for b.Loop() {
-		w.bytes = 0
-		handler.ServeHTTP(w, request)
+// scrape asks over a real connection and throws the answer away.
+func scrape(tb testing.TB, client *http.Client, url string) int64 {
+	tb.Helper()
+	response, err := client.Get(url + "/metrics")
+	if err != nil {
+		tb.Error(err)
+		return 0
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/breakers, "ns/breaker")
-	b.ReportMetric(float64(w.bytes)/breakers, "B/breaker")
+	defer response.Body.Close()
+	size, err := io.Copy(io.Discard, response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		tb.Errorf("scrape: %s, %v", response.Status, err)
+	}
+	return size
 }
 
-// countingWriter is a response that is thrown away.
-type countingWriter struct {
-	header http.Header
-	bytes  int
+// BenchmarkScrape is a scrape over loopback, the client's work included.
+func BenchmarkScrape(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			server := httptest.NewServer(manyBreakers(n).Handler())
+			defer server.Close()
+			var size int64
+			b.ReportAllocs()
+			for b.Loop() {
+				size = scrape(b, server.Client(), server.URL)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/breaker")
+			b.ReportMetric(float64(size), "output-B")
+		})
+	}
 }
 
-func (w *countingWriter) Header() http.Header { return w.header }
-func (w *countingWriter) WriteHeader(int)     {}
-func (w *countingWriter) Write(p []byte) (int, error) {
-	w.bytes += len(p)
-	return len(p), nil
-}
-
-func BenchmarkGather(b *testing.B) {
-	registry := manyBreakers(10_000).registry
+// BenchmarkScrapeEngine is the same with the breakers of a real engine.
+func BenchmarkScrapeEngine(b *testing.B) {
+	server := httptest.NewServer(busy(policyOf(100_000)).Handler())
+	defer server.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := registry.Gather(); err != nil {
-			b.Fatal(err)
-		}
+		scrape(b, server.Client(), server.URL)
 	}
 }
 
 func BenchmarkObserveCall(b *testing.B) {
 	t := manyBreakers(1000)
-	key := breaker.Key{Upstream: "service-500"}
+	key := breaker.Key{Upstream: "service-500", Route: "checkout"}
 	b.Run("one goroutine", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -84,5 +101,26 @@ func BenchmarkObserveCall(b *testing.B) {
 				t.ObserveCall(key, 7*time.Millisecond)
 			}
 		})
+	})
+	b.Run("during scrapes", func(b *testing.B) {
+		server := httptest.NewServer(t.Handler())
+		defer server.Close()
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					scrape(b, server.Client(), server.URL)
+				}
+			}
+		}()
+		for b.Loop() {
+			t.ObserveCall(key, 7*time.Millisecond)
+		}
+		close(stop)
+		<-stopped
 	})
 }

@@ -23,6 +23,8 @@ var (
 	reloadTimeDesc  = ownDesc("reload_last_success_timestamp_seconds", "When the policy in force was loaded, in seconds since 1970. 0 before the first is.")
 	reloadFaultDesc = ownDesc("reload_problems", "Problems found by the last load of the policy; 0 when it succeeded.")
 
+	byHandDesc = ownDesc("changes_by_hand_total", "Attempts to change a breaker by hand, by what became of them.", "result")
+
 	nodesDesc     = ownDesc("xds_nodes", "Proxies that are connected.")
 	outdatedDesc  = ownDesc("xds_outdated_nodes", "Connected proxies whose Envoy is older than is supported.")
 	refusingDesc  = ownDesc("xds_refusing_nodes", "Connected proxies that refused what they were last sent, by type of resource.", "type")
@@ -42,7 +44,7 @@ type controlPlaneCollector struct{ *Telemetry }
 // Describe implements [prometheus.Collector].
 func (controlPlaneCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		buildDesc, policyDesc, reloadDesc, reloadOKDesc, reloadTimeDesc, reloadFaultDesc,
+		buildDesc, policyDesc, reloadDesc, reloadOKDesc, reloadTimeDesc, reloadFaultDesc, byHandDesc,
 		nodesDesc, outdatedDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc,
 		streamsDesc, decisionsDesc, unknownDesc, errorsDesc,
 	} {
@@ -66,6 +68,10 @@ func (c controlPlaneCollector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter(ch)
 	e.gauge(buildDesc, 1, c.options.Version)
 	e.reloads(c.reloads.now())
+	byHand := c.audit.Counts()
+	e.counter(byHandDesc, byHand.Done, "done")
+	e.counter(byHandDesc, byHand.Refused, "refused")
+	e.counter(byHandDesc, byHand.Unauthorized, "unauthorized")
 	e.xds(c.options.XDS())
 	ext := c.options.Extproc()
 	e.gauge(streamsDesc, float64(ext.Streams))

@@ -2,19 +2,24 @@ package telemetry
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
 )
 
 // wired is a real engine whose transitions and statuses are shown.
@@ -26,8 +31,10 @@ type wired struct {
 
 func newWired() *wired {
 	w := &wired{}
-	w.Telemetry = New(Options{Wall: wall, Breakers: func() []breaker.Status { return w.engine.Snapshot(breaker.Instant(w.now.Load())) }})
-	w.engine = breaker.NewEngine(w.ObserveTransition)
+	w.Telemetry = New(Options{Wall: wall, Log: slog.New(slog.DiscardHandler), Breakers: func(dst []breaker.Status) []breaker.Status {
+		return w.engine.AppendSnapshot(dst, breaker.Instant(w.now.Load()))
+	}})
+	w.engine = breaker.NewEngine(breaker.Options{Listen: w.ObserveTransition})
 	return w
 }
 
@@ -118,7 +125,7 @@ func TestScrapeWhileBusy(t *testing.T) {
 			}
 		}
 	})
-	for range 30 {
+	for range 15 {
 		for _, path := range []string{"/metrics", "/breakers", "/health/dependencies", "/health/services", "/config", "/"} {
 			rec := httptest.NewRecorder()
 			handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
@@ -154,12 +161,12 @@ func checkSeries(t *testing.T, families []*dto.MetricFamily) {
 	}
 	for _, f := range families {
 		name := f.GetName()
-		if !strings.HasPrefix(name, "circuit_breaker_") || name == "circuit_breaker_failure_ratio" {
+		if !strings.HasPrefix(name, "circuit_breaker_") || strings.HasSuffix(name, "_ratio") {
 			continue
 		}
 		per := 1
 		if name == "circuit_breaker_transitions_total" {
-			per = len(breaker.Edges())
+			per = edgesFromStart()
 		}
 		if got := len(f.GetMetric()); got != per*breakers {
 			t.Errorf("%s has %d series for %d breakers", name, got, breakers)
@@ -167,11 +174,22 @@ func checkSeries(t *testing.T, families []*dto.MetricFamily) {
 	}
 }
 
+// edgesFromStart is how many changes of state have a series before they happen.
+func edgesFromStart() int {
+	n := 0
+	for _, e := range breaker.Edges() {
+		if e.Reason.ByRule() || e.Reason == breaker.PolicyChanged {
+			n++
+		}
+	}
+	return n
+}
+
 // TestEveryConfigFieldIsShown: a field that is added to the breaker's Config has
 // to appear in its JSON.
 func TestEveryConfigFieldIsShown(t *testing.T) {
 	text := func(c breaker.Config) string {
-		b, err := json.Marshal(describeConfig(c))
+		b, err := json.Marshal(describeConfig(&c))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,4 +210,55 @@ func TestEveryConfigFieldIsShown(t *testing.T) {
 			t.Errorf("%s is not shown", reflect.TypeFor[breaker.Config]().Field(i).Name)
 		}
 	}
+}
+
+// policyOf has n breakers, each of an upstream's route.
+func policyOf(n int) *policy.Set {
+	set := &policy.Set{Revision: "busy"}
+	for i := range n {
+		spec := specOf(fmt.Sprintf("service-%06d/checkout", i))
+		set.Upstreams = append(set.Upstreams, &policy.Upstream{
+			Name: spec.Key.Upstream, Routes: []policy.Route{{Name: spec.Key.Route, Breaker: &policy.Breaker{Spec: spec}}},
+		})
+	}
+	return set
+}
+
+// busy has the breakers of set, each of which has had calls.
+func busy(set *policy.Set) *wired {
+	w := newWired()
+	w.Apply(set, start)
+	w.engine.Apply(set.Specs(), 0)
+	for range 12 {
+		for _, u := range set.Upstreams {
+			w.call(u.Routes[0].Breaker.Spec.Key, breaker.Success)
+		}
+	}
+	return w
+}
+
+// TestMemoryOfAllParts: each of 100,000 breakers that have had calls costs at most
+// 1,000 bytes beyond the policy: engine and metrics together, and the space in
+// which a scrape has its snapshot.
+func TestMemoryOfAllParts(t *testing.T) {
+	const n = 100_000
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC() // the first leaves what pools hold
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	set := policyOf(n)
+	before := heap()
+	w := busy(set)
+	kept := (heap() - before) / n
+	scrape := uint64(unsafe.Sizeof(breaker.Status{}) + unsafe.Sizeof(uintptr(0)))
+	if kept+scrape > 1000 {
+		t.Errorf("%d bytes are kept for each breaker, and %d for its status in a scrape; must be at most 1,000", kept, scrape)
+	}
+	if got := len(w.engine.Snapshot(0)); got != n {
+		t.Errorf("%d breakers, want %d", got, n)
+	}
+	runtime.KeepAlive(set)
 }

@@ -3,7 +3,7 @@ package telemetry
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -48,10 +48,10 @@ var situations = map[string]func() *Telemetry{
 // typical is a mesh with a breaker in each state.
 func typical() *Telemetry {
 	t := New(Options{
-		Version: "v1.2.3", Wall: wall,
+		Version: "v1.2.3", Wall: wall, Log: slog.New(slog.DiscardHandler),
 		Breakers: typicalBreakers,
 		Ready: func() []Condition {
-			return []Condition{{Name: "policy", OK: true, Reason: "4 breakers"}, {Name: "xds listener", OK: true}}
+			return []Condition{{Name: "policy", OK: true, Reason: "9 breakers"}, {Name: "xds listener", OK: true}}
 		},
 		Calls: func(workload string) ([]string, bool) {
 			calls := map[string][]string{"shop": {"payments"}, "search": {"catalog", "inventory"}, "batch": {}}
@@ -64,21 +64,10 @@ func typical() *Telemetry {
 			return ExtprocStatus{Streams: 3, Admitted: 1200, Rejected: 40, UnknownBreakers: 2, Errors: 1}
 		},
 	})
-	t.Apply(setOf("5f3a", "catalog", "inventory", "payments", "payments/charge", "reports"), start)
-	t.ObserveTransition(breaker.Transition{
-		Key: breaker.Key{Upstream: "inventory"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.FailureRate},
-		Sequence: 1, Generation: 1, At: at(60 * time.Second),
-		Window: breaker.WindowCounts{Calls: 20, Failures: 11, Run: 2}, Wait: 30 * time.Second,
-	})
-	t.ObserveTransition(breaker.Transition{
-		Key: breaker.Key{Upstream: "inventory"}, Edge: breaker.Edge{From: breaker.Open, To: breaker.HalfOpen, Reason: breaker.WaitOver},
-		Sequence: 2, Generation: 2, At: at(90 * time.Second), Since: at(60 * time.Second),
-	})
-	t.ObserveTransition(breaker.Transition{
-		Key: breaker.Key{Upstream: "payments", Route: "charge"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.ConsecutiveFailures},
-		Sequence: 1, Generation: 1, At: at(80*time.Second + 250*time.Millisecond),
-		Window: breaker.WindowCounts{Calls: 7, Failures: 5, Run: 5}, Wait: 30 * time.Second,
-	})
+	t.Apply(typicalPolicy(), start)
+	for _, tr := range typicalTransitions() {
+		t.ObserveTransition(tr)
+	}
 	for _, d := range []time.Duration{4 * time.Millisecond, 5 * time.Millisecond, 180 * time.Millisecond, 45 * time.Second} {
 		t.ObserveCall(breaker.Key{Upstream: "catalog"}, d)
 	}
@@ -87,32 +76,100 @@ func typical() *Telemetry {
 
 // typicalBreakers does not have "reports", which is in the policy, and has
 // "retired", which is not: as while a new policy is being taken.
-func typicalBreakers() []breaker.Status {
+func typicalBreakers(dst []breaker.Status) []breaker.Status {
 	c := breaker.DefaultConfig()
-	fine := c
+	fine, watched, shut := c, c, c
 	fine.FailureRateThreshold, fine.WindowDuration = 2525, 90*time.Second
-	return []breaker.Status{
-		{
-			Key: breaker.Key{Upstream: "catalog"}, Config: fine,
-			Window: breaker.WindowCounts{Calls: 10, Failures: 1},
-			Counts: breaker.Counts{Requests: 104, Successes: 100, Failures: 3, Timeouts: 1, Ignored: 1}, LastFailure: at(99 * time.Second),
+	fine.BackoffMultiplier, fine.BackoffJitter, fine.RampDuration = 150, 1000, time.Minute
+	watched.Mode, watched.WindowSize = breaker.MetricsOnly, 50
+	shut.Mode = breaker.ForcedOpen
+	trip := chargeTrip()
+	return append(dst,
+		breaker.Status{
+			Key: breaker.Key{Upstream: "catalog"}, Config: &fine, Admits: 4375, InFlight: 4, Openings: 1,
+			Window: breaker.WindowCounts{Calls: 10, Failures: 1, Slow: 3},
+			Counts: breaker.Counts{Requests: 108, Successes: 100, Failures: 3, Timeouts: 1, Ignored: 1, Slow: 5}, LastFailure: at(99 * time.Second),
 		},
-		{
-			Key: breaker.Key{Upstream: "inventory"}, Config: c, State: breaker.HalfOpen, Generation: 2, Since: at(90 * time.Second),
-			ProbesInFlight: 2, Window: breaker.WindowCounts{Calls: 1},
+		breaker.Status{
+			Key: breaker.Key{Upstream: "inventory"}, Config: &c, State: breaker.HalfOpen, Generation: 2, Sequence: 2, Since: at(90 * time.Second),
+			ProbesInFlight: 2, InFlight: 2, Window: breaker.WindowCounts{Calls: 1},
 			Counts: breaker.Counts{Requests: 61, Rejected: 17, Successes: 20, Failures: 21, LeasesExpired: 1}, LastFailure: at(60 * time.Second),
 		},
-		{
-			Key: breaker.Key{Upstream: "payments"}, Config: c,
+		breaker.Status{
+			Key: breaker.Key{Upstream: "payments"}, Config: &c, Admits: breaker.Whole,
 			Window: breaker.WindowCounts{Calls: 9, Failures: 4, Run: 4},
 			Counts: breaker.Counts{Requests: 9, Successes: 5, Failures: 4}, LastFailure: at(97 * time.Second),
 		},
-		{
-			Key: breaker.Key{Upstream: "payments", Route: "charge"}, Config: c, State: breaker.Open, Generation: 1,
+		breaker.Status{
+			Key: trip.Key, Config: &c, State: breaker.Open, Generation: 1, Sequence: 1, Openings: 2, Trip: &trip,
 			Since: at(80*time.Second + 250*time.Millisecond), RetryAfter: 10*time.Second + 250*time.Millisecond,
-			Counts: breaker.Counts{Requests: 30, Rejected: 23, Successes: 2, Failures: 5, Timeouts: 5}, LastFailure: at(80*time.Second + 250*time.Millisecond),
+			Counts: breaker.Counts{Requests: 30, Rejected: 23, Successes: 2, Failures: 5, Timeouts: 5}, LastFailure: trip.At,
 		},
-		{Key: breaker.Key{Upstream: "retired"}, Config: c},
+		breaker.Status{
+			Key: breaker.Key{Upstream: "ratings"}, Config: &watched, State: breaker.Open, Since: at(85 * time.Second), RetryAfter: 15 * time.Second,
+			Window: breaker.WindowCounts{Calls: 50, Failures: 40},
+			Counts: breaker.Counts{Requests: 62, Successes: 12, Failures: 50, WouldReject: 12}, LastFailure: at(95 * time.Second),
+		},
+		breaker.Status{
+			Key: breaker.Key{Upstream: "search"}, Config: &c, State: breaker.Open, Generation: 1, Sequence: 1, Since: at(70 * time.Second),
+			Override: &breaker.Override{State: breaker.Open, By: "alice", Note: "index is being rebuilt, see <chat>", Until: at(670 * time.Second)},
+			Counts:   breaker.Counts{Requests: 20, Rejected: 8, Successes: 12},
+		},
+		breaker.Status{Key: breaker.Key{Upstream: "shut"}, Config: &shut, State: breaker.Open, Counts: breaker.Counts{Requests: 5, Rejected: 5}},
+		// A scope of nodes: the sum of two proxies, and each.
+		breaker.Status{
+			Key: breaker.Key{Upstream: "stock", Route: "list"}, Config: &c, Nodes: 2, Admits: 7500, InFlight: 1,
+			Window: breaker.WindowCounts{Calls: 12, Failures: 6}, Counts: breaker.Counts{Requests: 33, Rejected: 2, Successes: 24, Failures: 6}, LastFailure: at(98 * time.Second),
+		},
+		breaker.Status{
+			Key: breaker.Key{Upstream: "stock", Route: "list", Node: "shop-1"}, Config: &c, Admits: breaker.Whole, InFlight: 1,
+			Window: breaker.WindowCounts{Calls: 6}, Counts: breaker.Counts{Requests: 25, Successes: 24},
+		},
+		breaker.Status{
+			Key: breaker.Key{Upstream: "stock", Route: "list", Node: "shop-2"}, Config: &c, State: breaker.Open, Since: at(98 * time.Second), RetryAfter: 28 * time.Second,
+			Window: breaker.WindowCounts{Calls: 6, Failures: 6}, Counts: breaker.Counts{Requests: 8, Rejected: 2, Failures: 6}, LastFailure: at(98 * time.Second),
+		},
+		breaker.Status{Key: breaker.Key{Upstream: "retired"}, Config: &c, Admits: breaker.Whole},
+	)
+}
+
+// typicalPolicy is what typicalBreakers are of.
+func typicalPolicy() *policy.Set {
+	return setOf("5f3a", "catalog", "inventory", "payments", "payments/charge", "ratings", "reports", "search", "shut", "stock/list")
+}
+
+// chargeTrip is why payments/charge is open.
+func chargeTrip() breaker.Transition {
+	return breaker.Transition{
+		Key: breaker.Key{Upstream: "payments", Route: "charge"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.ConsecutiveFailures},
+		Sequence: 1, Generation: 1, At: at(80*time.Second + 250*time.Millisecond),
+		Window: breaker.WindowCounts{Calls: 7, Failures: 5, Slow: 5, Run: 5}, Wait: 30 * time.Second, Openings: 2,
+	}
+}
+
+// typicalTransitions are what led to typicalBreakers.
+func typicalTransitions() []breaker.Transition {
+	inventory := breaker.Key{Upstream: "inventory"}
+	return []breaker.Transition{
+		{
+			Key: inventory, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.FailureRate},
+			Sequence: 1, Generation: 1, At: at(60 * time.Second),
+			Window: breaker.WindowCounts{Calls: 20, Failures: 11, Run: 2}, Wait: 30 * time.Second, Openings: 1,
+		},
+		{
+			Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.Forced},
+			Sequence: 1, Generation: 1, At: at(70 * time.Second), By: "alice", Note: "index is being rebuilt, see <chat>", Until: at(670 * time.Second),
+		},
+		chargeTrip(),
+		{
+			Key: inventory, Edge: breaker.Edge{From: breaker.Open, To: breaker.HalfOpen, Reason: breaker.WaitOver},
+			Sequence: 2, Generation: 2, At: at(90 * time.Second), Since: at(60 * time.Second),
+		},
+		{
+			Key: breaker.Key{Upstream: "stock", Route: "list", Node: "shop-2"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.SlowCallRate},
+			Sequence: 1, Generation: 1, At: at(98 * time.Second),
+			Window: breaker.WindowCounts{Calls: 10, Failures: 6, Slow: 10, Run: 6}, Wait: 30 * time.Second, Openings: 1,
+		},
 	}
 }
 
@@ -166,9 +223,21 @@ func notYet() *Telemetry {
 
 // dependenciesOf has a breaker in each of states.
 func dependenciesOf(states ...breaker.State) *Telemetry {
-	var all []breaker.Status
-	for i, s := range states {
-		all = append(all, breaker.Status{Key: breaker.Key{Upstream: fmt.Sprintf("u%d", i+1)}, State: s})
+	return New(Options{Breakers: func(dst []breaker.Status) []breaker.Status {
+		for i, s := range states {
+			dst = append(dst, breaker.Status{Key: breaker.Key{Upstream: fmt.Sprintf("u%d", i+1)}, Config: new(breaker.DefaultConfig()), State: s})
+		}
+		return dst
+	}})
+}
+
+// these are statuses that stay as they are, each with the default config where it has none.
+func these(statuses ...breaker.Status) func([]breaker.Status) []breaker.Status {
+	c := breaker.DefaultConfig()
+	for i := range statuses {
+		if statuses[i].Config == nil {
+			statuses[i].Config = &c
+		}
 	}
-	return New(Options{Breakers: func() []breaker.Status { return slices.Clone(all) }})
+	return func(dst []breaker.Status) []breaker.Status { return append(dst, statuses...) }
 }

@@ -46,6 +46,23 @@ type dependencies struct {
 	OpenBreakers   []string `json:"open_breakers"`
 }
 
+// add counts one breaker. One that rejects nothing whatever its state, by its
+// mode, keeps no application from working, so it is never open here.
+func (d *dependencies) add(st *breaker.Status) {
+	d.Total++
+	mode := st.Config.Mode
+	if st.Override == nil && (mode == breaker.MetricsOnly || mode == breaker.Disabled) {
+		return
+	}
+	switch st.State {
+	case breaker.Open:
+		d.Open++
+		d.OpenBreakers = append(d.OpenBreakers, st.Key.String())
+	case breaker.HalfOpen:
+		d.HalfOpen++
+	}
+}
+
 // dependencies answers whether fewer than half of the breakers are open. None at
 // all is ready. With ?for=WORKLOAD it is what that application's own readiness
 // may ask, so not to know must never take the application out of service: of a
@@ -64,19 +81,13 @@ func (t *Telemetry) dependencies(w http.ResponseWriter, r *http.Request) {
 		}
 		counts = func(k breaker.Key) bool { return slices.Contains(upstreams, k.Upstream) }
 	}
-	for _, st := range t.options.Breakers() {
-		if !counts(st.Key) {
-			continue
+	t.withStatuses(func(statuses []breaker.Status) {
+		for i := range statuses {
+			if st := &statuses[i]; st.Key.Node == "" && counts(st.Key) {
+				d.add(st)
+			}
 		}
-		d.Total++
-		switch st.State {
-		case breaker.Open:
-			d.Open++
-			d.OpenBreakers = append(d.OpenBreakers, st.Key.String())
-		case breaker.HalfOpen:
-			d.HalfOpen++
-		}
-	}
+	})
 	if d.Total > 0 {
 		d.OpenPercentage = math.Round(float64(d.Open)/float64(d.Total)*1000) / 10
 	}
@@ -87,12 +98,14 @@ func (t *Telemetry) dependencies(w http.ResponseWriter, r *http.Request) {
 
 // service is one element of /health/services.
 type service struct {
-	Service      string     `json:"service"`
-	Route        string     `json:"route"`
-	Status       string     `json:"status"`
-	CircuitState string     `json:"circuit_state"`
-	FailureCount uint64     `json:"failure_count"` // since the breaker was made, as the metric has it
-	LastFailure  *time.Time `json:"last_failure"`
+	Service      string `json:"service"`
+	Route        string `json:"route"`
+	Status       string `json:"status"`
+	CircuitState string `json:"circuit_state"`
+	// Forced says who holds it in that state; it is left out where the rules decide.
+	Forced       *forcedJSON `json:"forced,omitempty"`
+	FailureCount uint64      `json:"failure_count"` // since the breaker was made, as the metric has it
+	LastFailure  *time.Time  `json:"last_failure"`
 }
 
 // health says by state how a service does.
@@ -109,16 +122,23 @@ func health(s breaker.State) string {
 
 func (t *Telemetry) services(w http.ResponseWriter, _ *http.Request) {
 	services := []service{}
-	for _, st := range t.options.Breakers() {
-		services = append(services, service{
-			Service:      st.Key.Upstream,
-			Route:        st.Key.Route,
-			Status:       health(st.State),
-			CircuitState: st.State.String(),
-			FailureCount: st.Counts.Failures,
-			LastFailure:  t.lastFailure(&st),
-		})
-	}
+	t.withStatuses(func(statuses []breaker.Status) {
+		for i := range statuses {
+			st := &statuses[i]
+			if st.Key.Node != "" {
+				continue
+			}
+			services = append(services, service{
+				Service:      st.Key.Upstream,
+				Route:        st.Key.Route,
+				Status:       health(st.State),
+				CircuitState: st.State.String(),
+				Forced:       t.forced(st),
+				FailureCount: st.Counts.Failures,
+				LastFailure:  t.lastFailure(st),
+			})
+		}
+	})
 	t.writeJSON(w, http.StatusOK, struct {
 		Services []service `json:"services"`
 	}{services})

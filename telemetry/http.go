@@ -3,11 +3,8 @@ package telemetry
 import (
 	"bytes"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // endpoint is one thing to GET.
@@ -16,35 +13,47 @@ type endpoint struct {
 	pattern string // as [http.ServeMux] wants it, without the method
 	about   string
 	handler http.Handler
+	endless bool // its answer does not end by itself
 }
 
 func (t *Telemetry) endpoints() []endpoint {
-	metrics := promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(t.options.Log.Handler(), slog.LevelError),
-		MaxRequestsInFlight: 4,
-	})
 	return []endpoint{
-		{"/metrics", "/metrics", "metrics for Prometheus", metrics},
-		{"/health/live", "/health/live", "this process runs", http.HandlerFunc(t.live)},
-		{"/health/ready", "/health/ready", "this process can serve; 503 while it cannot, with the reasons", http.HandlerFunc(t.ready)},
-		{"/health/dependencies", "/health/dependencies", "fewer than half of the breakers are open, else 503; ?for=WORKLOAD counts only the upstreams which that workload calls", http.HandlerFunc(t.dependencies)},
-		{"/health/services", "/health/services", "health of each service, by its breaker", http.HandlerFunc(t.services)},
-		{"/breakers", "/breakers", "all breakers; ?state=closed, half_open or open for some", http.HandlerFunc(t.breakers)},
-		{"/breakers/{service}/{route}", "/breakers/{key...}", "one breaker; without the route, the service's own", http.HandlerFunc(t.breaker)},
-		{"/config", "/config", "the policy in force, the last reload, and what each proxy took or refused", http.HandlerFunc(t.config)},
+		{path: "/metrics", pattern: "/metrics", handler: limited(scrapes, t.metrics),
+			about: "metrics for Prometheus"},
+		{path: "/health/live", pattern: "/health/live", handler: http.HandlerFunc(t.live),
+			about: "this process runs"},
+		{path: "/health/ready", pattern: "/health/ready", handler: http.HandlerFunc(t.ready),
+			about: "this process can serve; 503 while it cannot, with the reasons"},
+		{path: "/health/dependencies", pattern: "/health/dependencies", handler: http.HandlerFunc(t.dependencies),
+			about: "fewer than half of the breakers are open, else 503; ?for=WORKLOAD counts only the upstreams which that workload calls"},
+		{path: "/health/services", pattern: "/health/services", handler: http.HandlerFunc(t.services),
+			about: "health of each service, by its breaker"},
+		{path: "/breakers", pattern: "/breakers", handler: limited(lists, t.breakers),
+			about: "all breakers; ?state=closed, half_open or open for some, ?forced=true for those that somebody holds"},
+		{path: "/breakers/{service}/{route}", pattern: "/breakers/{key...}", handler: http.HandlerFunc(t.breaker),
+			about: "one breaker; without the route, the service's own; with @NODE after it, that of one proxy. POST changes it by hand"},
+		{path: "/transitions", pattern: "/transitions", handler: http.HandlerFunc(t.follow), endless: true,
+			about: "transitions as they happen, one JSON object a line"},
+		{path: "/config", pattern: "/config", handler: http.HandlerFunc(t.config),
+			about: "the policy in force, the last reload, and what each proxy took or refused"},
 	}
 }
 
-// Handler returns the endpoints. All are read only: any method but GET and HEAD
-// gets 405. They have no authentication and are meant for loopback or a network
-// that is trusted with the names of services. Answers are JSON with indentation,
-// but for /metrics and the index page at /.
+// lists is how many lists of all breakers are made at a time.
+const lists = 4
+
+// Handler returns the endpoints. But for POST /breakers/{key}, which needs the
+// admin token, all are read only and have no authentication: any method but GET
+// and HEAD gets 405. They are meant for loopback or a network that is trusted with
+// the names of services. Answers are JSON with indentation, but for /metrics, the
+// lines of /transitions, and the index page at /.
 func (t *Telemetry) Handler() http.Handler {
 	mux := http.NewServeMux()
 	endpoints := t.endpoints()
 	for _, e := range endpoints {
 		mux.Handle("GET "+e.pattern, e.handler)
 	}
+	mux.HandleFunc("POST /breakers/{key...}", t.change)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { t.index(w, endpoints) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -73,10 +82,7 @@ type problem struct {
 
 func (t *Telemetry) writeJSON(w http.ResponseWriter, status int, v any) {
 	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	if err := newEncoder(&body, "").Encode(v); err != nil {
 		t.options.Log.Error("answer cannot be written as JSON", "error", err)
 		http.Error(w, "answer cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
 		return
@@ -84,4 +90,12 @@ func (t *Telemetry) writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // fails only when the client has left
+}
+
+// newEncoder returns an encoder for people: indented, each line behind prefix.
+func newEncoder(to *bytes.Buffer, prefix string) *json.Encoder {
+	enc := json.NewEncoder(to)
+	enc.SetIndent(prefix, "  ")
+	enc.SetEscapeHTML(false)
+	return enc
 }

@@ -69,7 +69,7 @@ func answer(t *testing.T, handler http.Handler, method, path string) string {
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, response.Status)
-	for _, name := range []string{"Allow", "Cache-Control", "Content-Security-Policy", "Content-Type", "X-Content-Type-Options"} {
+	for _, name := range []string{"Allow", "Cache-Control", "Content-Security-Policy", "Content-Type", "WWW-Authenticate", "X-Content-Type-Options"} {
 		if v := response.Header.Get(name); v != "" {
 			fmt.Fprintf(&b, "%s: %s\n", name, v)
 		}

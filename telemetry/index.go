@@ -39,7 +39,7 @@ func (t *Telemetry) index(w http.ResponseWriter, endpoints []endpoint) {
 		Endpoints         []link
 	}{Version: t.options.Version, Revision: t.reloads.now().revision}
 	for _, e := range endpoints {
-		page.Endpoints = append(page.Endpoints, link{e.path, e.about, !strings.Contains(e.path, "{")})
+		page.Endpoints = append(page.Endpoints, link{e.path, e.about, !e.endless && !strings.Contains(e.path, "{")})
 	}
 	var body bytes.Buffer
 	if err := indexPage.Execute(&body, page); err != nil {

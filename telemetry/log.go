@@ -27,19 +27,30 @@ func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, er
 // LogTransition writes one line, "breaker changed state": as a warning into
 // open, else as information. Its keys are
 //
-//	service, route        the breaker; route is left out where it is empty
+//	service, route, node  the breaker; route and node are left out where they are empty
 //	from, to, reason      the change, in the words of the metrics
 //	sequence, generation  as in [breaker.Transition]
 //	at                    when it happened, which is a little before the line was written
 //	lasted                how long the state before was in force, such as "30s"
-//	window.calls, window.failures, window.consecutive_failures
+//	window.calls, window.failures, window.slow, window.consecutive_failures
 //	                      what the breaker had seen
-//	wait                  into open: how long it will last, such as "30s"
+//	window.failure_rate, window.slow_call_rate
+//	                      the same as shares of the calls, such as "50%", rounded down
+//	wait, openings        into open by a rule: how long it will last, such as "30s", and
+//	                      which opening in a row it is
+//	by, note, until       by hand: who, why, and when that ends
 func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Instant) time.Time) {
-	attrs := make([]slog.Attr, 0, 12)
+	level := slog.LevelInfo
+	if t.Edge.To == breaker.Open {
+		level = slog.LevelWarn
+	}
+	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs, slog.String("service", t.Key.Upstream))
 	if t.Key.Route != "" {
 		attrs = append(attrs, slog.String("route", t.Key.Route))
+	}
+	if t.Key.Node != "" {
+		attrs = append(attrs, slog.String("node", t.Key.Node))
 	}
 	attrs = append(attrs,
 		slog.String("from", t.Edge.From.String()),
@@ -49,18 +60,35 @@ func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Ins
 		slog.Uint64("generation", t.Generation),
 		slog.Time("at", timestamp(wall(t.At))),
 		slog.String("lasted", duration(t.At.Sub(t.Since))),
-		slog.Group("window",
-			slog.Uint64("calls", t.Window.Calls),
-			slog.Uint64("failures", t.Window.Failures),
-			slog.Uint64("consecutive_failures", uint64(t.Window.Run)),
-		),
+		windowAttr(t.Window),
 	)
-	level := slog.LevelInfo
-	if t.Edge.To == breaker.Open {
-		level = slog.LevelWarn
+	if t.Wait > 0 {
 		attrs = append(attrs, slog.String("wait", duration(t.Wait)))
 	}
+	if t.Openings > 0 {
+		attrs = append(attrs, slog.Uint64("openings", uint64(t.Openings)))
+	}
+	if t.By != "" {
+		attrs = append(attrs, slog.String("by", t.By), slog.String("note", t.Note))
+	}
+	if t.Until != 0 {
+		attrs = append(attrs, slog.Time("until", timestamp(wall(t.Until))))
+	}
 	log.LogAttrs(context.Background(), level, "breaker changed state", attrs...)
+}
+
+func windowAttr(w breaker.WindowCounts) slog.Attr {
+	rate := func(part uint64) string {
+		return breaker.Ratio(part * uint64(breaker.Whole) / max(w.Calls, 1)).String()
+	}
+	return slog.Group("window",
+		slog.Uint64("calls", w.Calls),
+		slog.Uint64("failures", w.Failures),
+		slog.Uint64("slow", w.Slow),
+		slog.Uint64("consecutive_failures", uint64(w.Run)),
+		slog.String("failure_rate", rate(w.Failures)),
+		slog.String("slow_call_rate", rate(w.Slow)),
+	)
 }
 
 // timestamp is how all output has times: UTC, to the millisecond.

@@ -17,7 +17,7 @@ import (
 // lineTime matches the time at which a line was written.
 var lineTime = regexp.MustCompile(`("time":|\btime=)"?[0-9T:.Z+-]+"?[, ]`)
 
-// TestLogTransition has the line of each change of state in both formats.
+// TestLogTransition has the lines of some changes of state in both formats.
 func TestLogTransition(t *testing.T) {
 	golden.Run(t, "testdata/log.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
 		out := map[string]string{}
@@ -27,16 +27,10 @@ func TestLogTransition(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, e := range breaker.Edges() {
-				tr := breaker.Transition{
-					Key: breaker.Key{Upstream: "payments"}, Edge: e,
-					Sequence: uint64(i + 1), Generation: uint64(2*i + 1),
-					At: at(61*time.Second + 1234567*time.Nanosecond), Since: at(time.Second),
-					Window: breaker.WindowCounts{Calls: 20, Failures: 10, Run: 5},
-				}
-				if e.To == breaker.Open {
-					tr.Key.Route, tr.Wait = "charge", 2*time.Hour
-				}
+			for _, tr := range append(typicalTransitions(), breaker.Transition{
+				Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.Open, To: breaker.Closed, Reason: breaker.Reset},
+				Sequence: 2, Generation: 2, At: at(131*time.Second + 1234567*time.Nanosecond), Since: at(70 * time.Second), By: "bob", Note: "index is there",
+			}) {
 				LogTransition(log, tr, wall)
 			}
 			out[format] = string(lineTime.ReplaceAll(b.Bytes(), nil))

@@ -1,32 +1,73 @@
 package telemetry
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"golang.org/x/tools/txtar"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/golden"
 )
 
-// own gathers what both collectors give, with every check that the library has.
-func own(t *testing.T, tel *Telemetry) []*dto.MetricFamily {
+// exposition is what /metrics answers.
+func exposition(t *testing.T, tel *Telemetry) []byte {
 	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(breakerCollector{tel}, controlPlaneCollector{tel})
-	families, err := registry.Gather()
+	w := httptest.NewRecorder()
+	tel.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if got, want := w.Header().Get("Content-Type"), "text/plain; version=0.0.4; charset=utf-8"; w.Code != http.StatusOK || got != want {
+		t.Fatalf("answer %d, %s; must be 200, %s", w.Code, got, want)
+	}
+	return w.Body.Bytes()
+}
+
+// all reads /metrics with the library's parser, which refuses a family or a
+// series that is there twice; in order of names.
+func all(t *testing.T, tel *Telemetry) []*dto.MetricFamily {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	parsed, err := parser.TextToMetricFamilies(bytes.NewReader(exposition(t, tel)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	var families []*dto.MetricFamily
+	for _, f := range parsed {
+		families = append(families, f)
+	}
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return families
+}
+
+// own are the metrics but those of the Go runtime and the process.
+func own(t *testing.T, tel *Telemetry) []*dto.MetricFamily {
+	t.Helper()
+	return slices.DeleteFunc(all(t, tel), func(f *dto.MetricFamily) bool {
+		return strings.HasPrefix(f.GetName(), "go_") || strings.HasPrefix(f.GetName(), "process_")
+	})
+}
+
+// lines returns those of /metrics that begin with start.
+func lines(t *testing.T, tel *Telemetry, start string) string {
+	t.Helper()
+	var b strings.Builder
+	for line := range strings.Lines(string(exposition(t, tel))) {
+		if strings.HasPrefix(line, start) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // TestCatalogue holds names, types, labels and help of all metrics in one file.
@@ -44,14 +85,14 @@ func TestCatalogue(t *testing.T) {
 	})
 }
 
-// TestCatalogueIsWhole: what the collectors describe is what the catalogue's mesh shows.
+// TestCatalogueIsWhole: what the collector describes is what the catalogue's mesh shows.
 func TestCatalogueIsWhole(t *testing.T) {
 	described := make(chan *prometheus.Desc, 100)
 	tel := typical()
-	breakerCollector{tel}.Describe(described)
 	controlPlaneCollector{tel}.Describe(described)
 	close(described)
-	if got, want := len(own(t, tel)), len(described); got != want {
+	shown := slices.DeleteFunc(own(t, tel), func(f *dto.MetricFamily) bool { return !strings.HasPrefix(f.GetName(), "breakwater_") })
+	if got, want := len(shown), len(described); got != want {
 		t.Errorf("the typical mesh shows %d metrics of %d", got, want)
 	}
 }
@@ -67,10 +108,7 @@ func TestMetricsLint(t *testing.T) {
 }
 
 func TestGoAndProcessMetrics(t *testing.T) {
-	families, err := New(Options{}).registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	families := all(t, New(Options{}))
 	for _, name := range []string{"go_goroutines", "process_cpu_seconds_total"} {
 		if !slices.ContainsFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == name }) {
 			t.Errorf("%s is missing", name)
@@ -78,135 +116,169 @@ func TestGoAndProcessMetrics(t *testing.T) {
 	}
 }
 
-// expect compares the metrics called names with text.
-func expect(t *testing.T, tel *Telemetry, text string, names ...string) {
-	t.Helper()
-	if err := testutil.GatherAndCompare(tel.registry, strings.NewReader(text), names...); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestPolicyChange: what both policies have goes on, what only the old one has
 // vanishes, and what comes back starts at 0.
 func TestPolicyChange(t *testing.T) {
-	all := []breaker.Status{{Key: breaker.Key{Upstream: "a"}}, {Key: breaker.Key{Upstream: "b"}}}
-	tel := New(Options{Breakers: func() []breaker.Status { return all }})
+	tel := New(Options{Breakers: these(breaker.Status{Key: breaker.Key{Upstream: "a"}}, breaker.Status{Key: breaker.Key{Upstream: "b"}})})
 	call := func() {
 		tel.ObserveCall(breaker.Key{Upstream: "a"}, time.Second)
 		tel.ObserveCall(breaker.Key{Upstream: "b"}, time.Second)
-	}
-	count := func() map[string]uint64 {
-		got := map[string]uint64{}
-		for _, f := range own(t, tel) {
-			if f.GetName() == "circuit_breaker_response_duration_seconds" {
-				for _, m := range f.GetMetric() {
-					got[m.GetLabel()[1].GetValue()] = m.GetHistogram().GetSampleCount()
-				}
-			}
-		}
-		return got
 	}
 	steps := []struct {
 		policy []string
 		want   string
 	}{
-		{nil, "map[]"},
-		{[]string{"a", "b"}, "map[a:1 b:1]"},
-		{[]string{"a"}, "map[a:2]"},
-		{[]string{"b", "a"}, "map[a:3 b:1]"},
+		{nil, ""},
+		{[]string{"a", "b"}, "a 1 b 1 "},
+		{[]string{"a"}, "a 2 "},
+		{[]string{"b", "a"}, "a 3 b 1 "},
 	}
 	for i, step := range steps {
 		tel.Apply(setOf(fmt.Sprint(i), step.policy...), start)
 		call()
-		if got := fmt.Sprint(count()); got != step.want {
-			t.Errorf("after policy %v: calls %s, want %s", step.policy, got, step.want)
+		const count = "circuit_breaker_response_duration_seconds_count"
+		got := strings.NewReplacer(count+`{route="",service="`, "", `"}`, "", "\n", " ").Replace(lines(t, tel, count))
+		if got != step.want {
+			t.Errorf("after policy %v: calls %q, want %q", step.policy, got, step.want)
 		}
 	}
 }
 
-// TestEveryEdge: each change of state there is has its counter.
+// TestEveryEdge: each change of state there is has its counter, also where it is a
+// proxy's. What no rule and no changed policy brings about is not there before.
 func TestEveryEdge(t *testing.T) {
 	key := breaker.Key{Upstream: "a", Route: "r"}
-	tel := New(Options{Breakers: func() []breaker.Status { return []breaker.Status{{Key: key}} }})
+	tel := New(Options{Breakers: these(breaker.Status{Key: key})})
 	tel.Apply(setOf("1", "a/r"), start)
-	var want strings.Builder
-	want.WriteString("# HELP circuit_breaker_transitions_total Changes of state, by their reason.\n# TYPE circuit_breaker_transitions_total counter\n")
-	for i, e := range breaker.Edges() {
-		for range i + 1 {
-			tel.ObserveTransition(breaker.Transition{Key: key, Edge: e})
+	line := func(e breaker.Edge, n int) string {
+		return fmt.Sprintf("circuit_breaker_transitions_total{from=%q,reason=%q,route=\"r\",service=\"a\",to=%q} %d\n", e.From, e.Reason, e.To, n)
+	}
+	var before, after strings.Builder
+	for _, e := range breaker.Edges() {
+		if e.Reason.ByRule() || e.Reason == breaker.PolicyChanged {
+			before.WriteString(line(e, 0))
 		}
-		fmt.Fprintf(&want, "circuit_breaker_transitions_total{from=%q,reason=%q,route=\"r\",service=\"a\",to=%q} %d\n", e.From, e.Reason, e.To, i+1)
+	}
+	if got, want := lines(t, tel, "circuit_breaker_transitions_total"), before.String(); got != want {
+		t.Errorf("before any transition:\n%s\nwant\n%s", got, want)
+	}
+	for i, e := range breaker.Edges() {
+		for n := range i + 1 {
+			k := key
+			if n > 0 {
+				k.Node = fmt.Sprintf("proxy-%d", n)
+			}
+			tel.ObserveTransition(breaker.Transition{Key: k, Edge: e})
+		}
+		after.WriteString(line(e, i+1))
 	}
 	tel.ObserveTransition(breaker.Transition{Key: breaker.Key{Upstream: "stranger"}, Edge: breaker.Edges()[0]})
-	expect(t, tel, want.String(), "circuit_breaker_transitions_total")
-}
-
-// TestFailureRatioMinimum: with one call less than the minimum there is none.
-func TestFailureRatioMinimum(t *testing.T) {
-	st := breaker.Status{Key: breaker.Key{Upstream: "a"}, Config: breaker.DefaultConfig()}
-	tel := New(Options{Breakers: func() []breaker.Status { return []breaker.Status{st} }})
-	tel.Apply(setOf("1", "a"), start)
-	const name = "circuit_breaker_failure_ratio"
-	st.Window = breaker.WindowCounts{Calls: 9, Failures: 9}
-	if n, err := testutil.GatherAndCount(tel.registry, name); err != nil || n != 0 {
-		t.Errorf("with 9 calls of 10: %d series, error %v; want none", n, err)
-	}
-	st.Window.Calls = 10
-	if n, err := testutil.GatherAndCount(tel.registry, name); err != nil || n != 1 {
-		t.Errorf("with 10 calls of 10: %d series, error %v; want 1", n, err)
+	tel.ObserveTransition(breaker.Transition{Key: breaker.Key{Upstream: "a"}, Edge: breaker.Edges()[0]})
+	if got, want := lines(t, tel, "circuit_breaker_transitions_total"), after.String(); got != want {
+		t.Errorf("after them:\n%s\nwant\n%s", got, want)
 	}
 }
 
-// TestOpenDuration: only leaving open is observed, and how long it really was.
+// TestRatioMinimum: with one call less than the minimum there is no ratio, nor
+// with no calls where the minimum is 0.
+func TestRatioMinimum(t *testing.T) {
+	for _, c := range []struct {
+		minimum uint32
+		calls   uint64
+		want    string
+	}{
+		{10, 9, ""}, {10, 10, "0.9 0.2 "}, {0, 0, ""},
+	} {
+		config := breaker.DefaultConfig()
+		config.MinimumNumberOfCalls = c.minimum
+		tel := New(Options{Breakers: these(breaker.Status{
+			Key: breaker.Key{Upstream: "a"}, Config: &config, Window: breaker.WindowCounts{Calls: c.calls, Failures: 9, Slow: 2},
+		})})
+		tel.Apply(setOf("1", "a"), start)
+		got := strings.NewReplacer(`circuit_breaker_failure_ratio{route="",service="a"} `, "", `circuit_breaker_slow_call_ratio{route="",service="a"} `, "", "\n", " ").
+			Replace(lines(t, tel, "circuit_breaker_failure_ratio") + lines(t, tel, "circuit_breaker_slow_call_ratio"))
+		if got != c.want {
+			t.Errorf("with %d calls of %d: ratios %q, want %q", c.calls, c.minimum, got, c.want)
+		}
+	}
+}
+
+// TestOpenDuration: each stretch of open is observed when it ends, and nothing else.
 func TestOpenDuration(t *testing.T) {
 	key := breaker.Key{Upstream: "a"}
-	tel := New(Options{Breakers: func() []breaker.Status { return []breaker.Status{{Key: key}} }})
+	tel := New(Options{Breakers: these(breaker.Status{Key: key})})
 	tel.Apply(setOf("1", "a"), start)
+	zero := lines(t, tel, "circuit_breaker_open_duration_seconds")
+	if got, want := strings.Count(zero, "} 0\n"), 10; got != want {
+		t.Errorf("before any transition there are %d samples of 0, want %d:\n%s", got, want, zero)
+	}
+	fromOpen := 0
 	for _, e := range breaker.Edges() {
 		tel.ObserveTransition(breaker.Transition{Key: key, Edge: e, Since: at(time.Second), At: at(6 * time.Second)})
+		if e.From == breaker.Open {
+			fromOpen++
+		}
 	}
-	expect(t, tel, `# HELP circuit_breaker_open_duration_seconds How long the breaker was open, observed when it left that state.
-# TYPE circuit_breaker_open_duration_seconds histogram
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="1"} 0
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="5"} 2
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="15"} 2
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="30"} 2
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="60"} 2
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="300"} 2
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="600"} 2
-circuit_breaker_open_duration_seconds_bucket{route="",service="a",le="+Inf"} 2
-circuit_breaker_open_duration_seconds_sum{route="",service="a"} 10
-circuit_breaker_open_duration_seconds_count{route="",service="a"} 2
-`, "circuit_breaker_open_duration_seconds")
+	var want strings.Builder
+	for _, le := range []string{"1", "5", "15", "30", "60", "300", "600", "+Inf"} {
+		n := fromOpen
+		if le == "1" {
+			n = 0
+		}
+		fmt.Fprintf(&want, "circuit_breaker_open_duration_seconds_bucket{route=\"\",service=\"a\",le=%q} %d\n", le, n)
+	}
+	fmt.Fprintf(&want, "circuit_breaker_open_duration_seconds_sum{route=\"\",service=\"a\"} %d\n", 5*fromOpen)
+	fmt.Fprintf(&want, "circuit_breaker_open_duration_seconds_count{route=\"\",service=\"a\"} %d\n", fromOpen)
+	if got := lines(t, tel, "circuit_breaker_open_duration_seconds"); got != want.String() {
+		t.Errorf("got\n%s\nwant\n%s", got, want.String())
+	}
 }
 
 // TestHistogramAgreesWithLibrary: the same durations in the library's histogram
 // and in ours read the same.
 func TestHistogramAgreesWithLibrary(t *testing.T) {
-	library := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Help: "h", Buckets: callBounds})
-	ours := newHistogram(callBounds)
-	for _, bound := range callBounds {
+	tel := New(Options{Breakers: these(breaker.Status{Key: breaker.Key{Upstream: "a"}})})
+	tel.Apply(setOf("1", "a"), start)
+	read := func() *dto.Histogram {
+		for _, f := range own(t, tel) {
+			if f.GetName() == "circuit_breaker_response_duration_seconds" {
+				return f.GetMetric()[0].GetHistogram()
+			}
+		}
+		t.Fatal("the histogram is missing")
+		return nil
+	}
+	var bounds []float64
+	for _, b := range read().GetBucket() {
+		bounds = append(bounds, b.GetUpperBound())
+	}
+	bounds = bounds[:len(bounds)-1] // the library adds the last, without bound, itself
+	library := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Help: "h", Buckets: bounds})
+	observe := func(d time.Duration) {
+		library.Observe(max(d, 0).Seconds())
+		tel.ObserveCall(breaker.Key{Upstream: "a", Node: "any"}, d)
+	}
+	observe(-time.Second)
+	for _, bound := range bounds {
 		for _, off := range []time.Duration{-time.Microsecond, 0, time.Microsecond} {
-			d := time.Duration(bound*float64(time.Second)) + off
-			library.Observe(d.Seconds())
-			ours.observe(d)
+			observe(time.Duration(bound*float64(time.Second)) + off)
 		}
 	}
-	library.Observe(0)
-	ours.observe(-time.Second)
-	var want, got dto.Metric
+	var want dto.Metric
 	if err := library.Write(&want); err != nil {
 		t.Fatal(err)
 	}
-	if err := (distribution{histogram: &ours}).Write(&got); err != nil {
-		t.Fatal(err)
+	got := read()
+	for i, b := range want.Histogram.GetBucket() {
+		if g := got.GetBucket()[i]; g.GetUpperBound() != b.GetUpperBound() || g.GetCumulativeCount() != b.GetCumulativeCount() {
+			t.Errorf("bucket %v, want %v", g, b)
+		}
 	}
-	if g, w := got.Histogram.GetSampleSum(), want.Histogram.GetSampleSum(); g < w-1e-9 || g > w+1e-9 {
+	if g, w := got.GetSampleSum(), want.Histogram.GetSampleSum(); g < w-1e-9 || g > w+1e-9 {
 		t.Errorf("sum %v, want %v", g, w)
 	}
-	got.Histogram.SampleSum, want.Histogram.SampleSum, want.Histogram.CreatedTimestamp = nil, nil, nil
-	if g, w := got.String(), want.String(); g != w {
-		t.Errorf("got  %s\nwant %s", g, w)
+	if g, w := got.GetSampleCount(), want.Histogram.GetSampleCount(); g != w {
+		t.Errorf("count %v, want %v", g, w)
 	}
 }
 

@@ -2,7 +2,7 @@ package telemetry
 
 import (
 	"log/slog"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,18 +10,23 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/telemetry/internal/broadcast"
+	"breakwater.dev/telemetry/internal/byhand"
+	"breakwater.dev/telemetry/internal/series"
 )
 
 // Options are what [Telemetry] asks when it is asked. Each function is called
-// once for a scrape or a request, by many goroutines at a time, and what it
-// returns is not changed afterwards by either side. A function may be nil: then
-// there is nothing of its kind to show.
+// once for a scrape or a request, by many goroutines at a time. But for Breakers,
+// what it returns is not changed afterwards by either side. A function may be
+// nil: then there is nothing of its kind to show.
 type Options struct {
 	// Version is Breakwater's own, such as "v1.2.0".
 	Version string
-	// Breakers returns the status of every breaker now, in the order in which people
-	// are to see them.
-	Breakers func() []breaker.Status
+	// Breakers appends the status of every breaker now to dst, in the order in which
+	// people are to see them, and returns it. In a scope of nodes those of single
+	// proxies follow the one of all proxies together, which has no node. dst is used
+	// again, so it must not be kept.
+	Breakers func(dst []breaker.Status) []breaker.Status
 	// Wall is the time of an instant. nil takes instants for Unix time.
 	Wall func(breaker.Instant) time.Time
 	// Ready returns what has to hold for this process to serve. A process that is
@@ -36,7 +41,10 @@ type Options struct {
 	XDS func() XDSStatus
 	// Extproc returns the totals of the ext_proc server.
 	Extproc func() ExtprocStatus
-	// Log gets the errors of scrapes. nil: [slog.Default].
+	// Admin makes changes by hand possible; nil: they are refused.
+	Admin *Admin
+	// Log gets the errors of answers, and every attempt at a change by hand. nil:
+	// [slog.Default].
 	Log *slog.Logger
 }
 
@@ -49,23 +57,29 @@ type Condition struct {
 }
 
 // Telemetry collects what is to be shown. Make one with [New]; it has no
-// goroutines and needs no end.
+// goroutines of its own.
 type Telemetry struct {
-	options  Options
-	registry *prometheus.Registry
-	series   atomic.Pointer[seriesTable]
-	reloads  reloads
+	options   Options
+	registry  *prometheus.Registry // of all but the metrics of breakers
+	series    series.Table
+	snapshots sync.Pool // of *[]breaker.Status
+	followers *broadcast.Hub
+	audit     byhand.Audit
+	reloads   reloads
 }
 
 // New returns a Telemetry that shows no breaker until the first [Telemetry.Apply].
 func New(o Options) *Telemetry {
 	o.fillIn()
-	t := &Telemetry{options: o, registry: prometheus.NewRegistry()}
-	t.series.Store(&seriesTable{})
+	t := &Telemetry{
+		options: o, registry: prometheus.NewRegistry(),
+		snapshots: sync.Pool{New: func() any { return new([]breaker.Status) }},
+		followers: broadcast.NewHub(maxFollowers, followerBacklog),
+		audit:     byhand.Audit{Log: o.Log},
+	}
 	t.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		breakerCollector{t},
 		controlPlaneCollector{t},
 	)
 	return t
@@ -74,7 +88,7 @@ func New(o Options) *Telemetry {
 // fillIn puts a function with nothing to show in the place of each one missing.
 func (o *Options) fillIn() {
 	if o.Breakers == nil {
-		o.Breakers = func() []breaker.Status { return nil }
+		o.Breakers = func(dst []breaker.Status) []breaker.Status { return dst }
 	}
 	if o.Wall == nil {
 		o.Wall = func(i breaker.Instant) time.Time { return time.Unix(0, int64(i)) }
@@ -106,7 +120,7 @@ func (o *Options) fillIn() {
 // policy there are no metrics, and its calls and transitions are not counted.
 func (t *Telemetry) Apply(set *policy.Set, at time.Time) {
 	t.reloads.applied(set.Revision, at, func() {
-		t.series.Store(t.series.Load().next(set.Specs()))
+		t.series.Apply(set.Specs())
 	})
 }
 
@@ -114,18 +128,28 @@ func (t *Telemetry) Apply(set *policy.Set, at time.Time) {
 // in force. Where err is or wraps [policy.Diagnostics], each is shown by itself.
 func (t *Telemetry) Refused(err error, at time.Time) { t.reloads.refused(err, at) }
 
-// ObserveTransition counts a transition, and after [breaker.Open] how long that
-// lasted. Transitions of one breaker have to come in their order.
+// ObserveTransition counts a transition, and of each stretch of [breaker.Open]
+// that ends how long it was, and tells those who follow at /transitions. What
+// happens to a proxy's breaker counts for the key without the node. Transitions of
+// one breaker have to come in their order.
 func (t *Telemetry) ObserveTransition(tr breaker.Transition) {
-	if s := t.series.Load().byKey[tr.Key]; s != nil {
-		s.observe(tr)
-	}
+	t.series.ObserveTransition(tr)
+	t.tell(&tr)
 }
 
 // ObserveCall counts the duration of one call that was admitted, from the
 // permit to its outcome. It takes no lock and allocates nothing.
-func (t *Telemetry) ObserveCall(key breaker.Key, d time.Duration) {
-	if s := t.series.Load().byKey[key]; s != nil {
-		s.calls.observe(d)
-	}
+func (t *Telemetry) ObserveCall(key breaker.Key, d time.Duration) { t.series.ObserveCall(key, d) }
+
+// Close ends the answers to all who follow at /transitions, which would not end
+// by themselves, and lets nobody new follow; everything else goes on. Call it
+// before the HTTP server is shut down.
+func (t *Telemetry) Close() { t.followers.Close() }
+
+// withStatuses calls use with the status of every breaker; it must not keep them.
+func (t *Telemetry) withStatuses(use func([]breaker.Status)) {
+	s := t.snapshots.Get().(*[]breaker.Status)
+	defer t.snapshots.Put(s)
+	*s = t.options.Breakers((*s)[:0])
+	use(*s)
 }

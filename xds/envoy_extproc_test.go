@@ -2,6 +2,7 @@ package xds
 
 import (
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,9 +29,9 @@ type processor struct {
 
 // told is one exchange: the breaker's key and the names of the headers that came.
 type told struct {
-	key               []string
-	request, response []string
-	attributes        []string
+	key                []string
+	request, response  []string
+	asking, attributes map[string]any // the attributes of request and response
 }
 
 func (p *processor) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
@@ -46,14 +47,13 @@ func (p *processor) Process(stream extprocv3.ExternalProcessor_ProcessServer) er
 		switch {
 		case in.GetRequestHeaders() == nil:
 			exchange.response = headerNames(in.GetResponseHeaders())
-			for name := range in.GetAttributes()[extProcFilter].GetFields() {
-				exchange.attributes = append(exchange.attributes, name)
-			}
+			exchange.attributes = attributesOf(in)
 			answer.Response = &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}
 		case slices.Equal(exchange.key, []string{"rejecting"}):
 			answer.Response = rejection()
 		default:
 			exchange.request = headerNames(in.GetRequestHeaders())
+			exchange.asking = attributesOf(in)
 			answer.Response = diversion()
 		}
 		if err := stream.Send(answer); err != nil {
@@ -68,6 +68,16 @@ func headerNames(h *extprocv3.HttpHeaders) []string {
 		names = append(names, header.GetKey())
 	}
 	return names
+}
+
+// attributesOf takes them from wherever they are: Envoy files those of both filters
+// under the name of the extension.
+func attributesOf(in *extprocv3.ProcessingRequest) map[string]any {
+	all := map[string]any{}
+	for _, a := range in.GetAttributes() {
+		maps.Copy(all, a.AsMap())
+	}
+	return all
 }
 
 func setting(pairs ...string) *extprocv3.HeaderMutation {
@@ -119,12 +129,18 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 	route := func(name string) policy.Route {
 		return policy.Route{Timeout: 10 * time.Second, Breaker: guardedBy(name, false)}
 	}
+	perNode := route("own")
+	perNode.Breaker.Spec.PerNode = true
 	egress := startEnvoy(t, &policy.Set{Upstreams: []*policy.Upstream{
+		webUpstream("own", portOf(t, web), policy.HTTP1, perNode),
 		webUpstream("rejecting", portOf(t, web), policy.HTTP1, route("rejecting")),
 		webUpstream("unguarded", portOf(t, web), policy.HTTP1, policy.Route{Timeout: 10 * time.Second}),
 		webUpstream("web", portOf(t, web), policy.HTTP1, route("web")),
 	}}, uint16(listener.Addr().(*net.TCPAddr).Port))
-	t.Run("admitted", func(t *testing.T) { checkAdmitted(t, egress, control) })
+	t.Run("admitted", func(t *testing.T) { checkAdmitted(t, egress, control, "web", map[string]any{}) })
+	t.Run("in a scope of nodes", func(t *testing.T) {
+		checkAdmitted(t, egress, control, "own", map[string]any{"xds.node.id": documentedBootstrap().NodeID})
+	})
 	t.Run("rejected", func(t *testing.T) { checkRejected(t, egress, control) })
 	t.Run("without a breaker", func(t *testing.T) {
 		status, body := callEgress(t, egress, "GET unguarded /")
@@ -137,28 +153,30 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 	})
 }
 
-// checkAdmitted: the control plane gets the listed headers and no others, and cannot
-// send the call anywhere else.
-func checkAdmitted(t *testing.T, egress string, control *processor) {
-	status, body := callEgress(t, egress, "POST web /charge")
-	if status != 200 || !strings.HasPrefix(body, "POST web /charge\n") {
+// checkAdmitted: the control plane gets the listed headers and no others, is told who
+// asks only where it has to know, and cannot send the call anywhere else.
+func checkAdmitted(t *testing.T, egress string, control *processor, host string, asking map[string]any) {
+	status, body := callEgress(t, egress, "POST "+host+" /charge")
+	if status != 200 || !strings.HasPrefix(body, "POST "+host+" /charge\n") {
 		t.Errorf("got %d %q, want the echo of what was sent", status, body)
 	}
 	got := <-control.told
 	slices.Sort(got.response)
-	slices.Sort(got.attributes)
 	for _, c := range []struct {
 		what      string
 		got, want []string
 	}{
-		{"key", got.key, []string{"web"}},
+		{"key", got.key, []string{host}},
 		{"request headers", got.request, nil},
 		{"response headers", got.response, []string{":status", "content-type"}},
-		{"attributes", got.attributes, responseAttributes()},
+		{"attributes", slices.Sorted(maps.Keys(got.attributes)), responseAttributes()},
 	} {
 		if !slices.Equal(c.got, c.want) {
 			t.Errorf("%s: the control plane got %q, want %q", c.what, c.got, c.want)
 		}
+	}
+	if !maps.Equal(got.asking, asking) {
+		t.Errorf("attributes of the request: the control plane got %v, want %v", got.asking, asking)
 	}
 }
 

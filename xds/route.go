@@ -87,14 +87,19 @@ func route(u *policy.Upstream, r *policy.Route) (*routev3.Route, error) {
 		Match:  match(r.Match),
 		Action: &routev3.Route_Route{Route: routeAction(u, r.Timeout)},
 	}
-	if r.Breaker == nil {
+	// A breaker that is disabled is out of the way: its calls do not even ask.
+	if r.Breaker == nil || r.Breaker.Spec.Config.Mode == breaker.Disabled {
 		return out, nil
 	}
 	guard, err := pack(guarded(u.Protocol, r.Breaker))
 	if err != nil {
 		return nil, err
 	}
-	out.TypedPerFilterConfig = map[string]*anypb.Any{extProcFilter: guard}
+	filter := extProcFilter
+	if r.Breaker.Spec.PerNode {
+		filter = nodeExtProcFilter
+	}
+	out.TypedPerFilterConfig = map[string]*anypb.Any{filter: guard}
 	return out, nil
 }
 

@@ -116,12 +116,18 @@ func drawRoute(t *rapid.T, upstream, name string) policy.Route {
 	}
 	if rapid.Bool().Draw(t, "breaker") {
 		r.Breaker = &policy.Breaker{
-			Spec:     breaker.Spec{Key: breaker.Key{Upstream: upstream, Route: name}},
+			Spec: breaker.Spec{
+				Key:     breaker.Key{Upstream: upstream, Route: name},
+				Config:  breaker.Config{Mode: rapid.SampledFrom(modes).Draw(t, "mode")},
+				PerNode: rapid.Bool().Draw(t, "perNode"),
+			},
 			FailOpen: rapid.Bool().Draw(t, "failOpen"),
 		}
 	}
 	return r
 }
+
+var modes = []breaker.Mode{breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled}
 
 func drawDuration(t *rapid.T) time.Duration {
 	return rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 10 * time.Minute}).Draw(t, "duration")

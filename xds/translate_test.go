@@ -96,16 +96,28 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 		var got, want []string
 		for _, vh := range routesOf(t, translate(t, set)) {
 			for _, r := range vh.GetRoutes() {
-				if r.GetTypedPerFilterConfig()[extProcFilter] != nil {
+				switch filters := r.GetTypedPerFilterConfig(); {
+				case filters[extProcFilter] != nil && filters[nodeExtProcFilter] != nil:
+					t.Errorf("route %s asks twice", r.GetName())
+				case filters[extProcFilter] != nil:
 					got = append(got, r.GetName())
+				case filters[nodeExtProcFilter] != nil:
+					got = append(got, r.GetName()+" of a node")
 				}
 			}
 		}
 		for _, spec := range set.Specs() {
-			want = append(want, spec.Key.String())
+			if spec.Config.Mode == breaker.Disabled {
+				continue // its route must not ask
+			}
+			name := spec.Key.String()
+			if spec.PerNode {
+				name += " of a node"
+			}
+			want = append(want, name)
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("routes with ext_proc on: %q, want one for each breaker: %q", got, want)
+			t.Errorf("routes with ext_proc on: %q, want one for each breaker that is not disabled: %q", got, want)
 		}
 	})
 }

@@ -72,6 +72,7 @@ half-open with a bounded number of probes, from policies in YAML.
   breakwater validate policies/                check policies, as a reviewer or CI would
   breakwater serve --policy policies/          run the control plane
   breakwater bootstrap --node-id shop-1 ...    print the bootstrap of an Envoy sidecar
+  breakwater breakers list                     see the breakers of a control plane
 
 Exit codes: 0 fine, 1 problems found, 2 wrong usage.`),
 		Version:       version,
@@ -80,15 +81,23 @@ Exit codes: 0 fine, 1 problems found, 2 wrong usage.`),
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	for _, c := range []*cobra.Command{serveCommand(), validateCommand(), renderCommand(), bootstrapCommand()} {
-		work := c.RunE
-		c.RunE = func(c *cobra.Command, args []string) error {
-			*began = true
-			return work(c, args)
-		}
-		root.AddCommand(c)
+	root.AddCommand(serveCommand(), validateCommand(), renderCommand(), bootstrapCommand(), breakersCommand())
+	for _, c := range root.Commands() {
+		tellBeginning(c, began)
 	}
 	return root
+}
+
+// tellBeginning has a command, and those below it, say when their work begins.
+func tellBeginning(c *cobra.Command, began *bool) {
+	work := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		*began = true
+		return work(c, args)
+	}
+	for _, below := range c.Commands() {
+		tellBeginning(below, began)
+	}
 }
 
 func plural(n int, what string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -16,7 +17,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var o app.Options
-	var format string
+	var format, tokenFile string
 	var level slog.Level
 	c := &cobra.Command{
 		Use:   "serve --policy DIR",
@@ -31,6 +32,14 @@ nothing: the old one stays in force, and the problems are in the log and on /con
 On SIGTERM and SIGINT it waits for requests under way and exits with 0. No request
 of an application fails because the control plane is gone.
 
+Breakers that are not closed, or held by hand, are kept in --state-dir over a restart.
+Without the flag that is $STATE_DIRECTORY, as systemd sets it, or a directory for the address of
+--xds-listen below $XDG_STATE_HOME/breakwater or ~/.local/state/breakwater. If that
+cannot be written the log says so, and nothing is kept.
+
+'breakwater breakers force' and 'reset' need the admin token, of --admin-token-file or
+of the environment variable BREAKWATER_ADMIN_TOKEN. Without one nobody can change breakers.
+
 The environment variables CIRCUIT_BREAKER_FAILURE_THRESHOLD,
 CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS, CIRCUIT_BREAKER_TIMEOUT_SECONDS and
 CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
@@ -41,12 +50,29 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 				return usageError{fmt.Errorf("--log-format: %w", err)}
 			}
 			o.Log, o.Version = log, version
+			if o.AdminToken, err = readsToken(tokenFile); err != nil {
+				return err
+			}
+			if !c.Flags().Changed("state-dir") {
+				o.StateDir = findStateDir(os.Getenv, o.XDSListen, log)
+			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process at once
 			return app.Run(ctx, o)
 		},
 	}
+	serveFlags(c, &o)
+	f := c.Flags()
+	f.StringVar(&tokenFile, "admin-token-file", "", "`file` with the token that lets people change breakers; may be replaced at any time (default $"+tokenEnv+")")
+	f.StringVar(&format, "log-format", "text", "text or json")
+	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	require(c, "policy")
+	completeFiles(c, "policy", "tls-cert", "tls-key", "tls-client-ca", "admin-token-file")
+	return c
+}
+
+func serveFlags(c *cobra.Command, o *app.Options) {
 	f := c.Flags()
 	f.StringArrayVar(&o.Policy, "policy", nil, "`directory` or file with policies; may be given several times")
 	f.StringVar(&o.XDSListen, "xds-listen", "127.0.0.1:18000", "`address` for proxies: xDS and ext_proc")
@@ -55,12 +81,8 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 	f.StringVar(&o.TLS.KeyFile, "tls-key", "", "PEM `file` with its key")
 	f.StringVar(&o.TLS.ClientCAFile, "tls-client-ca", "", "PEM `file` with the CA that signs the proxies' certificates")
 	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
+	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "how long a shutdown waits for requests under way")
-	f.StringVar(&format, "log-format", "text", "text or json")
-	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	require(c, "policy")
-	completeFiles(c, "policy", "tls-cert", "tls-key", "tls-client-ca")
-	return c
 }
 
 // completeFiles has a shell complete flags with names of files.

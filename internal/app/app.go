@@ -17,6 +17,7 @@ import (
 	"breakwater.dev/extproc"
 	"breakwater.dev/internal/watch"
 	"breakwater.dev/policy"
+	"breakwater.dev/store"
 	"breakwater.dev/telemetry"
 	"breakwater.dev/xds/discovery"
 )
@@ -28,6 +29,11 @@ type Options struct {
 	HTTPListen string   // host:port for people: metrics, health, state
 	Insecure   bool     // allows plain text to proxies on other hosts
 	TLS        TLS
+	// AdminToken returns the token that lets people change breakers by hand; it is
+	// asked for each change. "", or a nil function: nobody may.
+	AdminToken func() (string, error)
+	// StateDir is where breakers are kept over a restart; "": they are not.
+	StateDir string
 	// DrainTimeout is how long a shutdown waits for requests that are under way.
 	DrainTimeout time.Duration
 	Version      string
@@ -43,6 +49,7 @@ type app struct {
 	clock       clock
 	defaults    policy.Defaults
 	transitions *transitions
+	keeper      *store.Keeper // nil where nothing is kept
 	xds         *discovery.Server
 	extproc     *extproc.Server
 	telemetry   *telemetry.Telemetry
@@ -62,6 +69,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := a.reload(); err != nil {
 		return err
 	}
+	closeState, err := a.restore()
+	if err != nil {
+		return err
+	}
+	defer closeState()
 	server, closeTLS, err := a.grpcServer()
 	if err != nil {
 		return err
@@ -108,6 +120,7 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 		})
 	}
 	web := telemetry.NewHTTPServer(a.telemetry.Handler())
+	web.RegisterOnShutdown(a.telemetry.Close)
 	run("serving proxies", func() error { return server.Serve(proxies) })
 	run("serving HTTP", func() error {
 		if err := web.Serve(people); !errors.Is(err, http.ErrServerClosed) {
@@ -117,6 +130,9 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 	})
 	run("watching the policy", func() error { return a.watch(background) })
 	running.Go(func() { a.transitions.run(background) })
+	if a.keeper != nil {
+		running.Go(func() { a.keeper.Run(background) })
+	}
 
 	var cause error
 	select {

@@ -18,6 +18,9 @@ func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, er
 
 // observe tells of a transition, in order.
 func (a *app) observe(t breaker.Transition) {
+	if a.keeper != nil {
+		a.keeper.Notify()
+	}
 	a.telemetry.ObserveTransition(t)
 	telemetry.LogTransition(a.log, t, a.clock.wall)
 }
@@ -25,13 +28,14 @@ func (a *app) observe(t breaker.Transition) {
 func (a *app) telemetryOptions() telemetry.Options {
 	return telemetry.Options{
 		Version:  a.options.Version,
-		Breakers: func() []breaker.Status { return a.transitions.engine.Snapshot(a.clock.now()) },
+		Breakers: func(dst []breaker.Status) []breaker.Status { return a.transitions.engine.AppendSnapshot(dst, a.clock.now()) },
 		Wall:     a.clock.wall,
 		Ready:    a.conditions,
 		Calls:    a.xds.Calls,
 		Config:   a.config,
 		XDS:      a.xdsStatus,
 		Extproc:  a.extprocStatus,
+		Admin:    a.admin(),
 		Log:      a.log,
 	}
 }

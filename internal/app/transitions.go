@@ -22,8 +22,16 @@ type transitions struct {
 
 func newTransitions(c clock, deliver func(breaker.Transition)) *transitions {
 	t := &transitions{clock: c, deliver: deliver, wake: make(chan struct{}, 1)}
-	t.engine = breaker.NewEngine(t.push)
+	t.engine = breaker.NewEngine(breaker.Options{Listen: t.push, Wake: t.wakeUp, Now: c.now})
 	return t
+}
+
+// wakeUp has run look at the engine.
+func (t *transitions) wakeUp() {
+	select {
+	case t.wake <- struct{}{}:
+	default: // it is to wake already
+	}
 }
 
 // push is the engine's listener.
@@ -31,10 +39,7 @@ func (t *transitions) push(tr breaker.Transition) {
 	t.mu.Lock()
 	t.pending = append(t.pending, tr)
 	t.mu.Unlock()
-	select {
-	case t.wake <- struct{}{}:
-	default: // it is awake already
-	}
+	t.wakeUp()
 }
 
 // run delivers transitions and advances the engine until ctx is over, and

@@ -67,10 +67,10 @@ func newFlow(t *testing.T, text string) *flow {
 	}
 	f := &flow{set: set}
 	f.telemetry = telemetry.New(telemetry.Options{
-		Breakers: func() []breaker.Status { return f.engine.Snapshot(f.now) },
+		Breakers: func(all []breaker.Status) []breaker.Status { return f.engine.AppendSnapshot(all, f.now) },
 		Wall:     func(i breaker.Instant) time.Time { return time.Unix(0, int64(i)) },
 	})
-	f.engine = breaker.NewEngine(f.moved)
+	f.engine = breaker.NewEngine(breaker.Options{Listen: f.moved})
 	f.extproc = extproc.NewServer(extproc.Options{
 		Now: func() breaker.Instant { return f.now }, Observe: f.telemetry.ObserveCall,
 	})

@@ -50,6 +50,21 @@ func OneOf[T ~string](dst *T, words ...T) Field {
 	}
 }
 
+// Choice reads one of a few values, written as they print.
+func Choice[T fmt.Stringer](dst *T, choices ...T) Field {
+	return func(v Value) {
+		words := make([]string, len(choices))
+		for i, c := range choices {
+			words[i] = c.String()
+		}
+		var word string
+		OneOf(&word, words...)(v)
+		if i := slices.Index(words, word); i >= 0 {
+			*dst = choices[i]
+		}
+	}
+}
+
 // Bool reads true or false.
 func Bool(dst *bool) Field {
 	return func(v Value) {
@@ -83,24 +98,28 @@ func Integer[T ~uint16 | ~uint32 | ~uint64](dst *T, low, high T) Field {
 	}
 }
 
-// Number reads a number, which may have a fraction, from low to high.
-func Number(dst *float64, low, high float64) Field {
+var hundredths = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,2}))?$`)
+
+// Hundredths reads a number of up to two decimals into hundredths, from low to high
+// of them. More decimals are refused, not rounded.
+func Hundredths(dst *uint32, low, high uint32) Field {
 	return func(v Value) {
-		want := fmt.Sprintf("a number from %g to %g", low, high)
+		want := fmt.Sprintf("a number from %g to %g", float64(low)/100, float64(high)/100)
 		s, ok := v.scalar(want, "wrong-type", "!!int", "!!float")
 		if !ok {
 			return
 		}
-		if !decimal.MatchString(s) {
-			v.Fail(want+", in plain decimal", "wrong-type")
+		m := hundredths.FindStringSubmatch(s)
+		if m == nil {
+			v.Fail(want+", in plain decimal with at most two decimals", "bad-number")
 			return
 		}
-		n, err := strconv.ParseFloat(s, 64)
-		if err != nil || n < low || n > high {
+		n, err := strconv.ParseUint(m[1]+(m[2] + "00")[:2], 10, 64)
+		if err != nil || s[0] == '-' || n < uint64(low) || n > uint64(high) {
 			v.Fail(want, "out-of-range")
 			return
 		}
-		*dst = n
+		*dst = uint32(n)
 	}
 }
 

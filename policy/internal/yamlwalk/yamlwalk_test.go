@@ -26,13 +26,14 @@ func TestScalars(t *testing.T) {
 	var (
 		d     time.Duration
 		n     uint32
-		f     float64
+		f     uint32
 		b     bool
 		size  uint64
 		ratio uint32
 		whole uint32
 		secs  time.Duration
 		word  string
+		day   time.Weekday
 	)
 	for _, tc := range []struct {
 		text  string
@@ -45,7 +46,9 @@ func TestScalars(t *testing.T) {
 		{"'0s'", Duration(&d, 0, time.Hour), func() any { return d }, time.Duration(0)},
 		{"0", Integer(&n, 0, 5), func() any { return n }, uint32(0)},
 		{"4294967295", Integer(&n, 0, 4294967295), func() any { return n }, uint32(4294967295)},
-		{"1.25", Number(&f, 1, 2), func() any { return f }, 1.25},
+		{"1.25", Hundredths(&f, 100, 200), func() any { return f }, uint32(125)},
+		{"1.5", Hundredths(&f, 100, 200), func() any { return f }, uint32(150)},
+		{"2", Hundredths(&f, 100, 200), func() any { return f }, uint32(200)},
 		{"true", Bool(&b), func() any { return b }, true},
 		{"64KiB", Size(&size, 1<<20), func() any { return size }, uint64(65536)},
 		{"3B", Size(&size, 1<<20), func() any { return size }, uint64(3)},
@@ -56,6 +59,7 @@ func TestScalars(t *testing.T) {
 		{"0.125", Seconds(&secs, 0, time.Hour), func() any { return secs }, 125 * time.Millisecond},
 		{"30", Seconds(&secs, 0, time.Hour), func() any { return secs }, 30 * time.Second},
 		{"b", OneOf(&word, "a", "b"), func() any { return word }, "b"},
+		{"Monday", Choice(&day, time.Sunday, time.Monday), func() any { return day }, time.Monday},
 	} {
 		if problems := walk(t, "x: "+tc.text, tc.field); problems != "" {
 			t.Errorf("%s: %s", tc.text, problems)
@@ -68,20 +72,27 @@ func TestScalars(t *testing.T) {
 
 // A value that is refused leaves what was there.
 func TestRefusedValuesChangeNothing(t *testing.T) {
-	d, n, word := time.Minute, uint32(7), "old"
+	d, n, word, day, hundredths := time.Minute, uint32(7), "old", time.Friday, uint32(150)
 	for text, field := range map[string]Field{
 		"5":         Duration(&d, 0, time.Hour),
 		"2h":        Duration(&d, 0, time.Hour),
 		"9":         Integer(&n, 0, 8),
 		"new":       OneOf(&word, "old", "older"),
+		"Monday":    Choice(&day, time.Friday, time.Sunday),
+		"1.255":     Hundredths(&hundredths, 100, 200),
+		"2.01":      Hundredths(&hundredths, 100, 200),
+		"0.99":      Hundredths(&hundredths, 100, 200),
+		"-1.2":      Hundredths(&hundredths, 0, 200),
+		"1e0":       Hundredths(&hundredths, 100, 200),
+		".inf":      Hundredths(&hundredths, 100, 200),
 		"'bad one'": Text(&word, "good", "bad", func(string) bool { return false }),
 	} {
 		if problems := walk(t, "x: "+text, field); problems == "" {
 			t.Errorf("%s was taken", text)
 		}
 	}
-	if d != time.Minute || n != 7 || word != "old" {
-		t.Errorf("got %s, %d, %q", d, n, word)
+	if d != time.Minute || n != 7 || word != "old" || day != time.Friday || hundredths != 150 {
+		t.Errorf("got %s, %d, %q, %s, %d", d, n, word, day, hundredths)
 	}
 }
 

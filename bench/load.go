@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+	"breakwater.dev/telemetry"
+)
+
+// load is what was measured with as many breakers as are to be carried, all of
+// which have had calls.
+type load struct {
+	engine    uint64 // bytes that the engine keeps
+	metrics   uint64 // bytes that the engine and its series keep, before anybody looks
+	scraped   uint64 // the same after scrapes, with the buffers that they leave for the next
+	alone     scrapes
+	busy      scrapes    // while one core makes calls all the time
+	calm      *histogram // of calls without scrapes
+	disturbed *histogram // of calls while scrapes go on
+}
+
+// scrapes are several scrapes, one after another.
+type scrapes struct {
+	took  []time.Duration // sorted
+	bytes int64           // of the last
+}
+
+func (s scrapes) median() time.Duration { return s.took[len(s.took)/2] }
+func (s scrapes) worst() time.Duration  { return s.took[len(s.took)-1] }
+
+// mesh is an engine with its metrics, as the control plane wires them.
+type mesh struct {
+	engine    *breaker.Engine
+	clock     clock
+	telemetry *telemetry.Telemetry
+}
+
+// underLoad measures memory, scrapes, and what scrapes do to calls.
+func underLoad(o options) (load, error) {
+	o.say("memory and scrapes of %d breakers", o.most)
+	d := newDirectory(o.most, o.most, rand.New(rand.NewPCG(o.seed, 3)))
+	set := setOf(d.names)
+	base := inUse()
+	var m mesh
+	m.engine, m.clock = engineOf(d.names, breaker.DefaultConfig())
+	m.haveCalls(d.order)
+	l := load{engine: inUse() - base}
+	m.telemetry = telemetry.New(telemetry.Options{Breakers: func(dst []breaker.Status) []breaker.Status {
+		return m.engine.AppendSnapshot(dst, m.clock.now())
+	}})
+	m.telemetry.Apply(set, time.Now())
+	for _, name := range d.order {
+		m.telemetry.ObserveCall(breaker.Key{Upstream: name}, duration)
+	}
+	l.metrics = inUse() - base
+	err := m.serve(func(url string) error { return l.scrape(o, &m, d.order, url) })
+	l.scraped = inUse() - base
+	runtime.KeepAlive(&m)
+	runtime.KeepAlive(set)
+	runtime.KeepAlive(d)
+	return l, err
+}
+
+// haveCalls gives every breaker a few calls, one of which fails.
+func (m *mesh) haveCalls(order []string) {
+	for _, o := range []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Success, breaker.Success} {
+		for _, name := range order {
+			at := m.clock.now()
+			p, _ := m.engine.Acquire(breaker.Key{Upstream: name}, at)
+			p.Done(o, at.Add(duration))
+		}
+	}
+}
+
+// setOf returns a policy with a default breaker for each name.
+func setOf(names []string) *policy.Set {
+	set := &policy.Set{Revision: "bench"}
+	for _, name := range names {
+		spec := breaker.Spec{Key: breaker.Key{Upstream: name}, Config: breaker.DefaultConfig(), Lease: 20 * time.Second}
+		set.Upstreams = append(set.Upstreams, &policy.Upstream{
+			Name: name, Routes: []policy.Route{{Breaker: &policy.Breaker{Spec: spec}}},
+		})
+	}
+	return set
+}
+
+// serve serves the mesh's own HTTP on loopback while use runs.
+func (m *mesh) serve(use func(url string) error) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for scrapes: %w", err)
+	}
+	server := telemetry.NewHTTPServer(m.telemetry.Handler())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	err = use("http://" + listener.Addr().String() + "/metrics")
+	if down := server.Shutdown(context.Background()); down != nil {
+		err = errors.Join(err, fmt.Errorf("end the server: %w", down))
+	}
+	if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve scrapes: %w", served))
+	}
+	return err
+}
+
+// scrape measures calls and scrapes, each alone and both together.
+func (l *load) scrape(o options, m *mesh, order []string, url string) (err error) {
+	var stop atomic.Bool
+	timer := time.AfterFunc(o.quiet, func() { stop.Store(true) })
+	defer timer.Stop()
+	l.calm = m.latency(order, &stop)
+	if l.alone, err = scrapeTimes(o.scrapes, url); err != nil {
+		return err
+	}
+	stop.Store(false)
+	measured := make(chan *histogram)
+	go func() { measured <- m.latency(order, &stop) }()
+	l.busy, err = scrapeTimes(o.scrapes, url)
+	stop.Store(true)
+	l.disturbed = <-measured
+	return err
+}
+
+// latency makes calls until stop, and times each, with one reading of the clock in it.
+func (m *mesh) latency(order []string, stop *atomic.Bool) *histogram {
+	h := new(histogram)
+	begin := m.clock.now()
+	for i := 0; !stop.Load() || h.total == 0; i++ {
+		p, _ := m.engine.Acquire(breaker.Key{Upstream: at(order, i)}, begin)
+		p.Done(breaker.Success, begin.Add(duration))
+		end := m.clock.now()
+		h.add(end.Sub(begin))
+		begin = end
+	}
+	return h
+}
+
+// scrapeTimes scrapes n times over one connection, after once to make it.
+func scrapeTimes(n int, url string) (scrapes, error) {
+	transport := &http.Transport{DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
+	var s scrapes
+	for i := range n + 1 {
+		begin := time.Now()
+		size, err := get(client, url)
+		if err != nil {
+			return s, err
+		}
+		if s.bytes = size; i > 0 {
+			s.took = append(s.took, time.Since(begin))
+		}
+	}
+	slices.Sort(s.took)
+	return s, nil
+}
+
+// get reads the whole answer and returns its size.
+func get(client *http.Client, url string) (int64, error) {
+	response, err := client.Get(url)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	size, err := io.Copy(io.Discard, response.Body)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", url, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%s answered %s", url, response.Status)
+	}
+	return size, nil
+}

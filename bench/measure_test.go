@@ -1,0 +1,180 @@
+package main
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// spin is a call that takes a while and gives the answer.
+func spin(rounds int, admit bool) loop {
+	var sink atomic.Int64
+	return func(n, _ int) (admitted int) {
+		for range n {
+			for range rounds {
+				sink.Add(1)
+			}
+			if admit {
+				admitted++
+			}
+		}
+		return admitted
+	}
+}
+
+func TestSideBySideComparesRoundByRound(t *testing.T) {
+	o := options{rounds: 9, cell: time.Millisecond}
+	trips := 0
+	cells := []cell{
+		{calls: spin(100, true), cores: 1},
+		{calls: spin(1000, true), cores: 1},
+		{calls: spin(100, true), cores: 2},
+		{calls: spin(100, true), cores: 1, open: true, trip: func() { trips++ }},
+		{calls: spin(10, false), cores: 1},
+	}
+	got := sideBySide(o, rand.New(rand.NewPCG(1, 1)), cells)
+	if first := got[0]; first.ratio != (spread{1, 1, 1}) || first.ns.mid <= 0 || first.extra.mid <= 0 {
+		t.Errorf("the first cell has %+v, want a ratio of 1 to itself and more nanoseconds than the last", first)
+	}
+	if r := got[1].ratio.mid; r < 4 || r > 25 {
+		t.Errorf("ten times the work is %.2f times the time", r)
+	}
+	if last := got[4]; last.extra != (spread{}) {
+		t.Errorf("the last cell is %+v beyond itself", last.extra)
+	}
+	for i, want := range []float64{0, 0, 0, 1, 1} {
+		if got[i].wrong != want {
+			t.Errorf("cell %d: a share of %g went another way than it says, want %g", i, got[i].wrong, want)
+		}
+	}
+	if trips < o.rounds {
+		t.Errorf("tripped %d times, want once a round or more", trips)
+	}
+}
+
+// TestCellsTakeTheTimeTheyAreGiven, whatever one call takes.
+func TestCellsTakeTheTimeTheyAreGiven(t *testing.T) {
+	for _, rounds := range []int{1, 10_000} {
+		c := cell{calls: spin(rounds, true), cores: 1}
+		n := c.size(10 * time.Millisecond)
+		if n < 2 || n%2 != 0 {
+			t.Errorf("%d calls, want an even number", n)
+		}
+		if took, _ := c.run(n); took < time.Millisecond || took > time.Second {
+			t.Errorf("%d calls took %s, want about 10ms", n, took)
+		}
+	}
+}
+
+func TestOnTwoGivesEachHalf(t *testing.T) {
+	type share struct{ n, from int }
+	shares := make(chan share, 2)
+	admitted, took := onTwo(func(n, from int) int { shares <- share{n, from}; return n / 2 }, 100, 7)
+	got := []share{<-shares, <-shares}
+	slices.SortFunc(got, func(a, b share) int { return a.from - b.from })
+	if want := []share{{50, 7}, {50, 57}}; !slices.Equal(got, want) || admitted != 50 || took <= 0 {
+		t.Errorf("shares %v, %d admitted in %s; want %v and 50", got, admitted, took, want)
+	}
+}
+
+func TestAllocationsAreThoseOfACall(t *testing.T) {
+	var kept []byte
+	c := cell{calls: func(n, _ int) int {
+		for i := range n {
+			if kept = nil; i%2 == 0 {
+				kept = make([]byte, 100)
+			}
+		}
+		return n
+	}}
+	if got := c.allocations(10_000); got != 0.5 {
+		t.Errorf("%g allocations, want 0.5", got)
+	}
+	runtime.KeepAlive(kept)
+	c.calls = spin(1, true)
+	if got := c.allocations(10_000); got != 0 {
+		t.Errorf("%g allocations of nothing", got)
+	}
+}
+
+func TestHeldIsWhatIsKept(t *testing.T) {
+	const size = 10 << 20
+	bytes, kept := held(func() []byte {
+		dropped := make([]byte, size)
+		runtime.KeepAlive(dropped)
+		return make([]byte, size)
+	})
+	if bytes < size*9/10 || bytes > size*11/10 {
+		t.Errorf("%d bytes held, want about %d", bytes, size)
+	}
+	runtime.KeepAlive(kept)
+}
+
+// TestQuiesceWaits for goroutines that come and go.
+func TestQuiesceWaits(t *testing.T) {
+	var left atomic.Int32
+	left.Store(100)
+	var next func()
+	next = func() {
+		if left.Add(-1) > 0 {
+			go next()
+			go func() {}()
+		}
+	}
+	go next()
+	quiesce()
+	if n := left.Load(); n > 0 {
+		t.Errorf("returned with %d goroutines still to come", n)
+	}
+}
+
+func TestQuartiles(t *testing.T) {
+	for _, tt := range []struct {
+		values []float64
+		want   spread
+	}{
+		{[]float64{7}, spread{7, 7, 7}},
+		{[]float64{3, 1}, spread{1.5, 2, 2.5}},
+		{[]float64{5, 1, 4, 2, 3}, spread{2, 3, 4}},
+	} {
+		if got := spreadOf(tt.values); got != tt.want {
+			t.Errorf("quartiles of %v are %v, want %v", tt.values, got, tt.want)
+		}
+	}
+	if got := quantile(nil, 0.5); !math.IsNaN(got) {
+		t.Errorf("the median of nothing is %g, want not a number", got)
+	}
+}
+
+// TestHistogramIsExactToASixteenth, and below 32 ns to the nanosecond.
+func TestHistogramIsExactToASixteenth(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	var h histogram
+	if got := h.quantile(0.5); got != 0 {
+		t.Errorf("the median of nothing is %s", got)
+	}
+	values := []time.Duration{0, 1, 31, 32, 33, 63, 64, 1<<62 + 1<<61, 1<<63 - 1}
+	for range 10_000 {
+		values = append(values, time.Duration(random.Int64N(1<<(1+random.IntN(40)))))
+	}
+	for _, v := range values {
+		h.add(v)
+		if got := least(slot(v)); got > v || v < 32 && got != v || v-got > v/16 {
+			t.Errorf("%d is counted as %d", v, got)
+		}
+	}
+	slices.Sort(values)
+	for _, q := range []float64{0.01, 0.5, 0.99, 1} {
+		want := values[max(0, int(q*float64(len(values))+0.999)-1)]
+		if got := h.quantile(q); got > want || want-got > want/8+1 {
+			t.Errorf("quantile %g is %d, want %d", q, got, want)
+		}
+	}
+	if h.max != values[len(values)-1] || h.total != uint64(len(values)) {
+		t.Errorf("max %d of %d, want %d of %d", h.max, h.total, values[len(values)-1], len(values))
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// writeTable writes a table in Markdown whose columns line up as plain text, too.
+func writeTable(w io.Writer, head []string, lines [][]string) {
+	widths := make([]int, len(head))
+	for _, line := range append([][]string{head}, lines...) {
+		for i, text := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(text), 3)
+		}
+	}
+	write := func(line []string, fill string) {
+		for i, text := range line {
+			fmt.Fprintf(w, "|%s%s%s%s", fill, text, strings.Repeat(fill, widths[i]-utf8.RuneCountInString(text)), fill)
+		}
+		fmt.Fprintln(w, "|")
+	}
+	write(head, " ")
+	write(make([]string, len(head)), "-")
+	for _, line := range lines {
+		write(line, " ")
+	}
+}
+
+// timed prints nanoseconds, and the median of the ratios with its quartiles.
+func timed(t *timing) string {
+	if t == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s %s", number(t.ns.mid), ratio(t.ratio))
+}
+
+func ratio(s spread) string {
+	if s == (spread{1, 1, 1}) {
+		return "1x"
+	}
+	return fmt.Sprintf("%sx (%s-%s)", number(s.mid), number(s.low), number(s.high))
+}
+
+// number prints three digits of small numbers, and no fractions of large ones.
+func number(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v < 10:
+		return fmt.Sprintf("%.2f", v)
+	case v < 100:
+		return fmt.Sprintf("%.1f", v)
+	default:
+		return fmt.Sprintf("%.0f", v)
+	}
+}
+
+// tolerable is the share of calls that may go another way than the column says
+// without a note: breakers that reject by chance, or probe after a second, let some through.
+const tolerable = 0.001
+
+func writeComparison(w io.Writer, o options, rows []row) {
+	fmt.Fprintf(w, "\n## A call, beside other breakers\n\nNanoseconds per call, and how many times ours that is: median and quartiles of the rounds.\n"+
+		"Closed breakers admit each call and record its success; an open one rejects it.\n\n")
+	names := [columns]string{
+		"one breaker", "one, two cores", fmt.Sprintf("%d breakers", o.many), fmt.Sprintf("%d, two cores", o.many), "open",
+	}
+	head := append([]string{""}, names[:]...)
+	head = append(head, "allocations", "bytes each")
+	var lines [][]string
+	var notes []string
+	for _, r := range rows {
+		line := []string{r.label}
+		for column, t := range r.timings {
+			line = append(line, timed(t))
+			if t != nil && t.wrong > tolerable {
+				notes = append(notes, fmt.Sprintf("%s, %s: %.2g%% of the calls were not", r.label, names[column], t.wrong*100))
+			}
+		}
+		bytes := "-"
+		if r.bytes > 0 {
+			bytes = fmt.Sprintf("%.0f", r.bytes)
+		}
+		lines = append(lines, append(line, strings.TrimSuffix(fmt.Sprintf("%.1f", r.allocations), ".0"), bytes))
+	}
+	writeTable(w, head, lines)
+	if both := parallel(rows[len(rows)-1]); both < 1.6 {
+		notes = append(notes, fmt.Sprintf("The two cores did the work of %.1f: others ran on them, and the columns of two cores say little.", both))
+	}
+	for _, note := range notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
+}
+
+// parallel is how many times the work of one core two did when they only read the clock, which shares nothing.
+func parallel(clock row) float64 {
+	one, two := clock.timings[oneGoroutine], clock.timings[twoCores]
+	return one.ns.mid / two.ns.mid
+}
+
+func writeFlat(w io.Writer, rows []flatRow) {
+	fmt.Fprintf(w, "\n## A call, by how many breakers there are\n\nNanoseconds per call, found by key in random order; the ratio is to one breaker.\n"+
+		"The floor finds a counter by name in a map, reads the clock, and counts under a mutex.\n\n")
+	var lines [][]string
+	for _, r := range rows {
+		lines = append(lines, []string{fmt.Sprint(r.breakers), timed(&r.timing), timed(&r.floor)})
+	}
+	writeTable(w, []string{"breakers", "ours", "floor"}, lines)
+}
+
+func writeLoad(w io.Writer, o options, l load) {
+	fmt.Fprintf(w, "\n## %d breakers that have had calls\n\n", o.most)
+	memory := func(bytes uint64) string {
+		return fmt.Sprintf("%.1f MB, %d B a breaker", megabytes(bytes), bytes/uint64(o.most))
+	}
+	took := func(s scrapes) string {
+		return fmt.Sprintf("median %s, worst %s, %.1f MB", rounded(s.median()), rounded(s.worst()), megabytes(uint64(s.bytes)))
+	}
+	calls := func(h *histogram) string {
+		return fmt.Sprintf("p50 %s, p99 %s, max %s, %d calls", h.quantile(0.5), h.quantile(0.99), rounded(h.max), h.total)
+	}
+	writeTable(w, []string{"", "measured"}, [][]string{
+		{"memory of the engine", memory(l.engine)},
+		{"with metrics", memory(l.metrics)},
+		{"with metrics, after scrapes", memory(l.scraped)},
+		{"a scrape", took(l.alone)},
+		{"a scrape while calls go on", took(l.busy)},
+		{"a call without scrapes", calls(l.calm)},
+		{"a call while scrapes go on", calls(l.disturbed)},
+	})
+}
+
+// rounded prints three digits of a duration.
+func rounded(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
+}
+
+func writeTargets(w io.Writer, all []target) {
+	fmt.Fprintf(w, "\n## Targets\n\n")
+	var lines [][]string
+	for _, t := range all {
+		measured := strings.TrimSpace(number(t.measured) + " " + t.unit)
+		lines = append(lines, []string{t.what, t.want(), measured, t.verdict()})
+	}
+	writeTable(w, []string{"", "target", "measured", ""}, lines)
+}

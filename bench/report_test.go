@@ -1,0 +1,171 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRun measures everything there is, much shorter than the numbers need.
+func TestRun(t *testing.T) {
+	o := options{
+		rounds: 2, cell: 200 * time.Microsecond, many: 20, most: 1000, scrapes: 2, quiet: 5 * time.Millisecond, seed: 1,
+		say: func(string, ...any) {},
+	}
+	var out strings.Builder
+	if err := run(o, &out); err != nil {
+		t.Fatal(err)
+	}
+	report := out.String()
+	for _, p := range peers() {
+		if !strings.Contains(report, "| "+p.label()+" ") {
+			t.Errorf("there is no row of %s", p.label())
+		}
+	}
+	sections := strings.Split(report, "\n## ")
+	if len(sections) != 5 {
+		t.Fatalf("%d sections, want a head and 4 tables:\n%s", len(sections), report)
+	}
+	for i, want := range []int{len(peers()), 4, 7, 12} { // rows, below the two lines of the table's head
+		if got := strings.Count(sections[i+1], "\n|") - 2; got != want {
+			t.Errorf("%d rows, want %d:\n%s", got, want, sections[i+1])
+		}
+	}
+	if got := strings.Count(sections[4], "| met ") + strings.Count(sections[4], "| missed by "); got != 12 {
+		t.Errorf("%d verdicts, want 12:\n%s", got, sections[4])
+	}
+	if strings.Contains(report, "NaN") || strings.Contains(report, "Inf") {
+		t.Errorf("something was not measured:\n%s", report)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	for _, tt := range []struct {
+		target        target
+		want, verdict string
+	}{
+		{target{limit: 40, measured: 40, unit: "ns"}, "<= 40 ns", "met"},
+		{target{limit: 40, measured: 60, unit: "ns"}, "<= 40 ns", "missed by 1.50x"},
+		{target{limit: 3, atLeast: true, measured: 3, unit: "x"}, ">= 3 x", "met"},
+		{target{limit: 3, atLeast: true, measured: 2, unit: "x"}, ">= 3 x", "missed by 1.50x"},
+		{target{limit: 0, measured: 0}, "<= 0", "met"},
+		{target{limit: 0, measured: 2}, "<= 0", "missed by 2"},
+		{target{limit: 10, measured: -1, unit: "ns"}, "<= 10 ns", "met"},
+	} {
+		if got := tt.target.verdict(); got != tt.verdict {
+			t.Errorf("%+v: %q, want %q", tt.target, got, tt.verdict)
+		}
+		if got := tt.target.want(); got != tt.want {
+			t.Errorf("%+v: wants %q, want %q", tt.target, got, tt.want)
+		}
+	}
+}
+
+// TestTargetsJudgeTheirOwnNumbers: each number is another one, so that none can stand in for another.
+func TestTargetsJudgeTheirOwnNumbers(t *testing.T) {
+	at := func(ns, ratio, extra float64) *timing {
+		return &timing{ns: spread{mid: ns}, ratio: spread{mid: ratio}, extra: spread{mid: extra}}
+	}
+	rows := []row{
+		{label: "ours", timings: [columns]*timing{at(30, 1, 9), at(24, 1, 9), at(50, 1, 9), at(25, 1, 9), at(33, 1, 8)}, bytes: 500},
+		{label: "theirs", timings: [columns]*timing{at(0, 3.1, 0), at(0, 4.2, 0), at(0, 5.3, 0), at(0, 6.4, 0), at(0, 7, 0)}, bytes: 1},
+	}
+	flat := []flatRow{{1, *at(30, 1, 0), timing{}}, {10, *at(80, 2.7, 0), *at(9, 9, 0)}, {100, *at(75, 2.5, 0), timing{}}}
+	l := load{engine: 1, metrics: 2, scraped: 90e6, alone: scrapes{took: []time.Duration{1, 700 * time.Millisecond, 2e9}}}
+	want := []float64{30, 0, 1.6, 3.1, 4.2, 5.3, 6.4, 8, 500, 2.7, 90, 0.7}
+	got := targets(rows, flat, l)
+	if len(got) != len(want) {
+		t.Fatalf("%d targets, want %d", len(got), len(want))
+	}
+	for i, target := range got {
+		if target.measured != want[i] || target.verdict() != "met" {
+			t.Errorf("%s: measured %g, %s; want %g, met", target.what, target.measured, target.verdict(), want[i])
+		}
+	}
+}
+
+func TestTableLinesUp(t *testing.T) {
+	var out strings.Builder
+	writeTable(&out, []string{"", "a longer one"}, [][]string{{"µs", "1"}, {"second", "2"}})
+	want := "" +
+		"|        | a longer one |\n" +
+		"|--------|--------------|\n" +
+		"| µs     | 1            |\n" +
+		"| second | 2            |\n"
+	if got := out.String(); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// TestComparisonTellsWhoDidOtherwise: a number is worth nothing when calls went another way.
+func TestComparisonTellsWhoDidOtherwise(t *testing.T) {
+	rows := []row{{label: "steady"}, {label: "erratic"}, clockRow(24, 12)}
+	rows[0].timings[oneGoroutine] = &timing{ns: spread{1, 2, 3}, ratio: spread{1, 1, 1}, wrong: tolerable}
+	rows[1].timings[oneGoroutine] = &timing{ns: spread{100, 200, 300}, ratio: spread{0.5, 12.34, 456.7}, wrong: 0.02}
+	var out strings.Builder
+	writeComparison(&out, options{many: 7}, rows)
+	got := out.String()
+	for _, want := range []string{"| 2.00 1x ", "| 200 12.3x (0.50-457) ", "| 7 breakers ", "\nerratic, one breaker: 2% of the calls were not\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "steady, ") {
+		t.Errorf("a note about one that did as the column says:\n%s", got)
+	}
+}
+
+func clockRow(one, two float64) row {
+	r := row{label: "clock"}
+	r.timings[oneGoroutine] = &timing{ns: spread{one, one, one}, ratio: spread{1, 1, 1}}
+	r.timings[twoCores] = &timing{ns: spread{two, two, two}, ratio: spread{1, 1, 1}}
+	return r
+}
+
+// TestComparisonTellsWhenCoresWereTaken: what shares nothing is twice as fast on two cores, else somebody else was there.
+func TestComparisonTellsWhenCoresWereTaken(t *testing.T) {
+	for two, warns := range map[float64]bool{12: false, 14: false, 20: true} {
+		var out strings.Builder
+		writeComparison(&out, options{}, []row{clockRow(24, two)})
+		if got := strings.Contains(out.String(), "The two cores did the work of 1.2: "); got != warns {
+			t.Errorf("24 ns on one core and %g on two, a note is there: %t", two, got)
+		}
+	}
+}
+
+func TestRounded(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 999: "999ns", 1234: "1.23µs", 12_345_678: "12.3ms", 1_256_789_000: "1.26s",
+	} {
+		if got := rounded(d).String(); got != want {
+			t.Errorf("%d ns is %s, want %s", d, got, want)
+		}
+	}
+}
+
+// TestScrapesThatFailAreErrors, not fast ones.
+func TestScrapesThatFailAreErrors(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/refused":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case "/cut":
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("less")) // the client is the one to notice
+		default:
+			_, _ = w.Write([]byte("metrics"))
+		}
+	}))
+	defer server.Close()
+	for path, fails := range map[string]bool{"/refused": true, "/cut": true, "/metrics": false} {
+		got, err := scrapeTimes(3, server.URL+path)
+		if (err != nil) != fails {
+			t.Errorf("%s: error %v", path, err)
+		}
+		if !fails && (len(got.took) != 3 || got.bytes != 7 || got.median() > got.worst()) {
+			t.Errorf("%s: %+v, want three scrapes of 7 bytes", path, got)
+		}
+	}
+}

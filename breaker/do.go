@@ -1,0 +1,102 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrOpen is what the error of a call that was not made is; see [OpenError].
+var ErrOpen = errors.New("circuit breaker is open")
+
+// OpenError is the error of [Do] for a call that it did not make.
+type OpenError struct {
+	Key   Key
+	State State // Open, or HalfOpen when all probes are out, or Closed in the ramp
+	// RetryAfter is how long the breaker will go on rejecting, 0 where that is not
+	// known; Until is when that ends.
+	RetryAfter time.Duration
+	Until      Instant
+}
+
+// Error says which breaker, and until when.
+func (e *OpenError) Error() string {
+	if e.RetryAfter > 0 {
+		return fmt.Sprintf("circuit breaker of %s is %s for another %s", e.Key, e.State, e.RetryAfter.Round(time.Millisecond))
+	}
+	return fmt.Sprintf("circuit breaker of %s is %s", e.Key, e.State)
+}
+
+// Unwrap makes errors.Is(err, ErrOpen) true.
+func (e *OpenError) Unwrap() error { return ErrOpen }
+
+// expected is an error that is an answer.
+type expected struct{ error }
+
+// Unwrap returns the error itself.
+func (e expected) Unwrap() error { return e.error }
+
+// Expected marks an error as an answer of the upstream, such as "no such row": to [Do]
+// the call succeeded. The error may be wrapped further. Expected(nil) is nil.
+func Expected(err error) error {
+	if err == nil {
+		return nil
+	}
+	return expected{err}
+}
+
+// Do calls fn if b admits it, and tells b what became of it. The error is that of
+// fn, or an [OpenError] when fn was not called. With a nil b it is fn's, always.
+//
+// The context that fn gets ends at the policy's timeout. A call fails when fn
+// returns an error that is not [Expected], and when it panics: the panic goes on. It
+// fails as a timeout when it ended after its deadline, be it the policy's or that of
+// ctx, or its error says so (by a method Timeout, as those of package net). It is
+// ignored when ctx was cancelled and fn returned an error.
+//
+// The engine of b must have a clock, [Options.Now].
+func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
+	if b == nil {
+		return fn(ctx)
+	}
+	now := b.engine.now
+	at := now()
+	permit, decision := b.Acquire(at)
+	if !decision.Admitted {
+		return &OpenError{Key: b.key(), State: decision.State, RetryAfter: decision.RetryAfter, Until: at.Add(decision.RetryAfter)}
+	}
+	outcome := Failure // as long as nothing better is known: fn may panic
+	defer func() { permit.Done(outcome, now()) }()
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if timeout := b.timeout(); timeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, timeout)
+	}
+	defer cancel()
+	err := fn(limited)
+	outcome = outcomeOf(ctx, limited, err)
+	return err
+}
+
+func outcomeOf(ctx, limited context.Context, err error) Outcome {
+	var answer expected
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(limited.Err(), context.DeadlineExceeded):
+		return Timeout
+	case err == nil, errors.As(err, &answer):
+		return Success
+	case ctx.Err() != nil:
+		return Ignored
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return Timeout
+	default:
+		return Failure
+	}
+}
+
+func (b *Breaker) timeout() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spec.timeout
+}

@@ -1,0 +1,94 @@
+package breaker
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Reported is one outcome that came without a permit, from the log of a proxy.
+type Reported struct {
+	Outcome  Outcome
+	At       Instant       // when the call ended; what is later than the report is of its time
+	Duration time.Duration // how long it took; what makes it slow
+	// OneIn is how the proxy chose what to report at that time: one of so many
+	// successes that were not slow, and all else. 0 and 1: everything. Such a success
+	// stands for so many calls.
+	OneIn uint32
+	// Generation is the breaker's when the call was admitted; 0: not known. Then it
+	// is judged by its time.
+	Generation uint64
+}
+
+// Report takes outcomes that come in batches, and late. It sorts them by their time.
+// Each counts in the part of the window in which its call ended, if that is still
+// in it; one of an earlier generation, or that ended before the present one began,
+// is only counted in the totals. Only a closed breaker judges by reports: who may
+// probe is decided by permits alone.
+//
+// Failures in a row trip the breaker when no success can be among them. Where
+// successes are sampled, that takes a run so long that failures at the rate of before
+// would hardly ever bring it about; until then the failure rate decides.
+//
+// Where there is no such breaker, it does nothing.
+func (e *Engine) Report(key Key, outcomes []Reported, now Instant) {
+	b := e.Breaker(key)
+	if b == nil {
+		b = e.Node(key, key.Node, now)
+	}
+	if b != nil {
+		b.Report(outcomes, now)
+	}
+}
+
+// maxOneIn bounds what one success can stand for.
+const maxOneIn = 1_000_000
+
+// Report is [Engine.Report] for a breaker that was looked up.
+func (b *Breaker) Report(outcomes []Reported, now Instant) {
+	slices.SortFunc(outcomes, byTime)
+	b.lock(now)
+	for i := range outcomes {
+		o := &outcomes[i]
+		b.reportLocked(o, now)
+		// What ended at the same instant is judged together.
+		if b.state == Closed && (i+1 == len(outcomes) || outcomes[i+1].At > o.At) {
+			b.judgeLocked(now)
+		}
+	}
+	b.unlock()
+}
+
+// byTime orders outcomes. What ended at the same instant has no order; there a
+// success comes last, and so ends a run rather than beginning one.
+func byTime(x, y Reported) int {
+	if x.At != y.At || x.Outcome.Failed() == y.Outcome.Failed() {
+		return cmp.Compare(x.At, y.At)
+	}
+	if x.Outcome.Failed() {
+		return -1
+	}
+	return 1
+}
+
+func (b *Breaker) reportLocked(o *Reported, now Instant) {
+	at := min(o.At, now)
+	c := call{failed: o.Outcome.Failed()}
+	c.slow = b.spec.SlowCallDurationThreshold > 0 && o.Duration >= b.spec.SlowCallDurationThreshold
+	n := uint32(1)
+	if o.Outcome == Success && !c.slow {
+		n = max(1, min(o.OneIn, maxOneIn))
+	}
+	b.counts.add(o.Outcome, c.slow, uint64(n))
+	if c.failed {
+		b.lastFailure = max(b.lastFailure, at)
+	}
+	if o.Outcome == Ignored || b.state != Closed {
+		return
+	}
+	if o.Generation == 0 && at < b.since || o.Generation != 0 && o.Generation != b.generation {
+		return
+	}
+	b.closed.window.addAt(c, n, at)
+	b.closed.reported(c.failed, at, o.OneIn)
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// states are the words for where a breaker stands.
+var states = []string{"closed", "half_open", "open"}
+
+func breakersCommand() *cobra.Command {
+	var p controlPlane
+	c := &cobra.Command{
+		Use:   "breakers",
+		Short: "See the breakers of a control plane, and change them by hand",
+		Long: strings.TrimSpace(`
+Breakers asks a running control plane over HTTP. KEY names a breaker as the first
+column of list does: SERVICE, SERVICE/ROUTE, or with @NODE at its end where each
+proxy has one of its own.`),
+		Example: `  breakwater breakers list --state open
+  breakwater breakers watch
+  breakwater breakers force payments open --reason 'moving the database' --for 10m
+  breakwater breakers reset payments --reason 'the database is back'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	p.flags(c)
+	c.AddCommand(breakersListCommand(&p), breakersWatchCommand(&p), breakersForceCommand(&p), breakersResetCommand(&p))
+	return c
+}
+
+func breakersListCommand(p *controlPlane) *cobra.Command {
+	var s selection
+	var output string
+	c := &cobra.Command{
+		Use:   "list [KEY...]",
+		Short: "List breakers",
+		Long: strings.TrimSpace(`
+List prints all breakers, or those that are named.
+
+SINCE is for how long the state has lasted. CALLS, FAILURES and SLOW are those in the
+window; of an open breaker, the ones that were in it when it opened. REASON is that
+of the last change, FORCED who holds the breaker in its state by hand, until when and why.`),
+		Args: keys,
+		PreRunE: func(*cobra.Command, []string) error {
+			if s.state != "" {
+				if err := oneOf("state", s.state, states...); err != nil {
+					return err
+				}
+			}
+			return oneOf("output", output, "table", "json")
+		},
+		RunE: func(c *cobra.Command, keys []string) error {
+			cl, err := p.client()
+			if err != nil {
+				return err
+			}
+			s.keys, s.originals = keys, output == "json"
+			l, err := cl.list(c.Context(), s)
+			if err != nil {
+				return err
+			}
+			if s.originals {
+				return l.writeJSON(c.OutOrStdout())
+			}
+			return l.writeTable(c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&s.state, "state", "", "only those that are `closed`, half_open or open")
+	c.Flags().BoolVar(&s.forced, "forced", false, "only those that are held in their state by hand or by their policy")
+	outputFlag(c, &output, "table", "table", "json")
+	completeWords(c, "state", states)
+	c.ValidArgsFunction = p.completeKeys
+	return c
+}
+
+// keys is what arguments have to be that are all names of breakers.
+func keys(_ *cobra.Command, args []string) error {
+	for _, key := range args {
+		if err := checkKey(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkKey refuses what cannot name a breaker, and would name another page of the server.
+func checkKey(key string) error {
+	name, node, perNode := strings.Cut(key, "@")
+	parts := strings.Split(name, "/")
+	odd := func(part string) bool { return part == "" || part == "." || part == ".." }
+	if len(parts) > 2 || slices.ContainsFunc(parts, odd) || perNode && node == "" {
+		return fmt.Errorf("KEY = %q; must be SERVICE, SERVICE/ROUTE, or one of them with @NODE", key)
+	}
+	return nil
+}
+
+// completeWords has a shell complete a flag that has a few values.
+func completeWords(c *cobra.Command, flag string, words []string) {
+	complete := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+	if err := c.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(fmt.Sprintf("completion of --%s of %s: %v", flag, c.Name(), err))
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	defaultServer = "http://127.0.0.1:18080"
+	serverEnv     = "BREAKWATER_SERVER"
+)
+
+// controlPlane is where commands find the control plane, as their flags say.
+type controlPlane struct {
+	server  string // empty: as the environment says, else defaultServer
+	timeout time.Duration
+}
+
+func (p *controlPlane) flags(c *cobra.Command) {
+	f := c.PersistentFlags()
+	f.StringVar(&p.server, "server", "", "`URL` of the control plane's --http-listen (default $"+serverEnv+", else "+defaultServer+")")
+	f.DurationVar(&p.timeout, "timeout", 5*time.Second, "how long to wait for each answer")
+}
+
+// client returns what speaks with the control plane. It is not yet known to be there.
+func (p *controlPlane) client() (*client, error) {
+	said, server := "--server", p.server
+	if server == "" {
+		said, server = serverEnv, os.Getenv(serverEnv)
+	}
+	if server == "" {
+		server = defaultServer
+	}
+	base, err := url.Parse(server)
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.User != nil {
+		return nil, usageError{fmt.Errorf("%s = %q; must be a URL such as %s", said, server, defaultServer)}
+	}
+	if p.timeout <= 0 {
+		return nil, usageError{fmt.Errorf("--timeout = %s; must be a duration above 0", p.timeout)}
+	}
+	c := &client{base: strings.TrimRight(base.String(), "/"), plainTo: base.Hostname(), timeout: p.timeout}
+	if base.Scheme == "https" {
+		c.plainTo = ""
+	}
+	// A redirect would lead elsewhere than the user said, and take the token along.
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c, nil
+}
+
+// client speaks the HTTP interface of a control plane.
+type client struct {
+	base    string // URL, without a slash at its end
+	plainTo string // the host that gets plain text; empty: all is encrypted
+	timeout time.Duration
+	token   token // of the administrator; may be empty
+	http    http.Client
+}
+
+// answerError is an answer of the control plane that says no.
+type answerError struct {
+	status  int
+	message string
+}
+
+func (e *answerError) Error() string { return e.message }
+
+// call sends one request, with body as its JSON unless it is nil, and has read take
+// the answer. It returns what time it is at the server.
+func (c *client) call(ctx context.Context, method, path string, body any, read func(*json.Decoder) error) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	r, err := c.open(ctx, method, path, body)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer r.Body.Close()
+	if err := read(json.NewDecoder(r.Body)); err != nil {
+		if ctx.Err() != nil {
+			return time.Time{}, c.unreachable(ctx.Err())
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return time.Time{}, fmt.Errorf("the control plane at %s ended in the middle of its answer to %s %s", c.base, method, path)
+		}
+		return time.Time{}, fmt.Errorf("%s is not a control plane of Breakwater, or another version: the answer to %s %s cannot be read: %w", c.base, method, path, err)
+	}
+	now, err := http.ParseTime(r.Header.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return now, nil
+}
+
+// open sends one request and returns the answer, whose body the caller closes, if it is a 200.
+func (c *client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("writing the request as JSON: %w", err)
+		}
+		content = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return nil, fmt.Errorf("making the request: %w", err)
+	}
+	request.Header.Set("User-Agent", "breakwater/"+version)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.token.text != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token.text)
+	}
+	r, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if r.StatusCode != http.StatusOK {
+		defer r.Body.Close()
+		return nil, c.refused(r, method+" "+path)
+	}
+	return r, nil
+}
+
+// unreachable says what to check when there is no answer at all.
+func (c *client) unreachable(err error) error {
+	var transport *url.Error
+	if errors.As(err, &transport) {
+		err = transport.Err // it names the URL, which we do ourselves
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %s", c.timeout)
+	}
+	return fmt.Errorf("cannot reach the control plane at %s: %w; check that 'breakwater serve' runs, and that --server or %s is its --http-listen", c.base, err, serverEnv)
+}
+
+// refused reads why the control plane says no.
+func (c *client) refused(r *http.Response, asked string) error {
+	var p struct {
+		Error string `json:"error"`
+	}
+	text, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
+	if err != nil {
+		return c.unreachable(err)
+	}
+	if json.Unmarshal(text, &p) != nil || p.Error == "" {
+		return fmt.Errorf("%s is not a control plane of Breakwater, or another version: it answered %s to %s", c.base, r.Status, asked)
+	}
+	message := p.Error
+	if r.StatusCode == http.StatusUnauthorized {
+		message = c.token.refused(p.Error)
+	}
+	return &answerError{r.StatusCode, message}
+}
+
+// loopback tells whether a host is this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// breakerPath is the page of one breaker. Nodes have names of any kind, which are
+// not to become parts of the path.
+func breakerPath(key string) string {
+	name, node, perNode := strings.Cut(key, "@")
+	parts := strings.Split(name, "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	path := "/breakers/" + strings.Join(parts, "/")
+	if perNode {
+		path += "@" + url.PathEscape(node)
+	}
+	return path
+}
+
+// completeKeys has a shell complete names of breakers. Where the server cannot be
+// asked there is nothing to offer, and nothing to say in the middle of a line.
+func (p *controlPlane) completeKeys(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	quick := *p
+	quick.timeout = min(p.timeout, time.Second)
+	cl, err := quick.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	known, err := cl.keys(c.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var offers []cobra.Completion
+	for _, key := range known {
+		if strings.HasPrefix(key, begun) && !slices.Contains(args, key) {
+			offers = append(offers, key)
+		}
+	}
+	return offers, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// byHand are the flags of commands that change a breaker.
+type byHand struct {
+	*controlPlane
+	by, reason, tokenFile, output string
+	insecure                      bool
+}
+
+// change is what the control plane is asked to do to a breaker.
+type change struct {
+	Action    string `json:"action"`
+	By        string `json:"by"`
+	Reason    string `json:"reason"`
+	ExpiresIn string `json:"expires_in,omitempty"`
+}
+
+const byHandHelp = `
+
+The control plane wants the token that its own --admin-token-file holds. Here it is
+read from --admin-token-file, else from the environment variable BREAKWATER_ADMIN_TOKEN.
+Who did it and why is in the control plane's log.`
+
+func breakersForceCommand(p *controlPlane) *cobra.Command {
+	h := byHand{controlPlane: p}
+	var duration time.Duration
+	positions := []string{"open", "closed"}
+	c := &cobra.Command{
+		Use:   "force KEY open|closed --reason TEXT --for DURATION",
+		Short: "Hold a breaker open or closed for a time",
+		Long: strings.TrimSpace(`
+Force holds a breaker open, so that it admits no call, or closed, so that it admits
+all. Its own rules and timers rest until the time is over or reset ends it. Then one
+that was held open probes, and one that was held closed starts anew.`) + byHandHelp,
+		Example: "  breakwater breakers force payments open --reason 'moving the database' --for 10m",
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.ExactArgs(2)(c, args); err != nil {
+				return err
+			}
+			if args[1] != "open" && args[1] != "closed" {
+				return fmt.Errorf("state = %q; must be open or closed", args[1])
+			}
+			return checkKey(args[0])
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if duration <= 0 {
+				return usageError{fmt.Errorf("--for = %s; must be a duration above 0, such as 10m", duration)}
+			}
+			return h.apply(c, args[0], change{Action: "force_" + args[1], ExpiresIn: duration.String()})
+		},
+		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			switch len(args) {
+			case 0:
+				return p.completeKeys(c, args, begun)
+			case 1:
+				return positions, cobra.ShellCompDirectiveNoFileComp
+			default:
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+		},
+	}
+	c.Flags().DurationVar(&duration, "for", 0, "how long: a `duration` such as 10m, at most 168h")
+	h.flags(c)
+	require(c, "for")
+	return c
+}
+
+func breakersResetCommand(p *controlPlane) *cobra.Command {
+	h := byHand{controlPlane: p}
+	c := &cobra.Command{
+		Use:   "reset KEY --reason TEXT",
+		Short: "Close a breaker and have it forget, also what was forced",
+		Long: strings.TrimSpace(`
+Reset closes a breaker, whatever its state. It forgets the calls it has seen and how
+often it has opened, and what was forced by hand is over. Its rules go on.`) + byHandHelp,
+		Example: "  breakwater breakers reset payments --reason 'the database is back'",
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.ExactArgs(1)(c, args); err != nil {
+				return err
+			}
+			return checkKey(args[0])
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			return h.apply(c, args[0], change{Action: "reset"})
+		},
+		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return p.completeKeys(c, args, begun)
+		},
+	}
+	h.flags(c)
+	return c
+}
+
+func (h *byHand) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&h.reason, "reason", "", "why, as a `text` for the log and for others who look")
+	f.StringVar(&h.by, "by", "", "`name` of who does it (default USER@HOST)")
+	f.StringVar(&h.tokenFile, "admin-token-file", "", "`file` with the control plane's admin token (default $"+tokenEnv+")")
+	f.BoolVar(&h.insecure, "insecure", false, "send the token in plain text to another host")
+	outputFlag(c, &h.output, "table", "table", "json")
+	require(c, "reason")
+	completeFiles(c, "admin-token-file")
+}
+
+// apply asks for a change, and prints what the breaker is then.
+func (h *byHand) apply(c *cobra.Command, key string, what change) error {
+	if strings.TrimSpace(h.reason) == "" {
+		return usageError{errors.New("--reason is empty; say why, for the log and for others who look")}
+	}
+	if err := oneOf("output", h.output, "table", "json"); err != nil {
+		return err
+	}
+	cl, err := h.client()
+	if err != nil {
+		return err
+	}
+	if cl.token, err = findToken(h.tokenFile); err != nil {
+		return err
+	}
+	if cl.token.text != "" && cl.plainTo != "" && !loopback(cl.plainTo) && !h.insecure {
+		return usageError{fmt.Errorf("%s would get the admin token in plain text, for everybody on the way to read; use https or a tunnel to this host, or say --insecure", cl.base)}
+	}
+	what.By, what.Reason = h.by, h.reason
+	if what.By == "" {
+		what.By = whoami()
+	}
+	after, err := cl.change(c.Context(), key, what)
+	if err != nil {
+		return err
+	}
+	if h.output == "json" {
+		return writeIndented(c.OutOrStdout(), after.texts[0])
+	}
+	return after.writeTable(c.OutOrStdout())
+}
+
+// change returns the breaker as it is after the change.
+func (c *client) change(ctx context.Context, key string, what change) (listing, error) {
+	l := listing{selection: selection{originals: true}}
+	var err error
+	if l.now, err = c.call(ctx, http.MethodPost, breakerPath(key), what, l.read); err != nil {
+		return l, c.unknown(ctx, key, err)
+	}
+	return l, nil
+}
+
+// whoami is who runs this command, for others to ask. It is no proof.
+func whoami() string {
+	name := fmt.Sprintf("uid-%d", os.Getuid()) // containers often have no name for it
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return name + "@" + host
+}

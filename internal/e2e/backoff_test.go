@@ -1,0 +1,53 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestBackoff: each opening that follows a failed probe lasts twice as long as the one before.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments",
+		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 100ms, "+
+			"backoff: {multiplier: 2, max: 350ms}, maxWaitDurationInHalfOpenState: 1h, successThreshold: 1}"))
+	u.behave(answer(http.StatusInternalServerError))
+	sequence := 0
+	for i, want := range []time.Duration{100, 200, 350, 350} {
+		m.must(t, "payments", http.StatusInternalServerError)
+		trip := m.tripAfter(t, "payments", sequence)
+		sequence = trip.Sequence
+		if wait, err := time.ParseDuration(trip.Wait); err != nil || wait != want*time.Millisecond {
+			t.Errorf("opening %d lasts %q, want %s", i+1, trip.Wait, want*time.Millisecond)
+		}
+		m.state(t, "payments", "half_open")
+	}
+	u.behave(answer(http.StatusOK))
+	m.must(t, "payments", http.StatusOK)
+	m.state(t, "payments", "closed")
+}
+
+// tripped is what a test reads of the last change into open.
+type tripped struct {
+	Sequence     int
+	Reason, Wait string
+}
+
+// tripAfter waits for a trip of the breaker that is later than the given one.
+func (m *mesh) tripAfter(t *testing.T, key string, sequence int) tripped {
+	t.Helper()
+	var s struct{ Trip tripped }
+	eventually(t, "a trip of "+key, func() error {
+		err := json.Unmarshal([]byte(m.page(t, "/breakers/"+key)), &s)
+		if err == nil && s.Trip.Sequence <= sequence {
+			err = errors.New("none")
+		}
+		return err
+	})
+	return s.Trip
+}

@@ -1,0 +1,275 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// twins are two upstreams with one policy and two modes: payments enforces, and
+// shadow only measures. Whatever happens to one happens to the other.
+type twins struct {
+	*mesh
+	payments, shadow *upstream
+}
+
+func newTwins(t *testing.T, breakerFields string) *twins {
+	t.Helper()
+	ip := ownIP(t)
+	w := &twins{payments: newUpstream(t, ip), shadow: newUpstream(t, ip)}
+	w.mesh = newMesh(t, ip, service("payments", w.payments.address)+guard("payments", breakerFields)+
+		service("shadow", w.shadow.address)+guard("shadow", "mode: MetricsOnly", breakerFields))
+	return w
+}
+
+func (w *twins) behave(h http.HandlerFunc) {
+	w.payments.behave(h)
+	w.shadow.behave(h)
+}
+
+func (w *twins) states(t *testing.T, want string) {
+	t.Helper()
+	w.state(t, "payments", want)
+	w.state(t, "shadow", want)
+}
+
+// call sends one call to each. The enforcing breaker's answer is the yardstick: where
+// it rejects, the other lets the call through and counts it.
+func (w *twins) call(t *testing.T, upstream int) (rejected bool) {
+	t.Helper()
+	before := w.wouldReject(t)
+	enforced, err := w.get(t.Context(), "payments", "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected = enforced.header.Get("retry-after") != ""
+	w.must(t, "shadow", upstream)
+	want := before
+	if rejected {
+		want++
+	}
+	if got := w.wouldReject(t); got != want {
+		t.Fatalf("enforcing, the call got %d; the breaker that measures would have rejected %v calls, want %v", enforced.status, got, want)
+	}
+	return rejected
+}
+
+func (w *twins) wouldReject(t *testing.T) float64 {
+	t.Helper()
+	return w.metric(t, `circuit_breaker_would_reject_total{route="",service="shadow"}`)
+}
+
+// TestMetricsOnly: everything gets through, and what the breaker would have rejected is
+// counted, call by call.
+func TestMetricsOnly(t *testing.T) {
+	t.Parallel()
+	w := newTwins(t, "breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}")
+	calls, rejected := 0, 0
+	for _, status := range []int{200, 500, 500, 200, 500, 500, 500, 500, 200, 200, 500, 200} {
+		w.behave(answer(status))
+		calls++
+		if w.call(t, status) {
+			rejected++
+		}
+	}
+	if rejected != 5 {
+		t.Errorf("%d calls were rejected, want the 5 after the third failure in a row", rejected)
+	}
+	if got := w.shadow.calls.Load(); got != int64(calls) {
+		t.Errorf("%d of %d calls reached the upstream of the breaker that measures", got, calls)
+	}
+	s := w.breaker(t, "shadow")
+	if s.State != "open" || s.Counts.Rejected != 0 || s.Counts.Requests != calls {
+		t.Errorf("%+v, want open, %d requests, none rejected", s, calls)
+	}
+	w.transition(t, "shadow", "closed", "consecutive_failures", "open")
+	if got := w.metric(t, `circuit_breaker_would_reject_total{route="",service="payments"}`); got != 0 {
+		t.Errorf("the enforcing breaker counts %v calls that it would have rejected", got)
+	}
+}
+
+// TestMetricsOnlyRecovers goes the whole circle: beside the permitted probe all calls
+// get through too, and only the probe closes.
+func TestMetricsOnlyRecovers(t *testing.T) {
+	t.Parallel()
+	w := newTwins(t, "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
+		"permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1, maxWaitDurationInHalfOpenState: 1h}")
+	w.behave(answer(http.StatusInternalServerError))
+	for _, host := range []string{"payments", "shadow"} {
+		w.must(t, host, http.StatusInternalServerError)
+	}
+	w.states(t, "half_open")
+
+	g := gate{release: make(chan int)}
+	w.behave(g.handle)
+	var probes sync.WaitGroup
+	for _, host := range []string{"payments", "shadow"} {
+		probes.Go(func() {
+			if r, err := w.get(t.Context(), host, "/"); err != nil || r.status != http.StatusOK {
+				t.Errorf("the probe of %s: %d, %v", host, r.status, err)
+			}
+		})
+	}
+	eventually(t, "a probe of each in flight", func() error {
+		if p, s := w.payments.inFlight.Load(), w.shadow.inFlight.Load(); p != 1 || s != 1 {
+			return fmt.Errorf("%d and %d", p, s)
+		}
+		return nil
+	})
+	w.behave(answer(http.StatusOK))
+	before := w.wouldReject(t)
+	for range 5 {
+		w.must(t, "payments", http.StatusServiceUnavailable)
+		w.must(t, "shadow", http.StatusOK)
+	}
+	if got := w.wouldReject(t) - before; got != 5 {
+		t.Errorf("%v calls beside the probe would have been rejected, want 5", got)
+	}
+	for _, host := range []string{"payments", "shadow"} {
+		if got := w.breaker(t, host).State; got != "half_open" {
+			t.Errorf("%s is %s before its probe has ended", host, got)
+		}
+	}
+	g.release <- http.StatusOK
+	g.release <- http.StatusOK
+	probes.Wait()
+	w.states(t, "closed")
+	w.transition(t, "shadow", "half_open", "probes_succeeded", "closed")
+}
+
+// transition waits until a change of state has been counted, once.
+func (m *mesh) transition(t *testing.T, upstream, from, reason, to string) {
+	t.Helper()
+	series := fmt.Sprintf(`circuit_breaker_transitions_total{from=%q,reason=%q,route="",service=%q,to=%q}`, from, reason, upstream, to)
+	eventually(t, series+" 1", func() error {
+		got, err := m.tryMetric(series)
+		if err == nil && got != 1 {
+			err = fmt.Errorf("%v", got)
+		}
+		return err
+	})
+}
+
+// TestForcedOpen: from the first call on, everybody gets the fallback, and nobody
+// is told when to come back.
+func TestForcedOpen(t *testing.T) {
+	t.Parallel()
+	const calls = 200
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "mode: ForcedOpen",
+		"fallback: {response: {status: 503, contentType: text/plain, body: closed by policy}}"))
+	for range calls {
+		r := m.must(t, "payments", http.StatusServiceUnavailable)
+		if after, told := r.header["Retry-After"]; told || r.body != "closed by policy" {
+			t.Fatalf("got %q with retry-after %q, want the fallback, and no time that nobody knows", r.body, after)
+		}
+	}
+	if got := u.calls.Load(); got != 0 {
+		t.Errorf("%d calls reached the upstream", got)
+	}
+	s := m.breaker(t, "payments")
+	if s.State != "open" || s.Counts.Rejected != calls {
+		t.Errorf("%+v, want open and %d rejected", s, calls)
+	}
+}
+
+// TestDisabled: nobody is asked, and nothing is rejected.
+func TestDisabled(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "mode: Disabled", "breaker: {consecutiveFailures: 1}")+
+		service("stock", u.address)+guard("stock"))
+	u.behave(answer(http.StatusInternalServerError))
+	for range 20 {
+		m.must(t, "payments", http.StatusInternalServerError)
+	}
+	if s := m.breaker(t, "payments"); s.State != "closed" || s.Counts.Requests != 0 {
+		t.Errorf("%+v, want closed and not one request", s)
+	}
+	streams := func() string {
+		t.Helper()
+		stats, err := fetch("http://" + m.ip + ":9901/stats?usedonly&filter=ext_proc.*streams_started")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stats
+	}
+	if got := streams(); strings.Contains(got, "streams_started: ") {
+		t.Errorf("the proxy asked the control plane: %s", got)
+	}
+	m.must(t, "stock", http.StatusInternalServerError)
+	if got := streams(); !strings.Contains(got, "streams_started: 1\n") {
+		t.Errorf("the proxy did not count the call that it has to ask about: %q", got)
+	}
+}
+
+// TestModesUnderTraffic switches modes by editing the policy, while callers send.
+func TestModesUnderTraffic(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	in := func(mode string) string {
+		return service("payments", u.address) + guard("payments", "mode: "+mode, "breaker: {consecutiveFailures: 1}")
+	}
+	m := newMesh(t, ip, in("Enforce"))
+	revision := m.revision(t, "")
+	become := func(mode string) {
+		t.Helper()
+		m.write(t, "policy.yaml", in(mode))
+		revision = m.revision(t, revision)
+	}
+	admits := []string{"MetricsOnly", "Disabled", "Enforce", "Disabled", "MetricsOnly", "Enforce"}
+	l := m.load(t, 8)
+	for _, mode := range admits {
+		become(mode)
+		l.more(t, 100)
+	}
+	l.clean(t)
+
+	for _, mode := range admits[:3] {
+		become("ForcedOpen")
+		m.everywhere(t, "payments", http.StatusServiceUnavailable)
+		reached := u.calls.Load()
+		for range 50 {
+			m.must(t, "payments", http.StatusServiceUnavailable)
+		}
+		if got := u.calls.Load() - reached; got != 0 {
+			t.Errorf("%d calls reached the upstream of a breaker that is forced open", got)
+		}
+		become(mode)
+		m.everywhere(t, "payments", http.StatusOK)
+		l := m.load(t, 8)
+		l.more(t, 100)
+		l.clean(t)
+	}
+}
+
+// everywhere waits until both workers of the proxy answer calls to host with the
+// status: they take new routes one after the other, and a connection stays with one.
+func (m *mesh) everywhere(t *testing.T, host string, status int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d from every worker", status), func() error {
+		for range 20 {
+			r, err := m.once(t, host)
+			if err == nil && r.status != status {
+				err = errors.New(http.StatusText(r.status))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// once sends one GET over a connection of its own, which is of either worker.
+func (m *mesh) once(t *testing.T, host string) (reply, error) {
+	t.Helper()
+	c := &caller{client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, egress: m.egress}
+	return c.get(t.Context(), host, "/")
+}

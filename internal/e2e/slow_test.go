@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// slowRule trips on slow calls alone.
+const slowRule = "breaker: {consecutiveFailures: 0, failureRateThreshold: 0%, slowCallDurationThreshold: 100ms, " +
+	"slowCallRateThreshold: 100%, minimumNumberOfCalls: 5, slidingWindow: {type: TimeBased, duration: 1h}, waitDurationInOpenState: 1h}"
+
+// late is a handler that answers 200, but not before it has taken so long.
+func late(d time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			answer(http.StatusOK)(w, r)
+		case <-r.Context().Done():
+		}
+	}
+}
+
+// TestSlowCallsTrip: every call is answered 200, and too late.
+func TestSlowCallsTrip(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 60s", slowRule))
+	u.behave(late(300 * time.Millisecond))
+	for range 5 {
+		m.must(t, "payments", http.StatusOK)
+	}
+	if r := m.must(t, "payments", http.StatusServiceUnavailable); r.header.Get("retry-after") == "" {
+		t.Errorf("a rejected caller got %+v, want a time to come back", r)
+	}
+	if got := u.calls.Load(); got != 5 {
+		t.Errorf("%d calls reached the upstream, want the 5 before it tripped", got)
+	}
+	m.transition(t, "payments", "closed", "slow_call_rate", "open")
+	if got := m.metric(t, `circuit_breaker_slow_calls_total{route="",service="payments"}`); got != 5 {
+		t.Errorf("%v slow calls, want 5", got)
+	}
+	if s := m.breaker(t, "payments"); s.Counts.Failures != 0 || s.Counts.Successes != 5 {
+		t.Errorf("%+v, want 5 successes and no failure", s)
+	}
+}
+
+// TestHangingCallsTrip: calls that nobody answers are slow before any of them has ended.
+func TestHangingCallsTrip(t *testing.T) {
+	t.Parallel()
+	const callers = 6
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 1h", slowRule))
+	g := gate{release: make(chan int)}
+	u.behave(g.handle)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			if r, err := m.get(t.Context(), "payments", "/"); err != nil || r.status != http.StatusOK {
+				t.Errorf("a call that was admitted got %d, %v", r.status, err)
+			}
+		})
+	}
+	// The log, since a page about breakers would make them look at the time.
+	eventually(t, "it trips", func() error {
+		if !strings.Contains(m.control.output(), "slow_call_rate") {
+			return errors.New("no transition in the log")
+		}
+		return nil
+	})
+	if got := u.calls.Load(); got < 5 {
+		t.Errorf("it tripped after %d calls, want at least the minimum of 5", got)
+	}
+	m.must(t, "payments", http.StatusServiceUnavailable)
+	eventually(t, "who was admitted hangs", func() error {
+		if got, reached := u.inFlight.Load(), u.calls.Load(); got != reached {
+			return fmt.Errorf("%d of %d calls", got, reached)
+		}
+		return nil
+	})
+
+	admitted := int(u.calls.Load())
+	for range admitted {
+		g.release <- http.StatusOK
+	}
+	wg.Wait()
+	s := m.breaker(t, "payments")
+	if s.State != "open" || s.Counts.Successes != admitted || s.Counts.Failures != 0 {
+		t.Errorf("%+v, want open, and the %d late answers counted as successes", s, admitted)
+	}
+}

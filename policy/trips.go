@@ -1,0 +1,136 @@
+package policy
+
+import (
+	"fmt"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy/internal/yamlwalk"
+)
+
+// The paths of what trips a breaker.
+const (
+	consecutivePath  = "spec.breaker.consecutiveFailures"
+	windowPath       = "spec.breaker.slidingWindow"
+	minimumPath      = "spec.breaker.minimumNumberOfCalls"
+	failureRatePath  = "spec.breaker.failureRateThreshold"
+	slowDurationPath = "spec.breaker.slowCallDurationThreshold"
+	slowRatePath     = "spec.breaker.slowCallRateThreshold"
+	timeoutPath      = "spec.timeout"
+)
+
+// checkTrips reports rules that can never trip the breaker. But for needing one, they
+// are judged in every mode: whoever switches a breaker off in an outage is not to
+// learn what is wrong with it when switching it on again.
+func (c *compiler) checkTrips(s *settings, b breaker.Config) {
+	if heeded := b.Mode == breaker.Enforce || b.Mode == breaker.MetricsOnly; heeded && !c.checkAnyRule(s, b) {
+		return
+	}
+	c.checkSlowCalls(s, b)
+	if c.checkWindow(s, b) {
+		c.checkFailureRate(s, b)
+	}
+}
+
+// checkAnyRule reports a breaker that nothing can trip.
+func (c *compiler) checkAnyRule(s *settings, b breaker.Config) bool {
+	switch {
+	case !b.Trips():
+		at := s.places.newest(consecutivePath, failureRatePath, slowRatePath, slowDurationPath)
+		c.fail(at, fmt.Sprintf("above 0, or another of consecutiveFailures, failureRateThreshold and slowCallRateThreshold: a breaker in mode %s needs a rule that trips it", b.Mode), "no-trip-rule")
+		return false
+	case len(s.failure.status)+len(s.failure.grpc) == 0 && s.timeout == 0 && !b.TripsOnSlowCalls():
+		at := s.places.newest("spec.classify.failure.statusCodes", "spec.classify.failure.grpcStatus", timeoutPath)
+		c.fail(at, "set so that a call can fail: no answer is a failure and there is no timeout", "never-trips")
+	case b.ConsecutiveFailures == 0 && b.FailureRateThreshold == 0 && timesOutFirst(s, b):
+		slow, timeout := yamlwalk.FormatDuration(b.SlowCallDurationThreshold), yamlwalk.FormatDuration(s.timeout)
+		at, want := s.places.at(slowDurationPath, slow), "below "+timeout+" (timeout)"
+		if shortened, ok := s.places.blame(timeoutPath, slowDurationPath); ok && shortened.rank > at.rank {
+			at, want = shortened, "above "+slow+" (slowCallDurationThreshold)"
+		}
+		c.fail(at, want+", or with another rule that trips the breaker: a call that slow has timed out", "never-trips")
+		return false
+	}
+	return true
+}
+
+// timesOutFirst tells whether no call can be slow without having timed out.
+func timesOutFirst(s *settings, b breaker.Config) bool {
+	return b.TripsOnSlowCalls() && s.timeout > 0 && b.SlowCallDurationThreshold >= s.timeout
+}
+
+// checkSlowCalls reports a rule for slow calls that says no more than the others. That
+// is only wrong of who asks for one: a short timeout alone leaves the default, or
+// that of a less specific policy, behind.
+func (c *compiler) checkSlowCalls(s *settings, b breaker.Config) {
+	if at, ok := s.places.blame(slowRatePath, slowDurationPath); ok && b.SlowCallDurationThreshold == 0 && b.SlowCallRateThreshold > 0 {
+		c.fail(at, "left out, or beside a slowCallDurationThreshold above 0s, without which it has no effect", "no-effect")
+	}
+	if !timesOutFirst(s, b) {
+		return
+	}
+	timeout := yamlwalk.FormatDuration(s.timeout)
+	if at, ok := s.places.blame(slowDurationPath, timeoutPath); ok {
+		c.fail(at, fmt.Sprintf("below %s (timeout), or beside slowCallRateThreshold: 0%%: a call that slow has timed out, which is a failure", timeout), "never-trips")
+	} else if at, ok := s.places.blame(slowRatePath, timeoutPath); ok {
+		c.fail(at, fmt.Sprintf("0%%, or beside a slowCallDurationThreshold below %s (timeout): a call that takes %s has timed out, which is a failure",
+			timeout, yamlwalk.FormatDuration(b.SlowCallDurationThreshold)), "never-trips")
+	}
+}
+
+// checkWindow reports a window in which the rates never count.
+func (c *compiler) checkWindow(s *settings, b breaker.Config) bool {
+	const sizePath = windowPath + ".size"
+	if s.counted && b.WindowSize == 0 {
+		c.failAs(s.places.at(sizePath, ""), "nothing", "given: a CountBased window has a size", "missing-field")
+		return false
+	}
+	if b.WindowSize == 0 || b.MinimumNumberOfCalls <= b.WindowSize {
+		return true
+	}
+	if b.FailureRateThreshold == 0 && !b.TripsOnSlowCalls() {
+		return false
+	}
+	if at, ok := s.places.blame(minimumPath, sizePath); ok {
+		c.fail(at, fmt.Sprintf("at most %d (slidingWindow.size): the window never has more calls, and the rates never count", b.WindowSize), "never-trips")
+		return false
+	}
+	c.fail(s.places.at(sizePath, "the value"),
+		fmt.Sprintf("at least %d (minimumNumberOfCalls): the window never has as many calls, and the rates never count", b.MinimumNumberOfCalls), "never-trips")
+	return false
+}
+
+// checkFailureRate reports a failure rate that a run of failures always precedes. It is
+// the rate's fault only where nobody more specific shortened the run.
+func (c *compiler) checkFailureRate(s *settings, b breaker.Config) {
+	most, bounded := highestRate(b)
+	if !bounded || b.FailureRateThreshold <= most {
+		return
+	}
+	if at, ok := s.places.blame(failureRatePath, consecutivePath, minimumPath, windowPath); ok {
+		c.fail(at, fmt.Sprintf("at most %s, or 0%% to turn it off: before it is reached in %d calls or more, %d failures in a row have tripped the breaker",
+			most, b.MinimumNumberOfCalls, b.ConsecutiveFailures), "never-trips")
+	}
+}
+
+// highestRate is the highest failure rate that minimumNumberOfCalls or more can
+// have without a run of consecutiveFailures: every such run ended in a trip. Slow
+// calls that trip the breaker earlier only make it lower.
+//
+// In n calls with c-1 failures between two successes at most, at least n/c (rounded down)
+// are successes. Their share is least for the longest n of the fewest successes
+// that the window has room for.
+func highestRate(b breaker.Config) (most breaker.Ratio, bounded bool) {
+	if b.ConsecutiveFailures == 0 {
+		return 0, false
+	}
+	run, least := uint64(b.ConsecutiveFailures), uint64(b.MinimumNumberOfCalls)
+	successes := least / run
+	calls := successes*run + run - 1
+	if b.WindowSize > 0 {
+		calls = min(calls, uint64(b.WindowSize))
+	}
+	if calls == 0 {
+		return 0, true
+	}
+	return breaker.Ratio((calls - successes) * uint64(breaker.Whole) / calls), true
+}

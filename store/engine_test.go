@@ -1,0 +1,105 @@
+package store
+
+import (
+	"testing"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// restarted is an engine that has taken up, after so long, what another one had
+// kept in a directory. It returns the status of its only breaker as it took it up,
+// and the time then.
+func restarted(t *testing.T, dir string, away time.Duration) (engine *breaker.Engine, s breaker.Status, now breaker.Instant) {
+	t.Helper()
+	clock := later(away)
+	f, saved, log := open(t, dir, clock)
+	if log != "" {
+		t.Errorf("logged %q", log)
+	}
+	closeFile(t, f)
+	engine = engineOf(clock.instant)
+	if restored := engine.Restore(saved, clock.instant); len(restored) != 1 {
+		t.Fatalf("restored %v, want one", restored)
+	}
+	return engine, engine.Snapshot(clock.instant)[0], clock.instant
+}
+
+var payments = breaker.Key{Upstream: "payments"}
+
+func engineOf(now breaker.Instant) *breaker.Engine {
+	e := breaker.NewEngine(breaker.Options{})
+	e.Apply([]breaker.Spec{{Key: payments, Config: breaker.DefaultConfig(), Lease: time.Second}}, now)
+	return e
+}
+
+// keep is what a process does before it ends.
+func keep(t *testing.T, engine *breaker.Engine) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	f, _, _ := open(t, dir, date)
+	save(t, f, engine.Export(date.instant))
+	closeFile(t, f)
+	return dir
+}
+
+// TestRule10OpenStaysOpen over a restart, for as long as it was to be: not
+// shorter for the restart, and not longer for a wall clock that was set.
+func TestRule10OpenStaysOpen(t *testing.T) {
+	engine := engineOf(at(-time.Minute))
+	for range 5 {
+		p, _ := engine.Acquire(payments, at(-10*time.Second))
+		p.Done(breaker.Failure, at(-10*time.Second))
+	}
+	dir := keep(t, engine)
+	for _, tt := range []struct {
+		name  string
+		away  time.Duration
+		state breaker.State
+		left  time.Duration
+	}{
+		{"at once", 0, breaker.Open, 20 * time.Second},
+		{"15 s later", 15 * time.Second, breaker.Open, 5 * time.Second},
+		{"when the wait is over", 20 * time.Second, breaker.HalfOpen, 0},
+		{"the clock was set back by a day", -24 * time.Hour, breaker.Open, 20 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			restored, s, now := restarted(t, dir, tt.away)
+			if s.State != tt.state || s.RetryAfter != tt.left {
+				t.Fatalf("%s for %s, want %s for %s", s.State, s.RetryAfter, tt.state, tt.left)
+			}
+			if s.Trip == nil || s.Trip.Edge.Reason != breaker.ConsecutiveFailures || s.Openings != 1 {
+				t.Errorf("trip %+v, openings %d; want the one that was", s.Trip, s.Openings)
+			}
+			if tt.state != breaker.Open {
+				return
+			}
+			if _, d := restored.Acquire(payments, now.Add(tt.left-1)); d.Admitted {
+				t.Error("a call is admitted before the wait is over")
+			}
+			if _, d := restored.Acquire(payments, now.Add(tt.left)); !d.Admitted {
+				t.Error("no call is admitted when the wait is over")
+			}
+		})
+	}
+}
+
+// TestRule10OverridesGoOn until they end, also while nobody is there.
+func TestRule10OverridesGoOn(t *testing.T) {
+	engine := engineOf(at(-time.Minute))
+	override := breaker.Override{State: breaker.Open, By: "ann", Note: "migration", Until: at(time.Hour)}
+	if err := engine.Force(payments, override, at(0)); err != nil {
+		t.Fatal(err)
+	}
+	dir := keep(t, engine)
+
+	_, s, now := restarted(t, dir, 20*time.Minute)
+	override.Until = now.Add(40 * time.Minute)
+	if s.State != breaker.Open || s.Override == nil || *s.Override != override {
+		t.Errorf("%s by %+v, want open by %+v", s.State, s.Override, override)
+	}
+	_, s, _ = restarted(t, dir, 2*time.Hour)
+	if s.State != breaker.HalfOpen || s.Override != nil {
+		t.Errorf("%s by %+v after its end, want half-open by nobody", s.State, s.Override)
+	}
+}

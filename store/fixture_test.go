@@ -1,0 +1,224 @@
+package store
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"breakwater.dev/breaker"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimVariable); dir != "" {
+		victim(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// date is when the tests take place, on both clocks of a process that has run for an hour.
+var date = anchor{breaker.Instant(time.Hour), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+
+// later is the clock of the next process, d later, which began a minute ago.
+func later(d time.Duration) anchor {
+	return anchor{breaker.Instant(time.Minute), date.wall.Add(d)}
+}
+
+// at is the instant d after date.
+func at(d time.Duration) breaker.Instant { return date.instant.Add(d) }
+
+// standing is a clock that stands still.
+func standing(a anchor) Clock {
+	return func() (breaker.Instant, time.Time) { return a.instant, a.wall }
+}
+
+// open opens dir at that time, and closes it with the test.
+func open(t *testing.T, dir string, a anchor) (f *File, saved []breaker.Saved, log string) {
+	t.Helper()
+	var lines bytes.Buffer
+	f, saved, err := Open(dir, standing(a), slog.New(slog.NewTextHandler(&lines, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeFile(t, f) })
+	return f, saved, lines.String()
+}
+
+func closeFile(t *testing.T, f *File) {
+	t.Helper()
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// save saves, and returns how many bytes that wrote.
+func save(t *testing.T, f *File, saved []breaker.Saved) int {
+	t.Helper()
+	n, err := f.Save(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// names are the files of dir.
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func read(t *testing.T, path ...string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func write(t *testing.T, data []byte, path ...string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(path...), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// same compares what was restored; the instants are those of one process.
+func same(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, got, want []breaker.Saved) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("not what was saved (-want +got):\n%s", diff)
+	}
+}
+
+// wantText tells which of the texts is missing.
+func wantText(t *testing.T, got string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(got, text) {
+			t.Errorf("%q does not say %q", got, text)
+		}
+	}
+}
+
+// examples are an open breaker, one that is half-open, and one that somebody holds open.
+func examples() []breaker.Saved {
+	counts := breaker.DefaultConfig()
+	counts.WindowSize, counts.WindowDuration = 100, 0
+	counts.BackoffMultiplier, counts.BackoffJitter = 150, 1_250
+	node := breaker.Key{Upstream: "payments", Route: "charge", Node: "proxy-1"}
+	return []breaker.Saved{
+		{
+			Key: node, Config: breaker.DefaultConfig(), State: breaker.Open,
+			Since: at(-10 * time.Second), Until: at(20 * time.Second), Openings: 1, Sequence: 4, Generation: 6,
+			Trip: &breaker.Transition{
+				Key: node, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.SlowCallRate},
+				Sequence: 4, Generation: 6, At: at(-10 * time.Second), Since: at(-time.Minute),
+				Window: breaker.WindowCounts{Calls: 40, Failures: 3, Slow: 20, Run: 1}, Wait: 30 * time.Second, Openings: 1,
+			},
+		},
+		{
+			Key: breaker.Key{Upstream: "search"}, Config: counts, State: breaker.HalfOpen,
+			Since: at(-1500 * time.Millisecond), Until: at(58500 * time.Millisecond), Openings: 3, Sequence: 7, Generation: 9,
+		},
+		{
+			Key: breaker.Key{Upstream: "stock"}, Config: breaker.DefaultConfig(), State: breaker.Open,
+			Since: at(-time.Hour), Sequence: 1, Generation: 2,
+			Override: &breaker.Override{State: breaker.Open, By: "ann", Note: "migration <2>", Until: at(time.Hour)},
+		},
+	}
+}
+
+// anySaved draws a record with whatever values its types have, as long as its
+// times make sense at date: what has happened is not after it, no override is over.
+func anySaved(t *rapid.T) breaker.Saved {
+	span := func(what string, low, high time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(low), int64(high)).Draw(t, what))
+	}
+	past := func(what string) breaker.Instant { return at(-span(what, 0, 50*365*24*time.Hour)) }
+	future := func(what string) breaker.Instant {
+		return rapid.OneOf(
+			rapid.Just(breaker.Instant(0)),
+			rapid.Custom(func(t *rapid.T) breaker.Instant {
+				return at(time.Duration(rapid.Int64Range(1, int64(40*365*24*time.Hour)).Draw(t, what)))
+			}),
+		).Draw(t, what)
+	}
+	state := func(what string) breaker.State {
+		return rapid.SampledFrom([]breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open}).Draw(t, what)
+	}
+	key := func() breaker.Key {
+		name := rapid.String()
+		return breaker.Key{Upstream: name.Draw(t, "upstream"), Route: name.Draw(t, "route"), Node: name.Draw(t, "node")}
+	}
+	s := breaker.Saved{
+		Key: key(), Config: anyConfig(t), State: state("state"), Since: past("since"), Until: future("until"),
+		Openings: rapid.Uint32().Draw(t, "openings"), Sequence: rapid.Uint64().Draw(t, "sequence"), Generation: rapid.Uint64().Draw(t, "generation"),
+	}
+	if rapid.Bool().Draw(t, "overridden") {
+		s.Override = &breaker.Override{State: state("override"), By: rapid.String().Draw(t, "by"), Note: rapid.String().Draw(t, "note"), Until: future("override until")}
+	}
+	if rapid.Bool().Draw(t, "tripped") {
+		s.Trip = &breaker.Transition{
+			Key: key(), Edge: rapid.SampledFrom(breaker.Edges()).Draw(t, "edge"),
+			Sequence: rapid.Uint64().Draw(t, "trip sequence"), Generation: rapid.Uint64().Draw(t, "trip generation"),
+			At: past("at"), Since: past("trip since"), Wait: span("wait", 0, breaker.MaxDuration), Openings: rapid.Uint32().Draw(t, "trip openings"),
+			Window: breaker.WindowCounts{
+				Calls: rapid.Uint64().Draw(t, "calls"), Failures: rapid.Uint64().Draw(t, "failures"),
+				Slow: rapid.Uint64().Draw(t, "slow"), Run: rapid.Uint32().Draw(t, "run"),
+			},
+			By: rapid.String().Draw(t, "trip by"), Note: rapid.String().Draw(t, "trip note"), Until: future("trip until"),
+		}
+	}
+	return s
+}
+
+func anyConfig(t *rapid.T) breaker.Config {
+	count, share := rapid.Uint32(), rapid.Custom(func(t *rapid.T) breaker.Ratio { return breaker.Ratio(rapid.Uint32().Draw(t, "share")) })
+	span := rapid.Custom(func(t *rapid.T) time.Duration { return time.Duration(rapid.Int64().Draw(t, "span")) })
+	return breaker.Config{
+		Mode:                                  rapid.SampledFrom([]breaker.Mode{breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled}).Draw(t, "mode"),
+		ConsecutiveFailures:                   count.Draw(t, "consecutive failures"),
+		WindowSize:                            count.Draw(t, "window size"),
+		WindowDuration:                        span.Draw(t, "window duration"),
+		MinimumNumberOfCalls:                  count.Draw(t, "minimum"),
+		FailureRateThreshold:                  share.Draw(t, "failure rate"),
+		SlowCallDurationThreshold:             span.Draw(t, "slow"),
+		SlowCallRateThreshold:                 share.Draw(t, "slow rate"),
+		WaitDurationInOpenState:               span.Draw(t, "wait"),
+		BackoffMultiplier:                     count.Draw(t, "multiplier"),
+		BackoffMax:                            span.Draw(t, "backoff max"),
+		BackoffJitter:                         share.Draw(t, "jitter"),
+		PermittedNumberOfCallsInHalfOpenState: count.Draw(t, "probes"),
+		SuccessThreshold:                      count.Draw(t, "successes"),
+		MaxWaitDurationInHalfOpenState:        span.Draw(t, "half-open"),
+		RampDuration:                          span.Draw(t, "ramp"),
+	}
+}
+
+func mustDecode(t *testing.T, data []byte) []breaker.Saved {
+	t.Helper()
+	saved, err := decode(data, date)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return saved
+}

@@ -1,0 +1,102 @@
+package store
+
+import (
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// The records of a file: [breaker.Saved] and what it is made of, with the wall's
+// times, in the words of policies. A change here is a change of the format.
+type (
+	record struct {
+		Key        key         `json:"key"`
+		Config     config      `json:"config"`
+		State      state       `json:"state"`
+		Since      time.Time   `json:"since"`
+		Until      time.Time   `json:"until,omitzero"`
+		Openings   uint32      `json:"openings"`
+		Sequence   uint64      `json:"sequence"`
+		Generation uint64      `json:"generation"`
+		Override   *override   `json:"override,omitempty"`
+		Trip       *transition `json:"trip,omitempty"`
+	}
+	key struct {
+		Upstream string `json:"upstream"`
+		Route    string `json:"route,omitempty"`
+		Node     string `json:"node,omitempty"`
+	}
+	override struct {
+		State state     `json:"state"`
+		By    string    `json:"by"`
+		Note  string    `json:"note"`
+		Until time.Time `json:"until,omitzero"`
+	}
+	transition struct {
+		Key        key          `json:"key"`
+		From       state        `json:"from"`
+		To         state        `json:"to"`
+		Reason     reason       `json:"reason"`
+		Sequence   uint64       `json:"sequence"`
+		Generation uint64       `json:"generation"`
+		At         time.Time    `json:"at"`
+		Since      time.Time    `json:"since"`
+		Window     windowCounts `json:"window"`
+		Wait       duration     `json:"wait"`
+		Openings   uint32       `json:"openings"`
+		By         string       `json:"by,omitempty"`
+		Note       string       `json:"note,omitempty"`
+		Until      time.Time    `json:"until,omitzero"`
+	}
+	windowCounts struct {
+		Calls    uint64 `json:"calls"`
+		Failures uint64 `json:"failures"`
+		Slow     uint64 `json:"slow"`
+		Run      uint32 `json:"run"`
+	}
+)
+
+// newRecord is s with the wall's times.
+func newRecord(s breaker.Saved, a anchor) record {
+	r := record{
+		Key: key(s.Key), Config: newConfig(s.Config),
+		State: state(s.State), Since: a.timeOf(s.Since), Until: a.timeOfEnd(s.Until),
+		Openings: s.Openings, Sequence: s.Sequence, Generation: s.Generation,
+	}
+	if o := s.Override; o != nil {
+		r.Override = &override{State: state(o.State), By: o.By, Note: o.Note, Until: a.timeOfEnd(o.Until)}
+	}
+	if t := s.Trip; t != nil {
+		r.Trip = &transition{
+			Key: key(t.Key), From: state(t.Edge.From), To: state(t.Edge.To), Reason: reason(t.Edge.Reason),
+			Sequence: t.Sequence, Generation: t.Generation, At: a.timeOf(t.At), Since: a.timeOf(t.Since),
+			Window: windowCounts(t.Window), Wait: duration(t.Wait), Openings: t.Openings,
+			By: t.By, Note: t.Note, Until: a.timeOfEnd(t.Until),
+		}
+	}
+	return r
+}
+
+// saved is r with the instants of this process, where a is now. Nothing began
+// later than now, and nothing lasts longer than it was to. What has ended meanwhile
+// is there with its end: what follows from it is the engine's to say.
+func (r record) saved(a anchor) breaker.Saved {
+	s := breaker.Saved{
+		Key: breaker.Key(r.Key), Config: r.Config.config(),
+		State: breaker.State(r.State), Since: a.past(r.Since), Until: a.waitOf(r.Since, r.Until),
+		Openings: r.Openings, Sequence: r.Sequence, Generation: r.Generation,
+	}
+	if t := r.Trip; t != nil {
+		s.Trip = &breaker.Transition{
+			Key:      breaker.Key(t.Key),
+			Edge:     breaker.Edge{From: breaker.State(t.From), To: breaker.State(t.To), Reason: breaker.Reason(t.Reason)},
+			Sequence: t.Sequence, Generation: t.Generation, At: a.past(t.At), Since: a.past(t.Since),
+			Window: breaker.WindowCounts(t.Window), Wait: time.Duration(t.Wait), Openings: t.Openings,
+			By: t.By, Note: t.Note, Until: a.endOf(t.Until),
+		}
+	}
+	if o := r.Override; o != nil {
+		s.Override = &breaker.Override{State: breaker.State(o.State), By: o.By, Note: o.Note, Until: a.endOf(o.Until)}
+	}
+	return s
+}

@@ -1,0 +1,102 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// Values as a file has them: by name, or as policies write them.
+type (
+	state    breaker.State
+	reason   breaker.Reason
+	mode     breaker.Mode
+	ratio    breaker.Ratio
+	duration time.Duration
+	// multiplier is a count of hundredths, and a plain number in a file.
+	multiplier uint32
+)
+
+// enum is a type of few values, from 0, each with a name.
+type enum interface {
+	~uint8
+	fmt.Stringer
+}
+
+// nameOf guards against values without a name, for which String panics.
+func nameOf[T enum](v, last T) ([]byte, error) {
+	if v > last {
+		return nil, fmt.Errorf("%T %d has no name", v, uint8(v))
+	}
+	return []byte(v.String()), nil
+}
+
+func parseName[T enum](text []byte, last T) (T, error) {
+	for v := T(0); v <= last; v++ {
+		if v.String() == string(text) {
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("no %T has the name %q", last, text)
+}
+
+func (s state) MarshalText() ([]byte, error)  { return nameOf(breaker.State(s), breaker.Open) }
+func (r reason) MarshalText() ([]byte, error) { return nameOf(breaker.Reason(r), breaker.Restored) }
+func (m mode) MarshalText() ([]byte, error)   { return nameOf(breaker.Mode(m), breaker.Disabled) }
+
+func (s *state) UnmarshalText(text []byte) error {
+	v, err := parseName(text, breaker.Open)
+	*s = state(v)
+	return err
+}
+
+func (r *reason) UnmarshalText(text []byte) error {
+	v, err := parseName(text, breaker.Restored)
+	*r = reason(v)
+	return err
+}
+
+func (m *mode) UnmarshalText(text []byte) error {
+	v, err := parseName(text, breaker.Disabled)
+	*m = mode(v)
+	return err
+}
+
+func (r ratio) MarshalText() ([]byte, error) { return []byte(breaker.Ratio(r).String()), nil }
+
+func (r *ratio) UnmarshalText(text []byte) error {
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(string(text), "%"), 64)
+	if err != nil {
+		return fmt.Errorf("%q is no share such as 50%%", text)
+	}
+	*r = ratio(hundredths(percent))
+	return nil
+}
+
+// hundredths is exact for every count of hundredths that fits; what does not fit
+// becomes another number, and so is noticed when it is written again.
+func hundredths(v float64) uint32 {
+	return uint32(math.Round(min(max(v, 0), math.MaxUint32/100.0) * 100))
+}
+
+func (m multiplier) MarshalJSON() ([]byte, error) { return json.Marshal(float64(m) / 100) }
+
+func (m *multiplier) UnmarshalJSON(number []byte) error {
+	var v float64
+	err := json.Unmarshal(number, &v)
+	*m = multiplier(hundredths(v))
+	return err
+}
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = duration(v)
+	return err
+}

@@ -1,0 +1,166 @@
+package series
+
+import (
+	"breakwater.dev/breaker"
+)
+
+// family is one metric.
+type family struct {
+	head   string // HELP and TYPE
+	encode func(e *encoder, st *breaker.Status, s *series)
+}
+
+const prefix = "circuit_breaker_"
+
+// head returns the comments before the samples. Help has nothing to be escaped.
+func head(name, kind, help string) string {
+	return "# HELP " + prefix + name + " " + help + "\n# TYPE " + prefix + name + " " + kind + "\n"
+}
+
+func counter(name, help string, value func(*breaker.Status) uint64) family {
+	return whole(name, "counter", help, value)
+}
+
+func gauge(name, help string, value func(*breaker.Status) uint64) family {
+	return whole(name, "gauge", help, value)
+}
+
+// whole is a metric whose values are whole numbers.
+func whole(name, kind, help string, value func(*breaker.Status) uint64) family {
+	start := prefix + name + "{"
+	return family{head(name, kind, help), func(e *encoder, st *breaker.Status, s *series) {
+		e.begin(start, st, s)
+		e.count("} ", value(st))
+	}}
+}
+
+// ratio is a share of the calls in the window.
+func ratio(name, help string, part func(breaker.WindowCounts) uint64) family {
+	start := prefix + name + "{"
+	help += ", from 0 to 1. Absent while the window has fewer calls than the policy's minimum."
+	return family{head(name, "gauge", help), func(e *encoder, st *breaker.Status, s *series) {
+		if w := st.Window; w.Calls > 0 && w.Calls >= uint64(st.Config.MinimumNumberOfCalls) {
+			e.begin(start, st, s)
+			e.float("} ", float64(part(w))/float64(w.Calls))
+		}
+	}}
+}
+
+// durations is a histogram; of returns nil where it has counted nothing.
+func durations(name, help string, scale *scale, of func(*series) *histogram) family {
+	bucket, sum, count := prefix+name+"_bucket{", prefix+name+"_sum{", prefix+name+"_count{"
+	return family{head(name, "histogram", help), func(e *encoder, st *breaker.Status, s *series) {
+		var total, micros uint64
+		h := of(s)
+		from := len(e.buf)
+		e.begin(bucket, st, s)
+		to := len(e.buf)
+		for i, end := range scale.ends {
+			if i > 0 {
+				e.buf = append(e.buf, e.buf[from:to]...)
+			}
+			if h != nil {
+				total += h.counts[i].Load()
+			}
+			e.count(end, total)
+		}
+		if h != nil {
+			micros = h.micros.Load()
+		}
+		e.begin(sum, st, s)
+		e.float("} ", float64(micros)/1e6)
+		e.begin(count, st, s)
+		e.count("} ", total)
+	}}
+}
+
+// rejected has one series so far: the only fallback is a response of our own.
+func rejected() family {
+	const name = "rejected_total"
+	const help = "Calls that were not admitted, by what the caller got in place of the upstream's answer."
+	return family{head(name, "counter", help), func(e *encoder, st *breaker.Status, s *series) {
+		e.begin(prefix+name+`{fallback="response",`, st, s)
+		e.count("} ", st.Counts.Rejected)
+	}}
+}
+
+// change is how the lines of one edge begin and end.
+type change struct {
+	start, end string
+	always     bool // also where it never happened
+}
+
+// transitions has a series for what every breaker can do by itself. What people,
+// forced policies and restarts bring about would be two thirds of all series, and
+// hardly ever be above 0.
+func transitions() family {
+	const name = "transitions_total"
+	const help = "Changes of state, by their reason. Those by a rule of the breaker or by a changed policy are there from 0 on, others once they have happened."
+	changes := make([]change, len(edges))
+	for i, e := range edges {
+		changes[i] = change{
+			start:  prefix + name + `{from="` + e.From.String() + `",reason="` + e.Reason.String() + `",`,
+			end:    `,to="` + e.To.String() + `"} `,
+			always: e.Reason.ByRule() || e.Reason == breaker.PolicyChanged,
+		}
+	}
+	return family{head(name, "counter", help), func(e *encoder, st *breaker.Status, s *series) {
+		p := s.past.Load()
+		for i := range changes {
+			var n uint64
+			if p != nil {
+				n = p.transitions[i].Load()
+			}
+			if c := &changes[i]; n > 0 || c.always {
+				e.begin(c.start, st, s)
+				e.count(c.end, n)
+			}
+		}
+	}}
+}
+
+// changed is when the state began.
+func changed() family {
+	const name = "state_changed_timestamp_seconds"
+	const help = "When the present state began, in seconds since 1970."
+	return family{head(name, "gauge", help), func(e *encoder, st *breaker.Status, s *series) {
+		e.begin(prefix+name+"{", st, s)
+		e.float("} ", float64(e.wall(st.Since).UnixMilli())/1e3)
+	}}
+}
+
+// forced is 1 where neither rules nor timers decide.
+func forced(st *breaker.Status) uint64 {
+	if st.Override != nil || st.Config.Mode == breaker.ForcedOpen {
+		return 1
+	}
+	return 0
+}
+
+// families are all metrics of breakers, in order of their names.
+var families = []family{
+	gauge("calls_in_flight", "Calls that were admitted and have no outcome yet, probes among them.", func(st *breaker.Status) uint64 { return st.InFlight }),
+	ratio("failure_ratio", "Share of the calls in the window that failed", func(w breaker.WindowCounts) uint64 { return w.Failures }),
+	counter("failures_total", "Calls that failed, timeouts included.", func(st *breaker.Status) uint64 { return st.Counts.Failures }),
+	gauge("forced", "Whether a person, or the policy's mode ForcedOpen, holds the breaker in its state: 1 yes, 0 no, its rules decide.", forced),
+	gauge("half_open_probes_in_flight", "Probes that were admitted in half-open and are not resolved.", func(st *breaker.Status) uint64 { return uint64(st.ProbesInFlight) }),
+	counter("ignored_total", "Calls whose outcome says nothing about the upstream, such as those that the client gave up.", func(st *breaker.Status) uint64 { return st.Counts.Ignored }),
+	counter("leases_expired_total", "Probes that were not resolved by their deadline, and whose slot was taken back.", func(st *breaker.Status) uint64 { return st.Counts.LeasesExpired }),
+	durations("open_duration_seconds", "How long the breaker was open at a stretch, observed when it left that state or another reason came to hold it there.", openScale, func(s *series) *histogram {
+		if p := s.past.Load(); p != nil {
+			return &p.opened
+		}
+		return nil
+	}),
+	rejected(),
+	counter("requests_total", "Calls that asked the breaker or were reported to it, the rejected ones included.", func(st *breaker.Status) uint64 { return st.Counts.Requests }),
+	durations("response_duration_seconds", "How long admitted calls took, from their permit to their outcome.", callScale, func(s *series) *histogram { return &s.calls }),
+	ratio("slow_call_ratio", "Share of the calls in the window that were slow", func(w breaker.WindowCounts) uint64 { return w.Slow }),
+	counter("slow_calls_total", "Calls that succeeded or failed, and took at least the policy's slowCallDurationThreshold.", func(st *breaker.Status) uint64 { return st.Counts.Slow }),
+	gauge("state", "State of the breaker: 0 closed, 1 half-open, 2 open.", func(st *breaker.Status) uint64 { return uint64(st.State) }),
+	changed(),
+	counter("successes_total", "Calls that succeeded.", func(st *breaker.Status) uint64 { return st.Counts.Successes }),
+	counter("timeouts_total", "Calls that failed because their deadline passed.", func(st *breaker.Status) uint64 { return st.Counts.Timeouts }),
+	transitions(),
+	counter("would_reject_total", "Calls that were admitted only because the policy's mode is MetricsOnly.", func(st *breaker.Status) uint64 { return st.Counts.WouldReject }),
+}

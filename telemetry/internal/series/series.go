@@ -1,0 +1,126 @@
+package series
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// Table is what is counted of each breaker of the policy, beyond what the
+// breaker counts itself. The zero value has no breakers.
+type Table struct {
+	byUpstream atomic.Pointer[upstreams]
+}
+
+// upstreams are the breakers by their upstream's name, those of one sorted by
+// route: each call looks one up, and a key of several strings takes twice as
+// long. Proxies make no series of their own, since how many of them there are is
+// not in the policy.
+type upstreams map[string][]route
+
+type route struct {
+	name string
+	*series
+}
+
+// of returns the series of a key, or nil.
+func (u upstreams) of(key *breaker.Key) *series {
+	routes := u[key.Upstream]
+	i, ok := slices.BinarySearchFunc(routes, key.Route, func(r route, name string) int { return strings.Compare(r.name, name) })
+	if !ok {
+		return nil
+	}
+	return routes[i].series
+}
+
+// series are one breaker's counts.
+type series struct {
+	calls histogram
+	// past is nil until the first transition: most breakers never have one.
+	past atomic.Pointer[past]
+	// odd is set where the names have to be escaped to be values of labels. Those
+	// of a policy never are.
+	odd bool
+}
+
+// past is what transitions leave behind.
+type past struct {
+	last        atomic.Pointer[breaker.Transition]
+	opened      histogram
+	transitions []atomic.Uint64 // by index in edges
+}
+
+// edges are the changes of state that have a series.
+var edges = breaker.Edges()
+
+// Apply makes specs the breakers that have series. Those that were there before
+// go on with theirs, new ones start at 0, and those of removed ones vanish. Calls
+// of Apply must not overlap.
+func (t *Table) Apply(specs []breaker.Spec) {
+	old, next := t.all(), make(upstreams, len(specs))
+	for _, spec := range specs {
+		key := &spec.Key
+		s := old.of(key)
+		if s == nil {
+			s = &series{odd: strings.ContainsAny(key.Upstream+key.Route, "\\\n\"")}
+		}
+		next[key.Upstream] = append(next[key.Upstream], route{key.Route, s})
+	}
+	for _, routes := range next {
+		slices.SortFunc(routes, func(a, b route) int { return strings.Compare(a.name, b.name) })
+	}
+	t.byUpstream.Store(&next)
+}
+
+func (t *Table) all() upstreams {
+	if u := t.byUpstream.Load(); u != nil {
+		return *u
+	}
+	return nil
+}
+
+// ObserveTransition counts a transition, and of each stretch of [breaker.Open]
+// that ends, how long it was. A breaker without series is not counted.
+func (t *Table) ObserveTransition(tr breaker.Transition) {
+	s := t.all().of(&tr.Key)
+	if s == nil {
+		return
+	}
+	p := s.past.Load()
+	if p == nil {
+		s.past.CompareAndSwap(nil, &past{transitions: make([]atomic.Uint64, len(edges))})
+		p = s.past.Load()
+	}
+	if i := slices.Index(edges, tr.Edge); i >= 0 {
+		p.transitions[i].Add(1)
+	}
+	if tr.Edge.From == breaker.Open {
+		p.opened.observe(openScale, tr.At.Sub(tr.Since))
+	}
+	p.last.Store(&tr)
+}
+
+// ObserveCall counts how long one call took. It takes no lock and allocates
+// nothing. A breaker without series is not counted.
+func (t *Table) ObserveCall(key breaker.Key, d time.Duration) {
+	if s := t.all().of(&key); s != nil {
+		s.calls.observe(callScale, d)
+	}
+}
+
+// Last returns the last transition of a breaker, whichever proxy's it was; nil
+// where there was none.
+func (t *Table) Last(key breaker.Key) *breaker.Transition {
+	s := t.all().of(&key)
+	if s == nil {
+		return nil
+	}
+	p := s.past.Load()
+	if p == nil {
+		return nil
+	}
+	return p.last.Load()
+}
