@@ -31,9 +31,8 @@ demo: tools build ## watch a breaker open, probe and close in front of a failing
 	go build -o bin/quickstart ./examples/quickstart
 	@exec bin/quickstart
 
-bench: ## run the benchmarks, and those against peers in bench/
-	go test -run '^$$' -bench . -benchmem ./...
-	@if [[ -f bench/go.mod ]]; then cd bench && go test -run '^$$' -bench . -benchmem ./...; fi
+bench: ## measure the engine side by side with its peers, and what many breakers cost (some minutes)
+	@cd bench && go run .
 
 fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(FUZZTIME)

@@ -29,21 +29,30 @@ type table struct {
 func newTable(list []*group) *table {
 	t := &table{list: list, slots: make([]*group, 1<<bits.Len(uint(2*len(list)))), seed: maphash.MakeSeed()}
 	for _, g := range list {
-		*t.slot(g.name) = g
+		i := t.hash(g.name.upstream, g.name.route)
+		for t.slots[i&uint64(len(t.slots)-1)] != nil {
+			i++
+		}
+		t.slots[i&uint64(len(t.slots)-1)] = g
 	}
 	return t
 }
 
-// slot returns the place of n, which is nil if n is not there.
-func (t *table) slot(n name) **group {
-	h := maphash.String(t.seed, n.upstream)
-	if n.route != "" {
-		h = h*31 + maphash.String(t.seed, n.route)
+func (t *table) hash(upstream, route string) uint64 {
+	h := maphash.String(t.seed, upstream)
+	if route != "" {
+		h = h*31 + maphash.String(t.seed, route)
 	}
-	for i := h; ; i++ {
-		s := &t.slots[i&uint64(len(t.slots)-1)]
-		if *s == nil || (*s).name == n {
-			return s
+	return h
+}
+
+// find returns nil where there is no such breaker.
+func (t *table) find(upstream, route string) *group {
+	slots := t.slots
+	for i := t.hash(upstream, route); ; i++ {
+		g := slots[i&uint64(len(slots)-1)]
+		if g == nil || g.name.upstream == upstream && g.name.route == route {
+			return g
 		}
 	}
 }
@@ -70,6 +79,10 @@ type Options struct {
 
 // ErrUnknown is the error of a change by hand to a breaker that does not exist.
 var ErrUnknown = errors.New("there is no such breaker")
+
+// ErrDisabled is the error of forcing a breaker whose policy has the mode Disabled: no
+// call asks it, so it could not reject any.
+var ErrDisabled = errors.New("the policy's mode is Disabled, so no call asks this breaker; change the policy")
 
 // NewEngine returns an engine without breakers.
 func NewEngine(o Options) *Engine {
@@ -103,7 +116,7 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	for i := range specs {
 		s := &specs[i]
 		t := intern(interned, s)
-		g := *old.slot(nameOf(s.Key))
+		g := old.find(s.Key.Upstream, s.Key.Route)
 		switch {
 		case g == nil:
 			g = newGroup(s, t, &e.shared, now)
@@ -120,7 +133,7 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	next := newTable(list)
 	e.table.Store(next)
 	for _, g := range old.list {
-		if *next.slot(g.name) == nil {
+		if next.find(g.name.upstream, g.name.route) == nil {
 			g.retire()
 			ch.Removed = append(ch.Removed, g.key())
 		}
@@ -152,7 +165,7 @@ func (e *Engine) Breaker(key Key) *Breaker {
 	}
 }
 
-func (e *Engine) group(key Key) *group { return *e.table.Load().slot(nameOf(key)) }
+func (e *Engine) group(key Key) *group { return e.table.Load().find(key.Upstream, key.Route) }
 
 // Acquire asks the breaker of key for a permit. Where there is no such breaker,
 // the call is admitted and its permit does nothing.

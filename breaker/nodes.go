@@ -161,6 +161,9 @@ func (g *group) appendStatus(all []Status, now Instant) []Status {
 // merge adds the status of one proxy's breaker. The worst state is that of all.
 func (s *Status) merge(o *Status) {
 	s.Nodes++
+	if o.State == Open {
+		s.OpenNodes++
+	}
 	if o.State > s.State {
 		s.State, s.Since, s.RetryAfter, s.Generation = o.State, o.Since, o.RetryAfter, o.Generation
 	}

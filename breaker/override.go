@@ -6,7 +6,7 @@ import "errors"
 // before. It stays there until [Override.Until] or [Engine.Reset], whatever its
 // calls, timers and policies say; then an open one goes on in half-open, and a
 // closed one judges anew. Of a key without a node, in a scope of nodes, it is for
-// all proxies. The error is [ErrUnknown], or says what is wrong with o.
+// all proxies. The error is [ErrUnknown], [ErrDisabled], or says what is wrong with o.
 func (e *Engine) Force(key Key, o Override, now Instant) error {
 	switch {
 	case o.State != Open && o.State != Closed:
@@ -16,6 +16,9 @@ func (e *Engine) Force(key Key, o Override, now Instant) error {
 	case o.Until <= now:
 		return errors.New("a forced state needs an end in the future")
 	}
+	if g := e.group(key); g != nil && g.disabled() {
+		return ErrDisabled
+	}
 	return e.byHand(key, func(b *Breaker) { b.force(o, now) })
 }
 
@@ -24,6 +27,13 @@ func (e *Engine) Force(key Key, o Override, now Instant) error {
 // The error is [ErrUnknown].
 func (e *Engine) Reset(key Key, by, note string, now Instant) error {
 	return e.byHand(key, func(b *Breaker) { b.reset(by, note, now) })
+}
+
+// disabled tells whether the policy has taken the breaker out of the way.
+func (b *Breaker) disabled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spec.Mode == Disabled
 }
 
 func (e *Engine) byHand(key Key, do func(*Breaker)) error {

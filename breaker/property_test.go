@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -273,10 +274,13 @@ func (w *world) force(t *rapid.T) {
 		State: rapid.SampledFrom([]State{Open, Closed}).Draw(t, "state"), By: "somebody", Note: "a reason",
 		Until: now.Add(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Hour}).Draw(t, "for")),
 	}
-	if err := w.engine.Force(p.model.spec.Key, o, now); err != nil {
-		t.Fatal(err)
+	err := w.engine.Force(p.model.spec.Key, o, now)
+	switch disabled := p.model.spec.Config.Mode == Disabled; {
+	case disabled != errors.Is(err, ErrDisabled), !disabled && err != nil:
+		t.Fatalf("forcing in mode %s: %v", p.model.spec.Config.Mode, err)
+	case !disabled:
+		p.model.force(o, now)
 	}
-	p.model.force(o, now)
 }
 
 func (w *world) reset(t *rapid.T) {

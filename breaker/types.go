@@ -223,6 +223,7 @@ type Status struct {
 	Override *Override
 	// Trip is the last transition into open by a rule; nil: there was none.
 	Trip *Transition
-	// Nodes is how many breakers of proxies are in this status, in a scope of nodes.
-	Nodes int
+	// Nodes is how many breakers of proxies are in this status, in a scope of nodes,
+	// and OpenNodes how many of these are open.
+	Nodes, OpenNodes uint32
 }

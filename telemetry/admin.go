@@ -80,6 +80,8 @@ func (a *Admin) make(name string, c byhand.Change) *byhand.Refusal {
 		return nil
 	case errors.Is(err, breaker.ErrUnknown):
 		return &byhand.Refusal{Status: http.StatusNotFound, Text: fmt.Sprintf("there is no breaker %q", name)}
+	case errors.Is(err, breaker.ErrDisabled):
+		return &byhand.Refusal{Status: http.StatusConflict, Text: err.Error()}
 	default:
 		return &byhand.Refusal{Status: http.StatusInternalServerError, Text: err.Error()}
 	}

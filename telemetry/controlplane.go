@@ -32,6 +32,12 @@ var (
 	pushesDesc    = ownDesc("xds_pushes_total", "Responses sent to proxies, by type of resource.", "type")
 	pushBytesDesc = ownDesc("xds_push_bytes_total", "Bytes of the resources sent to proxies, by type of resource.", "type")
 
+	storeKeptDesc     = ownDesc("store_enabled", "Whether breakers are kept over a restart: 1 yes, 0 no. The other metrics of the store are absent then.")
+	storeWritesDesc   = ownDesc("store_writes_total", "Writes of the state of breakers that succeeded.")
+	storeFailuresDesc = ownDesc("store_failures_total", "Writes of the state of breakers that failed. Until one succeeds, a restart may close open breakers early.")
+	storeBytesDesc    = ownDesc("store_written_bytes_total", "Bytes written for the state of breakers.")
+	storeTimeDesc     = ownDesc("store_last_success_timestamp_seconds", "When what is kept was last known to be the state of breakers, in seconds since 1970; renewed each minute while all is well. 0 before the first time.")
+
 	streamsDesc   = ownDesc("extproc_streams", "Open ext_proc streams; each is one request in flight.")
 	decisionsDesc = ownDesc("extproc_decisions_total", "Requests that a breaker decided on.", "decision")
 	unknownDesc   = ownDesc("extproc_unknown_breakers_total", "Requests that named a breaker which the policy does not have. They were let through.")
@@ -46,6 +52,7 @@ func (controlPlaneCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildDesc, policyDesc, reloadDesc, reloadOKDesc, reloadTimeDesc, reloadFaultDesc, byHandDesc,
 		nodesDesc, outdatedDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc,
+		storeKeptDesc, storeWritesDesc, storeFailuresDesc, storeBytesDesc, storeTimeDesc,
 		streamsDesc, decisionsDesc, unknownDesc, errorsDesc,
 	} {
 		ch <- d
@@ -73,12 +80,29 @@ func (c controlPlaneCollector) Collect(ch chan<- prometheus.Metric) {
 	e.counter(byHandDesc, byHand.Refused, "refused")
 	e.counter(byHandDesc, byHand.Unauthorized, "unauthorized")
 	e.xds(c.options.XDS())
+	e.store(c.options.Store())
 	ext := c.options.Extproc()
 	e.gauge(streamsDesc, float64(ext.Streams))
 	e.counter(decisionsDesc, ext.Admitted, "admitted")
 	e.counter(decisionsDesc, ext.Rejected, "rejected")
 	e.counter(unknownDesc, ext.UnknownBreakers)
 	e.counter(errorsDesc, ext.Errors)
+}
+
+func (e emitter) store(s StoreStatus) {
+	if !s.Kept {
+		e.gauge(storeKeptDesc, 0)
+		return
+	}
+	e.gauge(storeKeptDesc, 1)
+	e.counter(storeWritesDesc, s.Writes)
+	e.counter(storeFailuresDesc, s.Failures)
+	e.counter(storeBytesDesc, s.Bytes)
+	last := 0.0
+	if !s.LastSuccess.IsZero() {
+		last = float64(s.LastSuccess.UnixMilli()) / 1e3
+	}
+	e.gauge(storeTimeDesc, last)
 }
 
 func (e emitter) reloads(r reloadState) {

@@ -12,7 +12,7 @@ type breakerJSON struct {
 	Service        string          `json:"service"`
 	Route          string          `json:"route"`
 	Node           string          `json:"node,omitempty"`
-	Nodes          int             `json:"nodes,omitempty"` // in a scope of nodes: of how many proxies this is the sum
+	Nodes          uint32          `json:"nodes,omitempty"` // in a scope of nodes: of how many proxies this is the sum
 	Mode           string          `json:"mode"`
 	State          string          `json:"state"`
 	Forced         *forcedJSON     `json:"forced"`

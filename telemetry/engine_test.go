@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -208,6 +209,55 @@ func TestEveryConfigFieldIsShown(t *testing.T) {
 		}
 		if text(c) == before {
 			t.Errorf("%s is not shown", reflect.TypeFor[breaker.Config]().Field(i).Name)
+		}
+	}
+}
+
+// TestScopeOfNodes: each proxy has a breaker, pages show them, and the metrics have
+// one series for all, however many proxies there are.
+func TestScopeOfNodes(t *testing.T) {
+	w := newWired()
+	set := setOf("1", "a")
+	set.Upstreams[0].Routes[0].Breaker.Spec.PerNode = true
+	w.Apply(set, start)
+	w.engine.Apply(set.Specs(), 0)
+	key := breaker.Key{Upstream: "a"}
+	for i, node := range []string{"shop-1", "shop-2", "shop-3"} {
+		now := breaker.Instant(w.now.Add(int64(time.Millisecond)))
+		b := w.engine.Node(key, node, now)
+		for range 5 * (i % 2) { // shop-2 trips
+			permit, _ := b.Acquire(now)
+			permit.Done(breaker.Failure, now)
+		}
+		permit, d := b.Acquire(now)
+		if d.Admitted {
+			permit.Done(breaker.Success, now)
+		}
+		w.ObserveCall(breaker.Key{Upstream: "a", Node: node}, time.Second)
+	}
+	for _, want := range []string{
+		`circuit_breaker_requests_total{route="",service="a"} 8` + "\n",
+		`circuit_breaker_rejected_total{fallback="response",route="",service="a"} 1` + "\n",
+		`circuit_breaker_response_duration_seconds_count{route="",service="a"} 3` + "\n",
+		`circuit_breaker_transitions_total{from="closed",reason="consecutive_failures",route="",service="a",to="open"} 1` + "\n",
+	} {
+		if got := lines(t, w.Telemetry, strings.TrimRight(want, "0123456789\n")); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for path, want := range map[string]string{
+		"/breakers":            "a a@shop-1 a@shop-2 a@shop-3",
+		"/breakers?state=open": "a a@shop-2",
+		"/breakers/a@shop-2":   "a@shop-2",
+	} {
+		rec := httptest.NewRecorder()
+		w.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+		var keys []string
+		for _, m := range regexp.MustCompile(`"key": "([^"]*)"`).FindAllStringSubmatch(rec.Body.String(), -1) {
+			keys = append(keys, m[1])
+		}
+		if got := strings.Join(keys, " "); got != want {
+			t.Errorf("GET %s has %q, want %q", path, got, want)
 		}
 	}
 }

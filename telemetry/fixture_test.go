@@ -60,6 +60,9 @@ func typical() *Telemetry {
 		},
 		Config: func() any { return map[string]any{"upstreams": []string{"catalog", "inventory", "payments"}} },
 		XDS:    typicalXDS,
+		Store: func() StoreStatus {
+			return StoreStatus{Kept: true, Writes: 12, Failures: 1, Bytes: 4096, LastSuccess: start}
+		},
 		Extproc: func() ExtprocStatus {
 			return ExtprocStatus{Streams: 3, Admitted: 1200, Rejected: 40, UnknownBreakers: 2, Errors: 1}
 		},
@@ -118,7 +121,7 @@ func typicalBreakers(dst []breaker.Status) []breaker.Status {
 		breaker.Status{Key: breaker.Key{Upstream: "shut"}, Config: &shut, State: breaker.Open, Counts: breaker.Counts{Requests: 5, Rejected: 5}},
 		// A scope of nodes: the sum of two proxies, and each.
 		breaker.Status{
-			Key: breaker.Key{Upstream: "stock", Route: "list"}, Config: &c, Nodes: 2, Admits: 7500, InFlight: 1,
+			Key: breaker.Key{Upstream: "stock", Route: "list"}, Config: &c, State: breaker.Open, Since: at(98 * time.Second), Nodes: 2, InFlight: 1,
 			Window: breaker.WindowCounts{Calls: 12, Failures: 6}, Counts: breaker.Counts{Requests: 33, Rejected: 2, Successes: 24, Failures: 6}, LastFailure: at(98 * time.Second),
 		},
 		breaker.Status{

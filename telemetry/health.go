@@ -47,18 +47,21 @@ type dependencies struct {
 }
 
 // add counts one breaker. One that rejects nothing whatever its state, by its
-// mode, keeps no application from working, so it is never open here.
+// mode, keeps no application from working, so it is never open here; one that is
+// open for less than half of its proxies is on the way there.
 func (d *dependencies) add(st *breaker.Status) {
 	d.Total++
 	mode := st.Config.Mode
 	if st.Override == nil && (mode == breaker.MetricsOnly || mode == breaker.Disabled) {
 		return
 	}
-	switch st.State {
-	case breaker.Open:
+	switch {
+	case st.State == breaker.Open && 2*st.OpenNodes < st.Nodes: // of a few proxies, and the others do not suffer
+		d.HalfOpen++
+	case st.State == breaker.Open:
 		d.Open++
 		d.OpenBreakers = append(d.OpenBreakers, st.Key.String())
-	case breaker.HalfOpen:
+	case st.State == breaker.HalfOpen:
 		d.HalfOpen++
 	}
 }

@@ -69,7 +69,7 @@ func NewHTTPServer(handler http.Handler) *http.Server {
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      time.Minute, // a scrape of 100,000 breakers is tens of megabytes
+		WriteTimeout:      time.Minute, // a scrape of 100,000 breakers is half a gigabyte
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}

@@ -49,6 +49,15 @@ type NACK struct {
 	Message   string    `json:"message"`             // Envoy's own words
 }
 
+// StoreStatus is how well breakers are kept over a restart.
+type StoreStatus struct {
+	Kept        bool // at all
+	Writes      uint64
+	Failures    uint64 // of writes
+	Bytes       uint64 // written
+	LastSuccess time.Time
+}
+
 // ExtprocStatus are the totals of the ext_proc server since it started.
 type ExtprocStatus struct {
 	Streams  uint64 // open now

@@ -39,6 +39,8 @@ type Options struct {
 	Config func() any
 	// XDS returns what the xDS server knows.
 	XDS func() XDSStatus
+	// Store returns how breakers are kept over a restart.
+	Store func() StoreStatus
 	// Extproc returns the totals of the ext_proc server.
 	Extproc func() ExtprocStatus
 	// Admin makes changes by hand possible; nil: they are refused.
@@ -104,6 +106,9 @@ func (o *Options) fillIn() {
 	}
 	if o.XDS == nil {
 		o.XDS = func() XDSStatus { return XDSStatus{} }
+	}
+	if o.Store == nil {
+		o.Store = func() StoreStatus { return StoreStatus{} }
 	}
 	if o.Extproc == nil {
 		o.Extproc = func() ExtprocStatus { return ExtprocStatus{} }

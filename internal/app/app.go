@@ -14,7 +14,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"breakwater.dev/breaker"
 	"breakwater.dev/extproc"
+	"breakwater.dev/internal/pace"
 	"breakwater.dev/internal/watch"
 	"breakwater.dev/policy"
 	"breakwater.dev/store"
@@ -44,17 +46,18 @@ type Options struct {
 
 // app is a control plane that is running.
 type app struct {
-	options     Options
-	log         *slog.Logger
-	clock       clock
-	defaults    policy.Defaults
-	transitions *transitions
-	keeper      *store.Keeper // nil where nothing is kept
-	xds         *discovery.Server
-	extproc     *extproc.Server
-	telemetry   *telemetry.Telemetry
-	current     atomic.Pointer[policy.Set]
-	stopping    atomic.Bool
+	options   Options
+	log       *slog.Logger
+	pace      *pace.Pace
+	clock     pace.Clock      // of pace
+	engine    *breaker.Engine // of pace
+	defaults  policy.Defaults
+	keeper    *store.Keeper // nil where nothing is kept
+	xds       *discovery.Server
+	extproc   *extproc.Server
+	telemetry *telemetry.Telemetry
+	current   atomic.Pointer[policy.Set]
+	stopping  atomic.Bool
 }
 
 // Run starts a control plane and serves until ctx is over, then drains and
@@ -95,11 +98,12 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func newApp(o Options, defaults policy.Defaults) *app {
-	a := &app{options: o, log: o.Log, clock: newClock(), defaults: defaults}
-	a.transitions = newTransitions(a.clock, a.observe)
+	a := &app{options: o, log: o.Log, defaults: defaults}
+	a.pace = pace.New(a.observe)
+	a.clock, a.engine = a.pace.Clock, a.pace.Engine
 	a.xds = discovery.NewServer(o.Log, time.Now)
 	a.telemetry = telemetry.New(a.telemetryOptions())
-	a.extproc = extproc.NewServer(extproc.Options{Now: a.clock.now, Observe: a.telemetry.ObserveCall})
+	a.extproc = extproc.NewServer(extproc.Options{Now: a.clock.Now, Observe: a.telemetry.ObserveCall})
 	return a
 }
 
@@ -129,7 +133,7 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 		return nil
 	})
 	run("watching the policy", func() error { return a.watch(background) })
-	running.Go(func() { a.transitions.run(background) })
+	running.Go(func() { a.pace.Run(background) })
 	if a.keeper != nil {
 		running.Go(func() { a.keeper.Run(background) })
 	}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -68,13 +67,13 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 			if err := a.reload(); err != nil {
 				t.Fatal(err)
 			}
-			set, handle := a.current.Load(), a.transitions.engine.Breaker(payments)
+			set, handle := a.current.Load(), a.engine.Breaker(payments)
 			if handle == nil {
 				t.Fatal("the policy has no breaker in the engine")
 			}
 			for range 2 {
-				permit, _ := handle.Acquire(a.clock.now())
-				permit.Done(breaker.Failure, a.clock.now())
+				permit, _ := handle.Acquire(a.clock.Now())
+				permit.Done(breaker.Failure, a.clock.Now())
 			}
 			write(t, o.Policy[0], bad)
 			err := a.reload()
@@ -85,13 +84,13 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 			if a.current.Load() != set {
 				t.Error("the current set was replaced")
 			}
-			if a.transitions.engine.Breaker(payments) != handle {
+			if a.engine.Breaker(payments) != handle {
 				t.Error("the engine's breaker was replaced")
 			}
-			if got := handle.Status(a.clock.now()); got.State != breaker.Open {
+			if got := handle.Status(a.clock.Now()); got.State != breaker.Open {
 				t.Errorf("the breaker is %v, was open", got.State)
 			}
-			if got, want := len(a.transitions.engine.Snapshot(a.clock.now())), 1; got != want {
+			if got, want := len(a.engine.Snapshot(a.clock.Now())), 1; got != want {
 				t.Errorf("%d breakers, want %d", got, want)
 			}
 			if got, connected := a.xds.Calls("any"); connected || len(got) > 0 {
@@ -108,7 +107,7 @@ func TestReloadPutsInForce(t *testing.T) {
 	if err := a.reload(); err != nil {
 		t.Fatal(err)
 	}
-	first, generation := a.current.Load(), a.transitions.engine.Breaker(payments).Status(0).Generation
+	first, generation := a.current.Load(), a.engine.Breaker(payments).Status(0).Generation
 	write(t, o.Policy[0], "# a comment\n"+good)
 	if err := a.reload(); err != nil {
 		t.Fatal(err)
@@ -116,14 +115,14 @@ func TestReloadPutsInForce(t *testing.T) {
 	if a.current.Load() == first || a.current.Load().Revision != first.Revision {
 		t.Error("a comment must give a new set of the same revision")
 	}
-	if got := a.transitions.engine.Breaker(payments).Status(a.clock.now()).Generation; got != generation {
+	if got := a.engine.Breaker(payments).Status(a.clock.Now()).Generation; got != generation {
 		t.Error("a comment restarted the breaker")
 	}
 	write(t, o.Policy[0], strings.Replace(good, "consecutiveFailures: 2", "consecutiveFailures: 3", 1))
 	if err := a.reload(); err != nil {
 		t.Fatal(err)
 	}
-	got := a.transitions.engine.Breaker(payments).Status(a.clock.now())
+	got := a.engine.Breaker(payments).Status(a.clock.Now())
 	if got.Generation == generation || got.Config.ConsecutiveFailures != 3 {
 		t.Errorf("the changed breaker: %+v", got)
 	}
@@ -230,71 +229,4 @@ func TestRunCannotStart(t *testing.T) {
 			}
 		})
 	}
-}
-
-// spec trips at the first failure and probes a second later.
-func spec(key breaker.Key) breaker.Spec {
-	c := breaker.DefaultConfig()
-	c.ConsecutiveFailures, c.SuccessThreshold = 1, 1
-	c.WaitDurationInOpenState = time.Second
-	return breaker.Spec{Key: key, Config: c, Lease: time.Second}
-}
-
-func fail(t *testing.T, e *breaker.Engine, key breaker.Key, now breaker.Instant) {
-	t.Helper()
-	permit, decision := e.Acquire(key, now)
-	if !decision.Admitted {
-		t.Fatalf("%v is %v", key, decision.State)
-	}
-	permit.Done(breaker.Failure, now)
-}
-
-// Time alone takes a breaker from open to half-open, and from there back to open,
-// with nobody asking; each transition is delivered once, in order.
-func TestTransitionsOfTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var got []breaker.Transition
-		tr := newTransitions(newClock(), func(t breaker.Transition) { got = append(got, t) })
-		s := spec(payments)
-		s.Config.MaxWaitDurationInHalfOpenState = 10 * time.Second
-		tr.engine.Apply([]breaker.Spec{s}, tr.clock.now())
-		go tr.run(ctx)
-		synctest.Wait()
-		start := tr.clock.now()
-		fail(t, tr.engine, payments, start)
-		time.Sleep(12 * time.Second)
-		synctest.Wait()
-		want := []struct {
-			to    breaker.State
-			after time.Duration
-		}{{breaker.Open, 0}, {breaker.HalfOpen, time.Second}, {breaker.Open, 11 * time.Second}, {breaker.HalfOpen, 12 * time.Second}}
-		if len(got) != len(want) {
-			t.Fatalf("%d transitions, want %d: %+v", len(got), len(want), got)
-		}
-		for i, w := range want {
-			if g := got[i]; g.Edge.To != w.to || g.At.Sub(start) != w.after || g.Sequence != uint64(i+1) {
-				t.Errorf("transition %d: to %v after %v, sequence %d; want to %v after %v", i, g.Edge.To, g.At.Sub(start), g.Sequence, w.to, w.after)
-			}
-		}
-	})
-}
-
-// What happened before the end is still delivered.
-func TestTransitionsDrainAtTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var got []breaker.Key
-		tr := newTransitions(newClock(), func(t breaker.Transition) { got = append(got, t.Key) })
-		other := breaker.Key{Upstream: "search"}
-		tr.engine.Apply([]breaker.Spec{spec(payments), spec(other)}, tr.clock.now())
-		cancel()
-		fail(t, tr.engine, other, tr.clock.now())
-		fail(t, tr.engine, payments, tr.clock.now())
-		tr.run(ctx)
-		if len(got) != 2 || got[0] != other || got[1] != payments {
-			t.Errorf("delivered %v, want search and then payments", got)
-		}
-	})
 }

@@ -22,19 +22,20 @@ func (a *app) observe(t breaker.Transition) {
 		a.keeper.Notify()
 	}
 	a.telemetry.ObserveTransition(t)
-	telemetry.LogTransition(a.log, t, a.clock.wall)
+	telemetry.LogTransition(a.log, t, a.clock.Wall)
 }
 
 func (a *app) telemetryOptions() telemetry.Options {
 	return telemetry.Options{
 		Version:  a.options.Version,
-		Breakers: func(dst []breaker.Status) []breaker.Status { return a.transitions.engine.AppendSnapshot(dst, a.clock.now()) },
-		Wall:     a.clock.wall,
+		Breakers: func(dst []breaker.Status) []breaker.Status { return a.engine.AppendSnapshot(dst, a.clock.Now()) },
+		Wall:     a.clock.Wall,
 		Ready:    a.conditions,
 		Calls:    a.xds.Calls,
 		Config:   a.config,
 		XDS:      a.xdsStatus,
 		Extproc:  a.extprocStatus,
+		Store:    a.storeStatus,
 		Admin:    a.admin(),
 		Log:      a.log,
 	}

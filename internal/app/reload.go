@@ -26,8 +26,8 @@ func (a *app) reload() error {
 	// Telemetry comes first, so that a new breaker's first transition has a series;
 	// proxies come last, when everything that they will ask for is there.
 	a.telemetry.Apply(set, time.Now())
-	changes := a.transitions.engine.Apply(set.Specs(), a.clock.now())
-	a.extproc.Apply(set, a.transitions.engine)
+	changes := a.engine.Apply(set.Specs(), a.clock.Now())
+	a.extproc.Apply(set, a.engine)
 	a.xds.Publish(publication)
 	level := slog.LevelInfo
 	if old := a.current.Swap(set); old != nil && old.Revision == set.Revision {

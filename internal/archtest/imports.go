@@ -54,8 +54,6 @@ func checkImports(t *tree, rows []row) []finding {
 func (r *row) refuses(p *pkg, f *file, imported string) string {
 	first, _, _ := strings.Cut(imported, "/")
 	switch ours, isOurs := cutModule(imported); {
-	case isOurs && p.ownModule:
-		return fmt.Sprintf("is a module of its own and may not import %s", imported)
 	case isOurs:
 		allowed := func(pattern string) bool { return covers(pattern, ours) }
 		if ours == p.path || slices.ContainsFunc(r.ours, allowed) || f.test && slices.ContainsFunc(testKit, allowed) {

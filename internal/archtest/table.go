@@ -76,7 +76,6 @@ var table = []row{
 	{
 		pkg: "telemetry/internal/...", layer: 2,
 		ours:   []string{"breaker"},
-		third:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
 		reason: "Parts of telemetry that know nothing of its pages: the text format, followers, what a request for a change says.",
 	},
 	{
@@ -90,8 +89,18 @@ var table = []row{
 		reason: "It says that files changed, not what they mean.",
 	},
 	{
+		pkg: "internal/pace", layer: 3,
+		ours:   []string{"breaker"},
+		reason: "The engine has no clock and no goroutine. Whoever runs one, here or in a program of its own, does it in this one way.",
+	},
+	{
+		pkg: "inprocess", layer: 4,
+		ours:   []string{"breaker", "policy", "internal/watch", "internal/pace"},
+		reason: "A program that wants the breakers has no use for proxies: it must cost it neither gRPC nor Envoy's API.",
+	},
+	{
 		pkg: "internal/app", layer: 5,
-		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "telemetry", "store", "internal/watch"},
+		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "telemetry", "store", "internal/watch", "internal/pace"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "The one place where everything meets, so that nothing else has to.",
 	},
@@ -100,6 +109,11 @@ var table = []row{
 		ours:   []string{"internal/app", "policy", "xds"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		reason: "Flags, signals and exit codes; what they start is in the app, and is tested there.",
+	},
+	{
+		pkg: "bench", layer: 6,
+		ours:   []string{"breaker", "policy", "telemetry"},
+		reason: "It measures what users of the library and Prometheus get. A module of its own, so that peers are no dependencies of ours.",
 	},
 	{
 		pkg: "examples/quickstart", layer: 6,

@@ -157,7 +157,7 @@ var families = []family{
 	durations("response_duration_seconds", "How long admitted calls took, from their permit to their outcome.", callScale, func(s *series) *histogram { return &s.calls }),
 	ratio("slow_call_ratio", "Share of the calls in the window that were slow", func(w breaker.WindowCounts) uint64 { return w.Slow }),
 	counter("slow_calls_total", "Calls that succeeded or failed, and took at least the policy's slowCallDurationThreshold.", func(st *breaker.Status) uint64 { return st.Counts.Slow }),
-	gauge("state", "State of the breaker: 0 closed, 1 half-open, 2 open.", func(st *breaker.Status) uint64 { return uint64(st.State) }),
+	gauge("state", "State of the breaker: 0 closed, 1 half-open, 2 open. Where each proxy has a breaker of its own, the worst of theirs.", func(st *breaker.Status) uint64 { return uint64(st.State) }),
 	changed(),
 	counter("successes_total", "Calls that succeeded.", func(st *breaker.Status) uint64 { return st.Counts.Successes }),
 	counter("timeouts_total", "Calls that failed because their deadline passed.", func(st *breaker.Status) uint64 { return st.Counts.Timeouts }),
