@@ -57,6 +57,13 @@ func Open(o Options, paths ...string) (*Registry, error) {
 // change. A breaker keeps its state unless its own rules or its mode have changed. The
 // error is [policy.Diagnostics]; then nothing has changed.
 func (r *Registry) Reload() error {
+	if diagnostics := r.load(); len(diagnostics) > 0 {
+		return diagnostics
+	}
+	return nil
+}
+
+func (r *Registry) load() policy.Diagnostics {
 	r.loading.Lock()
 	defer r.loading.Unlock()
 	set, diagnostics := policy.Load(r.paths, r.defaults)

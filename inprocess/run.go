@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"breakwater.dev/internal/watch"
-	"breakwater.dev/policy"
 )
 
 // Run reloads the policy when its files change, changes breakers when their time has
@@ -32,18 +31,13 @@ func (r *Registry) Run(ctx context.Context) error {
 	return err
 }
 
-// refresh is Reload for those who have nobody to return an error to.
+// refresh loads changed files, for those who have nobody to return an error to.
 func (r *Registry) refresh() {
-	err := r.Reload()
-	if err == nil {
+	diagnostics := r.load()
+	if len(diagnostics) > 0 && r.options.OnError != nil {
+		r.options.OnError(diagnostics)
 		return
 	}
-	if r.options.OnError != nil {
-		r.options.OnError(err)
-		return
-	}
-	var diagnostics policy.Diagnostics
-	errors.As(err, &diagnostics)
 	for _, d := range diagnostics {
 		slog.Error("breaker policy refused; the old one stays in force", "problem", d.String())
 	}

@@ -195,6 +195,11 @@ func (s *settings) config() breaker.Config {
 	} else {
 		b.WindowSize = 0
 	}
+	// Who lets calls take as long as they want, such as streams, does not call them
+	// slow, unless he says so too.
+	if _, meant := s.places.blame(slowDurationPath, timeoutPath); s.timeout == 0 && !meant {
+		b.SlowCallDurationThreshold = 0
+	}
 	return b
 }
 

@@ -53,7 +53,10 @@ func TestRoundTripAcrossProcesses(t *testing.T) {
 			if i == 0 {
 				return i
 			}
-			return i.Add(moved)
+			if i = i.Add(moved); i == 0 {
+				return -1 // 0 would say that there is no end
+			}
+			return i
 		}
 		got, err := decode(encoded(t, want), next)
 		if err != nil {
