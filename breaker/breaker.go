@@ -12,21 +12,22 @@ import (
 // takes the lock, which closes the cells, brings the breaker to the present, does
 // its work, and opens the cells as the state allows.
 type Breaker struct {
-	cell    cell
-	striped atomic.Pointer[stripes] // used in place of cell where there are any
-	// due is when time alone will change the breaker, or never. It is written with mu
-	// held and read without.
-	due        atomic.Int64
+	// What a call of a closed breaker needs, also to find it, is in one cache line.
+	cell     cell
+	upstream string
+	rest     *rest // of its name; nil: nothing
+
+	striped    atomic.Pointer[stripes] // where there are any, nothing goes by the cell
 	collisions atomic.Uint32
 	memorable  atomic.Bool // there is something that should outlive the process
 	engine     *shared
-	name       name
-	node       *string // nil: of no node
 
 	mu          sync.Mutex
-	retired     bool // no longer of the engine: its transitions are nobody's business
-	listed      bool // among the engine's restless breakers
-	watched     bool // calls in flight that become slow will be noticed
+	retired     bool    // no longer of the engine: its transitions are nobody's business
+	listed      bool    // among the engine's restless breakers
+	watched     bool    // calls in flight that become slow will be noticed
+	due         Instant // when time alone will change the breaker, or never
+	promised    Instant // while listed: when Advance will come again, at the latest
 	state       State
 	epoch       uint32 // of the cells; its last epochBits bits
 	age         uint32 // how many epochs ago the generation began
@@ -49,9 +50,12 @@ type terms struct {
 }
 
 // begin makes b a breaker of e.
-func (b *Breaker) begin(n name, node *string, t *terms, e *shared, now Instant) {
-	b.name, b.node, b.engine, b.spec, b.generation, b.since = n, node, e, t, 1, now
-	b.due.Store(int64(never))
+func (b *Breaker) begin(key Key, t *terms, e *shared, now Instant) {
+	b.upstream, b.engine, b.spec, b.generation, b.since = key.Upstream, e, t, 1, now
+	if key.Route != "" || key.Node != "" {
+		b.rest = &rest{key.Route, key.Node}
+	}
+	b.due = never
 	b.cell.breaker = b
 	b.mu.Lock()
 	b.enterClosedLocked(now)
@@ -63,11 +67,21 @@ func (b *Breaker) begin(n name, node *string, t *terms, e *shared, now Instant) 
 
 // key names the breaker.
 func (b *Breaker) key() Key {
-	k := Key{Upstream: b.name.upstream, Route: b.name.route}
-	if b.node != nil {
-		k.Node = *b.node
+	if b.rest == nil {
+		return Key{Upstream: b.upstream}
 	}
-	return k
+	return Key{Upstream: b.upstream, Route: b.rest.route, Node: b.rest.node}
+}
+
+// rest is what few keys have besides the upstream.
+type rest struct{ route, node string }
+
+// named tells whether the breaker is that of an upstream's route.
+func (b *Breaker) named(upstream, route string) bool {
+	if b.rest == nil {
+		return route == "" && b.upstream == upstream
+	}
+	return b.rest.route == route && b.upstream == upstream
 }
 
 // overridden returns what a person did to the breaker.
@@ -97,11 +111,10 @@ const (
 
 // Acquire asks for a permit for one call that begins now. When the decision is
 // not to admit, the permit is zero and needs no Done.
-func (b *Breaker) Acquire(now Instant) (Permit, Decision) {
-	c := &b.cell
-	if s := b.striped.Load(); s != nil {
-		c = s.pick()
-	}
+func (b *Breaker) Acquire(now Instant) (Permit, Decision) { return b.acquire(&b.cell, now) }
+
+// acquire asks a cell first.
+func (b *Breaker) acquire(c *cell, now Instant) (Permit, Decision) {
 	w := c.word.Load()
 	if end := Instant(c.end.Load()); now < end {
 		switch w >> phaseShift {
@@ -115,10 +128,13 @@ func (b *Breaker) Acquire(now Instant) (Permit, Decision) {
 			}
 		}
 	}
+	if s := b.striped.Load(); s != nil && c == &b.cell {
+		return b.acquire(s.pick(), now)
+	}
 	return b.acquireSlowly(c, w, now)
 }
 
-// acquireSlowly is Acquire for a cell that was at w and did not take the call.
+// acquireSlowly is acquire for a cell that was at w and did not take the call.
 func (b *Breaker) acquireSlowly(c *cell, w uint64, now Instant) (Permit, Decision) {
 	b.collided(c, w)
 	b.lock(now)

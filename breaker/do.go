@@ -15,7 +15,7 @@ type OpenError struct {
 	Key   Key
 	State State // Open, or HalfOpen when all probes are out, or Closed in the ramp
 	// RetryAfter is how long the breaker will go on rejecting, 0 where that is not
-	// known; Until is when that ends.
+	// known; Until is when that ends, the present where it is not known.
 	RetryAfter time.Duration
 	Until      Instant
 }
@@ -78,17 +78,23 @@ func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
 	return err
 }
 
+// timeoutError is how errors of package net, and many others, say that they are one.
+type timeoutError interface {
+	error
+	Timeout() bool
+}
+
 func outcomeOf(ctx, limited context.Context, err error) Outcome {
-	var answer expected
-	var timeout interface{ Timeout() bool }
+	_, answer := errors.AsType[expected](err)
+	timeout, timed := errors.AsType[timeoutError](err)
 	switch {
 	case errors.Is(limited.Err(), context.DeadlineExceeded):
 		return Timeout
-	case err == nil, errors.As(err, &answer):
+	case err == nil, answer:
 		return Success
 	case ctx.Err() != nil:
 		return Ignored
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case timed && timeout.Timeout():
 		return Timeout
 	default:
 		return Failure

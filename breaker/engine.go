@@ -29,7 +29,8 @@ type table struct {
 func newTable(list []*group) *table {
 	t := &table{list: list, slots: make([]*group, 1<<bits.Len(uint(2*len(list)))), seed: maphash.MakeSeed()}
 	for _, g := range list {
-		i := t.hash(g.name.upstream, g.name.route)
+		key := g.key()
+		i := t.hash(key.Upstream, key.Route)
 		for t.slots[i&uint64(len(t.slots)-1)] != nil {
 			i++
 		}
@@ -51,16 +52,11 @@ func (t *table) find(upstream, route string) *group {
 	slots := t.slots
 	for i := t.hash(upstream, route); ; i++ {
 		g := slots[i&uint64(len(slots)-1)]
-		if g == nil || g.name.upstream == upstream && g.name.route == route {
+		if g == nil || g.named(upstream, route) {
 			return g
 		}
 	}
 }
-
-// name is a key without its node.
-type name struct{ upstream, route string }
-
-func nameOf(k Key) name { return name{k.Upstream, k.Route} }
 
 // Options are what an [Engine] needs of its surroundings. The zero value is an
 // engine that nobody listens to.
@@ -70,8 +66,8 @@ type Options struct {
 	// runs on the goroutine of whichever call caused the transition, so it should
 	// hand slow work on, and it must not panic.
 	Listen func(Transition)
-	// Wake is called when a breaker begins to wait for time to change it, so that
-	// whoever calls [Engine.Advance] looks when. The rules of Listen hold.
+	// Wake is called when time alone will change a breaker, and earlier than
+	// [Engine.Advance] has said, so that whoever calls it looks when. The rules of Listen hold.
 	Wake func()
 	// Now reads the clock of all instants. Only [Do] needs it.
 	Now func() Instant
@@ -133,9 +129,9 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	next := newTable(list)
 	e.table.Store(next)
 	for _, g := range old.list {
-		if next.find(g.name.upstream, g.name.route) == nil {
+		if key := g.key(); next.find(key.Upstream, key.Route) == nil {
 			g.retire()
-			ch.Removed = append(ch.Removed, g.key())
+			ch.Removed = append(ch.Removed, key)
 		}
 	}
 	return ch

@@ -1,7 +1,7 @@
 package breaker
 
-// cells yields each cell of the breaker; the caller holds the lock. The first
-// cell stays in use by the calls that it admitted before there were stripes.
+// cells yields each cell of the breaker; the caller holds the lock. Where there
+// are stripes, the first cell has calls in flight that it admitted before.
 func (b *Breaker) cells(yield func(*cell) bool) {
 	s := b.striped.Load()
 	if !yield(&b.cell) || s == nil {
@@ -101,7 +101,12 @@ func (b *Breaker) release() {
 	if slow == 0 {
 		slow = never
 	}
+	striped := b.striped.Load() != nil
 	for c := range b.cells {
+		if striped && c == &b.cell { // calls are to look for another
+			c.open(locked, b.epoch, end, slow)
+			continue
+		}
 		c.open(phase, b.epoch, end, slow)
 	}
 	b.mu.Unlock()
@@ -143,13 +148,18 @@ func (b *Breaker) restLocked() {
 		due = min(b.flight.due(), b.flight.end+Instant(b.spec.SlowCallDurationThreshold))
 	}
 	b.watched = due != never || b.state == Closed && !b.spec.TripsOnSlowCalls()
-	b.due.Store(int64(due))
+	b.due = due
 	if memorable := b.state != Closed || p.override != nil || p.open.openings > 0; memorable != b.memorable.Load() {
 		b.memorable.Store(memorable)
 	}
-	if due != never && !b.listed && !b.retired {
-		b.listed = true
+	switch {
+	case due == never || b.retired:
+	case !b.listed:
+		b.listed, b.promised = true, due
 		b.engine.list(b)
+	case due < b.promised:
+		b.promised = due
+		b.engine.stir.Store(true)
 	}
 }
 

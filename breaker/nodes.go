@@ -32,7 +32,7 @@ const (
 
 func newGroup(s *Spec, t *terms, e *shared, now Instant) *group {
 	g := &group{}
-	g.Breaker.begin(nameOf(s.Key), nil, t, e, now)
+	g.Breaker.begin(s.Key, t, e, now)
 	if s.PerNode {
 		g.nodes = &nodes{byNode: map[string]*Breaker{}, seen: map[string]uint64{}, spec: t, swept: now}
 	}
@@ -82,7 +82,9 @@ func (g *group) meet(node string, now Instant) *Breaker {
 		return &g.Breaker
 	}
 	b := &Breaker{}
-	b.begin(g.name, &node, n.spec, g.engine, now)
+	key := g.key()
+	key.Node = node
+	b.begin(key, n.spec, g.engine, now)
 	if o := g.overridden(); o != nil && o.Until > now {
 		b.force(*o, now)
 	}
@@ -98,7 +100,7 @@ func (n *nodes) sweep(now Instant) {
 	seen := make(map[string]uint64, len(n.list))
 	for _, b := range n.list {
 		s := b.peek(now)
-		node := *b.node
+		node := b.rest.node
 		last, before := n.seen[node]
 		idle := s.State == Closed && s.Override == nil && s.InFlight == 0 && s.Openings == 0
 		if idle && before && last == s.Counts.Requests {

@@ -22,6 +22,11 @@ type world struct {
 	gone   []*pair // removed ones: their handles and permits live on
 	calls  []*journey
 	heard  map[*model][]Transition
+	// unwatched: hardly anybody looks at a breaker that does nothing. Looking brings
+	// it to the present, so it hides what nobody notices.
+	unwatched bool
+	promised  Instant // when Advance said that it has to be called again
+	woken     bool    // since then somebody was told to call it before
 }
 
 type pair struct {
@@ -37,17 +42,27 @@ type journey struct {
 // TestEngineIsItsModel drives both with the same calls, and compares everything
 // they say after every step.
 func TestEngineIsItsModel(t *testing.T) {
+	histories := 0
 	for round := range 10 {
-		t.Run(fmt.Sprint(round), func(t *testing.T) { rapid.Check(t, engineIsItsModel) })
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				engineIsItsModel(t)
+				histories++
+			})
+		})
 	}
+	t.Logf("engine and model agree in %d histories", histories)
 }
 
 // FuzzEngineIsItsModel has the fuzzer choose what the property draws.
 func FuzzEngineIsItsModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(engineIsItsModel)) }
 
 func engineIsItsModel(t *rapid.T) {
-	w := &world{now: Instant(rapid.Int64Range(0, 1e15).Draw(t, "start")), heard: map[*model][]Transition{}}
-	w.engine = NewEngine(Options{Listen: w.listen})
+	w := &world{
+		now: Instant(rapid.Int64Range(0, 1e15).Draw(t, "start")), unwatched: rapid.Bool().Draw(t, "unwatched"),
+		heard: map[*model][]Transition{}, promised: never,
+	}
+	w.engine = NewEngine(Options{Listen: w.listen, Wake: w.wake})
 	w.apply(t)
 	t.Repeat(map[string]func(*rapid.T){
 		"acquire": w.acquire,
@@ -64,6 +79,7 @@ func engineIsItsModel(t *rapid.T) {
 		"reset":   w.reset,
 		"report":  w.report,
 		"restart": w.restart,
+		"hang":    w.hang,
 		"":        w.check,
 	})
 }
@@ -75,6 +91,8 @@ func (w *world) listen(tr Transition) {
 		}
 	}
 }
+
+func (w *world) wake() { w.woken = true }
 
 func drawConfig(t *rapid.T) Config {
 	short := rapid.SampledFrom([]time.Duration{time.Millisecond, 50 * time.Millisecond, time.Second, 3 * time.Second})
@@ -148,6 +166,11 @@ func (w *world) acquire(t *rapid.T) {
 	if p == nil {
 		return
 	}
+	w.begin(t, p, now)
+}
+
+// begin begins a call; nil if it is rejected.
+func (w *world) begin(t *rapid.T, p *pair, now Instant) *journey {
 	permit, got := p.breaker.Acquire(now)
 	ticket, want := p.model.acquire(now)
 	if got != want {
@@ -157,19 +180,43 @@ func (w *world) acquire(t *rapid.T) {
 		if permit != (Permit{}) {
 			t.Fatalf("a rejected call got %+v", permit)
 		}
-		return
+		return nil
 	}
-	w.calls = append(w.calls, &journey{permit, ticket})
+	j := &journey{permit, ticket}
+	w.calls = append(w.calls, j)
+	return j
 }
 
 // burst makes calls one after the other, so that breakers trip and recover often.
+// Some take as long as a slow one, so that their windows and probes are slow.
 func (w *world) burst(t *rapid.T) {
 	p, now := w.draw(t), w.step(t)
 	if p == nil {
 		return
 	}
 	for _, o := range rapid.SliceOfN(rapid.SampledFrom([]Outcome{Failure, Failure, Success, Success, Timeout, Ignored}), 1, 8).Draw(t, "outcomes") {
-		p.call(t, o, now)
+		slow := p.model.spec.Config.SlowCallDurationThreshold
+		took := rapid.SampledFrom([]time.Duration{0, 0, 0, time.Millisecond, slow - 1, slow, slow + slow/8}).Draw(t, "took")
+		now = w.call(t, p, o, now, max(took, 0))
+	}
+}
+
+// hang begins calls that do not end, and then only tells the engine the time, when it asks for it.
+func (w *world) hang(t *rapid.T) {
+	p := w.draw(t)
+	if p == nil {
+		return
+	}
+	for range rapid.IntRange(1, 4).Draw(t, "calls") {
+		w.begin(t, p, w.now)
+		w.now += Instant(rapid.Int64Range(0, int64(time.Second)).Draw(t, "pause"))
+	}
+	for range rapid.IntRange(1, 20).Draw(t, "advances") {
+		w.advanceTo(t, w.now)
+		if w.promised == never {
+			return
+		}
+		w.now = w.promised
 	}
 }
 
@@ -183,21 +230,26 @@ func (w *world) traffic(t *rapid.T) {
 	pause := int64(max(p.model.spec.Config.WindowDuration, time.Second) / 4)
 	for range rapid.IntRange(5, 30).Draw(t, "calls") {
 		w.now += Instant(rapid.Int64Range(0, pause).Draw(t, "pause"))
-		p.call(t, outcomes.Draw(t, "outcome"), w.now)
+		w.call(t, p, outcomes.Draw(t, "outcome"), w.now, 0)
 	}
 }
 
-// call makes one call that takes no time.
-func (p *pair) call(t *rapid.T, o Outcome, now Instant) {
-	permit, got := p.breaker.Acquire(now)
-	ticket, want := p.model.acquire(now)
-	if got != want {
-		t.Fatalf("decision %+v, want %+v", got, want)
+// call makes one call, and returns when it has ended.
+func (w *world) call(t *rapid.T, p *pair, o Outcome, now Instant, took time.Duration) Instant {
+	j := w.begin(t, p, now)
+	if j != nil {
+		now = now.Add(took)
+		w.now = max(w.now, now)
+		j.permit.Done(o, now)
+		j.ticket.done(o, now)
 	}
-	if got.Admitted {
-		permit.Done(o, now)
-		ticket.done(o, now)
+	if !w.unwatched {
+		p.compare(t, now)
 	}
+	return now
+}
+
+func (p *pair) compare(t *rapid.T, now Instant) {
 	if got, want := flat(p.breaker.Status(now)), flat(p.model.status(now)); got != want {
 		t.Fatalf("status\n%+v, want\n%+v", got, want)
 	}
@@ -235,30 +287,43 @@ func (w *world) again(t *rapid.T) { w.resolve(t, func(k *ticket) bool { return k
 
 func (w *world) status(t *rapid.T) {
 	p, now := w.draw(t), w.step(t)
-	if p == nil {
-		return
-	}
-	if got, want := flat(p.breaker.Status(now)), flat(p.model.status(now)); got != want {
-		t.Fatalf("status\n%+v, want\n%+v", got, want)
+	if p != nil {
+		p.compare(t, now)
 	}
 }
 
-func (w *world) advance(t *rapid.T) {
-	now := w.step(t)
-	got, ok := w.engine.Advance(now)
-	var want Instant
-	waits := false
-	for _, p := range w.pairs {
-		if at, due := p.model.due(); due && at <= now {
+func (w *world) advance(t *rapid.T) { w.advanceTo(t, w.step(t)) }
+
+// advanceTo tells engine and models the time. Each model hears it when its breaker
+// looks, which is when it would itself or, because it rounds, a little earlier.
+func (w *world) advanceTo(t *rapid.T, now Instant) {
+	for _, p := range slices.Concat(w.pairs, w.gone) {
+		at, due := p.model.due()
+		if b := p.breaker; b.listed && b.due <= now {
 			p.model.advance(now)
-		}
-		if at, due := p.model.due(); due && (!waits || at < want) {
-			want, waits = at, true
+		} else if due && at <= now && !b.retired {
+			t.Fatalf("%s is due at %d and its breaker at %d, listed %t", p.model.spec.Key, at, b.due, b.listed)
 		}
 	}
-	if waits && (!ok || got > want) || ok && got <= now {
-		t.Fatalf("after %d next is due at %d, %t; want %d, %t, or a little earlier", now, got, ok, want, waits)
+	got, ok := w.engine.Advance(now)
+	w.promised, w.woken = got, false
+	if !ok {
+		w.promised = never
 	}
+	if want := w.due(); w.promised > want || ok && got <= now {
+		t.Fatalf("after %d next is due at %d, %t; want %d or a little earlier", now, got, ok, want)
+	}
+}
+
+// due is when time alone changes a breaker of the engine, or never.
+func (w *world) due() Instant {
+	first := never
+	for _, p := range w.pairs {
+		if at, due := p.model.due(); due {
+			first = min(first, at)
+		}
+	}
+	return first
 }
 
 // pass lets an hour go by without anybody looking.
@@ -319,7 +384,7 @@ func (w *world) report(t *rapid.T) {
 
 // restart has another engine take up what this one exports, as a new process does.
 func (w *world) restart(t *rapid.T) {
-	w.check(t)
+	w.look(t)
 	specs := make([]Spec, len(w.pairs))
 	for i, p := range w.pairs {
 		specs[i] = p.model.spec
@@ -330,7 +395,7 @@ func (w *world) restart(t *rapid.T) {
 		next[i] = &pair{model: p.model.restart(w.now)}
 	}
 	w.pairs, w.gone, w.calls, w.heard = next, nil, nil, map[*model][]Transition{}
-	w.engine = NewEngine(Options{Listen: w.listen})
+	w.engine, w.promised, w.woken = NewEngine(Options{Listen: w.listen, Wake: w.wake}), never, false
 	w.engine.Apply(specs, w.now)
 	w.engine.Restore(saved, w.now)
 	for _, p := range w.pairs {
@@ -396,8 +461,19 @@ func (w *world) compare(t *rapid.T, got, want Changes) {
 	}
 }
 
-// check compares all there is to see, and holds it against what must always be true.
+// check checks that whoever waits for the next change knows when that is, and
+// looks at all breakers; now and then where nobody watches.
 func (w *world) check(t *rapid.T) {
+	if at := w.due(); at < w.promised && !w.woken {
+		t.Fatalf("a change is due at %d, Advance has said at %d, and nobody was woken", at, w.promised)
+	}
+	if !w.unwatched || rapid.IntRange(0, 9).Draw(t, "look") == 0 {
+		w.look(t)
+	}
+}
+
+// look compares all there is to see, and holds it against what must always be true.
+func (w *world) look(t *rapid.T) {
 	var got, want []Status
 	got = w.engine.Snapshot(w.now)
 	for _, p := range w.gone {

@@ -66,7 +66,7 @@ func (s *shared) deliver() {
 // ones are due costs as much as there is trouble, not as there are breakers.
 type restless struct {
 	wake func()
-	stir atomic.Bool // somebody was added since wake was called
+	stir atomic.Bool // somebody was added, or is due earlier, since wake was called
 
 	advance sync.Mutex // serialises Advance
 	listMu  sync.Mutex
@@ -115,16 +115,24 @@ func (e *Engine) Advance(now Instant) (next Instant, ok bool) {
 // advanceTo brings the breaker to now if it is due, and takes note that it is no
 // longer listed if nothing is due any more.
 func (b *Breaker) advanceTo(now Instant) (due Instant, rests bool) {
-	if due = Instant(b.due.Load()); due != never && due > now {
+	if due = b.promise(); due != never && due > now {
 		return due, false
 	}
 	b.lock(now)
 	defer b.release()
 	b.restLocked()
-	due = Instant(b.due.Load())
-	if due == never || b.retired {
+	if b.due == never || b.retired {
 		b.listed = false
 		return never, true
 	}
-	return due, false
+	b.promised = b.due
+	return b.due, false
+}
+
+// promise returns when the breaker is due, and takes note that Advance comes again then.
+func (b *Breaker) promise() Instant {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.promised = b.due
+	return b.due
 }

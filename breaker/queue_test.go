@@ -148,3 +148,33 @@ func TestRule6TransitionsOfSeveralBreakersKeepTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestWakeWhenItIsDueEarlier than Advance has said: whoever waits for that instant
+// has to come before. What is due later wakes nobody.
+func TestWakeWhenItIsDueEarlier(t *testing.T) {
+	woken := 0
+	e := NewEngine(Options{Wake: func() { woken++ }})
+	cfg := slowRule(time.Hour)
+	cfg.ConsecutiveFailures = 1
+	e.Apply([]Spec{spec("a", cfg)}, epoch)
+	p, _ := e.Acquire(keyA, epoch)
+	if woken != 1 {
+		t.Errorf("woken %d times by a call that may become slow, want once", woken)
+	}
+	if next, ok := e.Advance(epoch); !ok || next < epoch.Add(time.Hour) {
+		t.Errorf("the next change is due at %d, %t; want more than an hour later", next, ok)
+	}
+	p.Done(Failure, epoch)
+	if woken != 2 {
+		t.Errorf("woken %d times when a wait of 30s began, want once more", woken)
+	}
+	next, _ := e.Advance(epoch)
+	if next != epoch.Add(30*time.Second) {
+		t.Errorf("the next change is due at %d, want the end of the wait", next)
+	}
+	p, _ = e.Acquire(keyA, next) // half-open, for a minute
+	p.Done(Ignored, next)
+	if woken != 2 {
+		t.Errorf("woken %d times, want no more: nothing is due earlier", woken)
+	}
+}

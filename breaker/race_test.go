@@ -154,3 +154,99 @@ func TestConcurrentReloads(t *testing.T) {
 		t.Error("no breaker ever tripped, so this test tested little")
 	}
 }
+
+// TestConcurrentEverything: a striped breaker under all that can be done to it at
+// once. Probes stay within their number, permits and outcomes add up, and no
+// transition is skipped.
+func TestConcurrentEverything(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.WaitDurationInOpenState, cfg.SlowCallDurationThreshold, cfg.RampDuration = time.Millisecond, 100*time.Microsecond, 50*time.Microsecond
+	cfg.MinimumNumberOfCalls = 100
+	c := newCrowd(cfg)
+	b := c.engine.Breaker(keyA)
+	b.collisions.Store(manyCollisions)
+	if b.Status(c.now()); b.striped.Load() == nil {
+		t.Fatal("the breaker is not striped")
+	}
+	const callers, calls, batches = 8, 5_000, 300
+	var over atomic.Bool
+	var others, all sync.WaitGroup
+	for seed := range uint64(callers) {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(seed, 2))
+			for range calls {
+				c.call([]Outcome{Success, Success, Success, Success, Success, Success, Failure, Ignored}[random.IntN(8)])
+			}
+		})
+	}
+	all.Go(func() {
+		for range batches {
+			now := c.now()
+			c.engine.Report(keyA, []Reported{{Outcome: Failure, At: now}, {At: now - 1, OneIn: 7}, {Outcome: Ignored, At: now}}, now)
+		}
+	})
+	other := cfg
+	other.SuccessThreshold = 2
+	for _, do := range []func(i int){
+		func(i int) {
+			now := c.now()
+			o := Override{State: []State{Open, Closed}[i%2], By: "me", Note: "why", Until: now.Add(time.Duration(i%5+1) * time.Microsecond)}
+			if err := c.engine.Force(keyA, o, now); err != nil {
+				t.Error(err)
+			}
+		},
+		func(int) {
+			if err := c.engine.Reset(keyA, "me", "why", c.now()); err != nil {
+				t.Error(err)
+			}
+		},
+		func(int) { c.engine.Export(c.now()) },
+		func(int) { c.engine.AppendSnapshot(nil, c.now()) },
+		func(int) { c.engine.Advance(c.now()) },
+		func(i int) {
+			c.engine.Apply([]Spec{{Key: keyA, Config: []Config{cfg, cfg, cfg, other}[i%4], Lease: time.Hour}}, c.now())
+		},
+	} {
+		others.Go(func() {
+			for i := 0; !over.Load(); i++ {
+				do(i)
+				c.clock.Add(int64(time.Microsecond))
+			}
+		})
+	}
+	within(t, func() { all.Wait(); over.Store(true); others.Wait() })
+	c.checkAll(t, callers*calls+9*batches)
+}
+
+// checkAll checks what must be true when all goroutines are done.
+func (c *crowd) checkAll(t *testing.T, requests uint64) {
+	t.Helper()
+	if n := c.tooMany.Load(); n > 0 || c.most.Load() == 0 {
+		t.Errorf("%d times more than %d probes were in flight, %d at most; want never, and some", n, c.permits, c.most.Load())
+	}
+	s := c.engine.Breaker(keyA).Status(c.now())
+	k := s.Counts
+	if k.Requests != requests || k.Requests != k.Rejected+k.Successes+k.Failures+k.Ignored || s.InFlight != 0 || s.ProbesInFlight != 0 {
+		t.Errorf("counts %+v with %d in flight do not add up to %d", k, s.InFlight, requests)
+	}
+	if c.twice.Load() {
+		t.Error("the listener was called twice at once")
+	}
+	for i, tr := range c.heard {
+		switch {
+		case tr.Sequence != uint64(i+1):
+			t.Fatalf("transition %d has sequence %d", i+1, tr.Sequence)
+		case i > 0 && (tr.Edge.From != c.heard[i-1].Edge.To || tr.Generation <= c.heard[i-1].Generation):
+			t.Fatalf("transition %+v does not follow %+v", tr, c.heard[i-1])
+		}
+	}
+	seen := map[Reason]bool{}
+	for _, tr := range c.heard {
+		seen[tr.Edge.Reason] = true
+	}
+	for _, want := range []Reason{WaitOver, ProbeFailed, Forced, ForceExpired, Reset} {
+		if !seen[want] {
+			t.Errorf("no transition with reason %s, so this test tested little", want)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func startAll(ctx context.Context, dir string, at addresses) (processes, error) 
 	}
 	fmt.Println("Starting the control plane:  breakwater serve --policy examples/quickstart/policies")
 	p, err := launch(dir, "control plane", breakwater, "serve", "--policy", policies,
-		"--xds-listen", at.xds, "--http-listen", at.http)
+		"--xds-listen", at.xds, "--http-listen", at.http, "--state-dir", "")
 	if err != nil {
 		return all, err
 	}

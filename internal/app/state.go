@@ -19,6 +19,7 @@ func (a *app) restore() (stop func(), err error) {
 		return nil, fmt.Errorf("keeping the state of breakers: %w", err)
 	}
 	restored := a.engine.Restore(saved, a.clock.Now())
+	a.pace.Deliver()
 	if len(saved) > 0 {
 		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
 	}
@@ -44,12 +45,16 @@ func (a *app) admin() *telemetry.Admin {
 	if token == nil {
 		token = func() (string, error) { return "", nil }
 	}
-	return &telemetry.Admin{
+	return &telemetry.Admin{ // whose answers show what the change has brought
 		Token: token,
 		Force: func(key breaker.Key, f telemetry.Force) error {
+			defer a.pace.Deliver()
 			now := a.clock.Now()
 			return a.engine.Force(key, breaker.Override{State: f.State, By: f.By, Note: f.Note, Until: now.Add(f.For)}, now)
 		},
-		Reset: func(key breaker.Key, by, note string) error { return a.engine.Reset(key, by, note, a.clock.Now()) },
+		Reset: func(key breaker.Key, by, note string) error {
+			defer a.pace.Deliver()
+			return a.engine.Reset(key, by, note, a.clock.Now())
+		},
 	}
 }

@@ -27,6 +27,11 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	// Control planes keep their breakers where the user does by default.
+	if err := os.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	binary = filepath.Join(dir, "breakwater")
 	build := exec.Command("go", "build", "-race", "-o", binary, "breakwater.dev/cmd/controlplane")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -47,6 +47,7 @@ func TestReadme(t *testing.T) {
 	ports := strings.NewReplacer("127.0.0.1", ip, ".tools/envoy", envoybin.Path(t), "bin/breakwater", binary,
 		"examples/quickstart/policies", policies)
 	serve := " --xds-listen " + ip + ":18000 --http-listen " + ip + ":18080"
+	env := "export BREAKWATER_SERVER=http://" + ip + ":18080 BREAKWATER_ADMIN_TOKEN=a-token-of-the-test; "
 	ran := 0
 	for _, command := range readmeCommands(t) {
 		ran++
@@ -63,16 +64,19 @@ func TestReadme(t *testing.T) {
 				t.Errorf("CI does not run %q: %v", command, err)
 			}
 		case strings.HasPrefix(command, "bin/breakwater serve "):
-			server(t, dir, line+serve, "http://"+ip+":18080/health/ready")
+			server(t, dir, env, line+serve, "http://"+ip+":18080/health/ready")
+		case command == "bin/breakwater breakers watch": // goes on
+			p := start(t, "watch", "bash", "-c", env+"exec "+line)
+			eventually(t, "watching says something", func() error { return printed(p, "payments") })
 		case strings.HasPrefix(command, ".tools/envoy "):
-			server(t, dir, line+" --use-dynamic-base-id", "http://"+ip+":9901/ready")
+			server(t, dir, env, line+" --use-dynamic-base-id", "http://"+ip+":9901/ready")
 		case strings.HasPrefix(command, "bin/breakwater bootstrap "):
 			flags := " --xds " + ip + ":18000 --listen " + ip + ":10000 --admin " + ip + ":9901 > "
 			shell(t, dir, strings.Replace(line, " > ", flags, 1))
 		case strings.HasPrefix(command, "curl "):
 			shell(t, dir, strings.Replace(line, "curl ", "curl --silent --show-error --fail-with-body ", 1))
 		default:
-			shell(t, dir, line)
+			shell(t, dir, env+line)
 		}
 	}
 	if ran < 10 {
@@ -115,10 +119,22 @@ func shell(t *testing.T, dir, line string) {
 	}
 }
 
+// printed tells whether a process has printed some text.
+func printed(p *process, text string) error {
+	out, err := os.ReadFile(p.log)
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(out, []byte(text)) {
+		return fmt.Errorf("no %q in %q", text, out)
+	}
+	return nil
+}
+
 // server starts a line that stays up until the test ends.
-func server(t *testing.T, dir, line, url string) {
+func server(t *testing.T, dir, env, line, url string) {
 	t.Helper()
-	p := start(t, "readme", "bash", "-c", "cd "+dir+" && exec "+line)
+	p := start(t, "readme", "bash", "-c", env+"cd "+dir+" && exec "+line)
 	(&mesh{}).ready(t, p, url)
 }
 

@@ -14,8 +14,9 @@ type Pace struct {
 	Engine *breaker.Engine
 	Clock  Clock
 
-	deliver func(breaker.Transition) // called in order, by Run alone
-	wake    chan struct{}            // holds one
+	deliver    func(breaker.Transition) // called in order, one at a time
+	delivering sync.Mutex
+	wake       chan struct{} // holds one
 
 	mu      sync.Mutex
 	pending []breaker.Transition
@@ -25,11 +26,7 @@ type Pace struct {
 // gives them to deliver; with nil nobody hears of them, and none waits.
 func New(deliver func(breaker.Transition)) *Pace {
 	p := &Pace{Clock: NewClock(), deliver: deliver, wake: make(chan struct{}, 1)}
-	o := breaker.Options{Wake: p.wakeUp, Now: p.Clock.Now}
-	if deliver != nil {
-		o.Listen = p.push
-	}
-	p.Engine = breaker.NewEngine(o)
+	p.Engine = breaker.NewEngine(breaker.Options{Listen: p.push, Wake: p.wakeUp, Now: p.Clock.Now})
 	return p
 }
 
@@ -41,11 +38,14 @@ func (p *Pace) wakeUp() {
 	}
 }
 
-// push is the engine's listener.
+// push is the engine's listener. A transition may be the beginning of a wait that is
+// shorter than the one that Run knows of, so Run looks also where nobody else does.
 func (p *Pace) push(t breaker.Transition) {
-	p.mu.Lock()
-	p.pending = append(p.pending, t)
-	p.mu.Unlock()
+	if p.deliver != nil {
+		p.mu.Lock()
+		p.pending = append(p.pending, t)
+		p.mu.Unlock()
+	}
 	p.wakeUp()
 }
 
@@ -57,13 +57,13 @@ func (p *Pace) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			p.drain()
+			p.Deliver()
 			return
 		case <-p.wake:
 		case <-timer.C:
 		}
 		next, due := p.Engine.Advance(p.Clock.Now())
-		p.drain()
+		p.Deliver()
 		if due {
 			timer.Reset(max(next.Sub(p.Clock.Now()), 0))
 		} else {
@@ -72,7 +72,11 @@ func (p *Pace) Run(ctx context.Context) {
 	}
 }
 
-func (p *Pace) drain() {
+// Deliver delivers the transitions there have been, for those who want to go on
+// only when they are told. What they are delivered to must not call it.
+func (p *Pace) Deliver() {
+	p.delivering.Lock()
+	defer p.delivering.Unlock()
 	p.mu.Lock()
 	batch := p.pending
 	p.pending = nil

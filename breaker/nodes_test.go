@@ -1,0 +1,247 @@
+package breaker
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// nodeRig returns an engine whose one key has a breaker for each proxy.
+func nodeRig(t *testing.T, cfg Config) *rig {
+	r := &rig{t: t, now: epoch}
+	r.engine = NewEngine(Options{Listen: func(tr Transition) { r.transitions = append(r.transitions, tr) }})
+	r.perNode(cfg)
+	return r
+}
+
+func (r *rig) perNode(cfg Config) Changes {
+	return r.engine.Apply([]Spec{{Key: keyA, Config: cfg, Lease: 20 * time.Second, PerNode: true}}, r.now)
+}
+
+// node makes calls of a proxy.
+func (r *rig) node(node string, outcomes ...Outcome) *Breaker {
+	r.t.Helper()
+	b := r.engine.Node(keyA, node, r.now)
+	for _, o := range outcomes {
+		p, d := b.Acquire(r.now)
+		if !d.Admitted {
+			r.t.Fatalf("node %s is rejected in state %s", node, d.State)
+		}
+		p.Done(o, r.now)
+	}
+	return b
+}
+
+// all is the status of the key, of all proxies together.
+func (r *rig) all() Status { return r.engine.Snapshot(r.now)[0] }
+
+// TestNodesHaveBreakersOfTheirOwn: what one proxy sees opens its breaker alone.
+func TestNodesHaveBreakersOfTheirOwn(t *testing.T) {
+	r := nodeRig(t, runRule(2))
+	if got := r.engine.Breaker(Key{Upstream: "a", Node: "n1"}); got != nil {
+		t.Errorf("breaker %v of a proxy that has not come yet", got.key())
+	}
+	n1, n2 := r.node("n1", Failure), r.node("n2", Failure, Success)
+	r.node("", Success)
+	r.wantState(Closed, 0)
+	if again := r.engine.Node(keyA, "n1", r.now); again != n1 || n1 == n2 || r.engine.Breaker(Key{Upstream: "a", Node: "n1"}) != n1 {
+		t.Error("a proxy has not one breaker and always the same")
+	}
+	r.node("n1", Failure)
+	if tr := r.transitions[0]; len(r.transitions) != 1 || tr.Key != (Key{Upstream: "a", Node: "n1"}) || tr.Sequence != 1 {
+		t.Fatalf("transitions %+v, want one of n1", r.transitions)
+	}
+	if _, d := r.engine.Acquire(Key{Upstream: "a", Node: "n1"}, r.now); d.Admitted {
+		t.Error("n1 is admitted, want rejected")
+	}
+	r.node("n2", Success)
+	if r.engine.Node(Key{Upstream: "z"}, "n1", r.now) != nil {
+		t.Error("a breaker of a key that does not exist")
+	}
+	shared := newRig(t, runRule(1))
+	if b := shared.engine.Breaker(keyA); shared.engine.Node(keyA, "n1", shared.now) != b || shared.engine.Breaker(Key{Upstream: "a", Node: "n1"}) != nil {
+		t.Error("where all proxies share a breaker, one has its own")
+	}
+}
+
+// TestNodesTogether: the status of the key is the sum, and as bad as the worst.
+func TestNodesTogether(t *testing.T) {
+	r := nodeRig(t, runRule(2))
+	r.node("", Success)
+	r.node("n1", Success, Failure, Ignored).Acquire(r.now)
+	r.after(time.Second)
+	r.node("n2", Timeout, Failure)
+	opened := r.now
+	_, _ = r.engine.Acquire(Key{Upstream: "a", Node: "n2"}, r.now)
+	r.after(time.Second)
+	got := r.engine.Snapshot(r.now)
+	if len(got) != 3 || got[1].Key.Node != "n1" || got[2].Key.Node != "n2" {
+		t.Fatalf("%d statuses, want those of the key, n1 and n2", len(got))
+	}
+	all := got[0]
+	want := Status{
+		Key: keyA, Config: all.Config, State: Open, Generation: 2, Since: opened, RetryAfter: 29 * time.Second, InFlight: 1,
+		Window: WindowCounts{Calls: 3, Failures: 1, Run: 1}, LastFailure: opened, Openings: 1, Nodes: 2, OpenNodes: 1, Trip: got[2].Trip,
+		Counts: Counts{Requests: 8, Rejected: 1, Successes: 2, Failures: 3, Timeouts: 1, Ignored: 1},
+	}
+	if flat(all) != flat(want) {
+		t.Errorf("status\n%+v, want\n%+v", flat(all), flat(want))
+	}
+	r.after(29 * time.Second)
+	r.engine.Node(keyA, "n2", r.now).Acquire(r.now)
+	if got := r.all(); got.State != HalfOpen || got.ProbesInFlight != 1 || got.InFlight != 2 || got.OpenNodes != 0 {
+		t.Errorf("status %+v, want half-open with one probe and two calls in flight", got)
+	}
+}
+
+// TestNodesAreBounded: a proxy too many shares the breaker of the key.
+func TestNodesAreBounded(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	for i := range maxNodes {
+		if r.node(fmt.Sprint(i)) == r.engine.Breaker(keyA) {
+			t.Fatalf("proxy %d has no breaker of its own", i)
+		}
+	}
+	if b := r.node("one more", Success); b != r.engine.Breaker(keyA) {
+		t.Error("one proxy more than there may be has a breaker of its own")
+	}
+	if got := len(r.engine.Snapshot(r.now)); got != maxNodes+1 {
+		t.Errorf("%d statuses, want %d", got, maxNodes+1)
+	}
+}
+
+// TestNodesThatAreGoneAreSwept, but no sum goes back, and nothing is forgotten that
+// matters still.
+func TestNodesThatAreGoneAreSwept(t *testing.T) {
+	cfg := runRule(1)
+	cfg.BackoffMultiplier, cfg.BackoffMax = 200, MaxDuration
+	r := nodeRig(t, cfg)
+	quiet := r.node("quiet", Success, Ignored)
+	r.node("tripped", Failure)
+	hangs := r.node("hangs")
+	p, _ := hangs.Acquire(r.now)
+	o := Override{State: Closed, By: "me", Note: "why", Until: r.now.Add(MaxDuration)}
+	r.node("forced")
+	if err := r.engine.Force(Key{Upstream: "a", Node: "forced"}, o, r.now); err != nil {
+		t.Fatal(err)
+	}
+	var last uint64
+	sweep := func(busy Outcome) {
+		t.Helper()
+		r.after(time.Duration(idleTime))
+		r.node("busy", busy)
+		r.node(fmt.Sprint("new at ", r.now))
+		got := r.all().Counts
+		if sum := got.Rejected + got.Successes + got.Failures + got.Ignored + r.all().InFlight; got.Requests < last || got.Requests != sum {
+			t.Errorf("%d requests, want at least %d and %d", got.Requests, last, sum)
+		}
+		last = got.Requests
+	}
+	has := func(node string) bool { return r.engine.Breaker(Key{Upstream: "a", Node: node}) != nil }
+	sweep(Success)
+	if !has("quiet") {
+		t.Error("a breaker was swept when it was first looked at")
+	}
+	for range 3 {
+		sweep(Success)
+	}
+	for node, want := range map[string]bool{"quiet": false, "tripped": true, "hangs": true, "busy": true, "forced": true} {
+		if has(node) != want {
+			t.Errorf("%s is there: %t, want %t", node, has(node), want)
+		}
+	}
+	if got := r.all().Counts; got.Requests != 8 || got.Successes != 5 || got.Ignored != 1 {
+		t.Errorf("counts %+v, want those of the swept too", got)
+	}
+	quiet.Acquire(r.now) // a handle that somebody kept
+	p.Done(Success, r.now)
+	if said := len(r.transitions); r.node("quiet") == quiet || said != len(r.transitions) {
+		t.Error("a proxy that comes back gets the breaker that was swept")
+	}
+}
+
+// TestNodesUnderAForce: by the key it is for all of them, also for those that come later.
+func TestNodesUnderAForce(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	r.node("n1", Success)
+	o := r.force(Open, time.Hour)
+	r.after(time.Minute)
+	late := r.node("n2")
+	for _, node := range []string{"", "n1", "n2"} {
+		if _, d := r.engine.Node(keyA, node, r.now).Acquire(r.now); d.Admitted || d.State != Open {
+			t.Errorf("decision for node %q: %+v, want that all are forced open", node, d)
+		}
+	}
+	if got := late.Status(r.now).Override; got == nil || *got != o {
+		t.Errorf("override of a proxy that came later %+v, want %+v", got, o)
+	}
+	if tr := r.transitions[len(r.transitions)-1]; len(r.transitions) != 3 || tr.Key.Node != "n2" || tr.Edge.Reason != Forced || tr.By != o.By {
+		t.Errorf("transitions %+v, want one each by hand", r.transitions)
+	}
+	if err := r.engine.Reset(Key{Upstream: "a", Node: "n1"}, "me", "why", r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.node("n1", Success)
+	if err := r.engine.Reset(Key{Upstream: "a", Node: "n9"}, "me", "why", r.now); !errors.Is(err, ErrUnknown) {
+		t.Errorf("error %v, want %v", err, ErrUnknown)
+	}
+	if got := r.all().State; got != Open {
+		t.Errorf("state of all %s, want open as the others are", got)
+	}
+	r.after(time.Hour)
+	if got := r.node("n3").Status(r.now); got.State != Closed || got.Override != nil {
+		t.Errorf("a proxy that comes after its end is %s", got.State)
+	}
+}
+
+// TestNodesOnReload: equal semantics keep each proxy's state, changed ones restart all.
+func TestNodesOnReload(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	n1 := r.node("n1", Failure)
+	if ch := r.perNode(runRule(1)); len(ch.Restarted) > 0 || n1.Status(r.now).State != Open {
+		t.Errorf("an equal policy restarted %v", ch.Restarted)
+	}
+	if ch := r.perNode(runRule(2)); len(ch.Restarted) != 1 || n1.Status(r.now).State != Closed || r.engine.Node(keyA, "n1", r.now) != n1 {
+		t.Errorf("restarted %v and n1 is %s, want the key, closed", ch.Restarted, n1.Status(r.now).State)
+	}
+	r.node("n2", Failure) // by the new policy
+	r.transitions = nil
+	if ch := r.apply(runRule(2)); len(ch.Restarted) != 1 || len(r.engine.Snapshot(r.now)) != 1 {
+		t.Errorf("restarted %v, want the key when the scope changes", ch.Restarted)
+	}
+	p, _ := n1.Acquire(r.now)
+	p.Done(Failure, r.now)
+	p, _ = n1.Acquire(r.now)
+	p.Done(Failure, r.now)
+	if len(r.transitions) > 0 {
+		t.Errorf("transitions %+v of breakers that are gone", r.transitions)
+	}
+}
+
+// TestRule10NodesAreRestored too, made where their proxy has not come yet.
+func TestRule10NodesAreRestored(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	r.node("n1", Failure)
+	r.node("n2", Success)
+	saved := r.engine.Export(r.now)
+	next := nodeRig(t, runRule(1))
+	if got := next.engine.Restore(saved, next.now); len(got) != 1 || got[0] != (Key{Upstream: "a", Node: "n1"}) {
+		t.Errorf("restored %v, want n1", got)
+	}
+	if tr := next.transitions[0]; tr.Edge != (Edge{Closed, Open, Restored}) || tr.Key.Node != "n1" {
+		t.Errorf("transition %+v, want that n1 is open", tr)
+	}
+}
+
+// TestReportOfANode goes to the breaker of that proxy, which is made if need be.
+func TestReportOfANode(t *testing.T) {
+	r := nodeRig(t, runRule(2))
+	r.engine.Report(Key{Upstream: "a", Node: "n1"}, r.reported(Failure, 0, 2), r.now)
+	if tr := r.transitions; len(tr) != 1 || tr[0].Key.Node != "n1" {
+		t.Errorf("transitions %+v, want that n1 opened", tr)
+	}
+	shared := newRig(t, runRule(2))
+	shared.engine.Report(Key{Upstream: "a", Node: "n1"}, shared.reported(Failure, 0, 2), shared.now)
+	shared.want(Edge{Closed, Open, ConsecutiveFailures})
+}

@@ -1,0 +1,246 @@
+package breaker
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// report reports outcomes.
+func (r *rig) report(outcomes ...Reported) { r.engine.Report(keyA, outcomes, r.now) }
+
+// reported returns n outcomes that ended so long ago.
+func (r *rig) reported(o Outcome, ago time.Duration, n int) []Reported {
+	all := make([]Reported, n)
+	for i := range all {
+		all[i] = Reported{Outcome: o, At: r.now.Add(-ago)}
+	}
+	return all
+}
+
+// TestReportCountsAtItsOwnTime: an outcome that comes late is in the part of the
+// window in which its call ended, or in none.
+func TestReportCountsAtItsOwnTime(t *testing.T) {
+	r := newRig(t, rateRule(Whole, 100))
+	r.after(time.Minute)
+	r.report(r.reported(Failure, 9*time.Second, 4)...)
+	r.report(r.reported(Failure, 11*time.Second, 5)...)
+	r.report(r.reported(Failure, -time.Hour, 6)...) // a clock that is ahead
+	if got := r.status(); got.Window.Failures != 10 || got.Counts.Failures != 15 || got.LastFailure != r.now {
+		t.Errorf("%d failures in the window and %d in all, the last at %d; want 10, 15 and %d", got.Window.Failures, got.Counts.Failures, got.LastFailure, r.now)
+	}
+	r.after(2 * time.Second)
+	if got := r.status().Window.Failures; got != 6 {
+		t.Errorf("%d failures in the window two seconds later, want 6", got)
+	}
+}
+
+// TestRule2ReportsOfAnEarlierStateChangeNothing: by their generation where it is
+// known, and else by their time.
+func TestRule2ReportsOfAnEarlierStateChangeNothing(t *testing.T) {
+	r := openRig(t, DefaultConfig())
+	r.report(r.reported(Failure, 0, 100)...)
+	r.wantState(Open, 1)
+	r.after(30 * time.Second)
+	r.report(r.reported(Success, 0, 100)...)
+	r.report(r.reported(Failure, 0, 100)...)
+	r.wantState(HalfOpen, 2)
+	r.call(Success, Success, Success)
+	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+	r.after(time.Second)
+	generation := r.status().Generation
+	for name, o := range map[string]Reported{
+		"before it closed":   {Outcome: Failure, At: r.now.Add(-2 * time.Second)},
+		"earlier generation": {Outcome: Failure, At: r.now, Generation: generation - 1},
+		"ignored":            {Outcome: Ignored, At: r.now, Generation: generation},
+	} {
+		r.report(o, o, o, o, o, o, o, o, o, o)
+		if got := r.status(); got.State != Closed || got.Window != (WindowCounts{}) {
+			t.Errorf("%s: %s with window %+v, want closed and nothing", name, got.State, got.Window)
+		}
+	}
+	r.report(Reported{Outcome: Failure, At: r.now.Add(-2 * time.Second), Generation: generation}, Reported{Outcome: Failure, At: r.now})
+	if got, want := r.status().Window, (WindowCounts{Calls: 2, Failures: 2, Run: 2}); got != want {
+		t.Errorf("window %+v, want %+v", got, want)
+	}
+	want := Counts{Requests: 338, Successes: 103, Failures: 225, Timeouts: 1, Ignored: 10}
+	if got := r.status().Counts; got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+}
+
+// TestReportRunsFollowTheirTimes, not the order in which they came.
+func TestReportRunsFollowTheirTimes(t *testing.T) {
+	at := func(o Outcome, ago int) Reported {
+		return Reported{Outcome: o, At: epoch.Add(time.Hour - time.Duration(ago)*time.Second)}
+	}
+	for _, tt := range []struct {
+		name    string
+		batches [][]Reported
+		run     uint32
+	}{
+		{"sorted within a batch", [][]Reported{{at(Failure, 1), at(Success, 3), at(Failure, 2), at(Failure, 4)}}, 2},
+		{"a success from before the run does not end it", [][]Reported{{at(Failure, 2), at(Failure, 1)}, {at(Success, 3)}}, 2},
+		{"a success within it does", [][]Reported{{at(Failure, 3), at(Failure, 1)}, {at(Success, 2)}}, 0},
+		{"a failure from before the last success is not in it", [][]Reported{{at(Success, 2)}, {at(Failure, 3)}, {at(Failure, 1)}}, 1},
+		{"a late failure begins it earlier", [][]Reported{{at(Failure, 1)}, {at(Failure, 5)}, {at(Success, 3)}}, 0},
+		{"at the same instant a success comes last", [][]Reported{{at(Success, 1), at(Failure, 1), at(Failure, 1)}}, 0},
+		{"ignored outcomes are not in it", [][]Reported{{at(Failure, 3), at(Ignored, 2), at(Failure, 1)}}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, runRule(100))
+			r.after(time.Hour)
+			for _, batch := range tt.batches {
+				r.report(batch...)
+			}
+			if got := r.status().Window.Run; got != tt.run {
+				t.Errorf("a run of %d, want %d", got, tt.run)
+			}
+		})
+	}
+}
+
+// TestReportMixesWithPermits: a run that calls with permits began goes on, and its
+// beginning is theirs.
+func TestReportMixesWithPermits(t *testing.T) {
+	r := newRig(t, runRule(4))
+	r.report(r.reported(Success, 0, 1)...)
+	r.after(10 * time.Second)
+	r.call(Failure, Failure)
+	r.report(r.reported(Success, 5*time.Second, 1)...)
+	r.report(r.reported(Failure, 0, 1)...)
+	if got := r.status().Window.Run; got != 3 {
+		t.Errorf("a run of %d, want 3", got)
+	}
+	r.call(Failure)
+	r.want(Edge{Closed, Open, ConsecutiveFailures})
+}
+
+// TestReportWeights: a sampled success stands for as many calls as it was drawn
+// from; what is always reported stands for itself.
+func TestReportWeights(t *testing.T) {
+	cfg := runRule(0)
+	for _, tt := range []struct {
+		name string
+		o    Reported
+		want Counts
+	}{
+		{"a success of all", Reported{}, Counts{Requests: 1, Successes: 1}},
+		{"a success of one in 100", Reported{OneIn: 100}, Counts{Requests: 100, Successes: 100}},
+		{"a slow success", Reported{OneIn: 100, Duration: cfg.SlowCallDurationThreshold}, Counts{Requests: 1, Successes: 1, Slow: 1}},
+		{"a failure", Reported{Outcome: Failure, OneIn: 100}, Counts{Requests: 1, Failures: 1}},
+		{"a slow timeout", Reported{Outcome: Timeout, OneIn: 100, Duration: time.Hour}, Counts{Requests: 1, Failures: 1, Timeouts: 1, Slow: 1}},
+		{"nonsense is bounded", Reported{OneIn: 1 << 31}, Counts{Requests: maxOneIn, Successes: maxOneIn}},
+	} {
+		eachWindow(t, cfg, func(t *testing.T, r *rig) {
+			tt.o.At = r.now
+			r.report(tt.o)
+			got := r.status()
+			if got.Counts != tt.want {
+				t.Errorf("%s: counts %+v, want %+v", tt.name, got.Counts, tt.want)
+			}
+			calls := tt.want.Requests
+			if r.status().Config.WindowSize > 0 {
+				calls = min(calls, 8)
+			}
+			if want := (WindowCounts{Calls: calls, Failures: tt.want.Failures, Slow: tt.want.Slow, Run: uint32(tt.want.Failures)}); got.Window != want {
+				t.Errorf("%s: window %+v, want %+v", tt.name, got.Window, want)
+			}
+		})
+	}
+}
+
+// TestReportTripsByRates: by exact counts over the weighted calls, and slow ones too.
+func TestReportTripsByRates(t *testing.T) {
+	r := newRig(t, rateRule(5_000, 100))
+	r.report(Reported{At: r.now, OneIn: 51})
+	r.report(r.reported(Failure, 0, 50)...)
+	r.wantState(Closed, 0)
+	r.report(r.reported(Failure, 0, 1)...)
+	r.want(Edge{Closed, Open, FailureRate})
+
+	r = newRig(t, slowRule(time.Second))
+	r.report(Reported{At: r.now, Duration: time.Hour}, Reported{At: r.now}, Reported{At: r.now, Duration: time.Second}, Reported{At: r.now, Duration: time.Second - 1})
+	r.want(Edge{Closed, Open, SlowCallRate})
+}
+
+// TestReportOfADisabledOrUnknownBreaker trips nothing.
+func TestReportOfADisabledOrUnknownBreaker(t *testing.T) {
+	cfg := runRule(1)
+	cfg.Mode = Disabled
+	r := newRig(t, cfg)
+	r.report(r.reported(Failure, 0, 100)...)
+	r.wantState(Closed, 0)
+	r.engine.Report(Key{Upstream: "z"}, r.reported(Failure, 0, 100), r.now)
+	if got := len(r.engine.Snapshot(r.now)); got != 1 {
+		t.Errorf("%d breakers, want 1", got)
+	}
+}
+
+// TestReportRunOfAQuietUpstream: where everything is reported, a run is a run.
+func TestReportRunOfAQuietUpstream(t *testing.T) {
+	r := newRig(t, runRule(5))
+	r.report(r.reported(Success, time.Second, 20)...)
+	r.report(r.reported(Failure, 0, 4)...)
+	r.wantState(Closed, 0)
+	r.report(r.reported(Failure, 0, 1)...)
+	r.want(Edge{Closed, Open, ConsecutiveFailures})
+}
+
+// sampled is a busy upstream of which one success in a hundred is reported.
+type sampled struct {
+	*rig
+	random *rand.Rand
+	batch  []Reported
+}
+
+// serve has it answer n calls a second, of which this share fail.
+func (s *sampled) serve(n int, failing float64) {
+	s.batch = s.batch[:0]
+	for i := range n {
+		o := Reported{Outcome: Success, At: s.now.Add(time.Duration(i) * time.Second / time.Duration(n)), OneIn: 100}
+		if s.random.Float64() < failing {
+			o.Outcome = Failure
+		} else if s.random.IntN(100) > 0 {
+			continue
+		}
+		s.batch = append(s.batch, o)
+	}
+	s.after(time.Second)
+	s.report(s.batch...)
+}
+
+// TestReportSampledRunsAreNotLuck: with 1 % of errors all of which are seen, and of
+// the successes one in 100, runs of five and more are seen all day long.
+func TestReportSampledRunsAreNotLuck(t *testing.T) {
+	s := &sampled{rig: newRig(t, runRule(5)), random: rand.New(rand.NewPCG(1, 2))}
+	longest := uint32(0)
+	for range int(24 * time.Hour / time.Second) {
+		s.serve(200, 0.01)
+		longest = max(longest, s.status().Window.Run)
+	}
+	s.wantState(Closed, 0)
+	if longest < 10 {
+		t.Errorf("the longest run was %d, so this test tested little", longest)
+	}
+}
+
+// TestReportSampledUpstreamGoesDown: all calls fail from one moment on. Then the run
+// is soon too long for luck.
+func TestReportSampledUpstreamGoesDown(t *testing.T) {
+	for _, errors := range []float64{0, 0.001, 0.01} {
+		s := &sampled{rig: newRig(t, runRule(5)), random: rand.New(rand.NewPCG(3, 4))}
+		for range 60 {
+			s.serve(500, errors)
+		}
+		before := s.status().Counts.Failures
+		for range 60 {
+			s.report(Reported{Outcome: Failure, At: s.now, OneIn: 100})
+			s.after(time.Millisecond)
+		}
+		tr := s.want(Edge{Closed, Open, ConsecutiveFailures})
+		if failures := s.status().Counts.Failures - before; failures != 60 || tr.Window.Run > 55 || tr.Window.Run <= 5 {
+			t.Errorf("with %v of errors before: a run of %d tripped it, want some 50 at most, and more than 5", errors, tr.Window.Run)
+		}
+	}
+}
