@@ -27,7 +27,7 @@ func doRig(t *testing.T, cfg Config) *Breaker {
 func TestDoTellsWhatBecameOfTheCall(t *testing.T) {
 	wait := func(d time.Duration, err error) func(context.Context) error {
 		return func(context.Context) error {
-			time.Sleep(d)
+			<-time.After(d)
 			return err
 		}
 	}

@@ -244,8 +244,7 @@ func (m *model) share(now Instant) Ratio {
 	if m.rampEnd == 0 {
 		return Whole
 	}
-	part := float64(max(now-m.since, 0)) / float64(m.rampEnd-m.since)
-	return 1_000 + Ratio(9_000*part)
+	return 1_000 + Ratio(9_000*max(now-m.since, 0)/(m.rampEnd-m.since))
 }
 
 func (m *model) acquire(now Instant) (*ticket, Decision) {

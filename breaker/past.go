@@ -38,7 +38,7 @@ func (r *ramp) enter(since, until Instant) {
 // share is what is admitted at now, which is before the end.
 func (r *ramp) share(now Instant) Ratio {
 	past := max(now-r.since, 0)
-	return rampStart + Ratio(float64(Whole-rampStart)*float64(past)/float64(r.until-r.since))
+	return rampStart + Ratio(Instant(Whole-rampStart)*past/(r.until-r.since))
 }
 
 // admit lets calls through evenly, as many as the share says.

@@ -299,7 +299,7 @@ func (w *world) advance(t *rapid.T) { w.advanceTo(t, w.step(t)) }
 func (w *world) advanceTo(t *rapid.T, now Instant) {
 	for _, p := range slices.Concat(w.pairs, w.gone) {
 		at, due := p.model.due()
-		if b := p.breaker; b.listed && b.due <= now {
+		if b := p.breaker; b.listed && !b.retired && b.due <= now {
 			p.model.advance(now)
 		} else if due && at <= now && !b.retired {
 			t.Fatalf("%s is due at %d and its breaker at %d, listed %t", p.model.spec.Key, at, b.due, b.listed)

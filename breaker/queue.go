@@ -115,8 +115,8 @@ func (e *Engine) Advance(now Instant) (next Instant, ok bool) {
 // advanceTo brings the breaker to now if it is due, and takes note that it is no
 // longer listed if nothing is due any more.
 func (b *Breaker) advanceTo(now Instant) (due Instant, rests bool) {
-	if due = b.promise(); due != never && due > now {
-		return due, false
+	if due = b.promise(); due > now {
+		return due, due == never
 	}
 	b.lock(now)
 	defer b.release()
@@ -129,10 +129,14 @@ func (b *Breaker) advanceTo(now Instant) (due Instant, rests bool) {
 	return b.due, false
 }
 
-// promise returns when the breaker is due, and takes note that Advance comes again then.
+// promise returns when the breaker is due, and takes note that Advance comes again
+// then, or no more.
 func (b *Breaker) promise() Instant {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.promised = b.due
+	if b.retired {
+		b.due = never
+	}
+	b.promised, b.listed = b.due, b.due != never
 	return b.due
 }

@@ -66,6 +66,9 @@ step "goldens: rewriting them changes nothing"
 scripts/update-goldens.sh
 unchanged "golden files are not what the code gives; run make update-goldens and read the diff"
 
+step "the engine against its model: 20,000 random histories"
+go test ./breaker -run '^TestEngineIsItsModel$' -rapid.checks=2000
+
 step "fuzz, 10 s a target"
 scripts/fuzz.sh 10s
 
