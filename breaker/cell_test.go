@@ -193,3 +193,28 @@ func TestCollisionsLeadToStripes(t *testing.T) {
 		}
 	}
 }
+
+// TestRule2LateCallsOfManySlices: that a generation was long does not make the one
+// after it take the calls of its last slices for its own.
+func TestRule2LateCallsOfManySlices(t *testing.T) {
+	cfg := runRule(1)
+	cfg.SlowCallDurationThreshold, cfg.SlowCallRateThreshold, cfg.SuccessThreshold = time.Second, Whole, 1
+	cfg.MinimumNumberOfCalls = MaxCount
+	r := newRig(t, cfg)
+	var late []*Permit
+	for range 100 {
+		late = append(late, r.admit())
+		r.after(200 * time.Millisecond)
+		r.status()
+	}
+	r.call(Failure)
+	r.after(cfg.WaitDurationInOpenState)
+	r.call(Success)
+	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+	for i, p := range late {
+		p.Done(Failure, r.now)
+		if got := r.status(); got.State != Closed || got.Window != (WindowCounts{}) || got.InFlight != uint64(len(late)-i-1) {
+			t.Fatalf("late call %d of %d: %s with window %+v and %d in flight, want that it changes nothing", i+1, len(late), got.State, got.Window, got.InFlight)
+		}
+	}
+}

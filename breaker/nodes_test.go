@@ -205,7 +205,9 @@ func TestNodesOnReload(t *testing.T) {
 	if ch := r.perNode(runRule(2)); len(ch.Restarted) != 1 || n1.Status(r.now).State != Closed || r.engine.Node(keyA, "n1", r.now) != n1 {
 		t.Errorf("restarted %v and n1 is %s, want the key, closed", ch.Restarted, n1.Status(r.now).State)
 	}
-	r.node("n2", Failure) // by the new policy
+	if n2 := r.node("n2", Failure); n2.Status(r.now).State != Closed {
+		t.Error("a proxy that comes after a reload has the policy of before")
+	}
 	r.transitions = nil
 	if ch := r.apply(runRule(2)); len(ch.Restarted) != 1 || len(r.engine.Snapshot(r.now)) != 1 {
 		t.Errorf("restarted %v, want the key when the scope changes", ch.Restarted)
@@ -244,4 +246,23 @@ func TestReportOfANode(t *testing.T) {
 	shared := newRig(t, runRule(2))
 	shared.engine.Report(Key{Upstream: "a", Node: "n1"}, shared.reported(Failure, 0, 2), shared.now)
 	shared.want(Edge{Closed, Open, ConsecutiveFailures})
+}
+
+// TestNodesThatRememberOpeningsAreNotSwept until they have forgotten them.
+func TestNodesThatRememberOpeningsAreNotSwept(t *testing.T) {
+	cfg := runRule(1)
+	cfg.SuccessThreshold, cfg.WaitDurationInOpenState = 1, time.Hour
+	r := nodeRig(t, cfg)
+	r.node("flapping", Failure)
+	r.after(time.Hour)
+	r.node("flapping", Success)
+	closed := r.now
+	for i := range 12 {
+		r.after(time.Duration(idleTime))
+		r.node(fmt.Sprint(i)) // has the idle ones looked for
+		there := r.engine.Breaker(Key{Upstream: "a", Node: "flapping"}) != nil
+		if past := r.now.Sub(closed); past < time.Hour && !there || past > 80*time.Minute && there {
+			t.Errorf("%s after it closed it is there: %t", past, there)
+		}
+	}
 }

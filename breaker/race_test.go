@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -175,7 +176,7 @@ func TestConcurrentEverything(t *testing.T) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(seed, 2))
 			for range calls {
-				c.call([]Outcome{Success, Success, Success, Success, Success, Success, Failure, Ignored}[random.IntN(8)])
+				c.call([]Outcome{Success, Success, Success, Failure, Failure, Ignored}[random.IntN(6)])
 			}
 		})
 	}
@@ -208,7 +209,7 @@ func TestConcurrentEverything(t *testing.T) {
 		},
 	} {
 		others.Go(func() {
-			for i := 0; !over.Load(); i++ {
+			for i := 0; i < 200 || !over.Load(); i++ { // also if the callers are done before it begins
 				do(i)
 				c.clock.Add(int64(time.Microsecond))
 			}
@@ -248,5 +249,42 @@ func (c *crowd) checkAll(t *testing.T, requests uint64) {
 		if !seen[want] {
 			t.Errorf("no transition with reason %s, so this test tested little", want)
 		}
+	}
+}
+
+// TestConcurrentAdvanceForgetsNobody: breakers that begin to wait while Advance is at
+// work are looked at the next time.
+func TestConcurrentAdvanceForgetsNobody(t *testing.T) {
+	const n = 4_000
+	var halfOpen atomic.Int64
+	e := NewEngine(Options{Listen: func(tr Transition) {
+		if tr.Edge.Reason == WaitOver {
+			halfOpen.Add(1)
+		}
+	}})
+	specs := make([]Spec, n)
+	for i := range specs {
+		specs[i] = spec(strconv.Itoa(i), runRule(1))
+	}
+	e.Apply(specs, epoch)
+	var over atomic.Bool
+	var advancing, tripping sync.WaitGroup
+	advancing.Go(func() {
+		for !over.Load() {
+			e.Advance(epoch)
+		}
+	})
+	for part := range 4 {
+		tripping.Go(func() {
+			for i := part; i < n; i += 4 {
+				p, _ := e.Acquire(specs[i].Key, epoch)
+				p.Done(Failure, epoch)
+			}
+		})
+	}
+	within(t, func() { tripping.Wait(); over.Store(true); advancing.Wait() })
+	e.Advance(epoch.Add(time.Minute))
+	if got := halfOpen.Load(); got != n {
+		t.Errorf("%d of %d breakers are half-open when their wait is over", got, n)
 	}
 }

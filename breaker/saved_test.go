@@ -61,6 +61,9 @@ func TestRule10OpenForTheRestOfItsWait(t *testing.T) {
 func TestRule10WaitThatEndedMeanwhile(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r = r.restart(*r.status().Config, time.Minute)
+	if len(r.transitions) != 2 {
+		t.Errorf("%d transitions before anybody looks, want 2", len(r.transitions))
+	}
 	r.wantState(HalfOpen, 2)
 	r.want(Edge{Open, HalfOpen, WaitOver})
 	r.admit()

@@ -307,3 +307,60 @@ func TestNoCallIsSlowWithoutAThreshold(t *testing.T) {
 		})
 	}
 }
+
+// TestRule4OnlyTheUpstreamFails: a failure and a timeout count against it; what a
+// client or we ourselves ended leaves no trace of one.
+func TestRule4OnlyTheUpstreamFails(t *testing.T) {
+	for o, failed := range map[Outcome]bool{Success: false, Failure: true, Timeout: true, Ignored: false} {
+		if o.Failed() != failed {
+			t.Errorf("%s failed: %t, want %t", o, o.Failed(), failed)
+		}
+		r := newRig(t, runRule(1))
+		r.call(o)
+		got := r.status()
+		if (got.State == Open) != failed || (got.LastFailure != 0) != failed || (got.Counts.Failures == 1) != failed {
+			t.Errorf("after %s it is %s, with %d failures, the last at %d; want that it failed: %t", o, got.State, got.Counts.Failures, got.LastFailure, failed)
+		}
+	}
+}
+
+// TestSlowCallsSettleTheOldestFirst: whichever ends, what remains of the others stays
+// in the window for as long as the youngest of them.
+func TestSlowCallsSettleTheOldestFirst(t *testing.T) {
+	cfg := slowRule(time.Second)
+	cfg.MinimumNumberOfCalls = 100
+	r := newRig(t, cfg)
+	old := r.admit()
+	r.after(1200 * time.Millisecond)
+	r.status()
+	r.after(4 * time.Second)
+	young := r.admit()
+	r.after(1200 * time.Millisecond)
+	if got := r.status().Window.Slow; got != 2 {
+		t.Fatalf("%d slow calls, want both", got)
+	}
+	young.Done(Ignored, r.now)
+	r.after(6 * time.Second) // the older one has left the window
+	if got, want := r.status().Window, (WindowCounts{Calls: 1, Slow: 1}); got != want {
+		t.Errorf("window %+v, want %+v", got, want)
+	}
+	old.Done(Ignored, r.now)
+	if got := r.status().Window; got != (WindowCounts{}) {
+		t.Errorf("window %+v when both have ended, want nothing", got)
+	}
+}
+
+// TestAdvanceIsNotDueForCallsThatEnded: only for the one that still hangs.
+func TestAdvanceIsNotDueForCallsThatEnded(t *testing.T) {
+	r := newRig(t, slowRule(8*time.Second))
+	ended := r.admit()
+	r.after(4 * time.Second)
+	began := r.now
+	r.admit()
+	r.after(2 * time.Second)
+	r.status()
+	ended.Done(Success, r.now)
+	if next, ok := r.engine.Advance(r.now); !ok || next < began.Add(8*time.Second) || next > began.Add(9*time.Second) {
+		t.Errorf("the next change is due %s after the hanging call began, %t; want 8s to 9s", next.Sub(began), ok)
+	}
+}

@@ -110,3 +110,19 @@ func TestWindowOfAnyValidLength(t *testing.T) {
 		}
 	}
 }
+
+// TestWindowTakesWhatIsAheadAsNewest: a clock that is ahead cannot put calls into a
+// bucket that is to be used for others.
+func TestWindowTakesWhatIsAheadAsNewest(t *testing.T) {
+	w := newWindow(10 * time.Second)
+	w.advance(Instant(time.Minute))
+	w.addAt(call{failed: true}, 1, Instant(65*time.Second))
+	w.advance(Instant(70*time.Second) - 1)
+	if w.sum.failures != 1 {
+		t.Errorf("%d failures in the window of its coming, want 1", w.sum.failures)
+	}
+	w.advance(Instant(70 * time.Second))
+	if w.sum != (sums{}) {
+		t.Errorf("%+v after that window, want nothing", w.sum)
+	}
+}
