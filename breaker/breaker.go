@@ -27,7 +27,6 @@ type Breaker struct {
 	listed      bool    // among the engine's restless breakers
 	watched     bool    // calls in flight that become slow will be noticed
 	due         Instant // when time alone will change the breaker, or never
-	promised    Instant // while listed: when Advance will come again, at the latest
 	state       State
 	epoch       uint32 // of the cells; its last epochBits bits
 	age         uint32 // how many epochs ago the generation began

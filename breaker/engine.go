@@ -66,8 +66,9 @@ type Options struct {
 	// runs on the goroutine of whichever call caused the transition, so it should
 	// hand slow work on, and it must not panic.
 	Listen func(Transition)
-	// Wake is called when time alone will change a breaker, and earlier than
-	// [Engine.Advance] has said, so that whoever calls it looks when. The rules of Listen hold.
+	// Wake is called when [Engine.Advance] is to be called, and not only when it has
+	// said: time alone will change a breaker earlier, or there are more transitions to
+	// deliver than one call should have to. The rules of Listen hold.
 	Wake func()
 	// Now reads the clock of all instants. Only [Do] needs it.
 	Now func() Instant
@@ -84,6 +85,7 @@ var ErrDisabled = errors.New("the policy's mode is Disabled, so no call asks thi
 func NewEngine(o Options) *Engine {
 	e := &Engine{}
 	e.shared.listen, e.shared.wake, e.shared.now = o.Listen, o.Wake, o.Now
+	e.shared.next.Store(int64(never))
 	e.table.Store(newTable(nil))
 	return e
 }

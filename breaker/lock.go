@@ -152,15 +152,14 @@ func (b *Breaker) restLocked() {
 	if memorable := b.state != Closed || p.override != nil || p.open.openings > 0; memorable != b.memorable.Load() {
 		b.memorable.Store(memorable)
 	}
-	switch {
-	case due == never || b.retired:
-	case !b.listed:
-		b.listed, b.promised = true, due
-		b.engine.list(b)
-	case due < b.promised:
-		b.promised = due
-		b.engine.stir.Store(true)
+	if due == never || b.retired {
+		return
 	}
+	if !b.listed {
+		b.listed = true
+		b.engine.list(b)
+	}
+	b.engine.expect(due)
 }
 
 // moveLocked changes the state by a rule or a policy.
@@ -201,9 +200,6 @@ func (b *Breaker) leaveLocked(now Instant) {
 	b.strays = uint32(b.inFlightLocked())
 	for c := range b.cells {
 		c.held = 0
-	}
-	if b.state == HalfOpen {
-		b.past.halfOpen.slots = b.past.halfOpen.slots[:0]
 	}
 	b.flight.enter(0, now)
 	b.turnEpochLocked()

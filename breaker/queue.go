@@ -36,23 +36,37 @@ func (q *queue) push(t Transition) {
 	q.mu.Unlock()
 }
 
-// deliver empties the queue; the caller holds no lock of a breaker.
+// handOn is after how many transitions whoever delivers may go back to its own work.
+const handOn = 64
+
+// deliver empties the queue; the caller holds no lock of a breaker. In a flood of
+// transitions it leaves the rest to the goroutine that [Options.Wake] wakes, so that no
+// call is held up for those of others.
 func (s *shared) deliver() {
-	s.wakeUp()
-	q := &s.queue
-	if q.waiting.Load() == 0 {
-		return
+	if s.queue.waiting.Load() > 0 && s.queue.some(s.wake != nil) {
+		s.stir.Store(true)
 	}
+	if s.stir.Load() && s.stir.Swap(false) && s.wake != nil {
+		s.wake()
+	}
+}
+
+// some delivers what there is, unless somebody does already. It tells whether it left
+// something to do, which it only does where it may.
+func (q *queue) some(mayLeave bool) (left bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.busy {
-		return
+		return false
 	}
 	q.busy = true
-	for len(q.pending) > 0 {
-		batch := q.pending
-		q.pending = nil
-		q.waiting.Store(0)
+	for delivered := 0; len(q.pending) > 0; delivered += handOn {
+		if left = mayLeave && delivered > 0; left {
+			break
+		}
+		batch := q.pending[:min(len(q.pending), handOn)]
+		q.pending = q.pending[len(batch):]
+		q.waiting.Store(int32(len(q.pending)))
 		q.mu.Unlock()
 		for _, t := range batch {
 			q.listen(t)
@@ -60,13 +74,17 @@ func (s *shared) deliver() {
 		q.mu.Lock()
 	}
 	q.busy = false
+	return left
 }
 
 // restless are the breakers that time alone will change, so that finding out which
 // ones are due costs as much as there is trouble, not as there are breakers.
 type restless struct {
 	wake func()
-	stir atomic.Bool // somebody was added, or is due earlier, since wake was called
+	stir atomic.Bool // wake is to be called
+	// next is when Advance will be called again, at the latest: what it has told.
+	// Never, while that is not known.
+	next atomic.Int64
 
 	advance sync.Mutex // serialises Advance
 	listMu  sync.Mutex
@@ -78,65 +96,65 @@ func (r *restless) list(b *Breaker) {
 	r.listMu.Lock()
 	r.all = append(r.all, b)
 	r.listMu.Unlock()
-	r.stir.Store(true)
 }
 
-func (r *restless) wakeUp() {
-	if r.stir.Load() && r.stir.Swap(false) && r.wake != nil {
-		r.wake()
+// expect has Advance called at due. The breaker that it is for is listed already,
+// so either Advance is still to see it there, or has told when it comes again.
+func (r *restless) expect(due Instant) {
+	if due < Instant(r.next.Load()) {
+		r.stir.Store(true)
 	}
 }
 
 // Advance makes the transitions that the passing of time alone brings, and
-// returns when the next one is due, at the earliest; false when none is. It looks only at breakers
-// that wait for something. [Options.Wake] tells when there is one more of them.
+// returns when the next one is due, at the earliest; false when none is. It looks
+// only at breakers that wait for something. Call it again then, and when
+// [Options.Wake] says so.
 func (e *Engine) Advance(now Instant) (next Instant, ok bool) {
 	r := &e.shared.restless
 	r.advance.Lock()
 	defer e.shared.deliver() // when the lock is released
 	defer r.advance.Unlock()
+	r.next.Store(int64(never))
 	r.listMu.Lock()
 	all := r.all
 	r.all = nil
 	r.listMu.Unlock()
+	next = never
 	kept := slices.DeleteFunc(all, func(b *Breaker) bool {
-		due, rests := b.advanceTo(now)
-		if !rests && (!ok || due < next) {
-			next, ok = due, true
-		}
-		return rests
+		due := b.advanceTo(now)
+		next = min(next, due)
+		return due == never
 	})
 	r.listMu.Lock()
 	r.all = append(kept, r.all...)
 	r.listMu.Unlock()
-	return next, ok
+	r.next.Store(int64(next))
+	if next == never {
+		return 0, false
+	}
+	return next, true
 }
 
-// advanceTo brings the breaker to now if it is due, and takes note that it is no
-// longer listed if nothing is due any more.
-func (b *Breaker) advanceTo(now Instant) (due Instant, rests bool) {
-	if due = b.promise(); due > now {
-		return due, due == never
+// advanceTo brings the breaker to now if it is due, and returns when it is due then;
+// never, when it is listed no more.
+func (b *Breaker) advanceTo(now Instant) Instant {
+	due := b.waits()
+	if due > now {
+		return due
 	}
-	b.lock(now)
-	defer b.release()
-	b.restLocked()
-	if b.due == never || b.retired {
-		b.listed = false
-		return never, true
-	}
-	b.promised = b.due
-	return b.due, false
+	b.peek(now)
+	return b.waits()
 }
 
-// promise returns when the breaker is due, and takes note that Advance comes again
-// then, or no more.
-func (b *Breaker) promise() Instant {
+// waits returns when a listed breaker is due. One that is not due ever, or is no longer
+// the engine's, is listed no more.
+func (b *Breaker) waits() Instant {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.retired {
 		b.due = never
 	}
-	b.promised, b.listed = b.due, b.due != never
+	b.listed = b.due != never
 	return b.due
 }

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -176,5 +177,59 @@ func TestWakeWhenItIsDueEarlier(t *testing.T) {
 	p.Done(Ignored, next)
 	if woken != 2 {
 		t.Errorf("woken %d times, want no more: nothing is due earlier", woken)
+	}
+}
+
+// TestRule6FloodIsHandedOn: a call that finds no end of transitions, here because
+// their listener causes them, goes on with its own work after some.
+func TestRule6FloodIsHandedOn(t *testing.T) {
+	heard, woken := 0, 0
+	var e *Engine
+	e = NewEngine(Options{
+		Wake: func() { woken++ },
+		Listen: func(tr Transition) {
+			heard++
+			if tr.Sequence != uint64(heard) {
+				t.Errorf("transition %d has sequence %d", heard, tr.Sequence)
+			}
+			if err := e.Reset(keyA, "me", "why", tr.At); err != nil {
+				t.Error(err)
+			}
+		},
+	})
+	e.Apply([]Spec{spec("a", runRule(1))}, epoch)
+	p, _ := e.Acquire(keyA, epoch)
+	within(t, func() { p.Done(Failure, epoch) })
+	if heard == 0 || heard > 2*handOn || woken == 0 {
+		t.Errorf("a call delivered %d transitions and woke %d times, want %d at most, and that it hands on the rest", heard, woken, 2*handOn)
+	}
+	before := heard
+	within(t, func() { e.Advance(epoch) })
+	if heard == before {
+		t.Error("Advance delivers nothing of what was left")
+	}
+}
+
+// TestWakeIsForEarlierChangesOnly: thousands of breakers that begin to wait are no
+// reason to look at all of them each time.
+func TestWakeIsForEarlierChangesOnly(t *testing.T) {
+	woken := 0
+	e := NewEngine(Options{Wake: func() { woken++ }})
+	const n = 1_000
+	specs := make([]Spec, n)
+	for i := range specs {
+		specs[i] = spec(strconv.Itoa(i), slowRule(time.Second))
+	}
+	e.Apply(specs, epoch)
+	now, due := epoch, epoch
+	for _, s := range specs {
+		now = now.Add(time.Millisecond)
+		e.Acquire(s.Key, now)
+		if woken > 0 && due == epoch {
+			due, _ = e.Advance(now)
+		}
+	}
+	if woken != 1 {
+		t.Errorf("woken %d times by calls of %d breakers, want once: none is due before %d", woken, n, due)
 	}
 }

@@ -170,7 +170,6 @@ func TestConcurrentEverything(t *testing.T) {
 		t.Fatal("the breaker is not striped")
 	}
 	const callers, calls, batches = 8, 5_000, 300
-	var over atomic.Bool
 	var others, all sync.WaitGroup
 	for seed := range uint64(callers) {
 		all.Go(func() {
@@ -209,13 +208,13 @@ func TestConcurrentEverything(t *testing.T) {
 		},
 	} {
 		others.Go(func() {
-			for i := 0; i < 200 || !over.Load(); i++ { // also if the callers are done before it begins
+			for i := range 2_000 {
 				do(i)
 				c.clock.Add(int64(time.Microsecond))
 			}
 		})
 	}
-	within(t, func() { all.Wait(); over.Store(true); others.Wait() })
+	within(t, func() { all.Wait(); others.Wait() })
 	c.checkAll(t, callers*calls+9*batches)
 }
 

@@ -19,7 +19,7 @@ const (
 	extProcFilter = "envoy.filters.http.ext_proc"
 	// nodeExtProcFilter is ext_proc once more, for routes whose breakers are the
 	// proxy's own: it also says which proxy asks. What a filter sends cannot be set for
-	// a route (request_attributes of ExtProcOverrides are not implemented), and
+	// a route (Envoy ignores the request_attributes of ExtProcOverrides), and
 	// breakers of the mesh are not to pay for it.
 	nodeExtProcFilter = extProcFilter + ".node"
 	routerFilter      = "envoy.filters.http.router"

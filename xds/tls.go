@@ -10,8 +10,8 @@ import (
 )
 
 // systemTrust is the trust store of Debian, Ubuntu, Alpine, distroless and the
-// official Envoy images. Envoy 1.40 has no setting for "the system's": the field
-// system_root_certs exists but is not implemented.
+// official Envoy images. Envoy 1.40 has no setting for "the system's": it ignores
+// the field system_root_certs.
 const systemTrust = "/etc/ssl/certs/ca-certificates.crt"
 
 func upstreamTLS(u *policy.Upstream) (*corev3.TransportSocket, error) {

@@ -273,7 +273,7 @@ func TestNearest(t *testing.T) {
 		"charge":          "payments/charge",
 		"payments@node-9": "",
 	} {
-		if got := strings.Join(nearest(key, known), " "); got != want {
+		if got := strings.Join(meant(key, known), " "); got != want {
 			t.Errorf("%s: got %q, want %q", key, got, want)
 		}
 	}

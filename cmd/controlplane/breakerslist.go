@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"breakwater.dev/internal/nearest"
 )
 
 // breakerView is what is shown of one breaker of /breakers.
@@ -159,22 +161,22 @@ func (c *client) unknown(ctx context.Context, key string, err error) error {
 		return err
 	}
 	known, listErr := c.keys(ctx)
-	near := nearest(key, known)
+	near := meant(key, known)
 	if listErr != nil || len(near) == 0 {
 		return fmt.Errorf("%w; 'breakwater breakers list' shows all", err)
 	}
 	return fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 }
 
-// nearest returns up to three keys that someone may have meant, the nearest first.
-func nearest(key string, known []string) []string {
+// meant returns up to three keys that someone may have meant, the nearest first.
+func meant(key string, known []string) []string {
 	type candidate struct {
 		key      string
 		distance int
 	}
 	var near []candidate
 	for _, k := range known {
-		d := distance(strings.ToLower(key), strings.ToLower(k))
+		d := nearest.Distance(strings.ToLower(key), strings.ToLower(k))
 		part := len(key) > 2 && strings.Contains(strings.ToLower(k), strings.ToLower(key))
 		if d <= max(1, len(key)/3) || part {
 			near = append(near, candidate{k, d})
@@ -186,28 +188,6 @@ func nearest(key string, known []string) []string {
 		found = append(found, n.key)
 	}
 	return found
-}
-
-// distance is how many bytes have to be put in, taken out or replaced to make b of a
-// (Levenshtein's).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // writeJSON prints all there is about the breakers, in the shape of /breakers.

@@ -21,13 +21,13 @@ func TestStateDir(t *testing.T) {
 		{"systemd's", map[string]string{"STATE_DIRECTORY": "/var/lib/breakwater", "HOME": "/root", "XDG_STATE_HOME": "/x"}, listen, "/var/lib/breakwater", true},
 		{"the first of systemd's", map[string]string{"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, listen, "/var/lib/a", true},
 		{"systemd's, with any port", map[string]string{"STATE_DIRECTORY": "/var/lib/a"}, "127.0.0.1:0", "/var/lib/a", true},
-		{"XDG's", map[string]string{"HOME": "/home/a", "XDG_STATE_HOME": "/x"}, listen, "/x/breakwater/127.0.0.1_18000", false},
-		{"XDG's that is relative", map[string]string{"HOME": "/home/a", "XDG_STATE_HOME": "x"}, listen, "/home/a/.local/state/breakwater/127.0.0.1_18000", false},
-		{"the home's", map[string]string{"HOME": "/home/a"}, "[::1]:18000", "/home/a/.local/state/breakwater/___1__18000", false},
-		{"no way out", map[string]string{"HOME": "/home/a"}, "../../etc:1", "/home/a/.local/state/breakwater/.._.._etc_1", false},
+		{"XDG's", map[string]string{"HOME": "/h", "XDG_STATE_HOME": "/x"}, listen, "/x/breakwater/127.0.0.1_18000", false},
+		{"XDG's that is relative", map[string]string{"HOME": "/h", "XDG_STATE_HOME": "x"}, listen, "/h/.local/state/breakwater/127.0.0.1_18000", false},
+		{"the home's", map[string]string{"HOME": "/h"}, "[::1]:18000", "/h/.local/state/breakwater/___1__18000", false},
+		{"no way out", map[string]string{"HOME": "/h"}, "../../etc:1", "/h/.local/state/breakwater/.._.._etc_1", false},
 		{"no home", nil, listen, "", false},
 		{"a relative home", map[string]string{"HOME": "."}, listen, "", false},
-		{"any port", map[string]string{"HOME": "/home/a"}, "127.0.0.1:0", "", false},
+		{"any port", map[string]string{"HOME": "/h"}, "127.0.0.1:0", "", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

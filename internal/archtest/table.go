@@ -46,6 +46,7 @@ var table = []row{
 	},
 	{
 		pkg: "policy/internal/...", layer: 1, pure: true,
+		ours:   []string{"internal/nearest"},
 		third:  []string{yaml},
 		reason: "Finding files, reading YAML strictly and printing know nothing of policies.",
 	},
@@ -106,7 +107,7 @@ var table = []row{
 	},
 	{
 		pkg: "cmd/controlplane", layer: 6,
-		ours:   []string{"internal/app", "policy", "xds"},
+		ours:   []string{"internal/app", "internal/nearest", "policy", "xds"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		reason: "Flags, signals and exit codes; what they start is in the app, and is tested there.",
 	},
@@ -118,6 +119,10 @@ var table = []row{
 	{
 		pkg: "examples/quickstart", layer: 6,
 		reason: "An example uses what a user can: the binary and its files.",
+	},
+	{
+		pkg: "internal/nearest", layer: 0, pure: true, silent: true,
+		reason: "Two of us ask what somebody meant; the answer depends on nothing.",
 	},
 	{
 		pkg: "internal/golden", layer: 0,

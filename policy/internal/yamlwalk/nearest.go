@@ -3,6 +3,8 @@ package yamlwalk
 import (
 	"fmt"
 	"strings"
+
+	"breakwater.dev/internal/nearest"
 )
 
 var separators = strings.NewReplacer("_", "", "-", "")
@@ -18,7 +20,7 @@ func Nearest(name string, words []string) (string, bool) {
 	name = fold(name)
 	best, distance := "", 1+min(3, len(name)/3)
 	for _, w := range words {
-		if d := edits(name, fold(w)); d < distance {
+		if d := nearest.Distance(name, fold(w)); d < distance {
 			best, distance = w, d
 		}
 	}
@@ -31,24 +33,4 @@ func Suggest(want, name string, words []string) string {
 		return fmt.Sprintf("%s (%s, if that was meant)", want, near)
 	}
 	return want
-}
-
-// edits is the Levenshtein distance in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
