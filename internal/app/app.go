@@ -58,6 +58,7 @@ type app struct {
 	telemetry *telemetry.Telemetry
 	current   atomic.Pointer[policy.Set]
 	stopping  atomic.Bool
+	refusal   string // the problems of the last load; of the goroutine that reloads
 }
 
 // Run starts a control plane and serves until ctx is over, then drains and

@@ -230,3 +230,27 @@ func TestRunCannotStart(t *testing.T) {
 		})
 	}
 }
+
+// TestTheSameRefusalIsLoggedOnce, until another policy was taken.
+func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
+	o := options(t, good)
+	var log strings.Builder
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	a := newApp(o, policy.BuiltinDefaults())
+	load := func(text string) {
+		t.Helper()
+		write(t, o.Policy[0], text)
+		if err := a.reload(); err != nil {
+			a.refused(err)
+		}
+	}
+	for i, step := range []struct {
+		text string
+		said int
+	}{{good, 0}, {misspelt, 1}, {misspelt, 1}, {misspelt + "x: 1\n", 2}, {good, 2}, {misspelt, 3}} {
+		load(step.text)
+		if got := strings.Count(log.String(), "Upstreem"); got != step.said {
+			t.Errorf("step %d: said %d times, want %d:\n%s", i, got, step.said, log.String())
+		}
+	}
+}

@@ -29,6 +29,7 @@ func (a *app) reload() error {
 	changes := a.engine.Apply(set.Specs(), a.clock.Now())
 	a.extproc.Apply(set, a.engine)
 	a.xds.Publish(publication)
+	a.refusal = ""
 	level := slog.LevelInfo
 	if old := a.current.Swap(set); old != nil && old.Revision == set.Revision {
 		level = slog.LevelDebug
@@ -40,16 +41,26 @@ func (a *app) reload() error {
 }
 
 // refused reports, in the log and on /config, a policy that was not taken while
-// another is in force.
+// another is in force. What was said already is not said again as loudly: other files
+// of the same directory may change all the time, the log itself among them.
 func (a *app) refused(err error) {
 	a.telemetry.Refused(err, time.Now())
+	level := slog.LevelError
+	if problems := err.Error(); problems == a.refusal {
+		level = slog.LevelDebug
+	} else {
+		a.refusal = problems
+	}
+	refused := func(problem string) {
+		a.log.Log(context.Background(), level, "policy refused; the old one stays in force", "problem", problem)
+	}
 	var diagnostics policy.Diagnostics
 	if !errors.As(err, &diagnostics) {
-		a.log.Error("policy refused; the old one stays in force", "problem", err.Error())
+		refused(err.Error())
 		return
 	}
 	for _, d := range diagnostics {
-		a.log.Error("policy refused; the old one stays in force", "problem", d.String())
+		refused(d.String())
 	}
 }
 
