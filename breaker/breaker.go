@@ -242,6 +242,11 @@ func (b *Breaker) landProbeLocked(probe uint32, o Outcome, c call, now Instant) 
 	if o == Ignored {
 		return
 	}
+	b.judgeProbeLocked(c, now)
+}
+
+// judgeProbeLocked takes what became of a probe, and ends half-open if that is enough.
+func (b *Breaker) judgeProbeLocked(c call, now Instant) {
 	if to, why, ok := b.past.halfOpen.judge(&b.spec.Config, c); ok {
 		b.moveLocked(Edge{HalfOpen, to, why}, now)
 	}

@@ -413,6 +413,11 @@ func (m *model) judgeProbe(t *ticket, o Outcome, slow bool, now Instant) {
 		return
 	}
 	m.judged = append(m.judged, event{at: now, failed: o != Success, slow: slow})
+	m.judgeProbes(now)
+}
+
+// judgeProbes ends half-open if the probes so far are enough.
+func (m *model) judgeProbes(now Instant) {
 	cfg := m.spec.Config
 	switch w := m.window(); {
 	case w.Failures > 0:
@@ -498,14 +503,34 @@ func (m *model) report(outcomes []Reported, now Instant) {
 	}
 }
 
+// rejected takes calls that a proxy has rejected.
+func (m *model) rejected(n uint64, now Instant) {
+	m.advance(now)
+	m.counts.Rejected += n
+}
+
 func (m *model) reportOne(o Reported, now Instant) {
 	at, slow, n := min(o.At, now), m.slow(o.Duration), uint32(1)
 	if o.Outcome == Success && !slow && o.OneIn > 1 {
 		n = o.OneIn
 	}
 	m.count(o.Outcome, slow, uint64(n), at)
-	known := o.Generation != 0
-	if o.Outcome == Ignored || m.state != Closed || known && o.Generation != m.generation || !known && at < m.since {
+	watched := m.spec.Config.Mode == MetricsOnly && m.override == nil
+	if m.state == Open && watched {
+		m.counts.WouldReject += uint64(n)
+	}
+	own := func(at Instant) bool {
+		if o.Generation != 0 {
+			return o.Generation == m.generation
+		}
+		return at >= m.since
+	}
+	if m.state == HalfOpen && (o.Probe || watched) && o.Outcome != Ignored && own(at-Instant(o.Duration)) {
+		m.judged = append(m.judged, event{at: now, failed: o.Outcome.Failed(), slow: slow})
+		m.judgeProbes(now)
+		return
+	}
+	if o.Outcome == Ignored || m.state != Closed || !own(at) {
 		return
 	}
 	for range n {

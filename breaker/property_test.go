@@ -78,6 +78,7 @@ func engineIsItsModel(t *rapid.T) {
 		"force":   w.force,
 		"reset":   w.reset,
 		"report":  w.report,
+		"turned":  w.rejected,
 		"restart": w.restart,
 		"hang":    w.hang,
 		"":        w.check,
@@ -372,6 +373,7 @@ func (w *world) report(t *rapid.T) {
 			At:       max(0, now.Add(-ago)),
 			Duration: rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond, 2 * time.Second}).Draw(t, "duration"),
 			OneIn:    rapid.SampledFrom([]uint32{0, 1, 3, 40}).Draw(t, "oneIn"),
+			Probe:    rapid.Bool().Draw(t, "probe"),
 		}
 		if rapid.Bool().Draw(t, "known") {
 			o.Generation = p.model.generation - rapid.Uint64Range(0, min(p.model.generation-1, 1)).Draw(t, "earlier")
@@ -380,6 +382,15 @@ func (w *world) report(t *rapid.T) {
 	}), 1, 12).Draw(t, "outcomes")
 	p.model.report(outcomes, now)
 	p.breaker.Report(outcomes, now)
+}
+
+// rejected counts calls that a proxy has rejected.
+func (w *world) rejected(t *rapid.T) {
+	p, now, n := w.draw(t), w.step(t), rapid.Uint64Range(0, 3).Draw(t, "n")
+	if p != nil {
+		p.model.rejected(n, now)
+		p.breaker.Rejected(n, now)
+	}
 }
 
 // restart has another engine take up what this one exports, as a new process does.

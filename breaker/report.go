@@ -18,13 +18,16 @@ type Reported struct {
 	// Generation is the breaker's when the call was admitted; 0: not known. Then it
 	// is judged by its time.
 	Generation uint64
+	// Probe tells that a proxy let the call through as one of the probes, which it was
+	// told to bound. In half-open it is judged like one that had a permit.
+	Probe bool
 }
 
 // Report takes outcomes that come in batches, and late. It sorts them by their time.
 // Each counts in the part of the window in which its call ended, if that is still
 // in it; one of an earlier generation, or that ended before the present one began,
-// is only counted in the totals. Only a closed breaker judges by reports: who may
-// probe is decided by permits alone.
+// is only counted in the totals. In half-open only probes are judged, and where the
+// mode is MetricsOnly, which admits all, the calls that began in it.
 //
 // Failures in a row trip the breaker when no success can be among them. Where
 // successes are sampled, that takes a run so long that failures at the rate of before
@@ -83,12 +86,33 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 	if c.failed {
 		b.lastFailure = max(b.lastFailure, at)
 	}
-	if o.Outcome == Ignored || b.state != Closed {
-		return
+	watched := b.spec.Mode == MetricsOnly && b.pastLocked().override == nil
+	switch {
+	case b.state == Open && watched:
+		b.past.wouldReject += uint64(n)
+	case o.Outcome == Ignored || b.state == Open:
+	case b.state == HalfOpen:
+		if began := at.Add(-max(o.Duration, 0)); (o.Probe || watched) && b.ownLocked(o, began) {
+			b.judgeProbeLocked(c, now)
+		}
+	case b.ownLocked(o, at):
+		b.closed.window.addAt(c, n, at)
+		b.closed.reported(c.failed, at, o.OneIn)
 	}
-	if o.Generation == 0 && at < b.since || o.Generation != 0 && o.Generation != b.generation {
-		return
+}
+
+// ownLocked tells whether an outcome is of the present generation: by what is known of
+// it, or else by its time.
+func (b *Breaker) ownLocked(o *Reported, at Instant) bool {
+	if o.Generation != 0 {
+		return o.Generation == b.generation
 	}
-	b.closed.window.addAt(c, n, at)
-	b.closed.reported(c.failed, at, o.OneIn)
+	return at >= b.since
+}
+
+// Rejected counts n calls that a proxy has rejected by itself, as it was told to.
+func (b *Breaker) Rejected(n uint64, now Instant) {
+	b.lock(now)
+	b.counts.rejected += n
+	b.unlock()
 }

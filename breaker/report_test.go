@@ -244,3 +244,57 @@ func TestReportSampledUpstreamGoesDown(t *testing.T) {
 		}
 	}
 }
+
+// TestReportedProbes: in half-open, what a proxy let through as a probe closes and
+// opens the breaker, if it began in half-open; anything else says nothing.
+func TestReportedProbes(t *testing.T) {
+	r := openRig(t, DefaultConfig())
+	r.after(30 * time.Second)
+	r.wantState(HalfOpen, 2)
+	r.after(time.Second)
+	early := Reported{Outcome: Failure, At: r.now, Duration: 2 * time.Second, Probe: true}
+	r.report(early, Reported{Outcome: Ignored, At: r.now, Probe: true}, Reported{Outcome: Failure, At: r.now})
+	r.wantState(HalfOpen, 2)
+	good := Reported{Outcome: Success, At: r.now, Duration: time.Second, Probe: true}
+	r.report(good, good)
+	r.wantState(HalfOpen, 2)
+	r.report(good)
+	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+
+	r = openRig(t, DefaultConfig())
+	r.after(30 * time.Second)
+	r.wantState(HalfOpen, 2)
+	r.report(Reported{Outcome: Timeout, At: r.now, Probe: true})
+	r.want(Edge{HalfOpen, Open, ProbeFailed})
+}
+
+// TestRule9ReportsOfWhatWouldHaveBeenRejected: nobody stops the calls of MetricsOnly,
+// so they are counted while open, each for as many as it stands for, and judged in half-open.
+func TestRule9ReportsOfWhatWouldHaveBeenRejected(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Mode = MetricsOnly
+	r := openRig(t, cfg)
+	r.report(Reported{Outcome: Failure, At: r.now}, Reported{Outcome: Success, At: r.now, OneIn: 8})
+	if got := r.status().Counts.WouldReject; got != 9 {
+		t.Errorf("would have rejected %d, want 9", got)
+	}
+	r.after(cfg.WaitDurationInOpenState)
+	r.wantState(HalfOpen, 2)
+	r.report(r.reported(Success, 0, 3)...)
+	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+}
+
+// TestRejected: what proxies reject is counted in every state, and changes none.
+func TestRejected(t *testing.T) {
+	r := openRig(t, DefaultConfig())
+	b := r.engine.Breaker(keyA)
+	before := r.status().Counts
+	b.Rejected(40, r.now)
+	r.after(30 * time.Second)
+	r.wantState(HalfOpen, 2)
+	b.Rejected(2, r.now)
+	r.wantState(HalfOpen, 2)
+	if got := r.status().Counts; got.Rejected-before.Rejected != 42 || got.Requests-before.Requests != 42 {
+		t.Errorf("%d rejected of %d, want 42 more than %+v", got.Rejected, got.Requests, before)
+	}
+}
