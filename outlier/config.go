@@ -4,6 +4,17 @@ import (
 	"time"
 )
 
+// Scope is who judges the endpoints of an upstream.
+type Scope string
+
+// The scopes.
+const (
+	// Node leaves it to each proxy, by what it alone has seen: Envoy's own detection.
+	Node Scope = "Node"
+	// Mesh judges by what all proxies have seen, and ejects for all of them.
+	Mesh Scope = "Mesh"
+)
+
 // Config is Envoy's OutlierDetection (envoy/config/cluster/v3/outlier_detection.proto,
 // as of Envoy 1.40) with every field resolved. Percentages are whole numbers
 // from 0 to 100. The comment of each field names Envoy's field and its default.
@@ -11,6 +22,9 @@ import (
 // An Enforcing field is the chance that an endpoint found by that rule is
 // really ejected: 0 detects and counts, 100 always ejects.
 type Config struct {
+	// Scope is who judges. It has no field in Envoy.
+	Scope Scope
+
 	// Consecutive5xxErrors ejects after so many responses 5xx (for TCP: failed
 	// connections) in a row; 0 turns the rule off. Envoy: consecutive_5xx, 5.
 	Consecutive5xxErrors uint32

@@ -17,6 +17,7 @@ const (
 // DefaultConfig returns what Envoy does with an empty outlier_detection.
 func DefaultConfig() Config {
 	return Config{
+		Scope:                                       Node,
 		Consecutive5xxErrors:                        5,
 		EnforcingConsecutive5xxErrors:               100,
 		ConsecutiveGatewayErrors:                    5,
@@ -47,6 +48,9 @@ type Problem struct {
 // Validate returns everything that is wrong with c; nothing when it can be used.
 func (c Config) Validate() []Problem {
 	ps := append(c.validateCounts(), c.validatePercents()...)
+	if c.Scope != Node && c.Scope != Mesh {
+		ps = append(ps, Problem{"scope", "Node or Mesh", "out-of-range"})
+	}
 	duration := func(field string, d, low time.Duration) {
 		if d < low || d > MaxDuration {
 			ps = append(ps, Problem{field, fmt.Sprintf("a duration from %s to 24h", low), "out-of-range"})

@@ -72,7 +72,7 @@ func (c *compiler) read(l *layer) {
 			c.fail(at, p.Want, p.Rule)
 		}
 	}
-	c.refuseUnsupported(s.places, failed, policyNotYet(&s.later))
+	c.refuseUnsupported(s.places, failed, policyNotYet())
 }
 
 func appendTarget(refs []targetRef, o *object, v yamlwalk.Value) []targetRef {

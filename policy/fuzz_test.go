@@ -62,7 +62,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, u := range set.Upstreams {
-			if len(u.Hosts) == 0 || len(u.Routes) == 0 || (u.DNS == nil) == (len(u.Endpoints) == 0) {
+			if (len(u.Hosts) == 0) != (u.Protocol == policy.TCP) || (u.Port == 0) == (u.Protocol == policy.TCP) || len(u.Routes) == 0 || (u.DNS == nil) == (len(u.Endpoints) == 0) {
 				t.Errorf("an incomplete upstream: %+v", u)
 			}
 		}

@@ -30,6 +30,9 @@ func (c *compiler) compileUpstream(u *upstreamDoc, mesh *settings) {
 		r.Timeout, r.Breaker = compiled.Timeout, compiled.Breaker
 	}
 	u.Routes = append(u.Routes, own)
+	if !s.broken {
+		c.checkMeshEjections(u, s)
+	}
 }
 
 // compileRoute makes the part of an upstream that one breaker is for. A route that
@@ -41,6 +44,12 @@ func (c *compiler) compileRoute(u *upstreamDoc, s *settings, route string) Route
 	}
 	if !s.broken {
 		c.lintBreaker(s)
+		c.checkDataPath(u, s)
+	}
+	config, path := s.config(), s.dataPath
+	if u.Protocol == TCP {
+		// Of what is said for the mesh, this has no meaning for connections.
+		config.RampDuration, path = 0, Adaptive
 	}
 	lease := s.timeout + leaseMargin
 	if s.timeout == 0 {
@@ -49,11 +58,12 @@ func (c *compiler) compileRoute(u *upstreamDoc, s *settings, route string) Route
 	r.Breaker = &Breaker{
 		Spec: breaker.Spec{
 			Key:     breaker.Key{Upstream: u.Name, Route: route},
-			Config:  s.config(),
+			Config:  config,
 			Lease:   lease,
 			Timeout: s.timeout,
 			PerNode: s.scope == scopeNode,
 		},
+		DataPath: path,
 		Classify: s.classifier(),
 		Fallback: s.response(u.Name),
 		FailOpen: s.failOpen,

@@ -16,6 +16,7 @@ func outlierFields(o *outlier.Config) yamlwalk.Fields {
 	duration := func(dst *time.Duration) yamlwalk.Field { return yamlwalk.Duration(dst, -anyDuration, anyDuration) }
 	percent := yamlwalk.WholePercent
 	return yamlwalk.Fields{
+		"scope":                                       yamlwalk.OneOf(&o.Scope, outlier.Node, outlier.Mesh),
 		"consecutive5xxErrors":                        count(&o.Consecutive5xxErrors),
 		"enforcingConsecutive5xxErrors":               percent(&o.EnforcingConsecutive5xxErrors),
 		"consecutiveGatewayErrors":                    count(&o.ConsecutiveGatewayErrors),

@@ -38,7 +38,7 @@ type Origin struct {
 type Upstream struct {
 	Name     string
 	Origin   Origin
-	Hosts    []string // the authorities that reach it, sorted; at least one
+	Hosts    []string // the authorities that reach it, sorted; at least one, none for TCP
 	Protocol Protocol
 	// Exactly one of Endpoints and DNS is set.
 	Endpoints []Endpoint
@@ -49,6 +49,8 @@ type Upstream struct {
 	LoadBalancing LoadBalancing
 	Limits        ConnectionLimits `json:"connectionLimits"`
 	Outlier       *outlier.Config  `json:"outlierDetection"` // nil: off
+	// Port is where the proxy listens for an upstream that speaks TCP; else 0.
+	Port uint16
 	// Routes are matched in order. The last one has no name and matches all that
 	// is left, so there is always at least one.
 	Routes []Route
@@ -62,6 +64,7 @@ const (
 	HTTP1 Protocol = "HTTP1"
 	HTTP2 Protocol = "HTTP2"
 	GRPC  Protocol = "GRPC"
+	TCP   Protocol = "TCP" // anything else: calls are connections
 )
 
 // Endpoint is one instance of an upstream.
@@ -147,9 +150,11 @@ type RetryBudget struct {
 // Route is a part of an upstream's traffic.
 type Route struct {
 	// Name is empty for the last route, which takes what no other matched.
-	Name    string
-	Match   Match
-	Timeout time.Duration // 0: none
+	Name  string
+	Match Match
+	// Timeout is the call's deadline at the proxy; 0: none. For protocol TCP it bounds how
+	// long it may take to establish the connection; 0: as long as the proxy's default, 2 s.
+	Timeout time.Duration
 	// Breaker is nil where no policy asks for one. A route that no policy targets by
 	// its name shares the breaker of the last one: it is the same pointer and key.
 	Breaker *Breaker
@@ -162,9 +167,22 @@ type Match struct {
 	Methods    []string // sorted; empty: any
 }
 
+// DataPath is where a breaker is enforced.
+type DataPath string
+
+// The data paths.
+const (
+	// Adaptive costs nothing while the breaker is closed: the proxy tells of outcomes
+	// afterwards, and rejects by itself as long as it is told to.
+	Adaptive DataPath = "Adaptive"
+	// Inline asks the control plane about every call.
+	Inline DataPath = "Inline"
+)
+
 // Breaker is a breaker with all that stands around it.
 type Breaker struct {
 	Spec     breaker.Spec
+	DataPath DataPath
 	Classify *Classifier
 	Fallback Response
 	// FailOpen lets calls through when the control plane does not answer.

@@ -19,6 +19,7 @@ type settings struct {
 	breaker  breaker.Config // with both kinds of window; config has the one that counts
 	counted  bool           // the window is CountBased
 	scope    string
+	dataPath DataPath
 	failure  codes
 	ignore   codes
 	fallback fallback
@@ -35,10 +36,11 @@ type settings struct {
 
 func newSettings(d Defaults) *settings {
 	return &settings{
-		timeout: d.Timeout,
-		breaker: d.Breaker,
-		counted: d.Breaker.WindowSize > 0,
-		scope:   scopeMesh,
+		timeout:  d.Timeout,
+		breaker:  d.Breaker,
+		counted:  d.Breaker.WindowSize > 0,
+		scope:    scopeMesh,
+		dataPath: Adaptive,
 		failure: codes{
 			status: []string{"5xx"},
 			grpc:   []string{"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "RESOURCE_EXHAUSTED"},
@@ -47,7 +49,6 @@ func newSettings(d Defaults) *settings {
 		failOpen: true,
 		limits:   d.Limits,
 		outlier:  d.Outlier,
-		later:    laterPolicy{dataPath: "Inline"},
 		places:   places{},
 	}
 }
@@ -121,7 +122,7 @@ func (s *settings) fields() yamlwalk.Fields {
 	return yamlwalk.Fields{
 		"targetRefs":       func(yamlwalk.Value) {},
 		"mode":             yamlwalk.Choice(&s.breaker.Mode, breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled),
-		"dataPath":         yamlwalk.OneOf(&s.later.dataPath, "Adaptive", "Inline"),
+		"dataPath":         yamlwalk.OneOf(&s.dataPath, Adaptive, Inline),
 		"scope":            yamlwalk.OneOf(&s.scope, scopeMesh, scopeNode),
 		"timeout":          yamlwalk.Duration(&s.timeout, 0, breaker.MaxDuration),
 		"breaker":          func(v yamlwalk.Value) { v.Object(s.breakerFields()) },

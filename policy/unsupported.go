@@ -8,17 +8,11 @@ import (
 // laterPolicy is what the language of a BreakerPolicy has and nothing enforces yet. It
 // is read like everything else, so that what is malformed is told from what is early.
 type laterPolicy struct {
-	dataPath         string
 	fallbackUpstream string
 	cached           struct {
 		ttl                      time.Duration
 		maxEntries, maxBodyBytes uint64
 	}
-}
-
-// laterUpstream is the same for an Upstream.
-type laterUpstream struct {
-	port uint16
 }
 
 // notYet is one field that is refused. Removing its row is all it takes to allow it.
@@ -28,19 +22,16 @@ type notYet struct {
 	want      string
 }
 
-func policyNotYet(l *laterPolicy) []notYet {
+func policyNotYet() []notYet {
 	return []notYet{
-		{"spec.dataPath", l.dataPath == "Inline", "Inline: the rest is not supported yet"},
 		{"spec.fallback.upstream", false, "left out: it is not supported yet"},
 		{"spec.fallback.cached", false, "left out: it is not supported yet"},
 	}
 }
 
-func upstreamNotYet(l *laterUpstream, u *Upstream) []notYet {
+func upstreamNotYet(u *Upstream) []notYet {
 	keyed := u.LoadBalancing.Policy == RingHash || u.LoadBalancing.Policy == Maglev
 	return []notYet{
-		{"spec.protocol", u.Protocol != "TCP", "HTTP1, HTTP2 or GRPC: the rest is not supported yet"},
-		{"spec.port", l.port == 0, "left out: it is not supported yet"},
 		// They spread by a hash of the request, which the language cannot name yet.
 		{"spec.loadBalancing.policy", !keyed, "RoundRobin, LeastRequest or Random: the rest is not supported yet"},
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,6 @@ type upstreamDoc struct {
 	hostsAt  []place // of Hosts, as written
 	routesAt []place
 	places   places
-	later    laterUpstream
 }
 
 // newPlace is a place in the document's file.
@@ -49,9 +49,9 @@ func (c *compiler) upstream(o *object, doc yamlwalk.Value) {
 	})
 	if spec.Object(u.fields(o)) {
 		u.finish(spec)
-		c.refuseUnsupported(u.places, failed, upstreamNotYet(&u.later, u.Upstream))
+		c.refuseUnsupported(u.places, failed, upstreamNotYet(u.Upstream))
 	}
-	if len(u.hostsAt) == 0 {
+	if len(u.hostsAt) == 0 && u.Protocol != TCP {
 		u.Hosts, u.hostsAt = []string{u.Name}, []place{u.nameAt}
 	}
 	u.broken = len(c.diagnostics) > before || u.Name == ""
@@ -65,14 +65,14 @@ func (u *upstreamDoc) fields(o *object) yamlwalk.Fields {
 				v.FailAs("an empty list", "at least one host, or left out for the upstream's name", "missing-field")
 			}
 		},
-		"protocol": yamlwalk.OneOf(&u.Protocol, HTTP1, HTTP2, GRPC, "TCP"),
+		"protocol": yamlwalk.OneOf(&u.Protocol, HTTP1, HTTP2, GRPC, TCP),
 		"endpoints": func(v yamlwalk.Value) {
 			if v.Each(u.endpoint) == 0 {
 				v.FailAs("an empty list", "at least one endpoint", "missing-field")
 			}
 		},
 		"dns":         u.dns,
-		"port":        port(&u.later.port),
+		"port":        port(&u.Port),
 		"tls":         u.tls,
 		"healthCheck": u.healthCheck,
 		"loadBalancing": func(v yamlwalk.Value) {
@@ -105,9 +105,27 @@ func (u *upstreamDoc) finish(spec yamlwalk.Value) {
 	if u.HealthCheck != nil {
 		u.checkHealthCheck()
 	}
+	u.checkPort(spec)
 	slices.SortFunc(u.Endpoints, func(a, b Endpoint) int {
 		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Port, b.Port))
 	})
+}
+
+// checkPort reports what only an upstream of the other kind has. Calls that are not HTTP
+// say nothing of where they go to: only the port tells.
+func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
+	at, has := u.places["spec.port"]
+	switch {
+	case u.Protocol != TCP && has:
+		at.Fail("left out: the proxy listens on a port of its own only for protocol TCP", "exclusive-fields")
+	case u.Protocol == TCP && !has:
+		spec.Missing("port", "nothing").Fail("the port on which the proxy listens for it", "missing-field")
+	}
+	for _, field := range []string{"hosts", "routes"} {
+		if at, has := u.places["spec."+field]; has && u.Protocol == TCP {
+			at.FailAs("given", "left out: a connection of protocol TCP has neither host nor path", "exclusive-fields")
+		}
+	}
 }
 
 var hostName = regexp.MustCompile(`^[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*$`)
@@ -216,7 +234,9 @@ func (u *upstreamDoc) checkHealthCheck() {
 	switch {
 	case u.Protocol == GRPC && at.Has("path"):
 		u.places["spec.healthCheck.path"].Fail("left out: protocol GRPC is checked by grpc.health.v1", "exclusive-fields")
-	case u.Protocol != GRPC && !at.Has("path"):
+	case u.Protocol == TCP && at.Has("path"):
+		u.places["spec.healthCheck.path"].Fail("left out: protocol TCP is checked by connecting", "exclusive-fields")
+	case u.Protocol != GRPC && u.Protocol != TCP && !at.Has("path"):
 		at.Missing("path", "nothing").Fail("a path such as /healthz", "missing-field")
 	}
 }
@@ -278,7 +298,7 @@ func isCheckPath(s string) bool {
 
 // checkUpstreams reports names, hosts and routes that stand in one another's way.
 func (c *compiler) checkUpstreams() {
-	names, hosts := map[string]place{}, map[string]place{}
+	names, hosts, ports := map[string]place{}, map[string]place{}, map[string]place{}
 	for _, u := range c.upstreams {
 		if u.Name == "" {
 			continue
@@ -293,6 +313,9 @@ func (c *compiler) checkUpstreams() {
 			c.unique(hosts, h, u.hostsAt[i], "duplicate-host")
 		}
 		slices.Sort(u.Hosts)
+		if at, has := u.places["spec.port"]; has && u.Protocol == TCP {
+			c.unique(ports, strconv.Itoa(int(u.Port)), at, "duplicate-port")
+		}
 		routes := map[string]place{}
 		for i, r := range u.Routes {
 			if r.Name != "" {

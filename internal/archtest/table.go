@@ -69,6 +69,17 @@ var table = []row{
 		reason: "It asks the engine and answers the proxy; metrics and gates hear of it from the app.",
 	},
 	{
+		pkg: "feed", layer: 3,
+		ours:   []string{"policy", "breaker", "outlier"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		reason: "It tells the engine what proxies log. What becomes of that, the gates, reaches proxies by the app.",
+	},
+	{
+		pkg: "internal/gates", layer: 4, pure: true, silent: true,
+		ours:   []string{"breaker", "policy", "xds"},
+		reason: "What stands in the data plane for a state is a pure function of it; when it is published is the app's business.",
+	},
+	{
 		pkg: "telemetry", layer: 3,
 		ours:   []string{"policy", "breaker", "outlier", "telemetry/internal/..."},
 		third:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
@@ -101,7 +112,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 5,
-		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "telemetry", "store", "internal/watch", "internal/pace"},
+		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "The one place where everything meets, so that nothing else has to.",
 	},

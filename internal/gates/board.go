@@ -1,0 +1,148 @@
+package gates
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+	"breakwater.dev/xds"
+)
+
+// Board knows which breakers have a gate. Most have none: they are closed, and
+// everything they do is logged.
+type Board struct {
+	engine   *breaker.Engine
+	terms    map[breaker.Key]terms
+	standing map[breaker.Key]float64 // calls per second before the breaker tripped
+	samples  map[breaker.Key]Sample
+}
+
+// terms are what the policy says of a breaker, whose key has no node.
+type terms struct {
+	connections bool // its calls are connections
+}
+
+// Sample is how much of a breaker's calls is logged: one of OneIn that go through,
+// and one of RejectsOneIn that are rejected. 0 and 1: all.
+type Sample struct{ OneIn, RejectsOneIn uint32 }
+
+// Proxy is one that reaches an upstream, and how many connections it has to it.
+type Proxy struct {
+	Node        string
+	Connections uint32
+}
+
+// NewBoard returns a board of an engine's breakers, without gates.
+func NewBoard(engine *breaker.Engine) *Board {
+	return &Board{
+		engine: engine, terms: map[breaker.Key]terms{},
+		standing: map[breaker.Key]float64{}, samples: map[breaker.Key]Sample{},
+	}
+}
+
+// Apply takes on a policy, which the engine has already. Gates of breakers that it does
+// not enforce in the data path Adaptive are gone; those that are open already get one.
+func (b *Board) Apply(set *policy.Set, now breaker.Instant) {
+	old := b.terms
+	b.terms = map[breaker.Key]terms{}
+	for _, u := range set.Upstreams {
+		for _, r := range u.Routes {
+			if r.Breaker != nil && r.Breaker.DataPath == policy.Adaptive {
+				b.terms[r.Breaker.Spec.Key] = terms{connections: u.Protocol == policy.TCP}
+			}
+		}
+	}
+	gone := func(key breaker.Key) bool { return !b.knows(key) }
+	maps.DeleteFunc(b.standing, func(key breaker.Key, _ float64) bool { return gone(key) })
+	maps.DeleteFunc(b.samples, func(key breaker.Key, _ Sample) bool { return gone(key) })
+	if len(b.terms) == len(old) && maps.Equal(b.terms, old) {
+		return
+	}
+	for _, s := range b.engine.Snapshot(now) {
+		if _, known := b.standing[s.Key]; !known && stands(&s) {
+			b.Changed(s.Key, 0)
+		}
+	}
+}
+
+func (b *Board) knows(key breaker.Key) bool {
+	_, known := b.terms[shared(key)]
+	return known
+}
+
+// shared is the key without its node.
+func shared(key breaker.Key) breaker.Key {
+	key.Node = ""
+	return key
+}
+
+// Changed says that a breaker has made a transition, and how many calls per second it
+// had until then; 0: not known. What counts is the first time after it was closed.
+// It tells whether the gates may have changed.
+func (b *Board) Changed(key breaker.Key, traffic float64) bool {
+	if !b.knows(key) {
+		return false
+	}
+	if _, known := b.standing[key]; !known {
+		b.standing[key] = traffic
+	}
+	return true
+}
+
+// Sample has so much logged of a breaker's calls from now on. It tells whether the
+// gates have changed.
+func (b *Board) Sample(key breaker.Key, s Sample) bool {
+	s.OneIn, s.RejectsOneIn = max(s.OneIn, 1), max(s.RejectsOneIn, 1)
+	old, had := b.samples[key]
+	all := s == Sample{1, 1}
+	if !b.knows(key) || old == s || all && !had {
+		return false
+	}
+	if all {
+		delete(b.samples, key)
+	} else {
+		b.samples[key] = s
+	}
+	return true
+}
+
+// Gates are the gates at now, by key, and when they will next change by time alone,
+// which may be never. Proxies tells which ones reach an upstream whose calls are
+// connections.
+func (b *Board) Gates(now breaker.Instant, proxies func(upstream string) []Proxy) ([]xds.Gate, breaker.Instant) {
+	var gates []xds.Gate
+	next := never
+	for key, traffic := range b.standing {
+		handle := b.engine.Breaker(key)
+		if handle == nil {
+			delete(b.standing, key)
+			continue
+		}
+		s := handle.Status(now)
+		if !stands(&s) {
+			delete(b.standing, key)
+			continue
+		}
+		if b.terms[shared(key)].connections {
+			gates = appendConnections(gates, &s, proxies(key.Upstream))
+			continue
+		}
+		gate, until := gateOf(&s, traffic, now)
+		sample := b.samples[shared(key)]
+		gate.OneIn, gate.RejectsOneIn = sample.OneIn, sample.RejectsOneIn
+		gates, next = append(gates, gate), min(next, until)
+	}
+	for key, s := range b.samples {
+		if _, standing := b.standing[key]; !standing {
+			gates = append(gates, xds.Gate{Key: key, OneIn: s.OneIn, RejectsOneIn: s.RejectsOneIn})
+		}
+	}
+	slices.SortFunc(gates, func(x, y xds.Gate) int { return compare(x.Key, y.Key) })
+	return gates, next
+}
+
+func compare(x, y breaker.Key) int {
+	return cmp.Or(cmp.Compare(x.Upstream, y.Upstream), cmp.Compare(x.Route, y.Route), cmp.Compare(x.Node, y.Node))
+}

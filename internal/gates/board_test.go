@@ -1,0 +1,245 @@
+package gates
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+	"breakwater.dev/xds"
+)
+
+// rig is a board with its engine, and a clock that a test sets.
+type rig struct {
+	t      *testing.T
+	engine *breaker.Engine
+	board  *Board
+	now    breaker.Instant
+	heard  []breaker.Transition
+	nodes  []Proxy
+}
+
+var (
+	keyWeb   = breaker.Key{Upstream: "web"}
+	keyQuiet = breaker.Key{Upstream: "quiet"}
+	keyDB    = breaker.Key{Upstream: "db"}
+	keyOwn   = breaker.Key{Upstream: "own"}
+	keyAsk   = breaker.Key{Upstream: "ask"}
+)
+
+func quick() breaker.Config {
+	c := breaker.DefaultConfig()
+	c.ConsecutiveFailures, c.RampDuration = 1, 10*time.Second
+	return c
+}
+
+// set has a breaker of each kind.
+func set(c breaker.Config) *policy.Set {
+	s := &policy.Set{}
+	add := func(key breaker.Key, protocol policy.Protocol, path policy.DataPath, perNode bool) {
+		spec := breaker.Spec{Key: key, Config: c, Lease: time.Minute, PerNode: perNode}
+		s.Upstreams = append(s.Upstreams, &policy.Upstream{
+			Name: key.Upstream, Protocol: protocol,
+			Routes: []policy.Route{{Breaker: &policy.Breaker{Spec: spec, DataPath: path}}},
+		})
+	}
+	add(keyAsk, policy.HTTP1, policy.Inline, false)
+	add(keyDB, policy.TCP, policy.Adaptive, false)
+	add(keyOwn, policy.HTTP1, policy.Adaptive, true)
+	add(keyQuiet, policy.HTTP1, policy.Adaptive, false)
+	add(keyWeb, policy.HTTP1, policy.Adaptive, false)
+	return s
+}
+
+func newRig(t *testing.T, c breaker.Config) *rig {
+	r := &rig{t: t, now: breaker.Instant(time.Hour)}
+	r.engine = breaker.NewEngine(breaker.Options{Listen: func(tr breaker.Transition) { r.heard = append(r.heard, tr) }})
+	r.board = NewBoard(r.engine)
+	r.apply(set(c))
+	return r
+}
+
+func (r *rig) apply(s *policy.Set) {
+	r.engine.Apply(s.Specs(), r.now)
+	r.board.Apply(s, r.now)
+}
+
+// fail trips a breaker that had so much traffic.
+func (r *rig) fail(key breaker.Key, traffic float64) {
+	r.engine.Report(key, []breaker.Reported{{Outcome: breaker.Failure, At: r.now}}, r.now)
+	r.deliver(traffic)
+}
+
+func (r *rig) deliver(traffic float64) {
+	for _, tr := range r.heard {
+		r.board.Changed(tr.Key, traffic)
+	}
+	r.heard = nil
+}
+
+// pass lets time pass.
+func (r *rig) pass(d time.Duration) {
+	r.now = r.now.Add(d)
+	r.engine.Advance(r.now)
+	r.deliver(0)
+}
+
+// want checks the gates, and when they change next, from now; 0: never.
+func (r *rig) want(next time.Duration, want ...xds.Gate) {
+	r.t.Helper()
+	gates, at := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
+	if diff := cmp.Diff(want, gates); diff != "" {
+		r.t.Errorf("gates (-want +got):\n%s", diff)
+	}
+	wanted := never
+	if next > 0 {
+		wanted = r.now.Add(next)
+	}
+	if at != wanted {
+		r.t.Errorf("they change next in %s, want %s", at.Sub(r.now), wanted.Sub(r.now))
+	}
+}
+
+func TestGatesOverALife(t *testing.T) {
+	r := newRig(t, quick())
+	r.want(0)
+	r.fail(keyWeb, 5_000)
+	r.fail(keyQuiet, 10)
+	r.fail(keyAsk, 10) // asked about each call: it needs no gate
+	r.want(0, xds.Gate{Key: keyQuiet, Open: 1e6}, xds.Gate{Key: keyWeb, Open: 1e6})
+
+	r.pass(30 * time.Second)
+	r.want(time.Second, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 990_000, Probe: true})
+	r.pass(2500 * time.Millisecond)
+	r.want(500*time.Millisecond, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 960_000, Probe: true})
+	r.pass(5 * time.Second)
+	r.want(0, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Probe: true})
+
+	for range 3 {
+		p, _ := r.engine.Acquire(keyWeb, r.now)
+		p.Done(breaker.Success, r.now)
+	}
+	r.deliver(0)
+	r.want(500*time.Millisecond, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 900_000})
+	r.pass(5 * time.Second)
+	r.want(500*time.Millisecond, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 450_000})
+	r.pass(5 * time.Second)
+	r.want(0, xds.Gate{Key: keyQuiet, Probe: true})
+}
+
+// TestTrafficIsThatBeforeTheTrip: not what is left of it when a probe has failed.
+func TestTrafficIsThatBeforeTheTrip(t *testing.T) {
+	r := newRig(t, quick())
+	r.fail(keyWeb, 500)
+	r.pass(30 * time.Second)
+	r.want(time.Second, xds.Gate{Key: keyWeb, Open: 900_000, Probe: true})
+	p, _ := r.engine.Acquire(keyWeb, r.now)
+	p.Done(breaker.Failure, r.now)
+	r.deliver(1)
+	r.want(0, xds.Gate{Key: keyWeb, Open: 1e6})
+	r.pass(30 * time.Second)
+	r.want(time.Second, xds.Gate{Key: keyWeb, Open: 900_000, Probe: true})
+}
+
+func TestSamples(t *testing.T) {
+	r := newRig(t, quick())
+	sample := func(key breaker.Key, oneIn, rejects uint32, want bool) {
+		t.Helper()
+		if got := r.board.Sample(key, Sample{oneIn, rejects}); got != want {
+			t.Errorf("Sample(%s, %d, %d) = %t, want %t", key, oneIn, rejects, got, want)
+		}
+	}
+	sample(keyWeb, 0, 1, false)
+	sample(keyWeb, 8, 1, true)
+	sample(keyWeb, 8, 0, false)
+	sample(keyAsk, 8, 1, false)
+	sample(breaker.Key{Upstream: "gone"}, 8, 1, false)
+	r.want(0, xds.Gate{Key: keyWeb, OneIn: 8, RejectsOneIn: 1})
+	r.fail(keyWeb, 0)
+	sample(keyWeb, 8, 4, true)
+	r.want(0, xds.Gate{Key: keyWeb, Open: 1e6, OneIn: 8, RejectsOneIn: 4})
+	r.engine.Reset(keyWeb, "somebody", "a reason", r.now)
+	r.deliver(0)
+	r.want(0, xds.Gate{Key: keyWeb, OneIn: 8, RejectsOneIn: 4})
+	sample(keyWeb, 1, 1, true)
+	r.want(0)
+}
+
+// TestNodesHaveGatesOfTheirOwn: and what is logged of their calls is the mesh's choice.
+func TestNodesHaveGatesOfTheirOwn(t *testing.T) {
+	r := newRig(t, quick())
+	one := keyOwn
+	one.Node = "one"
+	r.board.Sample(keyOwn, Sample{OneIn: 2, RejectsOneIn: 1})
+	r.fail(one, 100)
+	r.want(0, xds.Gate{Key: keyOwn, OneIn: 2, RejectsOneIn: 1}, xds.Gate{Key: one, Open: 1e6, OneIn: 2, RejectsOneIn: 1})
+}
+
+// TestMetricsOnlyHasNoGates: unless a person forces it.
+func TestMetricsOnlyHasNoGates(t *testing.T) {
+	c := quick()
+	c.Mode = breaker.MetricsOnly
+	r := newRig(t, c)
+	r.fail(keyWeb, 100)
+	r.want(0)
+	o := breaker.Override{State: breaker.Open, By: "somebody", Note: "a reason", Until: r.now.Add(time.Minute)}
+	if err := r.engine.Force(keyWeb, o, r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.deliver(0)
+	r.want(0, xds.Gate{Key: keyWeb, Open: 1e6})
+}
+
+// TestConnectionsAreDealtOut: in half-open all proxies together let as many new
+// connections through as there are permits, and not always the same.
+func TestConnectionsAreDealtOut(t *testing.T) {
+	r := newRig(t, quick())
+	none := uint32(0)
+	r.nodes = []Proxy{{"a", 0}, {"b", 7}, {"c", 1}, {"d", 0}, {"e", 0}}
+	r.fail(keyDB, 10)
+	r.want(0, xds.Gate{Key: keyDB, Connections: &none})
+	probed := map[string]bool{}
+	for range 5 {
+		r.pass(30 * time.Second)
+		gates, _ := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
+		if len(gates) != 6 || *gates[0].Connections != 0 || gates[0].Key != keyDB {
+			t.Fatalf("gates %+v, want one for each proxy, and none for others", gates)
+		}
+		more := uint32(0)
+		for i, g := range gates[1:] {
+			if n := *g.Connections - r.nodes[i].Connections; n > 0 {
+				more += n
+				probed[g.Key.Node] = true
+			}
+		}
+		if more != 3 {
+			t.Errorf("%d connections more, want 3", more)
+		}
+		r.engine.Report(keyDB, []breaker.Reported{{Outcome: breaker.Failure, At: r.now, Probe: true}}, r.now)
+		r.deliver(0)
+	}
+	if len(probed) != 5 {
+		t.Errorf("probes were only ever let through by %v", probed)
+	}
+	r.nodes = []Proxy{{"a", 2}}
+	r.pass(30 * time.Second)
+	five, a := uint32(5), keyDB
+	a.Node = "a"
+	r.want(0, xds.Gate{Key: keyDB, Connections: &none}, xds.Gate{Key: a, Connections: &five})
+}
+
+// TestPolicyChanges: a breaker that is open when its policy becomes Adaptive has a gate
+// at once, and one that is no longer has none.
+func TestPolicyChanges(t *testing.T) {
+	r := newRig(t, quick())
+	r.fail(keyAsk, 0)
+	r.fail(keyWeb, 0)
+	r.board.Sample(keyWeb, Sample{OneIn: 2})
+	next := set(quick())
+	next.Upstreams[0].Routes[0].Breaker.DataPath = policy.Adaptive
+	next.Upstreams = next.Upstreams[:4]
+	r.apply(next)
+	r.want(0, xds.Gate{Key: keyAsk, Open: 1e6, OneIn: 0})
+}

@@ -1,0 +1,78 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/outlier"
+)
+
+// checkDataPath reports what cannot be kept where the breaker is enforced.
+func (c *compiler) checkDataPath(u *upstreamDoc, s *settings) {
+	if u.Protocol == TCP {
+		c.checkConnections(s)
+		return
+	}
+	if s.failOpen || s.dataPath != Adaptive {
+		return
+	}
+	const why = ": in Adaptive the proxy asks nobody, so calls pass while the control plane does not answer"
+	if at, ok := s.places.blame("spec.dataPath", "spec.failOpen"); ok && at.rank > s.places["spec.failOpen"].rank {
+		c.fail(at, "Inline, as failOpen is false"+why, "contradiction")
+		return
+	}
+	c.fail(s.places.at("spec.failOpen", "true"), "true, or beside dataPath: Inline"+why, "contradiction")
+}
+
+// checkConnections reports what has no meaning for calls that are connections. What is said
+// for the whole mesh is not meant for them.
+func (c *compiler) checkConnections(s *settings) {
+	refuse := func(path, want string) {
+		if at, ok := s.places[path]; ok && !s.meshWide(at) {
+			c.fail(at, want, "not-for-tcp")
+		}
+	}
+	if s.dataPath == Inline {
+		refuse("spec.dataPath", "Adaptive: of a connection of protocol TCP nobody can be asked")
+	}
+	refuse("spec.classify", "left out: a connection of protocol TCP has no status")
+	refuse("spec.fallback", "left out: a connection of protocol TCP is closed, there is no other answer")
+	refuse("spec.failOpen", "left out: while the control plane does not answer, connections of protocol TCP pass")
+	if s.breaker.RampDuration > 0 {
+		refuse("spec.breaker.ramp", "left out: connections of protocol TCP are let through up to a number, and not by shares")
+	}
+}
+
+// meshWide tells whether something was written in a policy for the whole mesh.
+func (s *settings) meshWide(p place) bool {
+	l := s.layers[len(s.layers)-p.rank]
+	return slices.ContainsFunc(l.targets, func(t target) bool { return t.kind == kindMesh })
+}
+
+// proxyOnly are fields of outlier detection that only a proxy can follow.
+var proxyOnly = []string{"successfulActiveHealthCheckUnejectsEndpoint", "detectDegradedEndpoints"}
+
+// checkMeshEjections reports ejections that nobody could decide on or carry out for the
+// whole mesh. Its outcomes come from the proxies' logs.
+func (c *compiler) checkMeshEjections(u *upstreamDoc, s *settings) {
+	if u.Outlier == nil || u.Outlier.Scope != outlier.Mesh {
+		return
+	}
+	const path = outlierPath + ".scope"
+	at := s.places[path]
+	if u.DNS != nil {
+		c.fail(at, fmt.Sprintf("Node: each proxy resolves the name of upstream %s for itself", u.Name), "contradiction")
+	}
+	for _, r := range u.Routes {
+		if b := r.Breaker; b != nil && (b.DataPath != Adaptive || b.Spec.Config.Mode == breaker.Disabled) {
+			c.fail(at, fmt.Sprintf("Node, or every breaker of upstream %s in dataPath Adaptive and not Disabled: it judges by what proxies log", u.Name), "contradiction")
+			break
+		}
+	}
+	for _, field := range proxyOnly {
+		if at, ok := s.places[outlierPath+"."+field]; ok && at.rank >= s.places[path].rank {
+			c.fail(at, "left out: with scope Mesh only proxies could know, and they do not judge", "no-effect")
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package xds
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"breakwater.dev/breaker"
+)
+
+// The routes of a breaker in the data path Adaptive, in the order in which they are
+// matched. Each is called after the breaker, with one of these behind it, and all but
+// the last are reached by a share of the calls that a runtime key tells.
+const (
+	RouteCounted = "~counted" // rejects, and is logged: a sample of the rejected calls
+	RouteOpen    = "~open"    // rejects, and is not logged
+	RouteProbe   = "~probe"   // asks the control plane for a permit
+	RouteSampled = "~sampled" // goes through, and is logged whatever comes of it
+	RouteClosed  = "~closed"  // goes through, and is logged if it fails or is slow
+)
+
+// Million is the denominator of every share. Envoy compares the remainder of one
+// random number by the denominator, so shares nest only where it is the same.
+const Million = 1_000_000
+
+// Gate is what stands in the data plane for one breaker in the data path Adaptive.
+// The zero gate, but for its key, lets all calls through and has all of them logged.
+type Gate struct {
+	// Key is the breaker's. With a node, the gate stands in that proxy alone.
+	Key breaker.Key
+	// Open is the share of calls that the proxy rejects by itself, in millionths.
+	Open uint32
+	// Probe has the calls that are left ask for permits.
+	Probe bool
+	// OneIn: of so many calls that go through without a permit, one is logged
+	// whatever comes of it. 0 and 1: all.
+	OneIn uint32
+	// RejectsOneIn: of so many calls that the proxy rejects, one is logged. 0 and 1: all.
+	RejectsOneIn uint32
+	// Connections, of an upstream that speaks TCP, is how many may be open at once,
+	// instead of what its policy says; nil: what its policy says.
+	Connections *uint32
+}
+
+// Logged is what proxies log beside samples, of all calls in the data path Adaptive.
+// The zero value leaves it at the defaults.
+type Logged struct {
+	Status uint32        // HTTP responses with this code, or a higher one; 0: 500
+	Slow   time.Duration // calls that take as long, in whole milliseconds; 0: 2 s
+}
+
+// Gates are the gates of all breakers at one time, as runtime layers.
+type Gates struct {
+	shared *Resource
+	nodes  map[string]*Resource // of the proxies that have gates of their own
+	sample map[breaker.Key]sample
+}
+
+// sample is how much is logged of what goes through, and of what is rejected.
+type sample struct{ oneIn, rejectsOneIn uint32 }
+
+// NewGates is [Logged.NewGates] of the zero value.
+func NewGates(gates []Gate) (*Gates, error) { return Logged{}.NewGates(gates) }
+
+// NewGates makes the layers. A gate that lets everything through needs no key. Of two
+// gates of one key the last stands.
+func (l Logged) NewGates(gates []Gate) (*Gates, error) {
+	shared, own := l.keys(), map[string]map[string]*structpb.Value{}
+	samples := map[breaker.Key]sample{}
+	for i := range gates {
+		g := &gates[i]
+		node := g.Key.Node
+		if g.OneIn > 1 || g.RejectsOneIn > 1 {
+			samples[g.Key] = sample{oneIn: g.OneIn, rejectsOneIn: g.RejectsOneIn}
+		}
+		if node == "" {
+			g.keys(shared)
+			continue
+		}
+		if own[node] == nil {
+			own[node] = map[string]*structpb.Value{}
+		}
+		g.keys(own[node])
+	}
+	all := &Gates{nodes: make(map[string]*Resource, len(own)), sample: samples}
+	var err error
+	if all.shared, err = layer(shared); err != nil {
+		return nil, err
+	}
+	for node, keys := range own {
+		for key, value := range shared {
+			if keys[key] == nil {
+				keys[key] = value
+			}
+		}
+		if all.nodes[node], err = layer(keys); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// Layer returns the runtime layer of a proxy. Proxies without gates of their own share one.
+func (g *Gates) Layer(node string) *Resource {
+	if own := g.nodes[node]; own != nil {
+		return own
+	}
+	return g.shared
+}
+
+// OneIn tells how much proxies log of a breaker's calls: one of so many that go
+// through, and one of so many that are rejected; 1: all.
+func (g *Gates) OneIn(key breaker.Key) (through, rejected uint32) {
+	s := g.sample[key]
+	return max(s.oneIn, 1), max(s.rejectsOneIn, 1)
+}
+
+func layer(keys map[string]*structpb.Value) (*Resource, error) {
+	r, err := newResource(RuntimeLayer, &runtimev3.Runtime{Name: RuntimeLayer, Layer: &structpb.Struct{Fields: keys}})
+	if err != nil {
+		return nil, fmt.Errorf("the runtime layer: %w", err)
+	}
+	return r, nil
+}
+
+// Runtime keys of the filter of the access log, and what holds without them.
+const (
+	statusKey     = RuntimeLayer + ".log.status"
+	slowKey       = RuntimeLayer + ".log.slow_ms"
+	defaultStatus = 500
+	defaultSlow   = 2 * time.Second
+)
+
+// keys are those that differ from the defaults in the listener.
+func (l Logged) keys() map[string]*structpb.Value {
+	keys := map[string]*structpb.Value{}
+	if l.Status != 0 && l.Status != defaultStatus {
+		keys[statusKey] = structpb.NewNumberValue(float64(l.Status))
+	}
+	if l.Slow != 0 && l.Slow != defaultSlow {
+		keys[slowKey] = structpb.NewNumberValue(float64(max(l.Slow.Milliseconds(), 1)))
+	}
+	return keys
+}
+
+// keys adds what differs from the defaults in the routes. One random number decides a
+// call, so each share includes those of the routes before it.
+func (g *Gate) keys(into map[string]*structpb.Value) {
+	prefix := g.Key
+	prefix.Node = ""
+	set := func(route string, share, usual uint32) {
+		if share != usual {
+			into[runtimeKey(prefix, route)] = millionths(share)
+		}
+	}
+	open := min(g.Open, Million)
+	set(RouteCounted, open/max(g.RejectsOneIn, 1), 0)
+	set(RouteOpen, open, 0)
+	if g.Probe {
+		set(RouteProbe, Million, 0)
+	}
+	set(RouteSampled, open+(Million-open)/max(g.OneIn, 1), Million)
+	if g.Connections != nil {
+		into[maxConnectionsKey(g.Key.Upstream)] = structpb.NewNumberValue(float64(*g.Connections))
+	}
+}
+
+// runtimeKey is the key of the share of calls that take one of a breaker's routes.
+func runtimeKey(key breaker.Key, route string) string {
+	return RuntimeLayer + "." + key.String() + "." + strings.TrimPrefix(route, "~")
+}
+
+// maxConnectionsKey overrides max_connections of a cluster's default priority; Envoy
+// reads it for every connection (envoy.config.cluster.v3.CircuitBreakers).
+func maxConnectionsKey(cluster string) string {
+	return "circuit_breakers." + cluster + ".default.max_connections"
+}
+
+// millionths is a FractionalPercent as a runtime value.
+func millionths(n uint32) *structpb.Value {
+	return structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
+		"numerator":   structpb.NewNumberValue(float64(n)),
+		"denominator": structpb.NewStringValue("MILLION"),
+	}})
+}
