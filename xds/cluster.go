@@ -64,14 +64,21 @@ func cluster(u *policy.Upstream) (*clusterv3.Cluster, error) {
 	if err := setDiscovery(c, u); err != nil {
 		return nil, err
 	}
-	options, err := protocolOptions(u.Protocol)
-	if err != nil {
-		return nil, err
-	}
-	if err := setHTTP(c, options); err != nil {
-		return nil, err
+	if u.Protocol == policy.TCP {
+		if timeout := u.Routes[len(u.Routes)-1].Timeout; timeout > 0 {
+			c.ConnectTimeout = durationpb.New(timeout) // the call, to the upstream's breaker
+		}
+	} else {
+		options, err := protocolOptions(u.Protocol)
+		if err != nil {
+			return nil, err
+		}
+		if err := setHTTP(c, options); err != nil {
+			return nil, err
+		}
 	}
 	if u.TLS != nil {
+		var err error
 		if c.TransportSocket, err = upstreamTLS(u); err != nil {
 			return nil, err
 		}

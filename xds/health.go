@@ -27,6 +27,10 @@ func healthChecks(u *policy.Upstream) []*corev3.HealthCheck {
 		// interval means what it says, so that the first call finds a true picture.
 		NoTrafficInterval: durationpb.New(h.Interval),
 	}
+	if u.Protocol == policy.TCP {
+		check.HealthChecker = &corev3.HealthCheck_TcpHealthCheck_{TcpHealthCheck: &corev3.HealthCheck_TcpHealthCheck{}}
+		return []*corev3.HealthCheck{check}
+	}
 	if u.Protocol == policy.GRPC {
 		check.HealthChecker = &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{
 			Authority: checkedHost(u),

@@ -54,7 +54,7 @@ func thresholds(p corev3.RoutingPriority, l policy.Limits) *clusterv3.CircuitBre
 // outlierDetection writes every field out: Envoy enforces some rules by default
 // and only counts others.
 func outlierDetection(c *outlier.Config) *clusterv3.OutlierDetection {
-	if c == nil {
+	if c == nil || c.Scope == outlier.Mesh { // the control plane judges, and ejects by EDS
 		return nil
 	}
 	return &clusterv3.OutlierDetection{

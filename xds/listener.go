@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -76,12 +77,17 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 	if err != nil {
 		return nil, err
 	}
+	log, err := accessLog()
+	if err != nil {
+		return nil, err
+	}
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: EgressName,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
 			ConfigSource: overADS(), RouteConfigName: EgressName,
 		}},
 		HttpFilters: filters,
+		AccessLog:   []*accesslogv3.AccessLog{log},
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			AllowAbsoluteUrl: wrapperspb.Bool(true), // "GET http://payments/ HTTP/1.1", as to a proxy
 			AcceptHttp_10:    true,
@@ -115,6 +121,10 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 	if err != nil {
 		return nil, err
 	}
+	mark, err := pack(marker())
+	if err != nil {
+		return nil, err
+	}
 	router, err := pack(&routerv3.Router{})
 	if err != nil {
 		return nil, err
@@ -123,6 +133,7 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 		// Off where no route turns it on, so that a call without a breaker costs nothing.
 		{Name: extProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: processor}},
 		{Name: nodeExtProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: nodeProcessor}},
+		{Name: markFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: mark}},
 		{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: router}},
 	}, nil
 }

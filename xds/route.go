@@ -9,7 +9,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -28,6 +27,9 @@ const (
 	// begins later than the stream, by what it takes to connect to the endpoint, and is
 	// to end first, since it tells more.
 	streamMargin = 100 * time.Millisecond
+	// defaultResponseBytes is Envoy's default for the size of a direct response
+	// (RouteConfiguration.max_direct_response_body_size_bytes).
+	defaultResponseBytes = 4096
 )
 
 // routeConfiguration has one virtual host for each upstream, and one for all
@@ -39,7 +41,13 @@ func routeConfiguration(set *policy.Set) (*routev3.RouteConfiguration, error) {
 		IgnorePortInHostMatching: true,
 	}
 	taken := false
+	if largest := largestFallback(set); largest > defaultResponseBytes {
+		rc.MaxDirectResponseBodySizeBytes = count(largest)
+	}
 	for _, u := range set.Upstreams {
+		if u.Protocol == policy.TCP {
+			continue // its calls are not requests
+		}
 		host, err := virtualHost(u)
 		if err != nil {
 			return nil, err
@@ -56,11 +64,11 @@ func routeConfiguration(set *policy.Set) (*routev3.RouteConfiguration, error) {
 func virtualHost(u *policy.Upstream) (*routev3.VirtualHost, error) {
 	vh := &routev3.VirtualHost{Name: u.Name, Domains: u.Hosts}
 	for i := range u.Routes {
-		r, err := route(u, &u.Routes[i])
+		routes, err := routes(u, &u.Routes[i])
 		if err != nil {
 			return nil, err
 		}
-		vh.Routes = append(vh.Routes, r)
+		vh.Routes = append(vh.Routes, routes...)
 	}
 	return vh, nil
 }
@@ -80,8 +88,9 @@ func unknownHost() *routev3.VirtualHost {
 	}
 }
 
-// route is one route of an upstream, under the name of the breaker it has or could have.
-func route(u *policy.Upstream, r *policy.Route) (*routev3.Route, error) {
+// routes are what one route of an upstream becomes, under the name of the breaker it has
+// or could have.
+func routes(u *policy.Upstream, r *policy.Route) ([]*routev3.Route, error) {
 	out := &routev3.Route{
 		Name:   breaker.Key{Upstream: u.Name, Route: r.Name}.String(),
 		Match:  match(r.Match),
@@ -89,18 +98,17 @@ func route(u *policy.Upstream, r *policy.Route) (*routev3.Route, error) {
 	}
 	// A breaker that is disabled is out of the way: its calls do not even ask.
 	if r.Breaker == nil || r.Breaker.Spec.Config.Mode == breaker.Disabled {
-		return out, nil
+		return []*routev3.Route{out}, nil
 	}
-	guard, err := pack(guarded(u.Protocol, r.Breaker))
+	if adaptive(r) {
+		return adaptiveRoutes(u, r.Breaker, out)
+	}
+	filters, err := asking(u.Protocol, r.Breaker)
 	if err != nil {
 		return nil, err
 	}
-	filter := extProcFilter
-	if r.Breaker.Spec.PerNode {
-		filter = nodeExtProcFilter
-	}
-	out.TypedPerFilterConfig = map[string]*anypb.Any{filter: guard}
-	return out, nil
+	out.TypedPerFilterConfig = filters
+	return []*routev3.Route{out}, nil
 }
 
 func match(m policy.Match) *routev3.RouteMatch {

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 
-	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
 )
@@ -28,13 +26,14 @@ const (
 // DefaultListen is where a proxy listens whose bootstrap does not say.
 var DefaultListen = netip.MustParseAddrPort("127.0.0.1:10000")
 
-// Translate returns every resource of a proxy whose applications send to listen. It
+// Translate returns every resource of a proxy whose applications send to listen, but for
+// its runtime layer, which is of [Gates]. It
 // depends on nothing but its arguments: equal sets give equal versions. An error means
 // that the set could not have come from [policy.Parse]; nothing is returned then.
 func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	rs := Resources{}
 	for _, u := range set.Upstreams {
-		if err := rs.addUpstream(u); err != nil {
+		if err := rs.addUpstream(u, listen); err != nil {
 			return nil, fmt.Errorf("translating upstream %q: %w", u.Name, err)
 		}
 	}
@@ -52,16 +51,10 @@ func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	if err := rs.Add(EgressName, egress); err != nil {
 		return nil, fmt.Errorf("translating the listener: %w", err)
 	}
-	// Every proxy waits for its runtime layer when it starts. It has no keys as long
-	// as no breaker is enforced by one.
-	layer := &runtimev3.Runtime{Name: RuntimeLayer, Layer: &structpb.Struct{}}
-	if err := rs.Add(RuntimeLayer, layer); err != nil {
-		return nil, fmt.Errorf("translating the runtime layer: %w", err)
-	}
 	return rs, nil
 }
 
-func (rs Resources) addUpstream(u *policy.Upstream) error {
+func (rs Resources) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 	if u.Name == ControlPlaneCluster {
 		// The bootstrap's cluster would stand, and the upstream's calls go to the control plane.
 		return errors.New("the name is taken by the control plane's own cluster; give the upstream another one")
@@ -72,6 +65,15 @@ func (rs Resources) addUpstream(u *policy.Upstream) error {
 	}
 	if err := rs.Add(u.Name, c); err != nil {
 		return err
+	}
+	if u.Protocol == policy.TCP {
+		l, err := tcpListener(u, listen)
+		if err != nil {
+			return err
+		}
+		if err := rs.Add(l.Name, l); err != nil {
+			return err
+		}
 	}
 	if u.DNS != nil {
 		return nil

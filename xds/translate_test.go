@@ -151,7 +151,7 @@ func TestTranslateRefusesWhatNoPolicyCompilesTo(t *testing.T) {
 		{"no hosts", func(s *policy.Set) { s.Upstreams[0].Hosts = nil }, "Domains"},
 		{"one name twice", func(s *policy.Set) { s.Upstreams[1].Name = s.Upstreams[0].Name }, `"ledger"`},
 		{"name of the control plane", func(s *policy.Set) { s.Upstreams[0].Name = "breakwater" }, `"breakwater": the name is taken`},
-		{"protocol", func(s *policy.Set) { s.Upstreams[0].Protocol = "TCP" }, `protocol "TCP"`},
+		{"protocol", func(s *policy.Set) { s.Upstreams[0].Protocol = "UDP" }, `protocol "UDP"`},
 		{"balancer", func(s *policy.Set) { s.Upstreams[0].LoadBalancing.Policy = policy.Maglev }, `load balancing policy "Maglev"`},
 		{"weight 0", func(s *policy.Set) { s.Upstreams[1].Endpoints[0].Weight = 0 }, "LoadBalancingWeight"},
 		{"health check without an interval", func(s *policy.Set) { s.Upstreams[1].HealthCheck.Interval = 0 }, "Interval"},
@@ -189,12 +189,15 @@ func TestOnlyKeepsTheNamedUpstreams(t *testing.T) {
 func TestRouteNameIsTheKeyOfTheBreaker(t *testing.T) {
 	u := sampleUpstream("payments")
 	for i := range u.Routes {
-		r, err := route(u, &u.Routes[i])
+		all, err := routes(u, &u.Routes[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := breaker.ParseKey(r.GetName()), (breaker.Key{Upstream: "payments", Route: u.Routes[i].Name}); got != want {
-			t.Errorf("route %q is of breaker %v, want %v", r.GetName(), got, want)
+		for _, r := range all {
+			name, _, _ := strings.Cut(r.GetName(), "~")
+			if got, want := breaker.ParseKey(name), (breaker.Key{Upstream: "payments", Route: u.Routes[i].Name}); got != want {
+				t.Errorf("route %q is of breaker %v, want %v", r.GetName(), got, want)
+			}
 		}
 	}
 }

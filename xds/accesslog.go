@@ -1,0 +1,186 @@
+package xds
+
+import (
+	"slices"
+	"time"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	setmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_metadata/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const (
+	// LogName is how the streams of a proxy's access log introduce themselves.
+	LogName = "breakwater"
+
+	// markFilter marks calls for the log, on routes that turn it on. A request header
+	// could do the same, but would reach the upstream, and clients could forge it.
+	markFilter     = "envoy.filters.http.set_metadata"
+	markNamespace  = "breakwater"
+	markKey        = "logged"
+	httpGRPCLogger = "envoy.access_loggers.http_grpc"
+	tcpGRPCLogger  = "envoy.access_loggers.tcp_grpc"
+
+	// flushInterval is how long an outcome waits in a proxy at most. It is most of the time
+	// from a failure to a gate; below 20 ms the messages begin to cost more than the entries.
+	flushInterval = 50 * time.Millisecond
+)
+
+// failureFlags are the response flags of calls that got no answer from the upstream, or
+// not all of one; see extproc, which reads the same from an attribute.
+func failureFlags() []string {
+	return []string{"UH", "UT", "LR", "UR", "UF", "UC", "URX", "UMSDR", "DT", "UPE", "DF"}
+}
+
+// accessLog tells the control plane of calls, afterwards. It is there whatever the
+// policy, since a listener that changes drains its connections: what the policy wants to
+// know is in runtime keys.
+//
+// The order of its filter counts. A healthy call fails each test, so the cheapest come
+// first; a rejected one passes the status and is kept out by CEL, and must not pay for more.
+func accessLog() (*accesslogv3.AccessLog, error) {
+	answered, err := celFilter("response.code_details != 'direct_response'")
+	if err != nil {
+		return nil, err
+	}
+	config, err := pack(&grpclogv3.HttpGrpcAccessLogConfig{
+		CommonConfig: grpcLog(),
+		// Where gRPC tells what became of a call.
+		AdditionalResponseHeadersToLog:  []string{"grpc-status"},
+		AdditionalResponseTrailersToLog: []string{"grpc-status"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &accesslogv3.AccessLog{
+		Name:       httpGRPCLogger,
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: config},
+		Filter: anyFilter(
+			isMarked(),
+			allFilters(status(accesslogv3.ComparisonFilter_GE, defaultStatus, statusKey), answered),
+			lasted(defaultSlow, slowKey),
+			// Rejected calls are spared what follows, unless the fallback is no error.
+			allFilters(status(accesslogv3.ComparisonFilter_LE, defaultStatus-1, belowKey), anyFilter(
+				flagged(failureFlags()),
+				allFilters(grpcRequest(), grpcFailed()),
+			)),
+		),
+	}, nil
+}
+
+// belowKey is never set: the filter has to name one.
+const belowKey = RuntimeLayer + ".log.below"
+
+// tcpAccessLog tells of each connection when it is established, and when it has ended.
+func tcpAccessLog() (*accesslogv3.AccessLog, error) {
+	config, err := pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: grpcLog()})
+	if err != nil {
+		return nil, err
+	}
+	return &accesslogv3.AccessLog{
+		Name:       tcpGRPCLogger,
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: config},
+	}, nil
+}
+
+func grpcLog() *grpclogv3.CommonGrpcAccessLogConfig {
+	return &grpclogv3.CommonGrpcAccessLogConfig{
+		LogName: LogName,
+		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster, SkipEnvoyHeaders: true},
+		}},
+		TransportApiVersion: corev3.ApiVersion_V3,
+		BufferFlushInterval: durationpb.New(flushInterval),
+	}
+}
+
+// marker is the filter that marks calls; routes turn it on.
+func marker() *setmetadatav3.Config {
+	return &setmetadatav3.Config{Metadata: []*setmetadatav3.Metadata{{
+		MetadataNamespace: markNamespace,
+		Value: &structpb.Struct{Fields: map[string]*structpb.Value{
+			markKey: structpb.NewBoolValue(true),
+		}},
+	}}}
+}
+
+func isMarked() *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
+		MetadataFilter: &accesslogv3.MetadataFilter{
+			Matcher: &matcherv3.MetadataMatcher{
+				Filter: markNamespace,
+				Path: []*matcherv3.MetadataMatcher_PathSegment{{
+					Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: markKey},
+				}},
+				Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_BoolMatch{BoolMatch: true}},
+			},
+			MatchIfKeyNotFound: wrapperspb.Bool(false),
+		},
+	}}
+}
+
+func compared(op accesslogv3.ComparisonFilter_Op, value uint32, key string) *accesslogv3.ComparisonFilter {
+	return &accesslogv3.ComparisonFilter{
+		Op: op, Value: &corev3.RuntimeUInt32{DefaultValue: value, RuntimeKey: key},
+	}
+}
+
+func status(op accesslogv3.ComparisonFilter_Op, code uint32, key string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: compared(op, code, key)},
+	}}
+}
+
+// lasted matches calls that took as long, in whole milliseconds.
+func lasted(d time.Duration, key string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_DurationFilter{
+		DurationFilter: &accesslogv3.DurationFilter{
+			Comparison: compared(accesslogv3.ComparisonFilter_GE, uint32(d.Milliseconds()), key),
+		},
+	}}
+}
+
+func flagged(flags []string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: slices.Clone(flags)},
+	}}
+}
+
+func grpcFailed() *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_GrpcStatusFilter{
+		GrpcStatusFilter: &accesslogv3.GrpcStatusFilter{
+			Statuses: []accesslogv3.GrpcStatusFilter_Status{accesslogv3.GrpcStatusFilter_OK}, Exclude: true,
+		},
+	}}
+}
+
+func celFilter(expression string) (*accesslogv3.AccessLogFilter, error) {
+	config, err := pack(&celv3.ExpressionFilter{Expression: expression})
+	if err != nil {
+		return nil, err
+	}
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
+		ExtensionFilter: &accesslogv3.ExtensionFilter{
+			Name:       "envoy.access_loggers.extension_filters.cel",
+			ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: config},
+		},
+	}}, nil
+}
+
+func anyFilter(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
+		OrFilter: &accesslogv3.OrFilter{Filters: filters},
+	}}
+}
+
+func allFilters(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+		AndFilter: &accesslogv3.AndFilter{Filters: filters},
+	}}
+}
