@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"breakwater.dev/xds"
 )
@@ -87,7 +88,11 @@ func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Re
 	m := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL, Nonce: s.nonce, RemovedResources: gone}
 	size := 0
 	for _, r := range add {
-		m.Resources = append(m.Resources, &discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: r.Body})
+		wrapped := &discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: r.Body}
+		if s.ttl > 0 {
+			wrapped.Ttl = durationpb.New(s.ttl)
+		}
+		m.Resources = append(m.Resources, wrapped)
 		size += len(r.Body.GetValue())
 	}
 	return &response{size: size, send: func() error { return d.stream.Send(m) }}

@@ -65,7 +65,9 @@ func or[T comparable](v, otherwise T) T {
 	return v
 }
 
-func newServer() *Server { return NewServer(slog.New(slog.DiscardHandler), time.Now) }
+func newServer() *Server {
+	return NewServer(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
+}
 
 func publish(t fatal, s *Server, ups ...up) {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,12 +26,16 @@ import (
 // Server serves the published policy to proxies: aggregated discovery (ADS),
 // incremental and state of the world, and runtime discovery on streams of its own.
 type Server struct {
-	log    *slog.Logger
-	now    func() time.Time
-	closed chan struct{}
-	close  sync.Once
+	options Options
+	log     *slog.Logger
+	closed  chan struct{}
+	close   sync.Once
 
-	current atomic.Pointer[Publication]
+	publishing sync.Mutex // serialises what changes current
+	current    atomic.Pointer[Publication]
+	ejected    map[string][]netip.AddrPort // of upstreams; never changed
+	gates      atomic.Pointer[gates]
+	rollouts   rollouts
 
 	mu      sync.Mutex
 	streams map[*stream]bool
@@ -44,14 +49,44 @@ type TypeCounts struct {
 	NACKs     uint64 // responses refused
 }
 
+// Options are what a server needs of the process around it. Log and Now are required.
+type Options struct {
+	Log *slog.Logger
+	// Now gives the times that [Server.Status] reports.
+	Now func() time.Time
+	// TTL is how long proxies keep a runtime layer without hearing from this server; it
+	// is sent again three times as often. 0: 15 s.
+	TTL time.Duration
+	// Propagated gets how long it took from a decision until the last proxy obeyed.
+	// Nil: nobody does. It must be quick and must not call the server, as must Obeyed.
+	Propagated func(time.Duration)
+	// Obeyed is told which gates stand in a proxy from a time on; nil: none. That
+	// time can be to come. One proxy's calls are in order.
+	Obeyed func(node string, g *xds.Gates, at time.Time)
+}
+
 // NewServer returns a server that has nothing to serve before the first
-// [Server.Publish]; proxies that connect earlier wait. now gives the times that
-// [Server.Status] reports.
-func NewServer(log *slog.Logger, now func() time.Time) *Server {
-	s := &Server{
-		log: log, now: now, closed: make(chan struct{}),
-		streams: map[*stream]bool{}, counts: map[string]TypeCounts{},
+// [Server.Publish], but for runtime layers without keys; proxies that connect earlier wait.
+func NewServer(o Options) *Server {
+	if o.TTL == 0 {
+		o.TTL = defaultTTL
 	}
+	if o.Propagated == nil {
+		o.Propagated = func(time.Duration) {}
+	}
+	if o.Obeyed == nil {
+		o.Obeyed = func(string, *xds.Gates, time.Time) {}
+	}
+	s := &Server{
+		options: o, log: o.Log, closed: make(chan struct{}),
+		streams: map[*stream]bool{}, counts: map[string]TypeCounts{},
+		rollouts: rollouts{now: o.Now, done: o.Propagated},
+	}
+	none, err := xds.NewGates(nil)
+	if err != nil {
+		panic(fmt.Sprintf("discovery: an empty runtime layer: %v", err))
+	}
+	s.gates.Store(&gates{Gates: none})
 	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}
 	}
@@ -74,16 +109,18 @@ const maxViews = 1_000
 // Publication is a policy translated for every kind of proxy that is connected,
 // ready to be published.
 type Publication struct {
-	set *policy.Set
+	set     *policy.Set
+	ejected map[string][]netip.AddrPort
 
 	mu    sync.Mutex
-	views map[string]xds.Resources // by Node.view
+	plain map[string]xds.Resources // by Node.view, as translated
+	views map[string]xds.Resources // the same without what is ejected
 }
 
 // Prepare translates set for a default proxy and for every proxy connected. It
 // changes nothing; what is wrong with the set shows here.
 func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
-	p := &Publication{set: set, views: map[string]xds.Resources{}}
+	p := &Publication{set: set, plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}}
 	if _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
 		return nil, err
 	}
@@ -95,16 +132,25 @@ func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
 	return p, nil
 }
 
-// Publish makes p what proxies get, and wakes every stream.
+// Publish makes p what proxies get, but for what is ejected, and wakes every stream.
 func (s *Server) Publish(p *Publication) {
-	s.current.Store(p)
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	shown, err := p.with(s.ejected)
+	if err != nil { // of what was translated and validated once, so that it cannot be
+		s.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
+		shown = p
+	}
+	s.current.Store(shown)
+	s.wake()
+}
+
+// wake has every stream look at what is published.
+func (s *Server) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for st := range s.streams {
-		select {
-		case st.publish <- struct{}{}:
-		default: // it has yet to look at the last one, and will find this one
-		}
+		signal(st.publish)
 	}
 }
 
@@ -132,19 +178,26 @@ func (p *Publication) resources(n Node) (xds.Resources, error) {
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
+	shown, err := eject(rs, p.ejected)
+	if err != nil {
+		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
+	}
 	if len(p.views) >= maxViews {
+		clear(p.plain)
 		clear(p.views)
 	}
-	p.views[n.view()] = rs
-	return rs, nil
+	p.plain[n.view()], p.views[n.view()] = rs, shown
+	return shown, nil
 }
 
 // serve runs one stream of a proxy to its end.
 func (s *Server) serve(ctx context.Context, p protocol) error {
 	st := &stream{
-		server: s, protocol: p, publish: make(chan struct{}, 1),
-		connected: s.now(), subs: map[string]*subscription{},
+		server: s, protocol: p, publish: make(chan struct{}, 1), layer: make(chan struct{}, 1),
+		connected: s.options.Now(), subs: map[string]*subscription{},
 	}
+	st.runtime.beat = time.NewTimer(time.Hour)
+	st.runtime.beat.Stop()
 	s.mu.Lock()
 	s.streams[st] = true
 	s.mu.Unlock()
@@ -152,6 +205,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		s.mu.Lock()
 		delete(s.streams, st)
 		s.mu.Unlock()
+		st.leaveLayer()
 	}()
 	return st.run(ctx)
 }

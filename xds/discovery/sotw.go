@@ -3,9 +3,13 @@ package discovery
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"breakwater.dev/xds"
 )
@@ -87,10 +91,28 @@ func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Res
 	m := &discoveryv3.DiscoveryResponse{TypeUrl: typeURL, Nonce: s.nonce, VersionInfo: version}
 	size := 0
 	for _, r := range all {
-		m.Resources = append(m.Resources, r.Body)
+		body, err := living(r, s.ttl)
+		if err != nil {
+			return &response{send: func() error { return err }}
+		}
+		m.Resources = append(m.Resources, body)
 		size += len(r.Body.GetValue())
 	}
 	return &response{size: size, send: func() error { return w.stream.Send(m) }}
+}
+
+// living is a resource as it is sent: one that falls away by itself is wrapped with its
+// time to live (xDS protocol, "TTL").
+func living(r *xds.Resource, ttl time.Duration) (*anypb.Any, error) {
+	if ttl == 0 {
+		return r.Body, nil
+	}
+	wrapped := new(anypb.Any)
+	err := wrapped.MarshalFrom(&discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: r.Body, Ttl: durationpb.New(ttl)})
+	if err != nil {
+		return nil, fmt.Errorf("wrapping resource %q: %w", r.Name, err)
+	}
+	return wrapped, nil
 }
 
 // versionOf hashes names and versions; the order of rs does not matter.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -46,12 +47,16 @@ type stream struct {
 	server    *Server
 	protocol  protocol
 	publish   chan struct{} // a publication is there; holds one
+	layer     chan struct{} // gates are there; holds one
+	layered   atomic.Bool   // the proxy has asked for its runtime layer
 	connected time.Time
 
 	mu   sync.Mutex // guards what follows, for those who read the status
 	node *Node      // nil until the first request
 	subs map[string]*subscription
 	seq  uint64
+
+	runtime layered
 }
 
 // run serves the stream until it ends, ctx is over or the server closes.
@@ -78,6 +83,16 @@ func (st *stream) run(ctx context.Context) error {
 				return err
 			}
 		case <-st.publish:
+		case <-st.layer:
+			if err := st.flushLayer(); err != nil {
+				return err
+			}
+			continue
+		case <-st.runtime.beat.C:
+			if err := st.flushLayer(); err != nil {
+				return err
+			}
+			continue
 		case err := <-failed:
 			return ended(err)
 		case <-ctx.Done():
@@ -115,10 +130,19 @@ func (st *stream) take(r request) error {
 	if r.refused != nil {
 		message = fmt.Sprintf("%s (code %d)", r.refused.GetMessage(), r.refused.GetCode())
 	}
-	if s.answer(r.nonce, message, st.server.now()) {
+	awaited := s.inFlight && r.nonce == s.nonce
+	refused := s.answer(r.nonce, message, st.server.options.Now())
+	if refused {
 		st.server.nacked(*st.node, r.typeURL, s.flight, message)
 	}
 	r.apply(s, !known)
+	switch {
+	case r.typeURL != xds.RuntimeType:
+	case !known:
+		st.startLayer(s)
+	case awaited:
+		st.answered(refused)
+	}
 	if c := st.subs[xds.ClusterType]; !known && r.typeURL == xds.EndpointType && c != nil {
 		// It came back with what it had, after clusters were sent to it.
 		st.forgetEndpoints(c.flight)
@@ -140,6 +164,9 @@ var waitsFor = map[string][]string{
 // flush sends what the proxy lacks and may have now. It sends without the lock:
 // a proxy that does not read must stop nobody who asks for its status.
 func (st *stream) flush() error {
+	if err := st.flushLayer(); err != nil {
+		return err
+	}
 	responses, err := st.plan()
 	if err != nil {
 		return err
@@ -170,6 +197,9 @@ func (st *stream) plan() ([]*response, error) {
 	}
 	var out []*response
 	for _, typeURL := range xds.Types {
+		if typeURL == xds.RuntimeType {
+			continue // see flushLayer
+		}
 		keep := typeURL == xds.ClusterType || typeURL == xds.EndpointType
 		if st.settled(waitsFor[typeURL]...) {
 			out = st.respond(out, typeURL, rs, !keep)

@@ -29,7 +29,10 @@ type subscription struct {
 	nonce    string // of the last response
 	answered bool   // has had a response on this stream
 	version  string // SotW: of the last response
-	ackedAt  time.Time
+	// stale tells that what the proxy has may be about to fall away.
+	stale   bool
+	ttl     time.Duration // of what is sent; 0: it stays
+	ackedAt time.Time
 }
 
 // refusal is a proxy's answer to a resource it would not take.

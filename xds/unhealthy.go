@@ -1,0 +1,35 @@
+package xds
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// WithUnhealthy returns the endpoints of r with these marked UNHEALTHY, so that
+// proxies leave them alone. Endpoints that r does not have make no difference; r itself
+// is not changed. It is an error when r holds anything but endpoints.
+func (r *Resource) WithUnhealthy(endpoints []netip.AddrPort) (*Resource, error) {
+	assignment, ok := r.Message.(*endpointv3.ClusterLoadAssignment)
+	if !ok {
+		return nil, fmt.Errorf("resource %q is a %T, which has no endpoints", r.Name, r.Message)
+	}
+	marked := proto.Clone(assignment).(*endpointv3.ClusterLoadAssignment)
+	for _, locality := range marked.GetEndpoints() {
+		for _, e := range locality.GetLbEndpoints() {
+			socket := e.GetEndpoint().GetAddress().GetSocketAddress()
+			ip, err := netip.ParseAddr(socket.GetAddress())
+			if err != nil {
+				continue // a name
+			}
+			if slices.Contains(endpoints, netip.AddrPortFrom(ip, uint16(socket.GetPortValue()))) {
+				e.HealthStatus = corev3.HealthStatus_UNHEALTHY
+			}
+		}
+	}
+	return newResource(r.Name, marked)
+}
