@@ -61,7 +61,7 @@ func underLoad(o options) (load, error) {
 	}})
 	m.telemetry.Apply(set, time.Now())
 	for _, name := range d.order {
-		m.telemetry.ObserveCall(breaker.Key{Upstream: name}, duration)
+		m.telemetry.ObserveCalls(breaker.Key{Upstream: name}, duration, 1)
 	}
 	l.metrics = inUse() - base
 	err := m.serve(func(url string) error { return l.scrape(o, &m, d.order, url) })

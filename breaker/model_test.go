@@ -511,7 +511,7 @@ func (m *model) rejected(n uint64, now Instant) {
 
 func (m *model) reportOne(o Reported, now Instant) {
 	at, slow, n := min(o.At, now), m.slow(o.Duration), uint32(1)
-	if o.Outcome == Success && !slow && o.OneIn > 1 {
+	if (o.Outcome == Ignored || o.Outcome == Success && !slow) && o.OneIn > 1 {
 		n = o.OneIn
 	}
 	m.count(o.Outcome, slow, uint64(n), at)

@@ -11,9 +11,8 @@ type Reported struct {
 	Outcome  Outcome
 	At       Instant       // when the call ended; what is later than the report is of its time
 	Duration time.Duration // how long it took; what makes it slow
-	// OneIn is how the proxy chose what to report at that time: one of so many
-	// successes that were not slow, and all else. 0 and 1: everything. Such a success
-	// stands for so many calls.
+	// OneIn is how the proxy chose what to report at that time: all failures and slow
+	// calls, and one of so many of the others, which stands for them. 0 and 1: everything.
 	OneIn uint32
 	// Generation is the breaker's when the call was admitted; 0: not known. Then it
 	// is judged by its time.
@@ -79,7 +78,7 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 	c := call{failed: o.Outcome.Failed()}
 	c.slow = b.spec.SlowCallDurationThreshold > 0 && o.Duration >= b.spec.SlowCallDurationThreshold
 	n := uint32(1)
-	if o.Outcome == Success && !c.slow {
+	if o.Outcome == Ignored || o.Outcome == Success && !c.slow {
 		n = max(1, min(o.OneIn, maxOneIn))
 	}
 	b.counts.add(o.Outcome, c.slow, uint64(n))

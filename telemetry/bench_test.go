@@ -19,10 +19,10 @@ func manyBreakers(n int) *Telemetry {
 	statuses := make([]breaker.Status, n)
 	c := breaker.DefaultConfig()
 	for i := range n {
-		key := breaker.Key{Upstream: fmt.Sprintf("service-%d", i), Route: "checkout"}
+		key := breaker.Key{Upstream: fmt.Sprintf("service-%06d", i), Route: "checkout"}
 		set.Upstreams = append(set.Upstreams, &policy.Upstream{
 			Name:   key.Upstream,
-			Routes: []policy.Route{{Breaker: &policy.Breaker{Spec: breaker.Spec{Key: key, Config: c}}}},
+			Routes: []policy.Route{{Breaker: &policy.Breaker{Spec: breaker.Spec{Key: key, Config: c}, DataPath: policy.Adaptive}}},
 		})
 		statuses[i] = breaker.Status{
 			Key: key, Config: &c, Admits: breaker.Whole,
@@ -34,7 +34,7 @@ func manyBreakers(n int) *Telemetry {
 	t.Apply(set, time.Unix(0, 0))
 	for i := range statuses {
 		for range 20 {
-			t.ObserveCall(statuses[i].Key, time.Duration(i%3000)*time.Millisecond)
+			t.ObserveCalls(statuses[i].Key, time.Duration(i%3000)*time.Millisecond, 1)
 		}
 		if i%10 == 0 {
 			t.ObserveTransition(breaker.Transition{Key: statuses[i].Key, Edge: breaker.Edges()[0]})
@@ -86,19 +86,19 @@ func BenchmarkScrapeEngine(b *testing.B) {
 	}
 }
 
-func BenchmarkObserveCall(b *testing.B) {
+func BenchmarkObserveCalls(b *testing.B) {
 	t := manyBreakers(1000)
-	key := breaker.Key{Upstream: "service-500", Route: "checkout"}
+	key := breaker.Key{Upstream: "service-000500", Route: "checkout"}
 	b.Run("one goroutine", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			t.ObserveCall(key, 7*time.Millisecond)
+			t.ObserveCalls(key, 7*time.Millisecond, 1)
 		}
 	})
 	b.Run("parallel", func(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				t.ObserveCall(key, 7*time.Millisecond)
+				t.ObserveCalls(key, 7*time.Millisecond, 1)
 			}
 		})
 	})
@@ -118,7 +118,7 @@ func BenchmarkObserveCall(b *testing.B) {
 			}
 		}()
 		for b.Loop() {
-			t.ObserveCall(key, 7*time.Millisecond)
+			t.ObserveCalls(key, 7*time.Millisecond, 1)
 		}
 		close(stop)
 		<-stopped

@@ -42,6 +42,16 @@ var (
 	decisionsDesc = ownDesc("extproc_decisions_total", "Requests that a breaker decided on.", "decision")
 	unknownDesc   = ownDesc("extproc_unknown_breakers_total", "Requests that named a breaker which the policy does not have. They were let through.")
 	errorsDesc    = ownDesc("extproc_errors_total", "Streams that a fault ended, not the end of their request.")
+
+	feedStreamsDesc  = ownDesc("feed_streams", "Open streams of access logs; each is one log of a proxy.")
+	feedMessagesDesc = ownDesc("feed_messages_total", "Messages of access logs that were received.")
+	feedBytesDesc    = ownDesc("feed_bytes_total", "Bytes of the messages of access logs that were received.")
+	feedEntriesDesc  = ownDesc("feed_entries_total", "Entries of access logs, by what became of them: reported told a breaker of an outcome, rejected told it of calls that the proxy rejected, skipped had nothing to tell, invalid could not be read, dropped came faster than they could be taken.", "result")
+
+	gatesDesc   = ownDesc("gates", "Gates that stand in proxies now, by kind: open rejects all calls, probing lets a share of them ask for permits, ramping rejects a share and lets the others through, connections bounds the connections of an upstream that speaks TCP. A gate in one proxy alone counts as one.", "kind")
+	layerDesc   = ownDesc("gate_layer_bytes", "Size of the runtime layer of proxies that have no gates of their own.")
+	refusedDesc = ownDesc("gate_rollouts_refused_total", "Changes of the gates that a proxy refused.")
+	waitingDesc = ownDesc("gate_rollouts_waiting", "Changes of the gates that not every proxy has answered yet.")
 )
 
 // controlPlaneCollector collects the metrics of the control plane itself.
@@ -54,6 +64,8 @@ func (controlPlaneCollector) Describe(ch chan<- *prometheus.Desc) {
 		nodesDesc, outdatedDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc,
 		storeKeptDesc, storeWritesDesc, storeFailuresDesc, storeBytesDesc, storeTimeDesc,
 		streamsDesc, decisionsDesc, unknownDesc, errorsDesc,
+		feedStreamsDesc, feedMessagesDesc, feedBytesDesc, feedEntriesDesc,
+		gatesDesc, layerDesc, refusedDesc, waitingDesc,
 	} {
 		ch <- d
 	}
@@ -81,12 +93,49 @@ func (c controlPlaneCollector) Collect(ch chan<- prometheus.Metric) {
 	e.counter(byHandDesc, byHand.Unauthorized, "unauthorized")
 	e.xds(c.options.XDS())
 	e.store(c.options.Store())
-	ext := c.options.Extproc()
-	e.gauge(streamsDesc, float64(ext.Streams))
-	e.counter(decisionsDesc, ext.Admitted, "admitted")
-	e.counter(decisionsDesc, ext.Rejected, "rejected")
-	e.counter(unknownDesc, ext.UnknownBreakers)
-	e.counter(errorsDesc, ext.Errors)
+	e.extproc(c.options.Extproc())
+	e.feed(c.options.Feed())
+	e.gates(c.options.Gates())
+}
+
+func (e emitter) extproc(s ExtprocStatus) {
+	e.gauge(streamsDesc, float64(s.Streams))
+	e.counter(decisionsDesc, s.Admitted, "admitted")
+	e.counter(decisionsDesc, s.Rejected, "rejected")
+	e.counter(unknownDesc, s.UnknownBreakers)
+	e.counter(errorsDesc, s.Errors)
+}
+
+func (e emitter) feed(s FeedStatus) {
+	e.gauge(feedStreamsDesc, float64(s.Streams))
+	e.counter(feedMessagesDesc, s.Messages)
+	e.counter(feedBytesDesc, s.Bytes)
+	e.counter(feedEntriesDesc, s.Reported, "reported")
+	e.counter(feedEntriesDesc, s.Rejected, "rejected")
+	e.counter(feedEntriesDesc, s.Skipped, "skipped")
+	e.counter(feedEntriesDesc, s.Invalid, "invalid")
+	e.counter(feedEntriesDesc, s.Dropped, "dropped")
+}
+
+func (e emitter) gates(s GateStatus) {
+	e.gauge(gatesDesc, float64(s.Open), "open")
+	e.gauge(gatesDesc, float64(s.Probing), "probing")
+	e.gauge(gatesDesc, float64(s.Ramping), "ramping")
+	e.gauge(gatesDesc, float64(s.Connections), "connections")
+	e.gauge(layerDesc, float64(s.LayerBytes))
+	e.counter(refusedDesc, s.Refused)
+	e.gauge(waitingDesc, float64(s.Waiting))
+}
+
+// newPropagation makes the histogram of how long gates take. The first bounds are
+// close together around what it usually is, which is 2 ms.
+func newPropagation() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "breakwater_gate_propagation_seconds",
+		Help: "Time from a breaker's change of state until all proxies that were connected then have acknowledged the gates that follow from it. " +
+			"What a proxy refused is not observed.",
+		Buckets: []float64{0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10},
+	})
 }
 
 func (e emitter) store(s StoreStatus) {

@@ -1,9 +1,12 @@
 package telemetry
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
 )
 
 // breakerJSON is one breaker. Its config has the words and the nesting of the policy.
@@ -14,6 +17,7 @@ type breakerJSON struct {
 	Node           string          `json:"node,omitempty"`
 	Nodes          uint32          `json:"nodes,omitempty"` // in a scope of nodes: of how many proxies this is the sum
 	Mode           string          `json:"mode"`
+	DataPath       string          `json:"data_path,omitempty"` // left out where the policy in force has no such breaker
 	State          string          `json:"state"`
 	Forced         *forcedJSON     `json:"forced"`
 	Since          time.Time       `json:"since"`
@@ -103,7 +107,7 @@ type configJSON struct {
 func (t *Telemetry) describe(st *breaker.Status) breakerJSON {
 	b := breakerJSON{
 		Key: st.Key.String(), Service: st.Key.Upstream, Route: st.Key.Route, Node: st.Key.Node, Nodes: st.Nodes,
-		Mode: st.Config.Mode.String(), State: st.State.String(), Forced: t.forced(st),
+		Mode: st.Config.Mode.String(), DataPath: t.dataPath(st.Key), State: st.State.String(), Forced: t.forced(st),
 		Since: timestamp(t.options.Wall(st.Since)), Generation: st.Generation,
 		Openings: st.Openings, InFlight: st.InFlight, ProbesInFlight: st.ProbesInFlight,
 		Window:      windowJSON(st.Window),
@@ -123,6 +127,24 @@ func (t *Telemetry) describe(st *breaker.Status) breakerJSON {
 		b.LastTransition = t.describeTransition(last)
 	}
 	return b
+}
+
+// dataPath is where a breaker is enforced; "" where the policy in force does not have it.
+func (t *Telemetry) dataPath(key breaker.Key) string {
+	set := t.set.Load()
+	if set == nil {
+		return ""
+	}
+	i, found := slices.BinarySearchFunc(set.Upstreams, key.Upstream, func(u *policy.Upstream, name string) int { return strings.Compare(u.Name, name) })
+	if !found {
+		return ""
+	}
+	for _, r := range set.Upstreams[i].Routes {
+		if b := r.Breaker; b != nil && b.Spec.Key.Route == key.Route {
+			return string(b.DataPath)
+		}
+	}
+	return ""
 }
 
 // forced is nil where the breaker's rules decide.

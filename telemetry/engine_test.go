@@ -49,7 +49,7 @@ func (w *wired) call(key breaker.Key, o breaker.Outcome) {
 	now := breaker.Instant(w.now.Add(int64(time.Millisecond)))
 	if permit, d := w.engine.Acquire(key, now); d.Admitted {
 		permit.Done(o, now.Add(time.Millisecond))
-		w.ObserveCall(key, time.Millisecond)
+		w.ObserveCalls(key, time.Millisecond, 1)
 	}
 }
 
@@ -233,7 +233,7 @@ func TestScopeOfNodes(t *testing.T) {
 		if d.Admitted {
 			permit.Done(breaker.Success, now)
 		}
-		w.ObserveCall(breaker.Key{Upstream: "a", Node: node}, time.Second)
+		w.ObserveCalls(breaker.Key{Upstream: "a", Node: node}, time.Second, 1)
 	}
 	for _, want := range []string{
 		`circuit_breaker_requests_total{route="",service="a"} 8` + "\n",

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -17,15 +19,17 @@ func wall(i breaker.Instant) time.Time { return start.Add(time.Duration(i)) }
 
 func at(d time.Duration) breaker.Instant { return breaker.Instant(d) }
 
-// setOf returns a policy with default breakers for keys.
+// setOf returns a policy with default breakers for keys, in the data path Adaptive.
 func setOf(revision string, keys ...string) *policy.Set {
 	set := &policy.Set{Revision: revision}
-	for _, k := range keys {
-		key := breaker.ParseKey(k)
-		set.Upstreams = append(set.Upstreams, &policy.Upstream{
-			Name:   key.Upstream,
-			Routes: []policy.Route{{Name: key.Route, Breaker: &policy.Breaker{Spec: specOf(k)}}},
-		})
+	for _, k := range slices.Sorted(slices.Values(keys)) {
+		key, last := breaker.ParseKey(k), len(set.Upstreams)-1
+		if last < 0 || set.Upstreams[last].Name != key.Upstream {
+			set.Upstreams = append(set.Upstreams, &policy.Upstream{Name: key.Upstream})
+			last++
+		}
+		u := set.Upstreams[last]
+		u.Routes = append(u.Routes, policy.Route{Name: key.Route, Breaker: &policy.Breaker{Spec: specOf(k), DataPath: policy.Adaptive}})
 	}
 	return set
 }
@@ -66,15 +70,44 @@ func typical() *Telemetry {
 		Extproc: func() ExtprocStatus {
 			return ExtprocStatus{Streams: 3, Admitted: 1200, Rejected: 40, UnknownBreakers: 2, Errors: 1}
 		},
+		Feed: func() FeedStatus {
+			return FeedStatus{Streams: 4, Messages: 700, Bytes: 1 << 20, Reported: 3000, Rejected: 250, Skipped: 60, Invalid: 1, Dropped: 9}
+		},
+		Gates: func() GateStatus {
+			return GateStatus{Open: 3, Probing: 1, Ramping: 2, Connections: 5, LayerBytes: 412, Refused: 1, Waiting: 6}
+		},
+		Outliers: typicalOutliers,
 	})
 	t.Apply(typicalPolicy(), start)
 	for _, tr := range typicalTransitions() {
 		t.ObserveTransition(tr)
 	}
 	for _, d := range []time.Duration{4 * time.Millisecond, 5 * time.Millisecond, 180 * time.Millisecond, 45 * time.Second} {
-		t.ObserveCall(breaker.Key{Upstream: "catalog"}, d)
+		t.ObserveCalls(breaker.Key{Upstream: "catalog"}, d, 1)
+	}
+	t.ObserveCalls(breaker.Key{Upstream: "catalog"}, 20*time.Millisecond, 32)
+	for _, d := range []time.Duration{-time.Second, 1900 * time.Microsecond, 2 * time.Millisecond, 40 * time.Millisecond} {
+		t.ObserveGatePropagation(d)
 	}
 	return t
+}
+
+// typicalOutliers are in no order, as are what is ejected; "mirror" has no breaker.
+func typicalOutliers() []OutlierStatus {
+	ejections := func(consecutive, rate uint64) map[string]uint64 {
+		return map[string]uint64{"success_rate": rate, "consecutive_5xx_errors": consecutive}
+	}
+	endpoints := func(all ...string) (parsed []netip.AddrPort) {
+		for _, e := range all {
+			parsed = append(parsed, netip.MustParseAddrPort(e))
+		}
+		return parsed
+	}
+	return []OutlierStatus{
+		{Upstream: "stock", Endpoints: 5, Ejected: endpoints("10.0.0.12:8080", "[2001:db8::1]:8080", "10.0.0.7:8080"), Ejections: ejections(4, 1), Detected: 2},
+		{Upstream: "catalog", Endpoints: 3, Ejections: ejections(0, 0)},
+		{Upstream: "mirror", Endpoints: 2, Ejected: endpoints("10.0.1.1:80"), Ejections: ejections(0, 1)},
+	}
 }
 
 // typicalBreakers does not have "reports", which is in the policy, and has
@@ -138,7 +171,15 @@ func typicalBreakers(dst []breaker.Status) []breaker.Status {
 
 // typicalPolicy is what typicalBreakers are of.
 func typicalPolicy() *policy.Set {
-	return setOf("5f3a", "catalog", "inventory", "payments", "payments/charge", "ratings", "reports", "search", "shut", "stock/list")
+	set := setOf("5f3a", "catalog", "inventory", "payments", "payments/charge", "ratings", "reports", "search", "shut", "stock/list")
+	for _, u := range set.Upstreams {
+		for _, r := range u.Routes {
+			if r.Name == "charge" || u.Name == "inventory" {
+				r.Breaker.DataPath = policy.Inline
+			}
+		}
+	}
+	return set
 }
 
 // chargeTrip is why payments/charge is open.

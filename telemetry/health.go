@@ -105,6 +105,7 @@ type service struct {
 	Route        string `json:"route"`
 	Status       string `json:"status"`
 	CircuitState string `json:"circuit_state"`
+	DataPath     string `json:"data_path,omitempty"` // as in breakerJSON
 	// Forced says who holds it in that state; it is left out where the rules decide.
 	Forced       *forcedJSON `json:"forced,omitempty"`
 	FailureCount uint64      `json:"failure_count"` // since the breaker was made, as the metric has it
@@ -136,6 +137,7 @@ func (t *Telemetry) services(w http.ResponseWriter, _ *http.Request) {
 				Route:        st.Key.Route,
 				Status:       health(st.State),
 				CircuitState: st.State.String(),
+				DataPath:     t.dataPath(st.Key),
 				Forced:       t.forced(st),
 				FailureCount: st.Counts.Failures,
 				LastFailure:  t.lastFailure(st),
@@ -143,8 +145,9 @@ func (t *Telemetry) services(w http.ResponseWriter, _ *http.Request) {
 		}
 	})
 	t.writeJSON(w, http.StatusOK, struct {
-		Services []service `json:"services"`
-	}{services})
+		Services  []service     `json:"services"`
+		Ejections []ejectedJSON `json:"ejections"`
+	}{services, t.ejected()})
 }
 
 // lastFailure is nil where there was none.

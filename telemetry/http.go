@@ -27,7 +27,7 @@ func (t *Telemetry) endpoints() []endpoint {
 		{path: "/health/dependencies", pattern: "/health/dependencies", handler: http.HandlerFunc(t.dependencies),
 			about: "fewer than half of the breakers are open, else 503; ?for=WORKLOAD counts only the upstreams which that workload calls"},
 		{path: "/health/services", pattern: "/health/services", handler: http.HandlerFunc(t.services),
-			about: "health of each service, by its breaker"},
+			about: "health of each service, by its breaker, and the endpoints that are ejected for all proxies"},
 		{path: "/breakers", pattern: "/breakers", handler: limited(lists, t.breakers),
 			about: "all breakers; ?state=closed, half_open or open for some, ?forced=true for those that somebody holds"},
 		{path: "/breakers/{service}/{route}", pattern: "/breakers/{key...}", handler: http.HandlerFunc(t.breaker),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"regexp"
 	"testing"
 	"time"
@@ -34,6 +35,34 @@ func TestLogTransition(t *testing.T) {
 				LogTransition(log, tr, wall)
 			}
 			out[format] = string(lineTime.ReplaceAll(b.Bytes(), nil))
+		}
+		return out
+	})
+}
+
+// TestLogEjection has the lines of what becomes of endpoints in both formats, and
+// those for debugging only where they are asked for.
+func TestLogEjection(t *testing.T) {
+	found := Ejection{
+		Upstream: "stock", Endpoint: netip.MustParseAddrPort("10.0.0.7:8080"), Rule: "success_rate", Ejected: true, Enforced: true,
+		At: wall(at(98*time.Second + 1234567*time.Nanosecond)), Until: wall(at(158*time.Second + 1234567*time.Nanosecond)), Times: 2,
+		Figures: []slog.Attr{slog.Int("calls", 120), slog.String("success_rate", "40%"), slog.String("threshold", "72.5%")},
+	}
+	spared := found
+	spared.Enforced, spared.Until = false, time.Time{}
+	back := Ejection{Upstream: "stock", Endpoint: netip.MustParseAddrPort("[2001:db8::1]:8080"), At: wall(at(160 * time.Second)), Times: 2}
+	golden.Run(t, "testdata/log-ejection.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
+		out := map[string]string{}
+		for name, level := range map[string]slog.Level{"json": slog.LevelInfo, "text": slog.LevelDebug} {
+			var b bytes.Buffer
+			log, err := NewLogger(&b, name, level)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range []Ejection{found, spared, back} {
+				LogEjection(log, e)
+			}
+			out[name] = string(lineTime.ReplaceAll(b.Bytes(), nil))
 		}
 		return out
 	})

@@ -85,15 +85,28 @@ func TestCatalogue(t *testing.T) {
 	})
 }
 
-// TestCatalogueIsWhole: what the collector describes is what the catalogue's mesh shows.
+// TestCatalogueIsWhole: what the registry describes is what the catalogue's mesh shows.
 func TestCatalogueIsWhole(t *testing.T) {
-	described := make(chan *prometheus.Desc, 100)
 	tel := typical()
-	controlPlaneCollector{tel}.Describe(described)
-	close(described)
-	shown := slices.DeleteFunc(own(t, tel), func(f *dto.MetricFamily) bool { return !strings.HasPrefix(f.GetName(), "breakwater_") })
-	if got, want := len(shown), len(described); got != want {
-		t.Errorf("the typical mesh shows %d metrics of %d", got, want)
+	shown := map[string]bool{}
+	for _, f := range own(t, tel) {
+		shown[f.GetName()] = true
+	}
+	descriptions := make(chan *prometheus.Desc, 1000)
+	tel.registry.Describe(descriptions)
+	close(descriptions)
+	described := 0
+	for d := range descriptions {
+		_, name, _ := strings.Cut(d.String(), `fqName: "breakwater_`)
+		if name, _, found := strings.Cut(name, `"`); found {
+			described++
+			if !shown["breakwater_"+name] {
+				t.Errorf("the typical mesh does not show breakwater_%s", name)
+			}
+		}
+	}
+	if described < 30 {
+		t.Errorf("%d metrics are described; there are more", described)
 	}
 }
 
@@ -121,8 +134,8 @@ func TestGoAndProcessMetrics(t *testing.T) {
 func TestPolicyChange(t *testing.T) {
 	tel := New(Options{Breakers: these(breaker.Status{Key: breaker.Key{Upstream: "a"}}, breaker.Status{Key: breaker.Key{Upstream: "b"}})})
 	call := func() {
-		tel.ObserveCall(breaker.Key{Upstream: "a"}, time.Second)
-		tel.ObserveCall(breaker.Key{Upstream: "b"}, time.Second)
+		tel.ObserveCalls(breaker.Key{Upstream: "a"}, time.Second, 1)
+		tel.ObserveCalls(breaker.Key{Upstream: "b"}, time.Second, 1)
 	}
 	steps := []struct {
 		policy []string
@@ -234,8 +247,8 @@ func TestOpenDuration(t *testing.T) {
 	}
 }
 
-// TestHistogramAgreesWithLibrary: the same durations in the library's histogram
-// and in ours read the same.
+// TestHistogramAgreesWithLibrary: the same durations in the library's histogram, one
+// by one, and in ours, by their weights, read the same.
 func TestHistogramAgreesWithLibrary(t *testing.T) {
 	tel := New(Options{Breakers: these(breaker.Status{Key: breaker.Key{Upstream: "a"}})})
 	tel.Apply(setOf("1", "a"), start)
@@ -254,10 +267,15 @@ func TestHistogramAgreesWithLibrary(t *testing.T) {
 	}
 	bounds = bounds[:len(bounds)-1] // the library adds the last, without bound, itself
 	library := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Help: "h", Buckets: bounds})
+	weight := 0 // another each time, so that no two mistakes cancel out
 	observe := func(d time.Duration) {
-		library.Observe(max(d, 0).Seconds())
-		tel.ObserveCall(breaker.Key{Upstream: "a", Node: "any"}, d)
+		for range weight {
+			library.Observe(max(d, 0).Seconds())
+		}
+		tel.ObserveCalls(breaker.Key{Upstream: "a", Node: "any"}, d, uint64(weight))
+		weight++
 	}
+	observe(time.Hour) // stands for nothing
 	observe(-time.Second)
 	for _, bound := range bounds {
 		for _, off := range []time.Duration{-time.Microsecond, 0, time.Microsecond} {
@@ -282,11 +300,11 @@ func TestHistogramAgreesWithLibrary(t *testing.T) {
 	}
 }
 
-// TestObserveCallAllocates nothing.
-func TestObserveCallAllocates(t *testing.T) {
+// TestObserveCallsAllocates nothing.
+func TestObserveCallsAllocates(t *testing.T) {
 	tel := typical()
 	key := breaker.Key{Upstream: "payments", Route: "charge"}
-	if n := testing.AllocsPerRun(1000, func() { tel.ObserveCall(key, 3*time.Millisecond) }); n != 0 {
-		t.Errorf("ObserveCall allocates %v times; must be 0", n)
+	if n := testing.AllocsPerRun(1000, func() { tel.ObserveCalls(key, 3*time.Millisecond, 1) }); n != 0 {
+		t.Errorf("ObserveCalls allocates %v times; must be 0", n)
 	}
 }

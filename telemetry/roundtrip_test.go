@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,7 +85,7 @@ func TestRoundTrip(t *testing.T) {
 	tel := New(Options{Wall: wall, Breakers: these(withNodes...)})
 	tel.Apply(set, start)
 	for key, values := range want {
-		tel.ObserveCall(key, 1500*time.Millisecond)
+		tel.ObserveCalls(key, 1500*time.Millisecond, 1)
 		tel.ObserveTransition(breaker.Transition{Key: key, Edge: breaker.Edge{From: breaker.Open, To: breaker.Closed, Reason: breaker.Reset}, At: at(2 * time.Second)})
 		maps.Copy(values, map[string]float64{
 			"response_duration_seconds": 1.5, "open_duration_seconds": 2,
@@ -120,4 +122,41 @@ func addSample(to map[breaker.Key]map[string]float64, name string, m *dto.Metric
 		to[key] = map[string]float64{}
 	}
 	to[key][name[len(prefix):]] += m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
+}
+
+// TestOutliersRoundTrip: the library's parser finds in the exposition what is known of
+// the endpoints, and nothing else. There are enough upstreams for many pieces, under
+// names that have to be escaped.
+func TestOutliersRoundTrip(t *testing.T) {
+	const prefix, rate, consecutive = "breakwater_outlier_", "success\"rate", "consecutive_5xx_errors"
+	want := map[string]float64{}
+	var outliers []OutlierStatus
+	for i := range 3000 {
+		o := OutlierStatus{
+			Upstream: fmt.Sprintf("up\"%d\\\n", i), Endpoints: 3 + i, Ejected: make([]netip.AddrPort, i%3),
+			Ejections: map[string]uint64{rate: 0, consecutive: uint64(i) << 40}, Detected: uint64(2 * i),
+		}
+		outliers = append(outliers, o)
+		want["endpoints "+o.Upstream] = float64(3 + i)
+		want["ejected_endpoints "+o.Upstream] = float64(i % 3)
+		want["detected_total "+o.Upstream] = float64(2 * i)
+		want["ejections_total "+rate+" "+o.Upstream] = 0
+		want["ejections_total "+consecutive+" "+o.Upstream] = float64(i << 40)
+	}
+	got := map[string]float64{}
+	for _, f := range own(t, New(Options{Outliers: func() []OutlierStatus { return outliers }})) {
+		sample, found := strings.CutPrefix(f.GetName(), prefix)
+		for _, m := range f.GetMetric() {
+			name := sample
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			if found {
+				got[name] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-given +exposition)\n%s", diff)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/telemetry/internal/ejections"
 )
 
 const (
@@ -20,10 +21,10 @@ const (
 	patience = 10 * time.Second
 )
 
-// metrics answers with the metrics of breakers, of one snapshot, and then those of
-// the process. The breakers' are encoded here and not by the registry, which
-// makes an object of each of millions of samples, and sorts them. For the same
-// reason the answer is not compressed: gzip takes far longer than all the rest,
+// metrics answers with the metrics of breakers, of one snapshot, then those of
+// ejections and of the process. All but the last are encoded here and not by the
+// registry, which makes an object of each of millions of samples, and sorts them.
+// For the same reason the answer is not compressed: gzip takes far longer than all the rest,
 // on a processor that requests need, to spare bytes of a local network.
 func (t *Telemetry) metrics(w http.ResponseWriter, r *http.Request) {
 	process, err := t.registry.Gather()
@@ -41,6 +42,9 @@ func (t *Telemetry) metrics(w http.ResponseWriter, r *http.Request) {
 		err = t.series.Write(w, statuses, t.options.Wall)
 	})
 	if err != nil {
+		return
+	}
+	if err := ejections.Write(w, t.outliers()); err != nil {
 		return
 	}
 	out := bufio.NewWriterSize(w, 32<<10)

@@ -1,6 +1,9 @@
 package telemetry
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // XDSStatus is what the xDS server knows at one instant.
 type XDSStatus struct {
@@ -68,4 +71,47 @@ type ExtprocStatus struct {
 	UnknownBreakers uint64
 	// Errors are streams that ended by a fault of either side, not by the request's end.
 	Errors uint64
+}
+
+// FeedStatus are the totals of the feed since it started: of what proxies in the
+// data path Adaptive log.
+type FeedStatus struct {
+	Streams  uint64 // open now
+	Messages uint64 // received
+	Bytes    uint64 // of these
+	// Of the entries in them, each is in one of these.
+	Reported uint64 // told the breaker an outcome
+	Rejected uint64 // told it of calls that the proxy rejected by itself
+	Skipped  uint64 // were logged for another reason, or of no breaker that is known
+	Invalid  uint64 // could not be read
+	Dropped  uint64 // came faster than they could be taken
+}
+
+// GateStatus is what stands in the data plane for breakers in the data path
+// Adaptive, and how far proxies obey it. A gate of one proxy alone is one gate.
+type GateStatus struct {
+	// Gates that stand now, each in one of these.
+	Open        int // reject every call
+	Probing     int // let a share of the calls ask for permits, and reject the others
+	Ramping     int // reject a share, and let the others through
+	Connections int // bound the connections of an upstream that speaks TCP
+
+	LayerBytes int    // of the runtime layer of the proxies without gates of their own
+	Refused    uint64 // rollouts that a proxy refused, since the server started
+	Waiting    int    // rollouts that not every proxy has taken or refused yet
+}
+
+// OutlierStatus is one upstream whose endpoints are judged, and ejected, for all
+// proxies together: its outlierDetection has the scope Mesh.
+type OutlierStatus struct {
+	Upstream  string
+	Endpoints int              // all, the ejected ones included
+	Ejected   []netip.AddrPort // now
+	// Ejections are those there were since the upstream came to be judged, by the
+	// rule's name in the words of the policy, such as "consecutive_5xx_errors". Each
+	// rule that the upstream has on is there from 0 on: they are what initialises
+	// the metrics.
+	Ejections map[string]uint64
+	// Detected counts endpoints that a rule found, but that were not ejected.
+	Detected uint64
 }

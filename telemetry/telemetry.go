@@ -3,6 +3,7 @@ package telemetry
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,6 +44,13 @@ type Options struct {
 	Store func() StoreStatus
 	// Extproc returns the totals of the ext_proc server.
 	Extproc func() ExtprocStatus
+	// Feed returns the totals of the feed.
+	Feed func() FeedStatus
+	// Gates returns what stands in the data plane.
+	Gates func() GateStatus
+	// Outliers returns the upstreams whose endpoints are judged for all proxies
+	// together, each once, in any order.
+	Outliers func() []OutlierStatus
 	// Admin makes changes by hand possible; nil: they are refused.
 	Admin *Admin
 	// Log gets the errors of answers, and every attempt at a change by hand. nil:
@@ -61,13 +69,15 @@ type Condition struct {
 // Telemetry collects what is to be shown. Make one with [New]; it has no
 // goroutines of its own.
 type Telemetry struct {
-	options   Options
-	registry  *prometheus.Registry // of all but the metrics of breakers
-	series    series.Table
-	snapshots sync.Pool // of *[]breaker.Status
-	followers *broadcast.Hub
-	audit     byhand.Audit
-	reloads   reloads
+	options     Options
+	registry    *prometheus.Registry // of all but the metrics of breakers and of ejections
+	series      series.Table
+	propagation prometheus.Histogram       // of gates
+	set         atomic.Pointer[policy.Set] // in force; nil: none yet
+	snapshots   sync.Pool                  // of *[]breaker.Status
+	followers   *broadcast.Hub
+	audit       byhand.Audit
+	reloads     reloads
 }
 
 // New returns a Telemetry that shows no breaker until the first [Telemetry.Apply].
@@ -77,12 +87,13 @@ func New(o Options) *Telemetry {
 		options: o, registry: prometheus.NewRegistry(),
 		snapshots: sync.Pool{New: func() any { return new([]breaker.Status) }},
 		followers: broadcast.NewHub(maxFollowers, followerBacklog),
-		audit:     byhand.Audit{Log: o.Log},
+		audit:     byhand.Audit{Log: o.Log}, propagation: newPropagation(),
 	}
 	t.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		controlPlaneCollector{t},
+		t.propagation,
 	)
 	return t
 }
@@ -113,6 +124,15 @@ func (o *Options) fillIn() {
 	if o.Extproc == nil {
 		o.Extproc = func() ExtprocStatus { return ExtprocStatus{} }
 	}
+	if o.Feed == nil {
+		o.Feed = func() FeedStatus { return FeedStatus{} }
+	}
+	if o.Gates == nil {
+		o.Gates = func() GateStatus { return GateStatus{} }
+	}
+	if o.Outliers == nil {
+		o.Outliers = func() []OutlierStatus { return nil }
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -122,10 +142,12 @@ func (o *Options) fillIn() {
 // succeeded; the load at start is one. Breakers that were there before go on
 // with their series, new ones start at 0, and those of removed ones vanish. Call
 // it before the breakers themselves are changed: of a breaker that is not in the
-// policy there are no metrics, and its calls and transitions are not counted.
+// policy there are no metrics, and its calls and transitions are not counted. The
+// set is kept, and must not be changed.
 func (t *Telemetry) Apply(set *policy.Set, at time.Time) {
 	t.reloads.applied(set.Revision, at, func() {
 		t.series.Apply(set.Specs())
+		t.set.Store(set)
 	})
 }
 
@@ -142,9 +164,18 @@ func (t *Telemetry) ObserveTransition(tr breaker.Transition) {
 	t.tell(&tr)
 }
 
-// ObserveCall counts the duration of one call that was admitted, from the
-// permit to its outcome. It takes no lock and allocates nothing.
-func (t *Telemetry) ObserveCall(key breaker.Key, d time.Duration) { t.series.ObserveCall(key, d) }
+// ObserveCalls counts the duration of n calls that were admitted, from the permit to
+// the outcome, as d each: 1 where every call is told of, and how many it stands for
+// where it is one of a sample. It takes no lock and allocates nothing.
+func (t *Telemetry) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
+	t.series.ObserveCalls(key, d, n)
+}
+
+// ObserveGatePropagation counts how long it took from a change of state until all
+// proxies obeyed; below 0, which a stepped clock can bring about, counts as 0.
+func (t *Telemetry) ObserveGatePropagation(d time.Duration) {
+	t.propagation.Observe(max(d, 0).Seconds())
+}
 
 // Close ends the answers to all who follow at /transitions, which would not end
 // by themselves, and lets nobody new follow; everything else goes on. Call it

@@ -75,13 +75,14 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 func serveFlags(c *cobra.Command, o *app.Options) {
 	f := c.Flags()
 	f.StringArrayVar(&o.Policy, "policy", nil, "`directory` or file with policies; may be given several times")
-	f.StringVar(&o.XDSListen, "xds-listen", "127.0.0.1:18000", "`address` for proxies: xDS and ext_proc")
+	f.StringVar(&o.XDSListen, "xds-listen", "127.0.0.1:18000", "`address` for proxies: xDS, ext_proc and access logs")
 	f.StringVar(&o.HTTPListen, "http-listen", "127.0.0.1:18080", "`address` for people and Prometheus: /metrics, /health, /breakers, /config")
 	f.StringVar(&o.TLS.CertFile, "tls-cert", "", "PEM `file` with the certificate shown to proxies")
 	f.StringVar(&o.TLS.KeyFile, "tls-key", "", "PEM `file` with its key")
 	f.StringVar(&o.TLS.ClientCAFile, "tls-client-ca", "", "PEM `file` with the CA that signs the proxies' certificates")
 	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
+	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane; then calls pass")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "how long a shutdown waits for requests under way")
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/extproc"
+	"breakwater.dev/feed"
 	"breakwater.dev/internal/pace"
 	"breakwater.dev/internal/watch"
 	"breakwater.dev/policy"
@@ -27,7 +28,7 @@ import (
 // Options say what to run.
 type Options struct {
 	Policy     []string // files and directories; watched
-	XDSListen  string   // host:port for proxies: xDS and ext_proc
+	XDSListen  string   // host:port for proxies: xDS, ext_proc and access logs
 	HTTPListen string   // host:port for people: metrics, health, state
 	Insecure   bool     // allows plain text to proxies on other hosts
 	TLS        TLS
@@ -36,6 +37,9 @@ type Options struct {
 	AdminToken func() (string, error)
 	// StateDir is where breakers are kept over a restart; "": they are not.
 	StateDir string
+	// GateTTL is for how long a proxy obeys without hearing from this control plane;
+	// 0: 15 s.
+	GateTTL time.Duration
 	// DrainTimeout is how long a shutdown waits for requests that are under way.
 	DrainTimeout time.Duration
 	Version      string
@@ -55,6 +59,8 @@ type app struct {
 	keeper    *store.Keeper // nil where nothing is kept
 	xds       *discovery.Server
 	extproc   *extproc.Server
+	feed      *feed.Server
+	gates     *gatekeeper
 	telemetry *telemetry.Telemetry
 	current   atomic.Pointer[policy.Set]
 	stopping  atomic.Bool
@@ -102,9 +108,19 @@ func newApp(o Options, defaults policy.Defaults) *app {
 	a := &app{options: o, log: o.Log, defaults: defaults}
 	a.pace = pace.New(a.observe)
 	a.clock, a.engine = a.pace.Clock, a.pace.Engine
-	a.xds = discovery.NewServer(o.Log, time.Now)
 	a.telemetry = telemetry.New(a.telemetryOptions())
-	a.extproc = extproc.NewServer(extproc.Options{Now: a.clock.Now, Observe: a.telemetry.ObserveCall})
+	a.xds = discovery.NewServer(discovery.Options{
+		Log: o.Log, Now: time.Now, TTL: o.GateTTL,
+		Propagated: a.telemetry.ObserveGatePropagation, Obeyed: a.obeyed,
+	})
+	a.extproc = extproc.NewServer(extproc.Options{
+		Now:     a.clock.Now,
+		Observe: func(key breaker.Key, d time.Duration) { a.telemetry.ObserveCalls(key, d, 1) },
+	})
+	a.feed = feed.NewServer(feed.Options{
+		Now: a.clock.Now, Observe: a.telemetry.ObserveCalls, Endpoints: func(string, []feed.EndpointOutcome) {}, Log: o.Log,
+	})
+	a.gates = newGatekeeper(a)
 	return a
 }
 
@@ -135,6 +151,7 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 	})
 	run("watching the policy", func() error { return a.watch(background) })
 	running.Go(func() { a.pace.Run(background) })
+	running.Go(func() { a.gates.run(background) })
 	if a.keeper != nil {
 		running.Go(func() { a.keeper.Run(background) })
 	}

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+
+	"breakwater.dev/feed"
 )
 
 // minimumPing is how often a proxy may ping; bootstraps ask for a ping every 10 s.
@@ -23,6 +25,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
 		grpc.StreamInterceptor(recovered(a.log)),
+		grpc.ForceServerCodecV2(feed.Codec()), // all others as ever, access logs unread
 	}
 	done := func() {}
 	if a.options.TLS.Enabled() {
@@ -37,6 +40,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	server := grpc.NewServer(options...)
 	a.xds.Register(server)
 	a.extproc.Register(server)
+	a.feed.Register(server)
 	return server, done, nil
 }
 

@@ -21,6 +21,7 @@ func (a *app) observe(t breaker.Transition) {
 	if a.keeper != nil {
 		a.keeper.Notify()
 	}
+	a.gates.changed(t) // first: everybody else has time
 	a.telemetry.ObserveTransition(t)
 	telemetry.LogTransition(a.log, t, a.clock.Wall)
 }
@@ -35,6 +36,8 @@ func (a *app) telemetryOptions() telemetry.Options {
 		Config:   a.config,
 		XDS:      a.xdsStatus,
 		Extproc:  a.extprocStatus,
+		Feed:     a.feedStatus,
+		Gates:    func() telemetry.GateStatus { return a.gates.read() },
 		Store:    a.storeStatus,
 		Admin:    a.admin(),
 		Log:      a.log,

@@ -28,6 +28,8 @@ func (a *app) reload() error {
 	a.telemetry.Apply(set, time.Now())
 	changes := a.engine.Apply(set.Specs(), a.clock.Now())
 	a.extproc.Apply(set, a.engine)
+	a.feed.Apply(set, a.engine)
+	a.gates.apply(set) // before routes that look for them
 	a.xds.Publish(publication)
 	a.refusal = ""
 	level := slog.LevelInfo

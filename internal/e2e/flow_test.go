@@ -72,7 +72,8 @@ func newFlow(t *testing.T, text string) *flow {
 	})
 	f.engine = breaker.NewEngine(breaker.Options{Listen: f.moved})
 	f.extproc = extproc.NewServer(extproc.Options{
-		Now: func() breaker.Instant { return f.now }, Observe: f.telemetry.ObserveCall,
+		Now:     func() breaker.Instant { return f.now },
+		Observe: func(key breaker.Key, d time.Duration) { f.telemetry.ObserveCalls(key, d, 1) },
 	})
 	f.telemetry.Apply(set, time.Unix(0, 0))
 	f.engine.Apply(set.Specs(), f.now)

@@ -237,8 +237,16 @@ func service(name, address string, more ...string) string {
 		"spec:\n  endpoints:\n  - {address: %s, port: %s}\n%s\n", name, host, port, indent(more))
 }
 
-// guard is a BreakerPolicy document for an upstream; fields are lines of its spec.
+// guard is a BreakerPolicy document for an upstream; fields are lines of its spec. Every
+// call asks, so that tests can be exact about what happens to the next one.
 func guard(name string, fields ...string) string {
+	return policyFor(name, append([]string{"dataPath: Inline"}, fields...)...)
+}
+
+// adaptive is the same in the data path Adaptive, which is the default.
+func adaptive(name string, fields ...string) string { return policyFor(name, fields...) }
+
+func policyFor(name string, fields ...string) string {
 	return fmt.Sprintf("---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: %s}\n"+
 		"spec:\n  targetRefs:\n  - {kind: Upstream, name: %s}\n%s\n", name, name, indent(fields))
 }

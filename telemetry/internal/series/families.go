@@ -77,7 +77,8 @@ func durations(name, help string, scale *scale, of func(*series) *histogram) fam
 // rejected has one series so far: the only fallback is a response of our own.
 func rejected() family {
 	const name = "rejected_total"
-	const help = "Calls that were not admitted, by what the caller got in place of the upstream's answer."
+	const help = "Calls that were not admitted, by what the caller got in place of the upstream's answer. Exact in the data path Inline. In Adaptive proxies reject by themselves, and log what they rejected: " +
+		"each of them all of it up to some 50 calls a second, and of more a sample of about as many, from which the total is estimated; the increase over one minute is then right to about 5 %."
 	return family{head(name, "counter", help), func(e *encoder, st *breaker.Status, s *series) {
 		e.begin(prefix+name+`{fallback="response",`, st, s)
 		e.count("} ", st.Counts.Rejected)
@@ -139,12 +140,12 @@ func forced(st *breaker.Status) uint64 {
 
 // families are all metrics of breakers, in order of their names.
 var families = []family{
-	gauge("calls_in_flight", "Calls that were admitted and have no outcome yet, probes among them.", func(st *breaker.Status) uint64 { return st.InFlight }),
+	gauge("calls_in_flight", "Calls that hold a permit and have no outcome yet, probes among them. In the data path Adaptive only probes ask for permits.", func(st *breaker.Status) uint64 { return st.InFlight }),
 	ratio("failure_ratio", "Share of the calls in the window that failed", func(w breaker.WindowCounts) uint64 { return w.Failures }),
 	counter("failures_total", "Calls that failed, timeouts included.", func(st *breaker.Status) uint64 { return st.Counts.Failures }),
 	gauge("forced", "Whether a person, or the policy's mode ForcedOpen, holds the breaker in its state: 1 yes, 0 no, its rules decide.", forced),
 	gauge("half_open_probes_in_flight", "Probes that were admitted in half-open and are not resolved.", func(st *breaker.Status) uint64 { return uint64(st.ProbesInFlight) }),
-	counter("ignored_total", "Calls whose outcome says nothing about the upstream, such as those that the client gave up.", func(st *breaker.Status) uint64 { return st.Counts.Ignored }),
+	counter("ignored_total", "Calls whose outcome says nothing about the upstream, such as those that the client gave up. In the data path Adaptive only those that a proxy logged, which on a busy upstream is a sample.", func(st *breaker.Status) uint64 { return st.Counts.Ignored }),
 	counter("leases_expired_total", "Probes that were not resolved by their deadline, and whose slot was taken back.", func(st *breaker.Status) uint64 { return st.Counts.LeasesExpired }),
 	durations("open_duration_seconds", "How long the breaker was open at a stretch, observed when it left that state or another reason came to hold it there.", openScale, func(s *series) *histogram {
 		if p := s.past.Load(); p != nil {
@@ -153,13 +154,13 @@ var families = []family{
 		return nil
 	}),
 	rejected(),
-	counter("requests_total", "Calls that asked the breaker or were reported to it, the rejected ones included.", func(st *breaker.Status) uint64 { return st.Counts.Requests }),
-	durations("response_duration_seconds", "How long admitted calls took, from their permit to their outcome.", callScale, func(s *series) *histogram { return &s.calls }),
+	counter("requests_total", "Calls that asked the breaker or were reported to it, the rejected ones included. In the data path Adaptive an estimate on a busy upstream, as its parts are.", func(st *breaker.Status) uint64 { return st.Counts.Requests }),
+	durations("response_duration_seconds", "How long admitted calls took, from their permit to their outcome. In the data path Adaptive as proxies measured it; successes of a busy upstream are sampled, and weighted by how many each stands for.", callScale, func(s *series) *histogram { return &s.calls }),
 	ratio("slow_call_ratio", "Share of the calls in the window that were slow", func(w breaker.WindowCounts) uint64 { return w.Slow }),
 	counter("slow_calls_total", "Calls that succeeded or failed, and took at least the policy's slowCallDurationThreshold.", func(st *breaker.Status) uint64 { return st.Counts.Slow }),
 	gauge("state", "State of the breaker: 0 closed, 1 half-open, 2 open. Where each proxy has a breaker of its own, the worst of theirs.", func(st *breaker.Status) uint64 { return uint64(st.State) }),
 	changed(),
-	counter("successes_total", "Calls that succeeded.", func(st *breaker.Status) uint64 { return st.Counts.Successes }),
+	counter("successes_total", "Calls that succeeded. In the data path Adaptive estimated from a sample on a busy upstream.", func(st *breaker.Status) uint64 { return st.Counts.Successes }),
 	counter("timeouts_total", "Calls that failed because their deadline passed.", func(st *breaker.Status) uint64 { return st.Counts.Timeouts }),
 	transitions(),
 	counter("would_reject_total", "Calls that were admitted only because the policy's mode is MetricsOnly.", func(st *breaker.Status) uint64 { return st.Counts.WouldReject }),

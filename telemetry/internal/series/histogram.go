@@ -38,13 +38,13 @@ type histogram struct {
 	counts [maxBuckets]atomic.Uint64
 }
 
-// observe counts d; below 0 counts as 0.
-func (h *histogram) observe(s *scale, d time.Duration) {
+// observe counts d, below 0 as 0, n times.
+func (h *histogram) observe(s *scale, d time.Duration, n uint64) {
 	d = max(d, 0)
 	i := 0
 	for i < len(s.bounds) && d > s.bounds[i] {
 		i++
 	}
-	h.counts[i].Add(1)
-	h.micros.Add(uint64(d / time.Microsecond))
+	h.counts[i].Add(n)
+	h.micros.Add(uint64(d/time.Microsecond) * n)
 }

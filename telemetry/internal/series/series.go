@@ -98,16 +98,16 @@ func (t *Table) ObserveTransition(tr breaker.Transition) {
 		p.transitions[i].Add(1)
 	}
 	if tr.Edge.From == breaker.Open {
-		p.opened.observe(openScale, tr.At.Sub(tr.Since))
+		p.opened.observe(openScale, tr.At.Sub(tr.Since), 1)
 	}
 	p.last.Store(&tr)
 }
 
-// ObserveCall counts how long one call took. It takes no lock and allocates
-// nothing. A breaker without series is not counted.
-func (t *Table) ObserveCall(key breaker.Key, d time.Duration) {
+// ObserveCalls counts how long n calls took, each of them d. It takes no lock and
+// allocates nothing. A breaker without series is not counted.
+func (t *Table) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
 	if s := t.all().of(&key); s != nil {
-		s.calls.observe(callScale, d)
+		s.calls.observe(callScale, d, n)
 	}
 }
 

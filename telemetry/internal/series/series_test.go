@@ -41,7 +41,7 @@ func TestMemory(t *testing.T) {
 	var table Table
 	table.Apply(breakers)
 	for i := range breakers {
-		table.ObserveCall(breakers[i].Key, time.Second)
+		table.ObserveCalls(breakers[i].Key, time.Second, 1)
 	}
 	kept := (heap() - before) / n
 	scrape := uint64(unsafe.Sizeof(breaker.Status{}) + unsafe.Sizeof((*series)(nil)))

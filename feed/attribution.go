@@ -1,0 +1,81 @@
+package feed
+
+import (
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/outlier"
+	"breakwater.dev/policy"
+)
+
+// way is which of a breaker's routes a call took.
+type way uint8
+
+const (
+	sampled way = iota // it went through, and is logged whatever came of it
+	closed             // it went through, and failed or was slow, or another policy wants to know
+	counted            // the proxy rejected it; one of so many is logged
+)
+
+// suffixes end the names of routes whose calls count; package xds gives routes their
+// names. Of calls that asked for a permit ("~probe") the outcome is known already.
+var suffixes = map[way]string{sampled: "~sampled", closed: "~closed", counted: "~counted"}
+
+// attribution says whose calls a route's are; immutable.
+type attribution struct {
+	key      breaker.Key
+	way      way
+	breaker  *breaker.Breaker
+	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
+	classify *policy.Classifier
+	slow     time.Duration // 0: no call is
+	grpc     bool          // the upstream speaks gRPC: its outcome is in trailers
+	upstream string        // whose endpoints the mesh judges; empty: it does not
+}
+
+// table finds attributions, of HTTP by the name of the route, of TCP by that of the cluster.
+type table struct{ routes, clusters map[string]*attribution }
+
+func newTable(set *policy.Set, engine *breaker.Engine) *table {
+	t := &table{routes: map[string]*attribution{}, clusters: map[string]*attribution{}}
+	for _, u := range set.Upstreams {
+		judged := ""
+		if u.Outlier != nil && u.Outlier.Scope == outlier.Mesh {
+			judged = u.Name
+		}
+		for _, r := range u.Routes {
+			b := r.Breaker
+			if b == nil || b.DataPath != policy.Adaptive || b.Spec.Config.Mode == breaker.Disabled {
+				continue
+			}
+			a := attribution{
+				key: b.Spec.Key, breaker: engine.Breaker(b.Spec.Key), classify: b.Classify,
+				slow: b.Spec.Config.SlowCallDurationThreshold, grpc: u.Protocol == policy.GRPC, upstream: judged,
+			}
+			if b.Spec.PerNode {
+				a.nodes = engine
+			}
+			if u.Protocol == policy.TCP {
+				t.clusters[u.Name] = &a
+				continue
+			}
+			name := breaker.Key{Upstream: u.Name, Route: r.Name}.String()
+			for way, suffix := range suffixes {
+				of := a
+				of.way = way
+				t.routes[name+suffix] = &of
+			}
+		}
+	}
+	return t
+}
+
+// breakerFor returns the breaker of a proxy.
+func (a *attribution) breakerFor(node string, now breaker.Instant) *breaker.Breaker {
+	if a.nodes != nil {
+		if b := a.nodes.Node(a.key, node, now); b != nil {
+			return b
+		}
+	}
+	return a.breaker
+}

@@ -1,0 +1,133 @@
+package feed
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// node is what is known of one proxy. Its streams, of which each of its workers has some,
+// share it.
+type node struct {
+	id string
+
+	mu          sync.Mutex
+	clock       clock
+	timeline    timeline
+	meters      map[breaker.Key]*meter
+	connections map[string]int // to upstreams that speak TCP: established and not ended
+	streams     int
+	left        breaker.Instant // when the last stream ended
+}
+
+// lingering is how long a proxy is remembered that has no stream.
+const lingering = time.Minute
+
+func (n *node) forgotten(now breaker.Instant) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.streams == 0 && now.Sub(n.left) >= lingering
+}
+
+// turn begins another second, and adds what was busier than at other proxies.
+func (n *node) turn(seconds float64, busiest map[breaker.Key]meter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for key, m := range n.meters {
+		m.through.turn(seconds)
+		m.rejected.turn(seconds)
+		if m.through.value+m.rejected.value < 0.01 {
+			delete(n.meters, key)
+		}
+		b := busiest[key]
+		b.through.value = max(b.through.value, m.through.value)
+		b.rejected.value = max(b.rejected.value, m.rejected.value)
+		busiest[key] = b
+	}
+}
+
+func (n *node) traffic(key breaker.Key) float64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.meters[key]
+	if m == nil {
+		return 0
+	}
+	return m.through.value + m.rejected.value
+}
+
+func (n *node) meter(key breaker.Key) *meter {
+	m := n.meters[key]
+	if m == nil {
+		m = &meter{}
+		n.meters[key] = m
+	}
+	return m
+}
+
+// EndpointOutcome is what became of one call at one endpoint.
+type EndpointOutcome struct {
+	Endpoint netip.AddrPort
+	// Status is the HTTP status; 0 where there was none.
+	Status int
+	// Local tells that the proxy had no answer: it could not connect, or the deadline
+	// passed, or the connection broke.
+	Local bool
+	At    breaker.Instant
+	// OneIn is for how many calls it stands: more than one only if it succeeded.
+	OneIn uint32
+}
+
+// batch is what one message tells, in places that are used again.
+type batch struct {
+	groups    []group
+	byBreaker map[*breaker.Breaker]int
+	judged    []judged
+}
+
+// group is what a message tells of one breaker.
+type group struct {
+	key      breaker.Key
+	breaker  *breaker.Breaker
+	outcomes []breaker.Reported
+	rejected uint64
+}
+
+// judged is what a message tells of the endpoints of one upstream.
+type judged struct {
+	upstream string
+	outcomes []EndpointOutcome
+}
+
+func (b *batch) reset() {
+	clear(b.byBreaker)
+	b.groups, b.judged = b.groups[:0], b.judged[:0]
+}
+
+func (b *batch) group(key breaker.Key, of *breaker.Breaker) *group {
+	i, known := b.byBreaker[of]
+	if !known {
+		i = len(b.groups)
+		b.byBreaker[of] = i
+		if i < cap(b.groups) {
+			b.groups = b.groups[:i+1]
+			g := &b.groups[i]
+			*g = group{key: key, breaker: of, outcomes: g.outcomes[:0]}
+		} else {
+			b.groups = append(b.groups, group{key: key, breaker: of})
+		}
+	}
+	return &b.groups[i]
+}
+
+func (b *batch) endpoint(upstream string, o EndpointOutcome) {
+	for i := range b.judged {
+		if b.judged[i].upstream == upstream {
+			b.judged[i].outcomes = append(b.judged[i].outcomes, o)
+			return
+		}
+	}
+	b.judged = append(b.judged, judged{upstream, []EndpointOutcome{o}})
+}

@@ -1,0 +1,162 @@
+package feed
+
+import (
+	"math"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// Sampling is how much of breakers' calls a proxy logs: one of so many of those that go
+// through, and of those that it rejects. Keys have no node.
+type Sampling interface {
+	OneIn(key breaker.Key) (through, rejected uint32)
+}
+
+// Share is how much of a breaker's calls is to be logged.
+type Share struct {
+	Key                 breaker.Key // without a node
+	OneIn, RejectsOneIn uint32      // powers of two
+}
+
+const (
+	// wanted is how many entries per second each proxy should log of a breaker, of calls
+	// that go through and of those it rejects. Below it, all of them are.
+	wanted = 50
+	// maxOneIn is as sparse as it gets.
+	maxOneIn = 1024
+	// patience is how many times in a row fewer entries have to have come before more are
+	// logged again.
+	patience = 5
+)
+
+// rate is how many calls per second there are. It rises at once, and falls slowly.
+type rate struct {
+	calls uint64 // since the last turn
+	value float64
+}
+
+func (r *rate) turn(seconds float64) {
+	now := float64(r.calls) / seconds
+	r.value = max(now, r.value+(now-r.value)/4)
+	r.calls = 0
+}
+
+// meter counts the calls of one breaker at one proxy.
+type meter struct{ through, rejected rate }
+
+// thinning decides on one share, of which the proxies log one call in oneIn.
+type thinning struct {
+	oneIn uint32
+	quiet int
+}
+
+// decide takes the rate of calls at the busiest proxy.
+func (t *thinning) decide(rate float64) {
+	t.oneIn = max(t.oneIn, 1)
+	logged := rate / float64(t.oneIn)
+	switch {
+	case logged > 2*wanted:
+		t.quiet = 0
+		for t.oneIn < maxOneIn && rate/float64(t.oneIn) > wanted {
+			t.oneIn *= 2
+		}
+	case t.oneIn > 1 && logged < wanted/4.:
+		if t.quiet++; t.quiet >= patience {
+			t.quiet = 0
+			t.oneIn /= 2
+		}
+	default:
+		t.quiet = 0
+	}
+}
+
+// thinnings are those of a breaker.
+type thinnings struct{ through, rejected thinning }
+
+// Sample decides how much is to be logged from now on, and returns that for every breaker
+// that proxies have told of. It is to be called about once a second.
+func (s *Server) Sample(now breaker.Instant) []Share {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seconds := now.Sub(s.turned).Seconds()
+	if seconds <= 0 {
+		return nil
+	}
+	s.turned = now
+	busiest := map[breaker.Key]meter{}
+	for id, n := range s.nodes {
+		if n.forgotten(now) {
+			delete(s.nodes, id)
+			continue
+		}
+		n.turn(seconds, busiest)
+	}
+	var all []Share
+	for key := range busiest {
+		if s.shares[key] == nil {
+			s.shares[key] = &thinnings{}
+		}
+	}
+	for key, t := range s.shares {
+		m := busiest[key]
+		t.through.decide(m.through.value)
+		t.rejected.decide(m.rejected.value)
+		all = append(all, Share{Key: key, OneIn: t.through.oneIn, RejectsOneIn: t.rejected.oneIn})
+	}
+	return all
+}
+
+// Traffic returns how many calls per second a breaker has had of late, those that proxies
+// have rejected among them; 0 where that is not known yet. A key with a node is that of
+// one proxy's breaker.
+func (s *Server) Traffic(key breaker.Key) float64 {
+	node := key.Node
+	key.Node = ""
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := 0.
+	for id, n := range s.nodes {
+		if node == "" || node == id {
+			sum += n.traffic(key)
+		}
+	}
+	return sum
+}
+
+// epoch is how a proxy samples from a time on.
+type epoch struct {
+	from     breaker.Instant
+	sampling Sampling // nil: it logs everything
+}
+
+// timeline is how a proxy has sampled of late, oldest first.
+type timeline []epoch
+
+// remembered is how long calls may be on their way from their beginning to here.
+const remembered = 10 * time.Minute
+
+// obey adds what holds from an instant on, in place of what was to hold then.
+func (t timeline) obey(from breaker.Instant, sampling Sampling) timeline {
+	for len(t) > 0 && t[len(t)-1].from >= from {
+		t = t[:len(t)-1]
+	}
+	first := 0
+	for first+1 < len(t) && t[first+1].from < from.Add(-remembered) {
+		first++
+	}
+	return append(t[first:], epoch{from, sampling})
+}
+
+// at returns what held at an instant; of what came before all that is known, the first.
+func (t timeline) at(when breaker.Instant) Sampling {
+	for i := len(t) - 1; i >= 0; i-- {
+		if t[i].from <= when || i == 0 {
+			return t[i].sampling
+		}
+	}
+	return nil
+}
+
+// unknown is a time before all others.
+const unknown = breaker.Instant(math.MinInt64)

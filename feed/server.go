@@ -1,0 +1,231 @@
+package feed
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// LogName is what proxies call the log that is for breakers; package xds tells them to.
+const LogName = "breakwater"
+
+// Options are what a server needs of the process around it. All are required.
+type Options struct {
+	// Now reads the clock that the engine's instants are of.
+	Now func() breaker.Instant
+	// Observe gets how long calls took that succeeded or failed: n calls, d each.
+	Observe func(key breaker.Key, d time.Duration, n uint64)
+	// Endpoints gets what became of calls at the endpoints of an upstream that the mesh
+	// judges, in any order. It must not keep the slice.
+	Endpoints func(upstream string, outcomes []EndpointOutcome)
+	Log       *slog.Logger
+}
+
+// Server is the access log service.
+type Server struct {
+	options Options
+	table   atomic.Pointer[table]
+	backlog atomic.Int64 // bytes that wait to be taken, of all streams
+	counts  struct {
+		streams                                                        atomic.Int64
+		messages, bytes, reported, rejected, skipped, invalid, dropped atomic.Uint64
+	}
+
+	mu     sync.Mutex // guards what follows
+	nodes  map[string]*node
+	shares map[breaker.Key]*thinnings
+	turned breaker.Instant
+}
+
+// Counts are totals since the server was made, and what is under way now.
+type Counts struct {
+	Streams  int64 // open now
+	Messages uint64
+	Bytes    uint64 // of messages
+	// Of the entries in messages, each is in one of these.
+	Reported uint64 // told a breaker an outcome
+	Rejected uint64 // told a breaker of calls that the proxy rejected
+	Skipped  uint64 // were logged for another reason, or of no breaker that is known
+	Invalid  uint64 // ended a stream, since they cannot be read
+	Dropped  uint64 // came faster than they could be taken
+}
+
+// NewServer returns a server that knows no breaker until the first [Server.Apply].
+func NewServer(o Options) *Server {
+	s := &Server{
+		options: o, nodes: map[string]*node{}, shares: map[breaker.Key]*thinnings{}, turned: o.Now(),
+	}
+	s.table.Store(&table{})
+	return s
+}
+
+// Apply makes set's breakers the ones whose calls count. The engine has them already.
+func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
+	t := newTable(set, engine)
+	s.table.Store(t)
+	known := map[breaker.Key]bool{}
+	for _, of := range []map[string]*attribution{t.routes, t.clusters} {
+		for _, a := range of {
+			known[a.key] = true
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.shares {
+		if !known[key] {
+			delete(s.shares, key)
+		}
+	}
+}
+
+// Counts returns the totals.
+func (s *Server) Counts() Counts {
+	c := &s.counts
+	return Counts{
+		Streams: c.streams.Load(), Messages: c.messages.Load(), Bytes: c.bytes.Load(), Reported: c.reported.Load(),
+		Rejected: c.rejected.Load(), Skipped: c.skipped.Load(), Invalid: c.invalid.Load(), Dropped: c.dropped.Load(),
+	}
+}
+
+// Obeyed says how a proxy samples from an instant on; nil: it logs everything. Calls
+// for one proxy are in order.
+func (s *Server) Obeyed(id string, sampling Sampling, from breaker.Instant) {
+	n := s.node(id)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.timeline = n.timeline.obey(from, sampling)
+}
+
+// Connections returns how many connections a proxy has to an upstream that speaks TCP, as
+// far as it has told.
+func (s *Server) Connections(upstream, id string) uint32 {
+	s.mu.Lock()
+	n := s.nodes[id]
+	s.mu.Unlock()
+	if n == nil {
+		return 0
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return uint32(n.connections[upstream])
+}
+
+// node returns what is known of a proxy.
+func (s *Server) node(id string) *node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes[id]
+	if n == nil {
+		now := s.options.Now()
+		n = &node{
+			id: id, clock: newClock(now), meters: map[breaker.Key]*meter{},
+			connections: map[string]int{}, left: now,
+		}
+		s.nodes[id] = n
+	}
+	return n
+}
+
+// Register adds the service to a gRPC server, which has to use [Codec].
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	description := alsv3.AccessLogService_ServiceDesc
+	description.HandlerType = (*any)(nil) // messages come as they are
+	description.Streams = []grpc.StreamDesc{{
+		StreamName: description.Streams[0].StreamName, ClientStreams: true,
+		Handler: func(_ any, stream grpc.ServerStream) error { return s.serve(stream) },
+	}}
+	r.RegisterService(&description, s)
+}
+
+// serve takes one stream to its end. Envoy has one for each of its workers and kinds of log.
+func (s *Server) serve(stream grpc.ServerStream) error {
+	s.counts.streams.Add(1)
+	defer s.counts.streams.Add(-1)
+	q := newQueue(&s.backlog)
+	var working sync.WaitGroup
+	defer working.Wait()
+	defer q.close()
+	first := true
+	for {
+		select {
+		case <-q.broken:
+			s.counts.invalid.Add(1)
+			return status.Error(codes.InvalidArgument, errMalformed.Error())
+		default:
+		}
+		var f frame
+		if err := stream.RecvMsg(&f); err != nil {
+			return ended(stream, err)
+		}
+		arrived := s.options.Now()
+		s.counts.messages.Add(1)
+		s.counts.bytes.Add(uint64(f.data.Len()))
+		if first {
+			first = false
+			n, err := s.introduce(f.data.ReadOnlyData())
+			if err != nil {
+				f.data.Free()
+				return err
+			}
+			defer s.leave(n)
+			w := newWorker(s, n)
+			working.Go(func() { q.work(w) })
+		}
+		if !q.push(f.data, arrived) {
+			s.counts.dropped.Add(countEntries(f.data.ReadOnlyData()))
+			f.data.Free()
+		}
+	}
+}
+
+// introduce reads who sends a stream.
+func (s *Server) introduce(data []byte) (*node, error) {
+	var m message
+	if err := m.read(data); err != nil {
+		s.counts.invalid.Add(1)
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if !m.identified || len(m.node) == 0 || len(m.node) > maxNode || string(m.log) != LogName {
+		s.counts.invalid.Add(1)
+		return nil, status.Errorf(codes.InvalidArgument,
+			"the first message names node %.64q and log %.64q; must name a node in at most %d bytes, and log %q", m.node, m.log, maxNode, LogName)
+	}
+	n := s.node(string(m.node))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.streams++
+	return n, nil
+}
+
+// maxNode is the longest id of a proxy, in bytes.
+const maxNode = 256
+
+func (s *Server) leave(n *node) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.streams--
+	n.left = s.options.Now()
+}
+
+// ended turns the end of a stream into what the handler returns: a proxy that left is no
+// error.
+func ended(stream grpc.ServerStream, err error) error {
+	if errors.Is(err, io.EOF) {
+		return stream.SendMsg(&alsv3.StreamAccessLogsResponse{})
+	}
+	if status.Code(err) == codes.Canceled {
+		return nil
+	}
+	return err
+}

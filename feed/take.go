@@ -1,0 +1,174 @@
+package feed
+
+import (
+	"net/http"
+	"time"
+
+	"breakwater.dev/breaker"
+)
+
+// worker takes the messages of one stream.
+type worker struct {
+	server *Server
+	node   *node
+	batch  batch
+	entry  entry
+}
+
+func newWorker(s *Server, n *node) *worker {
+	return &worker{server: s, node: n, batch: batch{byBreaker: map[*breaker.Breaker]int{}}}
+}
+
+// take tells of everything in a message that arrived now. An error says that it cannot be read;
+// what was read of it counts.
+func (w *worker) take(m *message, arrived breaker.Instant) error {
+	w.batch.reset()
+	t := w.server.table.Load()
+	err := w.read(t, m, arrived)
+	now := w.server.options.Now()
+	for i := range w.batch.groups {
+		g := &w.batch.groups[i]
+		if g.rejected > 0 {
+			g.breaker.Rejected(g.rejected, now)
+		}
+		if len(g.outcomes) > 0 {
+			w.observe(g)
+			g.breaker.Report(g.outcomes, now)
+		}
+	}
+	for _, j := range w.batch.judged {
+		w.server.options.Endpoints(j.upstream, j.outcomes)
+	}
+	return err
+}
+
+// observe tells how long calls took.
+func (w *worker) observe(g *group) {
+	for i := range g.outcomes {
+		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored {
+			n := uint64(1)
+			if o.Outcome == breaker.Success {
+				n = uint64(max(o.OneIn, 1))
+			}
+			w.server.options.Observe(g.key, o.Duration, n)
+		}
+	}
+}
+
+func (w *worker) read(t *table, m *message, arrived breaker.Instant) error {
+	w.node.mu.Lock()
+	defer w.node.mu.Unlock()
+	err := entries(m.http, func(data []byte) error {
+		if err := w.entry.read(data); err != nil {
+			return err
+		}
+		w.call(t.routes[string(w.entry.route)], arrived)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return entries(m.tcp, func(data []byte) error {
+		if err := w.entry.read(data); err != nil {
+			return err
+		}
+		w.connection(t.clusters[string(w.entry.cluster)], arrived)
+		return nil
+	})
+}
+
+// call takes the entry of an HTTP call.
+func (w *worker) call(a *attribution, arrived breaker.Instant) {
+	e, counts := &w.entry, &w.server.counts
+	at := w.node.clock.at(e.start+e.took, arrived)
+	if a == nil {
+		counts.skipped.Add(1)
+		return
+	}
+	through, rejects := oneIn(w.node.timeline.at(at.Add(-max(e.took, 0))), a.key)
+	of := a.breakerFor(w.node.id, arrived)
+	if a.way == counted {
+		counts.rejected.Add(1)
+		w.node.meter(a.key).rejected.calls += uint64(rejects)
+		w.batch.group(a.key, of).rejected += uint64(rejects)
+		return
+	}
+	outcome := e.outcome(a)
+	// What has to be told of is logged wherever it is; the rest only in a sample.
+	certain := outcome.Failed() || outcome == breaker.Success && a.slow > 0 && e.took >= a.slow
+	if a.way == closed && !certain {
+		counts.skipped.Add(1)
+		return
+	}
+	n := uint32(1)
+	if !certain {
+		n = through
+	}
+	counts.reported.Add(1)
+	w.node.meter(a.key).through.calls += uint64(n)
+	g := w.batch.group(a.key, of)
+	// How the others were sampled matters for a failure too: it tells how many successes
+	// may have gone unseen before it.
+	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: through})
+	w.endpoint(a, outcome, at, n)
+}
+
+func oneIn(s Sampling, key breaker.Key) (through, rejected uint32) {
+	if s == nil {
+		return 1, 1
+	}
+	return s.OneIn(key)
+}
+
+// endpoint tells of a call's endpoint, where the mesh judges it.
+func (w *worker) endpoint(a *attribution, outcome breaker.Outcome, at breaker.Instant, n uint32) {
+	e := &w.entry
+	if a.upstream == "" || !e.remote.IsValid() || outcome == breaker.Ignored {
+		return
+	}
+	o := EndpointOutcome{Endpoint: e.remote, Status: int(e.status), At: at, OneIn: n}
+	o.Local = e.flags&(timeoutFlags|connectFailure|cutFlags) != 0 && outcome.Failed()
+	if o.Status >= http.StatusInternalServerError || o.Local {
+		o.OneIn = 1
+	}
+	w.batch.endpoint(a.upstream, o)
+}
+
+// connection takes an entry of a connection.
+func (w *worker) connection(a *attribution, arrived breaker.Instant) {
+	e, counts := &w.entry, &w.server.counts
+	at := w.node.clock.at(e.start+e.took, arrived)
+	if a == nil {
+		counts.skipped.Add(1)
+		return
+	}
+	what := e.connection()
+	made := e.remote.IsValid() && e.flags&(connectFailure|upstreamOverflow|noHealthyUpstream) == 0
+	switch {
+	case what == established:
+		w.node.connections[a.key.Upstream]++
+	case e.kind == tcpConnectionEnd && made:
+		w.node.connections[a.key.Upstream] = max(w.node.connections[a.key.Upstream]-1, 0)
+	}
+	g := w.batch.group(a.key, a.breakerFor(w.node.id, arrived))
+	took := time.Duration(0) // what a connection is used for is not how long it took to establish
+	switch what {
+	case nothing:
+		counts.skipped.Add(1)
+		return
+	case turnedAway:
+		counts.rejected.Add(1)
+		w.node.meter(a.key).rejected.calls++
+		g.rejected++
+		return
+	case established:
+		took = max(e.took, 0)
+	}
+	outcome := map[ending]breaker.Outcome{established: breaker.Success, failed: breaker.Failure, timedOut: breaker.Timeout}[what]
+	counts.reported.Add(1)
+	w.node.meter(a.key).through.calls++
+	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Duration: took, Probe: true})
+	if a.upstream != "" && e.remote.IsValid() {
+		w.batch.endpoint(a.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, OneIn: 1})
+	}
+}

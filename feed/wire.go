@@ -1,0 +1,285 @@
+package feed
+
+import (
+	"errors"
+	"math"
+	"net/netip"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// errMalformed is the error of a message that is not what its service has.
+var errMalformed = errors.New("malformed access log message")
+
+// fields calls visit for each field of a message. A field that is a number has it in n, one
+// that is bytes has them in b.
+func fields(m []byte, visit func(number protowire.Number, n uint64, b []byte) error) error {
+	for len(m) > 0 {
+		number, kind, size := protowire.ConsumeTag(m)
+		if size < 0 {
+			return errMalformed
+		}
+		m = m[size:]
+		var n uint64
+		var b []byte
+		switch kind {
+		case protowire.VarintType:
+			n, size = protowire.ConsumeVarint(m)
+		case protowire.BytesType:
+			b, size = protowire.ConsumeBytes(m)
+		default:
+			size = protowire.ConsumeFieldValue(number, kind, m)
+		}
+		if size < 0 {
+			return errMalformed
+		}
+		m = m[size:]
+		if kind != protowire.VarintType && kind != protowire.BytesType {
+			continue // nothing that is read here
+		}
+		if err := visit(number, n, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// message is what is read of a StreamAccessLogsMessage
+// (envoy/service/accesslog/v3/als.proto).
+type message struct {
+	identified bool
+	node, log  []byte
+	http, tcp  []byte // entries, as they came
+}
+
+func (m *message) read(data []byte) error {
+	*m = message{}
+	return fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+		switch number {
+		case 1:
+			m.identified = true
+			return m.identify(b)
+		case 2:
+			m.http, m.tcp = b, nil
+		case 3:
+			m.http, m.tcp = nil, b
+		}
+		return nil
+	})
+}
+
+func (m *message) identify(identifier []byte) error {
+	return fields(identifier, func(number protowire.Number, _ uint64, b []byte) error {
+		switch number {
+		case 1:
+			return fields(b, func(number protowire.Number, _ uint64, b []byte) error {
+				if number == 1 {
+					m.node = b
+				}
+				return nil
+			})
+		case 2:
+			m.log = b
+		}
+		return nil
+	})
+}
+
+// entries calls visit for each entry of a HTTPAccessLogEntries or TCPAccessLogEntries.
+func entries(list []byte, visit func(entry []byte) error) error {
+	return fields(list, func(number protowire.Number, _ uint64, b []byte) error {
+		if number != 1 {
+			return nil
+		}
+		return visit(b)
+	})
+}
+
+// countEntries is how many entries a message has, as far as it can be read.
+func countEntries(data []byte) (n uint64) {
+	var m message
+	_ = m.read(data) // what cannot be read holds none
+	for _, list := range [][]byte{m.http, m.tcp} {
+		_ = entries(list, func([]byte) error { n++; return nil })
+	}
+	return n
+}
+
+// entry is what is read of an entry (envoy/data/accesslog/v3/accesslog.proto). It refers to
+// the message that it came in.
+type entry struct {
+	start      time.Duration // since 1970, by the proxy's clock
+	took       time.Duration
+	route      []byte
+	cluster    []byte
+	remote     netip.AddrPort // of the endpoint
+	flags      uint64         // 1 << the number of the field in ResponseFlags
+	kind       uint64         // AccessLogType
+	attempts   uint64
+	reason     []byte // why the transport failed
+	status     uint64
+	details    []byte
+	grpcHeader []byte // grpc-status of the response's headers
+	grpcStatus []byte // of its trailers
+}
+
+// AccessLogTypes of connections.
+const (
+	tcpUpstreamConnected = 1
+	tcpConnectionEnd     = 3
+)
+
+// read reads an HTTPAccessLogEntry, or a TCPAccessLogEntry, which has the first field alone.
+func (e *entry) read(data []byte) error {
+	*e = entry{}
+	return fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+		switch number {
+		case 1:
+			return e.readCommon(b)
+		case 4:
+			return e.readResponse(b)
+		}
+		return nil
+	})
+}
+
+func (e *entry) readCommon(data []byte) error {
+	return fields(data, func(number protowire.Number, n uint64, b []byte) (err error) {
+		switch number {
+		case 5:
+			e.start, err = readTime(b)
+		case 13:
+			e.remote, err = readAddress(b)
+		case 15:
+			e.cluster = b
+		case 16:
+			err = fields(b, func(number protowire.Number, n uint64, b []byte) error {
+				if number < 64 && (n != 0 || b != nil) {
+					e.flags |= 1 << number
+				}
+				return nil
+			})
+		case 18:
+			e.reason = b
+		case 19:
+			e.route = b
+		case 23:
+			e.took, err = readTime(b)
+		case 24:
+			e.attempts = n
+		case 33:
+			e.kind = n
+		}
+		return err
+	})
+}
+
+func (e *entry) readResponse(data []byte) error {
+	return fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+		switch number {
+		case 1:
+			return fields(b, func(number protowire.Number, n uint64, _ []byte) error {
+				if number == 1 {
+					e.status = n
+				}
+				return nil
+			})
+		case 4:
+			return readStatus(b, &e.grpcHeader)
+		case 5:
+			return readStatus(b, &e.grpcStatus)
+		case 6:
+			e.details = b
+		}
+		return nil
+	})
+}
+
+// readStatus reads the grpc-status from an entry of a map.
+func readStatus(data []byte, into *[]byte) error {
+	var key, value []byte
+	err := fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+		switch number {
+		case 1:
+			key = b
+		case 2:
+			value = b
+		}
+		return nil
+	})
+	if string(key) == "grpc-status" {
+		*into = value
+		if value == nil {
+			*into = []byte{}
+		}
+	}
+	return err
+}
+
+// readTime reads a Timestamp or a Duration. What does not fit is as far as it gets.
+func readTime(data []byte) (time.Duration, error) {
+	var seconds, nanos int64
+	err := fields(data, func(number protowire.Number, n uint64, _ []byte) error {
+		switch number {
+		case 1:
+			seconds = int64(n)
+		case 2:
+			nanos = int64(int32(n))
+		}
+		return nil
+	})
+	const most = math.MaxInt64 / int64(time.Second) / 2
+	seconds = max(-most, min(seconds, most))
+	return time.Duration(seconds)*time.Second + time.Duration(nanos), err
+}
+
+// readAddress reads a socket address; the zero value where it is another one.
+func readAddress(data []byte) (netip.AddrPort, error) {
+	var ip netip.Addr
+	var port uint64
+	err := fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+		if number != 1 {
+			return nil
+		}
+		return fields(b, func(number protowire.Number, n uint64, b []byte) error {
+			switch number {
+			case 2:
+				ip = parseIP(b)
+			case 3:
+				port = n
+			}
+			return nil
+		})
+	})
+	if !ip.IsValid() || port > math.MaxUint16 {
+		return netip.AddrPort{}, err
+	}
+	return netip.AddrPortFrom(ip, uint16(port)), err
+}
+
+// parseIP is netip.ParseAddr without a string for IPv4.
+func parseIP(text []byte) netip.Addr {
+	var quad [4]byte
+	at, value, digits := 0, 0, 0
+	for _, c := range text {
+		switch {
+		case '0' <= c && c <= '9' && digits < 3:
+			value, digits = value*10+int(c-'0'), digits+1
+		case c == '.' && digits > 0 && value < 256 && at < 3:
+			quad[at] = byte(value)
+			at, value, digits = at+1, 0, 0
+		default:
+			ip, err := netip.ParseAddr(string(text))
+			if err != nil {
+				return netip.Addr{}
+			}
+			return ip.Unmap()
+		}
+	}
+	if at != 3 || digits == 0 || value > 255 {
+		return netip.Addr{}
+	}
+	quad[3] = byte(value)
+	return netip.AddrFrom4(quad)
+}

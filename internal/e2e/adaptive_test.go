@@ -1,0 +1,428 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// settled waits until the breaker has been told of so many calls of an outcome.
+func (m *mesh) settled(t *testing.T, key, outcome string, want int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d %s told", want, outcome), func() error {
+		c := m.breaker(t, key).Counts
+		got := map[string]int{"successes": c.Successes, "failures": c.Failures, "timeouts": c.Timeouts,
+			"rejected": c.Rejected, "ignored": c.Ignored}[outcome]
+		if got != want {
+			return fmt.Errorf("%d so far", got)
+		}
+		return nil
+	})
+}
+
+// shut waits until a proxy answers by itself, with the fallback.
+func (c *caller) shut(t *testing.T, host string) {
+	t.Helper()
+	eventually(t, "the proxy rejects", func() error {
+		r, err := c.get(t.Context(), host, "/")
+		if err == nil && r.status != http.StatusServiceUnavailable {
+			err = fmt.Errorf("got %d %q", r.status, r.body)
+		}
+		return err
+	})
+}
+
+// through waits until calls get through again.
+func (c *caller) through(t *testing.T, host string) {
+	t.Helper()
+	eventually(t, "calls get through", func() error {
+		r, err := c.get(t.Context(), host, "/")
+		if err == nil && r.status != http.StatusOK {
+			err = fmt.Errorf("got %d %q", r.status, r.body)
+		}
+		return err
+	})
+}
+
+// TestAdaptiveCircle: a quiet upstream trips after exactly as many failures as the policy
+// says, the proxy answers by itself, probes close the breaker, and all of it is counted.
+func TestAdaptiveCircle(t *testing.T) {
+	t.Parallel()
+	const run = 5
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments",
+		"breaker: {consecutiveFailures: 5, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 2}",
+		"fallback: {response: {status: 503, contentType: application/json, body: '{\"sorry\": \"100%\"}', headers: {X-Reason: 'a %b c'}}}"))
+	for range 7 {
+		m.must(t, "payments", http.StatusOK)
+	}
+	m.settled(t, "payments", "successes", 7)
+	u.behave(answer(http.StatusBadGateway))
+	for i := range run - 1 {
+		m.must(t, "payments", http.StatusBadGateway)
+		m.settled(t, "payments", "failures", i+1)
+	}
+	if got := m.breaker(t, "payments").State; got != "closed" {
+		t.Fatalf("%s after %d failures, want closed", got, run-1)
+	}
+	m.must(t, "payments", http.StatusBadGateway)
+	m.state(t, "payments", "open")
+	m.shut(t, "payments")
+	if h := m.history(t, "payments"); h.Trip == nil || h.Trip.Reason != "consecutive_failures" || h.Trip.Window.Run != run || h.Trip.Window.Calls != 12 {
+		t.Errorf("tripped by %+v, want a run of %d of 12 calls", h.Trip, run)
+	}
+	reached := u.calls.Load()
+	before := m.breaker(t, "payments").Counts.Rejected
+	for range 20 {
+		r := m.must(t, "payments", http.StatusServiceUnavailable)
+		if r.body != `{"sorry": "100%"}` || r.header.Get("Content-Type") != "application/json" || r.header.Get("X-Reason") != "a %b c" {
+			t.Fatalf("got %q %v, want the fallback of the policy", r.body, r.header)
+		}
+	}
+	if got := u.calls.Load(); got != reached {
+		t.Errorf("%d calls reached the upstream of an open breaker", got-reached)
+	}
+	eventually(t, "rejected calls are counted", func() error {
+		if got := m.breaker(t, "payments").Counts.Rejected - before; got < 20 {
+			return fmt.Errorf("%d of 20", got)
+		}
+		return nil
+	})
+
+	u.behave(answer(http.StatusOK))
+	m.state(t, "payments", "half_open")
+	m.through(t, "payments")
+	m.through(t, "payments")
+	m.state(t, "payments", "closed")
+	for range 20 {
+		m.through(t, "payments")
+	}
+	if got := m.metric(t, `breakwater_gate_propagation_seconds_count`); got < 3 {
+		t.Errorf("%v changes of state reached the proxy, want 3 or more", got)
+	}
+}
+
+// TestAdaptiveFailures: every way in which a call can fail trips, and is told apart.
+func TestAdaptiveFailures(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name     string
+		fields   []string
+		fail     func(*upstream)
+		status   int
+		timeouts int
+	}{
+		{name: "status", fail: func(u *upstream) { u.behave(answer(500)) }, status: 500},
+		{name: "status of the policy", fields: []string{"classify: {failure: {statusCodes: [\"429\"]}}"},
+			fail: func(u *upstream) { u.behave(answer(429)) }, status: 429},
+		{name: "timeout", fields: []string{"timeout: 100ms"}, fail: func(u *upstream) { u.behave(hang) }, status: 504, timeouts: 3},
+		{name: "refused", fail: func(u *upstream) { u.stop() }, status: 503},
+		{name: "reset", fail: func(u *upstream) { u.behave(reset) }, status: 503},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ip := ownIP(t)
+			u := newUpstream(t, ip)
+			m := newMesh(t, ip, service("payments", u.address)+adaptive("payments", append(c.fields,
+				"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}")...))
+			m.must(t, "payments", http.StatusOK)
+			c.fail(u)
+			for i := range 3 {
+				m.must(t, "payments", c.status)
+				m.settled(t, "payments", "failures", i+1)
+			}
+			m.state(t, "payments", "open")
+			m.shut(t, "payments")
+			if got := m.breaker(t, "payments").Counts; got.Failures != 3 || got.Timeouts != c.timeouts || got.Successes != 1 {
+				t.Errorf("counts %+v, want 1 success, 3 failures, %d timeouts", got, c.timeouts)
+			}
+		})
+	}
+}
+
+// TestAdaptiveIgnores: what says nothing about the upstream trips nothing.
+func TestAdaptiveIgnores(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments",
+		"breaker: {consecutiveFailures: 1, waitDurationInOpenState: 1h}"))
+	u.behave(hang)
+	const gone = 5
+	for i := range gone {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = m.get(ctx, "payments", "/") }) // it is the error that this is about
+		eventually(t, "the call has arrived", func() error {
+			if n := u.calls.Load(); n != int64(i+1) {
+				return fmt.Errorf("%d calls", n)
+			}
+			return nil
+		})
+		cancel()
+		wg.Wait()
+	}
+	m.settled(t, "payments", "ignored", gone)
+	u.behave(answer(http.StatusNotFound))
+	m.must(t, "payments", http.StatusNotFound)
+	m.settled(t, "payments", "successes", 1)
+	if s := m.breaker(t, "payments"); s.State != "closed" || s.Counts.Failures != 0 {
+		t.Errorf("%+v, want closed and no failure", s)
+	}
+}
+
+// blend fails a share of the calls, at random.
+func blend(share float64) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if rand.Float64() < share {
+			answer(http.StatusInternalServerError)(w, r)
+			return
+		}
+		answer(http.StatusOK)(w, r)
+	}
+}
+
+// TestAdaptiveBusy: of a busy upstream few successes are logged, so failures seem to come in
+// runs. They trip nothing as long as they are few; when most calls fail, the rate trips.
+func TestAdaptiveBusy(t *testing.T) {
+	t.Parallel()
+	const calls = 60_000
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	u.behave(blend(0.01))
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments",
+		"breaker: {consecutiveFailures: 5, failureRateThreshold: 50%, minimumNumberOfCalls: 100, waitDurationInOpenState: 1h}"))
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { stop(); wg.Wait() })
+	var made atomic.Int64
+	for range 32 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := m.get(ctx, "payments", "/"); err == nil {
+					made.Add(1)
+				}
+			}
+		})
+	}
+	began := time.Now()
+	eventually(t, "60,000 calls", func() error {
+		if n := made.Load(); n < calls {
+			return fmt.Errorf("%d so far", n)
+		}
+		return nil
+	})
+	t.Logf("%.0f calls/s", calls/time.Since(began).Seconds())
+	if s := m.breaker(t, "payments"); s.State != "closed" || m.history(t, "payments").Trip != nil {
+		t.Fatalf("%+v after 1 %% failures, tripped by %+v; want closed", s, m.history(t, "payments").Trip)
+	}
+	entries := m.metric(t, `breakwater_feed_entries_total{result="reported"}`)
+	if entries > calls/2 {
+		t.Errorf("%v of %d calls were logged, want a sample", entries, made.Load())
+	}
+	// The successes that were logged stand for all.
+	got, want := float64(m.breaker(t, "payments").Counts.Requests), float64(made.Load())
+	if got < want*0.9 || got > want*1.1 {
+		t.Errorf("%v calls counted, %v made", got, want)
+	}
+	u.behave(blend(0.6))
+	m.state(t, "payments", "open")
+	if trip := m.history(t, "payments").Trip; trip.Reason != "failure_rate" {
+		t.Errorf("tripped by %+v, want the failure rate", trip)
+	}
+	m.shut(t, "payments")
+}
+
+// fleet is a mesh's proxies.
+func (m *mesh) fleet(t *testing.T, n int) []*caller {
+	t.Helper()
+	proxies := []*caller{m.caller}
+	for i := 1; i < n; i++ {
+		proxies = append(proxies, m.startProxy(t, fmt.Sprintf("shop-%d", i+1)))
+	}
+	return proxies
+}
+
+// TestAdaptiveHalfOpenOverFourProxies: whatever the load on all of them, no more
+// requests are in flight than there are permits.
+func TestAdaptiveHalfOpenOverFourProxies(t *testing.T) {
+	t.Parallel()
+	const permitted, enough = 2, 200
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments",
+		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1s, slowCallDurationThreshold: 1h, "+
+			"permittedNumberOfCallsInHalfOpenState: 2, successThreshold: 300, maxWaitDurationInHalfOpenState: 10m}"))
+	proxies := m.fleet(t, 4)
+	u.behave(answer(http.StatusInternalServerError))
+	m.must(t, "payments", http.StatusInternalServerError)
+	for _, p := range proxies {
+		p.shut(t, "payments")
+	}
+	m.state(t, "payments", "half_open")
+	u.most.Store(0)
+	before := u.calls.Load()
+	u.behave(late(2 * time.Millisecond))
+	var wg sync.WaitGroup
+	for _, p := range proxies {
+		for range 8 {
+			wg.Go(func() {
+				for u.calls.Load()-before < enough {
+					_, _ = p.get(t.Context(), "payments", "/") // what it gets is another test's business
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if got := m.breaker(t, "payments").State; got != "half_open" {
+		t.Fatalf("the breaker is %s, want half_open: the test saw another state", got)
+	}
+	if most := u.most.Load(); most != permitted {
+		t.Errorf("%d requests were in flight at once, want %d", most, permitted)
+	}
+}
+
+// TestAdaptiveRamp: after closing, proxies reject a share that becomes smaller.
+func TestAdaptiveRamp(t *testing.T) {
+	t.Parallel()
+	const calls = 300
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments", ramped("1h")))
+	u.behave(answer(http.StatusInternalServerError))
+	m.must(t, "payments", http.StatusInternalServerError)
+	m.shut(t, "payments")
+	u.behave(answer(http.StatusOK))
+	m.state(t, "payments", "half_open")
+	m.through(t, "payments")
+	m.state(t, "payments", "closed")
+	m.shut(t, "payments")
+	admitted := 0
+	for range calls {
+		r, err := m.get(t.Context(), "payments", "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.status == http.StatusOK {
+			admitted++
+		}
+	}
+	// A tenth; see TestRamp.
+	if admitted < 5 || admitted > 100 {
+		t.Errorf("%d of %d calls were admitted, want about a tenth", admitted, calls)
+	}
+	m.write(t, "policy.yaml", service("payments", u.address)+adaptive("payments", ramped("2s")))
+	m.through(t, "payments")
+}
+
+// TestAdaptiveSwitch changes the data path again and again under load.
+func TestAdaptiveSwitch(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	inline, without := service("payments", u.address)+guard("payments"), service("payments", u.address)+adaptive("payments")
+	m := newMesh(t, ip, inline)
+	revision := m.revision(t, "")
+	l := m.load(t, 8)
+	for i := range 10 {
+		l.more(t, 200)
+		m.write(t, "policy.yaml", []string{without, inline}[i%2])
+		revision = m.revision(t, revision)
+	}
+	l.more(t, 500)
+	l.clean(t)
+	if s := m.breaker(t, "payments"); s.State != "closed" || s.Counts.Failures != 0 {
+		t.Errorf("%+v, want closed and no failure", s)
+	}
+}
+
+// TestAdaptiveSwitchKeepsOpen: an open breaker stays open when its data path changes.
+func TestAdaptiveSwitchKeepsOpen(t *testing.T) {
+	t.Parallel()
+	const once = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1h}"
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	inline, without := service("payments", u.address)+guard("payments", once), service("payments", u.address)+adaptive("payments", once)
+	m := newMesh(t, ip, inline)
+	u.behave(answer(http.StatusInternalServerError))
+	m.must(t, "payments", http.StatusInternalServerError)
+	reached := u.calls.Load()
+	revision := m.revision(t, "")
+	for i := range 6 {
+		m.write(t, "policy.yaml", []string{without, inline}[i%2])
+		revision = m.revision(t, revision)
+		for range 100 {
+			m.must(t, "payments", http.StatusServiceUnavailable)
+		}
+	}
+	if n := u.calls.Load() - reached; n > 0 {
+		t.Errorf("%d calls reached the upstream of an open breaker", n)
+	}
+}
+
+// TestAdaptiveScopeNode: each proxy has a gate of its own.
+func TestAdaptiveScopeNode(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	u.behave(partial)
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments", "scope: Node",
+		"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}"))
+	other := m.startProxy(t, "shop-2")
+	other.failing(t, 2)
+	m.failing(t, 3)
+	m.shut(t, "payments")
+	for range 20 {
+		other.must(t, "payments", http.StatusOK)
+		m.must(t, "payments", http.StatusServiceUnavailable)
+	}
+}
+
+// TestAdaptiveMetricsOnly: nothing is rejected, and what would have been is counted.
+func TestAdaptiveMetricsOnly(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments", "mode: MetricsOnly",
+		"breaker: {consecutiveFailures: 2, failureRateThreshold: 0%, waitDurationInOpenState: 3s, successThreshold: 2}"))
+	u.behave(answer(http.StatusInternalServerError))
+	for range 2 {
+		m.must(t, "payments", http.StatusInternalServerError)
+	}
+	m.state(t, "payments", "open")
+	u.behave(answer(http.StatusOK))
+	for range 10 {
+		m.must(t, "payments", http.StatusOK)
+	}
+	m.settled(t, "payments", "successes", 10)
+	if got := m.metric(t, `circuit_breaker_would_reject_total{route="",service="payments"}`); got != 10 {
+		t.Errorf("would have rejected %v, want 10", got)
+	}
+	m.state(t, "payments", "half_open")
+	m.must(t, "payments", http.StatusOK)
+	m.must(t, "payments", http.StatusOK)
+	m.state(t, "payments", "closed")
+}
+
+// TestAdaptiveForced: what a person does stands in the proxies too.
+func TestAdaptiveForced(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	o := newOperated(t, ip, service("payments", u.address)+adaptive("payments"))
+	o.must(t, "payments", http.StatusOK)
+	o.force(t, "force", "payments", "open", "--for", "1h")
+	o.shut(t, "payments")
+	o.force(t, "reset", "payments")
+	o.through(t, "payments")
+	if got := u.calls.Load(); got < 2 {
+		t.Errorf("%d calls, want 2 or more", got)
+	}
+}

@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// TestMeshEjectsWhatNoProxySees: each of three proxies sees an endpoint fail once, which is
+// no run to any of them. Together they have seen three failures, and the endpoint is out for
+// all of them, and comes back.
+func TestMeshEjectsWhatNoProxySees(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	good, bad := newUpstream(t, ip), newUpstream(t, ip)
+	host, port, err := net.SplitHostPort(bad.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMesh(t, ip, service("payments", good.address)+
+		fmt.Sprintf("  - {address: %s, port: %s}\n  loadBalancing: {policy: RoundRobin}\n", host, port)+
+		adaptive("payments", "breaker: {consecutiveFailures: 0, failureRateThreshold: 0%}",
+			"outlierDetection: {scope: Mesh, consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 4s, alwaysEjectOneEndpoint: true}"))
+	proxies := m.fleet(t, 3)
+	bad.behave(answer(http.StatusInternalServerError))
+	for i, p := range proxies {
+		eventually(t, "the endpoint fails", func() error {
+			r, err := p.get(t.Context(), "payments", "/")
+			if err == nil && r.status == http.StatusOK {
+				err = fmt.Errorf("answered by the other")
+			}
+			return err
+		})
+		m.settled(t, "payments", "failures", i+1)
+	}
+	ejected := `breakwater_outlier_ejected_endpoints{service="payments"}`
+	eventually(t, "it is ejected", func() error {
+		if got, err := m.tryMetric(ejected); err != nil || got != 1 {
+			return fmt.Errorf("%v endpoints are, %v", got, err)
+		}
+		return nil
+	})
+	for _, p := range proxies {
+		eventually(t, "the proxy leaves it alone", func() error {
+			reached := bad.calls.Load()
+			for range 6 {
+				if _, err := p.get(t.Context(), "payments", "/"); err != nil {
+					return err
+				}
+			}
+			if n := bad.calls.Load() - reached; n > 0 {
+				return fmt.Errorf("%d calls", n)
+			}
+			return nil
+		})
+	}
+	bad.behave(answer(http.StatusOK))
+	reached := bad.calls.Load()
+	eventually(t, "it is back", func() error {
+		for _, p := range proxies {
+			if _, err := p.get(t.Context(), "payments", "/"); err != nil {
+				return err
+			}
+		}
+		if bad.calls.Load() == reached {
+			return fmt.Errorf("no call reached it")
+		}
+		return nil
+	})
+	if got := m.metric(t, `breakwater_outlier_ejections_total{rule="consecutive_5xx_errors",service="payments"}`); got != 1 {
+		t.Errorf("%v ejections, want 1", got)
+	}
+}

@@ -1,0 +1,249 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// echoServer is a service that is not HTTP: it answers each line with the same line.
+type echoServer struct {
+	address     string
+	connections atomic.Int64
+	listener    net.Listener
+	mode        atomic.Int32
+}
+
+// What an echoServer does with a connection.
+const (
+	echoes int32 = iota
+	resets       // as soon as it has read a line
+)
+
+func newEchoServer(t *testing.T, ip string) *echoServer {
+	t.Helper()
+	s := &echoServer{address: net.JoinHostPort(ip, "0")}
+	s.start(t)
+	t.Cleanup(func() { s.listener.Close() })
+	return s
+}
+
+func (s *echoServer) start(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.address, s.listener = l.Addr().String(), l
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.connections.Add(1)
+			go s.serve(c.(*net.TCPConn))
+		}
+	}()
+}
+
+func (s *echoServer) serve(c *net.TCPConn) {
+	defer c.Close()
+	lines := bufio.NewReader(c)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return
+		}
+		if s.mode.Load() == resets {
+			_ = c.SetLinger(0) // what is closed now is reset
+			return
+		}
+		if _, err := io.WriteString(c, line); err != nil {
+			return
+		}
+	}
+}
+
+// say connects through the proxy and sends a line. The connection stays open if it is answered.
+func say(address string) (net.Conn, error) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	err = talk(c)
+	if err != nil {
+		c.Close()
+	}
+	return c, err
+}
+
+func talk(c net.Conn) error {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, "hello\n"); err != nil {
+		return err
+	}
+	if got, err := bufio.NewReader(c).ReadString('\n'); err != nil || got != "hello\n" {
+		return fmt.Errorf("got %q: %w", got, err)
+	}
+	return nil
+}
+
+// database is an Upstream that speaks something else than HTTP.
+func database(address string) string {
+	return service("db", address, "protocol: TCP", "port: 15432")
+}
+
+// TestTCP: connections that cannot be made trip a breaker, an open one lets none through and
+// leaves those there are alone, and connections that are made close it.
+func TestTCP(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	s := newEchoServer(t, ip)
+	m := newMesh(t, ip, database(s.address)+adaptive("db",
+		"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 2}"))
+	proxy := ip + ":15432"
+	var kept net.Conn
+	eventually(t, "the proxy listens", func() (err error) {
+		kept, err = say(proxy)
+		return err
+	})
+	defer kept.Close()
+	m.settled(t, "db", "successes", 1)
+	s.listener.Close()
+	for i := range 3 {
+		if c, err := say(proxy); err == nil {
+			c.Close()
+			t.Fatal("connected to a service that does not listen")
+		}
+		m.settled(t, "db", "failures", i+1)
+	}
+	m.state(t, "db", "open")
+	s.start(t)
+	connected := s.connections.Load()
+	rejected := m.breaker(t, "db").Counts.Rejected
+	eventually(t, "connections are rejected", func() error {
+		if c, err := say(proxy); err == nil {
+			c.Close()
+			return errors.New("one was made")
+		}
+		if got := m.breaker(t, "db"); got.Counts.Rejected == rejected {
+			return fmt.Errorf("it is %+v", got)
+		}
+		return nil
+	})
+	if n := s.connections.Load() - connected; n > 0 {
+		t.Errorf("%d connections reached the service of an open breaker", n)
+	}
+	if err := talk(kept); err != nil {
+		t.Errorf("a connection from before: %v", err)
+	}
+	m.state(t, "db", "half_open")
+	for range 2 {
+		eventually(t, "a probe connects", func() error {
+			c, err := say(proxy)
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+	}
+	m.state(t, "db", "closed")
+}
+
+// TestTCPReset: a service that takes connections and resets them fails.
+func TestTCPReset(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	s := newEchoServer(t, ip)
+	m := newMesh(t, ip, database(s.address)+adaptive("db",
+		"breaker: {consecutiveFailures: 0, failureRateThreshold: 50%, minimumNumberOfCalls: 6, waitDurationInOpenState: 1h}"))
+	eventually(t, "the proxy listens", func() error {
+		c, err := say(ip + ":15432")
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	s.mode.Store(resets)
+	eventually(t, "resets trip it", func() error {
+		if c, err := say(ip + ":15432"); err == nil {
+			c.Close()
+			return errors.New("a line was answered")
+		}
+		if got := m.breaker(t, "db"); got.State != "open" {
+			return fmt.Errorf("it is %+v", got)
+		}
+		return nil
+	})
+}
+
+// TestTCPHalfOpenOverProxies: all proxies together let as many connections through as are
+// permitted.
+func TestTCPHalfOpenOverProxies(t *testing.T) {
+	t.Parallel()
+	const permitted = 2
+	ip := ownIP(t)
+	s := newEchoServer(t, ip)
+	m := newMesh(t, ip, database(s.address)+adaptive("db",
+		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1s, "+
+			"permittedNumberOfCallsInHalfOpenState: 2, successThreshold: 100, maxWaitDurationInHalfOpenState: 1h}"))
+	proxies := []string{m.egress}
+	for _, p := range m.fleet(t, 3)[1:] {
+		proxies = append(proxies, p.egress)
+	}
+	for i, p := range proxies {
+		host, _, err := net.SplitHostPort(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxies[i] = net.JoinHostPort(host, "15432")
+	}
+	s.listener.Close()
+	eventually(t, "it trips", func() error {
+		if c, err := say(proxies[0]); err == nil {
+			c.Close()
+		}
+		if m.breaker(t, "db").State == "closed" {
+			return errors.New("it is closed")
+		}
+		return nil
+	})
+	m.state(t, "db", "half_open")
+	s.start(t)
+	var made []net.Conn
+	defer func() {
+		for _, c := range made {
+			c.Close()
+		}
+	}()
+	eventually(t, "as many connections as are permitted", func() error {
+		for _, p := range proxies {
+			if c, err := say(p); err == nil {
+				made = append(made, c)
+			}
+		}
+		if len(made) < permitted {
+			return fmt.Errorf("%d connections", len(made))
+		}
+		return nil
+	})
+	holds(t, "no more than that", time.Second, func() error {
+		for _, p := range proxies {
+			if c, err := say(p); err == nil {
+				made = append(made, c)
+			}
+		}
+		if len(made) > permitted {
+			return fmt.Errorf("%d connections", len(made))
+		}
+		return nil
+	})
+}
