@@ -61,7 +61,7 @@ func (c *closed) counts() WindowCounts {
 
 // judge tells whether the breaker trips, and why.
 func (c *closed) judge(cfg *Config) (Reason, bool) {
-	if cfg.ConsecutiveFailures > 0 && c.run >= cfg.ConsecutiveFailures && c.unbroken() {
+	if cfg.ConsecutiveFailures > 0 && c.run >= cfg.ConsecutiveFailures && c.unbroken(cfg) {
 		return ConsecutiveFailures, true
 	}
 	w := &c.window.sum
@@ -100,11 +100,16 @@ func (c *closed) calm(cfg *Config) bool {
 // errors sees many runs, so this has to be far below what one run would need.
 const luck = 1e-12
 
+// mostRate keeps runs from counting for nothing where the rule of rates puts up with all.
+const mostRate = 0.9
+
 // unbroken tells whether a run of failures is one: that no success went unseen in it.
 // Where all successes are reported, none did. Where one in n is, an upstream that
-// fails as often as it did before the run shows a failure next with probability
-// r/(r+(1-r)/n), and the whole run with that to the power of its length.
-func (c *closed) unbroken() bool {
+// fails at a rate r shows a failure next with probability r/(r+(1-r)/n), and the whole
+// run with that to the power of its length. The rate is what it was before the run, or
+// else as much as the rule of rates puts up with: as long as a run may be no more than
+// that, it is for that rule to say.
+func (c *closed) unbroken(cfg *Config) bool {
 	if c.reports == nil || c.reports.oneIn <= 1 {
 		return true
 	}
@@ -112,6 +117,7 @@ func (c *closed) unbroken() bool {
 	calls := w.calls - min(w.calls, c.run)
 	failures := w.failures - min(w.failures, c.run)
 	r := (float64(failures) + 1) / (float64(calls) + 2)
+	r = min(max(r, float64(cfg.FailureRateThreshold)/float64(Whole)), mostRate)
 	next := r / (r + (1-r)/float64(c.reports.oneIn))
 	return float64(c.run)*math.Log(next) <= math.Log(luck)
 }

@@ -395,6 +395,7 @@ func (m *model) unbroken(w WindowCounts) bool {
 	run := uint64(len(m.run))
 	failures, calls := w.Failures-min(w.Failures, run), w.Calls-min(w.Calls, run)
 	rate := float64(failures+1) / float64(calls+2)
+	rate = min(max(rate, float64(m.spec.Config.FailureRateThreshold)/10_000), 0.9)
 	chance := 1.0
 	for range run {
 		chance *= rate / (rate + (1-rate)/float64(oneIn))

@@ -298,3 +298,36 @@ func TestRejected(t *testing.T) {
 		t.Errorf("%d rejected of %d, want 42 more than %+v", got.Rejected, got.Requests, before)
 	}
 }
+
+// TestReportSampledRateDecides: at 60 % of errors, of which all are seen and of the
+// successes one in 512, hundreds of failures in a row are to be expected. That is for the
+// rate to say, in a window that holds better times too.
+func TestReportSampledRateDecides(t *testing.T) {
+	cfg := DefaultConfig()
+	r := newRig(t, cfg)
+	random := rand.New(rand.NewPCG(7, 8))
+	// second reports what a proxy tells of 20,000 calls.
+	second := func(failing float64) {
+		for range 10 {
+			r.after(100 * time.Millisecond)
+			var told []Reported
+			for i := range 2_000 {
+				at := r.now.Add(time.Duration(i-2_000) * 50 * time.Microsecond)
+				if random.Float64() < failing {
+					told = append(told, Reported{Outcome: Failure, At: at, OneIn: 512})
+				} else if random.IntN(512) == 0 {
+					told = append(told, Reported{At: at, OneIn: 512})
+				}
+			}
+			r.report(told...)
+		}
+	}
+	for range 20 {
+		second(0.01)
+	}
+	r.wantState(Closed, 0)
+	for r.status().State == Closed {
+		second(0.6)
+	}
+	r.want(Edge{Closed, Open, FailureRate})
+}

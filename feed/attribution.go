@@ -33,11 +33,11 @@ type attribution struct {
 	upstream string        // whose endpoints the mesh judges; empty: it does not
 }
 
-// table finds attributions, of HTTP by the name of the route, of TCP by that of the cluster.
-type table struct{ routes, clusters map[string]*attribution }
+// table finds attributions, of HTTP by the name of the route, of TCP by that of the upstream.
+type table struct{ routes, upstreams map[string]*attribution }
 
 func newTable(set *policy.Set, engine *breaker.Engine) *table {
-	t := &table{routes: map[string]*attribution{}, clusters: map[string]*attribution{}}
+	t := &table{routes: map[string]*attribution{}, upstreams: map[string]*attribution{}}
 	for _, u := range set.Upstreams {
 		judged := ""
 		if u.Outlier != nil && u.Outlier.Scope == outlier.Mesh {
@@ -56,7 +56,7 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 				a.nodes = engine
 			}
 			if u.Protocol == policy.TCP {
-				t.clusters[u.Name] = &a
+				t.upstreams[u.Name] = &a
 				continue
 			}
 			name := breaker.Key{Upstream: u.Name, Route: r.Name}.String()

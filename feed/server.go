@@ -4,9 +4,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
@@ -17,7 +20,9 @@ import (
 	"breakwater.dev/policy"
 )
 
-// LogName is what proxies call the log that is for breakers; package xds tells them to.
+// LogName is what proxies call the log that is for breakers; package xds tells them to. That
+// of connections has a slash behind it and the name of the upstream, since of one that
+// was not let through the entry does not tell where it was to go (Envoy 1.40).
 const LogName = "breakwater"
 
 // Options are what a server needs of the process around it. All are required.
@@ -75,7 +80,7 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 	t := newTable(set, engine)
 	s.table.Store(t)
 	known := map[breaker.Key]bool{}
-	for _, of := range []map[string]*attribution{t.routes, t.clusters} {
+	for _, of := range []map[string]*attribution{t.routes, t.upstreams} {
 		for _, a := range of {
 			known[a.key] = true
 		}
@@ -173,13 +178,13 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		s.counts.bytes.Add(uint64(f.data.Len()))
 		if first {
 			first = false
-			n, err := s.introduce(f.data.ReadOnlyData())
+			n, upstream, err := s.introduce(f.data.ReadOnlyData())
 			if err != nil {
 				f.data.Free()
 				return err
 			}
 			defer s.leave(n)
-			w := newWorker(s, n)
+			w := newWorker(s, n, upstream)
 			working.Go(func() { q.work(w) })
 		}
 		if !q.push(f.data, arrived) {
@@ -189,27 +194,33 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 	}
 }
 
-// introduce reads who sends a stream.
-func (s *Server) introduce(data []byte) (*node, error) {
+// introduce reads who sends a stream, and to which upstream the connections in it are.
+func (s *Server) introduce(data []byte) (n *node, upstream string, err error) {
 	var m message
 	if err := m.read(data); err != nil {
 		s.counts.invalid.Add(1)
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return nil, "", status.Error(codes.InvalidArgument, err.Error())
 	}
-	if !m.identified || len(m.node) == 0 || len(m.node) > maxNode || string(m.log) != LogName {
+	name, upstream, _ := strings.Cut(string(m.log), "/")
+	if !m.identified || !namesNode(string(m.node)) || name != LogName {
 		s.counts.invalid.Add(1)
-		return nil, status.Errorf(codes.InvalidArgument,
-			"the first message names node %.64q and log %.64q; must name a node in at most %d bytes, and log %q", m.node, m.log, maxNode, LogName)
+		return nil, "", status.Errorf(codes.InvalidArgument,
+			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.node, m.log, maxNode, LogName)
 	}
-	n := s.node(string(m.node))
+	n = s.node(string(m.node))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.streams++
-	return n, nil
+	return n, upstream, nil
 }
 
-// maxNode is the longest id of a proxy, in bytes.
+// maxNode is the longest id of a proxy, in bytes. It comes back in keys, logs and pages.
 const maxNode = 256
+
+func namesNode(id string) bool {
+	return id != "" && len(id) <= maxNode && utf8.ValidString(id) &&
+		!strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) })
+}
 
 func (s *Server) leave(n *node) {
 	n.mu.Lock()

@@ -11,12 +11,14 @@ import (
 type worker struct {
 	server *Server
 	node   *node
-	batch  batch
-	entry  entry
+	// upstream is where the connections of the stream are to.
+	upstream string
+	batch    batch
+	entry    entry
 }
 
-func newWorker(s *Server, n *node) *worker {
-	return &worker{server: s, node: n, batch: batch{byBreaker: map[*breaker.Breaker]int{}}}
+func newWorker(s *Server, n *node, upstream string) *worker {
+	return &worker{server: s, node: n, upstream: upstream, batch: batch{byBreaker: map[*breaker.Breaker]int{}}}
 }
 
 // take tells of everything in a message that arrived now. An error says that it cannot be read;
@@ -72,7 +74,7 @@ func (w *worker) read(t *table, m *message, arrived breaker.Instant) error {
 		if err := w.entry.read(data); err != nil {
 			return err
 		}
-		w.connection(t.clusters[string(w.entry.cluster)], arrived)
+		w.connection(t.upstreams[w.upstream], arrived)
 		return nil
 	})
 }

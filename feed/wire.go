@@ -112,7 +112,6 @@ type entry struct {
 	start      time.Duration // since 1970, by the proxy's clock
 	took       time.Duration
 	route      []byte
-	cluster    []byte
 	remote     netip.AddrPort // of the endpoint
 	flags      uint64         // 1 << the number of the field in ResponseFlags
 	kind       uint64         // AccessLogType
@@ -151,8 +150,6 @@ func (e *entry) readCommon(data []byte) error {
 			e.start, err = readTime(b)
 		case 13:
 			e.remote, err = readAddress(b)
-		case 15:
-			e.cluster = b
 		case 16:
 			err = fields(b, func(number protowire.Number, n uint64, b []byte) error {
 				if number < 64 && (n != 0 || b != nil) {

@@ -50,7 +50,7 @@ func accessLog() (*accesslogv3.AccessLog, error) {
 		return nil, err
 	}
 	config, err := pack(&grpclogv3.HttpGrpcAccessLogConfig{
-		CommonConfig: grpcLog(),
+		CommonConfig: grpcLog(LogName),
 		// Where gRPC tells what became of a call.
 		AdditionalResponseHeadersToLog:  []string{"grpc-status"},
 		AdditionalResponseTrailersToLog: []string{"grpc-status"},
@@ -77,9 +77,10 @@ func accessLog() (*accesslogv3.AccessLog, error) {
 // belowKey is never set: the filter has to name one.
 const belowKey = RuntimeLayer + ".log.below"
 
-// tcpAccessLog tells of each connection when it is established, and when it has ended.
-func tcpAccessLog() (*accesslogv3.AccessLog, error) {
-	config, err := pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: grpcLog()})
+// tcpAccessLog tells of each connection when it is established, and when it has ended. Its
+// name tells the upstream, as the entry of a connection that was not let through does not.
+func tcpAccessLog(upstream string) (*accesslogv3.AccessLog, error) {
+	config, err := pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: grpcLog(LogName + "/" + upstream)})
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +90,9 @@ func tcpAccessLog() (*accesslogv3.AccessLog, error) {
 	}, nil
 }
 
-func grpcLog() *grpclogv3.CommonGrpcAccessLogConfig {
+func grpcLog(name string) *grpclogv3.CommonGrpcAccessLogConfig {
 	return &grpclogv3.CommonGrpcAccessLogConfig{
-		LogName: LogName,
+		LogName: name,
 		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
 			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster, SkipEnvoyHeaders: true},
 		}},

@@ -30,7 +30,7 @@ func tcpListener(u *policy.Upstream, listen netip.AddrPort) (*listenerv3.Listene
 		IdleTimeout: durationpb.New(0),
 	}
 	if adaptive(&u.Routes[len(u.Routes)-1]) {
-		log, err := tcpAccessLog()
+		log, err := tcpAccessLog(u.Name)
 		if err != nil {
 			return nil, err
 		}

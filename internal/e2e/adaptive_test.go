@@ -258,8 +258,8 @@ func TestAdaptiveHalfOpenOverFourProxies(t *testing.T) {
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
 	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments",
-		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1s, slowCallDurationThreshold: 1h, "+
-			"permittedNumberOfCallsInHalfOpenState: 2, successThreshold: 300, maxWaitDurationInHalfOpenState: 10m}"))
+		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1s, "+
+			"permittedNumberOfCallsInHalfOpenState: 2, successThreshold: 300, maxWaitDurationInHalfOpenState: 1h}"))
 	proxies := m.fleet(t, 4)
 	u.behave(answer(http.StatusInternalServerError))
 	m.must(t, "payments", http.StatusInternalServerError)

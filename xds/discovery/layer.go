@@ -14,116 +14,76 @@ const defaultTTL = 15 * time.Second
 // heartbeats is how many of them there are in one TTL, so that one may be lost.
 const heartbeats = 3
 
-// gates are the runtime layers that proxies get.
-type gates struct {
-	*xds.Gates
-	number uint64 // from 1
-}
+// PublishGates makes g what proxies get as their runtime layer, at once. Where decided
+// is not zero, it is measured from then on how long the proxies take whose layer changes.
+func (s *Server) PublishGates(g *xds.Gates, decided time.Time) { s.rollouts.publish(g, decided) }
 
-// PublishGates makes g what proxies get as their runtime layer, at once. Where decided is
-// set, it is measured from then on how long all proxies take to obey.
-func (s *Server) PublishGates(g *xds.Gates, decided time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := &gates{Gates: g, number: s.gates.Load().number + 1}
-	waiting := 0
-	for st := range s.streams {
-		if st.layered.Load() {
-			waiting++
-		}
-	}
-	if !decided.IsZero() {
-		s.rollouts.begin(next.number, decided, waiting)
-	}
-	s.gates.Store(next)
-	for st := range s.streams {
-		if st.layered.Load() {
-			signal(st.layer)
-		}
-	}
-}
-
-// signal wakes who waits for c, which holds one.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default: // it has yet to look, and will find the latest
-	}
-}
-
-// layered is what a stream knows of its proxy's runtime layer.
+// layered is what a stream knows of its proxy's runtime layer. All of it is of the
+// goroutine that runs the stream.
 type layered struct {
-	sent   *gates // of the last response; nil: none yet
-	sentAt time.Time
-	// obeyed is the number up to which no rollout waits for this stream.
-	obeyed uint64
-	// beat fires when the layer is to be sent again.
-	beat *time.Timer
-}
-
-// startLayer is called when the proxy has asked for its runtime layer.
-func (st *stream) startLayer(s *subscription) {
-	st.server.mu.Lock()
-	st.runtime.obeyed = st.server.gates.Load().number
-	st.layered.Store(true)
-	st.server.mu.Unlock()
-	// What it has of an earlier stream will be gone when its TTL is over.
-	s.stale = true
+	gates  *gates    // of the last response, or those it came with; nil: neither
+	sentAt time.Time // when the last response was; zero: there is none
+	beat   *time.Timer
+	// What came of it, and was not told to anybody yet:
+	taken   *gates // these are in force; nil: nothing new
+	passed  uint64 // the number up to which the proxy has answered
+	refused bool   // its last answer was no
 }
 
 // flushLayer sends the proxy's runtime layer if it lacks it, or has not heard of it for
 // long. It depends on nothing else that is sent, and nothing else waits for it.
 func (st *stream) flushLayer() error {
+	st.tellLayer() // first, since a hurry of gates is no reason to be late with the last
 	st.mu.Lock()
 	r := st.planLayer()
 	st.mu.Unlock()
 	if r == nil {
+		st.tellLayer()
 		return nil
 	}
-	return ended(r.send())
+	if err := r.send(); err != nil {
+		return ended(err)
+	}
+	st.server.pushed(xds.RuntimeType, r.size)
+	return nil
 }
 
+// planLayer decides whether the layer is sent now, and sees to it that it is sent again
+// while it has keys. One that was refused is not, and falls away.
 func (st *stream) planLayer() *response {
 	s := st.subs[xds.RuntimeType]
 	if s == nil || s.inFlight {
-		return nil
+		return nil // if it is due then, it is sent when the answer comes
 	}
-	g, rt := st.server.gates.Load(), &st.runtime
+	rt, g, now := &st.runtime, st.server.rollouts.current.Load(), st.server.options.Now()
 	layer := g.Layer(st.node.ID)
-	now := st.server.options.Now()
 	_, parked := s.refused[layer.Name]
 	s.ttl = 0
-	if lives(layer) {
+	rest := time.Duration(0) // until it is due
+	if lives(layer) && s.wants(layer.Name) {
 		s.ttl = st.server.options.TTL
-		if s.stale || rt.sent != nil && !parked && now.Sub(rt.sentAt) >= s.ttl/heartbeats {
-			st.expired(now)
+		rest = rt.sentAt.Add(s.ttl / heartbeats).Sub(now)
+		if rest <= 0 && !parked {
 			s.repeat(layer.Name)
-			s.version = ""
+			s.version = "" // for SotW, whose unit is all of it
 		}
 	}
-	s.stale = false
 	st.seq++
 	r := st.protocol.respond(xds.RuntimeType, st.seq, s, []*xds.Resource{layer}, true)
-	if r == nil {
-		st.obey(g.number, parked) // it was sent this already
-		return nil
+	if r == nil { // it was sent this already
+		if rt.gates == nil {
+			rt.gates, rt.taken = g, g
+		}
+		rt.passed, rt.refused = g.number, parked
+	} else {
+		rt.gates, rt.sentAt, rest = g, now, s.ttl/heartbeats
 	}
-	rt.sent, rt.sentAt = g, now
-	rt.beat.Stop()
-	if s.ttl > 0 {
-		rt.beat.Reset(s.ttl / heartbeats)
+	if s.ttl > 0 && rest > 0 {
+		rt.beat.Reset(rest)
+	} else {
+		rt.beat.Stop()
 	}
-	st.server.pushed(xds.RuntimeType, r.size)
 	return r
-}
-
-// expired tells that the proxy had no layer for a while: this process was stopped, or
-// the proxy did not answer.
-func (st *stream) expired(now time.Time) {
-	rt, ttl := &st.runtime, st.server.options.TTL
-	if rt.sent != nil && now.Sub(rt.sentAt) >= ttl {
-		st.server.options.Obeyed(st.node.ID, nil, rt.sentAt.Add(ttl))
-	}
 }
 
 // lives tells whether a layer has a time to live: one without keys is no other than none.
@@ -131,34 +91,46 @@ func lives(layer *xds.Resource) bool {
 	return len(layer.Message.(*runtimev3.Runtime).GetLayer().GetFields()) > 0
 }
 
-// answered takes the proxy's answer to a layer.
+// answered takes the proxy's answer to its layer.
 func (st *stream) answered(refused bool) {
-	g := st.runtime.sent
+	rt := &st.runtime
+	rt.passed, rt.refused = rt.gates.number, refused
 	if !refused {
-		st.server.options.Obeyed(st.node.ID, g.Gates, st.server.options.Now())
-	}
-	st.obey(g.number, refused)
-}
-
-// obey tells the rollouts up to a number that they need not wait for this stream.
-func (st *stream) obey(number uint64, refused bool) {
-	if rt := &st.runtime; number > rt.obeyed {
-		st.server.rollouts.pass(rt.obeyed, number, refused)
-		rt.obeyed = number
+		rt.taken = rt.gates
 	}
 }
 
-// leaveLayer is called when the stream has ended: nobody waits for it, and what the proxy
-// has falls away with its TTL.
-func (st *stream) leaveLayer() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.runtime.beat.Stop()
-	if !st.layered.Load() {
+// tellLayer tells what came of the layer. No lock is held.
+func (st *stream) tellLayer() {
+	rt, o := &st.runtime, &st.server.options
+	if rt.passed > 0 {
+		st.propagated(st.server.rollouts.pass(st.follower, rt.passed, rt.refused))
+		rt.passed = 0
+	}
+	g, now := rt.taken, o.Now()
+	if g == nil {
 		return
 	}
-	st.obey(st.server.gates.Load().number, false)
-	if rt := &st.runtime; rt.sent != nil && lives(rt.sent.Layer(st.node.ID)) {
-		st.server.options.Obeyed(st.node.ID, nil, rt.sentAt.Add(st.server.options.TTL))
+	rt.taken = nil
+	if !lives(g.Layer(st.node.ID)) {
+		o.Obeyed(st.node.ID, g.Gates, now)
+		return
+	}
+	// A proxy that answers this late has let the layer go, and is sent it again.
+	if gone := rt.sentAt.Add(o.TTL); now.Before(gone) {
+		o.Obeyed(st.node.ID, g.Gates, now)
+		o.Obeyed(st.node.ID, nil, gone)
+	}
+}
+
+// leaveLayer is called when the stream has ended: nothing waits for it any more.
+func (st *stream) leaveLayer() {
+	st.runtime.beat.Stop()
+	st.propagated(st.server.rollouts.leave(st.follower))
+}
+
+func (st *stream) propagated(took []time.Duration) {
+	for _, d := range took {
+		st.server.options.Propagated(d)
 	}
 }

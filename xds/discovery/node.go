@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -14,6 +17,10 @@ import (
 // minimumEnvoy is the first version that lets ext_proc see the replies Envoy
 // makes itself; an older one hides timeouts and connect failures.
 var minimumEnvoy = [2]uint32{1, 37}
+
+// maxNodeID is the longest id, in bytes. Longer ones name no breaker of their own in
+// ext_proc either: they come back in keys, logs and pages.
+const maxNodeID = 256
 
 // maxNodeUpstreams bounds what one node's metadata may list.
 const maxNodeUpstreams = 10_000
@@ -44,8 +51,8 @@ func (n Node) view() string { return fmt.Sprintf("%s %#v", n.Listen, n.Upstreams
 
 // parseNode reads a node's introduction.
 func parseNode(p *corev3.Node) (Node, error) {
-	if p.GetId() == "" {
-		return Node{}, fmt.Errorf("node.id = empty; must be the proxy's id: give it with --service-node or in the bootstrap")
+	if err := checkID(p.GetId()); err != nil {
+		return Node{}, err
 	}
 	n := Node{ID: p.GetId(), Cluster: p.GetCluster(), Listen: xds.DefaultListen}
 	if v := p.GetUserAgentBuildVersion().GetVersion(); v != nil {
@@ -79,4 +86,18 @@ func parseNode(p *corev3.Node) (Node, error) {
 		n.Upstreams = slices.Compact(n.Upstreams)
 	}
 	return n, nil
+}
+
+// checkID refuses ids by which nobody could tell one proxy from another.
+func checkID(id string) error {
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	switch {
+	case id == "":
+		return fmt.Errorf("node.id = empty; must be the proxy's id: give it with --service-node or in the bootstrap")
+	case len(id) > maxNodeID:
+		return fmt.Errorf("node.id has %d bytes; must have at most %d", len(id), maxNodeID)
+	case !utf8.ValidString(id) || strings.ContainsFunc(id, unprintable):
+		return fmt.Errorf("node.id = %q; must be printable", id)
+	}
+	return nil
 }

@@ -34,7 +34,6 @@ type Server struct {
 	publishing sync.Mutex // serialises what changes current
 	current    atomic.Pointer[Publication]
 	ejected    map[string][]netip.AddrPort // of upstreams; never changed
-	gates      atomic.Pointer[gates]
 	rollouts   rollouts
 
 	mu      sync.Mutex
@@ -57,11 +56,14 @@ type Options struct {
 	// TTL is how long proxies keep a runtime layer without hearing from this server; it
 	// is sent again three times as often. 0: 15 s.
 	TTL time.Duration
-	// Propagated gets how long it took from a decision until the last proxy obeyed.
-	// Nil: nobody does. It must be quick and must not call the server, as must Obeyed.
+	// Propagated gets how long it took from a decision until the last proxy obeyed whose
+	// layer changed. Nil: nobody does. It must be quick, as must Obeyed; streams call
+	// them at once.
 	Propagated func(time.Duration)
-	// Obeyed is told which gates stand in a proxy from a time on; nil: none. That
-	// time can be to come. One proxy's calls are in order.
+	// Obeyed is told that gates stand in a proxy from a time on, in place of all that was
+	// said of that time or a later one; nil: none. Gates that have keys come with a
+	// second call, for the time when they fall away unless the proxy hears of them
+	// before. The calls of one stream are in order. Nil: nobody is told.
 	Obeyed func(node string, g *xds.Gates, at time.Time)
 }
 
@@ -80,13 +82,13 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		options: o, log: o.Log, closed: make(chan struct{}),
 		streams: map[*stream]bool{}, counts: map[string]TypeCounts{},
-		rollouts: rollouts{now: o.Now, done: o.Propagated},
+		rollouts: rollouts{now: o.Now, followers: map[*follower]bool{}},
 	}
 	none, err := xds.NewGates(nil)
 	if err != nil {
 		panic(fmt.Sprintf("discovery: an empty runtime layer: %v", err))
 	}
-	s.gates.Store(&gates{Gates: none})
+	s.rollouts.current.Store(&gates{Gates: none})
 	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}
 	}
@@ -193,7 +195,7 @@ func (p *Publication) resources(n Node) (xds.Resources, error) {
 // serve runs one stream of a proxy to its end.
 func (s *Server) serve(ctx context.Context, p protocol) error {
 	st := &stream{
-		server: s, protocol: p, publish: make(chan struct{}, 1), layer: make(chan struct{}, 1),
+		server: s, protocol: p, publish: make(chan struct{}, 1), follower: &follower{wake: make(chan struct{}, 1)},
 		connected: s.options.Now(), subs: map[string]*subscription{},
 	}
 	st.runtime.beat = time.NewTimer(time.Hour)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -47,16 +46,14 @@ type stream struct {
 	server    *Server
 	protocol  protocol
 	publish   chan struct{} // a publication is there; holds one
-	layer     chan struct{} // gates are there; holds one
-	layered   atomic.Bool   // the proxy has asked for its runtime layer
+	follower  *follower     // has joined when the proxy has asked for its runtime layer
 	connected time.Time
+	runtime   layered
 
 	mu   sync.Mutex // guards what follows, for those who read the status
 	node *Node      // nil until the first request
 	subs map[string]*subscription
 	seq  uint64
-
-	runtime layered
 }
 
 // run serves the stream until it ends, ctx is over or the server closes.
@@ -77,22 +74,17 @@ func (st *stream) run(ctx context.Context) error {
 		}
 	}()
 	for {
+		flush := st.flush
 		select {
 		case r := <-requests:
 			if err := st.take(r); err != nil {
 				return err
 			}
 		case <-st.publish:
-		case <-st.layer:
-			if err := st.flushLayer(); err != nil {
-				return err
-			}
-			continue
+		case <-st.follower.wake:
+			flush = st.flushLayer
 		case <-st.runtime.beat.C:
-			if err := st.flushLayer(); err != nil {
-				return err
-			}
-			continue
+			flush = st.flushLayer
 		case err := <-failed:
 			return ended(err)
 		case <-ctx.Done():
@@ -100,7 +92,7 @@ func (st *stream) run(ctx context.Context) error {
 		case <-st.server.closed:
 			return status.Error(codes.Unavailable, "the control plane is shutting down")
 		}
-		if err := st.flush(); err != nil {
+		if err := flush(); err != nil {
 			return err
 		}
 	}
@@ -139,7 +131,8 @@ func (st *stream) take(r request) error {
 	switch {
 	case r.typeURL != xds.RuntimeType:
 	case !known:
-		st.startLayer(s)
+		st.follower.node = st.node.ID
+		st.server.rollouts.join(st.follower)
 	case awaited:
 		st.answered(refused)
 	}

@@ -26,13 +26,11 @@ type subscription struct {
 	// flight holds the names in the response that awaits its answer.
 	flight   []string
 	inFlight bool
-	nonce    string // of the last response
-	answered bool   // has had a response on this stream
-	version  string // SotW: of the last response
-	// stale tells that what the proxy has may be about to fall away.
-	stale   bool
-	ttl     time.Duration // of what is sent; 0: it stays
-	ackedAt time.Time
+	nonce    string        // of the last response
+	answered bool          // has had a response on this stream
+	version  string        // SotW: of the last response
+	ttl      time.Duration // of what is sent; 0: it stays
+	ackedAt  time.Time
 }
 
 // refusal is a proxy's answer to a resource it would not take.
