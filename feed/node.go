@@ -76,7 +76,9 @@ type EndpointOutcome struct {
 	// passed, or the connection broke.
 	Local bool
 	At    breaker.Instant
-	// OneIn is for how many calls it stands: more than one only if it succeeded.
+	// Calls is for how many it stands: more than one only if it succeeded.
+	Calls uint32
+	// OneIn is how the successes of that time were told of: one of so many.
 	OneIn uint32
 }
 

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"net/http"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -111,8 +110,9 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	g := w.batch.group(a.key, of)
 	// How the others were sampled matters for a failure too: it tells how many successes
 	// may have gone unseen before it.
-	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: through})
-	w.endpoint(a, outcome, at, n)
+	told := breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: through}
+	g.outcomes = append(g.outcomes, told)
+	w.endpoint(a, &told, n)
 }
 
 func oneIn(s Sampling, key breaker.Key) (through, rejected uint32) {
@@ -123,16 +123,13 @@ func oneIn(s Sampling, key breaker.Key) (through, rejected uint32) {
 }
 
 // endpoint tells of a call's endpoint, where the mesh judges it.
-func (w *worker) endpoint(a *attribution, outcome breaker.Outcome, at breaker.Instant, n uint32) {
+func (w *worker) endpoint(a *attribution, told *breaker.Reported, n uint32) {
 	e := &w.entry
-	if a.upstream == "" || !e.remote.IsValid() || outcome == breaker.Ignored {
+	if a.upstream == "" || !e.remote.IsValid() || told.Outcome == breaker.Ignored {
 		return
 	}
-	o := EndpointOutcome{Endpoint: e.remote, Status: int(e.status), At: at, OneIn: n}
-	o.Local = e.flags&(timeoutFlags|connectFailure|cutFlags) != 0 && outcome.Failed()
-	if o.Status >= http.StatusInternalServerError || o.Local {
-		o.OneIn = 1
-	}
+	o := EndpointOutcome{Endpoint: e.remote, Status: int(e.status), At: told.At, Calls: n, OneIn: told.OneIn}
+	o.Local = e.flags&(timeoutFlags|connectFailure|cutFlags) != 0 && told.Outcome.Failed()
 	w.batch.endpoint(a.upstream, o)
 }
 
@@ -171,6 +168,6 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	w.node.meter(a.key).through.calls++
 	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Duration: took, Probe: true})
 	if a.upstream != "" && e.remote.IsValid() {
-		w.batch.endpoint(a.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, OneIn: 1})
+		w.batch.endpoint(a.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, Calls: 1, OneIn: 1})
 	}
 }

@@ -110,14 +110,12 @@ func (c Config) validatePercents() []Problem {
 
 // ejects tells whether any rule can eject anything.
 func (c Config) ejects() bool {
-	split := c.SplitExternalLocalOriginErrors
-	return c.Consecutive5xxErrors > 0 && c.EnforcingConsecutive5xxErrors > 0 ||
-		c.ConsecutiveGatewayErrors > 0 && c.EnforcingConsecutiveGatewayErrors > 0 ||
-		c.EnforcingSuccessRate > 0 ||
-		c.EnforcingFailurePercentage > 0 ||
-		split && c.ConsecutiveLocalOriginFailures > 0 && c.EnforcingConsecutiveLocalOriginFailures > 0 ||
-		split && c.EnforcingLocalOriginSuccessRate > 0 ||
-		split && c.EnforcingFailurePercentageLocalOrigin > 0
+	for r := range ruleCount {
+		if c.on(r) {
+			return true
+		}
+	}
+	return false
 }
 
 // MaxEjected is how many of n endpoints may be out at once: MaxEjectionPercent of

@@ -3,7 +3,6 @@ package xds
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -18,6 +17,10 @@ func (r *Resource) WithUnhealthy(endpoints []netip.AddrPort) (*Resource, error) 
 	if !ok {
 		return nil, fmt.Errorf("resource %q is a %T, which has no endpoints", r.Name, r.Message)
 	}
+	out := make(map[netip.AddrPort]bool, len(endpoints))
+	for _, e := range endpoints {
+		out[e] = true
+	}
 	marked := proto.Clone(assignment).(*endpointv3.ClusterLoadAssignment)
 	for _, locality := range marked.GetEndpoints() {
 		for _, e := range locality.GetLbEndpoints() {
@@ -26,7 +29,7 @@ func (r *Resource) WithUnhealthy(endpoints []netip.AddrPort) (*Resource, error) 
 			if err != nil {
 				continue // a name
 			}
-			if slices.Contains(endpoints, netip.AddrPortFrom(ip, uint16(socket.GetPortValue()))) {
+			if out[netip.AddrPortFrom(ip, uint16(socket.GetPortValue()))] {
 				e.HealthStatus = corev3.HealthStatus_UNHEALTHY
 			}
 		}

@@ -61,6 +61,7 @@ type app struct {
 	extproc   *extproc.Server
 	feed      *feed.Server
 	gates     *gatekeeper
+	outliers  *outliers
 	telemetry *telemetry.Telemetry
 	current   atomic.Pointer[policy.Set]
 	stopping  atomic.Bool
@@ -117,8 +118,9 @@ func newApp(o Options, defaults policy.Defaults) *app {
 		Now:     a.clock.Now,
 		Observe: func(key breaker.Key, d time.Duration) { a.telemetry.ObserveCalls(key, d, 1) },
 	})
+	a.outliers = newOutliers(a)
 	a.feed = feed.NewServer(feed.Options{
-		Now: a.clock.Now, Observe: a.telemetry.ObserveCalls, Endpoints: func(string, []feed.EndpointOutcome) {}, Log: o.Log,
+		Now: a.clock.Now, Observe: a.telemetry.ObserveCalls, Endpoints: a.outliers.report, Log: o.Log,
 	})
 	a.gates = newGatekeeper(a)
 	return a
@@ -152,6 +154,7 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 	run("watching the policy", func() error { return a.watch(background) })
 	running.Go(func() { a.pace.Run(background) })
 	running.Go(func() { a.gates.run(background) })
+	running.Go(func() { a.outliers.run(background) })
 	if a.keeper != nil {
 		running.Go(func() { a.keeper.Run(background) })
 	}

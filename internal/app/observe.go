@@ -37,6 +37,7 @@ func (a *app) telemetryOptions() telemetry.Options {
 		XDS:      a.xdsStatus,
 		Extproc:  a.extprocStatus,
 		Feed:     a.feedStatus,
+		Outliers: func() []telemetry.OutlierStatus { return a.outliers.status() },
 		Gates:    func() telemetry.GateStatus { return a.gates.read() },
 		Store:    a.storeStatus,
 		Admin:    a.admin(),

@@ -29,6 +29,7 @@ func (a *app) reload() error {
 	changes := a.engine.Apply(set.Specs(), a.clock.Now())
 	a.extproc.Apply(set, a.engine)
 	a.feed.Apply(set, a.engine)
+	a.outliers.apply(set)
 	a.gates.apply(set) // before routes that look for them
 	a.xds.Publish(publication)
 	a.refusal = ""

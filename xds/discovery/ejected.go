@@ -1,16 +1,19 @@
 package discovery
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"breakwater.dev/xds"
 )
 
 // Eject has proxies leave these endpoints of an upstream alone from now on, in place of
 // those of the last time; none: they may use all. It holds over publications, and
-// what is of no policy any more makes no difference. An error means that nothing changed.
+// what is of no policy any more, or found by DNS, makes no difference. An error means
+// that nothing changed.
 func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
@@ -23,51 +26,55 @@ func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
 	} else {
 		ejected[upstream] = slices.Clone(endpoints)
 	}
-	s.ejected = ejected
 	if p := s.current.Load(); p != nil {
-		next, err := p.with(ejected)
+		next, err := p.with(ejected, upstream)
 		if err != nil {
 			return err
 		}
 		s.current.Store(next)
 		s.wake()
 	}
+	s.ejected = ejected
 	return nil
 }
 
-// with is the publication with other ejections: nothing is translated again.
-func (p *Publication) with(ejected map[string][]netip.AddrPort) (*Publication, error) {
+// with is the publication with other ejections, of these upstreams. Nothing is
+// translated again, and all other resources are shared with p.
+func (p *Publication) with(ejected map[string][]netip.AddrPort, upstreams ...string) (*Publication, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := &Publication{set: p.set, ejected: ejected, plain: maps.Clone(p.plain), views: map[string]xds.Resources{}}
-	for name, rs := range next.plain {
-		marked, err := eject(rs, ejected)
+	for view, plain := range p.plain {
+		marked, err := mark(p.views[view], plain, ejected, upstreams)
 		if err != nil {
 			return nil, err
 		}
-		next.views[name] = marked
+		next.views[view] = marked
 	}
 	return next, nil
 }
 
-// eject marks endpoints in a copy of rs.
-func eject(rs xds.Resources, ejected map[string][]netip.AddrPort) (xds.Resources, error) {
-	if len(ejected) == 0 {
-		return rs, nil
-	}
-	endpoints := slices.Clone(rs[xds.EndpointType])
-	for i, r := range endpoints {
-		out := ejected[r.Name]
-		if out == nil {
-			continue
+// mark returns a copy of shown in which the endpoints of these upstreams are as in plain,
+// but for what is ejected of them.
+func mark(shown, plain xds.Resources, ejected map[string][]netip.AddrPort, upstreams []string) (xds.Resources, error) {
+	endpoints := slices.Clone(shown[xds.EndpointType])
+	for _, upstream := range upstreams {
+		at, found := slices.BinarySearchFunc(endpoints, upstream, func(r *xds.Resource, name string) int {
+			return strings.Compare(r.Name, name)
+		})
+		if !found {
+			continue // the view does not have it, or it is found by DNS
 		}
-		marked, err := r.WithUnhealthy(out)
-		if err != nil {
-			return nil, err
+		endpoints[at] = plain[xds.EndpointType][at]
+		if out := ejected[upstream]; out != nil {
+			marked, err := endpoints[at].WithUnhealthy(out)
+			if err != nil {
+				return nil, fmt.Errorf("ejecting endpoints: %w", err)
+			}
+			endpoints[at] = marked
 		}
-		endpoints[i] = marked
 	}
-	rs = maps.Clone(rs)
-	rs[xds.EndpointType] = endpoints
-	return rs, nil
+	marked := maps.Clone(shown)
+	marked[xds.EndpointType] = endpoints
+	return marked, nil
 }

@@ -138,7 +138,7 @@ func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
 func (s *Server) Publish(p *Publication) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	shown, err := p.with(s.ejected)
+	shown, err := p.with(s.ejected, slices.Collect(maps.Keys(s.ejected))...)
 	if err != nil { // of what was translated and validated once, so that it cannot be
 		s.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
 		shown = p
@@ -180,7 +180,7 @@ func (p *Publication) resources(n Node) (xds.Resources, error) {
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
-	shown, err := eject(rs, p.ejected)
+	shown, err := mark(rs, rs, p.ejected, slices.Collect(maps.Keys(p.ejected)))
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}

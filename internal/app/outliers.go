@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/feed"
+	"breakwater.dev/outlier"
+	"breakwater.dev/policy"
+	"breakwater.dev/telemetry"
+)
+
+// outliers ejects endpoints that no single proxy would.
+type outliers struct {
+	app      *app
+	detector *outlier.Detector
+	wake     chan struct{} // holds one
+}
+
+func newOutliers(a *app) *outliers {
+	o := &outliers{app: a, wake: make(chan struct{}, 1)}
+	o.detector = outlier.NewDetector(o.happened)
+	return o
+}
+
+// apply takes on a policy.
+func (o *outliers) apply(set *policy.Set) {
+	var judged []outlier.Upstream
+	for _, u := range set.Upstreams {
+		if u.Outlier == nil || u.Outlier.Scope != outlier.Mesh {
+			continue
+		}
+		j := outlier.Upstream{Name: u.Name, Config: *u.Outlier}
+		for _, e := range u.Endpoints {
+			j.Endpoints = append(j.Endpoints, netip.AddrPortFrom(e.Address, e.Port))
+		}
+		judged = append(judged, j)
+	}
+	before := o.detector.Snapshot()
+	o.detector.Apply(judged, outlier.Instant(o.app.clock.Now()))
+	for _, s := range before { // what is judged no more, or is no more, is not out
+		o.eject(s.Upstream)
+	}
+	select {
+	case o.wake <- struct{}{}:
+	default: // it is to wake already
+	}
+}
+
+// run sweeps until ctx is over.
+func (o *outliers) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.wake:
+		case <-timer.C:
+		}
+		now := o.app.clock.Now()
+		if next, ok := o.detector.Sweep(outlier.Instant(now)); ok {
+			timer.Reset(max(breaker.Instant(next).Sub(now), 0))
+		}
+	}
+}
+
+// report takes what became of calls at endpoints.
+func (o *outliers) report(upstream string, told []feed.EndpointOutcome) {
+	outcomes := make([]outlier.Outcome, len(told))
+	for i, t := range told {
+		outcomes[i] = outlier.Outcome{
+			Endpoint: t.Endpoint, Class: classOf(&t), At: outlier.Instant(t.At), Calls: t.Calls, OneIn: t.OneIn,
+		}
+	}
+	o.detector.Report(upstream, outcomes, outlier.Instant(o.app.clock.Now()))
+}
+
+// classOf reads an outcome as Envoy's own detection does.
+func classOf(t *feed.EndpointOutcome) outlier.Class {
+	switch {
+	case t.Local:
+		return outlier.LocalOrigin
+	case t.Status == http.StatusBadGateway, t.Status == http.StatusServiceUnavailable, t.Status == http.StatusGatewayTimeout:
+		return outlier.GatewayError
+	case t.Status >= http.StatusInternalServerError:
+		return outlier.ServerError
+	}
+	return outlier.Success
+}
+
+// happened hears what the detector finds.
+func (o *outliers) happened(e outlier.Event) {
+	if e.Kind != outlier.Detected {
+		o.eject(e.Upstream)
+	}
+	at := o.app.clock.Wall(breaker.Instant(e.At))
+	told := telemetry.Ejection{
+		Upstream: e.Upstream, Endpoint: e.Endpoint, Rule: e.Rule.String(),
+		Ejected: e.Kind != outlier.Returned, Enforced: e.Kind != outlier.Detected, At: at, Times: e.Times,
+		Figures: []slog.Attr{slog.Uint64("run", uint64(e.Run)), slog.Uint64("calls", e.Calls), slog.Uint64("failures", e.Failures)},
+	}
+	if e.Kind == outlier.Ejected {
+		told.Until = at.Add(e.For)
+	}
+	telemetry.LogEjection(o.app.log, told)
+}
+
+// eject has proxies leave alone what is ejected of an upstream now.
+func (o *outliers) eject(upstream string) {
+	if err := o.app.xds.Eject(upstream, o.detector.Ejected(upstream)); err != nil {
+		o.app.log.Error("endpoints cannot be ejected; proxies use all of them", "service", upstream, "error", err.Error())
+	}
+}
+
+func (o *outliers) status() []telemetry.OutlierStatus {
+	var all []telemetry.OutlierStatus
+	for _, s := range o.detector.Snapshot() {
+		ejections := make(map[string]uint64, len(s.Ejections))
+		for rule, n := range s.Ejections {
+			ejections[rule.String()] = n
+		}
+		all = append(all, telemetry.OutlierStatus{
+			Upstream: s.Upstream, Endpoints: s.Endpoints, Ejected: s.Ejected, Ejections: ejections, Detected: s.Detected,
+		})
+	}
+	return all
+}

@@ -1,0 +1,263 @@
+package discovery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/internal/envoybin"
+	"breakwater.dev/xds"
+)
+
+// patience bounds every wait for something that must happen.
+const patience = 20 * time.Second
+
+// envoyTTL is short, so that a test sees several.
+const envoyTTL = time.Second
+
+// hold keeps what is sent on runtime streams back while it is locked, as a control plane
+// does that hangs.
+type hold struct{ sync.RWMutex }
+
+func (h *hold) intercept(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if strings.Contains(info.FullMethod, "RuntimeDiscovery") {
+		st = heldStream{ServerStream: st, hold: h}
+	}
+	return next(srv, st)
+}
+
+type heldStream struct {
+	grpc.ServerStream
+	hold *hold
+}
+
+func (h heldStream) SendMsg(m any) error {
+	h.hold.RLock()
+	defer h.hold.RUnlock()
+	return h.ServerStream.SendMsg(m)
+}
+
+// realProxy is a real Envoy, and the server that it is connected to.
+type realProxy struct {
+	t      *testing.T
+	server *Server
+	hold   *hold
+	admin  netip.AddrPort
+	client *http.Client
+}
+
+// startProxy runs an Envoy that speaks one variant of the protocol; its ports have to
+// be free at the address that only this process uses.
+func startProxy(t *testing.T, apiType string, ports uint16) *realProxy {
+	t.Helper()
+	p := &realProxy{t: t, hold: &hold{}, client: &http.Client{Transport: &http.Transport{}}}
+	p.server = NewServer(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, TTL: envoyTTL})
+	publish(t, p.server, a, b)
+	address := p.listen()
+	pid := os.Getpid()
+	own := netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
+	p.admin = netip.AddrPortFrom(own, ports)
+	text, err := xds.Bootstrap(xds.BootstrapOptions{
+		NodeID: "app-1", NodeCluster: "app", XDS: address,
+		Listen: netip.AddrPortFrom(own, ports+1), Admin: p.admin,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "envoy.yaml")
+	text = []byte(strings.ReplaceAll(string(text), "DELTA_GRPC", apiType))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := new(strings.Builder)
+	cmd := exec.CommandContext(t.Context(), envoybin.Path(t), "-c", path, "-l", "warning", "--concurrency", "1", "--disable-hot-restart")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Errorf("stopping Envoy: %v", err)
+		}
+		_ = cmd.Wait() // says that it was killed
+		p.client.CloseIdleConnections()
+		if t.Failed() {
+			t.Logf("Envoy's log:\n%s", log)
+		}
+	})
+	p.await("Envoy is live", func() bool { return strings.HasPrefix(p.page("/ready"), "LIVE") })
+	return p
+}
+
+// listen serves the proxy's server until the test is over.
+func (p *realProxy) listen() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.Creds(insecure.NewCredentials()), grpc.StreamInterceptor(p.hold.intercept))
+	p.server.Register(server)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	p.t.Cleanup(func() {
+		p.server.Close()
+		server.Stop()
+		if err := <-served; err != nil {
+			p.t.Errorf("serving: %v", err)
+		}
+	})
+	return l.Addr().String()
+}
+
+// page reads a page of the admin interface; it is empty while there is none.
+func (p *realProxy) page(path string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin.String()+path, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return ""
+	}
+	return string(body)
+}
+
+// await looks until a condition holds, and returns how long that took.
+func (p *realProxy) await(what string, holds func() bool) time.Duration {
+	p.t.Helper()
+	began := time.Now()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for !holds() {
+		if time.Since(began) > patience {
+			p.t.Fatalf("after %s: not true that %s", patience, what)
+		}
+		<-ticker.C
+	}
+	return time.Since(began)
+}
+
+// open tells what the layer of the control plane says of the share of calls to "a" that
+// is rejected; it is empty if it says nothing.
+func (p *realProxy) open() string {
+	p.t.Helper()
+	var runtime struct {
+		Entries map[string]struct {
+			Final string `json:"final_value"`
+		}
+	}
+	body := p.page("/runtime")
+	if err := json.Unmarshal([]byte(body), &runtime); err != nil {
+		p.t.Fatalf("reading /runtime: %v\n%s", err, body)
+	}
+	return runtime.Entries["breakwater.a.open"].Final
+}
+
+// Gates come, stay by heartbeats, fall away with the control plane, and come back.
+func TestEnvoyObeysWhileItHears(t *testing.T) {
+	for i, apiType := range []string{"DELTA_GRPC", "GRPC"} {
+		t.Run(apiType, func(t *testing.T) {
+			p := startProxy(t, apiType, uint16(20_000+10*i))
+			p.await("the proxy has its layer", func() bool { return p.server.Counts()[xds.RuntimeType].Pushes == 1 })
+			if got := p.open(); got != "" {
+				t.Errorf("without gates the key is %q", got)
+			}
+			p.server.PublishGates(gatesOf(t, xds.Gate{Key: breaker.Key{Upstream: "a"}, Open: xds.Million}), time.Time{})
+			t.Logf("the key came within %s", p.await("the key is there", func() bool { return p.open() != "" }))
+
+			began := time.Now()
+			p.await("three TTLs are over", func() bool {
+				if p.open() == "" {
+					t.Fatalf("the key is gone after %s, with heartbeats", time.Since(began))
+				}
+				return time.Since(began) > 3*envoyTTL
+			})
+			p.hold.Lock()
+			gone := p.await("the key is gone", func() bool { return p.open() == "" })
+			t.Logf("the key fell away after %s", gone)
+			// The last heartbeat may have left just now, and the machine may be busy.
+			if gone > envoyTTL+envoyTTL/2 {
+				t.Errorf("the key stayed for %s without heartbeats, with a TTL of %s", gone, envoyTTL)
+			}
+			p.hold.Unlock()
+			p.await("the key is back", func() bool { return p.open() != "" })
+
+			p.server.PublishGates(gatesOf(t), time.Time{})
+			if took := p.await("the key is taken back", func() bool { return p.open() == "" }); took > envoyTTL/2 {
+				t.Errorf("the proxy still obeyed for %s", took)
+			}
+			if c := p.server.Counts()[xds.RuntimeType]; c.NACKs != 0 {
+				t.Errorf("%d of %d responses were refused", c.NACKs, c.Pushes)
+			}
+		})
+	}
+}
+
+// An ejected endpoint is out of rotation, and back when it is not ejected any more.
+func TestEnvoyLeavesEjectedEndpointsAlone(t *testing.T) {
+	for i, apiType := range []string{"DELTA_GRPC", "GRPC"} {
+		t.Run(apiType, func(t *testing.T) {
+			p := startProxy(t, apiType, uint16(20_100+10*i))
+			flag := func(upstream, value string) func() bool {
+				line := fmt.Sprintf("%s::10.0.0.7:80::health_flags::%s\n", upstream, value)
+				return func() bool { return strings.Contains(p.page("/clusters"), line) }
+			}
+			const failed = "/failed_eds_health"
+			p.await("a is healthy", flag("a", "healthy"))
+			pushes := p.server.Counts()
+			eject(t, p.server, "a", "10.0.0.7:80", "10.9.9.9:1")
+			p.await("a is ejected", flag("a", failed))
+			if !flag("b", "healthy")() {
+				t.Error("the endpoint of b, at the same address, is ejected as well")
+			}
+			eject(t, p.server, "a")
+			p.await("a is back", flag("a", "healthy"))
+			p.await("the last response is answered", func() bool { return !pending(p.server) })
+			now := p.server.Counts()
+			for _, typeURL := range xds.Types {
+				want := pushes[typeURL].Pushes
+				if typeURL == xds.EndpointType {
+					want += 2
+				}
+				if got := now[typeURL].Pushes; got != want {
+					t.Errorf("%d responses about %s, want %d", got, shortType(typeURL), want)
+				}
+			}
+		})
+	}
+}
+
+// pending tells whether any response awaits its answer.
+func pending(s *Server) bool {
+	for _, n := range s.Status() {
+		for _, typ := range n.Types {
+			if typ.Pending {
+				return true
+			}
+		}
+	}
+	return false
+}
