@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"math"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -148,6 +147,31 @@ func (t timeline) obey(from breaker.Instant, sampling Sampling) timeline {
 	return append(t[first:], epoch{from, sampling})
 }
 
+// slack is how far the place of a call in time may be off, and with it of a change of how
+// it was sampled: the flush interval, and more.
+const slack = 100 * time.Millisecond
+
+// oneIn returns how a proxy sampled the calls that began at an instant. Where that
+// has just changed, it is the denser sample: that a few calls are missing makes no difference,
+// that one stands for hundreds that it does not would.
+func (t timeline) oneIn(when breaker.Instant, key breaker.Key) (through, rejected uint32) {
+	through, rejected = maxOneIn, maxOneIn
+	last := Sampling(nil)
+	for i, at := range [...]breaker.Instant{when.Add(-slack), when, when.Add(slack)} {
+		s := t.at(at)
+		if s == nil {
+			return 1, 1
+		}
+		if i > 0 && s == last {
+			continue
+		}
+		last = s
+		x, y := s.OneIn(key)
+		through, rejected = min(through, x), min(rejected, y)
+	}
+	return through, rejected
+}
+
 // at returns what held at an instant; of what came before all that is known, the first.
 func (t timeline) at(when breaker.Instant) Sampling {
 	for i := len(t) - 1; i >= 0; i-- {
@@ -158,5 +182,3 @@ func (t timeline) at(when breaker.Instant) Sampling {
 	return nil
 }
 
-// unknown is a time before all others.
-const unknown = breaker.Instant(math.MinInt64)

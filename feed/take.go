@@ -86,7 +86,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		counts.skipped.Add(1)
 		return
 	}
-	through, rejects := oneIn(w.node.timeline.at(at.Add(-max(e.took, 0))), a.key)
+	through, rejects := w.node.timeline.oneIn(at.Add(-max(e.took, 0)), a.key)
 	of := a.breakerFor(w.node.id, arrived)
 	if a.way == counted {
 		counts.rejected.Add(1)
@@ -113,13 +113,6 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	told := breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: through}
 	g.outcomes = append(g.outcomes, told)
 	w.endpoint(a, &told, n)
-}
-
-func oneIn(s Sampling, key breaker.Key) (through, rejected uint32) {
-	if s == nil {
-		return 1, 1
-	}
-	return s.OneIn(key)
 }
 
 // endpoint tells of a call's endpoint, where the mesh judges it.

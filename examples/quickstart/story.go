@@ -67,16 +67,16 @@ func (s *story) healthy(ctx context.Context) error {
 }
 
 func (s *story) breaks(ctx context.Context) error {
-	s.title("payments breaks. Five failures in a row trip its breaker.")
+	s.title("payments breaks. Envoy tells of it afterwards, and five failures in a row trip its breaker.")
 	s.payments.broken.Store(true)
 	for range 5 {
 		s.call(ctx, "payments")
 	}
-	return s.expect(ctx, "open")
+	return s.wait(ctx, "open")
 }
 
 func (s *story) rejects(ctx context.Context) error {
-	s.title("Open: callers get the fallback at once. payments is left alone; stock is untouched.")
+	s.title("Open: Envoy itself answers with the fallback, at once. payments is left alone; stock is untouched.")
 	reached := s.payments.calls.Load()
 	for range 3 {
 		s.call(ctx, "payments")

@@ -32,7 +32,7 @@ func (a *app) telemetryOptions() telemetry.Options {
 		Breakers: func(dst []breaker.Status) []breaker.Status { return a.engine.AppendSnapshot(dst, a.clock.Now()) },
 		Wall:     a.clock.Wall,
 		Ready:    a.conditions,
-		Calls:    a.xds.Calls,
+		Calls:    func(workload string) ([]string, bool) { return a.xds.Calls(workload) },
 		Config:   a.config,
 		XDS:      a.xdsStatus,
 		Extproc:  a.extprocStatus,

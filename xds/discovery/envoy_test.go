@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"breakwater.dev/breaker"
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/xds"
 )
@@ -31,9 +30,24 @@ const patience = 20 * time.Second
 // envoyTTL is short, so that a test sees several.
 const envoyTTL = time.Second
 
-// hold keeps what is sent on runtime streams back while it is locked, as a control plane
-// does that hangs.
-type hold struct{ sync.RWMutex }
+// hold keeps what is sent on runtime streams back, as a control plane does that hangs.
+type hold struct {
+	mu    sync.Mutex
+	until chan struct{} // nil: nothing is held back
+}
+
+func (h *hold) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = make(chan struct{})
+}
+
+func (h *hold) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.until)
+	h.until = nil
+}
 
 func (h *hold) intercept(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if strings.Contains(info.FullMethod, "RuntimeDiscovery") {
@@ -47,10 +61,18 @@ type heldStream struct {
 	hold *hold
 }
 
-func (h heldStream) SendMsg(m any) error {
-	h.hold.RLock()
-	defer h.hold.RUnlock()
-	return h.ServerStream.SendMsg(m)
+func (s heldStream) SendMsg(m any) error {
+	s.hold.mu.Lock()
+	until := s.hold.until
+	s.hold.mu.Unlock()
+	if until != nil {
+		select {
+		case <-until:
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+	}
+	return s.ServerStream.SendMsg(m)
 }
 
 // realProxy is a real Envoy, and the server that it is connected to.
@@ -185,7 +207,7 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 			if got := p.open(); got != "" {
 				t.Errorf("without gates the key is %q", got)
 			}
-			p.server.PublishGates(gatesOf(t, xds.Gate{Key: breaker.Key{Upstream: "a"}, Open: xds.Million}), time.Time{})
+			p.server.PublishGates(gatesOf(t, gate("a", "", xds.Million)), time.Time{})
 			t.Logf("the key came within %s", p.await("the key is there", func() bool { return p.open() != "" }))
 
 			began := time.Now()
@@ -195,14 +217,14 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 				}
 				return time.Since(began) > 3*envoyTTL
 			})
-			p.hold.Lock()
+			p.hold.begin()
 			gone := p.await("the key is gone", func() bool { return p.open() == "" })
 			t.Logf("the key fell away after %s", gone)
 			// The last heartbeat may have left just now, and the machine may be busy.
 			if gone > envoyTTL+envoyTTL/2 {
 				t.Errorf("the key stayed for %s without heartbeats, with a TTL of %s", gone, envoyTTL)
 			}
-			p.hold.Unlock()
+			p.hold.end()
 			p.await("the key is back", func() bool { return p.open() != "" })
 
 			p.server.PublishGates(gatesOf(t), time.Time{})

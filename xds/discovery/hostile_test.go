@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -26,6 +27,9 @@ func TestBadIntroductions(t *testing.T) {
 	}{
 		"no node":             {nil, "node.id"},
 		"no id":               {node("", nil), "node.id"},
+		"an id too long":      {node(strings.Repeat("x", maxNodeID+1), nil), "257 bytes; must have at most 256"},
+		"an id of two lines":  {node("x\ny", nil), "printable"},
+		"an id not of text":   {node("x\xff", nil), "printable"},
 		"listen a name":       {node("x", map[string]any{xds.MetadataListen: "localhost:1"}), xds.MetadataListen},
 		"listen a number":     {node("x", map[string]any{xds.MetadataListen: 10000}), xds.MetadataListen},
 		"upstreams a string":  {node("x", map[string]any{xds.MetadataUpstreams: "a"}), xds.MetadataUpstreams},
@@ -141,11 +145,27 @@ func (s script) policy() []up {
 	return [][]up{{a}, {a, b}, {a2, b}, {ae, b2}, {ah}, nil}[s.next(6)]
 }
 
+// change is something that happens at the control plane.
+func (s script) change(t *testing.T, server *Server) {
+	switch s.next(4) {
+	case 0:
+		publish(t, server, s.policy()...)
+	case 1:
+		all := []xds.Gate{gate("a", "", uint32(s.next(3))), gate("b", "fuzz", uint32(s.next(3)))}
+		server.PublishGates(gatesOf(t, all[s.next(3):]...), time.Now())
+	case 2:
+		eject(t, server, "a", [][]string{nil, {endpointOfAll}}[s.next(2)]...)
+	case 3:
+		wait(time.Duration(s.next(8)) * beat / 2)
+	}
+}
+
 func seeds(f *testing.F) {
 	f.Helper()
 	f.Add([]byte{})
 	f.Add([]byte{0, 2, 0, 0, 0, 0, 1, 0, 0, 5, 2, 0, 2, 0, 0, 0, 0, 1, 1})
 	f.Add([]byte{0, 2, 0, 0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 5, 3, 0, 2, 0, 0, 1, 0, 2, 0, 2, 0, 3, 1, 2, 0, 1, 0})
+	f.Add([]byte{3, 1, 1, 1, 0, 0, 6, 1, 5, 0, 0, 0, 0, 3, 3, 7, 0, 6, 0, 0, 0, 0, 2, 0, 3, 1, 2, 2, 1})
 	f.Add(bytes.Repeat([]byte{1, 2, 3, 0, 5, 0, 4}, 30))
 }
 
@@ -158,7 +178,7 @@ func FuzzDelta(f *testing.F) {
 			open := map[string]string{} // nonce by type
 			for in.Len() > 0 && len(p.ended) == 0 {
 				if in.next(4) == 3 {
-					publish(t, s, in.policy()...)
+					in.change(t, s)
 				} else {
 					m := &discoveryv3.DeltaDiscoveryRequest{
 						TypeUrl: in.typeURL(), ResourceNamesSubscribe: in.names(), ResourceNamesUnsubscribe: in.names(),
@@ -201,7 +221,7 @@ func FuzzSotw(f *testing.F) {
 			open, last := map[string]string{}, map[string]string{} // nonce and version by type
 			for in.Len() > 0 && len(p.ended) == 0 {
 				if in.next(4) == 3 {
-					publish(t, s, in.policy()...)
+					in.change(t, s)
 				} else {
 					m := &discoveryv3.DiscoveryRequest{TypeUrl: in.typeURL()}
 					names := in.names()
@@ -223,7 +243,7 @@ func FuzzSotw(f *testing.F) {
 					if nonce, ok := open[m.TypeUrl]; ok {
 						t.Fatalf("%s is sent while %q awaits its answer", sotwText(m), nonce)
 					}
-					if m.VersionInfo == last[m.TypeUrl] && m.TypeUrl != xds.EndpointType {
+					if m.VersionInfo == last[m.TypeUrl] && m.TypeUrl != xds.EndpointType && m.TypeUrl != xds.RuntimeType {
 						t.Fatalf("%s is sent twice in version %s", sotwText(m), m.VersionInfo)
 					}
 					open[m.TypeUrl], last[m.TypeUrl] = m.Nonce, m.VersionInfo

@@ -1,6 +1,28 @@
 package discovery
 
-import "breakwater.dev/xds"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"breakwater.dev/xds"
+)
+
+// gate rejects a share of the calls to an upstream; of all proxies, if node is empty.
+func gate(upstream, node string, open uint32) xds.Gate {
+	g := xds.Gate{Open: open}
+	g.Key.Upstream, g.Key.Node = upstream, node
+	return g
+}
 
 func gatesOf(t fatal, all ...xds.Gate) *xds.Gates {
 	t.Helper()
@@ -9,4 +31,329 @@ func gatesOf(t fatal, all ...xds.Gate) *xds.Gates {
 		t.Fatalf("making gates: %v", err)
 	}
 	return g
+}
+
+// opens writes what a layer rejects, as "a=7 b=9"; it is "nothing" without keys.
+func opens(layer *runtimev3.Runtime) string {
+	var words []string
+	fields := layer.GetLayer().GetFields()
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		if name, ok := strings.CutSuffix(key, ".open"); ok {
+			share := fields[key].GetStructValue().GetFields()["numerator"].GetNumberValue()
+			words = append(words, fmt.Sprintf("%s=%v", strings.TrimPrefix(name, "breakwater."), share))
+		}
+	}
+	if len(fields) == 0 {
+		return "nothing"
+	}
+	return strings.Join(words, " ")
+}
+
+// layerOf reads the layer of a response, or says what is wrong with it.
+func layerOf(body *anypb.Any) string {
+	layer := &runtimev3.Runtime{}
+	if err := body.UnmarshalTo(layer); err != nil {
+		return err.Error()
+	}
+	return opens(layer)
+}
+
+// layerProxy is a proxy that has asked for its runtime layer, in either protocol. It
+// lives in a synctest bubble.
+type layerProxy struct {
+	link
+	t *testing.T
+	// open are the responses that it has not answered, oldest first.
+	open []*news
+}
+
+func connectLayer(t *testing.T, s *Server, l link) *layerProxy {
+	t.Helper()
+	p := &layerProxy{link: l, t: t}
+	p.connect(t, s)
+	if err := p.ask(xds.RuntimeType, true, []string{xds.RuntimeLayer}, []string{xds.RuntimeLayer}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// gets demands exactly these responses since the last call, each as "a=7 for 15s".
+func (p *layerProxy) gets(want ...string) {
+	p.t.Helper()
+	synctest.Wait()
+	var got []string
+	for _, n := range p.received() {
+		text := layerOf(n.bodies[xds.RuntimeLayer])
+		if n.ttl > 0 {
+			text += fmt.Sprintf(" for %s", n.ttl)
+		}
+		got, p.open = append(got, text), append(p.open, n)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		p.t.Fatalf("responses (-want +got)\n%s", diff)
+	}
+}
+
+func (p *layerProxy) reply(refuse bool) {
+	p.t.Helper()
+	if len(p.open) == 0 {
+		p.t.Fatalf("there is nothing to answer")
+	}
+	n := p.open[0]
+	p.open, n.refused = p.open[1:], refuse
+	p.heard(n)
+	if err := p.answer(n); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// takes is gets and an ACK.
+func (p *layerProxy) takes(want string) {
+	p.t.Helper()
+	p.gets(want)
+	p.reply(false)
+}
+
+// refuses is gets and a NACK.
+func (p *layerProxy) refuses(want string) {
+	p.t.Helper()
+	p.gets(want)
+	p.reply(true)
+}
+
+// wait has time pass in a bubble.
+func wait(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+const beat = defaultTTL / heartbeats
+
+// forEachLink runs a test in a bubble of its own for each protocol.
+func forEachLink(t *testing.T, test func(t *testing.T, newLink func() link)) {
+	t.Helper()
+	for protocol, newLink := range links {
+		t.Run(protocol, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { test(t, newLink) })
+		})
+	}
+}
+
+func TestLayersLiveByHeartbeats(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		s := newServer()
+		p := connectLayer(t, s, newLink())
+		p.takes("nothing")
+		wait(time.Hour)
+		p.gets() // nothing is lost if nothing falls away
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p.takes("a=7 for 15s")
+		for range 10 {
+			wait(beat - 1)
+			p.gets()
+			wait(1)
+			p.takes("a=7 for 15s")
+		}
+		wait(beat / 2)
+		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		p.takes("a=8 for 15s")
+		wait(beat - 1) // counted from when it was sent last
+		p.gets()
+		wait(1)
+		p.takes("a=8 for 15s")
+		s.PublishGates(gatesOf(t), time.Time{})
+		p.takes("nothing")
+		wait(time.Hour)
+		p.gets()
+	})
+}
+
+func TestTTLOfTheOptions(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		o := newServer().options
+		o.TTL = 3 * time.Second
+		s := NewServer(o)
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p := connectLayer(t, s, newLink())
+		p.takes("a=7 for 3s")
+		wait(time.Second)
+		p.takes("a=7 for 3s")
+	})
+}
+
+// A proxy that is connected and does not answer gets one response, not a pile.
+func TestLayersDoNotPileUp(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		s := newServer()
+		p := connectLayer(t, s, newLink())
+		p.takes("nothing")
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p.gets("a=7 for 15s")
+		wait(time.Hour)
+		for share := range uint32(100) {
+			s.PublishGates(gatesOf(t, gate("a", "", 100+share)), time.Time{})
+			wait(beat)
+		}
+		p.gets()
+		p.reply(false)
+		p.gets("a=199 for 15s")
+		wait(time.Hour)
+		p.gets()
+		p.reply(false)
+		p.takes("a=199 for 15s") // a heartbeat that was due when the answer came
+		p.gets()
+	})
+}
+
+// What was refused is not sent again: not as a heartbeat, and not with other gates that
+// make the same layer.
+func TestLayersThatAreRefused(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		s := newServer()
+		p := connectLayer(t, s, newLink())
+		p.takes("nothing")
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p.refuses("a=7 for 15s")
+		wait(time.Hour)
+		s.PublishGates(gatesOf(t, gate("a", "", 7), gate("b", "other", 7)), time.Time{})
+		wait(time.Hour)
+		p.gets()
+		same(t, refusedNames(s), []string{"runtime breakwater: poisoned (code 13)"})
+
+		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		p.takes("a=8 for 15s")
+		same(t, refusedNames(s), nil)
+		wait(beat)
+		p.refuses("a=8 for 15s") // a heartbeat
+		wait(time.Hour)
+		p.gets()
+		if n := s.Counts()[xds.RuntimeType].NACKs; n != 2 {
+			t.Errorf("%d refusals counted, want 2", n)
+		}
+		s.PublishGates(gatesOf(t), time.Time{})
+		p.takes("nothing")
+	})
+}
+
+// A proxy that comes back has a layer that is about to fall away.
+func TestLayersOfProxiesThatComeBack(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		s, l := newServer(), newLink()
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p := connectLayer(t, s, l)
+		p.takes("a=7 for 15s")
+		p.disconnect()
+		p = connectLayer(t, s, l)
+		p.takes("a=7 for 15s")
+		s.PublishGates(gatesOf(t), time.Time{})
+		p.takes("nothing")
+		p.disconnect()
+		p = connectLayer(t, s, l)
+		p.gets()
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p.takes("a=7 for 15s")
+	})
+}
+
+func TestLayersOfOneProxy(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		s := newServer()
+		p := connectLayer(t, s, newLink()) // it is app-1
+		p.takes("nothing")
+		s.PublishGates(gatesOf(t, gate("a", "app-2", 7)), time.Time{})
+		p.gets()
+		s.PublishGates(gatesOf(t, gate("a", "app-2", 7), gate("b", "app-1", 8), gate("c", "", 9)), time.Time{})
+		p.takes("b=8 c=9 for 15s")
+	})
+}
+
+// A stream that hung in the middle of sending for longer than the TTL says the layer
+// first when it goes on, whatever else there is to say.
+func TestLayersAfterAStandstill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a)
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p := &deltaProxy{t: t, node: node("app-1", nil)}
+		p.deltaWire = newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
+		go p.run(s, delta{stream: p.deltaWire})
+		defer p.cancel()
+		p.subscribe(xds.RuntimeType, xds.RuntimeLayer)
+		p.ack(<-p.out)
+		p.subscribe(xds.EndpointType, "a")
+		p.ack(<-p.out)
+		publish(t, s, ae)
+		synctest.Wait() // it hangs in sending the endpoints
+		wait(time.Hour)
+		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		p.subscribe(xds.ClusterType)
+		var got []string
+		for range 3 {
+			got = append(got, deltaText(<-p.out))
+			synctest.Wait()
+		}
+		same(t, got, []string{"endpoints +a", "runtime +breakwater", "clusters +a"})
+	})
+}
+
+// obeyedLog records what [Options.Obeyed] is told, as "app-1 a=7 at 5s".
+func obeyedLog(log *[]string) func(string, *xds.Gates, time.Time) {
+	began := time.Now()
+	return func(node string, g *xds.Gates, at time.Time) {
+		what := "no gates"
+		if g != nil {
+			what = opens(g.Layer(node).Message.(*runtimev3.Runtime))
+		}
+		*log = append(*log, fmt.Sprintf("%s %s at %s", node, what, at.Sub(began)))
+	}
+}
+
+// told demands what was recorded since the last call.
+func told(t *testing.T, log *[]string, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(want, *log); diff != "" {
+		t.Fatalf("told (-want +got)\n%s", diff)
+	}
+	*log = nil
+}
+
+func TestObeyed(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		var log []string
+		o, l := newServer().options, newLink()
+		o.Obeyed = obeyedLog(&log)
+		s := NewServer(o)
+		p := connectLayer(t, s, l)
+		p.gets("nothing")
+		told(t, &log)
+		wait(time.Second)
+		p.reply(false)
+		told(t, &log, "app-1 nothing at 1s")
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p.gets("a=7 for 15s")
+		wait(time.Second)
+		p.reply(false)
+		told(t, &log, "app-1 a=7 at 2s", "app-1 no gates at 16s") // of when it was sent
+		wait(beat - time.Second)
+		p.takes("a=7 for 15s")
+		told(t, &log, "app-1 a=7 at 6s", "app-1 no gates at 21s")
+		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		p.refuses("a=8 for 15s")
+		told(t, &log) // it keeps what it had for the rest of the TTL
+		s.PublishGates(gatesOf(t, gate("a", "", 9)), time.Time{})
+		p.gets("a=9 for 15s")
+		wait(defaultTTL)
+		p.reply(false) // as late as that: what it took is gone
+		told(t, &log)
+		p.takes("a=9 for 15s")
+		told(t, &log, "app-1 a=9 at 21s", "app-1 no gates at 36s")
+		s.PublishGates(gatesOf(t), time.Time{})
+		p.takes("nothing")
+		told(t, &log, "app-1 nothing at 21s")
+		p.disconnect()
+		wait(time.Second)
+		connectLayer(t, s, l).gets()
+		told(t, &log, "app-1 nothing at 22s")
+	})
 }

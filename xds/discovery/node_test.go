@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,5 +25,15 @@ func TestNodeOfABootstrap(t *testing.T) {
 	want := Node{ID: "app-1", Cluster: "app", Listen: listen, Upstreams: []string{"payments", "search"}}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Ids that ext_proc takes for a breaker of their own are taken here.
+func TestNodeIDs(t *testing.T) {
+	for _, id := range []string{"x", "sidecar~10.0.0.7~shop-1.shop~svc.cluster.local", "Zürich 1", strings.Repeat("x", maxNodeID)} {
+		got, err := parseNode(node(id, nil))
+		if err != nil || got.ID != id {
+			t.Errorf("%q: %q, %v", id, got.ID, err)
+		}
 	}
 }

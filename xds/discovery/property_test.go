@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -86,6 +87,7 @@ type news struct {
 	bodies         map[string]*anypb.Any // by name
 	versions       map[string]string     // delta
 	removed        []string              // delta
+	ttl            time.Duration         // of the last one that has one
 	refused        bool                  // what the proxy will answer
 }
 
@@ -149,7 +151,7 @@ func (l *deltaLink) received() []*news {
 	for _, m := range drained(l.out) {
 		n := &news{typeURL: m.TypeUrl, nonce: m.Nonce, bodies: map[string]*anypb.Any{}, versions: map[string]string{}, removed: m.RemovedResources}
 		for _, r := range m.Resources {
-			n.bodies[r.Name], n.versions[r.Name] = r.Resource, r.Version
+			n.bodies[r.Name], n.versions[r.Name], n.ttl = r.Resource, r.Version, r.Ttl.AsDuration()
 		}
 		all = append(all, n)
 	}
@@ -212,6 +214,10 @@ func (l *sotwLink) received() []*news {
 	for _, m := range drained(l.out) {
 		n := &news{typeURL: m.TypeUrl, nonce: m.Nonce, version: m.VersionInfo, bodies: map[string]*anypb.Any{}}
 		for _, body := range m.Resources {
+			wrapped := &discoveryv3.Resource{}
+			if err := body.UnmarshalTo(wrapped); err == nil {
+				body, n.ttl = wrapped.Resource, wrapped.Ttl.AsDuration()
+			}
 			n.bodies[nameOf(body)] = body
 		}
 		all = append(all, n)
@@ -273,6 +279,12 @@ type peer struct {
 	known     map[string]map[string]string // delta: content last sent, by type and name
 	last      map[string]string            // SotW: version last sent, by type
 	stranger  bool                         // SotW: came back, and the server cannot know with which clusters
+
+	layer     string    // the runtime layer
+	falls     time.Time // when it falls away; zero: it stays
+	layerSent time.Time // when it was sent last, on this stream
+	sentLayer string    // what was sent last, on this stream
+	noLayer   string    // what was refused last, on this stream
 	trace     []string
 }
 
@@ -306,6 +318,10 @@ func (p *peer) begin() error {
 		if err := p.want(xds.EndpointType, names, nil, nil); err != nil {
 			return err
 		}
+	}
+	p.layerSent, p.sentLayer, p.noLayer = time.Time{}, "-", "-"
+	if err := p.want(xds.RuntimeType, []string{xds.RuntimeLayer}, nil, nil); err != nil {
+		return err
 	}
 	if err := p.want(xds.ListenerType, nil, nil, nil); err != nil || p.listener == "" {
 		return err
@@ -368,6 +384,9 @@ func (p *peer) mayCome(n *news) error {
 	if n.typeURL == xds.EndpointType {
 		return nil
 	}
+	if n.typeURL == xds.RuntimeType {
+		return p.layerMayCome(n)
+	}
 	if p.full() {
 		if p.last[n.typeURL] == n.version {
 			return fmt.Errorf("%s is sent twice in version %s", n.text(), n.version)
@@ -392,6 +411,44 @@ func (p *peer) mayCome(n *news) error {
 	return nil
 }
 
+// layerMayCome demands of a layer what is demanded of all, but for heartbeats of one that
+// would fall away without.
+func (p *peer) layerMayCome(n *news) error {
+	body, since := string(n.bodies[xds.RuntimeLayer].GetValue()), time.Since(p.layerSent)
+	switch {
+	case body == p.noLayer:
+		return fmt.Errorf("%s is sent, and was refused", n.text())
+	case body == p.sentLayer && (n.ttl == 0 || since < beat):
+		return fmt.Errorf("%s is sent again after %s", n.text(), since)
+	case (n.ttl != 0) != (layerOf(n.bodies[xds.RuntimeLayer]) != "nothing"):
+		return fmt.Errorf("%s has a TTL of %s", n.text(), n.ttl)
+	}
+	p.layerSent, p.sentLayer = time.Now(), body
+	return nil
+}
+
+func (p *peer) receiveLayer(n *news, refuse bool) {
+	body := n.bodies[xds.RuntimeLayer]
+	n.refused = refuse && strings.Contains(layerOf(body), fmt.Sprint(poison))
+	p.heard(n)
+	if n.refused {
+		p.noLayer = string(body.Value)
+		return
+	}
+	p.layer, p.falls, p.noLayer = layerOf(body), time.Time{}, "-"
+	if n.ttl > 0 {
+		p.falls = time.Now().Add(n.ttl)
+	}
+}
+
+// obeys is the layer that the proxy has now.
+func (p *peer) obeys() string {
+	if !p.falls.IsZero() && !time.Now().Before(p.falls) {
+		return "nothing"
+	}
+	return p.layer
+}
+
 // receive processes the oldest response that came; refuse says what is done about poison.
 func (p *peer) receive(refuse bool) error {
 	if len(p.inbox) == 0 {
@@ -405,6 +462,8 @@ func (p *peer) receive(refuse bool) error {
 		return p.receiveClusters(n, refuse)
 	case xds.EndpointType:
 		p.receiveEndpoints(n)
+	case xds.RuntimeType:
+		p.receiveLayer(n, refuse)
 	case xds.ListenerType:
 		p.heard(n)
 		p.listener = string(n.bodies[xds.EgressName].GetValue())
@@ -599,7 +658,7 @@ func (p *peer) settle(refuse bool, now xds.Resources) error {
 	if now == nil {
 		return nil
 	}
-	return errors.Join(p.hasClusters(now), p.hasRest(now), p.routesHold())
+	return errors.Join(p.hasClusters(now), p.hasRest(now), p.hasLayer(now), p.routesHold())
 }
 
 func (p *peer) hasClusters(now xds.Resources) error {
@@ -625,6 +684,15 @@ func (p *peer) hasClusters(now xds.Resources) error {
 		if !has(now[xds.ClusterType], name) && !(p.full() && refused) {
 			return fmt.Errorf("the proxy has cluster %q, which is no more", name)
 		}
+	}
+	return nil
+}
+
+// hasLayer demands the layer of now, or that it was refused.
+func (p *peer) hasLayer(now xds.Resources) error {
+	body := now[xds.RuntimeType][0].Body
+	if want := layerOf(body); p.obeys() != want && p.noLayer != string(body.Value) {
+		return fmt.Errorf("the proxy obeys %q, and should %q", p.obeys(), want)
 	}
 	return nil
 }
@@ -655,6 +723,7 @@ var moves = rapid.Custom(func(t *rapid.T) move {
 		Op: rapid.SampledFrom([]string{
 			"change", "change", "replace", "receive", "receive", "receive", "receive",
 			"answer", "answer", "answer", "answer", "answer", "reconnect", "settle",
+			"gates", "gates", "eject", "wait",
 		}).Draw(t, "op"),
 		Arg: rapid.IntRange(0, variants*variants*variants*variants-1).Draw(t, "arg"),
 	}
@@ -674,10 +743,39 @@ func (h *history) publish(t fatal) error {
 	if err != nil {
 		return err
 	}
-	h.now, err = p.resources(Node{Listen: xds.DefaultListen})
 	h.server.Publish(p)
 	h.peer.trace = append(h.peer.trace, fmt.Sprintf("published %v", h.shapes))
-	return err
+	return h.look()
+}
+
+// look finds out what there is for the proxy now.
+func (h *history) look() error {
+	rs, err := h.server.resources(Node{Listen: xds.DefaultListen})
+	if err != nil || rs == nil {
+		return err
+	}
+	h.now = maps.Clone(rs)
+	h.now[xds.RuntimeType] = []*xds.Resource{h.server.rollouts.current.Load().Layer("app-1")}
+	return nil
+}
+
+// publishGates publishes one of a few layers, of all proxies or of one.
+func (h *history) publishGates(t *testing.T, arg int) error {
+	var all []xds.Gate
+	if share := []uint32{0, 100, 200, poison}[arg%4]; share > 0 {
+		all = append(all, gate("a", []string{"", "app-1", "app-2"}[arg/4%3], share))
+	}
+	h.server.PublishGates(gatesOf(t, all...), time.Now())
+	h.peer.trace = append(h.peer.trace, fmt.Sprintf("gates of %v", all))
+	return h.look()
+}
+
+// eject ejects an endpoint that an upstream may have, or none.
+func (h *history) eject(t *testing.T, arg int) error {
+	name, out := []string{"a", "b", "c", "d"}[arg%4], [][]string{nil, {"10.0.0.7:80"}, {"10.0.0.7:81"}}[arg/4%3]
+	eject(t, h.server, name, out...)
+	h.peer.trace = append(h.peer.trace, fmt.Sprintf("ejects %v of %s", out, name))
+	return h.look()
 }
 
 func (h *history) move(t *testing.T, m move) error {
@@ -694,8 +792,20 @@ func (h *history) move(t *testing.T, m move) error {
 	case "receive":
 		return h.peer.receive(m.Arg%2 == 1)
 	case "answer":
-		_, err := h.peer.reply(xds.Types[m.Arg%4], h.now)
+		_, err := h.peer.reply(xds.Types[m.Arg%5], h.now)
 		return err
+	case "gates":
+		return h.publishGates(t, m.Arg)
+	case "eject":
+		return h.eject(t, m.Arg)
+	case "wait":
+		for range m.Arg % 8 {
+			wait(beat / 2) // all happens at multiples of this, so that it is collected when it comes
+			if err := h.peer.collect(); err != nil {
+				return err
+			}
+		}
+		return nil
 	case "reconnect":
 		h.peer.trace = append(h.peer.trace, "reconnects")
 		return h.peer.reconnect(t, h.server)
@@ -711,7 +821,8 @@ func (h *history) play(t *testing.T, moves []move) error {
 	if err := h.peer.begin(); err != nil {
 		return err
 	}
-	for _, m := range append(moves, move{Op: "settle"}) {
+	// In the end heartbeats have to come in time.
+	for _, m := range append(moves, move{Op: "settle"}, move{"wait", 3}, move{Op: "settle"}, move{"wait", 5}, move{Op: "settle"}) {
 		if err := h.move(t, m); err != nil {
 			return err
 		}
@@ -742,8 +853,8 @@ func converge(t *testing.T, l link, upstreams pool, script []move) error {
 }
 
 // Whatever is published, and however slowly a proxy answers, refuses or comes and
-// goes: it never has a route to a cluster that it lacks, is never told twice, and
-// ends up with what there is.
+// goes: it never has a route to a cluster that it lacks, is never told twice but by
+// heartbeats, ends up with what there is, and keeps it.
 func TestEveryHistoryConverges(t *testing.T) {
 	for protocol, newLink := range links {
 		// rapid makes 100 histories each time.

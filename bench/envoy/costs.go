@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"breakwater.dev/policy"
+)
+
+// variant is one thing that is measured beside the others.
+type variant struct {
+	name    string
+	proxy   *proxy
+	control *process // nil: there is none
+	host    string
+	status  int
+	rounds  []round
+	paced   pace
+}
+
+// round is what a variant did in one round.
+type round struct {
+	perSecond   float64
+	envoy, ours float64 // CPU per request, in microseconds
+}
+
+// pace is what a variant did at a steady rate.
+type pace struct {
+	p50, p99    time.Duration
+	envoy, ours float64 // CPU in percent of a core
+}
+
+const (
+	connections = 32
+	steadyRate  = 1_000 // requests per second
+	body        = `{"error":"payments is unavailable"}`
+	fallback    = "  fallback: {response: {status: 503, contentType: application/json, body: '" + body + "'}}\n"
+)
+
+// costs measures what a breaker costs in each state, beside Envoys without one.
+func costs(m *machine, out *bytes.Buffer) (reached []target, err error) {
+	return reached, m.scope(func() error {
+		variants, err := variants(m)
+		if err != nil {
+			return err
+		}
+		for n := range m.options.rounds {
+			m.options.say("throughput, round %d of %d", n+1, m.options.rounds)
+			for i := range variants {
+				v := &variants[(i+n)%len(variants)]
+				if err := v.flood(m); err != nil {
+					return fmt.Errorf("%s: %w", v.name, err)
+				}
+			}
+		}
+		for i := range variants {
+			m.options.say("%s at %d/s", variants[i].name, steadyRate)
+			if err := variants[i].pace(m); err != nil {
+				return fmt.Errorf("%s: %w", variants[i].name, err)
+			}
+		}
+		writeCosts(out, m, variants)
+		reached = costTargets(variants)
+		return nil
+	})
+}
+
+func variants(m *machine) ([]variant, error) {
+	u, err := m.upstream()
+	if err != nil {
+		return nil, err
+	}
+	upstream := payments(u.address)
+	plain, err := m.plain(upstream, policy.Response{Status: 503, ContentType: "application/json", Body: body})
+	if err != nil {
+		return nil, err
+	}
+	all := []variant{
+		{name: "bare Envoy", proxy: plain, host: "payments", status: 200},
+		{name: "plain direct response", proxy: plain, host: "direct", status: 503},
+	}
+	const lasting = "  breaker: {maxWaitDurationInHalfOpenState: 24h, waitDurationInOpenState: 1ms, successThreshold: 1000000, " +
+		"permittedNumberOfCallsInHalfOpenState: 1000000, consecutiveFailures: 1}\n  timeout: 10ms\n"
+	for _, p := range []struct{ name, spec string }{
+		{"closed, Adaptive", fallback},
+		{"closed, Inline", "  dataPath: Inline\n" + fallback},
+		{"open, Adaptive", "  mode: ForcedOpen\n" + fallback},
+		{"open, Inline", "  mode: ForcedOpen\n  dataPath: Inline\n" + fallback},
+		{"half-open, Adaptive", lasting + fallback},
+	} {
+		s, err := m.mesh(upstream+guard(p.spec), 1)
+		if err != nil {
+			return nil, err
+		}
+		v := variant{name: p.name, proxy: s.proxies[0], control: s.control, host: "payments", status: 200}
+		switch p.name {
+		case "open, Adaptive", "open, Inline":
+			v.status = 503
+		case "half-open, Adaptive":
+			v.status = 0
+			if err := trip(m, s, u); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, v)
+	}
+	idle, err := idleVariant(m, upstream+guard("  dataPath: Inline\n"+fallback))
+	return append(all, idle), err
+}
+
+// trip opens the breaker by one failure, and waits until it is half-open.
+func trip(m *machine, s *mesh, u *upstream) error {
+	u.behave(func() bool { return false })
+	defer u.behave(func() bool { return true })
+	if _, err := flood(m.ctx, s.proxies[0].egress, "payments", 0, 1, 50*time.Millisecond); err != nil {
+		return err
+	}
+	return s.state("half_open")
+}
+
+func idleVariant(m *machine, text string) (v variant, err error) {
+	ip, err := m.ip()
+	if err != nil {
+		return v, err
+	}
+	file, err := m.write("policy.yaml", text)
+	if err != nil {
+		return v, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return v, err
+	}
+	server, err := m.start(self, "-serve-idle", file, "-address", ip+":18000")
+	if err != nil {
+		return v, err
+	}
+	p, err := m.proxyOf(ip+":18000", "idle")
+	return variant{name: "ext_proc that only answers", proxy: p, control: server, host: "payments", status: 200}, err
+}
+
+// usage is the CPU of a variant's processes.
+func (v *variant) usage() (envoy, ours time.Duration, err error) {
+	if envoy, err = v.proxy.cpu(); err != nil || v.control == nil {
+		return envoy, 0, err
+	}
+	ours, err = v.control.cpu()
+	return envoy, ours, err
+}
+
+func (v *variant) flood(m *machine) error {
+	envoy, ours, err := v.usage()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	calls, err := flood(m.ctx, v.proxy.egress, v.host, v.status, connections, m.options.cell)
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	envoyAfter, oursAfter, err := v.usage()
+	if err != nil {
+		return err
+	}
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(calls) }
+	v.rounds = append(v.rounds, round{float64(calls) / took.Seconds(), each(envoyAfter - envoy), each(oursAfter - ours)})
+	return nil
+}
+
+func (v *variant) pace(m *machine) error {
+	ctx, stop := context.WithTimeout(m.ctx, m.options.paced)
+	defer stop()
+	envoy, ours, err := v.usage()
+	if err != nil {
+		return err
+	}
+	calls, err := steady(ctx, v.proxy.egress, v.host, steadyRate, 8)
+	if err != nil {
+		return err
+	}
+	envoyAfter, oursAfter, err := v.usage()
+	if err != nil {
+		return err
+	}
+	all := latencies(calls)
+	share := func(d time.Duration) float64 { return 100 * d.Seconds() / m.options.paced.Seconds() }
+	v.paced = pace{quantile(all, 0.5), quantile(all, 0.99), share(envoyAfter - envoy), share(oursAfter - ours)}
+	return nil
+}
+
+// against are the ratios of two variants in the same rounds.
+func against(v, base *variant, of func(round) float64) []float64 {
+	ratios := make([]float64, len(v.rounds))
+	for i := range v.rounds {
+		ratios[i] = of(v.rounds[i]) / of(base.rounds[i])
+	}
+	return ratios
+}
+
+func rates(r round) float64    { return r.perSecond }
+func envoyCPU(r round) float64 { return r.envoy }
+
+func writeCosts(out *bytes.Buffer, m *machine, all []variant) {
+	fmt.Fprintf(out, "## What a breaker costs\n\n%d connections as fast as they can, %d rounds of %s; latency and control plane's CPU at %d requests/s over %s.\n"+
+		"Ratios to a bare Envoy of the same round: the median, and the quartiles in brackets.\n\n", connections, m.options.rounds, m.options.cell, steadyRate, m.options.paced)
+	fmt.Fprintf(out, "| | requests/s | against bare | Envoy CPU a request | control plane CPU a request | p50 | p99 | control plane at %d/s |\n|---|---|---|---|---|---|---|---|\n", steadyRate)
+	for i := range all {
+		v := &all[i]
+		column := func(of func(round) float64) float64 {
+			values := make([]float64, len(v.rounds))
+			for i, r := range v.rounds {
+				values[i] = of(r)
+			}
+			median, _, _ := spread(values)
+			return median
+		}
+		ratio, low, high := spread(against(v, &all[0], rates))
+		fmt.Fprintf(out, "| %s | %.0f | %.2f (%.2f–%.2f) | %.1f µs | %.1f µs | %s | %s | %.1f %% of a core |\n", v.name, column(rates), ratio, low, high,
+			column(envoyCPU), column(func(r round) float64 { return r.ours }),
+			v.paced.p50.Round(10*time.Microsecond), v.paced.p99.Round(10*time.Microsecond), v.paced.ours)
+	}
+	fmt.Fprintln(out)
+}
+
+func costTargets(all []variant) []target {
+	find := func(name string) *variant {
+		for i := range all {
+			if all[i].name == name {
+				return &all[i]
+			}
+		}
+		panic("no variant " + name)
+	}
+	ratio := func(what, name, base string, of func(round) float64, bound float64, most bool) target {
+		median, low, high := spread(against(find(name), find(base), of))
+		t := target{what: what, want: fmt.Sprintf("at least %.2fx", bound), got: fmt.Sprintf("%.3fx (%.3f–%.3f)", median, low, high), met: median >= bound}
+		if most {
+			t.want, t.met = fmt.Sprintf("at most %.2fx", bound), median <= bound
+		}
+		return t
+	}
+	closed := find("closed, Adaptive")
+	return []target{
+		ratio("throughput, closed, against a bare Envoy", "closed, Adaptive", "bare Envoy", rates, 0.95, false),
+		ratio("Envoy CPU a request, closed, against a bare Envoy", "closed, Adaptive", "bare Envoy", envoyCPU, 1.05, true),
+		ratio("throughput, Inline, against an ext_proc server that only answers", "closed, Inline", "ext_proc that only answers", rates, 0.9, false),
+		ratio("throughput of rejects, open, against a plain direct response", "open, Adaptive", "plain direct response", rates, 0.95, false),
+		{what: fmt.Sprintf("control plane CPU at %d healthy requests/s", steadyRate), want: "at most 1 % of a core",
+			got: fmt.Sprintf("%.2f %%", closed.paced.ours), met: closed.paced.ours <= 1},
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// machine is where everything runs: a directory, addresses, and the processes that end with it.
+type machine struct {
+	ctx       context.Context
+	options   options
+	dir       string
+	processes []*process
+	closers   []func()
+	files     int
+}
+
+func newMachine(ctx context.Context, o options) (*machine, error) {
+	dir, err := os.MkdirTemp("", "breakwater-bench")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory: %w", err)
+	}
+	return &machine{ctx: ctx, options: o, dir: dir}, nil
+}
+
+// close ends what was started since mark, and with it the directory where mark is 0.
+func (m *machine) close() error {
+	m.closeTo(0, 0)
+	return os.RemoveAll(m.dir)
+}
+
+// scope runs f, and ends what f has started.
+func (m *machine) scope(f func() error) error {
+	processes, closers := len(m.processes), len(m.closers)
+	defer m.closeTo(processes, closers)
+	return f()
+}
+
+func (m *machine) closeTo(processes, closers int) {
+	for _, p := range m.processes[processes:] {
+		p.kill()
+	}
+	for _, c := range m.closers[closers:] {
+		c()
+	}
+	m.processes, m.closers = m.processes[:processes], m.closers[:closers]
+}
+
+// process is a program that was started.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
+	log    string
+}
+
+func (m *machine) start(path string, args ...string) (*process, error) {
+	m.files++
+	log := filepath.Join(m.dir, strconv.Itoa(m.files)+".log")
+	f, err := os.Create(log)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(path, args...), exited: make(chan struct{}), log: log}
+	p.cmd.Stdout, p.cmd.Stderr = f, f
+	if err := p.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", path, err), f.Close())
+	}
+	go func() {
+		_ = p.cmd.Wait() // that it ended by a signal is what is to be
+		f.Close()
+		close(p.exited)
+	}()
+	m.processes = append(m.processes, p)
+	return p, nil
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // an error says that it has ended already
+	<-p.exited
+}
+
+// ticks is how many there are in a second of /proc's times (USER_HZ, which Linux fixes).
+const ticks = 100
+
+// cpu is how long the process has run.
+func (p *process) cpu() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	return parseCPU(stat)
+}
+
+// parseCPU reads utime and stime (proc_pid_stat(5)), which come after a name that may hold anything.
+func parseCPU(stat []byte) (time.Duration, error) {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("cannot read %q", stat)
+	}
+	user, err1 := strconv.ParseInt(string(fields[11]), 10, 64)
+	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)
+	return time.Duration(user+system) * time.Second / ticks, errors.Join(err1, err2)
+}
+
+// rss is how much memory the process has, in bytes.
+func (p *process) rss() (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS of process %d", p.cmd.Process.Pid)
+}
+
+// write writes a file and returns its path.
+func (m *machine) write(name, text string) (string, error) {
+	m.files++
+	path := filepath.Join(m.dir, fmt.Sprintf("%d-%s", m.files, name))
+	return path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// ip returns a loopback address that nobody uses, so that everything can have its usual ports.
+func (m *machine) ip() (string, error) {
+	for range 100 {
+		ip := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+		if l, err := net.Listen("tcp", ip+":18000"); err == nil {
+			return ip, l.Close()
+		}
+	}
+	return "", errors.New("found no free loopback address")
+}
+
+// until waits until check succeeds.
+func (m *machine) until(what string, check func() error) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := check()
+		switch {
+		case err == nil:
+			return nil
+		case m.ctx.Err() != nil:
+			return m.ctx.Err()
+		case time.Now().After(deadline):
+			return fmt.Errorf("%s: not within 30 s: %w", what, err)
+		}
+		m.rest(5 * time.Millisecond)
+	}
+}
+
+// rest lets time pass.
+func (m *machine) rest(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-m.ctx.Done():
+	}
+}
+
+// fetch returns a page, and an error unless its status is 200.
+func fetch(url string) (string, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: status %d: %s", url, resp.StatusCode, body)
+	}
+	return string(body), err
+}

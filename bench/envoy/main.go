@@ -1,0 +1,101 @@
+// Command envoy measures breakers in front of a real Envoy: what they cost while they are
+// closed, how fast an open one rejects, how soon all proxies obey, and what they keep to in
+// half-open. Everything is measured side by side in one run.
+//
+// In: flags, which make the run longer or shorter; bin/breakwater and an Envoy, which make builds and finds.
+// Out: tables in Markdown on standard output, progress on standard error; exit code 0 also where a target is missed.
+// Called by: make bench-envoy.
+// Never: sends traffic beyond loopback, or leaves a process behind that it has started.
+// Concurrency: one measurement at a time.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// options are how long to measure, and with what.
+type options struct {
+	rounds    int           // that throughput is measured in
+	cell      time.Duration // how long each variant runs in each round
+	paced     time.Duration // how long each runs at a steady rate
+	trips     int
+	phases    int // of half-open
+	upstreams int // of the size
+	only      string
+	binary    string
+	envoy     string
+	say       func(format string, args ...any)
+}
+
+func main() {
+	short := flag.Bool("short", false, "measure for a minute only: the figures are rough")
+	o := options{rounds: 10, cell: 2 * time.Second, paced: 10 * time.Second, trips: 60, phases: 60, upstreams: 1000}
+	flag.StringVar(&o.binary, "breakwater", filepath.Join("..", "..", "bin", "breakwater"), "the control plane's `binary`")
+	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the proxy's `binary` (default $ENVOY)")
+	idlePolicy := flag.String("serve-idle", "", "be the ext_proc server that only answers, for the policy in this `file`; the bench starts it")
+	address := flag.String("address", "", "where it listens")
+	only := flag.String("only", "", "`part` to measure: costs, trips, half-open or sizes; all by default")
+	flag.Parse()
+	o.only = *only
+	if *idlePolicy != "" {
+		text, err := os.ReadFile(*idlePolicy)
+		if err == nil {
+			err = serveIdle(context.Background(), string(text), *address)
+		}
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	if *short {
+		o.rounds, o.cell, o.paced, o.trips, o.phases = 3, time.Second, 3*time.Second, 10, 10
+	}
+	begin := time.Now()
+	o.say = func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%4.0fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// run measures everything, and prints it when it is complete.
+func run(ctx context.Context, o options) (err error) {
+	if o.envoy == "" {
+		return errors.New("no Envoy: give --envoy, or run it by 'make bench-envoy'")
+	}
+	m, err := newMachine(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.close()) }()
+	var out bytes.Buffer
+	var targets []target
+	for _, part := range []struct {
+		name    string
+		measure func(*machine, *bytes.Buffer) ([]target, error)
+	}{{"costs", costs}, {"trips", trips}, {"half-open", halfOpen}, {"sizes", sizes}} {
+		if o.only != "" && o.only != part.name {
+			continue
+		}
+		reached, err := part.measure(m, &out)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, reached...)
+	}
+	writeTargets(os.Stdout, targets)
+	_, err = out.WriteTo(os.Stdout)
+	return err
+}

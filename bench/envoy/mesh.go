@@ -1,0 +1,147 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+)
+
+// mesh is a control plane with its proxies.
+type mesh struct {
+	machine *machine
+	ip      string
+	control *process
+	proxies []*proxy
+}
+
+// proxy is an Envoy.
+type proxy struct {
+	*process
+	egress string // where callers send to
+	admin  string
+}
+
+// mesh starts a control plane, and so many proxies of it.
+func (m *machine) mesh(policy string, proxies int) (*mesh, error) {
+	ip, err := m.ip()
+	if err != nil {
+		return nil, err
+	}
+	file, err := m.write("policy.yaml", policy)
+	if err != nil {
+		return nil, err
+	}
+	s := &mesh{machine: m, ip: ip}
+	s.control, err = m.start(m.options.binary, "serve", "--policy", file, "--state-dir", "",
+		"--xds-listen", ip+":18000", "--http-listen", ip+":18080")
+	if err != nil {
+		return nil, err
+	}
+	if err := m.until("the control plane is ready", func() error {
+		_, err := fetch("http://" + ip + ":18080/health/ready")
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	for i := range proxies {
+		p, err := m.proxyOf(ip+":18000", fmt.Sprintf("proxy-%d", i+1))
+		if err != nil {
+			return nil, err
+		}
+		s.proxies = append(s.proxies, p)
+	}
+	return s, nil
+}
+
+// proxyOf starts an Envoy that a control plane configures.
+func (m *machine) proxyOf(xds, id string) (*proxy, error) {
+	ip, err := m.ip()
+	if err != nil {
+		return nil, err
+	}
+	bootstrap, err := exec.Command(m.options.binary, "bootstrap", "--node-id", id, "--node-cluster", "bench",
+		"--xds", xds, "--listen", ip+":10000", "--admin", ip+":9901").Output()
+	if err != nil {
+		return nil, fmt.Errorf("breakwater bootstrap: %w", err)
+	}
+	return m.envoy(ip, string(bootstrap))
+}
+
+// envoy starts one with a single worker, and returns when it serves.
+func (m *machine) envoy(ip, bootstrap string) (*proxy, error) {
+	config, err := m.write("envoy.yaml", bootstrap)
+	if err != nil {
+		return nil, err
+	}
+	p := &proxy{egress: ip + ":10000", admin: ip + ":9901"}
+	p.process, err = m.start(m.options.envoy, "-c", config, "--use-dynamic-base-id", "--concurrency", "1", "-l", "error")
+	if err != nil {
+		return nil, err
+	}
+	return p, m.until("Envoy is ready", func() error {
+		_, err := fetch("http://" + p.admin + "/ready")
+		return err
+	})
+}
+
+// breaker is what the bench reads of a breaker.
+type breaker struct {
+	State string `json:"state"`
+	Trip  *struct {
+		Window struct {
+			Run int `json:"consecutive_failures"`
+		} `json:"window"`
+		Reason string `json:"reason"`
+	} `json:"trip"`
+}
+
+func (s *mesh) breaker() (b breaker, err error) {
+	page, err := fetch("http://" + s.ip + ":18080/breakers/payments")
+	if err != nil {
+		return b, err
+	}
+	return b, json.Unmarshal([]byte(page), &b)
+}
+
+// state waits until the breaker is in a state.
+func (s *mesh) state(want string) error {
+	return s.machine.until("the breaker is "+want, func() error {
+		b, err := s.breaker()
+		if err == nil && b.State != want {
+			err = fmt.Errorf("it is %s", b.State)
+		}
+		return err
+	})
+}
+
+// metric sums a metric over its series.
+func (s *mesh) metric(name string) (float64, error) {
+	page, err := fetch("http://" + s.ip + ":18080/metrics")
+	if err != nil {
+		return 0, err
+	}
+	sum := 0.
+	for _, found := range regexp.MustCompile(`(?m)^`+name+`(?:\{[^}]*\})? (\S+)$`).FindAllStringSubmatch(page, -1) {
+		v, err := strconv.ParseFloat(found[1], 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += v
+	}
+	return sum, nil
+}
+
+// payments is an Upstream with one endpoint.
+func payments(address string) string {
+	host, port, _ := splitAddress(address)
+	return fmt.Sprintf("apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: payments}\n"+
+		"spec: {endpoints: [{address: %s, port: %d}], protocol: HTTP1}\n---\n", host, port)
+}
+
+// guard is a policy for it; spec is what comes behind the target.
+func guard(spec string) string {
+	return "apiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: payments}\n" +
+		"spec:\n  targetRefs: [{kind: Upstream, name: payments}]\n" + spec
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const fleet = 4
+
+// trips measures how long it takes from the failure that trips a breaker until the last
+// of four proxies rejects, and how many requests reach the upstream meanwhile.
+func trips(m *machine, out *bytes.Buffer) (reached []target, err error) {
+	var delays, whole []time.Duration
+	var strays, runs []int
+	err = m.scope(func() error {
+		u, err := m.upstream()
+		if err != nil {
+			return err
+		}
+		s, err := m.mesh(payments(u.address)+guard("  breaker: {consecutiveFailures: 5, waitDurationInOpenState: 500ms, successThreshold: 1}\n"+fallback), fleet)
+		if err != nil {
+			return err
+		}
+		for n := range m.options.trips {
+			m.options.say("trip %d of %d", n+1, m.options.trips)
+			t, err := oneTrip(m, s, u)
+			if err != nil {
+				return err
+			}
+			delays, whole = append(delays, t.delay), append(whole, t.whole)
+			strays, runs = append(strays, t.strays), append(runs, t.run)
+		}
+		return nil
+	})
+	slices.Sort(delays)
+	slices.Sort(whole)
+	slices.Sort(strays)
+	slices.Sort(runs)
+	fmt.Fprintf(out, "## From a failure to the last of %d proxies\n\n%d trips at %d requests/s over all proxies, consecutiveFailures: 5.\n\n| | p50 | p99 | most |\n|---|---|---|---|\n", fleet, len(delays), steadyRate)
+	row := func(what string, at func(share float64) any) {
+		fmt.Fprintf(out, "| %s | %v | %v | %v |\n", what, at(0.5), at(0.99), at(1))
+	}
+	row("from the failure that trips to the last proxy's first reject", func(q float64) any { return quantile(delays, q).Round(100 * time.Microsecond) })
+	row("from the first failure of all", func(q float64) any { return quantile(whole, q).Round(100 * time.Microsecond) })
+	row("failures in the run that tripped", func(q float64) any { return quantile(runs, q) })
+	row("requests that reach the upstream after the one that trips", func(q float64) any { return quantile(strays, q) })
+	fmt.Fprintln(out)
+	p99 := quantile(delays, 0.99)
+	return []target{
+		{what: "from the failure that trips to the last of 4 Envoys rejecting, p99", want: "at most 100 ms", got: p99.Round(100 * time.Microsecond).String(), met: p99 <= 100*time.Millisecond},
+		{what: fmt.Sprintf("requests that reach the upstream after the trip, at %d requests/s", steadyRate), got: fmt.Sprintf("%d (p50), %d (most)", quantile(strays, 0.5), quantile(strays, 1))},
+	}, err
+}
+
+type tripped struct {
+	delay, whole time.Duration
+	strays, run  int
+}
+
+// oneTrip breaks the upstream under a steady load until all proxies reject, and mends it.
+func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
+	ctx, stop := context.WithCancel(m.ctx)
+	defer stop()
+	var failures stamps
+	var failing atomic.Bool
+	u.behave(func() bool {
+		if failing.Load() {
+			failures.add(time.Now())
+			return false
+		}
+		return true
+	})
+	calls := make([][]answered, fleet)
+	problems := make([]error, fleet)
+	var wg sync.WaitGroup
+	for i, p := range s.proxies {
+		wg.Go(func() { calls[i], problems[i] = steady(ctx, p.egress, "payments", steadyRate/fleet, 4) })
+	}
+	m.rest(1500 * time.Millisecond) // that it has a rate, and a window
+	failing.Store(true)
+	err = s.state("open")
+	m.rest(200 * time.Millisecond)
+	stop()
+	wg.Wait()
+	for _, problem := range problems {
+		if err == nil {
+			err = problem
+		}
+	}
+	if err != nil {
+		return t, err
+	}
+	b, err := s.breaker()
+	if err != nil || b.Trip == nil {
+		return t, fmt.Errorf("there was no trip: %w", err)
+	}
+	at := failures.list()
+	slices.SortFunc(at, time.Time.Compare)
+	t.run = b.Trip.Window.Run
+	if t.run < 1 || t.run > len(at) {
+		return t, fmt.Errorf("a run of %d failures tripped it, and the upstream failed %d times", t.run, len(at))
+	}
+	last := time.Time{}
+	for _, all := range calls {
+		first := firstReject(all)
+		if first.IsZero() {
+			return t, fmt.Errorf("a proxy did not reject")
+		}
+		last = later(last, first)
+	}
+	t.delay, t.whole, t.strays = max(0, last.Sub(at[t.run-1])), last.Sub(at[0]), len(at)-t.run
+	failing.Store(false)
+	// Callers mend it: a probe has to come.
+	return t, m.until("the breaker is closed", func() error {
+		if _, err := flood(m.ctx, s.proxies[0].egress, "payments", 0, 1, 10*time.Millisecond); err != nil {
+			return err
+		}
+		b, err := s.breaker()
+		if err == nil && b.State != "closed" {
+			err = fmt.Errorf("it is %s", b.State)
+		}
+		return err
+	})
+}
+
+// firstReject is when the first call was rejected after the last that was not.
+func firstReject(all []answered) (first time.Time) {
+	slices.SortFunc(all, func(x, y answered) int { return x.done.Compare(y.done) })
+	for _, c := range all {
+		switch {
+		case c.status != 503:
+			first = time.Time{}
+		case first.IsZero():
+			first = c.done
+		}
+	}
+	return first
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// halfOpen has load on four proxies through many phases of half-open.
+func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
+	const permitted = 3
+	most, probes := int64(0), int64(0)
+	err = m.scope(func() error {
+		u, err := m.upstream()
+		if err != nil {
+			return err
+		}
+		s, err := m.mesh(payments(u.address)+guard("  breaker: {consecutiveFailures: 1, waitDurationInOpenState: 200ms, successThreshold: 40, "+
+			"permittedNumberOfCallsInHalfOpenState: 3, maxWaitDurationInHalfOpenState: 10m}\n"+fallback), fleet)
+		if err != nil {
+			return err
+		}
+		u.behave(func() bool { return false })
+		if _, err := flood(m.ctx, s.proxies[0].egress, "payments", 0, 1, 100*time.Millisecond); err != nil {
+			return err
+		}
+		m.rest(time.Second) // every proxy rejects
+		u.most.Store(0)
+		u.calls.Store(0)
+		// Each phase has some good probes and ends with a bad one, so that none closes it.
+		var served atomic.Int64
+		u.behave(func() bool {
+			time.Sleep(time.Millisecond)
+			return served.Add(1)%20 != 0
+		})
+		ctx, stop := context.WithCancel(m.ctx)
+		defer stop()
+		var wg sync.WaitGroup
+		for _, p := range s.proxies {
+			wg.Go(func() { _, _ = flood(ctx, p.egress, "payments", 0, 4, time.Hour) })
+		}
+		err = m.until("half-open, again and again", func() error {
+			n, err := s.metric("circuit_breaker_transitions_total")
+			if err == nil && n < float64(2*m.options.phases) {
+				err = fmt.Errorf("%v transitions", n)
+			}
+			return err
+		})
+		stop()
+		wg.Wait()
+		most, probes = u.most.Load(), u.calls.Load()
+		for _, p := range s.proxies {
+			text, _ := fetch("http://" + p.admin + "/stats?filter=ext_proc.*(timeout|allowed|failed)&usedonly")
+			m.options.say("%s", text)
+		}
+		return err
+	})
+	fmt.Fprintf(out, "## Half-open\n\n%d phases, 4 connections as fast as they can to each of %d proxies, %d permits: %d probes, at most %d in flight.\n\n",
+		m.options.phases, fleet, permitted, probes, most)
+	return []target{{what: "requests in flight at the upstream in half-open, over 4 Envoys", want: fmt.Sprintf("never more than %d", permitted),
+		got: fmt.Sprintf("%d at most, of %d probes", most, probes), met: most <= permitted && probes > 0}}, err
+}
