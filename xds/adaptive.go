@@ -20,7 +20,12 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	if err != nil {
 		return nil, err
 	}
-	asking, err := asking(u.Protocol, b)
+	// A call that is to be a probe and cannot ask is rejected, as those around it are: a
+	// control plane that is slow must not let more probes through than are permitted. One
+	// that is gone takes this route with it, when the layer's TTL is over.
+	strict := *b
+	strict.FailOpen = false
+	asking, err := asking(u.Protocol, &strict)
 	if err != nil {
 		return nil, err
 	}
