@@ -70,6 +70,12 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 	return t
 }
 
+// certain tells whether a call is logged whatever route it took, and so stands for itself; of
+// the others a sample is.
+func (a *attribution) certain(o breaker.Outcome, took time.Duration) bool {
+	return o.Failed() || o == breaker.Success && a.slow > 0 && took >= a.slow
+}
+
 // breakerFor returns the breaker of a proxy.
 func (a *attribution) breakerFor(node string, now breaker.Instant) *breaker.Breaker {
 	if a.nodes != nil {

@@ -27,7 +27,8 @@ func newClock(now breaker.Instant) clock {
 	return clock{lag: math.MaxInt64, before: math.MaxInt64, since: now, lastEnd: math.MinInt64, lastAt: math.MinInt64}
 }
 
-// at returns when something ended that a proxy's clock puts at end and that arrived now.
+// at returns when something ended that a proxy's clock puts at end and that arrived now. To
+// keep an order, that can be some nanoseconds from now.
 func (c *clock) at(end time.Duration, now breaker.Instant) breaker.Instant {
 	switch passed := now.Sub(c.since); {
 	case passed >= 2*forgetting:

@@ -91,7 +91,7 @@ type batch struct {
 
 // group is what a message tells of one breaker.
 type group struct {
-	key      breaker.Key
+	of       *attribution
 	breaker  *breaker.Breaker
 	outcomes []breaker.Reported
 	rejected uint64
@@ -108,7 +108,7 @@ func (b *batch) reset() {
 	b.groups, b.judged = b.groups[:0], b.judged[:0]
 }
 
-func (b *batch) group(key breaker.Key, of *breaker.Breaker) *group {
+func (b *batch) group(a *attribution, of *breaker.Breaker) *group {
 	i, known := b.byBreaker[of]
 	if !known {
 		i = len(b.groups)
@@ -116,9 +116,9 @@ func (b *batch) group(key breaker.Key, of *breaker.Breaker) *group {
 		if i < cap(b.groups) {
 			b.groups = b.groups[:i+1]
 			g := &b.groups[i]
-			*g = group{key: key, breaker: of, outcomes: g.outcomes[:0]}
+			*g = group{of: a, breaker: of, outcomes: g.outcomes[:0]}
 		} else {
-			b.groups = append(b.groups, group{key: key, breaker: of})
+			b.groups = append(b.groups, group{of: a, breaker: of})
 		}
 	}
 	return &b.groups[i]

@@ -181,4 +181,3 @@ func (t timeline) at(when breaker.Instant) Sampling {
 	}
 	return nil
 }
-

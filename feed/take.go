@@ -48,10 +48,10 @@ func (w *worker) observe(g *group) {
 	for i := range g.outcomes {
 		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored {
 			n := uint64(1)
-			if o.Outcome == breaker.Success {
+			if !g.of.certain(o.Outcome, o.Duration) {
 				n = uint64(max(o.OneIn, 1))
 			}
-			w.server.options.Observe(g.key, o.Duration, n)
+			w.server.options.Observe(g.of.key, o.Duration, n)
 		}
 	}
 }
@@ -91,12 +91,11 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	if a.way == counted {
 		counts.rejected.Add(1)
 		w.node.meter(a.key).rejected.calls += uint64(rejects)
-		w.batch.group(a.key, of).rejected += uint64(rejects)
+		w.batch.group(a, of).rejected += uint64(rejects)
 		return
 	}
 	outcome := e.outcome(a)
-	// What has to be told of is logged wherever it is; the rest only in a sample.
-	certain := outcome.Failed() || outcome == breaker.Success && a.slow > 0 && e.took >= a.slow
+	certain := a.certain(outcome, e.took)
 	if a.way == closed && !certain {
 		counts.skipped.Add(1)
 		return
@@ -107,7 +106,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	}
 	counts.reported.Add(1)
 	w.node.meter(a.key).through.calls += uint64(n)
-	g := w.batch.group(a.key, of)
+	g := w.batch.group(a, of)
 	// How the others were sampled matters for a failure too: it tells how many successes
 	// may have gone unseen before it.
 	told := breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: through}
@@ -142,7 +141,7 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	case e.kind == tcpConnectionEnd && made:
 		w.node.connections[a.key.Upstream] = max(w.node.connections[a.key.Upstream]-1, 0)
 	}
-	g := w.batch.group(a.key, a.breakerFor(w.node.id, arrived))
+	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
 	took := time.Duration(0) // what a connection is used for is not how long it took to establish
 	switch what {
 	case nothing:

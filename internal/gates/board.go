@@ -42,14 +42,16 @@ func NewBoard(engine *breaker.Engine) *Board {
 	}
 }
 
-// Apply takes on a policy, which the engine has already. Gates of breakers that it does
-// not enforce in the data path Adaptive are gone; those that are open already get one.
+// Apply takes on a policy, which the engine has already. Breakers that it does not have any
+// more have no gate. Those in the data path Inline have theirs, though no route looks for it:
+// when the policy changes to Adaptive, or from it, the routes of a proxy change at
+// another time than its runtime layer, and an open breaker is to stay open.
 func (b *Board) Apply(set *policy.Set, now breaker.Instant) {
 	old := b.terms
 	b.terms = map[breaker.Key]terms{}
 	for _, u := range set.Upstreams {
 		for _, r := range u.Routes {
-			if r.Breaker != nil && r.Breaker.DataPath == policy.Adaptive {
+			if r.Breaker != nil {
 				b.terms[r.Breaker.Spec.Key] = terms{connections: u.Protocol == policy.TCP}
 			}
 		}

@@ -107,7 +107,6 @@ func TestGatesOverALife(t *testing.T) {
 	r.want(0)
 	r.fail(keyWeb, 5_000)
 	r.fail(keyQuiet, 10)
-	r.fail(keyAsk, 10) // asked about each call: it needs no gate
 	r.want(0, xds.Gate{Key: keyQuiet, Open: 1e6}, xds.Gate{Key: keyWeb, Open: 1e6})
 
 	r.pass(30 * time.Second)
@@ -154,7 +153,6 @@ func TestSamples(t *testing.T) {
 	sample(keyWeb, 0, 1, false)
 	sample(keyWeb, 8, 1, true)
 	sample(keyWeb, 8, 0, false)
-	sample(keyAsk, 8, 1, false)
 	sample(breaker.Key{Upstream: "gone"}, 8, 1, false)
 	r.want(0, xds.Gate{Key: keyWeb, OneIn: 8, RejectsOneIn: 1})
 	r.fail(keyWeb, 0)
@@ -230,13 +228,14 @@ func TestConnectionsAreDealtOut(t *testing.T) {
 	r.want(0, xds.Gate{Key: keyDB, Connections: &none}, xds.Gate{Key: a, Connections: &five})
 }
 
-// TestPolicyChanges: a breaker that is open when its policy becomes Adaptive has a gate
-// at once, and one that is no longer has none.
+// TestPolicyChanges: a breaker has its gate whatever the data path, so that it stays open when
+// that changes; one that is no longer has none.
 func TestPolicyChanges(t *testing.T) {
 	r := newRig(t, quick())
 	r.fail(keyAsk, 0)
 	r.fail(keyWeb, 0)
 	r.board.Sample(keyWeb, Sample{OneIn: 2})
+	r.want(0, xds.Gate{Key: keyAsk, Open: 1e6}, xds.Gate{Key: keyWeb, Open: 1e6, OneIn: 2, RejectsOneIn: 1})
 	next := set(quick())
 	next.Upstreams[0].Routes[0].Breaker.DataPath = policy.Adaptive
 	next.Upstreams = next.Upstreams[:4]

@@ -1,5 +1,4 @@
-// Package gates decides what stands in the data plane for each breaker in the data
-// path Adaptive: which share of its calls a proxy rejects by itself, whether the rest
+// Package gates decides what stands in the data plane for each breaker: which share of its calls a proxy rejects by itself, whether the rest
 // asks for permits, and how much of it is logged.
 //
 // In: the policy, the status of breakers that changed, how much is to be logged.

@@ -70,20 +70,19 @@ func (st *stream) planLayer() *response {
 	}
 	st.seq++
 	r := st.protocol.respond(xds.RuntimeType, st.seq, s, []*xds.Resource{layer}, true)
-	if r == nil { // it was sent this already
-		if rt.gates == nil {
-			rt.gates, rt.taken = g, g
-		}
-		rt.passed, rt.refused = g.number, parked
-	} else {
-		rt.gates, rt.sentAt, rest = g, now, s.ttl/heartbeats
+	if r != nil {
+		rt.gates, rt.sentAt = g, now
+		return r // its answer leads here again
 	}
+	// It was sent this already.
+	if rt.gates == nil {
+		rt.gates, rt.taken = g, g
+	}
+	rt.passed, rt.refused = g.number, parked
 	if s.ttl > 0 && rest > 0 {
 		rt.beat.Reset(rest)
-	} else {
-		rt.beat.Stop()
 	}
-	return r
+	return nil
 }
 
 // lives tells whether a layer has a time to live: one without keys is no other than none.

@@ -267,6 +267,30 @@ func TestLayersOfOneProxy(t *testing.T) {
 	})
 }
 
+// Who asks for a layer that there is not is told so once, and does not hear heartbeats.
+func TestLayersOfOtherNames(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		s := newServer()
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p := &layerProxy{link: newLink(), t: t}
+		p.connect(t, s)
+		if err := p.ask(xds.RuntimeType, true, []string{"mine"}, []string{"mine"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range p.received() {
+			if len(n.bodies) != 0 {
+				t.Errorf("it is sent %s", n.text())
+			}
+			if err := p.answer(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wait(time.Hour)
+		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		p.gets()
+	})
+}
+
 // A stream that hung in the middle of sending for longer than the TTL says the layer
 // first when it goes on, whatever else there is to say.
 func TestLayersAfterAStandstill(t *testing.T) {

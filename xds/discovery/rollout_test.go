@@ -115,6 +115,18 @@ func TestPropagationOfWhatIsRefused(t *testing.T) {
 		two.takes("a=2 for 15s")
 		took(t, all, 0)
 		rolled(t, s, RolloutCounts{Begun: 2, Refused: 1})
+		// There and back before one says that it does not take it.
+		s.PublishGates(gatesOf(t, gate("a", "", 3)), time.Now())
+		one.gets("a=3 for 15s")
+		two.takes("a=3 for 15s")
+		s.PublishGates(gatesOf(t, gate("a", "", 4)), time.Now())
+		two.gets("a=4 for 15s")
+		s.PublishGates(gatesOf(t, gate("a", "", 3)), time.Now())
+		one.reply(true)
+		two.reply(false)
+		two.takes("a=3 for 15s")
+		took(t, all)
+		rolled(t, s, RolloutCounts{Begun: 5, Refused: 4})
 	})
 }
 
@@ -199,7 +211,7 @@ func (m *simple) pass(f *simpleFollower, number uint64, refused bool) {
 			o.refused = o.refused || refused
 		}
 	}
-	f.has, f.refuses = number, refused
+	f.has, f.refuses = max(f.has, number), refused
 }
 
 func (m *simple) settle(now time.Time) {
@@ -252,7 +264,7 @@ func (p *pair) passAny(t *rapid.T) {
 		return
 	}
 	f := rapid.SampledFrom(p.model.followers).Draw(t, "follower")
-	number := rapid.Uint64Range(f.has, p.current.Load().number).Draw(t, "number")
+	number := rapid.Uint64Range(0, p.current.Load().number).Draw(t, "number") // old ones as well
 	refused := rapid.IntRange(0, 3).Draw(t, "refused") == 0
 	p.got = append(p.got, p.pass(f.follower, number, refused)...)
 	p.model.pass(f, number, refused)

@@ -1,0 +1,236 @@
+package feed
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const policies = `apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: web}
+spec:
+  endpoints: [{address: 10.0.0.1, port: 80}, {address: "2001:db8::1", port: 81}]
+  routes: [{name: charge, match: {pathPrefix: /charge}}]
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: grpc}
+spec: {protocol: GRPC, endpoints: [{address: 10.0.0.2, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: own}
+spec: {endpoints: [{address: 10.0.0.3, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: inline}
+spec: {endpoints: [{address: 10.0.0.4, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: db}
+spec: {protocol: TCP, port: 15432, endpoints: [{address: 10.0.0.5, port: 5432}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: mesh}
+spec:
+  targetRefs: [{kind: Mesh}]
+  breaker: {consecutiveFailures: 0, failureRateThreshold: 100%, minimumNumberOfCalls: 1000000}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: web}
+spec:
+  targetRefs: [{kind: Upstream, name: web}]
+  outlierDetection: {scope: Mesh, alwaysEjectOneEndpoint: true}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: own}
+spec: {targetRefs: [{kind: Upstream, name: own}], scope: Node}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: inline}
+spec: {targetRefs: [{kind: Upstream, name: inline}], dataPath: Inline}
+`
+
+// rig is a feed with its engine, a clock that a test sets, and a proxy called "one" whose
+// clock is an hour ahead.
+type rig struct {
+	t        testing.TB
+	now      breaker.Instant
+	engine   *breaker.Engine
+	server   *Server
+	node     *node
+	worker   *worker
+	observed map[breaker.Key]uint64
+	told     []EndpointOutcome
+}
+
+const ahead = time.Hour
+
+func newRig(t testing.TB) *rig {
+	r := &rig{t: t, now: breaker.Instant(10 * time.Hour), engine: breaker.NewEngine(breaker.Options{}), observed: map[breaker.Key]uint64{}}
+	set, problems := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(policies)}}, policy.BuiltinDefaults())
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r.engine.Apply(set.Specs(), r.now)
+	r.server = NewServer(Options{
+		Now:       func() breaker.Instant { return r.now },
+		Observe:   func(key breaker.Key, _ time.Duration, n uint64) { r.observed[key] += n },
+		Endpoints: func(_ string, told []EndpointOutcome) { r.told = append(r.told, told...) },
+		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	r.server.Apply(set, r.engine)
+	r.node = r.server.node("one")
+	r.worker = newWorker(r.server, r.node, "")
+	return r
+}
+
+// wall is an instant by the proxy's clock.
+func wall(i breaker.Instant) time.Time { return time.Unix(0, int64(i)).Add(ahead) }
+
+// logged is a call that has just ended after a millisecond.
+func (r *rig) logged(route string, change func(*datav3.HTTPAccessLogEntry)) *datav3.HTTPAccessLogEntry {
+	e := &datav3.HTTPAccessLogEntry{
+		CommonProperties: &datav3.AccessLogCommon{
+			StartTime: timestamppb.New(wall(r.now.Add(-time.Millisecond))), Duration: durationpb.New(time.Millisecond),
+			RouteName: route, UpstreamRequestAttemptCount: 1,
+		},
+		Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(200), ResponseCodeDetails: viaUpstream},
+	}
+	if change != nil {
+		change(e)
+	}
+	return e
+}
+
+func took(d time.Duration) func(*datav3.HTTPAccessLogEntry) {
+	return func(e *datav3.HTTPAccessLogEntry) {
+		c := e.GetCommonProperties()
+		end := c.GetStartTime().AsTime().Add(c.GetDuration().AsDuration())
+		c.StartTime, c.Duration = timestamppb.New(end.Add(-d)), durationpb.New(d)
+	}
+}
+
+func answered(code uint32) func(*datav3.HTTPAccessLogEntry) {
+	return func(e *datav3.HTTPAccessLogEntry) { e.Response.ResponseCode = wrapperspb.UInt32(code) }
+}
+
+// take takes one message with calls.
+func (r *rig) take(calls ...*datav3.HTTPAccessLogEntry) {
+	r.t.Helper()
+	r.message(&alsv3.StreamAccessLogsMessage{LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{
+		HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: calls},
+	}})
+}
+
+func (r *rig) message(m *alsv3.StreamAccessLogsMessage) {
+	r.t.Helper()
+	if err := r.try(m); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) try(m *alsv3.StreamAccessLogsMessage) error {
+	r.t.Helper()
+	data, err := proto.Marshal(m)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var read message
+	if err := read.read(data); err != nil {
+		return err
+	}
+	return r.worker.take(&read, r.now)
+}
+
+func (r *rig) counts(upstream string) breaker.Counts {
+	return r.engine.Breaker(breaker.Key{Upstream: upstream}).Status(r.now).Counts
+}
+
+func (r *rig) want(upstream string, want breaker.Counts) {
+	r.t.Helper()
+	if got := r.counts(upstream); got != want {
+		r.t.Errorf("%s: %+v, want %+v", upstream, got, want)
+	}
+}
+
+// every logs one call of so many.
+type every uint32
+
+func (n every) OneIn(breaker.Key) (through, rejected uint32) { return uint32(n), uint32(n) }
+
+func remote(address string) *corev3.Address {
+	a := netip.MustParseAddrPort(address)
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: a.Addr().String(), PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(a.Port())},
+	}}}
+}
+
+// client connects to the server over a real gRPC connection.
+func (r *rig) client() alsv3.AccessLogServiceClient {
+	r.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.ForceServerCodecV2(Codec()))
+	r.server.Register(server)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			r.t.Error(err)
+		}
+		server.Stop()
+		if err := <-done; err != nil {
+			r.t.Error(err)
+		}
+	})
+	return alsv3.NewAccessLogServiceClient(conn)
+}
+
+// eventually waits until check is true.
+func (r *rig) eventually(what string, check func() bool) {
+	r.t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !check() {
+		select {
+		case <-deadline.C:
+			r.t.Fatalf("%s: not within 20 s; counts %+v", what, r.server.Counts())
+		case <-tick.C:
+		}
+	}
+}

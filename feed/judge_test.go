@@ -1,0 +1,111 @@
+package feed
+
+import (
+	"testing"
+
+	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/breaker"
+)
+
+// TestRule4Outcomes: of what the proxy itself ended, timeouts, connect failures and resets
+// count against the upstream; overflow, rate limits and clients that left do not.
+func TestRule4Outcomes(t *testing.T) {
+	type flags = datav3.ResponseFlags
+	for _, tt := range []struct {
+		name    string
+		code    uint32
+		details string
+		flags   *flags
+		want    breaker.Outcome
+	}{
+		{"answered", 200, viaUpstream, nil, breaker.Success},
+		{"not found", 404, viaUpstream, nil, breaker.Success},
+		{"server error", 500, viaUpstream, nil, breaker.Failure},
+		{"no details", 503, "", nil, breaker.Failure},
+		{"timeout", 504, "response_timeout", &flags{UpstreamRequestTimeout: true}, breaker.Timeout},
+		{"refused", 503, "upstream_reset_before_response_started{remote_connection_failure}", &flags{UpstreamConnectionFailure: true}, breaker.Failure},
+		{"closed", 503, "upstream_reset_before_response_started{connection_termination}", &flags{UpstreamConnectionTermination: true}, breaker.Failure},
+		{"reset", 503, "upstream_reset_before_response_started{remote_reset}", &flags{UpstreamRemoteReset: true}, breaker.Failure},
+		{"nobody healthy", 503, "no_healthy_upstream", &flags{NoHealthyUpstream: true}, breaker.Failure},
+		{"no such name", 503, "dns_resolution_failure", &flags{DnsResolutionFailure: true}, breaker.Failure},
+		{"nonsense answered", 502, "upstream_reset_before_response_started{protocol_error}", &flags{UpstreamProtocolError: true}, breaker.Failure},
+		{"overflow", 503, "upstream_reset_before_response_started{overflow}", &flags{UpstreamOverflow: true}, breaker.Ignored},
+		{"rate limited", 429, "request_rate_limited", &flags{RateLimited: true}, breaker.Ignored},
+		{"client left", 0, "downstream_remote_disconnect", &flags{DownstreamConnectionTermination: true}, breaker.Ignored},
+		{"client left in the middle", 200, "downstream_remote_disconnect", &flags{DownstreamConnectionTermination: true}, breaker.Success},
+		{"client left a broken answer", 500, "downstream_remote_disconnect", &flags{DownstreamConnectionTermination: true}, breaker.Failure},
+		{"client's own deadline", 504, maxDurationTimeout, nil, breaker.Timeout},
+		{"broke off in the body", 200, viaUpstream, &flags{UpstreamRemoteReset: true}, breaker.Failure},
+		{"too long in the body", 200, viaUpstream, &flags{UpstreamMaxStreamDurationReached: true}, breaker.Timeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.take(r.logged("web~sampled", func(e *datav3.HTTPAccessLogEntry) {
+				e.Response.ResponseCode, e.Response.ResponseCodeDetails = wrapperspb.UInt32(tt.code), tt.details
+				e.CommonProperties.ResponseFlags = tt.flags
+			}))
+			r.want("web", countsOf(tt.want))
+		})
+	}
+}
+
+func countsOf(o breaker.Outcome) breaker.Counts {
+	c := breaker.Counts{Requests: 1}
+	switch o {
+	case breaker.Success:
+		c.Successes = 1
+	case breaker.Failure:
+		c.Failures = 1
+	case breaker.Timeout:
+		c.Failures, c.Timeouts = 1, 1
+	case breaker.Ignored:
+		c.Ignored = 1
+	}
+	return c
+}
+
+// TestFlagsOfAnEarlierAttempt say nothing of the answer that came in the end.
+func TestFlagsOfAnEarlierAttempt(t *testing.T) {
+	r := newRig(t)
+	r.take(r.logged("web~sampled", func(e *datav3.HTTPAccessLogEntry) {
+		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamRemoteReset: true}
+		e.CommonProperties.UpstreamRequestAttemptCount = 2
+	}))
+	r.want("web", countsOf(breaker.Success))
+}
+
+// TestGRPCStatus is in the trailers, or in the headers of a response without a body.
+func TestGRPCStatus(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		code              uint32
+		headers, trailers map[string]string
+		details           string
+		want              breaker.Outcome
+	}{
+		{"OK", 200, nil, map[string]string{"grpc-status": "0"}, viaUpstream, breaker.Success},
+		{"business", 200, nil, map[string]string{"grpc-status": "5"}, viaUpstream, breaker.Success},
+		{"unavailable", 200, nil, map[string]string{"grpc-status": "14", "grpc-message": "0"}, viaUpstream, breaker.Failure},
+		{"deadline", 200, nil, map[string]string{"grpc-status": "4"}, viaUpstream, breaker.Timeout},
+		{"trailers only", 200, map[string]string{"grpc-status": "14"}, nil, viaUpstream, breaker.Failure},
+		{"trailers are later", 200, map[string]string{"grpc-status": "0"}, map[string]string{"grpc-status": "13"}, viaUpstream, breaker.Failure},
+		{"no number", 200, nil, map[string]string{"grpc-status": "x"}, viaUpstream, breaker.Failure},
+		{"empty", 200, nil, map[string]string{"grpc-status": ""}, viaUpstream, breaker.Failure},
+		{"a page", 200, nil, nil, viaUpstream, breaker.Failure},
+		{"an error page", 404, nil, nil, viaUpstream, breaker.Success},
+		{"client left before the trailers", 200, nil, nil, "downstream_remote_disconnect", breaker.Ignored},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			r.take(r.logged("grpc~sampled", func(e *datav3.HTTPAccessLogEntry) {
+				e.Response = &datav3.HTTPResponseProperties{
+					ResponseCode: wrapperspb.UInt32(tt.code), ResponseCodeDetails: tt.details,
+					ResponseHeaders: tt.headers, ResponseTrailers: tt.trailers,
+				}
+			}))
+			r.want("grpc", countsOf(tt.want))
+		})
+	}
+}

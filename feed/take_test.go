@@ -1,0 +1,155 @@
+package feed
+
+import (
+	"testing"
+	"time"
+
+	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"breakwater.dev/breaker"
+)
+
+// TestRoutes: whose call it was, and whether it counts, is in the name of the route.
+func TestRoutes(t *testing.T) {
+	for route, want := range map[string]struct {
+		upstream string
+		counts   breaker.Counts
+	}{
+		"web~sampled":        {"web", breaker.Counts{Requests: 8, Successes: 8}},
+		"web/charge~sampled": {"web", breaker.Counts{Requests: 8, Successes: 8}}, // shares the breaker
+		"web~closed":         {"web", breaker.Counts{}},                          // logged for somebody else's sake
+		"web~probe":          {"web", breaker.Counts{}},                          // asked for a permit
+		"web~counted":        {"web", breaker.Counts{Requests: 8, Rejected: 8}},
+		"web":                {"web", breaker.Counts{}},
+		"inline~sampled":     {"inline", breaker.Counts{}},
+		"nobody~sampled":     {"web", breaker.Counts{}},
+		"":                   {"web", breaker.Counts{}},
+	} {
+		r := newRig(t)
+		r.server.Obeyed("one", every(8), 0)
+		r.take(r.logged(route, nil))
+		if got := r.counts(want.upstream); got != want.counts {
+			t.Errorf("%s: %+v, want %+v", route, got, want.counts)
+		}
+	}
+}
+
+// TestWeights: failures and slow calls are told of one by one wherever they were, and
+// other calls in a sample.
+func TestWeights(t *testing.T) {
+	r := newRig(t)
+	r.server.Obeyed("one", every(16), 0)
+	slow := took(2 * time.Second)
+	for _, route := range []string{"web~sampled", "web~closed"} {
+		r.take(r.logged(route, answered(500)), r.logged(route, slow), r.logged(route, nil), r.logged(route, nil))
+	}
+	r.want("web", breaker.Counts{Requests: 2 + 2 + 2*16, Failures: 2, Successes: 2 + 2*16, Slow: 2})
+	if got := r.observed[breaker.Key{Upstream: "web"}]; got != 2+2+2*16 {
+		t.Errorf("%d durations, want 36", got)
+	}
+	if got := r.server.Counts(); got.Reported != 6 || got.Skipped != 2 {
+		t.Errorf("counts %+v, want 6 reported and 2 skipped", got)
+	}
+}
+
+// TestNodesHaveBreakersOfTheirOwn in a scope of nodes.
+func TestNodesHaveBreakersOfTheirOwn(t *testing.T) {
+	r := newRig(t)
+	r.take(r.logged("own~closed", answered(500)), r.logged("own~counted", nil))
+	own := r.engine.Breaker(breaker.Key{Upstream: "own", Node: "one"})
+	if own == nil {
+		t.Fatal("the proxy has no breaker")
+	}
+	if got, want := own.Status(r.now).Counts, (breaker.Counts{Requests: 2, Failures: 1, Rejected: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestEndpoints: what became of calls is told of endpoints that the mesh judges.
+func TestEndpoints(t *testing.T) {
+	r := newRig(t)
+	r.server.Obeyed("one", every(4), 0)
+	at := func(address string, change func(*datav3.HTTPAccessLogEntry)) *datav3.HTTPAccessLogEntry {
+		e := r.logged("web~sampled", change)
+		e.CommonProperties.UpstreamRemoteAddress = remote(address)
+		return e
+	}
+	refused := func(e *datav3.HTTPAccessLogEntry) {
+		answered(503)(e)
+		e.Response.ResponseCodeDetails = "upstream_reset_before_response_started{remote_connection_failure}"
+		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamConnectionFailure: true}
+	}
+	left := func(e *datav3.HTTPAccessLogEntry) {
+		e.Response = &datav3.HTTPResponseProperties{ResponseCodeDetails: "downstream_remote_disconnect"}
+	}
+	r.take(at("10.0.0.1:80", nil), at("[2001:db8::1]:81", answered(500)), at("10.0.0.1:80", refused), at("10.0.0.1:80", left), r.logged("web~sampled", nil), r.logged("own~sampled", nil))
+	for i := range r.told {
+		if r.told[i].At > r.now {
+			t.Errorf("outcome %d is %s to come", i, r.told[i].At.Sub(r.now))
+		}
+		r.told[i].At = 0
+	}
+	want := []EndpointOutcome{
+		{Endpoint: mustAddress("10.0.0.1:80"), Status: 200, Calls: 4, OneIn: 4},
+		{Endpoint: mustAddress("[2001:db8::1]:81"), Status: 500, Calls: 1, OneIn: 4},
+		{Endpoint: mustAddress("10.0.0.1:80"), Status: 503, Local: true, Calls: 1, OneIn: 4},
+	}
+	if diff := cmp.Diff(want, r.told, cmp.Comparer(sameAddress)); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+// connection is an entry of a connection, as Envoy 1.40 writes it.
+func (r *rig) connection(kind datav3.AccessLogType, change func(*datav3.AccessLogCommon)) *datav3.TCPAccessLogEntry {
+	c := &datav3.AccessLogCommon{
+		StartTime: timestamppb.New(wall(r.now.Add(-time.Minute))), Duration: durationpb.New(time.Minute),
+		UpstreamRemoteAddress: remote("10.0.0.5:5432"), AccessLogType: kind,
+	}
+	if kind == datav3.AccessLogType_TcpUpstreamConnected {
+		c.StartTime, c.Duration = timestamppb.New(wall(r.now)), nil
+	}
+	if change != nil {
+		change(c)
+	}
+	return &datav3.TCPAccessLogEntry{CommonProperties: c}
+}
+
+func (r *rig) connections(all ...*datav3.TCPAccessLogEntry) {
+	r.t.Helper()
+	r.worker.upstream = "db"
+	r.message(&alsv3.StreamAccessLogsMessage{LogEntries: &alsv3.StreamAccessLogsMessage_TcpLogs{
+		TcpLogs: &alsv3.StreamAccessLogsMessage_TCPAccessLogEntries{LogEntry: all},
+	}})
+}
+
+// TestConnections: establishing one is the call; what it is used for is not.
+func TestConnections(t *testing.T) {
+	const connected, ended = datav3.AccessLogType_TcpUpstreamConnected, datav3.AccessLogType_TcpConnectionEnd
+	r := newRig(t)
+	flagged := func(f *datav3.ResponseFlags, reason string) func(*datav3.AccessLogCommon) {
+		return func(c *datav3.AccessLogCommon) { c.ResponseFlags, c.UpstreamTransportFailureReason = f, reason }
+	}
+	turned := func(c *datav3.AccessLogCommon) {
+		c.ResponseFlags, c.UpstreamRemoteAddress = &datav3.ResponseFlags{UpstreamOverflow: true}, nil
+	}
+	r.connections(r.connection(connected, nil), r.connection(connected, nil), r.connection(connected, nil))
+	if got := r.server.Connections("db", "one"); got != 3 {
+		t.Errorf("%d connections, want 3", got)
+	}
+	r.connections(r.connection(ended, nil))
+	r.connections(r.connection(ended, flagged(&datav3.ResponseFlags{UpstreamConnectionFailure: true, UpstreamRetryLimitExceeded: true}, "delayed connect error: Connection refused")))
+	r.connections(r.connection(ended, flagged(&datav3.ResponseFlags{UpstreamConnectionFailure: true}, "connection timeout")))
+	r.connections(r.connection(ended, flagged(&datav3.ResponseFlags{UpstreamConnectionTermination: true}, "")))
+	r.connections(r.connection(ended, turned), r.connection(datav3.AccessLogType_TcpPeriodic, nil))
+	r.want("db", breaker.Counts{Requests: 7, Successes: 3, Failures: 3, Timeouts: 1, Rejected: 1})
+	if got := r.server.Connections("db", "one"); got != 1 {
+		t.Errorf("%d connections, want 1", got)
+	}
+	if got := r.server.Connections("db", "two"); got != 0 {
+		t.Errorf("%d connections of a proxy that nobody knows", got)
+	}
+}
