@@ -5,7 +5,7 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools build test check demo bench fuzz fmt update-goldens clean
+.PHONY: help tools build test check demo bench bench-envoy fuzz fmt update-goldens clean
 
 # What `breakwater --version` prints: the nearest tag, or the commit, or "dev" outside git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -33,6 +33,10 @@ demo: tools build ## watch a breaker open, probe and close in front of a failing
 
 bench: ## measure the engine side by side with its peers, and what many breakers cost (some minutes)
 	@cd bench && go run .
+
+bench-envoy: tools build ## measure breakers in front of real Envoys: cost, reaction, half-open, size (some ten minutes)
+	@ENVOY="$$(scripts/get-envoy.sh --path)" && cd bench && go build -o ../bin/bench-envoy ./envoy && \
+		exec ../bin/bench-envoy -breakwater ../bin/breakwater -envoy "$$ENVOY"
 
 fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(FUZZTIME)

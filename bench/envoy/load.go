@@ -34,16 +34,25 @@ func (c *caller) call() (status int, err error) {
 	return readResponse(c.in)
 }
 
+// destination is where callers send to, and what they are to be answered; 0: anything.
+type destination struct {
+	egress, host string
+	status       int
+}
+
+// anything is a proxy's payments, whatever it answers.
+func anything(p *proxy) destination { return destination{egress: p.egress, host: "payments"} }
+
 // flood sends as much as it can over so many connections, for so long, and returns how
-// many were answered with the status. Another status is an error.
-func flood(ctx context.Context, egress, host string, want, connections int, d time.Duration) (calls int, err error) {
+// many calls were answered. Another status than is wanted is an error.
+func flood(ctx context.Context, to destination, connections int, d time.Duration) (calls int, err error) {
 	ctx, stop := context.WithTimeout(ctx, d)
 	defer stop()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for range connections {
 		wg.Go(func() {
-			n, problem := floodOne(ctx, egress, host, want)
+			n, problem := floodOne(ctx, to)
 			mu.Lock()
 			defer mu.Unlock()
 			calls += n
@@ -54,8 +63,8 @@ func flood(ctx context.Context, egress, host string, want, connections int, d ti
 	return calls, err
 }
 
-func floodOne(ctx context.Context, egress, host string, want int) (calls int, err error) {
-	c, err := dial(egress, host)
+func floodOne(ctx context.Context, to destination) (calls int, err error) {
+	c, err := dial(to.egress, to.host)
 	if err != nil {
 		return 0, err
 	}
@@ -65,8 +74,8 @@ func floodOne(ctx context.Context, egress, host string, want int) (calls int, er
 		if err != nil {
 			return calls, err
 		}
-		if want != 0 && status != want {
-			return calls, fmt.Errorf("%s answered %d, want %d", host, status, want)
+		if to.status != 0 && status != to.status {
+			return calls, fmt.Errorf("%s answered %d, want %d", to.host, status, to.status)
 		}
 		calls++
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -64,8 +65,6 @@ type tripped struct {
 
 // oneTrip breaks the upstream under a steady load until all proxies reject, and mends it.
 func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
-	ctx, stop := context.WithCancel(m.ctx)
-	defer stop()
 	var failures stamps
 	var failing atomic.Bool
 	u.behave(func() bool {
@@ -75,23 +74,13 @@ func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
 		}
 		return true
 	})
-	calls := make([][]answered, fleet)
-	problems := make([]error, fleet)
-	var wg sync.WaitGroup
-	for i, p := range s.proxies {
-		wg.Go(func() { calls[i], problems[i] = steady(ctx, p.egress, "payments", steadyRate/fleet, 4) })
-	}
-	m.rest(1500 * time.Millisecond) // that it has a rate, and a window
-	failing.Store(true)
-	err = s.state("open")
-	m.rest(200 * time.Millisecond)
-	stop()
-	wg.Wait()
-	for _, problem := range problems {
-		if err == nil {
-			err = problem
-		}
-	}
+	calls, err := s.under(func() error {
+		m.rest(1500 * time.Millisecond) // that it has a rate, and a window
+		failing.Store(true)
+		err := s.state("open")
+		m.rest(200 * time.Millisecond)
+		return err
+	})
 	if err != nil {
 		return t, err
 	}
@@ -105,19 +94,32 @@ func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
 	if t.run < 1 || t.run > len(at) {
 		return t, fmt.Errorf("a run of %d failures tripped it, and the upstream failed %d times", t.run, len(at))
 	}
-	last := time.Time{}
-	for _, all := range calls {
-		first := firstReject(all)
-		if first.IsZero() {
-			return t, fmt.Errorf("a proxy did not reject")
-		}
-		last = later(last, first)
-	}
+	last, err := lastOfAll(calls)
 	t.delay, t.whole, t.strays = max(0, last.Sub(at[t.run-1])), last.Sub(at[0]), len(at)-t.run
 	failing.Store(false)
-	// Callers mend it: a probe has to come.
-	return t, m.until("the breaker is closed", func() error {
-		if _, err := flood(m.ctx, s.proxies[0].egress, "payments", 0, 1, 10*time.Millisecond); err != nil {
+	return t, errors.Join(err, s.mended())
+}
+
+// under has a steady load on all proxies while f runs, and returns the calls of each.
+func (s *mesh) under(f func() error) ([][]answered, error) {
+	ctx, stop := context.WithCancel(s.machine.ctx)
+	defer stop()
+	calls := make([][]answered, len(s.proxies))
+	problems := make([]error, len(s.proxies)+1)
+	var wg sync.WaitGroup
+	for i, p := range s.proxies {
+		wg.Go(func() { calls[i], problems[i] = steady(ctx, p.egress, "payments", steadyRate/fleet, 4) })
+	}
+	problems[len(s.proxies)] = f()
+	stop()
+	wg.Wait()
+	return calls, errors.Join(problems...)
+}
+
+// mended waits until the breaker is closed, for which a probe has to come.
+func (s *mesh) mended() error {
+	return s.machine.until("the breaker is closed", func() error {
+		if _, err := flood(s.machine.ctx, anything(s.proxies[0]), 1, 10*time.Millisecond); err != nil {
 			return err
 		}
 		b, err := s.breaker()
@@ -126,6 +128,20 @@ func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
 		}
 		return err
 	})
+}
+
+// lastOfAll is when the last proxy began to reject.
+func lastOfAll(calls [][]answered) (last time.Time, err error) {
+	for _, all := range calls {
+		first := firstReject(all)
+		if first.IsZero() {
+			return last, errors.New("a proxy did not reject")
+		}
+		if first.After(last) {
+			last = first
+		}
+	}
+	return last, nil
 }
 
 // firstReject is when the first call was rejected after the last that was not.
@@ -140,13 +156,6 @@ func firstReject(all []answered) (first time.Time) {
 		}
 	}
 	return first
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // halfOpen has load on four proxies through many phases of half-open.
@@ -164,7 +173,7 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 			return err
 		}
 		u.behave(func() bool { return false })
-		if _, err := flood(m.ctx, s.proxies[0].egress, "payments", 0, 1, 100*time.Millisecond); err != nil {
+		if _, err := flood(m.ctx, anything(s.proxies[0]), 1, 100*time.Millisecond); err != nil {
 			return err
 		}
 		m.rest(time.Second) // every proxy rejects
@@ -180,7 +189,7 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		defer stop()
 		var wg sync.WaitGroup
 		for _, p := range s.proxies {
-			wg.Go(func() { _, _ = flood(ctx, p.egress, "payments", 0, 4, time.Hour) })
+			wg.Go(func() { _, _ = flood(ctx, anything(p), 4, time.Hour) })
 		}
 		err = m.until("half-open, again and again", func() error {
 			n, err := s.metric("circuit_breaker_transitions_total")
@@ -192,10 +201,6 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		stop()
 		wg.Wait()
 		most, probes = u.most.Load(), u.calls.Load()
-		for _, p := range s.proxies {
-			text, _ := fetch("http://" + p.admin + "/stats?filter=ext_proc.*(timeout|allowed|failed)&usedonly")
-			m.options.say("%s", text)
-		}
 		return err
 	})
 	fmt.Fprintf(out, "## Half-open\n\n%d phases, 4 connections as fast as they can to each of %d proxies, %d permits: %d probes, at most %d in flight.\n\n",

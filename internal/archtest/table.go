@@ -128,6 +128,12 @@ var table = []row{
 		reason: "It measures what users of the library and Prometheus get. A module of its own, so that peers are no dependencies of ours.",
 	},
 	{
+		pkg: "bench/envoy", layer: 6,
+		ours:   []string{"policy", "xds", "xds/discovery"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		reason: "It measures the binary beside an Envoy whose configuration is the same but for us, and so has to make one.",
+	},
+	{
 		pkg: "examples/quickstart", layer: 6,
 		reason: "An example uses what a user can: the binary and its files.",
 	},

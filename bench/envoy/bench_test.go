@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bufio"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseCPU(t *testing.T) {
+	const stat = "26143 (a b) c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 8 0 100 1 2"
+	if got, err := parseCPU([]byte(stat)); err != nil || got != 3*time.Second {
+		t.Errorf("got %s and error %v, want 3s", got, err)
+	}
+	if _, err := parseCPU([]byte("1 (x) S 1")); err == nil {
+		t.Error("a line that is cut off was read")
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	sorted := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	for share, want := range map[float64]int{0: 1, 0.5: 5, 0.99: 10, 1: 10, 0.11: 2} {
+		if got := quantile(sorted, share); got != want {
+			t.Errorf("quantile %v is %d, want %d", share, got, want)
+		}
+	}
+	if got := quantile([]int(nil), 0.5); got != 0 {
+		t.Errorf("of nothing it is %d", got)
+	}
+	if median, low, high := spread([]float64{4, 1, 3, 2}); median != 2 || low != 1 || high != 3 {
+		t.Errorf("median %v, quartiles %v and %v", median, low, high)
+	}
+}
+
+func TestReadResponse(t *testing.T) {
+	in := bufio.NewReader(strings.NewReader(string(fine) + string(broken) + "HTTP/1.1 2x0\r\n\r\n"))
+	for _, want := range []int{200, 500} {
+		if got, err := readResponse(in); err != nil || got != want {
+			t.Errorf("got %d and error %v, want %d", got, err, want)
+		}
+	}
+	if _, err := readResponse(in); err == nil {
+		t.Error("nonsense was read")
+	}
+}
+
+func TestFirstReject(t *testing.T) {
+	at := func(ms int, status int) answered { return answered{done: time.UnixMilli(int64(ms)), status: status} }
+	if got := firstReject([]answered{at(1, 200), at(5, 503), at(2, 503), at(3, 500), at(9, 503)}); got != time.UnixMilli(5) {
+		t.Errorf("at %d ms, want 5", got.UnixMilli())
+	}
+	if got := firstReject([]answered{at(1, 503), at(2, 200)}); !got.IsZero() {
+		t.Errorf("at %s, but calls got through afterwards", got)
+	}
+}
