@@ -12,14 +12,14 @@ import (
 type way uint8
 
 const (
-	sampled way = iota // it went through, and is logged whatever came of it
+	marked  way = iota // it went through, and is logged whatever came of it
 	closed             // it went through, and failed or was slow, or another policy wants to know
 	counted            // the proxy rejected it; one of so many is logged
 )
 
 // suffixes end the names of routes whose calls count; package xds gives routes their
 // names. Of calls that asked for a permit ("~probe") the outcome is known already.
-var suffixes = map[way]string{sampled: "~sampled", closed: "~closed", counted: "~counted"}
+var suffixes = map[way]string{marked: "~sampled", closed: "~closed", counted: "~counted"}
 
 // attribution says whose calls a route's are; immutable.
 type attribution struct {

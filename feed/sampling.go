@@ -151,33 +151,48 @@ func (t timeline) obey(from breaker.Instant, sampling Sampling) timeline {
 // it was sampled: the flush interval, and more.
 const slack = 100 * time.Millisecond
 
-// oneIn returns how a proxy sampled the calls that began at an instant. Where that
-// has just changed, it is the denser sample: that a few calls are missing makes no difference,
-// that one stands for hundreds that it does not would.
-func (t timeline) oneIn(when breaker.Instant, key breaker.Key) (through, rejected uint32) {
-	through, rejected = maxOneIn, maxOneIn
-	last := Sampling(nil)
-	for i, at := range [...]breaker.Instant{when.Add(-slack), when, when.Add(slack)} {
-		s := t.at(at)
-		if s == nil {
-			return 1, 1
-		}
-		if i > 0 && s == last {
-			continue
-		}
-		last = s
-		x, y := s.OneIn(key)
-		through, rejected = min(through, x), min(rejected, y)
-	}
-	return through, rejected
+// sampled is how a call was chosen that was logged: one of so many.
+type sampled struct {
+	// through is what one that went through stands for, and rejected what one stands for
+	// that was rejected.
+	through, rejected uint32
+	// sparsest is how sparse the sample may have been, at most: so many calls may have gone
+	// through unseen before it.
+	sparsest uint32
 }
 
-// at returns what held at an instant; of what came before all that is known, the first.
-func (t timeline) at(when breaker.Instant) Sampling {
-	for i := len(t) - 1; i >= 0; i-- {
-		if t[i].from <= when || i == 0 {
-			return t[i].sampling
+// sampled returns how a proxy sampled the calls that began at an instant. Where that has
+// just changed, or is not known, it may be one or the other. Then a call stands for as few as it
+// may: that a few are missing makes no difference, that one stands for hundreds that it
+// does not would.
+func (t timeline) sampled(when breaker.Instant, key breaker.Key) sampled {
+	s := sampled{through: maxOneIn, rejected: maxOneIn, sparsest: 1}
+	last := Sampling(nil)
+	for i, at := range [...]breaker.Instant{when.Add(-slack), when, when.Add(slack)} {
+		e, known := t.at(at)
+		if known && i > 0 && e == last {
+			continue
+		}
+		last = e
+		through, rejected := uint32(1), uint32(1)
+		if e != nil {
+			through, rejected = e.OneIn(key)
+		}
+		s.through, s.rejected = min(s.through, through), min(s.rejected, rejected)
+		s.sparsest = max(s.sparsest, through)
+		if !known {
+			s.sparsest = maxOneIn
 		}
 	}
-	return nil
+	return s
+}
+
+// at returns what held at an instant, if that is known.
+func (t timeline) at(when breaker.Instant) (s Sampling, known bool) {
+	for i := len(t) - 1; i >= 0; i-- {
+		if t[i].from <= when {
+			return t[i].sampling, true
+		}
+	}
+	return nil, false
 }

@@ -110,33 +110,39 @@ func TestSharesOfWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestTimeline: a call is judged by how its proxy sampled when it began; where that has
-// just changed, by the denser of both.
+// TestTimeline: a call is judged by how its proxy sampled when it began. Where that has just
+// changed, it stands for as few as it may, and as many may be unseen; likewise where that is
+// not known.
 func TestTimeline(t *testing.T) {
 	const second = breaker.Instant(time.Second)
 	key := breaker.Key{Upstream: "web"}
 	var line timeline
-	if through, rejected := line.oneIn(0, key); through != 1 || rejected != 1 {
-		t.Errorf("of an unknown proxy one in %d, %d is logged, want all", through, rejected)
+	want := func(when breaker.Instant, want sampled) {
+		t.Helper()
+		if got := line.sampled(when, key); got != want {
+			t.Errorf("at %s: %+v, want %+v", time.Duration(when), got, want)
+		}
 	}
+	all, unknown := sampled{1, 1, 1}, sampled{1, 1, maxOneIn}
+	want(0, unknown)
 	line = line.obey(10*second, every(4))
 	line = line.obey(20*second, every(64))
 	line = line.obey(30*second, nil)
 	line = line.obey(40*second, every(2))
-	for when, want := range map[breaker.Instant]uint32{
-		0: 4, 15 * second: 4, 20 * second: 4, 20*second + second/20: 4, 21 * second: 64, 29*second + second*95/100: 1, 35 * second: 1,
-		40 * second: 1, 41 * second: 2,
-	} {
-		if got, _ := line.oneIn(when, key); got != want {
-			t.Errorf("at %s one in %d, want %d", time.Duration(when), got, want)
-		}
-	}
+	want(0, unknown)
+	want(10*second, sampled{1, 1, maxOneIn})
+	want(15*second, sampled{4, 4, 4})
+	want(20*second-second/20, sampled{4, 4, 64})
+	want(20*second+second/20, sampled{4, 4, 64})
+	want(21*second, sampled{64, 64, 64})
+	want(30*second-second/20, sampled{1, 1, 64})
+	want(35*second, all)
+	want(40*second, sampled{1, 1, 2})
+	want(41*second, sampled{2, 2, 2})
 	// What was to come does not, when the proxy is heard of again.
 	line = line.obey(50*second, nil)
 	line = line.obey(45*second, every(8))
-	if got, _ := line.oneIn(55*second, key); got != 8 {
-		t.Errorf("one in %d, want 8", got)
-	}
+	want(55*second, sampled{8, 8, 8})
 	for i := range 10_000 {
 		line = line.obey(breaker.Instant(100+i)*second, every(i))
 	}

@@ -86,12 +86,12 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		counts.skipped.Add(1)
 		return
 	}
-	through, rejects := w.node.timeline.oneIn(at.Add(-max(e.took, 0)), a.key)
+	chosen := w.node.timeline.sampled(at.Add(-max(e.took, 0)), a.key)
 	of := a.breakerFor(w.node.id, arrived)
 	if a.way == counted {
 		counts.rejected.Add(1)
-		w.node.meter(a.key).rejected.calls += uint64(rejects)
-		w.batch.group(a, of).rejected += uint64(rejects)
+		w.node.meter(a.key).rejected.calls += uint64(chosen.rejected)
+		w.batch.group(a, of).rejected += uint64(chosen.rejected)
 		return
 	}
 	outcome := e.outcome(a)
@@ -102,14 +102,15 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	}
 	n := uint32(1)
 	if !certain {
-		n = through
+		n = chosen.through
 	}
 	counts.reported.Add(1)
 	w.node.meter(a.key).through.calls += uint64(n)
 	g := w.batch.group(a, of)
-	// How the others were sampled matters for a failure too: it tells how many successes
-	// may have gone unseen before it.
-	told := breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: through}
+	told := breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: n}
+	if certain { // it stands for itself, but others may have gone unseen before it
+		told.OneIn = chosen.sparsest
+	}
 	g.outcomes = append(g.outcomes, told)
 	w.endpoint(a, &told, n)
 }

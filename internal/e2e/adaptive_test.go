@@ -227,9 +227,10 @@ func TestAdaptiveBusy(t *testing.T) {
 	if entries > calls/2 {
 		t.Errorf("%v of %d calls were logged, want a sample", entries, made.Load())
 	}
-	// The successes that were logged stand for all.
+	// The successes that were logged stand for all. After the first second they are some
+	// 60 or more, which is right to 13 % (one standard deviation).
 	got, want := float64(m.breaker(t, "payments").Counts.Requests), float64(made.Load())
-	if got < want*0.9 || got > want*1.1 {
+	if got < want*0.4 || got > want*1.6 {
 		t.Errorf("%v calls counted, %v made", got, want)
 	}
 	u.behave(blend(0.6))
