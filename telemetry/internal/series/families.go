@@ -145,7 +145,7 @@ var families = []family{
 	counter("failures_total", "Calls that failed, timeouts included.", func(st *breaker.Status) uint64 { return st.Counts.Failures }),
 	gauge("forced", "Whether a person, or the policy's mode ForcedOpen, holds the breaker in its state: 1 yes, 0 no, its rules decide.", forced),
 	gauge("half_open_probes_in_flight", "Probes that were admitted in half-open and are not resolved.", func(st *breaker.Status) uint64 { return uint64(st.ProbesInFlight) }),
-	counter("ignored_total", "Calls whose outcome says nothing about the upstream, such as those that the client gave up. In the data path Adaptive only those that a proxy logged, which on a busy upstream is a sample.", func(st *breaker.Status) uint64 { return st.Counts.Ignored }),
+	counter("ignored_total", "Calls whose outcome says nothing about the upstream, such as those that the client gave up. In the data path Adaptive estimated from a sample on a busy upstream.", func(st *breaker.Status) uint64 { return st.Counts.Ignored }),
 	counter("leases_expired_total", "Probes that were not resolved by their deadline, and whose slot was taken back.", func(st *breaker.Status) uint64 { return st.Counts.LeasesExpired }),
 	durations("open_duration_seconds", "How long the breaker was open at a stretch, observed when it left that state or another reason came to hold it there.", openScale, func(s *series) *histogram {
 		if p := s.past.Load(); p != nil {
