@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/policy"
@@ -31,7 +33,13 @@ func startEnvoy(t *testing.T, set *policy.Set, controlPlane uint16) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := static(t, rs)
+	return startEnvoyOn(t, static(t, rs), controlPlane)
+}
+
+// startEnvoyOn runs a real Envoy on a bootstrap, with ports of its own.
+func startEnvoyOn(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) string {
+	t.Helper()
+	loopback := netip.MustParseAddr("127.0.0.1")
 	b.DynamicResources = nil
 	b.Admin.Address = address(netip.AddrPortFrom(loopback, 0))
 	b.StaticResources.Clusters[0].LoadAssignment = nameAssignment(ControlPlaneCluster, loopback.String(), controlPlane)

@@ -122,6 +122,8 @@ func drawRoute(t *rapid.T, upstream, name string) policy.Route {
 				PerNode: rapid.Bool().Draw(t, "perNode"),
 			},
 			FailOpen: rapid.Bool().Draw(t, "failOpen"),
+			DataPath: rapid.SampledFrom([]policy.DataPath{policy.Adaptive, policy.Inline}).Draw(t, "dataPath"),
+			Fallback: policy.Response{Status: 503, ContentType: "text/plain", Body: "closed: 100%", Headers: []policy.Header{{Name: "x-why", Value: "5% %"}}},
 		}
 	}
 	return r

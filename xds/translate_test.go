@@ -106,15 +106,21 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 				}
 			}
 		}
-		for _, spec := range set.Specs() {
-			if spec.Config.Mode == breaker.Disabled {
-				continue // its route must not ask
+		for _, u := range set.Upstreams {
+			for i := range u.Routes {
+				b := u.Routes[i].Breaker
+				if b == nil || b.Spec.Config.Mode == breaker.Disabled {
+					continue // its route must not ask
+				}
+				name := b.Spec.Key.String()
+				if b.DataPath == policy.Adaptive {
+					name += RouteProbe
+				}
+				if b.Spec.PerNode {
+					name += " of a node"
+				}
+				want = append(want, name)
 			}
-			name := spec.Key.String()
-			if spec.PerNode {
-				name += " of a node"
-			}
-			want = append(want, name)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("routes with ext_proc on: %q, want one for each breaker that is not disabled: %q", got, want)

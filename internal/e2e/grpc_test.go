@@ -70,9 +70,19 @@ func (u *grpcUpstream) Watch(_ *healthv1.HealthCheckRequest, s healthv1.Health_W
 // with a gRPC status.
 func TestGRPC(t *testing.T) {
 	t.Parallel()
+	for _, path := range []string{"Inline", "Adaptive"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			checkGRPC(t, path)
+		})
+	}
+}
+
+func checkGRPC(t *testing.T, path string) {
+	t.Helper()
 	ip := ownIP(t)
 	u := newGRPCUpstream(t, ip)
-	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders",
+	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+policyFor("orders", "dataPath: "+path,
 		"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 1}",
 		`fallback: {response: {status: 503, body: "orders are closed"}}`))
 	conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
@@ -125,6 +135,14 @@ func TestGRPC(t *testing.T) {
 	wants("three in a row after a success", 5, 0)
 
 	m.state(t, "orders", "open")
+	if path == "Adaptive" {
+		eventually(t, "the proxy rejects", func() error {
+			if got := check(t.Context()); got.Message() != "orders are closed" {
+				return got.Err()
+			}
+			return nil
+		})
+	}
 	reached := u.calls.Load()
 	got := check(t.Context())
 	expect(got, codes.Unavailable)

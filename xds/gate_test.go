@@ -1,0 +1,174 @@
+package xds
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/netip"
+	"testing"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
+	"github.com/google/go-cmp/cmp"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// keysOf are the keys of a layer; shares of calls are in millionths.
+func keysOf(t *testing.T, r *Resource) map[string]float64 {
+	t.Helper()
+	keys := map[string]float64{}
+	for key, v := range r.Message.(*runtimev3.Runtime).GetLayer().GetFields() {
+		n := v.GetNumberValue()
+		if s := v.GetStructValue(); s != nil {
+			if got := s.GetFields()["denominator"].GetStringValue(); got != "MILLION" {
+				t.Errorf("%s: denominator %s: shares nest only where it is the same", key, got)
+			}
+			n = s.GetFields()["numerator"].GetNumberValue()
+		}
+		keys[key] = n
+	}
+	return keys
+}
+
+func TestGateKeys(t *testing.T) {
+	key := breaker.Key{Upstream: "web", Route: "charge"}
+	ten := uint32(10)
+	for name, tt := range map[string]struct {
+		gate Gate
+		want map[string]float64
+	}{
+		"nothing":            {Gate{}, map[string]float64{}},
+		"everything":         {Gate{OneIn: 1, RejectsOneIn: 1}, map[string]float64{}},
+		"open":               {Gate{Open: 1e6}, map[string]float64{"counted": 1e6, "open": 1e6}},
+		"open and busy":      {Gate{Open: 1e6, RejectsOneIn: 8, OneIn: 8}, map[string]float64{"counted": 125_000, "open": 1e6}},
+		"probing":            {Gate{Open: 990_000, Probe: true}, map[string]float64{"counted": 990_000, "open": 990_000, "probe": 1e6}},
+		"ramp and sample":    {Gate{Open: 300_000, OneIn: 10}, map[string]float64{"counted": 300_000, "open": 300_000, "sampled": 370_000}},
+		"sample":             {Gate{OneIn: 1024}, map[string]float64{"sampled": 976}},
+		"more than there is": {Gate{Open: math.MaxUint32}, map[string]float64{"counted": 1e6, "open": 1e6}},
+		"connections":        {Gate{Connections: &ten}, map[string]float64{"": 10}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := map[string]float64{}
+			for route, share := range tt.want {
+				if route == "" {
+					want["circuit_breakers.web.default.max_connections"] = share
+					continue
+				}
+				want["breakwater.web/charge."+route] = share
+			}
+			tt.gate.Key = key
+			g, err := NewGates([]Gate{tt.gate})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, keysOf(t, g.Layer("any"))); diff != "" {
+				t.Errorf("keys (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLayersOfNodes(t *testing.T) {
+	web, own := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "web", Node: "one"}
+	g, err := Logged{Status: 429, Slow: 1500 * time.Microsecond}.NewGates([]Gate{
+		{Key: web, OneIn: 2}, {Key: own, Open: 1e6}, {Key: breaker.Key{Upstream: "other"}, Open: 1e6, RejectsOneIn: 4},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := map[string]float64{
+		"breakwater.log.status": 429, "breakwater.log.slow_ms": 1, "breakwater.web.sampled": 500_000,
+		"breakwater.other.counted": 250_000, "breakwater.other.open": 1e6,
+	}
+	if diff := cmp.Diff(shared, keysOf(t, g.Layer("two"))); diff != "" {
+		t.Errorf("what all have (-want +got):\n%s", diff)
+	}
+	if g.Layer("two") != g.Layer("three") {
+		t.Error("proxies without gates of their own have layers of their own")
+	}
+	shared["breakwater.web.counted"], shared["breakwater.web.open"] = 1e6, 1e6
+	if diff := cmp.Diff(shared, keysOf(t, g.Layer("one"))); diff != "" {
+		t.Errorf("what one has (-want +got):\n%s", diff)
+	}
+	for key, want := range map[breaker.Key][2]uint32{web: {2, 1}, {Upstream: "other"}: {1, 4}, {Upstream: "none"}: {1, 1}} {
+		if through, rejected := g.OneIn(key); through != want[0] || rejected != want[1] {
+			t.Errorf("%s: one in %d and %d, want %v", key, through, rejected, want)
+		}
+	}
+	if g, err = (Logged{Status: 500, Slow: 2 * time.Second}).NewGates(nil); err != nil || len(keysOf(t, g.Layer(""))) > 0 {
+		t.Errorf("the defaults have keys, or error %v", err)
+	}
+}
+
+// TestEnvoyNestsShares: of 20,000 calls through a real Envoy, each route gets its share: one
+// random number decides on all of them.
+func TestEnvoyNestsShares(t *testing.T) {
+	u := webUpstream("web", refusingPort(t), policy.HTTP1, policy.Route{Breaker: &policy.Breaker{
+		Spec: breaker.Spec{Key: breaker.Key{Upstream: "web"}, Config: breaker.DefaultConfig()}, DataPath: policy.Adaptive,
+		Fallback: policy.Response{Status: 429},
+	}})
+	set := &policy.Set{Upstreams: []*policy.Upstream{u}}
+	for name, tt := range map[string]struct {
+		gate Gate
+		want float64 // the share that is rejected
+	}{
+		"one in a hundred asks":  {Gate{Open: 990_000, Probe: true}, 0.99},
+		"a ramp with a sample":   {Gate{Open: 300_000, OneIn: 50, RejectsOneIn: 4}, 0.3},
+		"closed, and not logged": {Gate{OneIn: 1024}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.gate.Key = u.Routes[0].Breaker.Spec.Key
+			g, err := NewGates([]Gate{tt.gate})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rs, err := Translate(set, netip.MustParseAddrPort("127.0.0.1:0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := static(t, rs)
+			b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+				Name: RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message.(*runtimev3.Runtime).GetLayer()},
+			}}}
+			egress := startEnvoyOn(t, b, refusingPort(t))
+			const calls = 20_000
+			rejected := countRejected(t, egress, calls)
+			deviation := 5 * math.Sqrt(calls*tt.want*(1-tt.want))
+			if math.Abs(float64(rejected)-calls*tt.want) > deviation {
+				t.Errorf("%d of %d calls are rejected, want %.0f, give or take %.0f", rejected, calls, calls*tt.want, deviation)
+			}
+		})
+	}
+}
+
+// countRejected sends calls and counts the answers 429.
+func countRejected(t *testing.T, egress string, calls int) (rejected int) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for range calls {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+egress+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "web"
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body) // its end is what makes the connection free again
+		resp.Body.Close()
+		switch resp.StatusCode {
+		case http.StatusTooManyRequests:
+			rejected++
+		case http.StatusServiceUnavailable: // nobody is there
+		default:
+			t.Fatal(fmt.Errorf("answered %d", resp.StatusCode))
+		}
+	}
+	return rejected
+}
