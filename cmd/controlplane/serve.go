@@ -32,6 +32,10 @@ nothing: the old one stays in force, and the problems are in the log and on /con
 On SIGTERM and SIGINT it waits for requests under way and exits with 0. No request
 of an application fails because the control plane is gone.
 
+Proxies reject by themselves for the open breakers of policies in the data path Adaptive. When they
+have not heard from the control plane for --gate-ttl they let calls through, so a control plane that
+is gone cannot keep a service from being called.
+
 Breakers that are not closed, or held by hand, are kept in --state-dir over a restart.
 Without the flag that is $STATE_DIRECTORY, as systemd sets it, or a directory for the address of
 --xds-listen below $XDG_STATE_HOME/breakwater or ~/.local/state/breakwater. If that
@@ -50,6 +54,9 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 				return usageError{fmt.Errorf("--log-format: %w", err)}
 			}
 			o.Log, o.Version = log, version
+			if o.GateTTL < leastGateTTL {
+				return usageError{fmt.Errorf("--gate-ttl = %s; must be %s or more: it is sent again three times as often", o.GateTTL, leastGateTTL)}
+			}
 			if o.AdminToken, err = readsToken(tokenFile); err != nil {
 				return err
 			}
@@ -71,6 +78,9 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 	completeFiles(c, "policy", "tls-cert", "tls-key", "tls-client-ca", "admin-token-file")
 	return c
 }
+
+// leastGateTTL leaves room for a heartbeat that comes late.
+const leastGateTTL = time.Second
 
 func serveFlags(c *cobra.Command, o *app.Options) {
 	f := c.Flags()
