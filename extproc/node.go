@@ -1,13 +1,10 @@
 package extproc
 
 import (
-	"strings"
-	"unicode"
-	"unicode/utf8"
-
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
 )
 
 const (
@@ -16,9 +13,6 @@ const (
 	attributesName = "envoy.filters.http.ext_proc"
 	// nodeAttribute is node.id of the proxy's bootstrap; routes of breakers in a scope of nodes send it.
 	nodeAttribute = "xds.node.id"
-	// maxNode is the longest id, in bytes, that names a breaker. It comes back in
-	// keys, logs and pages.
-	maxNode = 256
 )
 
 // breakerFor returns the breaker to ask. A proxy that does not say who it is, or says
@@ -28,18 +22,11 @@ func (r *route) breakerFor(attributes map[string]*structpb.Struct, now breaker.I
 		return r.breaker
 	}
 	id := attributes[attributesName].GetFields()[nodeAttribute].GetStringValue()
-	if !namesNode(id) {
+	if !policy.NamesNode(id) {
 		return r.breaker
 	}
 	if b := r.nodes.Node(r.key, id, now); b != nil {
 		return b
 	}
 	return r.breaker // the policy has just changed, and the engine no longer has the key
-}
-
-// namesNode tells whether a breaker can be called after the id. It is never cut: two
-// proxies must not become one.
-func namesNode(id string) bool {
-	return id != "" && len(id) <= maxNode && utf8.ValidString(id) &&
-		!strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) })
 }

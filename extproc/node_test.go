@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
 )
 
 // perNode are the fields of a policy whose scope is the proxy.
@@ -87,7 +88,7 @@ func TestScopeMeshAsksNobodyWhoTheyAre(t *testing.T) {
 // TestNamesThatNobodyCouldRead share the breaker of the key, and leave no trace.
 func TestNamesThatNobodyCouldRead(t *testing.T) {
 	for name, id := range map[string]string{
-		"empty": "", "too long": strings.Repeat("x", maxNode+1), "10 KB": strings.Repeat("x", 10<<10),
+		"empty": "", "too long": strings.Repeat("x", policy.MaxNode+1), "10 KB": strings.Repeat("x", 10<<10),
 		"newline": "shop\n1", "escape": "shop\x1b[31m", "nothing": "\x00", "delete": "shop\x7f",
 		"not UTF-8": "shop\xff", "turns the text around": "shop\u202e1", "line separator": "shop\u2028",
 	} {
@@ -109,7 +110,7 @@ func TestNamesThatNobodyCouldRead(t *testing.T) {
 // TestNamesThatAreNames: whatever can be read is told from everything else.
 func TestNamesThatAreNames(t *testing.T) {
 	r := newRig(t, perNode(oneProbe))
-	ids := []string{"shop 1", "shop/1@zone", "söder", "-", "店", strings.Repeat("x", maxNode), strings.Repeat("x", maxNode-1) + "y"}
+	ids := []string{"shop 1", "shop/1@zone", "söder", "-", "店", strings.Repeat("x", policy.MaxNode), strings.Repeat("x", policy.MaxNode-1) + "y"}
 	for _, id := range ids {
 		if !r.call("http", id, "503") {
 			t.Errorf("%q shares its breaker with another", id)

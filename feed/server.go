@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
@@ -202,24 +200,16 @@ func (s *Server) introduce(data []byte) (n *node, upstream string, err error) {
 		return nil, "", status.Error(codes.InvalidArgument, err.Error())
 	}
 	name, upstream, _ := strings.Cut(string(m.log), "/")
-	if !m.identified || !namesNode(string(m.node)) || name != LogName {
+	if !m.identified || !policy.NamesNode(string(m.node)) || name != LogName {
 		s.counts.invalid.Add(1)
 		return nil, "", status.Errorf(codes.InvalidArgument,
-			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.node, m.log, maxNode, LogName)
+			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.node, m.log, policy.MaxNode, LogName)
 	}
 	n = s.node(string(m.node))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.streams++
 	return n, upstream, nil
-}
-
-// maxNode is the longest id of a proxy, in bytes. It comes back in keys, logs and pages.
-const maxNode = 256
-
-func namesNode(id string) bool {
-	return id != "" && len(id) <= maxNode && utf8.ValidString(id) &&
-		!strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 func (s *Server) leave(n *node) {

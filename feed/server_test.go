@@ -62,7 +62,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 		"nobody":         introduced("", LogName),
 		"nothing":        {},
 		"another log":    introduced("one", "somebody-elses"),
-		"a long name":    introduced(strings.Repeat("x", maxNode+1), LogName),
+		"a long name":    introduced(strings.Repeat("x", policy.MaxNode+1), LogName),
 		"unprintable":    introduced("one\x00", LogName),
 		"a broken entry": {Identifier: introduced("one", LogName).GetIdentifier()},
 	} {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
 
@@ -27,7 +28,7 @@ func TestBadIntroductions(t *testing.T) {
 	}{
 		"no node":             {nil, "node.id"},
 		"no id":               {node("", nil), "node.id"},
-		"an id too long":      {node(strings.Repeat("x", maxNodeID+1), nil), "257 bytes; must have at most 256"},
+		"an id too long":      {node(strings.Repeat("x", policy.MaxNode+1), nil), "257 bytes; must have at most 256"},
 		"an id of two lines":  {node("x\ny", nil), "printable"},
 		"an id not of text":   {node("x\xff", nil), "printable"},
 		"listen a name":       {node("x", map[string]any{xds.MetadataListen: "localhost:1"}), xds.MetadataListen},

@@ -4,23 +4,17 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
 
 // minimumEnvoy is the first version that lets ext_proc see the replies Envoy
 // makes itself; an older one hides timeouts and connect failures.
 var minimumEnvoy = [2]uint32{1, 37}
-
-// maxNodeID is the longest id, in bytes. Longer ones name no breaker of their own in
-// ext_proc either: they come back in keys, logs and pages.
-const maxNodeID = 256
 
 // maxNodeUpstreams bounds what one node's metadata may list.
 const maxNodeUpstreams = 10_000
@@ -90,13 +84,12 @@ func parseNode(p *corev3.Node) (Node, error) {
 
 // checkID refuses ids by which nobody could tell one proxy from another.
 func checkID(id string) error {
-	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
 	switch {
 	case id == "":
 		return fmt.Errorf("node.id = empty; must be the proxy's id: give it with --service-node or in the bootstrap")
-	case len(id) > maxNodeID:
-		return fmt.Errorf("node.id has %d bytes; must have at most %d", len(id), maxNodeID)
-	case !utf8.ValidString(id) || strings.ContainsFunc(id, unprintable):
+	case len(id) > policy.MaxNode:
+		return fmt.Errorf("node.id has %d bytes; must have at most %d", len(id), policy.MaxNode)
+	case !policy.NamesNode(id):
 		return fmt.Errorf("node.id = %q; must be printable", id)
 	}
 	return nil
