@@ -372,6 +372,9 @@ func TestConcurrentReports(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if got := d.Snapshot(); len(got) != 1 || got[0].Endpoints != 3 || len(got[0].Ejected) > 1 {
+		t.Errorf("status %+v, want three endpoints of which one is out at most", got)
+	}
 }
 
 func TestNames(t *testing.T) {

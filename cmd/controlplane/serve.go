@@ -22,40 +22,16 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve --policy DIR",
 		Short: "Run the control plane",
-		Long: strings.TrimSpace(`
-Serve runs the control plane: it configures Envoy proxies over xDS, decides for
-their requests over ext_proc, and shows the state of every breaker over HTTP.
-
-The policy is read again whenever its files change. One with problems changes
-nothing: the old one stays in force, and the problems are in the log and on /config.
-
-On SIGTERM and SIGINT it waits for requests under way and exits with 0. No request
-of an application fails because the control plane is gone.
-
-Proxies reject by themselves for the open breakers of policies in the data path Adaptive. When they
-have not heard from the control plane for --gate-ttl they let calls through, so a control plane that
-is gone cannot keep a service from being called.
-
-Breakers that are not closed, or held by hand, are kept in --state-dir over a restart.
-Without the flag that is $STATE_DIRECTORY, as systemd sets it, or a directory for the address of
---xds-listen below $XDG_STATE_HOME/breakwater or ~/.local/state/breakwater. If that
-cannot be written the log says so, and nothing is kept.
-
-'breakwater breakers force' and 'reset' need the admin token, of --admin-token-file or
-of the environment variable BREAKWATER_ADMIN_TOKEN. Without one nobody can change breakers.
-
-The environment variables CIRCUIT_BREAKER_FAILURE_THRESHOLD,
-CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS, CIRCUIT_BREAKER_TIMEOUT_SECONDS and
-CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
-		Args: cobra.NoArgs,
+		Long:  strings.TrimSpace(serveHelp),
+		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log, err := app.NewLogger(c.ErrOrStderr(), format, level)
 			if err != nil {
 				return usageError{fmt.Errorf("--log-format: %w", err)}
 			}
 			o.Log, o.Version = log, version
-			if o.GateTTL < leastGateTTL {
-				return usageError{fmt.Errorf("--gate-ttl = %s; must be %s or more: it is sent again three times as often", o.GateTTL, leastGateTTL)}
+			if err := checkGateTTL(o.GateTTL); err != nil {
+				return err
 			}
 			if o.AdminToken, err = readsToken(tokenFile); err != nil {
 				return err
@@ -79,8 +55,41 @@ CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`),
 	return c
 }
 
+const serveHelp = `
+Serve runs the control plane: it configures Envoy proxies over xDS, decides for
+their requests over ext_proc, and shows the state of every breaker over HTTP.
+
+The policy is read again whenever its files change. One with problems changes
+nothing: the old one stays in force, and the problems are in the log and on /config.
+
+On SIGTERM and SIGINT it waits for requests under way and exits with 0. No request
+of an application fails because the control plane is gone.
+
+Proxies reject by themselves for open breakers in the data path Adaptive. When they have not heard
+from the control plane for --gate-ttl they let calls through, so that one that is gone
+cannot keep a service from being called.
+
+Breakers that are not closed, or held by hand, are kept in --state-dir over a restart.
+Without the flag that is $STATE_DIRECTORY, as systemd sets it, or a directory for the address of
+--xds-listen below $XDG_STATE_HOME/breakwater or ~/.local/state/breakwater. If that
+cannot be written the log says so, and nothing is kept.
+
+'breakwater breakers force' and 'reset' need the admin token, of --admin-token-file or
+of the environment variable BREAKWATER_ADMIN_TOKEN. Without one nobody can change breakers.
+
+The environment variables CIRCUIT_BREAKER_FAILURE_THRESHOLD,
+CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS, CIRCUIT_BREAKER_TIMEOUT_SECONDS and
+CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`
+
 // leastGateTTL leaves room for a heartbeat that comes late.
 const leastGateTTL = time.Second
+
+func checkGateTTL(ttl time.Duration) error {
+	if ttl >= leastGateTTL {
+		return nil
+	}
+	return usageError{fmt.Errorf("--gate-ttl = %s; must be %s or more: it is sent again three times as often", ttl, leastGateTTL)}
+}
 
 func serveFlags(c *cobra.Command, o *app.Options) {
 	f := c.Flags()

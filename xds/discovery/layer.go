@@ -24,6 +24,8 @@ type layered struct {
 	gates  *gates    // of the last response, or those it came with; nil: neither
 	sentAt time.Time // when the last response was; zero: there is none
 	beat   *time.Timer
+	// bare tells that the proxy came without a layer, and that this was not told yet.
+	bare bool
 	// What came of it, and was not told to anybody yet:
 	taken   *gates // these are in force; nil: nothing new
 	passed  uint64 // the number up to which the proxy has answered
@@ -99,9 +101,17 @@ func (st *stream) answered(refused bool) {
 	}
 }
 
+// starting is how long a proxy may be there before it asks for its layer. It has none
+// then, and calls that it serves right afterwards may seem to have begun before it asked.
+const starting = time.Second
+
 // tellLayer tells what came of the layer. No lock is held.
 func (st *stream) tellLayer() {
 	rt, o := &st.runtime, &st.server.options
+	if rt.bare {
+		rt.bare = false
+		o.Obeyed(st.node.ID, nil, st.connected.Add(-starting))
+	}
 	if rt.passed > 0 {
 		st.propagated(st.server.rollouts.pass(st.follower, rt.passed, rt.refused))
 		rt.passed = 0

@@ -350,7 +350,7 @@ func TestObeyed(t *testing.T) {
 		s := NewServer(o)
 		p := connectLayer(t, s, l)
 		p.gets("nothing")
-		told(t, &log)
+		told(t, &log, "app-1 no gates at -1s")
 		wait(time.Second)
 		p.reply(false)
 		told(t, &log, "app-1 nothing at 1s")

@@ -131,6 +131,7 @@ func (st *stream) take(r request) error {
 	switch {
 	case r.typeURL != xds.RuntimeType:
 	case !known:
+		st.runtime.bare = !s.resumed
 		st.follower.node = st.node.ID
 		st.server.rollouts.join(st.follower)
 	case awaited:
