@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	"breakwater.dev/internal/envoybin"
-	"breakwater.dev/xds"
 )
 
 // mesh is a control plane with one proxy, and what a test needs around them.
@@ -159,7 +158,7 @@ func (m *mesh) pushes(t *testing.T) float64 {
 	t.Helper()
 	sum := 0.0
 	for _, line := range strings.Split(m.page(t, "/metrics"), "\n") {
-		if strings.HasPrefix(line, "breakwater_xds_pushes_total{") && !strings.Contains(line, xds.RuntimeType) {
+		if strings.HasPrefix(line, "breakwater_xds_pushes_total{") && !strings.Contains(line, `type="Runtime"`) {
 			v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
 			if err != nil {
 				t.Fatal(err)
