@@ -45,6 +45,27 @@ func fields(m []byte, visit func(number protowire.Number, n uint64, b []byte) er
 	return nil
 }
 
+// texts are the fields that are bytes. One of another kind under the number of one that is
+// read is unknown, as it is to generated types.
+func texts(m []byte, visit func(number protowire.Number, b []byte) error) error {
+	return fields(m, func(number protowire.Number, _ uint64, b []byte) error {
+		if b == nil {
+			return nil
+		}
+		return visit(number, b)
+	})
+}
+
+// numbers are the fields that are numbers.
+func numbers(m []byte, visit func(number protowire.Number, n uint64) error) error {
+	return fields(m, func(number protowire.Number, n uint64, b []byte) error {
+		if b != nil {
+			return nil
+		}
+		return visit(number, n)
+	})
+}
+
 // message is what is read of a StreamAccessLogsMessage
 // (envoy/service/accesslog/v3/als.proto).
 type message struct {
@@ -55,7 +76,7 @@ type message struct {
 
 func (m *message) read(data []byte) error {
 	*m = message{}
-	return fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+	return texts(data, func(number protowire.Number, b []byte) error {
 		switch number {
 		case 1:
 			m.identified = true
@@ -70,10 +91,10 @@ func (m *message) read(data []byte) error {
 }
 
 func (m *message) identify(identifier []byte) error {
-	return fields(identifier, func(number protowire.Number, _ uint64, b []byte) error {
+	return texts(identifier, func(number protowire.Number, b []byte) error {
 		switch number {
 		case 1:
-			return fields(b, func(number protowire.Number, _ uint64, b []byte) error {
+			return texts(b, func(number protowire.Number, b []byte) error {
 				if number == 1 {
 					m.node = b
 				}
@@ -88,7 +109,7 @@ func (m *message) identify(identifier []byte) error {
 
 // entries calls visit for each entry of a HTTPAccessLogEntries or TCPAccessLogEntries.
 func entries(list []byte, visit func(entry []byte) error) error {
-	return fields(list, func(number protowire.Number, _ uint64, b []byte) error {
+	return texts(list, func(number protowire.Number, b []byte) error {
 		if number != 1 {
 			return nil
 		}
@@ -123,6 +144,9 @@ type entry struct {
 	grpcStatus []byte // of its trailers
 }
 
+// unauthorized is the number of unauthorized_details in ResponseFlags.
+const unauthorized = 13
+
 // AccessLogTypes of connections.
 const (
 	tcpUpstreamConnected = 1
@@ -132,7 +156,7 @@ const (
 // read reads an HTTPAccessLogEntry, or a TCPAccessLogEntry, which has the first field alone.
 func (e *entry) read(data []byte) error {
 	*e = entry{}
-	return fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+	return texts(data, func(number protowire.Number, b []byte) error {
 		switch number {
 		case 1:
 			return e.readCommon(b)
@@ -145,6 +169,15 @@ func (e *entry) read(data []byte) error {
 
 func (e *entry) readCommon(data []byte) error {
 	return fields(data, func(number protowire.Number, n uint64, b []byte) (err error) {
+		if b == nil {
+			switch number {
+			case 24:
+				e.attempts = n
+			case 33:
+				e.kind = n
+			}
+			return nil
+		}
 		switch number {
 		case 5:
 			e.start, err = readTime(b)
@@ -152,7 +185,8 @@ func (e *entry) readCommon(data []byte) error {
 			e.remote, err = readAddress(b)
 		case 16:
 			err = fields(b, func(number protowire.Number, n uint64, b []byte) error {
-				if number < 64 && (n != 0 || b != nil) {
+				// All are bools, but for one that is a message.
+				if set := n != 0; number < 64 && (b != nil) == (number == unauthorized) && (set || b != nil) {
 					e.flags |= 1 << number
 				}
 				return nil
@@ -163,20 +197,16 @@ func (e *entry) readCommon(data []byte) error {
 			e.route = b
 		case 23:
 			e.took, err = readTime(b)
-		case 24:
-			e.attempts = n
-		case 33:
-			e.kind = n
 		}
 		return err
 	})
 }
 
 func (e *entry) readResponse(data []byte) error {
-	return fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+	return texts(data, func(number protowire.Number, b []byte) error {
 		switch number {
 		case 1:
-			return fields(b, func(number protowire.Number, n uint64, _ []byte) error {
+			return numbers(b, func(number protowire.Number, n uint64) error {
 				if number == 1 {
 					e.status = n
 				}
@@ -196,7 +226,7 @@ func (e *entry) readResponse(data []byte) error {
 // readStatus reads the grpc-status from an entry of a map.
 func readStatus(data []byte, into *[]byte) error {
 	var key, value []byte
-	err := fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+	err := texts(data, func(number protowire.Number, b []byte) error {
 		switch number {
 		case 1:
 			key = b
@@ -217,7 +247,7 @@ func readStatus(data []byte, into *[]byte) error {
 // readTime reads a Timestamp or a Duration. What does not fit is as far as it gets.
 func readTime(data []byte) (time.Duration, error) {
 	var seconds, nanos int64
-	err := fields(data, func(number protowire.Number, n uint64, _ []byte) error {
+	err := numbers(data, func(number protowire.Number, n uint64) error {
 		switch number {
 		case 1:
 			seconds = int64(n)
@@ -235,15 +265,15 @@ func readTime(data []byte) (time.Duration, error) {
 func readAddress(data []byte) (netip.AddrPort, error) {
 	var ip netip.Addr
 	var port uint64
-	err := fields(data, func(number protowire.Number, _ uint64, b []byte) error {
+	err := texts(data, func(number protowire.Number, b []byte) error {
 		if number != 1 {
 			return nil
 		}
 		return fields(b, func(number protowire.Number, n uint64, b []byte) error {
-			switch number {
-			case 2:
+			switch {
+			case number == 2 && b != nil:
 				ip = parseIP(b)
-			case 3:
+			case number == 3 && b == nil:
 				port = n
 			}
 			return nil
