@@ -89,7 +89,7 @@ func TestOpenBreakerAnswersItself(t *testing.T) {
 func TestBareFallback(t *testing.T) {
 	r := newRig(t, oneProbe)
 	for _, u := range r.set.Upstreams {
-		u.Routes[0].Breaker.Fallback = policy.Response{Status: 204}
+		u.Routes[0].Breaker.Fallback.Response = policy.Response{Status: 204}
 	}
 	r.apply()
 	r.open("http")
@@ -99,6 +99,45 @@ func TestBareFallback(t *testing.T) {
 	got := r.rejected("http")
 	if got.GetStatus().GetCode() != typev3.StatusCode_NoContent || len(got.GetBody()) > 0 || setHeaders(t, got) != "" {
 		t.Errorf("response %v, want status 204 alone", got)
+	}
+}
+
+// TestOnward: where the proxy has a fallback of its own, a rejected call goes back to it with a
+// mark, and its stream is over.
+func TestOnward(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fallback policy.Fallback
+		logged   bool
+	}{
+		"upstream": {policy.Fallback{Upstream: &policy.FallbackUpstream{Name: "backup", Host: "backup"}}, false},
+		"cached":   {policy.Fallback{Cached: &policy.Cached{}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, oneProbe)
+			for _, u := range r.set.Upstreams {
+				u.Routes[0].Breaker.Fallback = tt.fallback
+			}
+			r.apply()
+			r.open("http")
+			answers, err := r.run("http", requestHeaders())
+			if err != nil || len(answers) != 1 {
+				t.Fatalf("got %v, %v, want one answer", answers, err)
+			}
+			marks := answers[0].GetDynamicMetadata().GetFields()[policy.RejectedNamespace].GetStructValue().AsMap()
+			want := map[string]any{policy.RejectedKey: true}
+			if tt.logged {
+				want[policy.LoggedKey] = true
+			}
+			if diff := cmp.Diff(want, marks); diff != "" {
+				t.Errorf("marks (-want +got):\n%s", diff)
+			}
+			if common := answers[0].GetRequestHeaders().GetResponse(); !common.GetClearRouteCache() || common.GetHeaderMutation() == nil {
+				t.Errorf("answer %v, want it routed again, which Envoy does where headers change", answers[0])
+			}
+			if got, want := r.server.Counts(), (Counts{Rejected: 1}); got != want {
+				t.Errorf("server counts %+v, want %+v", got, want)
+			}
+		})
 	}
 }
 

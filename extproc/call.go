@@ -67,6 +67,9 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	permit, decision := c.route.breakerFor(attributes, c.begun).Acquire(c.begun)
 	if !decision.Admitted {
 		c.server.counts.rejected.Add(1)
+		if c.route.onward != nil {
+			return c.route.onward, true
+		}
 		return reject(&c.route.fallback, decision.RetryAfter), true
 	}
 	c.server.counts.admitted.Add(1)

@@ -133,3 +133,28 @@ func reject(f *policy.Response, retryAfter time.Duration) *extprocv3.ProcessingR
 		},
 	}}
 }
+
+// onward has the proxy see to a rejected call, where that takes more than an answer of ours:
+// it is marked, and routed again. What became of calls that may be answered with a copy of
+// a response is known to the proxy alone, so they are logged.
+func onward(f *policy.Fallback) *extprocv3.ProcessingResponse {
+	if f.Upstream == nil && f.Cached == nil {
+		return nil
+	}
+	marks := map[string]*structpb.Value{policy.RejectedKey: structpb.NewBoolValue(true)}
+	if f.Cached != nil {
+		marks[policy.LoggedKey] = structpb.NewBoolValue(true)
+	}
+	return &extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
+			Response: &extprocv3.CommonResponse{
+				ClearRouteCache: true,
+				// Envoy does so only where headers change (1.40), so one goes that no call has.
+				HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: []string{"x-breakwater-rejected"}},
+			},
+		}},
+		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
+			policy.RejectedNamespace: structpb.NewStructValue(&structpb.Struct{Fields: marks}),
+		}},
+	}
+}

@@ -44,6 +44,7 @@ type route struct {
 	grpc     bool // the upstream speaks gRPC: its outcome is in trailers
 	timeout  time.Duration
 	fallback policy.Response
+	onward   *extprocv3.ProcessingResponse // sends a rejected call to its fallback in the proxy; nil: the response is all
 }
 
 // Counts are totals since the server was made, and what is under way now.
@@ -79,7 +80,7 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 			key := r.Breaker.Spec.Key
 			known := &route{
 				key: key, breaker: engine.Breaker(key), classify: r.Breaker.Classify,
-				grpc: u.Protocol == policy.GRPC, timeout: r.Timeout, fallback: r.Breaker.Fallback,
+				grpc: u.Protocol == policy.GRPC, timeout: r.Timeout, fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
 			}
 			if r.Breaker.Spec.PerNode {
 				known.nodes = engine

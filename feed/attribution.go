@@ -15,11 +15,12 @@ const (
 	marked  way = iota // it went through, and is logged whatever came of it
 	closed             // it went through, and failed or was slow, or another policy wants to know
 	counted            // the proxy rejected it; one of so many is logged
+	onward             // the control plane rejected it, and the proxy saw to the fallback
 )
 
 // suffixes end the names of routes whose calls count; package xds gives routes their
 // names. Of calls that asked for a permit ("~probe") the outcome is known already.
-var suffixes = map[way]string{marked: "~sampled", closed: "~closed", counted: "~counted"}
+var suffixes = map[way]string{marked: "~sampled", closed: "~closed", counted: "~counted", onward: "~rejected"}
 
 // attribution says whose calls a route's are; immutable.
 type attribution struct {
@@ -30,6 +31,7 @@ type attribution struct {
 	classify *policy.Classifier
 	slow     time.Duration // 0: no call is
 	grpc     bool          // the upstream speaks gRPC: its outcome is in trailers
+	cached   bool          // proxies keep copies of responses, to answer rejected calls with
 	upstream string        // whose endpoints the mesh judges; empty: it does not
 }
 
@@ -45,13 +47,14 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 		}
 		for _, r := range u.Routes {
 			b := r.Breaker
-			if b == nil || b.DataPath != policy.Adaptive || b.Spec.Config.Mode == breaker.Disabled {
+			if b == nil || b.Spec.Config.Mode == breaker.Disabled {
 				continue
 			}
 			a := attribution{
 				key: b.Spec.Key, breaker: engine.Breaker(b.Spec.Key), classify: b.Classify,
 				slow: b.Spec.Config.SlowCallDurationThreshold, grpc: u.Protocol == policy.GRPC, upstream: judged,
 			}
+			a.cached = b.Fallback.Cached != nil
 			if b.Spec.PerNode {
 				a.nodes = engine
 			}
@@ -61,6 +64,10 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 			}
 			name := breaker.Key{Upstream: u.Name, Route: r.Name}.String()
 			for way, suffix := range suffixes {
+				// Of calls in the data path Inline all is known but what fallbacks they got.
+				if b.DataPath != policy.Adaptive && way != onward {
+					continue
+				}
 				of := a
 				of.way = way
 				t.routes[name+suffix] = &of

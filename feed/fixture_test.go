@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -74,7 +75,7 @@ spec: {targetRefs: [{kind: Upstream, name: own}], scope: Node}
 apiVersion: breakwater.dev/v1alpha1
 kind: BreakerPolicy
 metadata: {name: inline}
-spec: {targetRefs: [{kind: Upstream, name: inline}], dataPath: Inline}
+spec: {targetRefs: [{kind: Upstream, name: inline}], dataPath: Inline, fallback: {cached: {}}}
 `
 
 // rig is a feed with its engine, a clock that a test sets, and a proxy called "one" whose
@@ -87,21 +88,25 @@ type rig struct {
 	node     *node
 	worker   *worker
 	observed map[breaker.Key]uint64
+	answered map[string]uint64
 	told     []EndpointOutcome
 }
 
 const ahead = time.Hour
 
 func newRig(t testing.TB) *rig {
-	r := &rig{t: t, now: breaker.Instant(10 * time.Hour), engine: breaker.NewEngine(breaker.Options{}), observed: map[breaker.Key]uint64{}}
+	r := &rig{t: t, now: breaker.Instant(10 * time.Hour), engine: breaker.NewEngine(breaker.Options{}), observed: map[breaker.Key]uint64{}, answered: map[string]uint64{}}
 	set, problems := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(policies)}}, policy.BuiltinDefaults())
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	r.engine.Apply(set.Specs(), r.now)
 	r.server = NewServer(Options{
-		Now:       func() breaker.Instant { return r.now },
-		Observe:   func(key breaker.Key, _ time.Duration, n uint64) { r.observed[key] += n },
+		Now:     func() breaker.Instant { return r.now },
+		Observe: func(key breaker.Key, _ time.Duration, n uint64) { r.observed[key] += n },
+		Answered: func(key breaker.Key, cached bool, n uint64) {
+			r.answered[fmt.Sprintf("%s cached %t", key, cached)] += n
+		},
 		Endpoints: func(_ string, told []EndpointOutcome) { r.told = append(r.told, told...) },
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})

@@ -36,6 +36,8 @@ const (
 	viaUpstream = "via_upstream" // a response that the proxy passed on
 	// A gRPC client's own deadline passed. No flag tells (measured with Envoy 1.40).
 	maxDurationTimeout = "max_duration_timeout"
+	// viaCopy is what Envoy calls responses of scripts, of which package xds has one.
+	viaCopy = "lua_response"
 )
 
 // outcome is what became of an HTTP call.

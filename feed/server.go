@@ -29,6 +29,9 @@ type Options struct {
 	Now func() breaker.Instant
 	// Observe gets how long calls took that succeeded or failed: n calls, d each.
 	Observe func(key breaker.Key, d time.Duration, n uint64)
+	// Answered gets calls that were rejected where proxies keep copies of responses, and
+	// whether they were answered with one.
+	Answered func(key breaker.Key, cached bool, n uint64)
 	// Endpoints gets what became of calls at the endpoints of an upstream that the mesh
 	// judges, in any order. It must not keep the slice.
 	Endpoints func(upstream string, outcomes []EndpointOutcome)
@@ -58,7 +61,7 @@ type Counts struct {
 	Bytes    uint64 // of messages
 	// Of the entries in messages, each is in one of these.
 	Reported uint64 // told a breaker an outcome
-	Rejected uint64 // told a breaker of calls that the proxy rejected
+	Rejected uint64 // told of calls that were rejected
 	Skipped  uint64 // were logged for another reason, or of no breaker that is known
 	Invalid  uint64 // ended a stream, since they cannot be read
 	Dropped  uint64 // came faster than they could be taken

@@ -88,8 +88,14 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	}
 	chosen := w.node.timeline.sampled(at.Add(-max(e.took, 0)), a.key)
 	of := a.breakerFor(w.node.id, arrived)
+	if a.way == onward { // the breaker knows
+		counts.rejected.Add(1)
+		w.answered(a, 1)
+		return
+	}
 	if a.way == counted {
 		counts.rejected.Add(1)
+		w.answered(a, chosen.rejected)
 		w.node.meter(a.key).rejected.calls += uint64(chosen.rejected)
 		w.batch.group(a, of).rejected += uint64(chosen.rejected)
 		return
@@ -113,6 +119,13 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	}
 	g.outcomes = append(g.outcomes, told)
 	w.endpoint(a, &told, n)
+}
+
+// answered tells what rejected calls got, where that is not known before.
+func (w *worker) answered(a *attribution, n uint32) {
+	if a.cached {
+		w.server.options.Answered(a.key, string(w.entry.details) == viaCopy, uint64(n))
+	}
 }
 
 // endpoint tells of a call's endpoint, where the mesh judges it.

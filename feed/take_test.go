@@ -38,6 +38,24 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// TestAnswered: what rejected calls got is in the log where copies of responses are kept, and
+// breakers that were asked know of the rejection already.
+func TestAnswered(t *testing.T) {
+	r := newRig(t)
+	copied := func(e *datav3.HTTPAccessLogEntry) {
+		e.CommonProperties.ResponseFlags, e.Response.ResponseCodeDetails = nil, viaCopy
+	}
+	r.take(r.logged("inline~rejected", copied), r.logged("inline~rejected", nil), r.logged("inline~rejected", copied), r.logged("web~rejected", copied))
+	want := map[string]uint64{"inline cached true": 2, "inline cached false": 1}
+	if diff := cmp.Diff(want, r.answered); diff != "" {
+		t.Errorf("answered (-want +got):\n%s", diff)
+	}
+	r.want("inline", breaker.Counts{})
+	if got := r.server.Counts(); got.Rejected != 4 {
+		t.Errorf("counts %+v, want 4 rejected", got)
+	}
+}
+
 // TestWeights: failures and slow calls are told of one by one wherever they were, and
 // other calls in a sample.
 func TestWeights(t *testing.T) {

@@ -53,12 +53,7 @@ func (c *compiler) policy(o *object, doc yamlwalk.Value) {
 // read checks a policy by itself, laid over nothing but the defaults.
 func (c *compiler) read(l *layer) {
 	s := newSettings(c.defaults)
-	failed := map[string]bool{}
-	report := func(p yamlwalk.Problem) {
-		failed[p.Path] = true
-		c.diagnostics.report(l.origin.File, p)
-	}
-	if !l.apply(s, report) {
+	if !l.apply(s, func(p yamlwalk.Problem) { c.diagnostics.report(l.origin.File, p) }) {
 		return
 	}
 	for _, p := range s.config().Validate() {
@@ -72,7 +67,6 @@ func (c *compiler) read(l *layer) {
 			c.fail(at, p.Want, p.Rule)
 		}
 	}
-	c.refuseUnsupported(s.places, failed, policyNotYet())
 }
 
 func appendTarget(refs []targetRef, o *object, v yamlwalk.Value) []targetRef {

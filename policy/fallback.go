@@ -14,35 +14,68 @@ import (
 // maxBody bounds what a proxy has to keep for each breaker.
 const maxBody = 64 << 10
 
-// fallback is the answer to a rejected caller as policies write it.
+// fallback is what rejected callers get, as policies write it.
 type fallback struct {
 	status      uint32
 	contentType string
 	body        string
 	headers     []Header
+	upstream    string  // empty: none
+	cached      *Cached // nil: nothing is
 }
 
+// readFallback reads the one way there is. A way that a less specific policy has gives way
+// to it, but for its response, with which a proxy answers what it has no copy of.
 func (s *settings) readFallback(v yamlwalk.Value) {
-	cached := &s.later.cached
+	f := &s.fallback
 	isObject := v.Object(yamlwalk.Fields{
-		"response": func(v yamlwalk.Value) { v.Object(s.fallback.fields()) },
-		"upstream": name(&s.later.fallbackUpstream),
-		"cached": func(v yamlwalk.Value) {
-			v.Object(yamlwalk.Fields{
-				"ttl":          yamlwalk.Duration(&cached.ttl, time.Second, breaker.MaxDuration),
-				"maxEntries":   yamlwalk.Integer(&cached.maxEntries, 1, breaker.MaxCount),
-				"maxBodyBytes": yamlwalk.Size(&cached.maxBodyBytes, 64<<20),
-			})
-		},
+		"response": func(v yamlwalk.Value) { v.Object(f.fields()) },
+		"upstream": name(&f.upstream),
+		"cached":   f.readCached,
 	})
-	given := 0
-	for _, name := range []string{"response", "upstream", "cached"} {
-		if v.Has(name) {
-			given++
-		}
+	if !isObject {
+		return
 	}
-	if isObject && given > 1 {
-		v.FailAs("several fallbacks", "one of response, upstream, cached", "exclusive-fields")
+	switch upstream, cached := v.Has("upstream"), v.Has("cached"); {
+	case upstream && (cached || v.Has("response")):
+		v.FailAs("several fallbacks", "upstream alone, or response, or cached with or without a response", "exclusive-fields")
+	case upstream:
+		f.cached = nil
+	case cached:
+		f.upstream = ""
+	case v.Has("response"):
+		f.upstream, f.cached = "", nil
+	}
+}
+
+// Limits on copies of responses.
+const (
+	maxCachedBody  = 1 << 20
+	maxCachedBytes = 256 << 20
+	maxCachedCount = 100_000
+)
+
+func (f *fallback) readCached(v yamlwalk.Value) {
+	c := Cached{TTL: time.Minute, MaxEntries: 1000, MaxBodyBytes: 64 << 10, MaxBytes: 16 << 20}
+	if f.cached != nil {
+		c = *f.cached
+	}
+	if v.Object(yamlwalk.Fields{
+		"ttl":             yamlwalk.Duration(&c.TTL, time.Second, breaker.MaxDuration),
+		"maxEntries":      yamlwalk.Integer(&c.MaxEntries, 1, maxCachedCount),
+		"maxBodyBytes":    yamlwalk.Size(&c.MaxBodyBytes, maxCachedBody),
+		"maxBytes":        yamlwalk.Size(&c.MaxBytes, maxCachedBytes),
+		"withCredentials": yamlwalk.Bool(&c.WithCredentials),
+	}) {
+		f.cached = &c
+	}
+	if c.MaxBodyBytes <= c.MaxBytes {
+		return
+	}
+	if at, ok := v.Get("maxBytes"); ok {
+		at.Fail("at least maxBodyBytes: it bounds all copies together", "contradiction")
+	} else if at, ok := v.Get("maxBodyBytes"); ok {
+		at.Fail("at most maxBytes, which bounds all copies together", "contradiction")
 	}
 }
 
@@ -92,14 +125,20 @@ func (f *fallback) readHeaders(v yamlwalk.Value) {
 	f.headers = headers
 }
 
-// response is what a rejected caller of an upstream gets.
-func (s *settings) response(upstream string) Response {
+// resolvedFallback is what a rejected caller of an upstream gets. The upstream that takes
+// over is resolved when all are known.
+func (s *settings) resolvedFallback(u *upstreamDoc) Fallback {
 	f := s.fallback
 	r := Response{Status: int(f.status), ContentType: f.contentType, Body: f.body, Headers: f.headers}
 	if !s.places.wrote("spec.fallback.response.body") && !bodiless(f.status) {
-		r.Body = upstream + " is unavailable: its circuit breaker is open\n"
+		r.Body = u.Name + " is unavailable: its circuit breaker is open\n"
 	}
-	return r
+	out := Fallback{Response: r}
+	if f.cached != nil && u.Protocol != GRPC && u.Protocol != TCP {
+		cached := *f.cached
+		out.Cached = &cached
+	}
+	return out
 }
 
 // bodiless tells whether a response of that status has no body (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5).

@@ -65,9 +65,10 @@ func (c *compiler) compileRoute(u *upstreamDoc, s *settings, route string) Route
 		},
 		DataPath: path,
 		Classify: s.classifier(),
-		Fallback: s.response(u.Name),
+		Fallback: s.resolvedFallback(u),
 		FailOpen: s.failOpen,
 	}
+	c.fallsBack(u, s, r.Breaker)
 	for _, l := range s.layers {
 		r.Breaker.Origins = append(r.Breaker.Origins, l.origin)
 	}

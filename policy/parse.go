@@ -55,6 +55,7 @@ type compiler struct {
 	layers    []*layer
 	byTarget  map[target]*layer
 	refs      []targetRef // all targets, each once
+	takeovers []takeover
 }
 
 // fail reports a place.
@@ -192,5 +193,6 @@ func (c *compiler) compile() *Set {
 		}
 	}
 	slices.SortFunc(set.Upstreams, func(a, b *Upstream) int { return strings.Compare(a.Name, b.Name) })
+	c.resolveFallbacks()
 	return set
 }

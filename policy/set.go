@@ -12,6 +12,14 @@ import (
 // says which breaker its request belongs to; the value is [breaker.Key.String].
 const BreakerMetadata = "x-breakwater-breaker"
 
+// Metadata by which the control plane tells a proxy about a call: that it is rejected and the
+// proxy has to see to the fallback, and that it is to be logged. Both are booleans.
+const (
+	RejectedNamespace = "breakwater"
+	RejectedKey       = "rejected"
+	LoggedKey         = "logged"
+)
+
 // ReservedUpstream is the name by which proxies know the control plane; no upstream has it.
 const ReservedUpstream = "breakwater"
 
@@ -184,14 +192,43 @@ type Breaker struct {
 	Spec     breaker.Spec
 	DataPath DataPath
 	Classify *Classifier
-	Fallback Response
+	Fallback Fallback
 	// FailOpen lets calls through when the control plane does not answer.
 	FailOpen bool
 	// Origins are the policies that shaped it, the most specific first.
 	Origins []Origin
 }
 
-// Response is what a rejected caller gets.
+// Fallback is what a rejected caller gets: the response, unless one of the others has better.
+type Fallback struct {
+	Response Response
+	Upstream *FallbackUpstream // nil: no other takes over
+	Cached   *Cached           // nil: proxies keep no copies; never together with Upstream
+}
+
+// FallbackUpstream takes calls over, as calls of its own: with its own breakers, limits
+// and timeout.
+type FallbackUpstream struct {
+	Name string
+	// Host is one of its hosts, and replaces the call's.
+	Host string
+}
+
+// Cached says which copies of good responses to GET requests a proxy keeps. What is not in
+// them gets the response of the fallback.
+type Cached struct {
+	TTL time.Duration
+	// MaxEntries and MaxBytes bound the copies of one worker of a proxy; the oldest go first.
+	MaxEntries uint32
+	MaxBytes   uint64
+	// MaxBodyBytes bounds one of them; larger responses are not kept.
+	MaxBodyBytes uint64
+	// WithCredentials keeps responses to requests with credentials too. Each is then for
+	// requests with the same ones.
+	WithCredentials bool
+}
+
+// Response is an answer of the proxy's own.
 type Response struct {
 	Status      int
 	ContentType string

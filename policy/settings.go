@@ -27,7 +27,6 @@ type settings struct {
 	limits   ConnectionLimits
 	high     []yamlwalk.Value // what was written for the high priority, least specific first
 	outlier  outlier.Config
-	later    laterPolicy
 
 	places places
 	layers []*layer // the policies, the most specific first

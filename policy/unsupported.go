@@ -1,32 +1,12 @@
 package policy
 
-import (
-	"strings"
-	"time"
-)
-
-// laterPolicy is what the language of a BreakerPolicy has and nothing enforces yet. It
-// is read like everything else, so that what is malformed is told from what is early.
-type laterPolicy struct {
-	fallbackUpstream string
-	cached           struct {
-		ttl                      time.Duration
-		maxEntries, maxBodyBytes uint64
-	}
-}
+import "strings"
 
 // notYet is one field that is refused. Removing its row is all it takes to allow it.
 type notYet struct {
 	path      string
 	supported bool // what is written happens to be what is done anyway
 	want      string
-}
-
-func policyNotYet() []notYet {
-	return []notYet{
-		{"spec.fallback.upstream", false, "left out: it is not supported yet"},
-		{"spec.fallback.cached", false, "left out: it is not supported yet"},
-	}
 }
 
 func upstreamNotYet(u *Upstream) []notYet {

@@ -146,7 +146,7 @@ func (o *Options) fillIn() {
 // set is kept, and must not be changed.
 func (t *Telemetry) Apply(set *policy.Set, at time.Time) {
 	t.reloads.applied(set.Revision, at, func() {
-		t.series.Apply(set.Specs())
+		t.series.Apply(set.Specs(), fallbacks(set))
 		t.set.Store(set)
 	})
 }
@@ -169,6 +169,29 @@ func (t *Telemetry) ObserveTransition(tr breaker.Transition) {
 // where it is one of a sample. It takes no lock and allocates nothing.
 func (t *Telemetry) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
 	t.series.ObserveCalls(key, d, n)
+}
+
+// ObserveAnswered counts n calls that were rejected where copies of responses are kept, by
+// whether they were answered with one.
+func (t *Telemetry) ObserveAnswered(key breaker.Key, cached bool, n uint64) {
+	t.series.ObserveAnswered(key, cached, n)
+}
+
+// fallbacks are those of a set that are more than a response.
+func fallbacks(set *policy.Set) map[breaker.Key]series.Fallback {
+	all := map[breaker.Key]series.Fallback{}
+	for _, u := range set.Upstreams {
+		for i := range u.Routes {
+			switch b := u.Routes[i].Breaker; {
+			case b == nil:
+			case b.Fallback.Upstream != nil:
+				all[b.Spec.Key] = series.Upstream
+			case b.Fallback.Cached != nil:
+				all[b.Spec.Key] = series.Cached
+			}
+		}
+	}
+	return all
 }
 
 // ObserveGatePropagation counts how long it took from a change of state until all

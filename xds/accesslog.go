@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/policy"
 )
 
 const (
@@ -22,8 +24,8 @@ const (
 	// markFilter marks calls for the log, on routes that turn it on. A request header
 	// could do the same, but would reach the upstream, and clients could forge it.
 	markFilter     = "envoy.filters.http.set_metadata"
-	markNamespace  = "breakwater"
-	markKey        = "logged"
+	markNamespace  = policy.RejectedNamespace
+	markKey        = policy.LoggedKey
 	httpGRPCLogger = "envoy.access_loggers.http_grpc"
 	tcpGRPCLogger  = "envoy.access_loggers.tcp_grpc"
 
@@ -114,16 +116,21 @@ func marker() *setmetadatav3.Config {
 func isMarked() *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
 		MetadataFilter: &accesslogv3.MetadataFilter{
-			Matcher: &matcherv3.MetadataMatcher{
-				Filter: markNamespace,
-				Path: []*matcherv3.MetadataMatcher_PathSegment{{
-					Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: markKey},
-				}},
-				Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_BoolMatch{BoolMatch: true}},
-			},
+			Matcher:            metadataIsTrue(markKey),
 			MatchIfKeyNotFound: wrapperspb.Bool(false),
 		},
 	}}
+}
+
+// metadataIsTrue matches calls with one of our marks.
+func metadataIsTrue(key string) *matcherv3.MetadataMatcher {
+	return &matcherv3.MetadataMatcher{
+		Filter: markNamespace,
+		Path: []*matcherv3.MetadataMatcher_PathSegment{{
+			Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: key},
+		}},
+		Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_BoolMatch{BoolMatch: true}},
+	}
 }
 
 func compared(op accesslogv3.ComparisonFilter_Op, value uint32, key string) *accesslogv3.ComparisonFilter {

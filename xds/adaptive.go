@@ -1,8 +1,6 @@
 package xds
 
 import (
-	"strings"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -38,13 +36,20 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 		return r
 	}
 	counted, open := fork(RouteCounted, 0, marked), fork(RouteOpen, 0, nil)
-	rejects(counted, u.Protocol, &b.Fallback)
-	rejects(open, u.Protocol, &b.Fallback)
+	for _, r := range []*routev3.Route{counted, open} {
+		if err := fallsBack(r, u.Protocol, b); err != nil {
+			return nil, err
+		}
+	}
 	closed := proto.Clone(whole).(*routev3.Route)
 	closed.Name += RouteClosed
-	return []*routev3.Route{
-		counted, open, fork(RouteProbe, 0, asking), fork(RouteSampled, Million, marked), closed,
-	}, nil
+	through := []*routev3.Route{fork(RouteProbe, 0, asking), fork(RouteSampled, Million, marked), closed}
+	for _, r := range through {
+		if err := setCopying(r, b, false); err != nil {
+			return nil, err
+		}
+	}
+	return append([]*routev3.Route{counted, open}, through...), nil
 }
 
 // fraction is the share of calls that a runtime key tells, or else the usual one.
@@ -76,48 +81,19 @@ func asking(p policy.Protocol, b *policy.Breaker) (map[string]*anypb.Any, error)
 	return map[string]*anypb.Any{extProcFilter: guard}, nil
 }
 
-// rejects makes r answer with a fallback. Envoy makes a gRPC status of it for callers that
-// speak gRPC, of 503 UNAVAILABLE: who calls an upstream that speaks gRPC gets that whatever
-// the fallback says, as an answer 200 would be taken for a broken one.
-func rejects(r *routev3.Route, p policy.Protocol, f *policy.Response) {
-	status := uint32(f.Status)
-	if p == policy.GRPC {
-		status = uint32(typev3.StatusCode_ServiceUnavailable)
-	}
-	answer := &routev3.DirectResponseAction{Status: status}
-	if f.Body != "" {
-		answer.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: f.Body}}
-	}
-	r.Action = &routev3.Route_DirectResponse{DirectResponse: answer}
-	add := func(name, value string) {
-		r.ResponseHeadersToAdd = append(r.ResponseHeadersToAdd, &corev3.HeaderValueOption{
-			// A percent sign begins a command of Envoy's formatter.
-			Header:         &corev3.HeaderValue{Key: name, Value: strings.ReplaceAll(value, "%", "%%")},
-			AppendAction:   corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-			KeepEmptyValue: true,
-		})
-	}
-	if f.ContentType != "" && f.Body != "" && p != policy.GRPC {
-		add("content-type", f.ContentType)
-	}
-	for _, h := range f.Headers {
-		add(h.Name, h.Value)
-	}
-}
-
 // adaptive tells whether a route's breaker is enforced by gates. One that is disabled is
 // out of the way, wherever it would stand.
 func adaptive(r *policy.Route) bool {
 	return r.Breaker != nil && r.Breaker.DataPath == policy.Adaptive && r.Breaker.Spec.Config.Mode != breaker.Disabled
 }
 
-// largestFallback is the size of the largest body that a set's gates answer with.
+// largestFallback is the size of the largest body that proxies answer with by themselves.
 func largestFallback(set *policy.Set) uint32 {
 	largest := 0
 	for _, u := range set.Upstreams {
 		for i := range u.Routes {
-			if r := &u.Routes[i]; adaptive(r) {
-				largest = max(largest, len(r.Breaker.Fallback.Body))
+			if r := &u.Routes[i]; adaptive(r) || r.Breaker != nil && inProxy(r.Breaker) {
+				largest = max(largest, len(r.Breaker.Fallback.Response.Body))
 			}
 		}
 	}

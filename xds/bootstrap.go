@@ -150,14 +150,10 @@ func (o BootstrapOptions) Node() (*corev3.Node, error) {
 // controlPlane is the cluster of the control plane. Each call that asks for a permit
 // is a request to it for as long as it lasts, so its limits must never be met.
 func (o BootstrapOptions) controlPlane(host string, port uint16) (*clusterv3.Cluster, error) {
-	const unlimited = math.MaxUint32
-	most := policy.Limits{
-		MaxConnections: unlimited, MaxPendingRequests: unlimited, MaxRequests: unlimited, MaxRetries: unlimited,
-	}
 	c := &clusterv3.Cluster{
 		Name:            ControlPlaneCluster,
 		ConnectTimeout:  durationpb.New(controlPlaneConnect),
-		CircuitBreakers: circuitBreakers(policy.ConnectionLimits{Default: most, High: most}),
+		CircuitBreakers: unlimited(),
 		LoadAssignment:  nameAssignment(ControlPlaneCluster, host, port),
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -174,6 +170,15 @@ func (o BootstrapOptions) controlPlane(host string, port uint16) (*clusterv3.Clu
 	socket, err := o.TLS.socket(host)
 	c.TransportSocket = socket
 	return c, err
+}
+
+// unlimited are circuit breakers for calls that have others at their ends.
+func unlimited() *clusterv3.CircuitBreakers {
+	const unlimited = math.MaxUint32
+	most := policy.Limits{
+		MaxConnections: unlimited, MaxPendingRequests: unlimited, MaxRequests: unlimited, MaxRetries: unlimited,
+	}
+	return circuitBreakers(policy.ConnectionLimits{Default: most, High: most})
 }
 
 func (t BootstrapTLS) socket(host string) (*corev3.TransportSocket, error) {

@@ -22,6 +22,10 @@ const (
 	RouteClosed  = "~closed"  // goes through, and is logged if it fails or is slow
 )
 
+// RouteRejected comes before all others of a breaker, in either data path, where it takes the
+// proxy to answer rejected calls: those that the control plane rejected come back to it.
+const RouteRejected = "~rejected"
+
 // Million is the denominator of every share. Envoy compares the remainder of one
 // random number by the denominator, so shares nest only where it is the same.
 const Million = 1_000_000

@@ -109,7 +109,7 @@ func TestLayersOfNodes(t *testing.T) {
 func TestEnvoyNestsShares(t *testing.T) {
 	u := webUpstream("web", refusingPort(t), policy.HTTP1, policy.Route{Breaker: &policy.Breaker{
 		Spec: breaker.Spec{Key: breaker.Key{Upstream: "web"}, Config: breaker.DefaultConfig()}, DataPath: policy.Adaptive,
-		Fallback: policy.Response{Status: 429},
+		Fallback: policy.Fallback{Response: policy.Response{Status: 429}},
 	}})
 	set := &policy.Set{Upstreams: []*policy.Upstream{u}}
 	for name, tt := range map[string]struct {

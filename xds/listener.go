@@ -14,6 +14,8 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/policy"
 )
 
 const (
@@ -125,6 +127,10 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 	if err != nil {
 		return nil, err
 	}
+	copies, err := pack(copies())
+	if err != nil {
+		return nil, err
+	}
 	router, err := pack(&routerv3.Router{})
 	if err != nil {
 		return nil, err
@@ -134,12 +140,14 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 		{Name: extProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: processor}},
 		{Name: nodeExtProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: nodeProcessor}},
 		{Name: markFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: mark}},
+		// Behind those that ask, so that it serves what they let go on to a fallback.
+		{Name: cachedFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: copies}},
 		{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: router}},
 	}, nil
 }
 
 // externalProcessor asks the control plane about a call and tells it the outcome.
-// The control plane can reject a call, but cannot send it elsewhere.
+// The control plane can reject a call, and have it routed again with a mark that says so.
 func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor {
 	return &extprocv3.ExternalProcessor{
 		// No timeout here: the stream lasts as long as the call.
@@ -152,12 +160,16 @@ func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor 
 		ResponseAttributes: responseAttributes(),
 		MessageTimeout:     durationpb.New(messageTimeout),
 		StatPrefix:         ControlPlaneCluster,
-		// Where a call goes is out of the control plane's reach. Forbidding it every header
-		// would take those of a rejection too: its content type, its Retry-After.
-		MutationRules:    &mutationv3.HeaderMutationRules{DisallowSystem: wrapperspb.Bool(true)},
-		ForwardRules:     &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf(forwardedHeaders())},
-		RouteCacheAction: extprocv3.ExternalProcessor_RETAIN,
-		EmitClientSpan:   wrapperspb.Bool(false),
+		// Forbidding every header would take those of a rejection too: its content type, its
+		// Retry-After.
+		MutationRules: &mutationv3.HeaderMutationRules{DisallowSystem: wrapperspb.Bool(true)},
+		ForwardRules:  &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf(forwardedHeaders())},
+		// Only an answer that asks for it has a call routed again: a rejected one, to its fallback.
+		RouteCacheAction: extprocv3.ExternalProcessor_DEFAULT,
+		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{
+			Untyped: []string{policy.RejectedNamespace},
+		}},
+		EmitClientSpan: wrapperspb.Bool(false),
 		// Where a policy fails closed; Envoy's default is 500.
 		StatusOnError: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
 	}

@@ -9,6 +9,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -100,14 +101,32 @@ func routes(u *policy.Upstream, r *policy.Route) ([]*routev3.Route, error) {
 	if r.Breaker == nil || r.Breaker.Spec.Config.Mode == breaker.Disabled {
 		return []*routev3.Route{out}, nil
 	}
+	guarded := inlineRoutes
 	if adaptive(r) {
-		return adaptiveRoutes(u, r.Breaker, out)
+		guarded = adaptiveRoutes
 	}
-	filters, err := asking(u.Protocol, r.Breaker)
+	routes, err := guarded(u, r.Breaker, out)
 	if err != nil {
 		return nil, err
 	}
-	out.TypedPerFilterConfig = filters
+	rejected, err := rejectedRoute(out, u.Protocol, r.Breaker)
+	if rejected == nil || err != nil {
+		return routes, err
+	}
+	// Calls come back here once they are rejected, and must not take the same way again.
+	return append([]*routev3.Route{rejected}, routes...), nil
+}
+
+// inlineRoutes are the one route that asks about every call.
+func inlineRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route) ([]*routev3.Route, error) {
+	out := proto.Clone(whole).(*routev3.Route)
+	var err error
+	if out.TypedPerFilterConfig, err = asking(u.Protocol, b); err != nil {
+		return nil, err
+	}
+	if err := setCopying(out, b, false); err != nil {
+		return nil, err
+	}
 	return []*routev3.Route{out}, nil
 }
 

@@ -123,7 +123,7 @@ func drawRoute(t *rapid.T, upstream, name string) policy.Route {
 			},
 			FailOpen: rapid.Bool().Draw(t, "failOpen"),
 			DataPath: rapid.SampledFrom([]policy.DataPath{policy.Adaptive, policy.Inline}).Draw(t, "dataPath"),
-			Fallback: policy.Response{Status: 503, ContentType: "text/plain", Body: "closed: 100%", Headers: []policy.Header{{Name: "x-why", Value: "5% %"}}},
+			Fallback: rapid.SampledFrom(fallbacks()).Draw(t, "fallback"),
 		}
 	}
 	return r
@@ -219,4 +219,14 @@ func sampleUpstream(name string) *policy.Upstream {
 	set := sampleSet()
 	i := slices.IndexFunc(set.Upstreams, func(u *policy.Upstream) bool { return u.Name == name })
 	return set.Upstreams[i]
+}
+
+// fallbacks are one of each kind.
+func fallbacks() []policy.Fallback {
+	response := policy.Response{Status: 503, ContentType: "text/plain", Body: "closed: 100%", Headers: []policy.Header{{Name: "x-why", Value: "5% %"}}}
+	return []policy.Fallback{
+		{Response: response},
+		{Response: response, Upstream: &policy.FallbackUpstream{Name: "backup", Host: "backup.internal"}},
+		{Response: response, Cached: &policy.Cached{TTL: time.Minute, MaxEntries: 10, MaxBytes: 1 << 20, MaxBodyBytes: 1 << 10}},
+	}
 }

@@ -37,6 +37,15 @@ func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 			return nil, fmt.Errorf("translating upstream %q: %w", u.Name, err)
 		}
 	}
+	if takesOver(set) {
+		c, err := egress(listen)
+		if err != nil {
+			return nil, fmt.Errorf("translating the cluster of fallbacks: %w", err)
+		}
+		if err := rs.Add(c.Name, c); err != nil {
+			return nil, fmt.Errorf("translating the cluster of fallbacks: %w", err)
+		}
+	}
 	routes, err := routeConfiguration(set)
 	if err != nil {
 		return nil, fmt.Errorf("translating routes: %w", err)
@@ -44,11 +53,11 @@ func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	if err := rs.Add(EgressName, routes); err != nil {
 		return nil, fmt.Errorf("translating routes: %w", err)
 	}
-	egress, err := listener(listen)
+	l, err := listener(listen)
 	if err != nil {
 		return nil, fmt.Errorf("translating the listener: %w", err)
 	}
-	if err := rs.Add(EgressName, egress); err != nil {
+	if err := rs.Add(EgressName, l); err != nil {
 		return nil, fmt.Errorf("translating the listener: %w", err)
 	}
 	return rs, nil

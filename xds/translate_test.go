@@ -141,7 +141,8 @@ func TestAChangeOfOneUpstreamChangesItsResourcesOnly(t *testing.T) {
 		after := translate(t, set).versions()
 		for key, version := range before {
 			url, resource, _ := strings.Cut(key, " ")
-			if after[key] != version && resource != name && url != RouteType {
+			// The last upstream that another takes over from takes the way there along.
+			if after[key] != version && resource != name && resource != egressCluster && url != RouteType {
 				t.Errorf("changing upstream %s changed %s", name, key)
 			}
 		}
@@ -189,6 +190,24 @@ func TestOnlyKeepsTheNamedUpstreams(t *testing.T) {
 	}
 	if len(set.Upstreams) != 3 {
 		t.Errorf("the set itself was changed")
+	}
+}
+
+// TestOnlyKeepsWhoTakesOver, and who takes over from that one.
+func TestOnlyKeepsWhoTakesOver(t *testing.T) {
+	set := sampleSet()
+	takenOver := func(i int, by string) {
+		b := &policy.Breaker{Spec: breaker.Spec{Key: breaker.Key{Upstream: set.Upstreams[i].Name}}}
+		b.Fallback.Upstream = &policy.FallbackUpstream{Name: by, Host: by}
+		set.Upstreams[i].Routes[0].Breaker = b
+	}
+	takenOver(1, set.Upstreams[2].Name)
+	takenOver(2, set.Upstreams[0].Name)
+	if cut := Only(set, []string{set.Upstreams[1].Name}); len(cut.Upstreams) != 3 {
+		t.Errorf("got %d upstreams, want all three", len(cut.Upstreams))
+	}
+	if cut := Only(set, []string{set.Upstreams[2].Name}); len(cut.Upstreams) != 2 {
+		t.Errorf("got %d upstreams, want the one and who takes over", len(cut.Upstreams))
 	}
 }
 

@@ -120,7 +120,8 @@ func newApp(o Options, defaults policy.Defaults) *app {
 	})
 	a.outliers = newOutliers(a)
 	a.feed = feed.NewServer(feed.Options{
-		Now: a.clock.Now, Observe: a.telemetry.ObserveCalls, Endpoints: a.outliers.report, Log: o.Log,
+		Now: a.clock.Now, Observe: a.telemetry.ObserveCalls, Answered: a.telemetry.ObserveAnswered,
+		Endpoints: a.outliers.report, Log: o.Log,
 	})
 	a.gates = newGatekeeper(a)
 	return a

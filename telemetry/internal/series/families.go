@@ -74,14 +74,28 @@ func durations(name, help string, scale *scale, of func(*series) *histogram) fam
 	}}
 }
 
-// rejected has one series so far: the only fallback is a response of our own.
+// rejected has a series for each fallback that a breaker has, or had.
 func rejected() family {
 	const name = "rejected_total"
-	const help = "Calls that were not admitted, by what the caller got in place of the upstream's answer. Exact in the data path Inline. In Adaptive proxies reject by themselves, and log what they rejected: " +
-		"each of them all of it up to some 50 calls a second, and of more a sample of about as many, from which the total is estimated; the increase over one minute is then right to about 5 %."
+	const help = "Calls that were not admitted, by what the caller got in place of the upstream's answer: a response of our own, the answer of another upstream, or a cached one. " +
+		"Exact in the data path Inline. In Adaptive proxies reject by themselves, and log what they rejected: " +
+		"each of them all of it up to some 50 calls a second, and of more a sample of about as many, from which the total is estimated; the increase over one minute is then right to about 5 %. " +
+		"Where copies of responses are kept, the proxies' logs tell in both."
+	starts := [kinds]string{}
+	for f, label := range fallbackNames {
+		starts[f] = prefix + name + `{fallback="` + label + `",`
+	}
 	return family{head(name, "counter", help), func(e *encoder, st *breaker.Status, s *series) {
-		e.begin(prefix+name+`{fallback="response",`, st, s)
-		e.count("} ", st.Counts.Rejected)
+		calls, ever := [kinds]uint64{Response: st.Counts.Rejected}, [kinds]bool{}
+		if c := s.credits(); c != nil {
+			calls, ever = c.take(st.Counts.Rejected)
+		}
+		for f := range kinds {
+			if f == Response || ever[f] {
+				e.begin(starts[f], st, s)
+				e.count("} ", calls[f])
+			}
+		}
 	}}
 }
 

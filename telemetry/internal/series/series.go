@@ -39,33 +39,62 @@ func (u upstreams) of(key *breaker.Key) *series {
 // series are one breaker's counts.
 type series struct {
 	calls histogram
-	// past is nil until the first transition: most breakers never have one.
+	// past is nil until the first transition: most breakers never have one, and few
+	// have a fallback that makes one.
 	past atomic.Pointer[past]
 	// odd is set where the names have to be escaped to be values of labels. Those
 	// of a policy never are.
 	odd bool
 }
 
-// past is what transitions leave behind.
+// past is what transitions leave behind, and fallbacks.
 type past struct {
+	// rejects is nil where the fallback has only ever been a response.
+	rejects     atomic.Pointer[credits]
 	last        atomic.Pointer[breaker.Transition]
 	opened      histogram
 	transitions []atomic.Uint64 // by index in edges
+}
+
+// history returns the past, and begins one where there is none.
+func (s *series) history() *past {
+	if s.past.Load() == nil {
+		s.past.CompareAndSwap(nil, &past{transitions: make([]atomic.Uint64, len(edges))})
+	}
+	return s.past.Load()
+}
+
+// credits returns those of the fallbacks; nil: there has only ever been a response.
+func (s *series) credits() *credits {
+	if p := s.past.Load(); p != nil {
+		return p.rejects.Load()
+	}
+	return nil
 }
 
 // edges are the changes of state that have a series.
 var edges = breaker.Edges()
 
 // Apply makes specs the breakers that have series. Those that were there before
-// go on with theirs, new ones start at 0, and those of removed ones vanish. Calls
-// of Apply must not overlap.
-func (t *Table) Apply(specs []breaker.Spec) {
+// go on with theirs, new ones start at 0, and those of removed ones vanish. fallbacks
+// are those that are no [Response]. Calls of Apply must not overlap.
+func (t *Table) Apply(specs []breaker.Spec, fallbacks map[breaker.Key]Fallback) {
 	old, next := t.all(), make(upstreams, len(specs))
 	for _, spec := range specs {
 		key := &spec.Key
 		s := old.of(key)
+		f := fallbacks[*key]
+		begins := f // what is credited until the first look
 		if s == nil {
 			s = &series{odd: strings.ContainsAny(key.Upstream+key.Route, "\\\n\"")}
+		} else {
+			begins = Response
+		}
+		if f != Response && s.credits() == nil {
+			s.history().rejects.Store(&credits{last: begins})
+		}
+		if c := s.credits(); c != nil {
+			c.turn(f)
 		}
 		next[key.Upstream] = append(next[key.Upstream], route{key.Route, s})
 	}
@@ -89,11 +118,7 @@ func (t *Table) ObserveTransition(tr breaker.Transition) {
 	if s == nil {
 		return
 	}
-	p := s.past.Load()
-	if p == nil {
-		s.past.CompareAndSwap(nil, &past{transitions: make([]atomic.Uint64, len(edges))})
-		p = s.past.Load()
-	}
+	p := s.history()
 	if i := slices.Index(edges, tr.Edge); i >= 0 {
 		p.transitions[i].Add(1)
 	}
@@ -108,6 +133,23 @@ func (t *Table) ObserveTransition(tr breaker.Transition) {
 func (t *Table) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
 	if s := t.all().of(&key); s != nil {
 		s.calls.observe(callScale, d, n)
+	}
+}
+
+// ObserveAnswered counts n calls that were rejected where copies of responses are kept, by
+// whether they were answered with one. Breakers whose fallback has never been that are not
+// counted.
+func (t *Table) ObserveAnswered(key breaker.Key, cached bool, n uint64) {
+	s := t.all().of(&key)
+	if s == nil {
+		return
+	}
+	f := Response
+	if cached {
+		f = Cached
+	}
+	if c := s.credits(); c != nil {
+		c.answered(f, n)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestMemory(t *testing.T) {
 	breakers := specs(n)
 	before := heap()
 	var table Table
-	table.Apply(breakers)
+	table.Apply(breakers, nil)
 	for i := range breakers {
 		table.ObserveCalls(breakers[i].Key, time.Second, 1)
 	}
@@ -67,7 +67,7 @@ func TestManyRoutes(t *testing.T) {
 	if got := table.of(list[0].Key); got != nil {
 		t.Errorf("an empty table has %v", got)
 	}
-	table.Apply(list)
+	table.Apply(list, nil)
 	for _, s := range list {
 		table.ObserveTransition(breaker.Transition{Key: s.Key})
 		if got := table.Last(s.Key); got == nil || got.Key != s.Key {
@@ -84,7 +84,7 @@ func TestManyRoutes(t *testing.T) {
 // TestLast: the last transition of a key, whichever proxy's it was.
 func TestLast(t *testing.T) {
 	var table Table
-	table.Apply(specs(2))
+	table.Apply(specs(2), nil)
 	key := specs(2)[0].Key
 	if got := table.Last(key); got != nil {
 		t.Errorf("before any: %v", got)
@@ -112,7 +112,7 @@ func TestEveryFamily(t *testing.T) {
 	if err := table.Write(&out, statuses, wall); err != nil || out.Len() > 0 {
 		t.Errorf("without breakers: %q, %v", out.String(), err)
 	}
-	table.Apply(specs(1))
+	table.Apply(specs(1), nil)
 	if err := table.Write(&out, statuses, wall); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestEveryFamily(t *testing.T) {
 func TestWriteAllocates(t *testing.T) {
 	const n = 1000
 	var table Table
-	table.Apply(specs(n))
+	table.Apply(specs(n), nil)
 	statuses := make([]breaker.Status, n)
 	config := breaker.DefaultConfig()
 	for i, s := range specs(n) {

@@ -1,0 +1,286 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// inBoth runs a test in both data paths. What is decided there holds for a policy of the path.
+func inBoth(t *testing.T, test func(t *testing.T, path string)) {
+	for _, path := range []string{"Adaptive", "Inline"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			test(t, path)
+		})
+	}
+}
+
+// of sends a request with headers, as "name: value", and returns what comes back.
+func (c *caller) of(t *testing.T, method, host, path string, headers ...string) reply {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.egress+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	for _, h := range headers {
+		if name, value, given := strings.Cut(h, ": "); given {
+			r.Header.Add(name, value)
+		}
+	}
+	resp, err := c.client.Do(r)
+	if err != nil {
+		t.Fatalf("%s %s%s: %v", method, host, path, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s%s: %v", method, host, path, err)
+	}
+	return reply{status: resp.StatusCode, header: resp.Header, body: string(body)}
+}
+
+// tripping is a breaker that opens with the third failure in a row.
+const tripping = "breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 1}"
+
+// brought brings a breaker to open by three calls that fail.
+func (m *mesh) brought(t *testing.T, u *upstream, name string) {
+	t.Helper()
+	u.behave(answer(http.StatusInternalServerError))
+	for range 3 {
+		m.of(t, http.MethodPost, name, "/fail")
+	}
+	m.state(t, name, "open")
+}
+
+// rejected is how many rejected calls got one fallback, as Prometheus sees it.
+func (m *mesh) rejected(t *testing.T, name, fallback string, want float64) {
+	t.Helper()
+	series := fmt.Sprintf(`circuit_breaker_rejected_total{fallback=%q,route="",service=%q}`, fallback, name)
+	eventually(t, fmt.Sprintf("%s is %g", series, want), func() error {
+		got, err := m.tryMetric(series)
+		if err == nil && got != want {
+			err = fmt.Errorf("it is %g", got)
+		}
+		return err
+	})
+}
+
+// TestFallbackUpstream: while a breaker is open another upstream gets the calls, bodies and
+// all, as calls of its own; when that one fails its own breaker and fallback stand; and calls
+// go back when the first recovers.
+func TestFallbackUpstream(t *testing.T) {
+	inBoth(t, func(t *testing.T, path string) {
+		ip := ownIP(t)
+		first, second := newUpstream(t, ip), newUpstream(t, ip)
+		m := newMesh(t, ip, service("payments", first.address)+service("backup", second.address, "hosts: ['*.backup', backup.internal]")+
+			policyFor("payments", "dataPath: "+path, strings.Replace(tripping, "2s", "3s", 1), "fallback: {upstream: backup}")+
+			policyFor("backup", "dataPath: "+path, tripping, "fallback: {response: {status: 418, body: neither}}"))
+		echo := func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %s%s %s", r.Method, r.Host, r.URL, body)
+		}
+		second.behave(echo)
+		m.brought(t, first, "payments")
+		reached := first.calls.Load()
+		eventually(t, "the other takes over", func() error {
+			if r := m.of(t, http.MethodGet, "payments", "/a?b=c"); r.status != 200 || r.body != "GET backup.internal/a?b=c " {
+				return fmt.Errorf("got %d %q", r.status, r.body)
+			}
+			return nil
+		})
+		for i := range 20 {
+			if r := m.of(t, http.MethodPost, "payments", "/"+strconv.Itoa(i)); r.status != 200 || r.body != fmt.Sprintf("POST backup.internal/%d ", i) {
+				t.Fatalf("got %d %q, want the answer of the other", r.status, r.body)
+			}
+		}
+		if got := first.calls.Load(); got != reached {
+			t.Errorf("%d calls reached the upstream of an open breaker", got-reached)
+		}
+		if got := m.breaker(t, "backup"); got.State != "closed" || got.Counts.Rejected != 0 {
+			t.Errorf("the other's breaker is %s and rejected %d, want closed and none", got.State, got.Counts.Rejected)
+		}
+		second.behave(answer(http.StatusInternalServerError))
+		eventually(t, "the other's breaker opens", func() error {
+			m.of(t, http.MethodGet, "payments", "/")
+			if got := m.breaker(t, "backup").State; got != "open" {
+				return fmt.Errorf("it is %s", got)
+			}
+			return nil
+		})
+		eventually(t, "the other's fallback answers", func() error {
+			if r := m.of(t, http.MethodGet, "payments", "/"); r.status != 418 || r.body != "neither" {
+				return fmt.Errorf("got %d %q", r.status, r.body)
+			}
+			return nil
+		})
+		first.behave(answer(http.StatusOK))
+		m.through(t, "payments")
+		m.state(t, "payments", "closed")
+		c := m.breaker(t, "payments").Counts
+		m.rejected(t, "payments", "upstream", float64(c.Rejected))
+		m.rejected(t, "payments", "response", 0)
+	})
+}
+
+// cacheable answers by the path.
+func cacheable(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", "text/x")
+	switch r.URL.Path {
+	case "/good":
+		h["Link"] = []string{"<a>", "<b>"}
+		h.Set("Age", "5")
+		h.Set("Vary", "Accept")
+		fmt.Fprintf(w, "good %s", r.URL.RawQuery)
+		return
+	case "/binary":
+		w.Write(binary256())
+		return
+	case "/chunks":
+		for range 3 {
+			io.WriteString(w, "chunk ")
+			w.(http.Flusher).Flush()
+		}
+		return
+	case "/private":
+		h.Set("Cache-Control", "max-age=5, Private")
+	case "/cookie":
+		h.Set("Set-Cookie", "a=b")
+	case "/vary":
+		h.Set("Vary", "X-User")
+	case "/large":
+		w.Write(make([]byte, 1025))
+		return
+	case "/missing":
+		w.WriteHeader(http.StatusNotFound)
+	}
+	io.WriteString(w, "answer")
+}
+
+func binary256() []byte {
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	return all
+}
+
+// TestFallbackCached: while a breaker is open the proxy answers GET requests with the last
+// good response, marked with its age, and with the fallback's response where it has none: it
+// keeps none of what is not good, not a GET, has credentials or says that it is not to be kept.
+func TestFallbackCached(t *testing.T) {
+	inBoth(t, func(t *testing.T, path string) {
+		ip := ownIP(t)
+		u := newUpstream(t, ip)
+		m := newMesh(t, ip, service("payments", u.address)+policyFor("payments", "dataPath: "+path, strings.Replace(tripping, "2s", "1h", 1),
+			"fallback: {cached: {ttl: 1m, maxBodyBytes: 1KiB}, response: {status: 503, contentType: application/json, body: '{}'}}"))
+		u.behave(cacheable)
+		kept := []string{"/good?1", "/good?2", "/binary", "/chunks"}
+		not := []string{"/private", "/cookie", "/vary", "/large", "/missing", "/good?3 Authorization: x", "/good?4 Cookie: x",
+			"/good?5 Cache-Control: no-store", "/good?6 Range: bytes=0-1"}
+		get := func(what string) reply {
+			path, header, has := strings.Cut(what, " ")
+			if !has {
+				return m.of(t, http.MethodGet, "payments", path)
+			}
+			return m.of(t, http.MethodGet, "payments", path, header)
+		}
+		live := map[string]reply{}
+		for _, what := range append(kept, not...) {
+			live[what] = get(what)
+		}
+		m.of(t, http.MethodPost, "payments", "/good?7")
+		m.brought(t, u, "payments")
+		m.shut(t, "payments")
+		for _, what := range kept {
+			got, want := get(what), live[what]
+			if got.status != 200 || got.body != want.body || got.header.Get("Content-Type") != "text/x" || !slices.Equal(got.header["Link"], want.header["Link"]) {
+				t.Errorf("GET %s: got %d %q %v, want what it was before", what, got.status, got.body, got.header)
+			}
+			oldest := 30
+			age, err := strconv.Atoi(got.header.Get("Age"))
+			if given, _ := strconv.Atoi(want.header.Get("Age")); err != nil || age < given || age > given+oldest {
+				t.Errorf("GET %s: age %q, want one of %d s and some more", what, got.header.Get("Age"), given)
+			}
+		}
+		for _, what := range append(not, "/good?1 Accept: x", "/good?7", "/other") {
+			if got := get(what); got.status != 503 || got.body != "{}" || got.header.Get("Age") != "" || got.header.Get("Content-Type") != "application/json" {
+				t.Errorf("GET %s: got %d %q %v, want the fallback's response", what, got.status, got.body, got.header)
+			}
+		}
+		if got := m.of(t, http.MethodPost, "payments", "/good?1"); got.status != 503 {
+			t.Errorf("a POST got %d %q, want the fallback's response", got.status, got.body)
+		}
+		m.rejected(t, "payments", "cached", float64(len(kept)))
+		misses := float64(m.breaker(t, "payments").Counts.Rejected - len(kept))
+		if misses < float64(len(not)) {
+			t.Errorf("%g rejected calls without a copy, want at least %d", misses, len(not))
+		}
+		m.rejected(t, "payments", "response", misses)
+	})
+}
+
+// TestFallbackCachedLimits: copies go when they are too old, too many or too large together,
+// the oldest first; and who asked for it has copies for requests with credentials, each for
+// requests with the same ones.
+func TestFallbackCachedLimits(t *testing.T) {
+	inBoth(t, func(t *testing.T, path string) {
+		ip := ownIP(t)
+		text := ""
+		for name, fields := range map[string]string{
+			"age": "ttl: 1s", "count": "maxEntries: 2", "size": "maxBytes: 2KiB, maxBodyBytes: 1KiB", "secret": "withCredentials: true",
+		} {
+			u := newUpstream(t, ip)
+			u.behave(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w, "%-900s", r.URL.Path+r.Header.Get("Authorization"))
+			})
+			text += service(name, u.address) + policyFor(name, "dataPath: "+path, "mode: Enforce", "fallback: {cached: {"+fields+"}}")
+		}
+		m := newMesh(t, ip, text)
+		for name := range map[string]bool{"age": true, "count": true, "size": true} {
+			for _, path := range []string{"/1", "/2", "/3", "/2", "/3"} {
+				m.of(t, http.MethodGet, name, path)
+			}
+		}
+		m.of(t, http.MethodGet, "secret", "/", "Authorization: a")
+		m.of(t, http.MethodGet, "secret", "/", "Authorization: b")
+		m.write(t, "policy.yaml", strings.ReplaceAll(text, "mode: Enforce", "mode: ForcedOpen"))
+		for _, name := range []string{"age", "count", "size", "secret"} {
+			m.state(t, name, "open")
+			eventually(t, name+" is shut", func() error {
+				if r := m.of(t, http.MethodPost, name, "/"); r.status != 503 {
+					return fmt.Errorf("got %d", r.status)
+				}
+				return nil
+			})
+		}
+		gets := func(name, path, header string, want int) {
+			t.Helper()
+			r := m.of(t, http.MethodGet, name, path, header)
+			if _, secret, _ := strings.Cut(header, ": "); r.status != want || want == 200 && strings.TrimSpace(r.body) != path+secret {
+				t.Errorf("GET %s of %s with %q: got %d %q, want %d", path, name, header, r.status, r.body, want)
+			}
+		}
+		for _, name := range []string{"count", "size"} {
+			gets(name, "/1", "", 503)
+			gets(name, "/2", "", 200)
+			gets(name, "/3", "", 200)
+		}
+		eventually(t, "copies are too old", func() error {
+			if r := m.of(t, http.MethodGet, "age", "/3"); r.status != 503 {
+				return fmt.Errorf("got %d", r.status)
+			}
+			return nil
+		})
+		gets("secret", "/", "Authorization: a", 200)
+		gets("secret", "/", "Authorization: b", 200)
+		gets("secret", "/", "Authorization: c", 503)
+		gets("secret", "/", "Accept: x", 503)
+	})
+}
