@@ -5,7 +5,7 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools build test check demo bench bench-envoy fuzz fmt update-goldens clean
+.PHONY: help tools build test check demo example-shop bench bench-envoy bench-shop fuzz fmt update-goldens clean
 
 # What `breakwater --version` prints: the nearest tag, or the commit, or "dev" outside git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -31,12 +31,24 @@ demo: tools build ## watch a breaker open, probe and close in front of a failing
 	go build -o bin/quickstart ./examples/quickstart
 	@exec bin/quickstart
 
+example-shop: tools build build-shop ## break what a service depends on, one after the other, and see what its callers get
+	cd examples/shop && go build -o ../../bin/shop-demo ./demo
+	@exec bin/shop-demo
+
+.PHONY: build-shop
+build-shop:
+	cd examples/shop && go build -o ../../bin/shop .
+
 bench: ## measure the engine side by side with its peers, and what many breakers cost (some minutes)
 	@cd bench && go run .
 
 bench-envoy: tools build ## measure breakers in front of real Envoys: cost, reaction, half-open, size (some ten minutes)
 	@ENVOY="$$(scripts/get-envoy.sh --path)" && cd bench && go build -o ../bin/bench-envoy ./envoy && \
 		exec ../bin/bench-envoy -breakwater ../bin/breakwater -envoy "$$ENVOY"
+
+bench-shop: tools build build-shop ## measure what callers of the shop get, with breakers and without (some ten minutes)
+	cd examples/shop && go build -o ../../bin/shop-bench ./bench
+	@exec bin/shop-bench
 
 fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(FUZZTIME)

@@ -11,6 +11,9 @@ need git git
 need make make
 need gcc gcc libc6-dev # the race detector links with cgo
 need flock util-linux
+need redis-server redis-server # examples/shop
+need promtool prometheus # deploy/prometheus
+if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then missing+=(postgresql); fi
 need openssl openssl # deploy/k8s/certificates.sh
 need python3 python3 python3-pip
 if ! python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi

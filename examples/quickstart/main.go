@@ -16,9 +16,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -70,8 +68,8 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer stock.close()
-	processes, err := startAll(ctx, dir, at)
-	defer func() { err = errors.Join(err, processes.stop()) }()
+	all, err := startAll(ctx, dir, at)
+	defer func() { err = errors.Join(err, all.stop()) }()
 	if err != nil {
 		return err
 	}
@@ -80,7 +78,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	s.whatToTry(limit)
-	return s.idle(ctx, processes, limit)
+	return s.idle(ctx, all, limit)
 }
 
 // demoSeconds reads how long to stay after the story; 0 means until Ctrl-C.
@@ -118,21 +116,4 @@ func (at addresses) free() error {
 		taken = append(taken, errors.New("end whatever has the port (is another demo running?) and try again"))
 	}
 	return errors.Join(taken...)
-}
-
-// findEnvoy looks where `make tools` does: $ENVOY, the PATH, .tools.
-func findEnvoy() (string, error) {
-	if e := os.Getenv("ENVOY"); e != "" {
-		return e, nil
-	}
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), ".tools") {
-		path := filepath.Join(dir, "envoy")
-		if info, err := os.Stat(path); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
-			if strings.HasPrefix(path, ".tools") {
-				path = "." + string(filepath.Separator) + path
-			}
-			return path, nil
-		}
-	}
-	return "", errors.New("there is no Envoy; `make tools` gets one")
 }

@@ -139,7 +139,7 @@ The policies are in examples/quickstart/policies; change one and watch /config.
 }
 
 // idle waits for the end, and notices when a process goes before.
-func (s *story) idle(ctx context.Context, ps processes, limit time.Duration) error {
+func (s *story) idle(ctx context.Context, ps running, limit time.Duration) error {
 	var timeout <-chan time.Time
 	if limit > 0 {
 		timeout = time.After(limit)
@@ -147,10 +147,10 @@ func (s *story) idle(ctx context.Context, ps processes, limit time.Duration) err
 	select {
 	case <-ctx.Done():
 	case <-timeout:
-	case <-ps[0].exited:
-		return ps[0].died()
-	case <-ps[1].exited:
-		return ps[1].died()
+	case <-ps[0].Exited():
+		return ps[0].Died()
+	case <-ps[1].Exited():
+		return ps[1].Died()
 	}
 	fmt.Println("\nStopping.")
 	return nil

@@ -82,6 +82,7 @@ func (k *gatekeeper) run(ctx context.Context) {
 		case <-k.wake:
 		case <-timer.C:
 		case <-sampling.C:
+			k.hold()
 			if !k.sample() {
 				continue
 			}
@@ -100,6 +101,21 @@ func (k *gatekeeper) sample() (changed bool) {
 		}
 	}
 	return changed
+}
+
+// hold tells breakers of the connections among their probes that hold.
+func (k *gatekeeper) hold() {
+	now := k.app.clock.Now()
+	k.mu.Lock()
+	holding := k.board.Holding(now, k.app.proxies)
+	k.mu.Unlock() // a report may bring about a transition
+	for key, n := range holding {
+		outcomes := make([]breaker.Reported, n)
+		for i := range outcomes {
+			outcomes[i] = breaker.Reported{Outcome: breaker.Success, At: now, OneIn: 1, Probe: true}
+		}
+		k.app.engine.Report(key, outcomes, now)
+	}
 }
 
 // publish publishes the gates as they are now, and returns when they will change next.

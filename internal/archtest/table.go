@@ -135,7 +135,34 @@ var table = []row{
 	},
 	{
 		pkg: "examples/quickstart", layer: 6,
+		ours:   []string{"internal/processes"},
 		reason: "An example uses what a user can: the binary and its files.",
+	},
+	{
+		pkg: "examples/shop", layer: 6,
+		ours:   []string{"breaker", "inprocess"},
+		third:  []string{"github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang"},
+		reason: "What a service of our users looks like. A module of its own, so that what it needs is no dependency of ours.",
+	},
+	{
+		pkg: "examples/shop/stand", layer: 6,
+		ours:   []string{"internal/processes"},
+		third:  []string{"github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9"},
+		reason: "It runs the shop as anybody would: by the binaries and their files.",
+	},
+	{
+		pkg: "examples/shop/demo", layer: 7,
+		ours:   []string{"examples/shop/stand"},
+		reason: "A story, told about a stand.",
+	},
+	{
+		pkg: "examples/shop/bench", layer: 7,
+		ours:   []string{"examples/shop/stand"},
+		reason: "Callers, in front of a stand.",
+	},
+	{
+		pkg: "internal/processes", layer: 0,
+		reason: "Examples start and stop the same kinds of programs; how is the same whichever they are.",
 	},
 	{
 		pkg: "internal/nearest", layer: 0, pure: true, silent: true,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
@@ -143,6 +144,38 @@ func (b *Board) Gates(now breaker.Instant, proxies func(upstream string) []Proxy
 	}
 	slices.SortFunc(gates, func(x, y xds.Gate) int { return compare(x.Key, y.Key) })
 	return gates, next
+}
+
+// hold is how long connections have to hold to say so.
+const hold = time.Second
+
+// Holding are the breakers in half-open whose calls are connections, with how many of their
+// probes hold. A client that has a pool makes as many connections as it needs, and then no
+// more: without counting that they hold, its breaker would never hear of the successes that
+// it waits for.
+func (b *Board) Holding(now breaker.Instant, proxies func(upstream string) []Proxy) map[breaker.Key]uint32 {
+	holding := map[breaker.Key]uint32{}
+	for key := range b.standing {
+		handle := b.engine.Breaker(key)
+		if handle == nil || !b.terms[shared(key)].connections {
+			continue
+		}
+		s := handle.Status(now)
+		if s.State != breaker.HalfOpen || now.Sub(s.Since) < hold {
+			continue
+		}
+		live := uint32(0)
+		for _, p := range proxies(key.Upstream) {
+			if key.Node == "" || key.Node == p.Node {
+				live += p.Connections
+			}
+		}
+		probes := min(uint32(s.Window.Calls), s.Config.PermittedNumberOfCallsInHalfOpenState)
+		if n := min(live, probes); n > 0 {
+			holding[key] = n
+		}
+	}
+	return holding
 }
 
 func compare(x, y breaker.Key) int {

@@ -1,0 +1,239 @@
+// Command bench measures what callers of the shop get while each of its dependencies is
+// broken, with breakers and without, side by side.
+//
+// In: bin/breakwater, bin/shop, an Envoy, PostgreSQL and Redis; how long each case takes.
+// Out: a table for README.md, on standard output.
+// Called by: make bench-shop.
+// Never: compares figures of different runs.
+// Concurrency: both shops run all the time; one at a time has callers.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"breakwater.dev/examples/shop/stand"
+)
+
+const (
+	// patience is how long a caller waits for an answer.
+	patience = 30 * time.Second
+	// warm is the share of users that are cached when a case begins.
+	warm = stand.Users / 2
+)
+
+func main() {
+	rate := flag.Int("rate", 100, "calls per second, whatever became of those before")
+	lasts := flag.Duration("time", 20*time.Second, "how long callers call in each case")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, *rate, *lasts)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-shop:", err)
+		os.Exit(1)
+	}
+}
+
+// fault is something that breaks, and is mended.
+type fault struct {
+	name string
+	// breaks breaks it; mends mends it.
+	breaks, mends func(context.Context, *stand.Stand) error
+}
+
+func faults() []fault {
+	none := func(context.Context, *stand.Stand) error { return nil }
+	stopRedis := func(_ context.Context, s *stand.Stand) error { return s.Redis.Stop() }
+	startRedis := func(ctx context.Context, s *stand.Stand) error { return s.Redis.Start(ctx) }
+	stopDatabase := func(_ context.Context, s *stand.Stand) error { return s.Database.Stop() }
+	startDatabase := func(ctx context.Context, s *stand.Stand) error { return s.Database.Start(ctx) }
+	works := func(_ context.Context, s *stand.Stand) error { s.API.Works(); return nil }
+	return []fault{
+		{"nothing", none, none},
+		{"Redis stopped", stopRedis, startRedis},
+		{"PostgreSQL stopped", stopDatabase, startDatabase},
+		{"queries hang", func(ctx context.Context, s *stand.Stand) error { return s.Database.Hold(ctx) },
+			func(ctx context.Context, s *stand.Stand) error { return s.Database.Release(ctx) }},
+		{"the API fails", func(_ context.Context, s *stand.Stand) error { s.API.Fails(); return nil }, works},
+		{"the API hangs", func(_ context.Context, s *stand.Stand) error { s.API.Hangs(); return nil }, works},
+		{"all stopped or failing",
+			func(ctx context.Context, s *stand.Stand) error {
+				s.API.Fails()
+				return errors.Join(stopRedis(ctx, s), stopDatabase(ctx, s))
+			},
+			func(ctx context.Context, s *stand.Stand) error {
+				s.API.Works()
+				return errors.Join(startRedis(ctx, s), startDatabase(ctx, s))
+			}},
+	}
+}
+
+func run(ctx context.Context, rate int, lasts time.Duration) (err error) {
+	var stands [2]*stand.Stand
+	for i, plain := range []bool{false, true} {
+		// Between two cases breakers have to close; within one the policy's own times hold
+		// for as long as the case lasts.
+		s, err := stand.New(ctx, stand.Options{Root: ".", Plain: plain, Recovery: 5 * time.Second})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, s.Close()) }()
+		stands[i] = s
+	}
+	fmt.Printf("%d calls a second for %s in each case; %d of %d users are cached when it begins.\n\n", rate, lasts, warm, stand.Users)
+	fmt.Println("| broken | good answers | p50 | p99 | of them degraded | plain Envoy: good answers | p50 | p99 | of them degraded |\n|---|---|---|---|---|---|---|---|---|")
+	for _, f := range faults() {
+		line := "| " + f.name
+		for _, s := range stands {
+			got, err := measure(ctx, s, f, rate, lasts)
+			if err != nil {
+				return fmt.Errorf("%s: %w\n%s", f.name, err, s.Logs())
+			}
+			line += got.String()
+		}
+		fmt.Println(line + " |")
+	}
+	return nil
+}
+
+// measure breaks something, has callers call, and mends it.
+func measure(ctx context.Context, s *stand.Stand, f fault, rate int, lasts time.Duration) (result, error) {
+	c := &callers{url: s.URL(), client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}}
+	defer c.client.CloseIdleConnections()
+	if err := s.Redis.Empty(ctx); err != nil {
+		return result{}, err
+	}
+	for id := 1; id <= warm; id++ {
+		if err := c.complete(ctx, id); err != nil {
+			return result{}, fmt.Errorf("before anything is broken: %w", err)
+		}
+	}
+	if err := f.breaks(ctx, s); err != nil {
+		return result{}, err
+	}
+	got := c.drive(ctx, rate, lasts)
+	if err := f.mends(ctx, s); err != nil {
+		return result{}, err
+	}
+	return got, c.recovered(ctx, s)
+}
+
+type callers struct {
+	url    string
+	client *http.Client
+}
+
+// result is what callers got.
+type result struct {
+	good, degraded, all int
+	times               []time.Duration // sorted
+}
+
+func (r result) String() string {
+	at := func(percent int) time.Duration { return r.times[(len(r.times)-1)*percent/100] }
+	share := func(n int) float64 { return 100 * float64(n) / float64(r.all) }
+	return fmt.Sprintf(" | %.1f %% | %s | %s | %.1f %%", share(r.good), rounded(at(50)), rounded(at(99)), share(r.degraded))
+}
+
+// rounded has two or three digits that mean something.
+func rounded(d time.Duration) string {
+	if d < 10*time.Millisecond {
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1e3)
+	}
+	if d < time.Second {
+		return fmt.Sprintf("%.0f ms", d.Seconds()*1e3)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// drive calls at a steady rate, whether or not earlier calls have been answered, as a crowd
+// of callers does, and waits for all answers.
+func (c *callers) drive(ctx context.Context, rate int, lasts time.Duration) result {
+	var mu sync.Mutex
+	var got result
+	var calls sync.WaitGroup
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	for n := int(lasts.Seconds() * float64(rate)); n > 0 && ctx.Err() == nil; n-- {
+		<-tick.C
+		calls.Go(func() {
+			begun := time.Now()
+			status, degraded := c.get(ctx, 1+rand.IntN(stand.Users))
+			took := time.Since(begun)
+			mu.Lock()
+			defer mu.Unlock()
+			got.all++
+			got.times = append(got.times, took)
+			if status == http.StatusOK {
+				got.good++
+			}
+			if degraded {
+				got.degraded++
+			}
+		})
+	}
+	calls.Wait()
+	slices.Sort(got.times)
+	return got
+}
+
+// get asks for a user; status 0: there was no answer.
+func (c *callers) get(ctx context.Context, id int) (status int, degraded bool) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/users/%d", c.url, id), nil)
+	if err != nil {
+		return 0, false
+	}
+	resp, err := c.client.Do(r)
+	if err != nil {
+		return 0, false
+	}
+	defer resp.Body.Close()
+	var body struct {
+		Degraded []string `json:"degraded"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
+		return 0, false
+	}
+	return resp.StatusCode, len(body.Degraded) > 0
+}
+
+func (c *callers) complete(ctx context.Context, id int) error {
+	if status, degraded := c.get(ctx, id); status != http.StatusOK || degraded {
+		return fmt.Errorf("user %d: status %d, degraded %t", id, status, degraded)
+	}
+	return nil
+}
+
+// recovered waits until answers are complete and every breaker is closed.
+func (c *callers) recovered(ctx context.Context, s *stand.Stand) error {
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	for run := 0; run < 20; {
+		err := c.complete(ctx, 1+rand.IntN(stand.Users))
+		if err == nil {
+			err = s.AllClosed(ctx)
+		}
+		run++
+		if err != nil {
+			run = 0
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it did not recover: %w", errors.Join(err, ctx.Err()))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}

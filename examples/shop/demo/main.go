@@ -1,0 +1,252 @@
+// Command demo breaks what the shop depends on, one after the other, and shows what its
+// callers see.
+//
+// In: bin/breakwater, bin/shop, an Envoy, PostgreSQL and Redis; DEMO_SECONDS, to stay so long afterwards instead of until Ctrl-C.
+// Out: the story as it happens, on standard output.
+// Called by: make example-shop.
+// Never: leaves a process behind.
+// Concurrency: several demos do not touch one another.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"breakwater.dev/examples/shop/stand"
+)
+
+// recovery is how long breakers stay open here; policies say 15 s to a minute.
+const recovery = 2 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "shop:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	stay, err := staying()
+	if err != nil {
+		return err
+	}
+	fmt.Println("Starting PostgreSQL, Redis, an API, the control plane, Envoy and the shop ...")
+	s, err := stand.New(ctx, stand.Options{Root: ".", Recovery: recovery})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	fmt.Printf("The shop serves at %s; its breakers stay open for %s here, and longer by its policy.\n", s.URL(), recovery)
+	t := &teller{stand: s, next: 1}
+	if err := t.tell(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("\nThat is all. Try it while it runs:\n  curl -i %s/users/7\n  curl -i %s/health/ready\n  curl %s/health/services\n  curl %s/metrics\n",
+		s.URL(), s.URL(), s.ControlPlane(), s.ControlPlane())
+	if stay == 0 {
+		fmt.Println("Ctrl-C ends it.")
+		<-ctx.Done()
+		return nil
+	}
+	return pause(ctx, stay)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// staying reads DEMO_SECONDS; 0 means until Ctrl-C.
+func staying() (time.Duration, error) {
+	text := os.Getenv("DEMO_SECONDS")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || n <= 0 || n > 86_400 {
+		return 0, fmt.Errorf("DEMO_SECONDS = %q; must be a number of seconds, such as 5", text)
+	}
+	return time.Duration(n * float64(time.Second)), nil
+}
+
+// teller makes calls and says what came of them.
+type teller struct {
+	stand *stand.Stand
+	next  int // the last user that was asked for
+}
+
+// act is one thing that breaks, and is mended.
+type act struct {
+	title       string
+	breaks, fix func(context.Context) error
+}
+
+func (t *teller) tell(ctx context.Context) error {
+	s := t.stand
+	nothing := func(f func()) func(context.Context) error {
+		return func(context.Context) error { f(); return nil }
+	}
+	plain := func(f func() error) func(context.Context) error {
+		return func(context.Context) error { return f() }
+	}
+	acts := []act{
+		{"Redis is stopped: the cache is not needed", plain(s.Redis.Stop), s.Redis.Start},
+		{"The API fails: its part of the answer is left out", nothing(s.API.Fails), nothing(s.API.Works)},
+		{"The API is slow: callers wait until its breaker opens, and no longer", nothing(s.API.Hangs), nothing(s.API.Works)},
+		{"PostgreSQL is stopped: what is cached is served, the rest is refused at once", plain(s.Database.Stop), s.Database.Start},
+		{"Queries hang: only the breaker in the shop can see that", s.Database.Hold, s.Database.Release},
+	}
+	fmt.Println("\n== All is well")
+	t.call(ctx, 2)
+	t.callers(ctx)
+	for _, a := range acts {
+		fmt.Printf("\n== %s\n", a.title)
+		if err := a.breaks(ctx); err != nil {
+			return err
+		}
+		for range 3 {
+			t.callers(ctx)
+			if err := pause(ctx, time.Second/2); err != nil {
+				return err
+			}
+		}
+		t.states(ctx)
+		if err := a.fix(ctx); err != nil {
+			return err
+		}
+		if err := t.mended(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// callers are twelve at a time, two of them for users that are cached; it prints what they got
+// and how long that took.
+func (t *teller) callers(ctx context.Context) {
+	const wave = 12
+	type got struct {
+		what string
+		took time.Duration
+	}
+	all := make([]got, wave)
+	var calls sync.WaitGroup
+	for i := range wave {
+		id := 1 + i
+		if i >= 2 {
+			id = t.another()
+		}
+		calls.Go(func() {
+			begun := time.Now()
+			what := t.call(ctx, id)
+			all[i] = got{what, time.Since(begun)}
+		})
+	}
+	calls.Wait()
+	times := map[string][]float64{}
+	var order []string
+	for _, g := range all {
+		if times[g.what] == nil {
+			order = append(order, g.what)
+		}
+		times[g.what] = append(times[g.what], g.took.Seconds())
+	}
+	for _, what := range order {
+		fmt.Printf("  %2d x %s, in %.2f to %.2f s\n", len(times[what]), what, slices.Min(times[what]), slices.Max(times[what]))
+	}
+}
+
+// another is a user that has hardly been asked for.
+func (t *teller) another() int {
+	t.next++
+	return 3 + t.next%(stand.Users-2)
+}
+
+// call asks for a user and says in a few words what came of it.
+func (t *teller) call(ctx context.Context, id int) string {
+	var body struct {
+		Source   string   `json:"source"`
+		Degraded []string `json:"degraded"`
+		Error    string   `json:"error"`
+	}
+	status, err := t.get(ctx, fmt.Sprintf("%s/users/%d", t.stand.URL(), id), &body)
+	switch {
+	case err != nil:
+		return "no answer"
+	case status != http.StatusOK:
+		return fmt.Sprintf("%d %s", status, body.Error)
+	case len(body.Degraded) > 0:
+		return fmt.Sprintf("200 from the %s, without %s", body.Source, strings.Join(body.Degraded, ", "))
+	}
+	return "200 from the " + body.Source
+}
+
+func (t *teller) get(ctx context.Context, url string, into any) (int, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(into)
+}
+
+func (t *teller) states(ctx context.Context) {
+	var ready struct {
+		Status string `json:"status"`
+	}
+	states, err := t.stand.States(ctx)
+	if err != nil {
+		return // the next step says so
+	}
+	if _, err := t.get(ctx, t.stand.URL()+"/health/ready", &ready); err != nil {
+		return
+	}
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		words = append(words, name+" "+states[name])
+	}
+	fmt.Printf("  breakers of the mesh: %s; the shop is %s\n", strings.Join(words, ", "), ready.Status)
+}
+
+// mended waits until all breakers are closed and answers are complete.
+func (t *teller) mended(ctx context.Context) error {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	for {
+		answer := t.call(ctx, t.another())
+		err := t.stand.AllClosed(ctx)
+		if err == nil && strings.HasPrefix(answer, "200") && !strings.Contains(answer, "without") {
+			t.call(ctx, 1) // cached again
+			t.call(ctx, 2)
+			fmt.Printf("  mended; all breakers closed after %.1f s, and nothing was started anew but what had been stopped\n", time.Since(begun).Seconds())
+			return nil
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			return fmt.Errorf("it did not recover: %s, %w", answer, err)
+		}
+	}
+}
