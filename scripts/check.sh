@@ -62,6 +62,10 @@ in_modules "$scratch/staticcheck" ./...
 step "go mod tidy: go.mod and go.sum are what the imports need"
 in_modules go mod tidy -diff
 
+step "alerts: their cases, with promtool"
+promtool check config --syntax-only deploy/prometheus/prometheus.yaml >"$scratch/promtool" || fail "$(cat "$scratch/promtool")"
+(cd deploy/prometheus && promtool test rules rules_test.yaml) >"$scratch/promtool" 2>&1 || fail "$(cat "$scratch/promtool")"
+
 step "goldens: rewriting them changes nothing"
 scripts/update-goldens.sh
 unchanged "golden files are not what the code gives; run make update-goldens and read the diff"

@@ -69,7 +69,7 @@ func TestPoliciesAreValid(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for name := range data {
-		data[name] = strings.Replace(data[name], "kind: BreakerPolicy", "kind: BrokenPolicy", 1)
+		data[name] = strings.Replace(data[name], "failure_threshold: 5", "failure_threshold: 0.5", 1)
 	}
 	writeAll(t, dir, data)
 	if _, err := breakwater(t, "validate", dir); err == nil {
@@ -110,10 +110,17 @@ func serve(t *testing.T, o *objects, certs string) *server {
 	t.Helper()
 	policies := t.TempDir()
 	writeAll(t, policies, get(t, o.configMaps, "breakwater/breakwater-policies").Data)
+	return serveFrom(t, o, certs, policies)
+}
+
+// serveFrom does so with policies in a directory.
+func serveFrom(t *testing.T, o *objects, certs, policies string) *server {
+	t.Helper()
 	c := controlPlane(t, o)
 	replace := strings.NewReplacer(
 		mountPath(t, c, "policies"), policies,
 		mountPath(t, c, "tls"), filepath.Join(certs, "control-plane"),
+		mountPath(t, c, "state"), t.TempDir(),
 		fmt.Sprintf("0.0.0.0:%d", portOf(c, "xds")), "127.0.0.1:0",
 		fmt.Sprintf("0.0.0.0:%d", portOf(c, "http")), "127.0.0.1:0",
 	)
@@ -181,7 +188,9 @@ func TestControlPlane(t *testing.T) {
 	o, certs := loadObjects(t), certificates(t)
 	s := serve(t, o, certs)
 	pod := get(t, o.deployments, "breakwater/breakwater").Spec.Template.Spec
-	for name, probe := range map[string]*corev1.Probe{"liveness": pod.Containers[0].LivenessProbe, "readiness": pod.Containers[0].ReadinessProbe} {
+	for name, probe := range map[string]*corev1.Probe{
+		"startup": pod.Containers[0].StartupProbe, "liveness": pod.Containers[0].LivenessProbe, "readiness": pod.Containers[0].ReadinessProbe,
+	} {
 		if port := probe.HTTPGet.Port.StrVal; port != "http" {
 			t.Errorf("the %s probe asks port %q", name, port)
 		}

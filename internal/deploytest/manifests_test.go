@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kubectl-validate/pkg/openapiclient"
 	"sigs.k8s.io/kubectl-validate/pkg/validator"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -15,10 +17,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// manifests is the directory of the control plane's manifests; the example's is below it.
+// manifests has the base, which is the control plane, and an application's overlay.
 const manifests = "../../deploy/k8s"
 
-var kustomizations = []string{manifests, filepath.Join(manifests, "example")}
+var kustomizations = []string{filepath.Join(manifests, "base"), filepath.Join(manifests, "shop")}
 
 // newValidator validates as an API server of the newest version whose schemas the library holds.
 func newValidator(t *testing.T) *validator.Validator {
@@ -30,8 +32,18 @@ func newValidator(t *testing.T) *validator.Validator {
 	return v
 }
 
+// operated are the kinds of the Prometheus operator, whose own types are their schemas.
+var operated = map[string]func() any{
+	"ServiceMonitor": func() any { return new(monitoringv1.ServiceMonitor) },
+	"PrometheusRule": func() any { return new(monitoringv1.PrometheusRule) },
+}
+
 // validate refuses fields that the schema does not have, and values that it does not allow.
 func validate(v *validator.Validator, document string) error {
+	var kind metav1.TypeMeta
+	if err := yaml.Unmarshal([]byte(document), &kind); err == nil && kind.APIVersion == "monitoring.coreos.com/v1" && operated[kind.Kind] != nil {
+		return yaml.UnmarshalStrict([]byte(document), operated[kind.Kind]())
+	}
 	_, object, err := v.Parse([]byte(document))
 	if err != nil {
 		return err
@@ -97,17 +109,17 @@ func TestSchemas(t *testing.T) {
 // TestBrokenManifests breaks the Deployment in every way that the schemas should notice.
 func TestBrokenManifests(t *testing.T) {
 	v := newValidator(t)
-	good := sources(t, manifests)["deployment.yaml"]
+	good := sources(t, kustomizations[0])["deployment.yaml"]
 	if err := validate(v, good); err != nil {
 		t.Fatalf("the unbroken one: %v", err)
 	}
 	tests := []struct{ name, old, broken string }{
-		{"unknown field", "replicas: 1", "replicaz: 1"},
+		{"unknown field", "replicas: 3", "replicaz: 3"},
 		{"unknown field far down", "readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true"},
 		{"wrong type", "containerPort: 18000", "containerPort: eighteen"},
 		{"no such value", "imagePullPolicy: IfNotPresent", "imagePullPolicy: [IfNotPresent]"},
 		{"required field", "  selector:\n    matchLabels: {app.kubernetes.io/name: breakwater}\n", ""},
-		{"duplicate key", "replicas: 1", "replicas: 1\n  replicas: 1"},
+		{"duplicate key", "replicas: 3", "replicas: 3\n  replicas: 3"},
 		{"no such kind", "kind: Deployment", "kind: Deploymint"},
 		{"no such version", "apiVersion: apps/v1", "apiVersion: apps/v1beta9"},
 	}
@@ -116,6 +128,35 @@ func TestBrokenManifests(t *testing.T) {
 			document := strings.Replace(good, tt.old, tt.broken, 1)
 			if document == good {
 				t.Fatalf("deployment.yaml has no %q", tt.old)
+			}
+			if err := validate(v, document); err == nil {
+				t.Error("the broken manifest was accepted")
+			}
+		})
+	}
+}
+
+// TestBrokenMonitoring does the same with what is for the Prometheus operator.
+func TestBrokenMonitoring(t *testing.T) {
+	v := newValidator(t)
+	monitor, rule, ok := strings.Cut(sources(t, kustomizations[0])["monitoring.yaml"], "\n---\n")
+	if !ok {
+		t.Fatal("monitoring.yaml is one document")
+	}
+	for name, tt := range map[string]struct{ good, old, broken string }{
+		"unknown field":    {monitor, "interval: 15s", "intervall: 15s"},
+		"wrong type":       {monitor, "port: http", "port: {name: http}"},
+		"no such kind":     {monitor, "kind: ServiceMonitor", "kind: ServiceMonitors"},
+		"unknown in rules": {rule, "for: 1m", "forr: 1m"},
+		"rules of a type":  {rule, "  groups:", "  groups: none\n  others:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := validate(v, tt.good); err != nil {
+				t.Fatalf("the unbroken one: %v", err)
+			}
+			document := strings.Replace(tt.good, tt.old, tt.broken, 1)
+			if document == tt.good {
+				t.Fatalf("there is no %q", tt.old)
 			}
 			if err := validate(v, document); err == nil {
 				t.Error("the broken manifest was accepted")

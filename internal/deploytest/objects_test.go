@@ -6,8 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -20,6 +24,11 @@ type objects struct {
 	services    map[string]*corev1.Service
 	accounts    map[string]*corev1.ServiceAccount
 	namespaces  map[string]*corev1.Namespace
+	autoscalers map[string]*autoscalingv2.HorizontalPodAutoscaler
+	disruptions map[string]*policyv1.PodDisruptionBudget
+	networks    map[string]*networkingv1.NetworkPolicy
+	monitors    map[string]*monitoringv1.ServiceMonitor
+	rules       map[string]*monitoringv1.PrometheusRule
 }
 
 func loadObjects(t *testing.T) *objects {
@@ -30,6 +39,11 @@ func loadObjects(t *testing.T) *objects {
 		services:    map[string]*corev1.Service{},
 		accounts:    map[string]*corev1.ServiceAccount{},
 		namespaces:  map[string]*corev1.Namespace{},
+		autoscalers: map[string]*autoscalingv2.HorizontalPodAutoscaler{},
+		disruptions: map[string]*policyv1.PodDisruptionBudget{},
+		networks:    map[string]*networkingv1.NetworkPolicy{},
+		monitors:    map[string]*monitoringv1.ServiceMonitor{},
+		rules:       map[string]*monitoringv1.PrometheusRule{},
 	}
 	for _, document := range built(t) {
 		var kind metav1.TypeMeta
@@ -47,6 +61,16 @@ func loadObjects(t *testing.T) *objects {
 			decode(t, document, o.accounts)
 		case "Namespace":
 			decode(t, document, o.namespaces)
+		case "HorizontalPodAutoscaler":
+			decode(t, document, o.autoscalers)
+		case "PodDisruptionBudget":
+			decode(t, document, o.disruptions)
+		case "NetworkPolicy":
+			decode(t, document, o.networks)
+		case "ServiceMonitor":
+			decode(t, document, o.monitors)
+		case "PrometheusRule":
+			decode(t, document, o.rules)
 		default:
 			t.Fatalf("no test looks at a %s yet", kind.Kind)
 		}

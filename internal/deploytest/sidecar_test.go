@@ -22,11 +22,11 @@ import (
 var update = flag.Bool("update", false, "rewrite the sidecar's bootstrap with what the binary prints")
 
 const (
-	bootstrapFile = manifests + "/example/sidecar-bootstrap.yaml"
+	bootstrapFile = manifests + "/shop/sidecar-bootstrap.yaml"
 	// madeBy is the annotation with the command that prints the bootstrap.
 	madeBy = "breakwater.dev/made-by"
 	// bootstrapCommand is that command.
-	bootstrapCommand = "breakwater bootstrap --node-id shop --node-cluster shop --upstreams payments" +
+	bootstrapCommand = "breakwater bootstrap --node-id shop --node-cluster shop --upstreams database,external_api,redis" +
 		" --xds breakwater.breakwater.svc:18000 --listen 127.0.0.1:10000 --admin 127.0.0.1:9901" +
 		" --tls-ca /etc/breakwater/tls/ca.crt --tls-cert /etc/breakwater/tls/tls.crt --tls-key /etc/breakwater/tls/tls.key"
 )
@@ -89,10 +89,12 @@ func TestSidecarAgrees(t *testing.T) {
 	if probe := strings.Join(envoy.StartupProbe.Exec.Command, " "); !strings.Contains(probe, "/dev/tcp/127.0.0.1/10000") {
 		t.Errorf("the startup probe does not ask the listener: %s", probe)
 	}
-	if !slices.ContainsFunc(application.Env, func(e corev1.EnvVar) bool {
-		return e.Name == "http_proxy" && e.Value == "http://127.0.0.1:10000"
-	}) {
-		t.Error("the application does not send to the listener")
+	for _, want := range []string{
+		"--proxy=http://127.0.0.1:10000", "--redis=127.0.0.1:16379", "--database=postgres://shop@127.0.0.1:15432/shop?sslmode=disable",
+	} {
+		if !slices.Contains(application.Args, want) {
+			t.Errorf("the application does not send to the proxy: no %s among %q", want, application.Args)
+		}
 	}
 	if tls := mountPath(t, envoy, "tls"); !strings.Contains(bootstrapCommand, tls+"/ca.crt") {
 		t.Errorf("the bootstrap does not look for certificates in %s", tls)
@@ -143,8 +145,9 @@ func TestSidecarConnects(t *testing.T) {
 	waitFor(t, "the node is called as the command line says", func() error {
 		return contains("http://"+admin+"/server_info", `"id": "shop-abc"`)
 	})
-	waitFor(t, "the proxy knows payments", func() error {
-		return contains("http://"+admin+"/clusters", "payments::")
+	waitFor(t, "the proxy knows what the shop calls", func() error {
+		return errors.Join(contains("http://"+admin+"/clusters", "database::"), contains("http://"+admin+"/clusters", "redis::"),
+			contains("http://"+admin+"/clusters", "external_api::"))
 	})
 }
 

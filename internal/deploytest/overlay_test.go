@@ -1,0 +1,217 @@
+package deploytest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// TestScale: the autoscalers are of Deployments that begin with their smallest number, and
+// enough of it may not be disrupted.
+func TestScale(t *testing.T) {
+	o := loadObjects(t)
+	for _, name := range []string{"breakwater/breakwater", "shop/shop"} {
+		d, a, b := get(t, o.deployments, name), get(t, o.autoscalers, name), get(t, o.disruptions, name)
+		if ref := a.Spec.ScaleTargetRef; ref.Kind != "Deployment" || ref.Name != d.Name {
+			t.Errorf("%s: the autoscaler is of %s %s", name, ref.Kind, ref.Name)
+		}
+		if *a.Spec.MinReplicas != *d.Spec.Replicas || *a.Spec.MinReplicas != 3 || a.Spec.MaxReplicas != 10 {
+			t.Errorf("%s: %d to %d replicas, and %d to begin with; want 3 to 10, and 3", name, *a.Spec.MinReplicas, a.Spec.MaxReplicas, *d.Spec.Replicas)
+		}
+		targets := map[corev1.ResourceName]int32{}
+		for _, m := range a.Spec.Metrics {
+			targets[m.Resource.Name] = *m.Resource.Target.AverageUtilization
+		}
+		if diff := cmp.Diff(map[corev1.ResourceName]int32{"cpu": 70, "memory": 80}, targets); diff != "" {
+			t.Errorf("%s: targets (-want +got):\n%s", name, diff)
+		}
+		if b.Spec.MinAvailable.IntValue() != 2 || !selects(b.Spec.Selector.MatchLabels, d.Spec.Template.Labels) {
+			t.Errorf("%s: the disruption budget keeps %s of %v", name, b.Spec.MinAvailable, b.Spec.Selector.MatchLabels)
+		}
+	}
+}
+
+// TestNetwork: the ports that the network policy opens are the container's, proxies' namespaces
+// are labelled as it says, and the monitor asks a port of the service.
+func TestNetwork(t *testing.T) {
+	o := loadObjects(t)
+	c, n := controlPlane(t, o), get(t, o.networks, "breakwater/breakwater")
+	opened := map[string]bool{}
+	for _, in := range n.Spec.Ingress {
+		if len(in.From) == 0 {
+			t.Error("a rule lets everybody in")
+		}
+		for _, p := range in.Ports {
+			opened[p.Port.StrVal] = true
+			if portOf(c, p.Port.StrVal) == 0 {
+				t.Errorf("the container has no port %s", p.Port.StrVal)
+			}
+		}
+	}
+	if len(opened) != len(c.Ports) {
+		t.Errorf("ports %v are opened; the container has %v", opened, c.Ports)
+	}
+	if mesh := n.Spec.Ingress[0].From[0].NamespaceSelector.MatchLabels; !selects(mesh, get(t, o.namespaces, "/shop").Labels) {
+		t.Errorf("the namespace of the shop is not one of %v", mesh)
+	}
+	service, monitor := get(t, o.services, "breakwater/breakwater"), get(t, o.monitors, "breakwater/breakwater")
+	if !selects(monitor.Spec.Selector.MatchLabels, service.Labels) {
+		t.Error("the monitor does not select the service")
+	}
+	for _, e := range monitor.Spec.Endpoints {
+		if !slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == e.Port }) || e.Path != "/metrics" {
+			t.Errorf("the monitor asks %s%s; the service has %v", e.Port, e.Path, service.Spec.Ports)
+		}
+	}
+}
+
+// TestRulesAreTheSame in the cluster and outside of it.
+func TestRulesAreTheSame(t *testing.T) {
+	var file struct {
+		Groups []any `json:"groups"`
+	}
+	if err := yaml.Unmarshal([]byte(readFile(t, "../../deploy/prometheus/rules.yaml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(get(t, loadObjects(t).rules, "breakwater/breakwater").Spec.Groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var groups []any
+	if err := json.Unmarshal(text, &groups); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(file.Groups, groups); diff != "" {
+		t.Errorf("the PrometheusRule is not deploy/prometheus/rules.yaml (-file +rule):\n%s", diff)
+	}
+}
+
+// TestPoliciesAreTheSame for the mesh and in the shop's own process, and as in the example.
+func TestPoliciesAreTheSame(t *testing.T) {
+	o := loadObjects(t)
+	mesh, shop := get(t, o.configMaps, "breakwater/breakwater-policies").Data, get(t, o.configMaps, "shop/shop-policies").Data
+	if diff := cmp.Diff(mesh, shop); diff != "" {
+		t.Errorf("policies (-mesh +shop):\n%s", diff)
+	}
+	const short = "circuit-breaker.yaml"
+	if diff := cmp.Diff(readFile(t, "../../examples/shop/policies/"+short), mesh[short]); diff != "" {
+		t.Errorf("%s (-example +mesh):\n%s", short, diff)
+	}
+}
+
+// TestShopTakesItsFlags: the example knows the flags of its container, and not one more.
+func TestShopTakesItsFlags(t *testing.T) {
+	shop := filepath.Join(t.TempDir(), "shop")
+	if out, err := exec.Command("go", "build", "-C", "../../examples/shop", "-o", shop, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building the shop: %v\n%s", err, out)
+	}
+	_, application := sidecar(t, loadObjects(t))
+	help := func(args ...string) error { return exec.Command(shop, append(args, "-h")...).Run() }
+	if err := help(application.Args...); err != nil {
+		t.Errorf("the shop does not take %q: %v", application.Args, err)
+	}
+	if err := help("--no-such-flag"); err == nil {
+		t.Error("the shop takes any flag")
+	}
+}
+
+// TestConfigMapSwap: a changed ConfigMap is a new directory behind a symbolic link, and is taken
+// up without a restart.
+func TestConfigMapSwap(t *testing.T) {
+	o, mounted := loadObjects(t), t.TempDir()
+	data := get(t, o.configMaps, "breakwater/breakwater-policies").Data
+	// As the kubelet does it: files are links into ..data, which is a link to a directory of the time.
+	swap := func(version string) {
+		t.Helper()
+		dir := filepath.Join(mounted, "..2026_"+version)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeAll(t, dir, data)
+		next := filepath.Join(mounted, "..data_tmp")
+		if err := os.Symlink(filepath.Base(dir), next); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, filepath.Join(mounted, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap("1")
+	for name := range data {
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(mounted, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := serveFrom(t, o, certificates(t), mounted)
+	before := revision(t, s)
+	data["circuit-breaker.yaml"] = strings.Replace(data["circuit-breaker.yaml"], "failure_threshold: 5", "failure_threshold: 6", 1)
+	swap("2")
+	waitFor(t, "the changed policy is in force", func() error {
+		if revision(t, s) == before {
+			return fmt.Errorf("revision %s still", before)
+		}
+		return nil
+	})
+}
+
+var inForce = regexp.MustCompile(`breakwater_policy_info\{revision="([0-9a-f]+)"\} 1`)
+
+// revision is that of the policy in force.
+func revision(t *testing.T, s *server) string {
+	t.Helper()
+	r, err := http.Get("http://" + s.http + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := inForce.FindSubmatch(body)
+	if m == nil {
+		t.Fatal("/metrics has no revision")
+	}
+	return string(m[1])
+}
+
+// TestDockerfile: images are of programs that are there, built with the Go of go.mod, and run as nobody.
+func TestDockerfile(t *testing.T) {
+	text := readFile(t, "../../Dockerfile")
+	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "../../go.mod"))[1]
+	stages := strings.Split(text, "\nFROM ")[1:]
+	if len(stages) != 3 || !strings.HasPrefix(stages[0], "golang:"+goVersion+" ") {
+		t.Fatalf("%d stages, the first of %.20q; want one with Go %s, and two images", len(stages), stages[0], goVersion)
+	}
+	for _, m := range regexp.MustCompile(`go build (?:-C (\S+) )?.* (\S+)\n`).FindAllStringSubmatch(stages[0], -1) {
+		pkg := filepath.Join("../..", m[1], m[2])
+		if sources, err := filepath.Glob(filepath.Join(pkg, "main.go")); err != nil || len(sources) == 0 {
+			t.Errorf("%s is no program", pkg)
+		}
+	}
+	if n := strings.Count(stages[0], "CGO_ENABLED=0 go build"); n != 2 {
+		t.Errorf("%d static programs, want 2", n)
+	}
+	for i, name := range []string{"shop", "breakwater"} {
+		for _, want := range []string{
+			"gcr.io/distroless/static", ":nonroot AS " + name, "COPY --from=build /out/" + name + " /" + name,
+			"USER 65532:65532", `ENTRYPOINT ["/` + name + `"]`,
+		} {
+			if !strings.Contains(stages[i+1], want) {
+				t.Errorf("image %s has no %q:\n%s", name, want, stages[i+1])
+			}
+		}
+	}
+}
