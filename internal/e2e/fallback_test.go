@@ -8,6 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 )
 
 // inBoth runs a test in both data paths. What is decided there holds for a policy of the path.
@@ -282,5 +288,79 @@ func TestFallbackCachedLimits(t *testing.T) {
 		gets("secret", "/", "Authorization: b", 200)
 		gets("secret", "/", "Authorization: c", 503)
 		gets("secret", "/", "Accept: x", 503)
+	})
+}
+
+// TestFallbackUpstreamGRPC: calls that are taken over keep what gRPC needs: their trailers.
+func TestFallbackUpstreamGRPC(t *testing.T) {
+	inBoth(t, func(t *testing.T, path string) {
+		ip := ownIP(t)
+		first, second := newGRPCUpstream(t, ip), newGRPCUpstream(t, ip)
+		m := newMesh(t, ip, service("orders", first.address, "protocol: GRPC")+service("backup", second.address, "protocol: GRPC")+
+			policyFor("orders", "dataPath: "+path, strings.Replace(tripping, "2s", "1h", 1), "fallback: {upstream: backup}")+adaptive("backup"))
+		conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		check := func() codes.Code {
+			_, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{})
+			return status.Code(err)
+		}
+		first.code.Store(uint32(codes.Internal))
+		second.code.Store(uint32(codes.NotFound)) // to tell them apart: an answer, not a failure
+		for range 3 {
+			if got := check(); got != codes.Internal {
+				t.Fatalf("got %v, want the first one's failure", got)
+			}
+		}
+		m.state(t, "orders", "open")
+		eventually(t, "the other takes over", func() error {
+			if got := check(); got != codes.NotFound {
+				return fmt.Errorf("got %v", got)
+			}
+			return nil
+		})
+		if got := m.breaker(t, "backup"); got.State != "closed" || got.Counts.Failures != 0 {
+			t.Errorf("the other's breaker is %s with %d failures, want closed and none", got.State, got.Counts.Failures)
+		}
+	})
+}
+
+// TestFallbackBesideProbes: in half-open a call that gets no permit goes the fallback's way, also
+// when it was the control plane that had none left.
+func TestFallbackBesideProbes(t *testing.T) {
+	inBoth(t, func(t *testing.T, path string) {
+		ip := ownIP(t)
+		first, second := newUpstream(t, ip), newUpstream(t, ip)
+		m := newMesh(t, ip, service("payments", first.address)+service("backup", second.address)+policyFor("payments", "dataPath: "+path,
+			"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1s, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}",
+			"fallback: {upstream: backup}"))
+		second.behave(answer(http.StatusTeapot))
+		m.brought(t, first, "payments")
+		probe := gate{release: make(chan int)}
+		first.behave(probe.handle)
+		probed := make(chan reply, 1)
+		m.state(t, "payments", "half_open")
+		go func() {
+			for {
+				r, err := m.get(t.Context(), "payments", "/")
+				if err != nil || r.status != http.StatusTeapot {
+					probed <- r
+					return
+				}
+			}
+		}()
+		probes(t, m, 1)
+		for range 50 {
+			if r := m.of(t, http.MethodGet, "payments", "/"); r.status != http.StatusTeapot {
+				t.Fatalf("beside a probe: got %d %q, want the answer of the other", r.status, r.body)
+			}
+		}
+		probe.release <- http.StatusOK
+		if r := <-probed; r.status != http.StatusOK {
+			t.Errorf("the probe got %d %q", r.status, r.body)
+		}
+		m.state(t, "payments", "closed")
 	})
 }
