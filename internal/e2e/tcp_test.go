@@ -247,3 +247,36 @@ func TestTCPHalfOpenOverProxies(t *testing.T) {
 		return nil
 	})
 }
+
+// TestTCPConnectionThatHolds closes a breaker: a pool needs no more than the one, so no others
+// will ever come.
+func TestTCPConnectionThatHolds(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	s := newEchoServer(t, ip)
+	m := newMesh(t, ip, database(s.address)+adaptive("db",
+		"breaker: {consecutiveFailures: 2, failureRateThreshold: 0%, waitDurationInOpenState: 1s, successThreshold: 3}"))
+	address := net.JoinHostPort(ip, "15432")
+	s.listener.Close()
+	eventually(t, "the breaker opens", func() error {
+		if c, err := say(address); err == nil {
+			c.Close()
+			return errors.New("a connection was made")
+		}
+		if got := m.breaker(t, "db").State; got != "open" {
+			return fmt.Errorf("it is %s", got)
+		}
+		return nil
+	})
+	s.start(t)
+	var one net.Conn
+	eventually(t, "a connection is made", func() (err error) {
+		one, err = say(address)
+		return err
+	})
+	defer one.Close()
+	m.state(t, "db", "closed")
+	if err := talk(one); err != nil {
+		t.Errorf("the connection broke: %v", err)
+	}
+}
