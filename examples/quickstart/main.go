@@ -16,9 +16,10 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
+
+	"breakwater.dev/internal/processes"
 )
 
 // defaultIP is the address in policies/ and README.md.
@@ -45,7 +46,7 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	limit, err := demoSeconds()
+	limit, err := processes.DemoSeconds()
 	if err != nil {
 		return err
 	}
@@ -79,19 +80,6 @@ func run(ctx context.Context) (err error) {
 	}
 	s.whatToTry(limit)
 	return s.idle(ctx, all, limit)
-}
-
-// demoSeconds reads how long to stay after the story; 0 means until Ctrl-C.
-func demoSeconds() (time.Duration, error) {
-	text := os.Getenv("DEMO_SECONDS")
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n <= 0 || n > 86_400 {
-		return 0, fmt.Errorf("DEMO_SECONDS = %q; must be a number of seconds, such as 5", text)
-	}
-	return time.Duration(n * float64(time.Second)), nil
 }
 
 // free names every port that somebody else has.

@@ -152,7 +152,7 @@ var table = []row{
 	},
 	{
 		pkg: "examples/shop/demo", layer: 7,
-		ours:   []string{"examples/shop/stand"},
+		ours:   []string{"examples/shop/stand", "internal/processes"},
 		reason: "A story, told about a stand.",
 	},
 	{

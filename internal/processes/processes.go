@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -160,4 +161,18 @@ func FindEnvoy(tools string) (string, error) {
 		return "", errors.New("there is no Envoy; `make tools` gets one")
 	}
 	return path, nil
+}
+
+// DemoSeconds reads from $DEMO_SECONDS how long a demonstration stays after its story; 0 means
+// until Ctrl-C.
+func DemoSeconds() (time.Duration, error) {
+	text := os.Getenv("DEMO_SECONDS")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || n <= 0 || n > 86_400 {
+		return 0, fmt.Errorf("DEMO_SECONDS = %q; must be a number of seconds, such as 5", text)
+	}
+	return time.Duration(n * float64(time.Second)), nil
 }

@@ -18,13 +18,13 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"breakwater.dev/examples/shop/stand"
+	"breakwater.dev/internal/processes"
 )
 
 // recovery is how long breakers stay open here; policies say 15 s to a minute.
@@ -41,7 +41,7 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	stay, err := staying()
+	stay, err := processes.DemoSeconds()
 	if err != nil {
 		return err
 	}
@@ -73,19 +73,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// staying reads DEMO_SECONDS; 0 means until Ctrl-C.
-func staying() (time.Duration, error) {
-	text := os.Getenv("DEMO_SECONDS")
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n <= 0 || n > 86_400 {
-		return 0, fmt.Errorf("DEMO_SECONDS = %q; must be a number of seconds, such as 5", text)
-	}
-	return time.Duration(n * float64(time.Second)), nil
 }
 
 // teller makes calls and says what came of them.
