@@ -93,13 +93,13 @@ func TestFallbackUpstream(t *testing.T) {
 		}
 		second.behave(echo)
 		m.brought(t, first, "payments")
-		reached := first.calls.Load()
 		eventually(t, "the other takes over", func() error {
 			if r := m.of(t, http.MethodGet, "payments", "/a?b=c"); r.status != 200 || r.body != "GET backup.internal/a?b=c " {
 				return fmt.Errorf("got %d %q", r.status, r.body)
 			}
 			return nil
 		})
+		reached := first.calls.Load()
 		for i := range 20 {
 			if r := m.of(t, http.MethodPost, "payments", "/"+strconv.Itoa(i)); r.status != 200 || r.body != fmt.Sprintf("POST backup.internal/%d ", i) {
 				t.Fatalf("got %d %q, want the answer of the other", r.status, r.body)
