@@ -1,4 +1,4 @@
--- Keeps the last good response to each GET request, and answers with it in place of an
+-- Keeps the last good response to each GET request, or one a second older, and answers with it in place of an
 -- upstream that gets no calls. Every worker of a proxy has a state of its own, and so
 -- copies of its own. Routes say what to do in their filter context:
 --
@@ -19,6 +19,9 @@ local dropped = {
   ["proxy-authenticate"] = true, ["proxy-connection"] = true, te = true, trailer = true,
   ["transfer-encoding"] = true, upgrade = true, ["x-envoy-upstream-service-time"] = true,
 }
+
+-- A copy is not renewed before it is so many seconds old: keeping one is most of the cost.
+local renewed = 1
 
 -- A store has its copies by key and in a list, the oldest first.
 local stores = {}
@@ -96,10 +99,7 @@ local function body(handle, limit)
   return table.concat(parts)
 end
 
-local function answer(handle, context, wanted, now)
-  local store = stores[context:get("breaker")]
-  local copy = store and store.copies[wanted]
-  if not copy or copy.expires <= now then return end
+local function answer(handle, copy, now)
   local headers = {[":status"] = copy.status, age = string.format("%d", math.max(now - copy.made, 0))}
   for name, values in pairs(copy.headers) do headers[name] = values end
   handle:respond(headers, copy.body)
@@ -109,9 +109,11 @@ function envoy_on_request(handle)
   local context = handle:filterContext()
   local wanted = key(handle:headers(), context)
   if not wanted then return end
+  local store, now = stores[context:get("breaker")], handle:timestamp() / 1000
+  local copy = store and store.copies[wanted]
   if context:get("serve") then
-    answer(handle, context, wanted, handle:timestamp() / 1000)
-  else -- the response does not know its request
+    if copy and copy.expires > now then answer(handle, copy, now) end
+  elseif not copy or now - copy.kept >= renewed then -- the response does not know its request
     handle:streamInfo():dynamicMetadata():set("breakwater.cached", "key", wanted)
   end
 end
@@ -141,6 +143,6 @@ function envoy_on_response(handle)
   copy.body = body(handle, limits.body)
   if not copy.body then return end
   copy.size = copy.size + #copy.body
-  copy.made, copy.expires = now - age, now + limits.ttl
+  copy.kept, copy.made, copy.expires = now, now - age, now + limits.ttl
   keep(copy, limits, now)
 end
