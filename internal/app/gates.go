@@ -103,7 +103,7 @@ func (k *gatekeeper) sample() (changed bool) {
 	return changed
 }
 
-// hold tells breakers of the connections among their probes that hold.
+// hold tells breakers in half-open of the connections that hold.
 func (k *gatekeeper) hold() {
 	now := k.app.clock.Now()
 	k.mu.Lock()

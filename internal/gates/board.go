@@ -149,10 +149,11 @@ func (b *Board) Gates(now breaker.Instant, proxies func(upstream string) []Proxy
 // hold is how long connections have to hold to say so.
 const hold = time.Second
 
-// Holding are the breakers in half-open whose calls are connections, with how many of their
-// probes hold. A client that has a pool makes as many connections as it needs, and then no
-// more: without counting that they hold, its breaker would never hear of the successes that
-// it waits for.
+// Holding are the breakers in half-open whose calls are connections, with how many of those
+// hold, at most as many as are permitted. A client that has a pool makes as many connections as it
+// needs, and then no more: without counting that they hold, its breaker would never hear of the
+// successes that it waits for. Where new ones cannot be made and somebody wants one, a probe
+// has failed before.
 func (b *Board) Holding(now breaker.Instant, proxies func(upstream string) []Proxy) map[breaker.Key]uint32 {
 	holding := map[breaker.Key]uint32{}
 	for key := range b.standing {
@@ -170,8 +171,7 @@ func (b *Board) Holding(now breaker.Instant, proxies func(upstream string) []Pro
 				live += p.Connections
 			}
 		}
-		probes := min(uint32(s.Window.Calls), s.Config.PermittedNumberOfCallsInHalfOpenState)
-		if n := min(live, probes); n > 0 {
+		if n := min(live, s.Config.PermittedNumberOfCallsInHalfOpenState); n > 0 {
 			holding[key] = n
 		}
 	}

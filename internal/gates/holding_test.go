@@ -9,8 +9,8 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// TestHolding: of a breaker of connections in half-open, as many as hold of its probes, and
-// only once they have held.
+// TestHolding: of a breaker of connections in half-open, as many as hold, once they have, and
+// never more than are permitted.
 func TestHolding(t *testing.T) {
 	c := quick()
 	c.PermittedNumberOfCallsInHalfOpenState, c.SuccessThreshold = 3, 10
@@ -30,23 +30,16 @@ func TestHolding(t *testing.T) {
 	}
 	wants("open", none)
 	r.now = r.now.Add(c.WaitDurationInOpenState + 5*time.Second)
-	wants("half-open, without a probe", none)
-	probe := []breaker.Reported{{Outcome: breaker.Success, At: r.now, OneIn: 1, Probe: true}}
-	r.engine.Report(keyDB, probe, r.now)
-	r.engine.Report(keyDB, probe, r.now)
-	wants("two probes, just now", map[breaker.Key]uint32{})
+	wants("half-open, just now", none)
 	r.now = r.now.Add(hold)
-	wants("two that hold", map[breaker.Key]uint32{keyDB: 2})
-	r.nodes = []Proxy{{"one", 1}, {"two", 0}}
-	wants("of two one holds", map[breaker.Key]uint32{keyDB: 1})
+	wants("never more than are permitted", map[breaker.Key]uint32{keyDB: 3})
+	r.nodes = []Proxy{{"one", 1}, {"two", 1}}
+	wants("those of all proxies", map[breaker.Key]uint32{keyDB: 2})
 	r.nodes = nil
 	wants("none holds", none)
 	r.nodes = []Proxy{{"one", 90}}
-	for range 4 {
-		r.engine.Report(keyDB, probe, r.now)
-	}
-	wants("never more than are permitted", map[breaker.Key]uint32{keyDB: 3})
-	for range 4 {
+	probe := []breaker.Reported{{Outcome: breaker.Success, At: r.now, OneIn: 1, Probe: true}}
+	for range c.SuccessThreshold {
 		r.engine.Report(keyDB, probe, r.now)
 	}
 	wants("closed again", none)
