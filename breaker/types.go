@@ -45,6 +45,9 @@ type Spec struct {
 	// Timeout is what [Do] gives a call; 0: as long as it takes. Not part of the
 	// semantics either.
 	Timeout time.Duration
+	// ClientGone is what a call counts as whose caller left before there was an answer.
+	// Not part of the semantics.
+	ClientGone ClientGone
 	// PerNode gives each proxy a breaker of its own; see [Engine.Node]. Changing it
 	// starts the breaker anew.
 	PerNode bool
@@ -71,14 +74,36 @@ const (
 	Success Outcome = iota
 	Failure         // the upstream answered badly, or not at all
 	Timeout         // a failure: the deadline passed
-	Ignored         // says nothing about the upstream: a client that left, a rejection of our own
+	Ignored         // says nothing about the upstream: a rejection of our own, a limit of the proxy
+	// Abandoned is a call whose caller left before there was an answer. It counts as a slow call
+	// if it had become slow by then, and is ignored if not. It is never a success.
+	Abandoned
 )
 
 // String returns the outcome's name.
-func (o Outcome) String() string { return [...]string{"success", "failure", "timeout", "ignored"}[o] }
+func (o Outcome) String() string {
+	return [...]string{"success", "failure", "timeout", "ignored", "abandoned"}[o]
+}
 
 // Failed tells whether the outcome counts against the upstream.
 func (o Outcome) Failed() bool { return o == Failure || o == Timeout }
+
+// ClientGone is what a call counts as whose caller left, or had a deadline of its own that
+// passed, before there was an answer.
+type ClientGone uint8
+
+// The kinds of ClientGone.
+const (
+	GoneSlow    ClientGone = iota // a slow call if it had become slow, else nothing
+	GoneIgnored                   // nothing
+	GoneFailure                   // a failure
+)
+
+// String returns the name that policies use: "Slow", "Ignored" or "Failure".
+func (g ClientGone) String() string { return [...]string{"Slow", "Ignored", "Failure"}[g] }
+
+// Outcome is the outcome of such a call.
+func (g ClientGone) Outcome() Outcome { return [...]Outcome{Abandoned, Ignored, Failure}[g] }
 
 // Reason is why a breaker changed its state.
 type Reason uint8
