@@ -38,6 +38,28 @@ func BenchmarkClosed(b *testing.B) {
 	}
 }
 
+// BenchmarkClosedSettled is the same for a caller who knows how long the service took.
+func BenchmarkClosedSettled(b *testing.B) {
+	br, now := benchmarked()
+	b.ReportAllocs()
+	for b.Loop() {
+		at := now()
+		p, _ := br.Acquire(at)
+		p.Settle(Success, time.Millisecond, at)
+	}
+}
+
+// BenchmarkClosedUploading is the same for a call whose request has not ended.
+func BenchmarkClosedUploading(b *testing.B) {
+	br, now := benchmarked()
+	b.ReportAllocs()
+	for b.Loop() {
+		at := now()
+		p, _ := br.AcquireUploading(at)
+		p.Settle(Success, time.Millisecond, at)
+	}
+}
+
 // BenchmarkClosedParallel is the same on all cores, with one breaker.
 func BenchmarkClosedParallel(b *testing.B) {
 	br, now := benchmarked()
@@ -102,9 +124,19 @@ func TestClosedCallsDoNotAllocate(t *testing.T) {
 			sink = d
 		}
 	}
-	for _, o := range []Outcome{Success, Ignored} {
+	for _, o := range []Outcome{Success, Ignored, Abandoned} {
 		if got := testing.AllocsPerRun(1000, call(o)); got != 0 {
 			t.Errorf("%v allocations of a call with outcome %s, want 0", got, o)
+		}
+	}
+	for name, acquire := range map[string]func(Instant) (Permit, Decision){"Acquire": b.Acquire, "AcquireUploading": b.AcquireUploading} {
+		settled := func() {
+			now++
+			p, _ := acquire(now)
+			p.Settle(Success, time.Millisecond, now)
+		}
+		if got := testing.AllocsPerRun(1000, settled); got != 0 {
+			t.Errorf("%v allocations of calls that %s admits, want 0", got, name)
 		}
 	}
 	for range 5 {

@@ -26,6 +26,7 @@ type Breaker struct {
 	retired     bool    // no longer of the engine: its transitions are nobody's business
 	listed      bool    // among the engine's restless breakers
 	watched     bool    // calls in flight that become slow will be noticed
+	uploads     uint32  // calls in flight of this closed state whose request had not ended when they began
 	due         Instant // when time alone will change the breaker, or never
 	state       State
 	epoch       uint32 // of the cells; its last epochBits bits
@@ -46,6 +47,7 @@ type Breaker struct {
 type terms struct {
 	Config
 	lease, timeout time.Duration
+	gone           ClientGone
 }
 
 // begin makes b a breaker of e.
@@ -90,24 +92,6 @@ func (b *Breaker) overridden() *Override {
 	return b.pastLocked().override
 }
 
-// Permit is the right to make one call. It is a lease: resolve it with
-// [Permit.Done] whatever becomes of the call. The zero Permit does nothing. It has one
-// owner, who must not copy it.
-type Permit struct {
-	cell  *cell // of its breaker; nil: there is nothing to resolve
-	began Instant
-	mark  uint64 // the tag of the cell when it was given, and below it what follows
-}
-
-// What the lower half of a permit's mark says. From firstProbe on it is the id of a
-// slot in half-open.
-const (
-	inCell    = iota // the cell counts the call as in flight
-	inBreaker        // the breaker does
-	unjudged         // the outcome changes no state
-	firstProbe
-)
-
 // Acquire asks for a permit for one call that begins now. When the decision is
 // not to admit, the permit is zero and needs no Done.
 func (b *Breaker) Acquire(now Instant) (Permit, Decision) { return b.acquire(&b.cell, now) }
@@ -137,6 +121,24 @@ func (b *Breaker) acquire(c *cell, now Instant) (Permit, Decision) {
 func (b *Breaker) acquireSlowly(c *cell, w uint64, now Instant) (Permit, Decision) {
 	b.collided(c, w)
 	b.lock(now)
+	p, d := b.admitLocked(c, inCell, now)
+	b.unlock()
+	return p, d
+}
+
+// AcquireUploading is [Breaker.Acquire] for a call whose request has not ended: the time
+// of the service has not begun, so the call never counts as slow while it is in flight.
+// Resolve its permit with [Permit.Settle], which says how long the service took.
+func (b *Breaker) AcquireUploading(now Instant) (Permit, Decision) {
+	b.lock(now)
+	p, d := b.admitLocked(&b.cell, uploading, now)
+	b.unlock()
+	return p, d
+}
+
+// admitLocked decides about a call, which is counted by the cell if how is inCell and
+// there is room, and else as how says.
+func (b *Breaker) admitLocked(c *cell, how uint64, now Instant) (Permit, Decision) {
 	d := Decision{Admitted: true, State: b.state}
 	mark := uint64(byLock)<<phaseShift | uint64(b.epoch)<<tagShift
 	switch b.state {
@@ -153,6 +155,9 @@ func (b *Breaker) acquireSlowly(c *cell, w uint64, now Instant) (Permit, Decisio
 		}
 	}
 	switch {
+	case d.Admitted && b.state == Closed && how == uploading:
+		b.uploads++
+		mark |= uploading
 	case d.Admitted && b.state == Closed && c.held < maxHeld:
 		c.held++
 		mark = calm<<phaseShift | uint64(b.epoch)<<tagShift // it may be resolved without the lock
@@ -168,36 +173,10 @@ func (b *Breaker) acquireSlowly(c *cell, w uint64, now Instant) (Permit, Decisio
 	default:
 		b.counts.rejected++
 	}
-	var p Permit
-	if d.Admitted {
-		p = Permit{cell: c, began: now, mark: mark}
+	if !d.Admitted {
+		return Permit{}, d
 	}
-	b.unlock()
-	return p, d
-}
-
-// Done resolves the permit: what became of the call, known now. Only the first
-// Done of a permit does anything. The outcome is always counted; it changes
-// the state only if the breaker is still in the generation that admitted the
-// call, and, for a probe, if its lease has not run out. The call was slow if now
-// is as far from when it began as the threshold says.
-func (p *Permit) Done(o Outcome, now Instant) {
-	c := p.cell
-	if c == nil {
-		return
-	}
-	p.cell = nil
-	if o == Success {
-		w := c.word.Load()
-		if (w^p.mark)>>tagShift == 0 && w&tallyMask != tallyMask &&
-			now < Instant(c.end.Load()) && now-p.began < Instant(c.slow.Load()) {
-			if c.word.CompareAndSwap(w, w-oneInFlight+1) {
-				return
-			}
-			c.breaker.collided(c, w)
-		}
-	}
-	c.breaker.resolve(c, p, o, now)
+	return Permit{cell: c, began: now, mark: mark}, d
 }
 
 // collided counts the times that a cell which was at w went on to be used by
@@ -208,89 +187,20 @@ func (b *Breaker) collided(c *cell, w uint64) {
 	}
 }
 
-func (b *Breaker) resolve(c *cell, p *Permit, o Outcome, now Instant) {
-	b.lock(now)
-	slow := b.spec.SlowCallDurationThreshold > 0 && now.Sub(p.began) >= b.spec.SlowCallDurationThreshold
-	b.counts.add(o, slow, 1)
-	if o.Failed() {
-		b.lastFailure = max(b.lastFailure, now)
-	}
-	epoch, low := uint32(p.mark>>tagShift)&epochMask, uint32(p.mark)
-	current := low != unjudged && (b.epoch-epoch)&epochMask <= b.age
-	kind := call{failed: o.Failed(), slow: slow}
-	switch {
-	case !current:
-		b.strays--
-	case b.state == HalfOpen:
-		b.landProbeLocked(low, o, kind, now)
-	default:
-		if low == inBreaker {
-			c = nil
-		}
-		b.landLocked(c, epoch, o, kind, now)
-	}
-	b.unlock()
-}
-
-// landProbeLocked takes the outcome of a probe of this half-open phase. One whose
-// lease ran out says nothing any more; an ignored one gives its slot back and says nothing.
-func (b *Breaker) landProbeLocked(probe uint32, o Outcome, c call, now Instant) {
-	if !b.past.halfOpen.land(probe) {
-		b.strays--
-		return
-	}
-	if o == Ignored {
-		return
-	}
-	b.judgeProbeLocked(c, now)
-}
-
-// judgeProbeLocked takes what became of a probe, and ends half-open if that is enough.
-func (b *Breaker) judgeProbeLocked(c call, now Instant) {
-	if to, why, ok := b.past.halfOpen.judge(&b.spec.Config, c); ok {
-		b.moveLocked(Edge{HalfOpen, to, why}, now)
-	}
-}
-
-// landLocked takes the outcome of a call of this closed phase.
-func (b *Breaker) landLocked(c *cell, epoch uint32, o Outcome, kind call, now Instant) {
-	passed := false
-	switch {
-	case epoch != b.epoch:
-		passed = b.flight.land(epoch)
-	case c != nil:
-		c.held--
-	default:
-		b.flight.now--
-	}
-	w := &b.closed.window
-	switch {
-	case passed && o == Ignored:
-		w.settle(nil)
-	case passed:
-		w.settle(&kind)
-	case o != Ignored:
-		w.add(kind, 1)
-	}
-	switch {
-	case o == Ignored:
-		return
-	case kind.failed:
-		b.closed.failed(now)
-	default:
-		b.closed.run = 0
-	}
-	b.judgeLocked(now)
-}
-
 // judgeLocked trips a closed breaker if its rules say so and are in charge.
 func (b *Breaker) judgeLocked(now Instant) {
 	if b.spec.Mode == Disabled || b.pastLocked().override != nil {
 		return
 	}
-	if reason, trips := b.closed.judge(&b.spec.Config); trips {
-		b.moveLocked(Edge{Closed, Open, reason}, now)
+	reason, trips := b.closed.judge(&b.spec.Config)
+	if !trips {
+		b.closed.judged()
+		return
 	}
+	if reason == ConsecutiveFailures {
+		b.closed.run = b.closed.tripping(&b.spec.Config)
+	}
+	b.moveLocked(Edge{Closed, Open, reason}, now)
 }
 
 // Status returns the breaker as it stands at now. Reading advances the window and
@@ -314,7 +224,7 @@ func (b *Breaker) statusLocked(now Instant) Status {
 	s := Status{
 		Key: b.key(), Config: &b.spec.Config, State: b.state, Generation: b.generation, Sequence: b.sequence,
 		Since: b.since, Window: b.windowLocked(), Counts: b.countsLocked(), LastFailure: b.lastFailure,
-		Openings: p.open.openings, Override: p.override, Trip: p.trip, InFlight: b.inFlightLocked(),
+		SuccessLag: p.lag.successes, IgnoredLag: p.lag.ignored, Openings: p.open.openings, Override: p.override, Trip: p.trip, InFlight: b.inFlightLocked(),
 	}
 	s.Counts.Requests += s.InFlight
 	switch b.state {
@@ -335,7 +245,7 @@ func (b *Breaker) statusLocked(now Instant) Status {
 }
 
 func (b *Breaker) inFlightLocked() uint64 {
-	n := uint64(b.strays) + b.flight.total()
+	n := uint64(b.strays) + uint64(b.uploads) + b.flight.total()
 	for c := range b.cells {
 		n += uint64(c.held)
 	}
@@ -358,35 +268,3 @@ func (b *Breaker) windowLocked() WindowCounts {
 
 // timedLocked tells whether time ends the state, which is open.
 func (b *Breaker) timedLocked() bool { return b.past.override == nil && b.spec.Mode != ForcedOpen }
-
-// tally is the totals that every breaker has.
-type tally struct{ rejected, successes, failures, timeouts, slow, ignored uint64 }
-
-// add counts n calls that have ended.
-func (t *tally) add(o Outcome, slow bool, n uint64) {
-	switch o {
-	case Success:
-		t.successes += n
-	case Timeout:
-		t.timeouts += n
-		t.failures += n
-	case Failure:
-		t.failures += n
-	case Ignored:
-		t.ignored += n
-		return
-	}
-	if slow {
-		t.slow += n
-	}
-}
-
-// countsLocked returns the totals, without the requests that are in flight.
-func (b *Breaker) countsLocked() Counts {
-	t, p := &b.counts, b.pastLocked()
-	return Counts{
-		Requests: t.rejected + t.successes + t.failures + t.ignored,
-		Rejected: t.rejected, WouldReject: p.wouldReject, Successes: t.successes, Failures: t.failures,
-		Timeouts: t.timeouts, Slow: t.slow, Ignored: t.ignored, LeasesExpired: p.leasesExpired,
-	}
-}

@@ -15,7 +15,16 @@ type closed struct {
 type reports struct {
 	oneIn  uint32  // the sparsest sample of successes in the run; 0 and 1: none can have gone unseen
 	since  Instant // when the first failure of the run was
-	broken Instant // when the last success was
+	broken Instant // when the last reported success was
+	recent *recent // nil while no success is taken back
+}
+
+// reporting returns the reports, which begin now if there are none.
+func (c *closed) reporting() *reports {
+	if c.reports == nil {
+		c.reports = &reports{since: math.MinInt64, broken: math.MinInt64}
+	}
+	return c.reports
 }
 
 func (c *closed) enter(cfg *Config, now Instant) {
@@ -25,25 +34,36 @@ func (c *closed) enter(cfg *Config, now Instant) {
 
 // failed lengthens the run by a call that had a permit.
 func (c *closed) failed(now Instant) {
-	if c.run == 0 && c.reports != nil {
-		c.reports.since, c.reports.oneIn = now, 0
+	if r := c.reports; r != nil {
+		if c.run == 0 {
+			r.since, r.oneIn = now, 0
+		}
+		r.since = min(r.since, now)
 	}
 	c.run++
+}
+
+// succeeded ends the run.
+func (c *closed) succeeded(at Instant) {
+	if c.reports != nil && c.reports.recent != nil {
+		c.reports.recent.add(success{at: at, before: c.present()})
+	}
+	c.run = 0
 }
 
 // reported takes what was reported late, and perhaps out of order. A failure from
 // before the last success is not in the run, and a success from before the run
 // does not end it.
-func (c *closed) reported(failed bool, at Instant, oneIn uint32) {
-	if c.reports == nil {
-		c.reports = &reports{since: math.MinInt64, broken: math.MinInt64}
+func (c *closed) reported(o Outcome, at Instant, oneIn uint32) {
+	if o == Ignored || o == Abandoned {
+		return
 	}
-	r := c.reports
+	r := c.reporting()
 	switch {
-	case !failed:
+	case o == Success:
 		r.broken = max(r.broken, at)
-		if at >= r.since {
-			c.run = 0
+		if c.run == 0 || at >= r.since {
+			c.succeeded(at)
 		}
 	case at >= r.broken:
 		if c.run == 0 {
@@ -61,7 +81,7 @@ func (c *closed) counts() WindowCounts {
 
 // judge tells whether the breaker trips, and why.
 func (c *closed) judge(cfg *Config) (Reason, bool) {
-	if cfg.ConsecutiveFailures > 0 && c.run >= cfg.ConsecutiveFailures && c.unbroken(cfg) {
+	if c.tripping(cfg) > 0 {
 		return ConsecutiveFailures, true
 	}
 	w := &c.window.sum
@@ -79,10 +99,11 @@ func (c *closed) judge(cfg *Config) (Reason, bool) {
 
 // calm tells whether the next success, and any number of them until the window
 // moves on, can neither end a run nor trip the breaker: they only make the rates
-// lower, so they trip it if they make the minimum, and not afterwards.
+// lower, so they trip it if they make the minimum, and not afterwards. Where successes
+// are taken back, each has to be remembered.
 func (c *closed) calm(cfg *Config) bool {
 	w := &c.window.sum
-	if c.run > 0 || c.ramping {
+	if c.run > 0 || c.ramping || c.reports != nil && c.reports.recent != nil {
 		return false
 	}
 	if w.failures == 0 && w.slow == 0 {
@@ -109,15 +130,15 @@ const mostRate = 0.9
 // run with that to the power of its length. The rate is what it was before the run, or
 // else as much as the rule of rates puts up with: as long as a run may be no more than
 // that, it is for that rule to say.
-func (c *closed) unbroken(cfg *Config) bool {
-	if c.reports == nil || c.reports.oneIn <= 1 {
+func (c *closed) unbroken(cfg *Config, f failures) bool {
+	if f.oneIn <= 1 {
 		return true
 	}
 	w := &c.window.sum
-	calls := w.calls - min(w.calls, c.run)
-	failures := w.failures - min(w.failures, c.run)
+	calls := w.calls - min(w.calls, f.run)
+	failures := w.failures - min(w.failures, f.run)
 	r := (float64(failures) + 1) / (float64(calls) + 2)
 	r = min(max(r, float64(cfg.FailureRateThreshold)/float64(Whole)), mostRate)
-	next := r / (r + (1-r)/float64(c.reports.oneIn))
-	return float64(c.run)*math.Log(next) <= math.Log(luck)
+	next := r / (r + (1-r)/float64(f.oneIn))
+	return float64(f.run)*math.Log(next) <= math.Log(luck)
 }

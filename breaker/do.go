@@ -51,9 +51,13 @@ func Expected(err error) error {
 //
 // The context that fn gets ends at the policy's timeout. A call fails when fn
 // returns an error that is not [Expected], and when it panics: the panic goes on. It
-// fails as a timeout when it ended after its deadline, be it the policy's or that of
-// ctx, or its error says so (by a method Timeout, as those of package net). It is
-// ignored when ctx was cancelled and fn returned an error.
+// fails as a timeout when it ended after the policy's timeout, and when its error says
+// so (by a method Timeout, as those of package net).
+//
+// A caller whose ctx was cancelled, or had a deadline of its own that passed, says
+// nothing about the upstream by that. When fn returns an error then, and the policy's
+// timeout has not passed, the call is what the policy says of such calls: as a rule it
+// counts as a slow call if it had become slow, and is ignored if not. See [Spec.ClientGone].
 //
 // The engine of b must have a clock, [Options.Now].
 func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
@@ -66,15 +70,19 @@ func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
 	if !decision.Admitted {
 		return &OpenError{Key: b.key(), State: decision.State, RetryAfter: decision.RetryAfter, Until: at.Add(decision.RetryAfter)}
 	}
+	terms := b.terms()
 	outcome := Failure // as long as nothing better is known: fn may panic
 	defer func() { permit.Done(outcome, now()) }()
 	limited, cancel := ctx, context.CancelFunc(func() {})
-	if timeout := b.timeout(); timeout > 0 {
-		limited, cancel = context.WithTimeout(ctx, timeout)
+	if terms.timeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, terms.timeout)
 	}
 	defer cancel()
 	err := fn(limited)
-	outcome = outcomeOf(ctx, limited, err)
+	ended := limited.Err() // read before that of ctx, of which it may be
+	left := ctx.Err() != nil
+	late := !left && errors.Is(ended, context.DeadlineExceeded) || left && terms.timeout > 0 && now().Sub(at) >= terms.timeout
+	outcome = outcomeOf(err, late, left, terms.gone)
 	return err
 }
 
@@ -84,16 +92,18 @@ type timeoutError interface {
 	Timeout() bool
 }
 
-func outcomeOf(ctx, limited context.Context, err error) Outcome {
+// outcomeOf is what became of a call that returned err: late, after the policy's timeout,
+// or when its caller had left.
+func outcomeOf(err error, late, left bool, gone ClientGone) Outcome {
 	_, answer := errors.AsType[expected](err)
 	timeout, timed := errors.AsType[timeoutError](err)
 	switch {
-	case errors.Is(limited.Err(), context.DeadlineExceeded):
+	case late:
 		return Timeout
 	case err == nil, answer:
 		return Success
-	case ctx.Err() != nil:
-		return Ignored
+	case left:
+		return gone.Outcome()
 	case timed && timeout.Timeout():
 		return Timeout
 	default:
@@ -101,8 +111,8 @@ func outcomeOf(ctx, limited context.Context, err error) Outcome {
 	}
 }
 
-func (b *Breaker) timeout() time.Duration {
+func (b *Breaker) terms() *terms {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.spec.timeout
+	return b.spec
 }

@@ -65,40 +65,59 @@ func TestDoTellsWhatBecameOfTheCall(t *testing.T) {
 	}
 }
 
-// TestDoWithACallersContext: one who leaves says nothing about the upstream, one whose
-// deadline passes does.
+// TestDoWithACallersContext: one who leaves, or whose own deadline passes, says nothing
+// about the upstream, unless it had become slow by then or the policy's timeout had passed.
 func TestDoWithACallersContext(t *testing.T) {
 	untilOver := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	heedless := func(err error) func(context.Context) error {
+		return func(context.Context) error { <-time.After(time.Minute); return err }
+	}
+	cancelled := func(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(d, cancel)
+			return ctx, cancel
+		}
+	}
+	deadline := func(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+		return func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, d) }
+	}
+	net := fmt.Errorf("reading: %w", os.ErrDeadlineExceeded)
 	for _, tt := range []struct {
 		name string
 		end  func(context.Context) (context.Context, context.CancelFunc)
 		fn   func(context.Context) error
+		gone ClientGone
 		want Counts
 	}{
-		{"cancelled", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(ctx)
-			time.AfterFunc(time.Millisecond, cancel)
-			return ctx, cancel
-		}, untilOver, Counts{Requests: 1, Ignored: 1}},
-		{"cancelled, but it had succeeded", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(ctx)
-			cancel()
-			return ctx, cancel
-		}, func(context.Context) error { return nil }, Counts{Requests: 1, Successes: 1}},
-		{"its deadline", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, time.Millisecond)
-		}, untilOver, Counts{Requests: 1, Failures: 1, Timeouts: 1}},
+		{"cancelled", cancelled(time.Millisecond), untilOver, GoneSlow, Counts{Requests: 1, Ignored: 1}},
+		{"cancelled when it was slow", cancelled(500 * time.Millisecond), untilOver, GoneSlow, Counts{Requests: 1, Ignored: 1, Slow: 1}},
+		{"cancelled when it was slow, which is ignored", cancelled(500 * time.Millisecond), untilOver, GoneIgnored, Counts{Requests: 1, Ignored: 1}},
+		{"cancelled, which is a failure", cancelled(time.Millisecond), untilOver, GoneFailure, Counts{Requests: 1, Failures: 1}},
+		{"cancelled, but it had succeeded", cancelled(0), func(ctx context.Context) error { <-ctx.Done(); return nil }, GoneFailure, Counts{Requests: 1, Successes: 1}},
+		{"cancelled, but it had an answer", cancelled(0), func(ctx context.Context) error { <-ctx.Done(); return Expected(errBroken) }, GoneFailure, Counts{Requests: 1, Successes: 1}},
+		{"its deadline", deadline(time.Millisecond), untilOver, GoneSlow, Counts{Requests: 1, Ignored: 1}},
+		{"its deadline, when it was slow", deadline(500 * time.Millisecond), untilOver, GoneSlow, Counts{Requests: 1, Ignored: 1, Slow: 1}},
+		{"its deadline, but it had succeeded", deadline(time.Millisecond), func(ctx context.Context) error { <-ctx.Done(); return nil }, GoneSlow, Counts{Requests: 1, Successes: 1}},
+		{"a deadline beyond the policy's", deadline(2 * time.Second), untilOver, GoneSlow, Counts{Requests: 1, Failures: 1, Timeouts: 1, Slow: 1}},
+		{"a deadline before the policy's, which passed as well", deadline(time.Millisecond), heedless(errBroken), GoneSlow, Counts{Requests: 1, Failures: 1, Timeouts: 1, Slow: 1}},
+		{"cancelled, and the policy's timeout passed as well", cancelled(time.Millisecond), heedless(nil), GoneSlow, Counts{Requests: 1, Failures: 1, Timeouts: 1, Slow: 1}},
+		{"a timeout of its own when its caller had left", cancelled(0), func(ctx context.Context) error { <-ctx.Done(); return net }, GoneSlow, Counts{Requests: 1, Ignored: 1}},
+		{"a timeout of its own when its caller had not", cancelled(time.Millisecond), func(context.Context) error { return net }, GoneSlow, Counts{Requests: 1, Failures: 1, Timeouts: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := doRig(t, DefaultConfig())
+				cfg := DefaultConfig()
+				cfg.SlowCallDurationThreshold = 400 * time.Millisecond
+				b := doRig(t, cfg)
+				terms := *b.spec
+				terms.gone = tt.gone
+				b.configure(&terms, b.engine.now())
 				ctx, cancel := tt.end(t.Context())
 				defer cancel()
-				if got, want := Do(ctx, b, tt.fn), ctx.Err(); tt.want.Successes == 0 && got != want {
-					t.Errorf("error %v, want %v", got, want)
-				}
-				if got := b.Status(b.engine.now()).Counts; got != tt.want {
-					t.Errorf("counts %+v, want %+v", got, tt.want)
+				_ = Do(ctx, b, tt.fn)
+				if got := b.Status(b.engine.now()); got.Counts != tt.want || got.InFlight != 0 || got.Generation != 1 {
+					t.Errorf("counts %+v, want %+v; %d in flight, generation %d", got.Counts, tt.want, got.InFlight, got.Generation)
 				}
 			})
 		})

@@ -141,7 +141,7 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 
 // intern returns the one copy of the terms of s.
 func intern(all map[terms]*terms, s *Spec) *terms {
-	t := terms{Config: s.Config, lease: s.Lease, timeout: s.Timeout}
+	t := terms{Config: s.Config, lease: s.Lease, timeout: s.Timeout, gone: s.ClientGone}
 	if all[t] == nil {
 		all[t] = &t
 	}

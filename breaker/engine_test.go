@@ -85,6 +85,19 @@ func TestRule8ReloadKeepsTheWindow(t *testing.T) {
 	r.want(Edge{Closed, Open, FailureRate})
 }
 
+// TestReloadOfWhatIsNoSemantics restarts nothing, and holds from then on.
+func TestReloadOfWhatIsNoSemantics(t *testing.T) {
+	r := newRig(t, runRule(2))
+	r.call(Failure)
+	got := r.engine.Apply([]Spec{{Key: keyA, Config: runRule(2), Lease: time.Hour, Timeout: time.Second, ClientGone: GoneFailure}}, r.now)
+	if len(got.Restarted) > 0 || r.status().Window.Run != 1 {
+		t.Errorf("restarted %v with window %+v, want that the run goes on", got.Restarted, r.status().Window)
+	}
+	if gone := r.engine.Breaker(keyA).terms().gone; gone != GoneFailure {
+		t.Errorf("a call whose caller left is %s, want Failure", gone)
+	}
+}
+
 // TestReloadedLeaseIsForNewPermits: a permit keeps the deadline it was given.
 func TestReloadedLeaseIsForNewPermits(t *testing.T) {
 	r := halfOpenRig(t, 2, 2)

@@ -9,6 +9,7 @@ type halfOpen struct {
 	slots     []slot // probes in flight; never more than are permitted
 	lastProbe uint32 // ids are never used twice, over all half-open phases
 	counts    WindowCounts
+	successes uint64 // of the calls in counts
 }
 
 // slot is the lease of one probe.
@@ -49,25 +50,54 @@ func (h *halfOpen) land(probe uint32) bool {
 	return true
 }
 
-// judge takes what became of a probe, and returns where the probes so far lead;
-// ok is false while they are undecided.
-func (h *halfOpen) judge(cfg *Config, c call) (to State, why Reason, ok bool) {
+// judge takes what became of a probe, and returns where the probes so far lead; ok is
+// false while they are undecided. Only successes lead to closed.
+func (h *halfOpen) judge(cfg *Config, e ending) (to State, why Reason, ok bool) {
 	h.counts.Calls++
-	if c.slow {
+	if e.slow {
 		h.counts.Slow++
 	}
-	if c.failed {
+	if e.outcome.Failed() {
 		h.counts.Failures++
 		h.counts.Run++
 		return Open, ProbeFailed, true
 	}
-	h.counts.Run = 0
-	switch {
-	case h.counts.Calls < uint64(cfg.SuccessThreshold):
-		return 0, 0, false
-	case cfg.TripsOnSlowCalls() && cfg.SlowCallRateThreshold.Reached(h.counts.Slow, h.counts.Calls):
-		return Open, SlowCallRate, true
-	default:
-		return Closed, ProbesSucceeded, true
+	if e.outcome == Success {
+		h.successes++
 	}
+	needed := uint64(cfg.SuccessThreshold)
+	switch {
+	case h.counts.Calls >= needed && cfg.TripsOnSlowCalls() && cfg.SlowCallRateThreshold.Reached(h.counts.Slow, h.counts.Calls):
+		return Open, SlowCallRate, true
+	case h.successes >= needed:
+		return Closed, ProbesSucceeded, true
+	default:
+		return 0, 0, false
+	}
+}
+
+// takeBack takes a probe that did not fail out of the counts, if there is one.
+func (h *halfOpen) takeBack(e ending) {
+	switch {
+	case e.outcome == Success && h.successes > 0:
+		h.successes--
+	case e.outcome == Abandoned && h.counts.Calls > h.successes:
+	default:
+		return
+	}
+	h.counts.Calls--
+	if e.slow && h.counts.Slow > 0 {
+		h.counts.Slow--
+	}
+}
+
+// ReleaseProbe frees the slot of the probe with that id, of which [Permit.Probe] told, if
+// it is still out. Its outcome is then judged by nobody: it is only counted in the totals.
+// An id that is not known does nothing. Another process gives the same ids to other probes.
+func (b *Breaker) ReleaseProbe(id uint32, now Instant) {
+	b.lock(now)
+	if b.state == HalfOpen && b.past.halfOpen.land(id) {
+		b.strays++
+	}
+	b.unlock()
 }

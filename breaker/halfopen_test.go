@@ -195,3 +195,115 @@ func TestRule2LateProbesChangeNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestAbandonedProbes: those that were slow count as slow calls, and only successes close.
+func TestAbandonedProbes(t *testing.T) {
+	type probe struct {
+		o    Outcome
+		slow bool
+	}
+	gone, quit, good, lame, bad := probe{Abandoned, true}, probe{Abandoned, false}, probe{Success, false}, probe{Success, true}, probe{Failure, false}
+	for _, tt := range []struct {
+		name   string
+		probes []probe // of three that have to succeed
+		rate   Ratio
+		want   Edge // none: still half-open
+		window WindowCounts
+	}{
+		{"all slow", []probe{gone, gone, gone}, Whole, Edge{HalfOpen, Open, SlowCallRate}, WindowCounts{Calls: 3, Slow: 3}},
+		{"all fast", []probe{quit, quit, quit, quit}, Whole, Edge{}, WindowCounts{}},
+		{"two", []probe{gone, gone}, Whole, Edge{}, WindowCounts{Calls: 2, Slow: 2}},
+		{"one of three", []probe{good, gone, good}, Whole, Edge{}, WindowCounts{Calls: 3, Slow: 1}},
+		{"one of four", []probe{good, gone, good, good}, Whole, Edge{HalfOpen, Closed, ProbesSucceeded}, WindowCounts{Calls: 4, Slow: 1}},
+		{"half of four", []probe{gone, good, good, gone}, 5_000, Edge{HalfOpen, Open, SlowCallRate}, WindowCounts{Calls: 4, Slow: 2}},
+		{"beside slow successes", []probe{gone, lame, lame}, Whole, Edge{HalfOpen, Open, SlowCallRate}, WindowCounts{Calls: 3, Slow: 3}},
+		{"the rule is off", []probe{gone, gone, gone, gone, good, good}, 0, Edge{}, WindowCounts{Calls: 6, Slow: 4}},
+		{"one failed", []probe{gone, bad}, Whole, Edge{HalfOpen, Open, ProbeFailed}, WindowCounts{Calls: 2, Slow: 1, Failures: 1, Run: 1}},
+	} {
+		for _, reported := range []bool{false, true} {
+			cfg := DefaultConfig()
+			cfg.SlowCallRateThreshold = tt.rate
+			r := openRig(t, cfg)
+			r.after(cfg.WaitDurationInOpenState)
+			r.wantState(HalfOpen, 2)
+			for _, p := range tt.probes {
+				took := time.Duration(0)
+				if p.slow {
+					took = cfg.SlowCallDurationThreshold
+				}
+				if reported {
+					r.report(Reported{Outcome: p.o, At: r.now, Duration: took, Probe: true})
+					continue
+				}
+				r.admit().Settle(p.o, took, r.now)
+			}
+			got := r.status().Window
+			if tt.want != (Edge{}) {
+				got = r.want(tt.want).Window
+			} else {
+				r.wantState(HalfOpen, 2)
+			}
+			if got != tt.window {
+				t.Errorf("%s, reported: %t: window %+v, want %+v", tt.name, reported, got, tt.window)
+			}
+		}
+	}
+}
+
+// TestReleaseProbe frees the slot of a probe that is still out. What becomes of the call
+// changes no state then.
+func TestReleaseProbe(t *testing.T) {
+	for _, late := range []Outcome{Success, Failure} {
+		r := halfOpenRig(t, 1, 1)
+		b := r.engine.Breaker(keyA)
+		first := r.upload()
+		id := first.Probe()
+		if id == 0 {
+			t.Fatal("the id of a probe is 0")
+		}
+		for _, unknown := range []uint32{0, inBreaker, unjudged, uploading, id + 1} {
+			b.ReleaseProbe(unknown, r.now)
+		}
+		r.reject()
+		b.ReleaseProbe(id, r.now)
+		second := r.admit()
+		b.ReleaseProbe(id, r.now)
+		r.reject()
+		first.Settle(late, 0, r.now)
+		r.wantState(HalfOpen, 2)
+		if got := r.status(); got.ProbesInFlight != 1 || got.InFlight != 1 || got.Counts.LeasesExpired != 0 || got.Window != (WindowCounts{}) {
+			t.Errorf("after %s: %+v, want one probe in flight, nothing judged and no lease that expired", late, got)
+		}
+		if got := r.status().Counts; got.Successes+got.Failures != 4 {
+			t.Errorf("after %s: counts %+v, want the outcome among them", late, got)
+		}
+		second.Done(Success, r.now)
+		r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+		b.ReleaseProbe(second.Probe(), r.now)
+		r.wantState(Closed, 3)
+	}
+}
+
+// TestOnlyProbesHaveAnId that can be released.
+func TestOnlyProbesHaveAnId(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Mode = MetricsOnly
+	r := newRig(t, cfg)
+	for _, p := range []*Permit{{}, r.admit(), r.upload()} {
+		if got := p.Probe(); got != 0 {
+			t.Errorf("id %d while closed, want 0", got)
+		}
+	}
+	r.call(repeat(Failure, 5)...)
+	if got := r.admit().Probe(); got != 0 {
+		t.Errorf("id %d of a call that would have been rejected, want 0", got)
+	}
+	r.after(cfg.WaitDurationInOpenState)
+	ids := map[uint32]bool{}
+	for range 3 {
+		ids[r.admit().Probe()] = true
+	}
+	if len(ids) != 3 || ids[0] {
+		t.Errorf("the ids of three probes are %v", ids)
+	}
+}

@@ -25,7 +25,7 @@ func (b *Breaker) lock(now Instant) {
 	switch {
 	case tally == 0:
 	case b.state == Closed:
-		b.counts.successes += uint64(tally)
+		b.addLocked(ending{outcome: Success}, uint64(tally))
 		b.closed.window.successes(tally)
 	default:
 		b.counts.rejected += uint64(tally)
@@ -44,6 +44,7 @@ func (b *Breaker) advanceLocked(now Instant) {
 		if b.closed.ramping && now >= b.past.ramp.until {
 			b.closed.ramping = false
 		}
+		b.closed.settleDown(now)
 		b.flyLocked(now)
 	case Open:
 		if b.timedLocked() && now >= b.past.open.until {
@@ -144,7 +145,7 @@ func (b *Breaker) restLocked() {
 		due = p.open.until
 	case b.state == HalfOpen:
 		due = p.halfOpen.until
-	case b.state == Closed && b.spec.TripsOnSlowCalls() && b.inFlightLocked() > uint64(b.strays):
+	case b.state == Closed && b.spec.TripsOnSlowCalls() && b.inFlightLocked() > uint64(b.strays)+uint64(b.uploads):
 		due = min(b.flight.due(), b.flight.end+Instant(b.spec.SlowCallDurationThreshold))
 	}
 	b.watched = due != never || b.state == Closed && !b.spec.TripsOnSlowCalls()
@@ -198,6 +199,7 @@ func (b *Breaker) shiftLocked(t *Transition) {
 // leaveLocked ends a generation: nothing waits for its calls any more.
 func (b *Breaker) leaveLocked(now Instant) {
 	b.strays = uint32(b.inFlightLocked())
+	b.uploads = 0
 	for c := range b.cells {
 		c.held = 0
 	}

@@ -21,6 +21,7 @@ type model struct {
 	run         []failure
 	reported    bool      // closed: outcomes were reported
 	broken      Instant   // closed: when the last reported success was
+	recent      *pieces   // closed: from the first success that was taken back
 	flying      []*ticket // closed: calls in flight
 	until       Instant   // open, half-open: when time ends it
 	probes      []*ticket // half-open: those that hold their slot
@@ -32,6 +33,7 @@ type model struct {
 	trip        *Transition
 	inFlight    uint64 // permits that were given and are not resolved
 	counts      Counts
+	most        Counts // the most successes and ignored calls that there ever were
 	lastFailure Instant
 	heard       []Transition
 }
@@ -40,7 +42,22 @@ type model struct {
 type event struct {
 	at                  Instant
 	failed, slow, early bool
+	success             bool
 	void                bool // nothing counts in this place
+	taken               bool // it takes back one that is so, but for its time
+}
+
+// pieces are the successes of the last while, and the failures between them.
+type pieces struct {
+	corrected, from Instant
+	list            []piece
+}
+
+// piece is the failures before a success.
+type piece struct {
+	at     Instant
+	run    []failure
+	merged bool
 }
 
 // failure is one of a run.
@@ -73,6 +90,7 @@ func newModel(s Spec, now Instant) *model {
 
 func (m *model) enterClosed(now Instant) {
 	m.latest, m.past, m.run, m.flying, m.broken, m.rampEnd, m.reported = now, nil, nil, nil, math.MinInt64, 0, false
+	m.recent = nil
 }
 
 // inWindow returns the events that count: of the last ten buckets, or the last so many.
@@ -103,19 +121,27 @@ func (m *model) window() WindowCounts {
 			w.Run++
 		}
 	}
+	w.count(events)
+	return w
+}
+
+func (w *WindowCounts) count(events []*event) {
 	for _, e := range events {
+		one := uint64(1)
+		if e.taken {
+			one = math.MaxUint64 // -1
+		}
 		if e.void {
 			continue
 		}
-		w.Calls++
+		w.Calls += one
 		if e.failed {
-			w.Failures++
+			w.Failures += one
 		}
 		if e.slow {
-			w.Slow++
+			w.Slow += one
 		}
 	}
-	return w
 }
 
 // wait is how long the n-th opening in a row lasts, from 0, before jitter.
@@ -195,6 +221,9 @@ func (m *model) advance(now Instant) {
 		if now >= m.rampEnd {
 			m.rampEnd = 0
 		}
+		if m.recent != nil && now-m.recent.corrected >= Instant(time.Minute) {
+			m.recent = nil
+		}
 		m.findSlow(now)
 	case Open:
 		if m.timed() && now >= m.until {
@@ -247,7 +276,7 @@ func (m *model) share(now Instant) Ratio {
 	return 1_000 + Ratio(9_000*max(now-m.since, 0)/(m.rampEnd-m.since))
 }
 
-func (m *model) acquire(now Instant) (*ticket, Decision) {
+func (m *model) acquire(uploading bool, now Instant) (*ticket, Decision) {
 	m.advance(now)
 	d := Decision{State: m.state, Admitted: true}
 	t := &ticket{model: m, generation: m.generation, began: now, deadline: now.Add(m.spec.Lease)}
@@ -273,7 +302,7 @@ func (m *model) acquire(now Instant) (*ticket, Decision) {
 	case d.Admitted && m.state == HalfOpen:
 		m.probes = append(m.probes, t)
 	case d.Admitted:
-		if threshold := Instant(cfg.SlowCallDurationThreshold); threshold > 0 {
+		if threshold := Instant(cfg.SlowCallDurationThreshold); threshold > 0 && !uploading {
 			part := threshold / 8
 			t.due = (m.latest/part+1)*part + threshold
 		} else {
@@ -292,6 +321,9 @@ func (m *model) acquire(now Instant) (*ticket, Decision) {
 }
 
 func (m *model) count(o Outcome, slow bool, n uint64, at Instant) {
+	if o == Abandoned && !slow {
+		o = Ignored
+	}
 	switch o {
 	case Success:
 		m.counts.Successes += n
@@ -301,9 +333,10 @@ func (m *model) count(o Outcome, slow bool, n uint64, at Instant) {
 		if o == Timeout {
 			m.counts.Timeouts += n
 		}
-	case Ignored:
+	case Ignored, Abandoned:
 		m.counts.Ignored += n
 	}
+	m.most.Successes, m.most.Ignored = max(m.most.Successes, m.counts.Successes), max(m.most.Ignored, m.counts.Ignored)
 	if slow && o != Ignored {
 		m.counts.Slow += n
 	}
@@ -314,16 +347,30 @@ func (m *model) slow(d time.Duration) bool {
 	return t > 0 && d >= t
 }
 
-func (t *ticket) done(o Outcome, now Instant) {
+func (t *ticket) done(o Outcome, now Instant) { t.end(o, now.Sub(t.began), now) }
+
+// end is the permit's Settle.
+func (t *ticket) end(o Outcome, took time.Duration, now Instant) {
 	if t.used {
 		return
 	}
-	t.used = true
 	m := t.model
 	m.advance(now)
-	m.inFlight--
-	slow := m.slow(now.Sub(t.began))
+	slow := m.slow(took)
 	m.count(o, slow, 1, now)
+	t.land(o, slow, now)
+}
+
+// release frees the slot of a probe.
+func (t *ticket) release(now Instant) {
+	t.model.advance(now)
+	t.model.probes = slices.DeleteFunc(t.model.probes, func(p *ticket) bool { return p == t })
+}
+
+func (t *ticket) land(o Outcome, slow bool, now Instant) {
+	t.used = true
+	m := t.model
+	m.inFlight--
 	if t.unjudged || t.generation != m.generation {
 		return
 	}
@@ -331,17 +378,30 @@ func (t *ticket) done(o Outcome, now Instant) {
 		m.judgeProbe(t, o, slow, now)
 		return
 	}
+	void := o == Ignored || o == Abandoned && !slow
 	m.flying = slices.DeleteFunc(m.flying, func(f *ticket) bool { return f == t })
-	m.settle(t, event{at: m.latest, failed: o.Failed(), slow: slow, void: o == Ignored})
+	m.settle(t, event{at: m.latest, failed: o.Failed(), slow: slow, void: void})
 	switch {
-	case o == Ignored:
+	case void:
 		return
 	case o.Failed():
 		m.run = append(m.run, failure{at: now})
-	default:
-		m.run = nil
+	case o == Success:
+		m.succeeded(now)
 	}
 	m.judge(now)
+}
+
+// succeeded ends the run.
+func (m *model) succeeded(at Instant) {
+	if p := m.recent; p != nil {
+		if len(p.list) == 32 {
+			p.from = max(p.from, p.list[0].at+1)
+			p.list = p.list[1:]
+		}
+		p.list = append(p.list, piece{at: at, run: m.run})
+	}
+	m.run = nil
 }
 
 // settle puts what became of a call into the window: for one that is there already
@@ -372,10 +432,26 @@ func (m *model) judge(now Instant) {
 	reached := func(part uint64, threshold Ratio) bool {
 		return threshold > 0 && w.Calls >= uint64(cfg.MinimumNumberOfCalls) && 10_000*part >= uint64(threshold)*w.Calls
 	}
+	if cfg.Mode == Disabled || m.override != nil {
+		return
+	}
+	runs := [][]failure{m.run}
+	if m.recent != nil {
+		for i := range m.recent.list {
+			if p := &m.recent.list[i]; p.merged {
+				runs = append(runs, p.run)
+				p.merged = false
+			}
+		}
+	}
+	for _, run := range runs {
+		if cfg.ConsecutiveFailures > 0 && len(run) >= int(cfg.ConsecutiveFailures) && m.unbroken(run, w) {
+			m.run = run
+			m.move(Open, ConsecutiveFailures, now)
+			return
+		}
+	}
 	switch {
-	case cfg.Mode == Disabled || m.override != nil:
-	case cfg.ConsecutiveFailures > 0 && w.Run >= cfg.ConsecutiveFailures && m.unbroken(w):
-		m.move(Open, ConsecutiveFailures, now)
 	case reached(w.Failures, cfg.FailureRateThreshold):
 		m.move(Open, FailureRate, now)
 	case reached(w.Slow, cfg.SlowCallRateThreshold):
@@ -384,15 +460,15 @@ func (m *model) judge(now Instant) {
 }
 
 // unbroken tells whether no success can have gone unseen in the run.
-func (m *model) unbroken(w WindowCounts) bool {
+func (m *model) unbroken(failed []failure, w WindowCounts) bool {
 	oneIn := uint32(0)
-	for _, f := range m.run {
+	for _, f := range failed {
 		oneIn = max(oneIn, f.oneIn)
 	}
 	if oneIn <= 1 {
 		return true
 	}
-	run := uint64(len(m.run))
+	run := uint64(len(failed))
 	failures, calls := w.Failures-min(w.Failures, run), w.Calls-min(w.Calls, run)
 	rate := float64(failures+1) / float64(calls+2)
 	rate = min(max(rate, float64(m.spec.Config.FailureRateThreshold)/10_000), 0.9)
@@ -410,23 +486,34 @@ func (m *model) judgeProbe(t *ticket, o Outcome, slow bool, now Instant) {
 		return
 	}
 	m.probes = slices.Delete(m.probes, i, i+1)
-	if o == Ignored {
+	if o == Ignored || o == Abandoned && !slow {
 		return
 	}
-	m.judged = append(m.judged, event{at: now, failed: o != Success, slow: slow})
+	m.judged = append(m.judged, event{at: now, failed: o.Failed(), slow: slow, success: o == Success})
 	m.judgeProbes(now)
+}
+
+// probed are the probes of this half-open phase so far, and how many of them succeeded.
+func (m *model) probed() (w WindowCounts, successes uint64) {
+	for _, e := range m.judged {
+		if e.success && e.taken {
+			successes--
+		} else if e.success {
+			successes++
+		}
+	}
+	return m.window(), successes
 }
 
 // judgeProbes ends half-open if the probes so far are enough.
 func (m *model) judgeProbes(now Instant) {
-	cfg := m.spec.Config
-	switch w := m.window(); {
+	cfg, needed := m.spec.Config, uint64(m.spec.Config.SuccessThreshold)
+	switch w, successes := m.probed(); {
 	case w.Failures > 0:
 		m.move(Open, ProbeFailed, now)
-	case w.Calls < uint64(cfg.SuccessThreshold):
-	case cfg.TripsOnSlowCalls() && 10_000*w.Slow >= uint64(cfg.SlowCallRateThreshold)*w.Calls:
+	case w.Calls >= needed && cfg.TripsOnSlowCalls() && 10_000*w.Slow >= uint64(cfg.SlowCallRateThreshold)*w.Calls:
 		m.move(Open, SlowCallRate, now)
-	default:
+	case successes >= needed:
 		m.move(Closed, ProbesSucceeded, now)
 	}
 }
@@ -512,7 +599,16 @@ func (m *model) rejected(n uint64, now Instant) {
 
 func (m *model) reportOne(o Reported, now Instant) {
 	at, slow, n := min(o.At, now), m.slow(o.Duration), uint32(1)
-	if (o.Outcome == Ignored || o.Outcome == Success && !slow) && o.OneIn > 1 {
+	void := o.Outcome == Ignored || o.Outcome == Abandoned && !slow
+	own := m.generation == 1 || at.Add(-o.Lasted) >= m.since
+	if o.Generation != 0 {
+		own = o.Generation == m.generation
+	}
+	if o.Corrects {
+		m.correct(o, own, now)
+		return
+	}
+	if (void || o.Outcome == Success && !slow) && o.OneIn > 1 {
 		n = o.OneIn
 	}
 	m.count(o.Outcome, slow, uint64(n), at)
@@ -520,42 +616,50 @@ func (m *model) reportOne(o Reported, now Instant) {
 	if m.state == Open && watched {
 		m.counts.WouldReject += uint64(n)
 	}
-	own := func(at Instant) bool {
-		if o.Generation != 0 {
-			return o.Generation == m.generation
-		}
-		return at >= m.since
+	if void || !own {
+		return
 	}
-	if m.state == HalfOpen && (o.Probe || watched) && o.Outcome != Ignored && own(at-Instant(o.Duration)) {
-		m.judged = append(m.judged, event{at: now, failed: o.Outcome.Failed(), slow: slow})
+	switch {
+	case m.state == HalfOpen && (o.Probe || watched):
+		m.judged = append(m.judged, event{at: now, failed: o.Outcome.Failed(), slow: slow, success: o.Outcome == Success})
 		m.judgeProbes(now)
-		return
+	case m.state == Closed:
+		for range n {
+			m.past = append(m.past, event{at: min(at, m.latest), failed: o.Outcome.Failed(), slow: slow})
+		}
+		m.hear(o.Outcome, failure{at, o.OneIn})
 	}
-	if o.Outcome == Ignored || m.state != Closed || !own(at) {
-		return
-	}
-	for range n {
-		m.past = append(m.past, event{at: min(at, m.latest), failed: o.Outcome.Failed(), slow: slow})
-	}
-	if !m.reported { // of failures with permits nobody has kept the time
+}
+
+// beginReports notes that of failures with permits nobody has kept the time.
+func (m *model) beginReports() {
+	if !m.reported {
 		m.reported = true
 		for i := range m.run {
 			m.run[i].at = math.MinInt64
 		}
 	}
-	if o.Outcome.Failed() {
-		if at >= m.broken {
-			m.run = append(m.run, failure{at, o.OneIn})
+}
+
+// hear takes what was reported into the run.
+func (m *model) hear(o Outcome, f failure) {
+	if !o.Failed() && o != Success {
+		return
+	}
+	m.beginReports()
+	if o.Failed() {
+		if f.at >= m.broken {
+			m.run = append(m.run, f)
 		}
 		return
 	}
-	m.broken = max(m.broken, at)
+	m.broken = max(m.broken, f.at)
 	first := Instant(never)
 	for _, f := range m.run {
 		first = min(first, f.at)
 	}
-	if at >= first {
-		m.run = nil
+	if len(m.run) == 0 || f.at >= first {
+		m.succeeded(f.at)
 	}
 }
 
@@ -593,6 +697,7 @@ func (m *model) status(now Instant) Status {
 	m.advance(now)
 	s := Status{
 		Key: m.spec.Key, Config: &m.spec.Config, State: m.state, Generation: m.generation, Sequence: m.sequence, Since: m.since,
+		SuccessLag: uint32(m.most.Successes - m.counts.Successes), IgnoredLag: uint32(m.most.Ignored - m.counts.Ignored),
 		InFlight: m.inFlight, Window: m.window(), Counts: m.counts, LastFailure: m.lastFailure,
 		Openings: m.openings, Override: m.override, Trip: m.trip,
 	}

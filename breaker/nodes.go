@@ -173,6 +173,8 @@ func (s *Status) merge(o *Status) {
 	s.ProbesInFlight += o.ProbesInFlight
 	s.InFlight += o.InFlight
 	s.Openings = max(s.Openings, o.Openings)
+	s.SuccessLag += o.SuccessLag
+	s.IgnoredLag += o.IgnoredLag
 	s.LastFailure = max(s.LastFailure, o.LastFailure)
 	if s.Trip == nil || o.Trip != nil && o.Trip.At > s.Trip.At {
 		s.Trip = o.Trip

@@ -1,6 +1,6 @@
 package breaker
 
-// past is what only a breaker has that was open once. Most never were.
+// past is what only a breaker has that was open once, or whose calls were corrected. Most have none.
 type past struct {
 	open          open
 	halfOpen      halfOpen
@@ -9,6 +9,7 @@ type past struct {
 	trip          *Transition
 	wouldReject   uint64
 	leasesExpired uint64
+	lag           lag
 }
 
 // nothing is the past of a breaker that has none. It is never written.

@@ -30,13 +30,15 @@ type world struct {
 }
 
 type pair struct {
-	breaker *Breaker
-	model   *model
+	breaker   *Breaker
+	model     *model
+	succeeded []Instant // when calls with permits did that have not been taken back, the last of them
 }
 
 type journey struct {
 	permit Permit
 	ticket *ticket
+	pair   *pair
 }
 
 // TestEngineIsItsModel drives both with the same calls, and compares everything
@@ -81,6 +83,8 @@ func engineIsItsModel(t *rapid.T) {
 		"turned":  w.rejected,
 		"restart": w.restart,
 		"hang":    w.hang,
+		"correct": w.correct,
+		"release": w.release,
 		"":        w.check,
 	})
 }
@@ -172,8 +176,12 @@ func (w *world) acquire(t *rapid.T) {
 
 // begin begins a call; nil if it is rejected.
 func (w *world) begin(t *rapid.T, p *pair, now Instant) *journey {
-	permit, got := p.breaker.Acquire(now)
-	ticket, want := p.model.acquire(now)
+	acquire, uploading := p.breaker.Acquire, rapid.IntRange(0, 3).Draw(t, "uploading") == 0
+	if uploading {
+		acquire = p.breaker.AcquireUploading
+	}
+	permit, got := acquire(now)
+	ticket, want := p.model.acquire(uploading, now)
 	if got != want {
 		t.Fatalf("decision %+v, want %+v", got, want)
 	}
@@ -183,7 +191,10 @@ func (w *world) begin(t *rapid.T, p *pair, now Instant) *journey {
 		}
 		return nil
 	}
-	j := &journey{permit, ticket}
+	if id, probe := permit.Probe(), ticket.probe && !ticket.unjudged; probe != (id != 0) {
+		t.Fatalf("the id of a probe is %d, and it is one: %t", id, probe)
+	}
+	j := &journey{permit, ticket, p}
 	w.calls = append(w.calls, j)
 	return j
 }
@@ -195,7 +206,7 @@ func (w *world) burst(t *rapid.T) {
 	if p == nil {
 		return
 	}
-	for _, o := range rapid.SliceOfN(rapid.SampledFrom([]Outcome{Failure, Failure, Success, Success, Timeout, Ignored}), 1, 8).Draw(t, "outcomes") {
+	for _, o := range rapid.SliceOfN(rapid.SampledFrom([]Outcome{Failure, Failure, Success, Success, Timeout, Ignored, Abandoned}), 1, 8).Draw(t, "outcomes") {
 		slow := p.model.spec.Config.SlowCallDurationThreshold
 		took := rapid.SampledFrom([]time.Duration{0, 0, 0, time.Millisecond, slow - 1, slow, slow + slow/8}).Draw(t, "took")
 		now = w.call(t, p, o, now, max(took, 0))
@@ -241,13 +252,30 @@ func (w *world) call(t *rapid.T, p *pair, o Outcome, now Instant, took time.Dura
 	if j != nil {
 		now = now.Add(took)
 		w.now = max(w.now, now)
-		j.permit.Done(o, now)
-		j.ticket.done(o, now)
+		j.end(t, o, now)
 	}
 	if !w.unwatched {
 		p.compare(t, now)
 	}
 	return now
+}
+
+// end ends a call in one of the ways that there are.
+func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
+	slow := j.ticket.model.spec.Config.SlowCallDurationThreshold
+	if o == Success && !j.ticket.used {
+		all := append(j.pair.succeeded, now)
+		j.pair.succeeded = all[max(0, len(all)-40):]
+	}
+	switch rapid.IntRange(0, 5).Draw(t, "how") {
+	case 0:
+		took := rapid.SampledFrom([]time.Duration{0, slow - 1, slow, time.Hour}).Draw(t, "service")
+		j.permit.Settle(o, took, now)
+		j.ticket.end(o, took, now)
+	default:
+		j.permit.Done(o, now)
+		j.ticket.done(o, now)
+	}
 }
 
 func (p *pair) compare(t *rapid.T, now Instant) {
@@ -268,10 +296,48 @@ func (w *world) resolve(t *rapid.T, pick func(*ticket) bool) {
 		return
 	}
 	f := rapid.SampledFrom(some).Draw(t, "call")
-	o := rapid.SampledFrom([]Outcome{Success, Failure, Timeout, Ignored}).Draw(t, "outcome")
+	o := rapid.SampledFrom([]Outcome{Success, Failure, Timeout, Ignored, Abandoned}).Draw(t, "outcome")
 	now := w.step(t)
-	f.permit.Done(o, now)
-	f.ticket.done(o, now)
+	f.end(t, o, now)
+}
+
+// release frees the slot of a probe, which may have none any more.
+func (w *world) release(t *rapid.T) {
+	if len(w.calls) == 0 {
+		return
+	}
+	f, now := rapid.SampledFrom(w.calls).Draw(t, "call"), w.step(t)
+	f.pair.breaker.ReleaseProbe(f.permit.Probe(), now)
+	f.ticket.release(now)
+}
+
+// correct makes calls that succeed at their headers, and takes some of these successes
+// back, as soon as it may be or some time after.
+func (w *world) correct(t *rapid.T) {
+	p, now := w.draw(t), w.step(t)
+	if p == nil {
+		return
+	}
+	for _, o := range rapid.SliceOfN(rapid.SampledFrom([]Outcome{Success, Success, Success, Failure, Timeout}), 1, 12).Draw(t, "story") {
+		now += Instant(rapid.Int64Range(0, int64(20*time.Millisecond)).Draw(t, "pause"))
+		w.now = max(w.now, now)
+		if o == Success {
+			now = w.call(t, p, Success, now, 0)
+			continue
+		}
+		if len(p.succeeded) == 0 {
+			continue
+		}
+		i := rapid.IntRange(0, len(p.succeeded)-1).Draw(t, "which")
+		told := []Reported{{Outcome: o, At: now, Corrects: true, Probe: true, Settled: p.succeeded[i], Lasted: max(now.Sub(p.succeeded[i]), 0)}}
+		told[0].Settled += Instant(rapid.SampledFrom([]time.Duration{0, 0, 0, time.Nanosecond, -time.Millisecond, time.Second, time.Minute}).Draw(t, "off"))
+		p.succeeded = slices.Delete(p.succeeded, i, i+1)
+		p.model.report(told, now)
+		p.breaker.Report(told, now)
+		if !w.unwatched {
+			p.compare(t, now)
+		}
+	}
 }
 
 func (w *world) done(t *rapid.T) {
@@ -369,11 +435,17 @@ func (w *world) report(t *rapid.T) {
 	outcomes := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Reported {
 		ago := rapid.SampledFrom([]time.Duration{-time.Millisecond, 0, 0, 1, 40 * time.Millisecond, time.Second, 4 * time.Second, time.Minute}).Draw(t, "ago")
 		o := Reported{
-			Outcome:  rapid.SampledFrom([]Outcome{Success, Failure, Timeout, Ignored}).Draw(t, "outcome"),
+			Outcome:  rapid.SampledFrom([]Outcome{Success, Failure, Timeout, Ignored, Abandoned}).Draw(t, "outcome"),
 			At:       max(0, now.Add(-ago)),
 			Duration: rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond, 2 * time.Second}).Draw(t, "duration"),
 			OneIn:    rapid.SampledFrom([]uint32{0, 1, 3, 40}).Draw(t, "oneIn"),
 			Probe:    rapid.Bool().Draw(t, "probe"),
+			Lasted:   rapid.SampledFrom([]time.Duration{0, 0, 5 * time.Millisecond, 2 * time.Second}).Draw(t, "lasted"),
+			Corrects: rapid.IntRange(0, 3).Draw(t, "corrects") == 0,
+		}
+		if o.Corrects {
+			o.Was = rapid.SampledFrom([]Outcome{Success, Success, Ignored, Abandoned, Failure}).Draw(t, "was")
+			o.Settled = max(0, o.At.Add(-o.Lasted), o.At.Add(-time.Second))
 		}
 		if rapid.Bool().Draw(t, "known") {
 			o.Generation = p.model.generation - rapid.Uint64Range(0, min(p.model.generation-1, 1)).Draw(t, "earlier")
@@ -428,6 +500,7 @@ func (w *world) apply(t *rapid.T) {
 			continue
 		}
 		s := Spec{Key: key, Lease: rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Hour}).Draw(t, "lease")}
+		s.ClientGone = rapid.SampledFrom([]ClientGone{GoneSlow, GoneIgnored, GoneFailure}).Draw(t, "gone")
 		i := slices.IndexFunc(old, func(p *pair) bool { return p.model.spec.Key == key })
 		if i >= 0 && choice == "same" {
 			s.Config = old[i].model.spec.Config

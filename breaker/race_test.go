@@ -45,13 +45,39 @@ func (c *crowd) listen(tr Transition) {
 // call makes one call. Probes are counted from after they were admitted to before
 // they are resolved, so never more of them than the breaker has out.
 func (c *crowd) call(o Outcome) {
-	p, d := c.engine.Acquire(keyA, c.now())
+	b := c.engine.Breaker(keyA)
+	c.make(b.Acquire, func(p *Permit) { p.Done(o, c.now()) })
+}
+
+// upload makes one whose request has not ended. It is resolved in one of the ways there are.
+func (c *crowd) upload(o Outcome, how int) {
+	b := c.engine.Breaker(keyA)
+	c.make(b.AcquireUploading, func(p *Permit) {
+		switch how {
+		case 0:
+			p.Settle(Ignored, 0, c.now())
+			b.Report([]Reported{{Outcome: o, At: c.now(), Corrects: true, Was: Ignored, Probe: true}}, c.now())
+		case 1:
+			now := c.now()
+			p.Settle(Success, 0, now)
+			b.Report([]Reported{{Outcome: Failure, At: c.now(), Corrects: true, Probe: true, Settled: now}}, c.now())
+		case 2:
+			b.ReleaseProbe(p.Probe(), c.now())
+			fallthrough
+		default:
+			p.Settle(o, 150*time.Microsecond, c.now())
+		}
+	})
+}
+
+func (c *crowd) make(acquire func(Instant) (Permit, Decision), resolve func(*Permit)) {
+	p, d := acquire(c.now())
 	if !d.Admitted {
 		c.clock.Add(int64(10 * time.Microsecond)) // time goes by while the breaker is open
 		return
 	}
 	if d.State != HalfOpen {
-		p.Done(o, c.now())
+		resolve(&p)
 		return
 	}
 	v, _ := c.inFlight.LoadOrStore(p.mark>>tagShift, new(atomic.Int64))
@@ -64,7 +90,7 @@ func (c *crowd) call(o Outcome) {
 	}
 	c.now() // let the others come
 	probes.Add(-1)
-	p.Done(o, c.now())
+	resolve(&p)
 }
 
 // TestConcurrentCallers: with many goroutines that call, read, advance and reload,
@@ -175,7 +201,12 @@ func TestConcurrentEverything(t *testing.T) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(seed, 2))
 			for range calls {
-				c.call([]Outcome{Success, Success, Success, Failure, Failure, Ignored}[random.IntN(6)])
+				o := []Outcome{Success, Success, Success, Failure, Failure, Ignored, Abandoned}[random.IntN(7)]
+				if random.IntN(4) > 0 {
+					c.call(o)
+				} else {
+					c.upload(o, random.IntN(5))
+				}
 			}
 		})
 	}

@@ -10,27 +10,36 @@ import (
 type Reported struct {
 	Outcome  Outcome
 	At       Instant       // when the call ended; what is later than the report is of its time
-	Duration time.Duration // how long it took; what makes it slow
+	Lasted   time.Duration // from the beginning of the call to its end; 0: it began when it ended
+	Duration time.Duration // how long the service took; what makes the call slow
 	// OneIn is how the proxy chose what to report at that time: all failures and slow
 	// calls, and one of so many of the others, which stands for them. 0 and 1: everything.
 	OneIn uint32
 	// Generation is the breaker's when the call was admitted; 0: not known. Then it
-	// is judged by its time.
+	// is judged by the time at which it began.
 	Generation uint64
 	// Probe tells that a proxy let the call through as one of the probes, which it was
 	// told to bound. In half-open it is judged like one that had a permit.
 	Probe bool
+	// Corrects says that the call had a permit, which was resolved as Was, at Settled,
+	// before more was known. This report takes that back and counts in its place. A failure is
+	// never taken back, and a success only if the call failed. Duration is then what the permit
+	// was told, and OneIn has no meaning.
+	Corrects bool
+	Was      Outcome
+	Settled  Instant // up to a second off
 }
 
 // Report takes outcomes that come in batches, and late. It sorts them by their time.
 // Each counts in the part of the window in which its call ended, if that is still
-// in it; one of an earlier generation, or that ended before the present one began,
-// is only counted in the totals. In half-open only probes are judged, and where the
-// mode is MetricsOnly, which admits all, the calls that began in it.
+// in it; one of an earlier generation, or that began before the present one, is only
+// counted in the totals. In half-open only probes are judged, and where the mode is
+// MetricsOnly, which admits all, the calls that began in it.
 //
 // Failures in a row trip the breaker when no success can be among them. Where
 // successes are sampled, that takes a run so long that failures at the rate of before
-// would hardly ever bring it about; until then the failure rate decides.
+// would hardly ever bring it about; until then the failure rate decides. A success that
+// is taken back was never one: the failures before and after it are one run.
 //
 // Where there is no such breaker, it does nothing.
 func (e *Engine) Report(key Key, outcomes []Reported, now Instant) {
@@ -74,39 +83,69 @@ func byTime(x, y Reported) int {
 }
 
 func (b *Breaker) reportLocked(o *Reported, now Instant) {
-	at := min(o.At, now)
-	c := call{failed: o.Outcome.Failed()}
-	c.slow = b.spec.SlowCallDurationThreshold > 0 && o.Duration >= b.spec.SlowCallDurationThreshold
-	n := uint32(1)
-	if o.Outcome == Ignored || o.Outcome == Success && !c.slow {
+	e := b.endingLocked(o.Outcome, o.Duration)
+	if o.Corrects {
+		b.correctLocked(o, e, now)
+		return
+	}
+	at, n := min(o.At, now), uint32(1)
+	if e.outcome == Ignored || e.outcome == Success && !e.slow {
 		n = max(1, min(o.OneIn, maxOneIn))
 	}
-	b.counts.add(o.Outcome, c.slow, uint64(n))
-	if c.failed {
+	b.addLocked(e, uint64(n))
+	if e.outcome.Failed() {
 		b.lastFailure = max(b.lastFailure, at)
 	}
 	watched := b.spec.Mode == MetricsOnly && b.pastLocked().override == nil
 	switch {
 	case b.state == Open && watched:
 		b.past.wouldReject += uint64(n)
-	case o.Outcome == Ignored || b.state == Open:
+	case e.outcome == Ignored || b.state == Open || !b.ownLocked(o, now):
 	case b.state == HalfOpen:
-		if began := at.Add(-max(o.Duration, 0)); (o.Probe || watched) && b.ownLocked(o, began) {
-			b.judgeProbeLocked(c, now)
+		if o.Probe || watched {
+			b.judgeProbeLocked(e, now)
 		}
-	case b.ownLocked(o, at):
-		b.closed.window.addAt(c, n, at)
-		b.closed.reported(c.failed, at, o.OneIn)
+	default:
+		b.closed.window.addAt(e.call(), n, at)
+		b.closed.reported(e.outcome, at, o.OneIn)
 	}
 }
 
-// ownLocked tells whether an outcome is of the present generation: by what is known of
-// it, or else by its time.
-func (b *Breaker) ownLocked(o *Reported, at Instant) bool {
+// correctLocked counts a call as e, and takes back what its permit has counted.
+func (b *Breaker) correctLocked(o *Reported, e ending, now Instant) {
+	old, failed := b.endingLocked(o.Was, o.Duration), e.outcome.Failed()
+	if o.Was.Failed() || o.Was == Success && !failed {
+		return
+	}
+	at := min(o.At, now)
+	b.correctTotalsLocked(old, e)
+	if failed {
+		b.lastFailure = max(b.lastFailure, at)
+	}
+	switch {
+	case !b.ownLocked(o, now):
+	case b.state == HalfOpen && o.Probe:
+		b.past.halfOpen.takeBack(old)
+		if e.outcome != Ignored {
+			b.judgeProbeLocked(e, now)
+		}
+	case b.state == Closed:
+		b.closed.window.correct(old, e, o.Settled, at)
+		if o.Was != Success || !b.closed.takeBack(o.Settled, now) {
+			b.closed.reported(e.outcome, at, 0)
+		}
+	}
+}
+
+// ownLocked tells whether the call of an outcome is of the present generation: by what is
+// known of it, or else by the time at which it began.
+func (b *Breaker) ownLocked(o *Reported, now Instant) bool {
 	if o.Generation != 0 {
 		return o.Generation == b.generation
 	}
-	return at >= b.since
+	// Before the first generation there was no other, even where a breaker is made when the
+	// first of its calls is reported.
+	return b.generation == 1 || min(o.At, now).Add(-max(o.Lasted, 0)) >= b.since
 }
 
 // Rejected counts n calls that a proxy has rejected by itself, as it was told to.

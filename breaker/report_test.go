@@ -69,6 +69,23 @@ func TestRule2ReportsOfAnEarlierStateChangeNothing(t *testing.T) {
 	}
 }
 
+// TestRule2ReportsOfCallsThatBeganEarlier change nothing, though they ended in this state.
+func TestRule2ReportsOfCallsThatBeganEarlier(t *testing.T) {
+	r := openRig(t, DefaultConfig())
+	r.after(30 * time.Second)
+	r.wantState(HalfOpen, 2)
+	r.call(Success, Success, Success)
+	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+	r.after(time.Second)
+	for lasted, run := range map[time.Duration]uint32{time.Second + 1: 0, time.Second: 1} {
+		r.report(Reported{Outcome: Failure, At: r.now, Lasted: lasted})
+		if got := r.status().Window.Run; got != run {
+			t.Errorf("a run of %d after one that began %s ago, want %d", got, lasted, run)
+		}
+		r.call(Success)
+	}
+}
+
 // TestReportRunsFollowTheirTimes, not the order in which they came.
 func TestReportRunsFollowTheirTimes(t *testing.T) {
 	at := func(o Outcome, ago int) Reported {
@@ -116,6 +133,21 @@ func TestReportMixesWithPermits(t *testing.T) {
 	r.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
+// TestReportedRunOfCallersOutOfOrder: the run begins with its earliest failure, in
+// whatever order callers with permits have come.
+func TestReportedRunOfCallersOutOfOrder(t *testing.T) {
+	r := newRig(t, runRule(5))
+	r.after(time.Minute)
+	r.report(r.reported(Success, time.Second, 1)...)
+	early, late := r.admit(), r.admit()
+	late.Done(Failure, r.now)
+	early.Done(Failure, r.now.Add(-5*time.Millisecond))
+	r.report(r.reported(Success, 2*time.Millisecond, 1)...)
+	if got := r.status().Window.Run; got != 0 {
+		t.Errorf("a run of %d, want none: there was a success in it", got)
+	}
+}
+
 // TestReportWeights: a sampled success stands for as many calls as it was drawn
 // from; what is always reported stands for itself.
 func TestReportWeights(t *testing.T) {
@@ -130,6 +162,8 @@ func TestReportWeights(t *testing.T) {
 		{"a slow success", Reported{OneIn: 100, Duration: cfg.SlowCallDurationThreshold}, Counts{Requests: 1, Successes: 1, Slow: 1}},
 		{"a failure", Reported{Outcome: Failure, OneIn: 100}, Counts{Requests: 1, Failures: 1}},
 		{"a slow timeout", Reported{Outcome: Timeout, OneIn: 100, Duration: time.Hour}, Counts{Requests: 1, Failures: 1, Timeouts: 1, Slow: 1}},
+		{"an abandoned call", Reported{Outcome: Abandoned, OneIn: 100}, Counts{Requests: 100, Ignored: 100}},
+		{"a slow abandoned call", Reported{Outcome: Abandoned, OneIn: 100, Duration: time.Hour}, Counts{Requests: 1, Ignored: 1, Slow: 1}},
 		{"nonsense is bounded", Reported{OneIn: 1 << 31}, Counts{Requests: maxOneIn, Successes: maxOneIn}},
 	} {
 		eachWindow(t, cfg, func(t *testing.T, r *rig) {
@@ -139,7 +173,10 @@ func TestReportWeights(t *testing.T) {
 			if got.Counts != tt.want {
 				t.Errorf("%s: counts %+v, want %+v", tt.name, got.Counts, tt.want)
 			}
-			calls := tt.want.Requests
+			calls := tt.want.Requests - tt.want.Ignored
+			if tt.want.Ignored > 0 {
+				calls = tt.want.Slow
+			}
 			if r.status().Config.WindowSize > 0 {
 				calls = min(calls, 8)
 			}
@@ -252,10 +289,10 @@ func TestReportedProbes(t *testing.T) {
 	r.after(30 * time.Second)
 	r.wantState(HalfOpen, 2)
 	r.after(time.Second)
-	early := Reported{Outcome: Failure, At: r.now, Duration: 2 * time.Second, Probe: true}
+	early := Reported{Outcome: Failure, At: r.now, Lasted: 2 * time.Second, Probe: true}
 	r.report(early, Reported{Outcome: Ignored, At: r.now, Probe: true}, Reported{Outcome: Failure, At: r.now})
 	r.wantState(HalfOpen, 2)
-	good := Reported{Outcome: Success, At: r.now, Duration: time.Second, Probe: true}
+	good := Reported{Outcome: Success, At: r.now, Lasted: time.Second, Duration: time.Second, Probe: true}
 	r.report(good, good)
 	r.wantState(HalfOpen, 2)
 	r.report(good)
@@ -330,4 +367,33 @@ func TestReportSampledRateDecides(t *testing.T) {
 		second(0.6)
 	}
 	r.want(Edge{Closed, Open, FailureRate})
+}
+
+// TestCountersNeverFall: a success that was taken back lags behind, until another makes up for it.
+func TestCountersNeverFall(t *testing.T) {
+	r := newRig(t, runRule(1000))
+	shown := func() [2]uint64 {
+		s := r.status()
+		return [2]uint64{s.Counts.Successes + uint64(s.SuccessLag), s.Counts.Ignored + uint64(s.IgnoredLag)}
+	}
+	for _, o := range []Outcome{Success, Success, Ignored} {
+		r.call(o)
+	}
+	r.report(Reported{Outcome: Failure, At: r.now, Corrects: true, Settled: r.now}, Reported{Outcome: Timeout, At: r.now, Corrects: true, Was: Ignored})
+	if got, want := r.status().Counts, (Counts{Requests: 3, Successes: 1, Failures: 2, Timeouts: 1}); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+	if got, want := shown(), [2]uint64{2, 1}; got != want {
+		t.Errorf("counters show %v, want %v", got, want)
+	}
+	for _, o := range []Outcome{Success, Ignored} {
+		r.call(o)
+	}
+	if got, want := shown(), [2]uint64{2, 1}; got != want {
+		t.Errorf("counters show %v after as many more, want %v still", got, want)
+	}
+	r.call(Success)
+	if got, want := shown(), [2]uint64{3, 1}; got != want {
+		t.Errorf("counters show %v, want %v", got, want)
+	}
 }

@@ -84,3 +84,32 @@ func (r *ring) settle(w *window, c *call) {
 		r.put(w, i, c.entry())
 	}
 }
+
+// correct makes what it was in the end of the youngest call that is as the old one was.
+// Where there is none, it is added.
+func (r *ring) correct(w *window, old, now ending) {
+	if i := r.youngest(old); i >= 0 {
+		r.remove(w, i)
+		if now.outcome != Ignored {
+			r.put(w, i, now.call().entry())
+		}
+		return
+	}
+	if now.outcome != Ignored {
+		r.add(w, now.call().entry(), 1)
+	}
+}
+
+// youngest returns the place of the youngest entry that is as e, or -1.
+func (r *ring) youngest(e ending) int {
+	if e.outcome == Ignored {
+		return -1
+	}
+	size := len(r.entries)
+	for i := r.next - 1 + size; i >= r.next; i-- {
+		if r.entries[i%size] == e.call().entry() {
+			return i % size
+		}
+	}
+	return -1
+}

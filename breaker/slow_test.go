@@ -121,6 +121,8 @@ func TestSlowCallInFlightSettles(t *testing.T) {
 		Failure: {Calls: 3, Failures: 2, Slow: 1, Run: 2},
 		Timeout: {Calls: 3, Failures: 2, Slow: 1, Run: 2},
 		Ignored: {Calls: 2, Failures: 1, Run: 1},
+		// Its caller left, but the upstream had been slow.
+		Abandoned: {Calls: 3, Failures: 1, Slow: 1, Run: 1},
 	} {
 		cfg := slowRule(2 * time.Second)
 		cfg.MinimumNumberOfCalls = 10
@@ -311,7 +313,7 @@ func TestNoCallIsSlowWithoutAThreshold(t *testing.T) {
 // TestRule4OnlyTheUpstreamFails: a failure and a timeout count against it; what a
 // client or we ourselves ended leaves no trace of one.
 func TestRule4OnlyTheUpstreamFails(t *testing.T) {
-	for o, failed := range map[Outcome]bool{Success: false, Failure: true, Timeout: true, Ignored: false} {
+	for o, failed := range map[Outcome]bool{Success: false, Failure: true, Timeout: true, Ignored: false, Abandoned: false} {
 		if o.Failed() != failed {
 			t.Errorf("%s failed: %t, want %t", o, o.Failed(), failed)
 		}

@@ -172,7 +172,7 @@ func Edges() []Edge {
 
 // WindowCounts is what a breaker judges by.
 type WindowCounts struct {
-	Calls    uint64 // calls in the window that succeeded, failed, or are in flight and slow
+	Calls    uint64 // calls in the window that succeeded, failed, or were slow when they were abandoned, or are slow in flight
 	Failures uint64 // of those, the failed
 	Slow     uint64 // of those, the slow
 	Run      uint32 // failures since the last success
@@ -215,6 +215,8 @@ type Decision struct {
 
 // Counts are totals since the breaker was made. Of one breaker,
 // Requests = Rejected + Successes + Failures + Ignored + calls still in flight.
+// A report that corrects an outcome takes it out of its total again, so successes and
+// ignored calls can become fewer; see [Status.SuccessLag].
 type Counts struct {
 	Requests      uint64 // calls that asked for a permit, or were reported
 	Rejected      uint64 // of those, the ones that got none
@@ -222,16 +224,19 @@ type Counts struct {
 	Successes     uint64
 	Failures      uint64 // timeouts among them
 	Timeouts      uint64
-	Slow          uint64 // calls that succeeded or failed, and were slow
-	Ignored       uint64
+	Slow          uint64 // calls that were slow, and succeeded, failed or were abandoned
+	Ignored       uint64 // abandoned calls among them, also those that were slow
 	LeasesExpired uint64 // half-open permits that were not resolved by their deadline
 }
 
 // Status is a breaker at one instant.
 type Status struct {
-	Key            Key
-	Config         *Config // shared; must not be changed
-	State          State
+	Key    Key
+	Config *Config // shared; must not be changed
+	State  State
+	// SuccessLag and IgnoredLag are how many successes and ignored calls were taken back that
+	// later ones have not yet made up for. Counters that must never fall add them to the totals.
+	SuccessLag     uint32
 	Generation     uint64
 	Sequence       uint64        // of the last transition; 0: there was none
 	Since          Instant       // when the state began
@@ -243,7 +248,8 @@ type Status struct {
 	Counts         Counts
 	LastFailure    Instant // meaningful when Counts.Failures > 0
 	// Openings are how many openings in a row are not forgotten; they make the next wait longer.
-	Openings uint32
+	Openings   uint32
+	IgnoredLag uint32
 	// Override is what a person did to it; nil: nothing.
 	Override *Override
 	// Trip is the last transition into open by a rule; nil: there was none.

@@ -69,6 +69,22 @@ func (w *window) addAt(c call, n uint32, at Instant) {
 	}
 }
 
+// correct takes out a call that ended at settled without having failed, if there is one
+// in that part of the window, and adds what it was in the end, at the time of that. In a
+// count-based window, which knows no times, the youngest such call becomes it, where it stands.
+func (w *window) correct(old, now ending, settled, at Instant) {
+	switch {
+	case w.ring != nil:
+		w.ring.correct(w, old, now)
+		return
+	case old.outcome != Ignored:
+		w.times.takeBack(w, old.slow, settled)
+	}
+	if now.outcome != Ignored {
+		w.addAt(now.call(), 1, at)
+	}
+}
+
 // early adds n calls in flight that became slow just now.
 func (w *window) early(n uint32) {
 	if w.ring != nil {
@@ -171,5 +187,28 @@ func (t *timeWindow) withdraw(w *window) {
 		t.buckets[i].sub(sums{calls: 1, slow: 1})
 		w.sum.sub(sums{calls: 1, slow: 1})
 		return
+	}
+}
+
+// takeBack takes out of the bucket of an instant a call that did not fail, if that can
+// be one of its calls. The early ones are not meant.
+func (t *timeWindow) takeBack(w *window, slow bool, at Instant) {
+	number := min(int64(at/t.width), t.newest)
+	if number < 0 || t.newest-number >= windowBuckets {
+		return
+	}
+	b, early, gone := &t.buckets[number%windowBuckets], uint32(0), sums{calls: 1}
+	if t.earlys != nil {
+		early = t.earlys[number%windowBuckets]
+	}
+	found := b.calls-b.failures > early
+	if slow {
+		found, gone.slow = found && b.slow > early, 1
+	} else {
+		found = found && b.calls > b.slow
+	}
+	if found {
+		b.sub(gone)
+		w.sum.sub(gone)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // rejected makes a call that gets an immediate response, and returns that. The
@@ -123,10 +124,10 @@ func TestOnward(t *testing.T) {
 			if err != nil || len(answers) != 1 {
 				t.Fatalf("got %v, %v, want one answer", answers, err)
 			}
-			marks := answers[0].GetDynamicMetadata().GetFields()[policy.RejectedNamespace].GetStructValue().AsMap()
-			want := map[string]any{policy.RejectedKey: true}
+			marks := answers[0].GetDynamicMetadata().GetFields()[wire.Namespace].GetStructValue().AsMap()
+			want := map[string]any{wire.RejectedKey: true}
 			if tt.logged {
-				want[policy.LoggedKey] = true
+				want[wire.LoggedKey] = true
 			}
 			if diff := cmp.Diff(want, marks); diff != "" {
 				t.Errorf("marks (-want +got):\n%s", diff)

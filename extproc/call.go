@@ -1,27 +1,40 @@
 package extproc
 
 import (
-	"net/http"
+	"sync"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
+
+// streaming is how long the trailers of a probe may take after its headers. After that it is
+// a stream, and a success at its headers.
+const streaming = 100 * time.Millisecond
 
 // call is one request on its way through the processor.
 type call struct {
-	server  *Server
-	route   *route // nil: no breaker
+	server   *Server
+	route    *route // nil: no breaker
+	begun    breaker.Instant
+	asked    bool // the breaker was asked
+	grpc     bool // caller and upstream speak gRPC
+	whole    bool // the request has nothing but headers
+	upgrade  bool // it is to become a socket
+	deadline time.Duration
+
+	mu      sync.Mutex // guards what follows, against the timer of a probe
+	breaker *breaker.Breaker
 	permit  breaker.Permit
-	begun   breaker.Instant
-	asked   bool // the breaker was asked
-	grpc    bool // the caller speaks gRPC
-	held    bool // the permit is out
-	headers bool // response headers were seen; the outcome comes with the trailers
+	held    bool            // the permit is out
+	probe   bool            // of a breaker that was half-open
+	settled breaker.Instant // when a probe that has become a stream was settled; 0: it was not
+	ending  wire.Ending     // as far as it is known
+	timer   *time.Timer
 }
 
 // handle takes one message and returns its answer, and whether the exchange is over
@@ -31,12 +44,10 @@ func (c *call) handle(m *extprocv3.ProcessingRequest) (answer *extprocv3.Process
 	case *extprocv3.ProcessingRequest_RequestHeaders:
 		return c.admit(r.RequestHeaders, m.GetAttributes())
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
-		c.judge(responseOf(r.ResponseHeaders, m.GetAttributes()))
+		c.judge(r.ResponseHeaders, m.GetAttributes())
 		return continueResponseHeaders, false
 	case *extprocv3.ProcessingRequest_ResponseTrailers:
-		if c.held {
-			c.resolve(c.grpcOutcome(value(r.ResponseTrailers.GetTrailers(), "grpc-status")))
-		}
+		c.conclude(value(r.ResponseTrailers.GetTrailers(), "grpc-status"))
 		return continueResponseTrailers, true
 	default:
 		return nil, true
@@ -62,9 +73,17 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	if c.route == nil || c.asked {
 		return continueRequestHeaders, false
 	}
-	c.asked, c.grpc = true, isGRPC(h)
+	c.asked, c.upgrade = true, wire.IsUpgrade(value(h.GetHeaders(), "upgrade"))
+	c.whole = h.GetEndOfStream() || c.upgrade
+	c.grpc = c.route.rules.GRPC && wire.IsGRPC(value(h.GetHeaders(), "content-type"))
+	c.deadline = wire.DeadlineOf(value(h.GetHeaders(), "grpc-timeout"))
 	c.begun = c.server.options.Now()
-	permit, decision := c.route.breakerFor(attributes, c.begun).Acquire(c.begun)
+	c.breaker = c.route.breakerFor(attributes, c.begun)
+	acquire := c.breaker.AcquireUploading
+	if c.whole {
+		acquire = c.breaker.Acquire
+	}
+	permit, decision := acquire(c.begun)
 	if !decision.Admitted {
 		c.server.counts.rejected.Add(1)
 		if c.route.onward != nil {
@@ -74,82 +93,114 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	}
 	c.server.counts.admitted.Add(1)
 	c.permit, c.held = permit, true
+	if id := permit.Probe(); id != 0 {
+		c.probe = true
+		return probing(c.server.options.Process, id), false
+	}
 	return continueRequestHeaders, false
 }
 
 // judge takes the response's headers. They come without a permit when a filter
 // before this one has answered, and say nothing then.
-func (c *call) judge(r response) {
+func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.held {
 		return
 	}
-	switch {
-	case r.origin == ours:
-		c.resolve(breaker.Ignored)
-	case r.origin == timedOut:
-		c.resolve(breaker.Timeout)
-	case r.origin == failed:
-		c.resolve(breaker.Failure)
-	case c.route.grpc && c.grpc && !r.grpc && r.status == http.StatusOK:
-		c.resolve(c.grpcOutcome("")) // a page, where a message was to come
-	case !c.route.grpc || !r.grpc:
-		c.resolve(c.route.classify.HTTP(r.status))
-	case r.grpcStatus != "" || r.end:
-		c.resolve(c.grpcOutcome(r.grpcStatus))
-	default:
-		c.headers = true
-	}
-}
-
-// grpcOutcome classifies a grpc-status. A failure by DEADLINE_EXCEEDED is a timeout
-// whoever noticed it first: the upstream has the caller's deadline as well as the proxy.
-func (c *call) grpcOutcome(status string) breaker.Outcome {
-	code := grpcCode(status)
-	outcome := c.route.classify.GRPC(code)
-	if outcome == breaker.Failure && codes.Code(code) == codes.DeadlineExceeded {
-		return breaker.Timeout
-	}
-	return outcome
-}
-
-func (c *call) resolve(o breaker.Outcome) {
-	if !c.held {
-		return
-	}
-	c.held = false
+	c.ending = ending(h, attributes)
+	e := &c.ending
+	e.GRPC, e.Probe, e.Deadline = c.grpc, c.probe, c.deadline
 	now := c.server.options.Now()
-	c.permit.Done(o, now)
-	if o != breaker.Ignored {
-		c.server.options.Observe(c.route.key, now.Sub(c.begun))
+	requestEnd, headers := wire.Times(value(h.GetHeaders(), wire.TimesHeader))
+	if c.whole {
+		requestEnd = max(requestEnd, 0)
+	}
+	e.Clock(requestEnd, headers, now.Sub(c.begun), c.upgrade)
+	switch {
+	case !e.Responded || !e.GRPCResponse || !c.grpc || e.GRPCStatus != wire.NoGRPCStatus:
+		c.settle(now)
+	case c.probe:
+		c.timer = time.AfterFunc(streaming, c.becomesStream)
 	}
 }
 
-// end resolves a permit that is still out when the stream is over: the client left,
-// which says nothing about the upstream. A gRPC call that was answered and then
-// cut at its deadline ends so too, since there are no trailers to see; its
-// time tells it from a client that lost interest.
+// conclude takes the trailers of a gRPC call.
+func (c *call) conclude(status string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ending.Responded {
+		return
+	}
+	now := c.server.options.Now()
+	c.ending.GRPCStatus, c.ending.Lasted = wire.GRPCStatusOf(status), now.Sub(c.begun)
+	if c.held {
+		c.settle(now)
+		return
+	}
+	// It was taken for a stream, and counted as a success.
+	if o := c.ending.Settled(&c.route.rules); c.settled != 0 && c.ending.Corrects(breaker.Success, o) {
+		c.breaker.Report([]breaker.Reported{{
+			Outcome: o, At: now, Duration: c.ending.Took, Lasted: c.ending.Lasted, Probe: true, Corrects: true, Was: breaker.Success, Settled: c.settled,
+		}}, now)
+	}
+}
+
+// becomesStream settles a gRPC call whose trailers have not followed its headers.
+func (c *call) becomesStream() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held {
+		c.settled = c.server.options.Now()
+		c.settle(c.settled)
+	}
+}
+
+// settle resolves the permit by what is known of the call.
+func (c *call) settle(now breaker.Instant) {
+	c.held = false
+	o := c.ending.Settled(&c.route.rules)
+	c.permit.Settle(o, c.ending.Took, now)
+	if o != breaker.Ignored && o != breaker.Abandoned {
+		c.server.options.Observe(c.route.key, c.ending.Took)
+	}
+}
+
+// end resolves a permit that is still out when the stream is over. Why there was no response, or
+// no end of one, is not known here: the log of the call says so, and corrects this.
 func (c *call) end() {
-	if !c.held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.route == nil || !c.asked {
 		return
 	}
-	if c.headers && c.route.timeout > 0 && c.server.options.Now().Sub(c.begun) >= c.route.timeout {
-		c.resolve(breaker.Timeout)
-		return
+	now := c.server.options.Now()
+	if c.held {
+		c.settle(now)
 	}
-	c.resolve(breaker.Ignored)
+	if c.ending.Responded {
+		c.server.options.ObserveTotal(c.route.key, now.Sub(c.begun))
+	}
 }
 
 // value returns a header's value; Envoy sends values in raw_value, and names in lower case.
 func value(h *corev3.HeaderMap, name string) string {
 	for _, v := range h.GetHeaders() {
 		if v.GetKey() == name {
-			if raw := v.GetRawValue(); raw != nil {
-				return string(raw)
-			}
-			return v.GetValue()
+			return text(v)
 		}
 	}
 	return ""
+}
+
+func text(v *corev3.HeaderValue) string {
+	if raw := v.GetRawValue(); raw != nil {
+		return string(raw)
+	}
+	return v.GetValue()
 }
 
 // seconds rounds up, so that a caller who waits so long is not rejected again for

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"testing"
-	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
@@ -65,12 +64,8 @@ func TestCapturedStreams(t *testing.T) {
 			if got, want := r.status(c.upstream).Counts, outcomes(t, c.outcome); got != want {
 				t.Errorf("counts %+v, want %+v", got, want)
 			}
-			var observed []time.Duration
-			if c.outcome != "ignored" && c.outcome != "none" {
-				observed = []time.Duration{c.takes}
-			}
-			if len(r.observed) != len(observed) || len(observed) > 0 && r.observed[0] != observed[0] {
-				t.Errorf("observed %v, want %v", r.observed, observed)
+			if got := len(r.observed); got != 1 && c.outcome != "ignored" && c.outcome != "none" || got > 1 {
+				t.Errorf("observed %v, want one time of a call that says something", r.observed)
 			}
 		})
 	}

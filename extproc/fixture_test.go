@@ -20,6 +20,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // document is the policy of the tests, but for the breaker's own fields. Its
@@ -64,6 +65,7 @@ type rig struct {
 	set      *policy.Set
 	clock    atomic.Int64
 	observed []time.Duration
+	lasted   []time.Duration
 }
 
 func newRig(t testing.TB, breakerFields string) *rig {
@@ -73,7 +75,10 @@ func newRig(t testing.TB, breakerFields string) *rig {
 		t.Fatal(diagnostics)
 	}
 	r := &rig{t: t, engine: breaker.NewEngine(breaker.Options{}), set: set}
-	r.server = NewServer(Options{Now: r.now, Observe: func(_ breaker.Key, d time.Duration) { r.observed = append(r.observed, d) }})
+	r.server = NewServer(Options{
+		Process: 7, Now: r.now, Observe: func(_ breaker.Key, d time.Duration) { r.observed = append(r.observed, d) },
+		ObserveTotal: func(_ breaker.Key, d time.Duration) { r.lasted = append(r.lasted, d) },
+	})
 	r.apply()
 	return r
 }
@@ -169,7 +174,7 @@ func (r *rig) run(upstream string, events ...event) ([]*extprocv3.ProcessingResp
 }
 
 func (r *rig) stream(upstream string, events ...event) *stream {
-	ctx := metadata.NewIncomingContext(r.t.Context(), metadata.Pairs(policy.BreakerMetadata, upstream))
+	ctx := metadata.NewIncomingContext(r.t.Context(), metadata.Pairs(wire.BreakerMetadata, upstream))
 	return &stream{rig: r, ctx: ctx, events: events}
 }
 
@@ -192,7 +197,7 @@ func grpcRequest() event { return requestHeaders("content-type", "application/gr
 
 // responseHeaders have attributes that say that the upstream sent them.
 func responseHeaders(pairs ...string) event {
-	return localReply(viaUpstream, 0, pairs...)
+	return localReply("via_upstream", 0, pairs...)
 }
 
 // localReply are response headers with the given code details and flags.

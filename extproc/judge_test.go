@@ -1,12 +1,17 @@
 package extproc
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // wantOutcome serves a stream and checks what its call was counted as.
@@ -44,14 +49,14 @@ func TestRule4Flags(t *testing.T) {
 			wantOutcome(t, "http", want, requestHeaders(), localReply("local", flags, ":status", "503"))
 			wantOutcome(t, "grpc", want, grpcRequest(), localReply("local", flags, ":status", "200", "content-type", "application/grpc", "grpc-status", "14"))
 			// An answer that was passed on is the upstream's: flags may tell of an earlier attempt.
-			wantOutcome(t, "http", "success", requestHeaders(), localReply(viaUpstream, flags, ":status", "200"))
-			wantOutcome(t, "http", "failure", requestHeaders(), localReply(viaUpstream, flags, ":status", "503"))
+			wantOutcome(t, "http", "success", requestHeaders(), localReply("via_upstream", flags, ":status", "200"))
+			wantOutcome(t, "http", "failure", requestHeaders(), localReply("via_upstream", flags, ":status", "503"))
 		})
 	}
 }
 
 func TestOrigin(t *testing.T) {
-	const udo = 1 << 29
+	const ut, uf, udo = 1 << 2, 1 << 5, 1 << 29
 	for _, tt := range []struct {
 		name    string
 		details string
@@ -59,11 +64,11 @@ func TestOrigin(t *testing.T) {
 		want    string
 	}{
 		{"no flag", "direct_response", 0, "ignored"},
-		{"a gRPC client's deadline has no flag", "max_duration_timeout", 0, "timeout"},
-		{"a timeout beats a failure", "response_timeout", upstreamTimeout | connectFailure, "timeout"},
-		{"a failure beats what is ours", "x", connectFailure | udo, "failure"},
+		{"a gRPC client's deadline has no flag", "max_duration_timeout", 0, "ignored"},
+		{"a timeout beats a failure", "response_timeout", ut | uf, "timeout"},
+		{"a failure beats what is ours", "x", uf | udo, "failure"},
 		{"a flag that we do not know", "x", 1 << 40, "ignored"},
-		{"not explained", "", upstreamTimeout, "failure"}, // by its status
+		{"not explained", "", ut, "failure"}, // by its status
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wantOutcome(t, "http", tt.want, requestHeaders(), localReply(tt.details, tt.flags, ":status", "503"))
@@ -77,7 +82,7 @@ func TestAttributesOfAnyShape(t *testing.T) {
 		"none":    nil,
 		"nil":     {"envoy.filters.http.ext_proc": nil},
 		"empty":   {"envoy.filters.http.ext_proc": {}},
-		"foreign": {"other": {Fields: map[string]*structpb.Value{"response.flags": structpb.NewNumberValue(upstreamTimeout)}}},
+		"foreign": {"other": {Fields: map[string]*structpb.Value{"response.flags": structpb.NewNumberValue(1 << 2)}}},
 		"types": {"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{
 			"response.code_details": structpb.NewNumberValue(1), "response.flags": structpb.NewStringValue("UT"),
 		}}},
@@ -155,58 +160,144 @@ func TestGRPCUpstreamThatAnswersOtherwise(t *testing.T) {
 	wantOutcome(t, "http", "success", grpcRequest(), page("200")) // protocol HTTP1: by status alone
 }
 
-// TestGRPCWithoutTrailers: the time tells a call that was cut at its deadline from a
-// client that lost interest.
-func TestGRPCWithoutTrailers(t *testing.T) {
-	answered := responseHeaders(":status", "200", "content-type", "application/grpc")
+// TestNoResponse: why there was none, or no end of one, is for the log to say.
+func TestNoResponse(t *testing.T) {
+	cut := after(time.Hour, event{err: errCanceled})
+	wantOutcome(t, "grpc", "ignored", grpcRequest(), cut)
+	wantOutcome(t, "http", "ignored", requestHeaders(), cut)
+	wantOutcome(t, "grpc", "ignored", grpcRequest(), responseHeaders(":status", "200", "content-type", "application/grpc"), cut)
+}
+
+// whole makes a request that has no body to wait for.
+func whole(e event) event {
+	e.message.GetRequestHeaders().EndOfStream = true
+	return e
+}
+
+// TestServiceTime is the proxy's measure, from the end of the request to the headers of the
+// response; where it does not say, it is known only of requests without a body.
+func TestServiceTime(t *testing.T) {
+	const second = time.Second
+	grpcHeaders := func(took string) event {
+		return responseHeaders(":status", "200", "content-type", "application/grpc", wire.TimesHeader, took)
+	}
+	end := after(time.Hour, event{err: errCanceled})
 	for _, tt := range []struct {
-		name   string
-		policy time.Duration
-		took   time.Duration
-		want   string
+		name     string
+		upstream string
+		events   []event
+		want     time.Duration
+		slow     uint64
 	}{
-		{"before the timeout", timeout, timeout - 1, "ignored"},
-		{"at the timeout", timeout, timeout, "timeout"},
-		{"after the timeout", timeout, 2 * timeout, "timeout"},
-		{"without a timeout", 0, time.Hour, "ignored"},
+		{"measured", "http", []event{requestHeaders(), after(second, responseHeaders(":status", "200", wire.TimesHeader, "10/1510")), end}, 1500 * time.Microsecond, 0},
+		{"slow", "http", []event{requestHeaders(), after(9*second, responseHeaders(":status", "200", wire.TimesHeader, "7000000/9000000")), end}, 2 * second, 1},
+		{"answered before the request had ended", "http", []event{requestHeaders(), after(9*second, responseHeaders(":status", "200", wire.TimesHeader, "-/5")), end}, 0, 0},
+		{"upgraded", "http", []event{requestHeaders("upgrade", "websocket"), after(3*second, responseHeaders(":status", "101", wire.TimesHeader, "-/3000000")), end}, 3 * second, 1},
+		{"not measured", "http", []event{requestHeaders(), after(9*second, responseHeaders(":status", "200")), end}, 0, 0},
+		{"not measured, without a body", "http", []event{whole(requestHeaders()), after(3*second, responseHeaders(":status", "200")), end}, 3 * second, 1},
+		{"timed out", "http", []event{requestHeaders(), after(9*second, localReply("response_timeout", 1<<2, ":status", "504", wire.TimesHeader, "8000000/-")), end}, second, 0},
+		{"gRPC", "grpc", []event{grpcRequest(), after(second, grpcHeaders("0/7000")), after(9*second, responseTrailers("grpc-status", "0"))}, 7 * time.Millisecond, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, neverTrips)
-			for _, u := range r.set.Upstreams {
-				u.Routes[0].Timeout = tt.policy
-			}
-			r.apply()
-			if _, err := r.run("grpc", grpcRequest(), answered, after(tt.took, event{err: errCanceled})); err != nil {
+			if _, err := r.run(tt.upstream, tt.events...); err != nil {
 				t.Errorf("error %v, want none", err)
 			}
-			if got, want := r.status("grpc").Counts, outcomes(t, tt.want); got != want {
-				t.Errorf("counts %+v, want %+v", got, want)
+			if want := []time.Duration{tt.want}; !slices.Equal(r.observed, want) {
+				t.Errorf("observed %v, want %v", r.observed, want)
+			}
+			if got := r.status(tt.upstream).Counts.Slow; got != tt.slow {
+				t.Errorf("%d slow calls, want %d", got, tt.slow)
 			}
 		})
 	}
-	// A client that left before there was any answer is no timeout, however long it waited.
-	wantOutcome(t, "grpc", "ignored", grpcRequest(), after(time.Hour, event{err: errCanceled}))
-	wantOutcome(t, "http", "ignored", requestHeaders(), after(time.Hour, event{err: errCanceled}))
 }
 
-// TestTimeOfACall is from its admission to its outcome.
-func TestTimeOfACall(t *testing.T) {
+// TestTotalTime is from beginning to end, of calls that were answered.
+func TestTotalTime(t *testing.T) {
 	r := newRig(t, neverTrips)
-	grpcHeaders := responseHeaders(":status", "200", "content-type", "application/grpc")
 	for _, events := range [][]event{
-		{after(time.Hour, requestHeaders()), after(time.Second, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})},
-		{grpcRequest(), after(time.Second, grpcHeaders), after(time.Second, responseTrailers("grpc-status", "0"))},
+		{requestHeaders(), after(time.Second, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})},
 		{requestHeaders(), after(time.Second, event{err: errCanceled})},
 	} {
-		upstream := "http"
-		if events[0].message.GetRequestHeaders().GetHeaders().GetHeaders() != nil {
-			upstream = "grpc"
-		}
-		if _, err := r.run(upstream, events...); err != nil {
+		if _, err := r.run("http", events...); err != nil {
 			t.Errorf("error %v, want none", err)
 		}
 	}
-	if want := []time.Duration{time.Second, 2 * time.Second}; !slices.Equal(r.observed, want) {
-		t.Errorf("observed %v, want %v", r.observed, want)
+	if want := []time.Duration{time.Hour + time.Second}; !slices.Equal(r.lasted, want) {
+		t.Errorf("lasted %v, want %v", r.lasted, want)
+	}
+}
+
+// TestUploadsAreNotSlow: the time that a caller takes for its request is not the service's,
+// also while the call is in flight.
+func TestUploadsAreNotSlow(t *testing.T) {
+	r := newRig(t, neverTrips)
+	for _, tt := range []struct {
+		request event
+		want    uint64
+	}{{requestHeaders(), 0}, {whole(requestHeaders()), 1}} {
+		_, err := r.run("http", tt.request, event{after: time.Minute, before: func() {
+			if got := r.status("http").Window.Slow; got != tt.want {
+				t.Errorf("%d slow calls in flight, want %d", got, tt.want)
+			}
+		}, err: errCanceled})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestGRPCProbes: one whose trailers do not follow its headers has become a stream. Its
+// permit is free then, and what becomes of it later corrects the success.
+func TestGRPCProbes(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		trailer string
+		state   breaker.State
+		counts  breaker.Counts
+	}{
+		{"ends well", "0", breaker.HalfOpen, breaker.Counts{Requests: 2, Failures: 1, Successes: 1}},
+		{"fails", "14", breaker.Open, breaker.Counts{Requests: 2, Failures: 2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newHalfOpenRig(t)
+				headers := responseHeaders(":status", "200", "content-type", "application/grpc")
+				trailers := responseTrailers("grpc-status", tt.trailer)
+				trailers.before = func() {
+					if got := r.status("grpc").ProbesInFlight; got != 1 {
+						t.Errorf("%d probes in flight at the headers, want 1", got)
+					}
+					time.Sleep(streaming)
+					synctest.Wait()
+					if s := r.status("grpc"); s.ProbesInFlight != 0 || s.Counts.Successes != 1 {
+						t.Errorf("%+v, want a success, and no probe in flight", s)
+					}
+				}
+				if _, err := r.run("grpc", grpcRequest(), headers, trailers); err != nil {
+					t.Fatal(err)
+				}
+				if s := r.status("grpc"); s.State != tt.state || s.Counts != tt.counts {
+					t.Errorf("%s with %+v, want %s with %+v", s.State, s.Counts, tt.state, tt.counts)
+				}
+			})
+		})
+	}
+}
+
+// TestProbesAreMarked for the log, which says how far they have come.
+func TestProbesAreMarked(t *testing.T) {
+	r := newHalfOpenRig(t)
+	answers, err := r.run("http", requestHeaders(), responseHeaders(":status", "200"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := answers[0].GetDynamicMetadata().GetFields()[wire.Namespace].GetStructValue().AsMap()
+	if process, id := wire.ProbeOf([]byte(fmt.Sprint(marks[wire.ProbeKey]))); process != 7 || id == 0 || len(marks) != 1 {
+		t.Errorf("marks %v, want which probe it is", marks)
+	}
+	if got := answers[1].GetDynamicMetadata(); got != nil {
+		t.Errorf("the answer to the response's headers has marks %v", got)
 	}
 }

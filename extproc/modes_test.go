@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // inMode are the fields of a policy with a mode.
@@ -106,21 +107,24 @@ func TestRampMakesNoPromise(t *testing.T) {
 	}
 }
 
-// TestSlowness is judged up to the outcome: with HTTP up to the response's headers, with
-// gRPC up to the trailers.
+// TestSlowness is judged by the time to the response's headers, also where gRPC tells the
+// outcome later.
 func TestSlowness(t *testing.T) {
 	const threshold = 100 * time.Millisecond
-	grpcHeaders := responseHeaders(":status", "200", "content-type", "application/grpc")
+	const at, before = "50/100050", "50/100049" // microseconds
+	grpcHeaders := func(took string) event {
+		return responseHeaders(":status", "200", "content-type", "application/grpc", wire.TimesHeader, took)
+	}
 	for _, tt := range []struct {
 		name, upstream string
 		events         []event
 		slow           uint64
 	}{
-		{"HTTP", "http", []event{after(time.Hour, requestHeaders()), after(threshold, responseHeaders(":status", "200"))}, 1},
-		{"HTTP, the body is late", "http", []event{requestHeaders(), after(threshold-1, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})}, 0},
-		{"gRPC", "grpc", []event{grpcRequest(), after(threshold-1, grpcHeaders), after(1, responseTrailers("grpc-status", "0"))}, 1},
-		{"gRPC in time", "grpc", []event{grpcRequest(), after(threshold-2, grpcHeaders), after(1, responseTrailers("grpc-status", "0"))}, 0},
-		{"gRPC, trailers only", "grpc", []event{grpcRequest(), after(threshold, responseHeaders(":status", "200", "content-type", "application/grpc", "grpc-status", "5"))}, 1},
+		{"HTTP", "http", []event{after(time.Hour, requestHeaders()), responseHeaders(":status", "200", wire.TimesHeader, at)}, 1},
+		{"HTTP, the body is late", "http", []event{whole(requestHeaders()), after(threshold-1, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})}, 0},
+		{"gRPC", "grpc", []event{grpcRequest(), grpcHeaders(at), responseTrailers("grpc-status", "0")}, 1},
+		{"gRPC in time", "grpc", []event{grpcRequest(), grpcHeaders(before), after(time.Hour, responseTrailers("grpc-status", "0"))}, 0},
+		{"gRPC, trailers only", "grpc", []event{grpcRequest(), responseHeaders(":status", "200", "content-type", "application/grpc", "grpc-status", "5", wire.TimesHeader, at)}, 1},
 		{"a client that left", "http", []event{requestHeaders(), after(time.Hour, event{err: errCanceled})}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package extproc
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -12,96 +11,35 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
-// response is what the processor reads from response headers.
-type response struct {
-	status     int    // 0 where it cannot be read
-	grpc       bool   // content-type application/grpc
-	grpcStatus string // of a response that consists of trailers only
-	end        bool   // nothing follows the headers
-	origin     origin
-}
-
-// origin is who made a response, as far as it matters.
-type origin uint8
-
-const (
-	upstream origin = iota // the upstream: its status says what became of the call
-	failed                 // the proxy: no answer was to be had from the upstream
-	timedOut               // the proxy: the deadline passed
-	ours                   // the proxy: its own limits or rules, or the client, ended the call
-)
-
-// Bits of Envoy's response.flags attribute: 1 << StreamInfo::CoreResponseFlag, as
-// of Envoy 1.40. In brackets what access logs print for them.
-const (
-	noHealthyUpstream     = 1 << 1  // UH
-	upstreamTimeout       = 1 << 2  // UT
-	localReset            = 1 << 3  // LR
-	upstreamReset         = 1 << 4  // UR
-	connectFailure        = 1 << 5  // UF
-	connectionTermination = 1 << 6  // UC
-	retryLimitExceeded    = 1 << 15 // URX
-	upstreamMaxDuration   = 1 << 19 // UMSDR
-	durationTimeout       = 1 << 22 // DT
-	upstreamProtocolError = 1 << 23 // UPE
-	nameResolutionFailed  = 1 << 26 // DF
-	timeoutFlags          = upstreamTimeout | upstreamMaxDuration | durationTimeout
-	failureFlags          = noHealthyUpstream | localReset | upstreamReset | connectFailure |
-		connectionTermination | retryLimitExceeded | upstreamProtocolError | nameResolutionFailed
-)
-
-// Values of Envoy's response.code_details.
-const (
-	viaUpstream = "via_upstream" // a response that it passed on
-	// A gRPC client's own deadline passed. No flag tells (measured with Envoy 1.40).
-	maxDurationTimeout = "max_duration_timeout"
-)
-
-// originOf reads the response attributes. What a proxy does not explain is taken
-// as the upstream's. A response that was passed on is the upstream's whatever the
-// flags say: they may tell of an earlier attempt. All that is neither
-// the upstream's failure nor a timeout, such as Envoy's overflow (UO), a rate
-// limit (RL) or a client that left (DC), is ours.
-func originOf(attributes map[string]*structpb.Struct) origin {
+// ending reads what a response's headers say of how the call ends. What a proxy does not
+// explain is taken as the upstream's. A response that was passed on is the upstream's
+// whatever the flags say: they may tell of an earlier attempt.
+func ending(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) wire.Ending {
+	e := wire.Ending{Details: wire.Passed, GRPCStatus: wire.NoGRPCStatus}
 	for _, a := range attributes {
-		details := a.GetFields()["response.code_details"].GetStringValue()
-		flags := uint64(a.GetFields()["response.flags"].GetNumberValue())
-		switch {
-		case details == "" || details == viaUpstream:
-			return upstream
-		case flags&timeoutFlags != 0 || details == maxDurationTimeout:
-			return timedOut
-		case flags&failureFlags != 0:
-			return failed
-		default:
-			return ours
+		e.Details = wire.DetailsOf(a.GetFields()["response.code_details"].GetStringValue())
+		e.Flags = wire.FlagsOfAttribute(uint64(a.GetFields()["response.flags"].GetNumberValue()))
+	}
+	if e.Responded = e.Details == wire.Passed; e.Responded {
+		e.Flags = 0
+	}
+	for _, v := range h.GetHeaders().GetHeaders() {
+		switch v.GetKey() {
+		case ":status":
+			e.Status, _ = strconv.Atoi(text(v)) // one that cannot be read is none
+		case "content-type":
+			e.GRPCResponse = wire.IsGRPC(text(v))
+		case "grpc-status":
+			e.GRPCStatus = wire.GRPCStatusOf(text(v))
 		}
 	}
-	return upstream
-}
-
-func responseOf(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) response {
-	r := response{end: h.GetEndOfStream(), origin: originOf(attributes)}
-	r.status, _ = strconv.Atoi(value(h.GetHeaders(), ":status"))
-	r.grpc = isGRPC(h)
-	r.grpcStatus = value(h.GetHeaders(), "grpc-status")
-	return r
-}
-
-func isGRPC(h *extprocv3.HttpHeaders) bool {
-	return strings.HasPrefix(value(h.GetHeaders(), "content-type"), "application/grpc")
-}
-
-// grpcCode reads a grpc-status. One that is missing or no number is UNKNOWN, as
-// gRPC's own clients have it.
-func grpcCode(s string) int {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return int(codes.Unknown)
+	if h.GetEndOfStream() && e.GRPCResponse && e.GRPCStatus == wire.NoGRPCStatus {
+		e.GRPCStatus = wire.UnknownGRPCStatus // nothing follows that could say more
 	}
-	return n
+	return e
 }
 
 // reject is the answer to a call that got no permit. Envoy turns it into a gRPC
@@ -141,9 +79,9 @@ func onward(f *policy.Fallback) *extprocv3.ProcessingResponse {
 	if f.Upstream == nil && f.Cached == nil {
 		return nil
 	}
-	marks := map[string]*structpb.Value{policy.RejectedKey: structpb.NewBoolValue(true)}
+	marks := map[string]*structpb.Value{wire.RejectedKey: structpb.NewBoolValue(true)}
 	if f.Cached != nil {
-		marks[policy.LoggedKey] = structpb.NewBoolValue(true)
+		marks[wire.LoggedKey] = structpb.NewBoolValue(true)
 	}
 	return &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
@@ -154,7 +92,20 @@ func onward(f *policy.Fallback) *extprocv3.ProcessingResponse {
 			},
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
-			policy.RejectedNamespace: structpb.NewStructValue(&structpb.Struct{Fields: marks}),
+			wire.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: marks}),
+		}},
+	}
+}
+
+// probing lets a call through that is a probe, and marks it as one for the log, which tells
+// whether its request has ended and how the call does.
+func probing(process, id uint32) *extprocv3.ProcessingResponse {
+	return &extprocv3.ProcessingResponse{
+		Response: continueRequestHeaders.Response,
+		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
+			wire.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
+				wire.ProbeKey: structpb.NewStringValue(wire.Probe(process, id)),
+			}}),
 		}},
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // Server is the ext_proc service.
@@ -28,11 +29,13 @@ type Server struct {
 
 // Options are what a server needs of the process around it. All are required.
 type Options struct {
+	// Process tells this process from others that give permits for the same breakers.
+	Process uint32
 	// Now reads the clock that the engine's instants are of.
 	Now func() breaker.Instant
-	// Observe gets the time to the outcome of every call that had one. It is called
-	// on the request's path.
-	Observe func(breaker.Key, time.Duration)
+	// Observe gets the service's time of every call that had an outcome, and ObserveTotal the
+	// whole time of every call that had a response. They are called on the request's path.
+	Observe, ObserveTotal func(breaker.Key, time.Duration)
 }
 
 // route is what the server knows of one breaker; immutable.
@@ -40,9 +43,7 @@ type route struct {
 	key      breaker.Key
 	breaker  *breaker.Breaker
 	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
-	classify *policy.Classifier
-	grpc     bool // the upstream speaks gRPC: its outcome is in trailers
-	timeout  time.Duration
+	rules    wire.Rules
 	fallback policy.Response
 	onward   *extprocv3.ProcessingResponse // sends a rejected call to its fallback in the proxy; nil: the response is all
 }
@@ -79,8 +80,11 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 			}
 			key := r.Breaker.Spec.Key
 			known := &route{
-				key: key, breaker: engine.Breaker(key), classify: r.Breaker.Classify,
-				grpc: u.Protocol == policy.GRPC, timeout: r.Timeout, fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
+				key: key, breaker: engine.Breaker(key), fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
+				rules: wire.Rules{
+					Classify: r.Breaker.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: r.Breaker.Spec.ClientGone,
+					Timeout: r.Timeout,
+				},
 			}
 			if r.Breaker.Spec.PerNode {
 				known.nodes = engine
@@ -133,7 +137,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 // route finds the breaker that a stream's metadata names; nil when there is none.
 func (s *Server) route(ctx context.Context) *route {
 	md, _ := metadata.FromIncomingContext(ctx)
-	if values := md[policy.BreakerMetadata]; len(values) == 1 {
+	if values := md[wire.BreakerMetadata]; len(values) == 1 {
 		if r := (*s.routes.Load())[values[0]]; r != nil {
 			return r
 		}

@@ -20,17 +20,18 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // TestStreamsOfNoBreakerAreAdmitted: a proxy may have a route whose policy is gone,
 // and what is not understood costs nobody a request.
 func TestStreamsOfNoBreakerAreAdmitted(t *testing.T) {
 	for name, md := range map[string]metadata.MD{
-		"unknown": metadata.Pairs(policy.BreakerMetadata, "nobody"),
-		"empty":   metadata.Pairs(policy.BreakerMetadata, ""),
+		"unknown": metadata.Pairs(wire.BreakerMetadata, "nobody"),
+		"empty":   metadata.Pairs(wire.BreakerMetadata, ""),
 		"missing": {},
 		"no":      nil,
-		"several": metadata.Pairs(policy.BreakerMetadata, "http", policy.BreakerMetadata, "http"),
+		"several": metadata.Pairs(wire.BreakerMetadata, "http", wire.BreakerMetadata, "http"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, oneProbe)
@@ -92,7 +93,7 @@ func (r *rig) wantOne(upstream string, before, want breaker.Counts) {
 
 // TestResponseWithoutRequest: a filter before ours has answered. It says nothing.
 func TestResponseWithoutRequest(t *testing.T) {
-	for _, e := range []event{responseHeaders(":status", "503"), localReply("x", connectFailure, ":status", "503"), responseTrailers("grpc-status", "14")} {
+	for _, e := range []event{responseHeaders(":status", "503"), localReply("x", 1<<5, ":status", "503"), responseTrailers("grpc-status", "14")} {
 		for _, upstream := range []string{"http", "grpc"} {
 			r := newHalfOpenRig(t)
 			before := r.status(upstream).Counts
@@ -243,7 +244,7 @@ func TestOverTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), policy.BreakerMetadata, "http"))
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), wire.BreakerMetadata, "http"))
 	defer cancel()
 	s, err := extprocv3.NewExternalProcessorClient(conn).Process(ctx)
 	if err != nil {

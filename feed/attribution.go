@@ -6,6 +6,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // way is which of a breaker's routes a call took.
@@ -16,11 +17,12 @@ const (
 	closed             // it went through, and failed or was slow, or another policy wants to know
 	counted            // the proxy rejected it; one of so many is logged
 	onward             // the control plane rejected it, and the proxy saw to the fallback
+	asked              // the control plane let it through, and knows what was known at its headers
 )
 
 // suffixes end the names of routes whose calls count; package xds gives routes their
-// names. Of calls that asked for a permit ("~probe") the outcome is known already.
-var suffixes = map[way]string{marked: "~sampled", closed: "~closed", counted: "~counted", onward: "~rejected"}
+// names.
+var suffixes = map[way]string{marked: "~sampled", closed: "~closed", counted: "~counted", onward: "~rejected", asked: "~probe"}
 
 // attribution says whose calls a route's are; immutable.
 type attribution struct {
@@ -28,9 +30,8 @@ type attribution struct {
 	way      way
 	breaker  *breaker.Breaker
 	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
-	classify *policy.Classifier
+	rules    wire.Rules
 	slow     time.Duration // 0: no call is
-	grpc     bool          // the upstream speaks gRPC: its outcome is in trailers
 	cached   bool          // proxies keep copies of responses, to answer rejected calls with
 	upstream string        // whose endpoints the mesh judges; empty: it does not
 }
@@ -51,8 +52,12 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 				continue
 			}
 			a := attribution{
-				key: b.Spec.Key, breaker: engine.Breaker(b.Spec.Key), classify: b.Classify,
-				slow: b.Spec.Config.SlowCallDurationThreshold, grpc: u.Protocol == policy.GRPC, upstream: judged,
+				key: b.Spec.Key, breaker: engine.Breaker(b.Spec.Key),
+				slow: b.Spec.Config.SlowCallDurationThreshold, upstream: judged,
+				rules: wire.Rules{
+					Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
+					Timeout: r.Timeout,
+				},
 			}
 			a.cached = b.Fallback.Cached != nil
 			if b.Spec.PerNode {
@@ -64,9 +69,13 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 			}
 			name := breaker.Key{Upstream: u.Name, Route: r.Name}.String()
 			for way, suffix := range suffixes {
-				// Of calls in the data path Inline all is known but what fallbacks they got.
-				if b.DataPath != policy.Adaptive && way != onward {
-					continue
+				if b.DataPath != policy.Adaptive {
+					if way != onward && way != asked {
+						continue
+					}
+					if way == asked {
+						suffix = "" // all calls take this route
+					}
 				}
 				of := a
 				of.way = way
@@ -80,7 +89,7 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 // certain tells whether a call is logged whatever route it took, and so stands for itself; of
 // the others a sample is.
 func (a *attribution) certain(o breaker.Outcome, took time.Duration) bool {
-	return o.Failed() || o == breaker.Success && a.slow > 0 && took >= a.slow
+	return o.Failed() || o != breaker.Ignored && a.slow > 0 && took >= a.slow
 }
 
 // breakerFor returns the breaker of a proxy.

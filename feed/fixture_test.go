@@ -88,11 +88,15 @@ type rig struct {
 	node     *node
 	worker   *worker
 	observed map[breaker.Key]uint64
+	took     time.Duration // of the last call
 	answered map[string]uint64
 	told     []EndpointOutcome
 }
 
-const ahead = time.Hour
+const (
+	ahead   = time.Hour
+	process = 7
+)
 
 func newRig(t testing.TB) *rig {
 	r := &rig{t: t, now: breaker.Instant(10 * time.Hour), engine: breaker.NewEngine(breaker.Options{}), observed: map[breaker.Key]uint64{}, answered: map[string]uint64{}}
@@ -102,8 +106,9 @@ func newRig(t testing.TB) *rig {
 	}
 	r.engine.Apply(set.Specs(), r.now)
 	r.server = NewServer(Options{
+		Process: process,
 		Now:     func() breaker.Instant { return r.now },
-		Observe: func(key breaker.Key, _ time.Duration, n uint64) { r.observed[key] += n },
+		Observe: func(key breaker.Key, took, _ time.Duration, n uint64) { r.observed[key] += n; r.took = took },
 		Answered: func(key breaker.Key, cached bool, n uint64) {
 			r.answered[fmt.Sprintf("%s cached %t", key, cached)] += n
 		},
@@ -124,9 +129,10 @@ func (r *rig) logged(route string, change func(*datav3.HTTPAccessLogEntry)) *dat
 	e := &datav3.HTTPAccessLogEntry{
 		CommonProperties: &datav3.AccessLogCommon{
 			StartTime: timestamppb.New(wall(r.now.Add(-time.Millisecond))), Duration: durationpb.New(time.Millisecond),
-			RouteName: route, UpstreamRequestAttemptCount: 1,
+			TimeToLastRxByte: durationpb.New(0), TimeToFirstUpstreamRxByte: durationpb.New(time.Millisecond),
+			RouteName: route, UpstreamRequestAttemptCount: 1, AccessLogType: datav3.AccessLogType_DownstreamEnd,
 		},
-		Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(200), ResponseCodeDetails: viaUpstream},
+		Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(200), ResponseCodeDetails: "via_upstream"},
 	}
 	if change != nil {
 		change(e)
@@ -139,8 +145,20 @@ func took(d time.Duration) func(*datav3.HTTPAccessLogEntry) {
 		c := e.GetCommonProperties()
 		end := c.GetStartTime().AsTime().Add(c.GetDuration().AsDuration())
 		c.StartTime, c.Duration = timestamppb.New(end.Add(-d)), durationpb.New(d)
+		c.TimeToFirstUpstreamRxByte = durationpb.New(d)
 	}
 }
+
+// unanswered is a call that ended after d without a response.
+func unanswered(d time.Duration, flags *datav3.ResponseFlags) func(*datav3.HTTPAccessLogEntry) {
+	return func(e *datav3.HTTPAccessLogEntry) {
+		took(d)(e)
+		e.CommonProperties.TimeToFirstUpstreamRxByte, e.CommonProperties.ResponseFlags = nil, flags
+		e.Response = &datav3.HTTPResponseProperties{ResponseCodeDetails: "local"}
+	}
+}
+
+var left = &datav3.ResponseFlags{DownstreamConnectionTermination: true}
 
 func answered(code uint32) func(*datav3.HTTPAccessLogEntry) {
 	return func(e *datav3.HTTPAccessLogEntry) { e.Response.ResponseCode = wrapperspb.UInt32(code) }

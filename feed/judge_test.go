@@ -1,6 +1,8 @@
 package feed
 
 import (
+	"maps"
+	"strings"
 	"testing"
 
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
@@ -20,9 +22,9 @@ func TestRule4Outcomes(t *testing.T) {
 		flags   *flags
 		want    breaker.Outcome
 	}{
-		{"answered", 200, viaUpstream, nil, breaker.Success},
-		{"not found", 404, viaUpstream, nil, breaker.Success},
-		{"server error", 500, viaUpstream, nil, breaker.Failure},
+		{"answered", 200, "via_upstream", nil, breaker.Success},
+		{"not found", 404, "via_upstream", nil, breaker.Success},
+		{"server error", 500, "via_upstream", nil, breaker.Failure},
 		{"no details", 503, "", nil, breaker.Failure},
 		{"timeout", 504, "response_timeout", &flags{UpstreamRequestTimeout: true}, breaker.Timeout},
 		{"refused", 503, "upstream_reset_before_response_started{remote_connection_failure}", &flags{UpstreamConnectionFailure: true}, breaker.Failure},
@@ -36,15 +38,18 @@ func TestRule4Outcomes(t *testing.T) {
 		{"client left", 0, "downstream_remote_disconnect", &flags{DownstreamConnectionTermination: true}, breaker.Ignored},
 		{"client left in the middle", 200, "downstream_remote_disconnect", &flags{DownstreamConnectionTermination: true}, breaker.Success},
 		{"client left a broken answer", 500, "downstream_remote_disconnect", &flags{DownstreamConnectionTermination: true}, breaker.Failure},
-		{"client's own deadline", 504, maxDurationTimeout, nil, breaker.Timeout},
-		{"broke off in the body", 200, viaUpstream, &flags{UpstreamRemoteReset: true}, breaker.Failure},
-		{"too long in the body", 200, viaUpstream, &flags{UpstreamMaxStreamDurationReached: true}, breaker.Timeout},
+		{"client's own deadline", 504, "max_duration_timeout", nil, breaker.Ignored},
+		{"broke off in the body", 200, "via_upstream", &flags{UpstreamRemoteReset: true}, breaker.Failure},
+		{"too long in the body", 200, "response_timeout", &flags{UpstreamRequestTimeout: true}, breaker.Timeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
 			r.take(r.logged("web~sampled", func(e *datav3.HTTPAccessLogEntry) {
 				e.Response.ResponseCode, e.Response.ResponseCodeDetails = wrapperspb.UInt32(tt.code), tt.details
 				e.CommonProperties.ResponseFlags = tt.flags
+				if tt.details != "via_upstream" && tt.code != 200 && tt.code != 500 {
+					e.CommonProperties.TimeToFirstUpstreamRxByte = nil
+				}
 			}))
 			r.want("web", countsOf(tt.want))
 		})
@@ -85,24 +90,33 @@ func TestGRPCStatus(t *testing.T) {
 		details           string
 		want              breaker.Outcome
 	}{
-		{"OK", 200, nil, map[string]string{"grpc-status": "0"}, viaUpstream, breaker.Success},
-		{"business", 200, nil, map[string]string{"grpc-status": "5"}, viaUpstream, breaker.Success},
-		{"unavailable", 200, nil, map[string]string{"grpc-status": "14", "grpc-message": "0"}, viaUpstream, breaker.Failure},
-		{"deadline", 200, nil, map[string]string{"grpc-status": "4"}, viaUpstream, breaker.Timeout},
-		{"trailers only", 200, map[string]string{"grpc-status": "14"}, nil, viaUpstream, breaker.Failure},
-		{"trailers are later", 200, map[string]string{"grpc-status": "0"}, map[string]string{"grpc-status": "13"}, viaUpstream, breaker.Failure},
-		{"no number", 200, nil, map[string]string{"grpc-status": "x"}, viaUpstream, breaker.Failure},
-		{"empty", 200, nil, map[string]string{"grpc-status": ""}, viaUpstream, breaker.Failure},
-		{"a page", 200, nil, nil, viaUpstream, breaker.Failure},
-		{"an error page", 404, nil, nil, viaUpstream, breaker.Success},
+		{"OK", 200, nil, map[string]string{"grpc-status": "0"}, "via_upstream", breaker.Success},
+		{"business", 200, nil, map[string]string{"grpc-status": "5"}, "via_upstream", breaker.Success},
+		{"unavailable", 200, nil, map[string]string{"grpc-status": "14", "grpc-message": "0"}, "via_upstream", breaker.Failure},
+		{"deadline", 200, nil, map[string]string{"grpc-status": "4"}, "via_upstream", breaker.Timeout},
+		{"trailers only", 200, map[string]string{"grpc-status": "14"}, nil, "via_upstream", breaker.Failure},
+		{"trailers are later", 200, map[string]string{"grpc-status": "0"}, map[string]string{"grpc-status": "13"}, "via_upstream", breaker.Failure},
+		{"no number", 200, nil, map[string]string{"grpc-status": "x"}, "via_upstream", breaker.Failure},
+		{"empty", 200, nil, map[string]string{"grpc-status": ""}, "via_upstream", breaker.Failure},
+		{"a page", 200, nil, nil, "via_upstream", breaker.Failure},
+		{"an error page", 404, nil, nil, "via_upstream", breaker.Success},
 		{"client left before the trailers", 200, nil, nil, "downstream_remote_disconnect", breaker.Ignored},
+		{"client's own deadline, found by the service", 200, nil, map[string]string{"grpc-status": "4", "deadline": "1m"}, "via_upstream", breaker.Ignored},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
 			r.take(r.logged("grpc~sampled", func(e *datav3.HTTPAccessLogEntry) {
+				e.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc", "grpc-timeout": tt.trailers["deadline"]}}
+				headers := maps.Clone(tt.headers)
+				if !strings.Contains(tt.name, "page") {
+					if headers == nil {
+						headers = map[string]string{}
+					}
+					headers["content-type"] = "application/grpc"
+				}
 				e.Response = &datav3.HTTPResponseProperties{
 					ResponseCode: wrapperspb.UInt32(tt.code), ResponseCodeDetails: tt.details,
-					ResponseHeaders: tt.headers, ResponseTrailers: tt.trailers,
+					ResponseHeaders: headers, ResponseTrailers: tt.trailers,
 				}
 			}))
 			r.want("grpc", countsOf(tt.want))

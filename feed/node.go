@@ -95,6 +95,8 @@ type group struct {
 	breaker  *breaker.Breaker
 	outcomes []breaker.Reported
 	rejected uint64
+	// uploading are probes whose requests have not ended.
+	uploading []uint32
 }
 
 // judged is what a message tells of the endpoints of one upstream.
@@ -116,7 +118,7 @@ func (b *batch) group(a *attribution, of *breaker.Breaker) *group {
 		if i < cap(b.groups) {
 			b.groups = b.groups[:i+1]
 			g := &b.groups[i]
-			*g = group{of: a, breaker: of, outcomes: g.outcomes[:0]}
+			*g = group{of: a, breaker: of, outcomes: g.outcomes[:0], uploading: g.uploading[:0]}
 		} else {
 			b.groups = append(b.groups, group{of: a, breaker: of})
 		}

@@ -25,10 +25,13 @@ const LogName = "breakwater"
 
 // Options are what a server needs of the process around it. All are required.
 type Options struct {
+	// Process is the one whose probes are known here.
+	Process uint32
 	// Now reads the clock that the engine's instants are of.
 	Now func() breaker.Instant
-	// Observe gets how long calls took that succeeded or failed: n calls, d each.
-	Observe func(key breaker.Key, d time.Duration, n uint64)
+	// Observe gets how long calls took that succeeded or failed: n calls, each with so
+	// much of the service's time, and so much from beginning to end.
+	Observe func(key breaker.Key, took, lasted time.Duration, n uint64)
 	// Answered gets calls that were rejected where proxies keep copies of responses, and
 	// whether they were answered with one.
 	Answered func(key breaker.Key, cached bool, n uint64)

@@ -100,7 +100,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 func TestSlowEngineLosesEntries(t *testing.T) {
 	r := newRig(t)
 	busy := make(chan struct{})
-	r.server.options.Observe = func(breaker.Key, time.Duration, uint64) { <-busy }
+	r.server.options.Observe = func(breaker.Key, time.Duration, time.Duration, uint64) { <-busy }
 	stream, err := r.client().StreamAccessLogs(t.Context())
 	if err != nil {
 		t.Fatal(err)

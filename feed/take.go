@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // worker takes the messages of one stream.
@@ -32,6 +33,9 @@ func (w *worker) take(m *message, arrived breaker.Instant) error {
 		if g.rejected > 0 {
 			g.breaker.Rejected(g.rejected, now)
 		}
+		for _, probe := range g.uploading {
+			g.breaker.ReleaseProbe(probe, now)
+		}
 		if len(g.outcomes) > 0 {
 			w.observe(g)
 			g.breaker.Report(g.outcomes, now)
@@ -46,12 +50,12 @@ func (w *worker) take(m *message, arrived breaker.Instant) error {
 // observe tells how long calls took.
 func (w *worker) observe(g *group) {
 	for i := range g.outcomes {
-		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored {
+		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned && !o.Corrects {
 			n := uint64(1)
 			if !g.of.certain(o.Outcome, o.Duration) {
 				n = uint64(max(o.OneIn, 1))
 			}
-			w.server.options.Observe(g.of.key, o.Duration, n)
+			w.server.options.Observe(g.of.key, o.Duration, o.Lasted, n)
 		}
 	}
 }
@@ -81,6 +85,10 @@ func (w *worker) read(t *table, m *message, arrived breaker.Instant) error {
 // call takes the entry of an HTTP call.
 func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
+	if e.kind == downstreamPeriodic {
+		w.running(a, arrived)
+		return
+	}
 	at := w.node.clock.at(e.start+e.took, arrived)
 	if a == nil {
 		counts.skipped.Add(1)
@@ -100,8 +108,13 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		w.batch.group(a, of).rejected += uint64(chosen.rejected)
 		return
 	}
-	outcome := e.outcome(a)
-	certain := a.certain(outcome, e.took)
+	x := e.ending(&a.rules)
+	told := breaker.Reported{Outcome: x.Outcome(&a.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
+	if a.way == asked {
+		w.correct(a, of, &x, &told)
+		return
+	}
+	certain := a.certain(told.Outcome, x.Took)
 	if a.way == closed && !certain {
 		counts.skipped.Add(1)
 		return
@@ -112,30 +125,59 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	}
 	counts.reported.Add(1)
 	w.node.meter(a.key).through.calls += uint64(n)
-	g := w.batch.group(a, of)
-	told := breaker.Reported{Outcome: outcome, At: at, Duration: max(e.took, 0), OneIn: n}
+	told.OneIn = n
 	if certain { // it stands for itself, but others may have gone unseen before it
 		told.OneIn = chosen.sparsest
 	}
-	g.outcomes = append(g.outcomes, told)
-	w.endpoint(a, &told, n)
+	w.tell(a, of, &told)
+	w.endpoint(a, &x, &told, n)
+}
+
+// correct tells of a call that had a permit, where it ended otherwise than it seemed at its headers.
+func (w *worker) correct(a *attribution, of *breaker.Breaker, x *wire.Ending, told *breaker.Reported) {
+	settled := x.Settled(&a.rules)
+	if !x.Corrects(settled, told.Outcome) || !a.certain(told.Outcome, x.Took) {
+		w.server.counts.skipped.Add(1)
+		return
+	}
+	w.server.counts.reported.Add(1)
+	told.Corrects, told.Was, told.Probe = true, settled, x.Probe
+	told.Settled = told.At.Add(w.entry.headers - x.Lasted)
+	w.tell(a, of, told)
+}
+
+// running hears of a call that has not ended: of a probe without a response. As long as its
+// request has not ended, it is the caller's time that passes, and others may probe.
+func (w *worker) running(a *attribution, arrived breaker.Instant) {
+	e := &w.entry
+	w.server.counts.skipped.Add(1)
+	if a == nil || a.way != asked || e.probe == 0 || e.process != w.server.options.Process || e.requestEnd >= 0 || wire.IsUpgrade(e.upgrade) {
+		return
+	}
+	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
+	g.uploading = append(g.uploading, e.probe)
+}
+
+func (w *worker) tell(a *attribution, of *breaker.Breaker, told *breaker.Reported) {
+	g := w.batch.group(a, of)
+	g.outcomes = append(g.outcomes, *told)
 }
 
 // answered tells what rejected calls got, where that is not known before.
 func (w *worker) answered(a *attribution, n uint32) {
 	if a.cached {
-		w.server.options.Answered(a.key, string(w.entry.details) == viaCopy, uint64(n))
+		w.server.options.Answered(a.key, wire.DetailsOf(w.entry.details) == wire.Copied, uint64(n))
 	}
 }
 
 // endpoint tells of a call's endpoint, where the mesh judges it.
-func (w *worker) endpoint(a *attribution, told *breaker.Reported, n uint32) {
+func (w *worker) endpoint(a *attribution, x *wire.Ending, told *breaker.Reported, n uint32) {
 	e := &w.entry
-	if a.upstream == "" || !e.remote.IsValid() || told.Outcome == breaker.Ignored {
+	if a.upstream == "" || !e.remote.IsValid() || told.Outcome == breaker.Ignored || told.Outcome == breaker.Abandoned {
 		return
 	}
-	o := EndpointOutcome{Endpoint: e.remote, Status: int(e.status), At: told.At, Calls: n, OneIn: told.OneIn}
-	o.Local = e.flags&(timeoutFlags|connectFailure|cutFlags) != 0 && told.Outcome.Failed()
+	o := EndpointOutcome{Endpoint: e.remote, Status: x.HTTPStatus(), At: told.At, Calls: n, OneIn: told.OneIn}
+	o.Local = told.Outcome.Failed() && x.Flags&(wire.Timeouts|wire.StreamIdle|wire.ConnectFailure|wire.Cuts) != 0
 	w.batch.endpoint(a.upstream, o)
 }
 
@@ -148,7 +190,7 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 		return
 	}
 	what := e.connection()
-	made := e.remote.IsValid() && e.flags&(connectFailure|upstreamOverflow|noHealthyUpstream) == 0
+	made := e.remote.IsValid() && e.flags&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
 	switch {
 	case what == established:
 		w.node.connections[a.key.Upstream]++
@@ -169,10 +211,10 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	case established:
 		took = max(e.took, 0)
 	}
-	outcome := map[ending]breaker.Outcome{established: breaker.Success, failed: breaker.Failure, timedOut: breaker.Timeout}[what]
+	outcome := map[connected]breaker.Outcome{established: breaker.Success, failed: breaker.Failure, timedOut: breaker.Timeout}[what]
 	counts.reported.Add(1)
 	w.node.meter(a.key).through.calls++
-	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Duration: took, Probe: true})
+	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Duration: took, Lasted: took, Probe: true})
 	if a.upstream != "" && e.remote.IsValid() {
 		w.batch.endpoint(a.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, Calls: 1, OneIn: 1})
 	}

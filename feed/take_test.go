@@ -4,13 +4,16 @@ import (
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // TestRoutes: whose call it was, and whether it counts, is in the name of the route.
@@ -22,7 +25,7 @@ func TestRoutes(t *testing.T) {
 		"web~sampled":        {"web", breaker.Counts{Requests: 8, Successes: 8}},
 		"web/charge~sampled": {"web", breaker.Counts{Requests: 8, Successes: 8}}, // shares the breaker
 		"web~closed":         {"web", breaker.Counts{}},                          // logged for somebody else's sake
-		"web~probe":          {"web", breaker.Counts{}},                          // asked for a permit
+		"web~probe":          {"web", breaker.Counts{}},                          // asked for a permit, and ended as it seemed to
 		"web~counted":        {"web", breaker.Counts{Requests: 8, Rejected: 8}},
 		"web":                {"web", breaker.Counts{}},
 		"inline~sampled":     {"inline", breaker.Counts{}},
@@ -43,7 +46,7 @@ func TestRoutes(t *testing.T) {
 func TestAnswered(t *testing.T) {
 	r := newRig(t)
 	copied := func(e *datav3.HTTPAccessLogEntry) {
-		e.CommonProperties.ResponseFlags, e.Response.ResponseCodeDetails = nil, viaCopy
+		e.CommonProperties.ResponseFlags, e.Response.ResponseCodeDetails = nil, "lua_response"
 	}
 	r.take(r.logged("inline~rejected", copied), r.logged("inline~rejected", nil), r.logged("inline~rejected", copied), r.logged("web~rejected", copied))
 	want := map[string]uint64{"inline cached true": 2, "inline cached false": 1}
@@ -74,6 +77,118 @@ func TestWeights(t *testing.T) {
 	}
 }
 
+// TestServiceTime: only the service's time makes a call slow, and counts in the metrics.
+func TestServiceTime(t *testing.T) {
+	const second = time.Second
+	for name, tt := range map[string]struct {
+		change func(*datav3.HTTPAccessLogEntry)
+		counts breaker.Counts
+		took   time.Duration
+	}{
+		"stream": {func(e *datav3.HTTPAccessLogEntry) {
+			took(5 * second)(e)
+			e.CommonProperties.TimeToFirstUpstreamRxByte = durationpb.New(second)
+		}, breaker.Counts{Requests: 1, Successes: 1}, second},
+		"upload": {func(e *datav3.HTTPAccessLogEntry) {
+			took(5 * second)(e)
+			e.CommonProperties.TimeToLastRxByte = durationpb.New(4 * second)
+		}, breaker.Counts{Requests: 1, Successes: 1}, second},
+		"slow":           {took(2 * second), breaker.Counts{Requests: 1, Successes: 1, Slow: 1}, 2 * second},
+		"left":           {unanswered(second, left), breaker.Counts{Requests: 1, Ignored: 1}, 0},
+		"left when slow": {unanswered(2*second, left), breaker.Counts{Requests: 1, Ignored: 1, Slow: 1}, 0},
+		"left in the upload": {func(e *datav3.HTTPAccessLogEntry) {
+			unanswered(2*second, left)(e)
+			e.CommonProperties.TimeToLastRxByte = nil
+		}, breaker.Counts{Requests: 1, Ignored: 1}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.take(r.logged("web~sampled", tt.change))
+			r.want("web", tt.counts)
+			if got := r.took; got != tt.took {
+				t.Errorf("observed %s, want %s", got, tt.took)
+			}
+		})
+	}
+}
+
+// probe marks a call as the control plane does.
+func probe(id string) *corev3.Metadata {
+	marks, err := structpb.NewStruct(map[string]any{wire.ProbeKey: id})
+	if err != nil {
+		panic(err) // a map of texts can always be one
+	}
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{wire.Namespace: marks}}
+}
+
+// TestCorrections: of a call that asked for a permit, the log tells what was not known at its
+// headers, and nothing twice.
+func TestCorrections(t *testing.T) {
+	cut := func(e *datav3.HTTPAccessLogEntry) {
+		e.Response.ResponseCodeDetails = "upstream_reset_after_response_started{remote_reset}"
+		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamRemoteReset: true}
+	}
+	for name, tt := range map[string]struct {
+		change  func(*datav3.HTTPAccessLogEntry)
+		settled breaker.Outcome
+		want    breaker.Counts
+	}{
+		"answered":        {nil, breaker.Success, breaker.Counts{Requests: 1, Successes: 1}},
+		"failed":          {answered(500), breaker.Failure, breaker.Counts{Requests: 1, Failures: 1}},
+		"broken off":      {cut, breaker.Success, breaker.Counts{Requests: 1, Failures: 1}},
+		"left":            {unanswered(time.Second, left), breaker.Ignored, breaker.Counts{Requests: 1, Ignored: 1}},
+		"left when slow":  {unanswered(2*time.Second, left), breaker.Ignored, breaker.Counts{Requests: 1, Ignored: 1, Slow: 1}},
+		"broken and slow": {func(e *datav3.HTTPAccessLogEntry) { took(3 * time.Second)(e); cut(e) }, breaker.Success, breaker.Counts{Requests: 1, Failures: 1, Slow: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			b := r.engine.Breaker(breaker.Key{Upstream: "inline"})
+			permit, _ := b.AcquireUploading(r.now)
+			r.now = r.now.Add(5 * time.Second)
+			e := r.logged("inline", tt.change)
+			permit.Settle(tt.settled, e.CommonProperties.TimeToFirstUpstreamRxByte.AsDuration(), r.now)
+			r.take(e, r.logged("inline~sampled", answered(500)))
+			r.want("inline", tt.want)
+		})
+	}
+}
+
+// TestProbesThatUpload give their permits back: a probe is logged while it runs.
+func TestProbesThatUpload(t *testing.T) {
+	r := newRig(t)
+	key := breaker.Key{Upstream: "web"}
+	b := r.engine.Breaker(key)
+	if err := r.engine.Force(key, breaker.Override{State: breaker.Open, By: "test", Note: "to see it probe", Until: r.now.Add(time.Second)}, r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.now = r.now.Add(time.Second)
+	permit, _ := b.AcquireUploading(r.now)
+	running := func(ended bool) *datav3.HTTPAccessLogEntry {
+		e := r.logged("web~probe", unanswered(time.Second, nil))
+		c := e.CommonProperties
+		c.AccessLogType, c.IntermediateLogEntry, c.Duration = datav3.AccessLogType_DownstreamPeriodic, true, nil
+		c.Metadata = probe(wire.Probe(process, permit.Probe()))
+		if !ended {
+			c.TimeToLastRxByte = nil
+		}
+		return e
+	}
+	foreign := running(false)
+	foreign.CommonProperties.Metadata = probe(wire.Probe(process+1, permit.Probe()))
+	r.take(running(true), foreign)
+	if got := b.Status(r.now).ProbesInFlight; got != 1 {
+		t.Errorf("%d probes in flight when the request has ended, want 1", got)
+	}
+	r.take(running(false))
+	if got := b.Status(r.now).ProbesInFlight; got != 0 {
+		t.Errorf("%d probes in flight while the request goes on, want none", got)
+	}
+	permit.Settle(breaker.Failure, 0, r.now)
+	if s := b.Status(r.now); s.State != breaker.HalfOpen || s.Counts.Failures != 1 {
+		t.Errorf("%+v, want half-open, and the failure judged by nobody", s)
+	}
+}
+
 // TestNodesHaveBreakersOfTheirOwn in a scope of nodes.
 func TestNodesHaveBreakersOfTheirOwn(t *testing.T) {
 	r := newRig(t)
@@ -100,11 +215,9 @@ func TestEndpoints(t *testing.T) {
 		answered(503)(e)
 		e.Response.ResponseCodeDetails = "upstream_reset_before_response_started{remote_connection_failure}"
 		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamConnectionFailure: true}
+		e.CommonProperties.TimeToFirstUpstreamRxByte = nil
 	}
-	left := func(e *datav3.HTTPAccessLogEntry) {
-		e.Response = &datav3.HTTPResponseProperties{ResponseCodeDetails: "downstream_remote_disconnect"}
-	}
-	r.take(at("10.0.0.1:80", nil), at("[2001:db8::1]:81", answered(500)), at("10.0.0.1:80", refused), at("10.0.0.1:80", left), r.logged("web~sampled", nil), r.logged("own~sampled", nil))
+	r.take(at("10.0.0.1:80", nil), at("[2001:db8::1]:81", answered(500)), at("10.0.0.1:80", refused), at("10.0.0.1:80", unanswered(time.Millisecond, left)), r.logged("web~sampled", nil), r.logged("own~sampled", nil))
 	for i := range r.told {
 		if r.told[i].At > r.now {
 			t.Errorf("outcome %d is %s to come", i, r.told[i].At.Sub(r.now))

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"breakwater.dev/wire"
 )
 
 // errMalformed is the error of a message that is not what its service has.
@@ -130,18 +132,29 @@ func countEntries(data []byte) (n uint64) {
 // entry is what is read of an entry (envoy/data/accesslog/v3/accesslog.proto). It refers to
 // the message that it came in.
 type entry struct {
-	start      time.Duration // since 1970, by the proxy's clock
-	took       time.Duration
-	route      []byte
-	remote     netip.AddrPort // of the endpoint
-	flags      uint64         // 1 << the number of the field in ResponseFlags
-	kind       uint64         // AccessLogType
-	attempts   uint64
-	reason     []byte // why the transport failed
-	status     uint64
-	details    []byte
-	grpcHeader []byte // grpc-status of the response's headers
-	grpcStatus []byte // of its trailers
+	start time.Duration // since 1970, by the proxy's clock
+	// The others are since the start, and negative where there was none.
+	requestEnd time.Duration // when the last byte of the request came
+	headers    time.Duration // when the first byte of the upstream's response came
+	took       time.Duration // when all was over
+
+	route        []byte
+	remote       netip.AddrPort // of the endpoint
+	flags        wire.Flags
+	kind         uint64 // AccessLogType
+	attempts     uint64
+	process      uint32 // whose probe the call is, by its mark
+	probe        uint32 // which one; 0: none
+	reason       []byte // why the transport failed
+	requestType  []byte // content-type
+	timeout      []byte // grpc-timeout
+	upgrade      []byte // upgrade
+	status       uint64
+	details      []byte
+	body         uint64 // bytes of the response's body
+	responseType []byte // content-type
+	grpcHeader   []byte // grpc-status of the response's headers
+	grpcStatus   []byte // of its trailers
 }
 
 // unauthorized is the number of unauthorized_details in ResponseFlags.
@@ -153,13 +166,18 @@ const (
 	tcpConnectionEnd     = 3
 )
 
+// downstreamPeriodic is the AccessLogType of calls that have not ended yet.
+const downstreamPeriodic = 5
+
 // read reads an HTTPAccessLogEntry, or a TCPAccessLogEntry, which has the first field alone.
 func (e *entry) read(data []byte) error {
-	*e = entry{}
+	*e = entry{requestEnd: -1, headers: -1}
 	return texts(data, func(number protowire.Number, b []byte) error {
 		switch number {
 		case 1:
 			return e.readCommon(b)
+		case 3:
+			return e.readRequest(b)
 		case 4:
 			return e.readResponse(b)
 		}
@@ -181,6 +199,10 @@ func (e *entry) readCommon(data []byte) error {
 		switch number {
 		case 5:
 			e.start, err = readTime(b)
+		case 6:
+			e.requestEnd, err = readOffset(b)
+		case 9:
+			e.headers, err = readOffset(b)
 		case 13:
 			e.remote, err = readAddress(b)
 		case 16:
@@ -191,6 +213,8 @@ func (e *entry) readCommon(data []byte) error {
 				}
 				return nil
 			})
+		case 17:
+			e.process, e.probe, err = readProbe(b)
 		case 18:
 			e.reason = b
 		case 19:
@@ -202,31 +226,61 @@ func (e *entry) readCommon(data []byte) error {
 	})
 }
 
-func (e *entry) readResponse(data []byte) error {
+func (e *entry) readRequest(data []byte) error {
 	return texts(data, func(number protowire.Number, b []byte) error {
-		switch number {
-		case 1:
+		if number != 13 {
+			return nil
+		}
+		key, value, err := readPair(b)
+		switch string(key) {
+		case "content-type":
+			e.requestType = value
+		case "grpc-timeout":
+			e.timeout = value
+		case "upgrade":
+			e.upgrade = value
+		}
+		return err
+	})
+}
+
+func (e *entry) readResponse(data []byte) error {
+	return fields(data, func(number protowire.Number, n uint64, b []byte) error {
+		switch {
+		case number == 1 && b != nil:
 			return numbers(b, func(number protowire.Number, n uint64) error {
 				if number == 1 {
 					e.status = n
 				}
 				return nil
 			})
-		case 4:
-			return readStatus(b, &e.grpcHeader)
-		case 5:
-			return readStatus(b, &e.grpcStatus)
-		case 6:
+		case number == 3 && b == nil:
+			e.body = n
+		case number == 4 && b != nil:
+			key, value, err := readPair(b)
+			switch string(key) {
+			case "content-type":
+				e.responseType = value
+			case "grpc-status":
+				e.grpcHeader = value
+			}
+			return err
+		case number == 5 && b != nil:
+			key, value, err := readPair(b)
+			if string(key) == "grpc-status" {
+				e.grpcStatus = value
+			}
+			return err
+		case number == 6 && b != nil:
 			e.details = b
 		}
 		return nil
 	})
 }
 
-// readStatus reads the grpc-status from an entry of a map.
-func readStatus(data []byte, into *[]byte) error {
-	var key, value []byte
-	err := texts(data, func(number protowire.Number, b []byte) error {
+// readPair reads an entry of a map; a value that is not there is empty, not nil.
+func readPair(data []byte) (key, value []byte, err error) {
+	err = texts(data, func(number protowire.Number, b []byte) error {
 		switch number {
 		case 1:
 			key = b
@@ -235,13 +289,46 @@ func readStatus(data []byte, into *[]byte) error {
 		}
 		return nil
 	})
-	if string(key) == "grpc-status" {
-		*into = value
-		if value == nil {
-			*into = []byte{}
-		}
+	if value == nil {
+		value = []byte{}
 	}
-	return err
+	return key, value, err
+}
+
+// readProbe reads which probe a call is from the dynamic metadata that the control plane
+// gave it: a text in a Struct below our namespace.
+func readProbe(metadata []byte) (process, id uint32, err error) {
+	err = texts(metadata, func(number protowire.Number, b []byte) error {
+		if number != 1 {
+			return nil
+		}
+		namespace, marks, err := readPair(b)
+		if err != nil || string(namespace) != wire.Namespace {
+			return err
+		}
+		return texts(marks, func(number protowire.Number, b []byte) error {
+			if number != 1 {
+				return nil
+			}
+			mark, value, err := readPair(b)
+			if err != nil || string(mark) != wire.ProbeKey {
+				return err
+			}
+			return texts(value, func(number protowire.Number, b []byte) error {
+				if number == 3 { // string_value
+					process, id = wire.ProbeOf(b)
+				}
+				return nil
+			})
+		})
+	})
+	return process, id, err
+}
+
+// readOffset reads a Duration since the beginning of a call.
+func readOffset(data []byte) (time.Duration, error) {
+	d, err := readTime(data)
+	return max(d, 0), err
 }
 
 // readTime reads a Timestamp or a Duration. What does not fit is as far as it gets.

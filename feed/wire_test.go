@@ -8,8 +8,10 @@ import (
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // FuzzMessage: what is read of a message is what the generated types read, and nothing
@@ -21,7 +23,9 @@ func FuzzMessage(f *testing.F) {
 	refused.CommonProperties.UpstreamRemoteAddress = remote("10.0.0.1:80")
 	grpc := r.logged("grpc~sampled", nil)
 	grpc.Response.ResponseTrailers = map[string]string{"grpc-status": "14", "other": "x"}
-	grpc.Response.ResponseHeaders = map[string]string{"grpc-status": "0"}
+	grpc.Response.ResponseHeaders = map[string]string{"grpc-status": "0", "content-type": "application/grpc"}
+	grpc.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc", "grpc-timeout": "25m"}}
+	grpc.Response.ResponseBodyBytes, grpc.CommonProperties.Metadata = 1<<20, probe("7")
 	for _, m := range []proto.Message{
 		introduced("one", LogName, refused, grpc),
 		&alsv3.StreamAccessLogsMessage{LogEntries: &alsv3.StreamAccessLogsMessage_TcpLogs{TcpLogs: &alsv3.StreamAccessLogsMessage_TCPAccessLogEntries{
@@ -78,10 +82,27 @@ func same(t *testing.T, data []byte, want *datav3.HTTPAccessLogEntry) {
 	if string(e.grpcStatus) != r.GetResponseTrailers()["grpc-status"] || string(e.grpcHeader) != r.GetResponseHeaders()["grpc-status"] {
 		t.Errorf("grpc-status %q in headers, %q in trailers; want %v", e.grpcHeader, e.grpcStatus, r)
 	}
+	q := want.GetRequest()
+	if string(e.requestType) != q.GetRequestHeaders()["content-type"] || string(e.timeout) != q.GetRequestHeaders()["grpc-timeout"] ||
+		string(e.responseType) != r.GetResponseHeaders()["content-type"] || e.body != r.GetResponseBodyBytes() {
+		t.Errorf("content types %q and %q, timeout %q, body %d; want %v", e.requestType, e.responseType, e.timeout, e.body, want)
+	}
+	mark := c.GetMetadata().GetFilterMetadata()[wire.Namespace].GetFields()[wire.ProbeKey].GetStringValue()
+	if process, id := wire.ProbeOf([]byte(mark)); e.process != process || e.probe != id {
+		t.Errorf("probe %d of process %d, want %d of %d", e.probe, e.process, id, process)
+	}
+	for _, o := range []struct {
+		got  time.Duration
+		want *durationpb.Duration
+	}{{e.requestEnd, c.GetTimeToLastRxByte()}, {e.headers, c.GetTimeToFirstUpstreamRxByte()}} {
+		if o.want == nil && o.got >= 0 || o.want.IsValid() && o.want.AsDuration() >= 0 && o.want.AsDuration() < 100*365*24*time.Hour && o.got != o.want.AsDuration() {
+			t.Errorf("offset %s, want %v", o.got, o.want)
+		}
+	}
 	if d := c.GetDuration(); d.IsValid() && e.took != d.AsDuration() && d.AsDuration().Abs() < 100*365*24*time.Hour {
 		t.Errorf("took %s, want %s", e.took, d.AsDuration())
 	}
-	flags := uint64(0)
+	flags := wire.Flags(0)
 	c.GetResponseFlags().ProtoReflect().Range(func(f protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
 		flags |= 1 << f.Number()
 		return true
@@ -106,16 +127,21 @@ func repeats(data []byte) bool {
 func BenchmarkTake(b *testing.B) {
 	r := newRig(b)
 	r.server.options.Endpoints = func(string, []EndpointOutcome) {}
-	r.server.options.Observe = func(breaker.Key, time.Duration, uint64) {}
+	r.server.options.Observe = func(breaker.Key, time.Duration, time.Duration, uint64) {}
 	var calls []*datav3.HTTPAccessLogEntry
 	for i := range 40 {
 		e := r.logged("grpc~sampled", nil)
+		e.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc"}}
+		e.Response.ResponseHeaders = map[string]string{"content-type": "application/grpc"}
 		if i%2 == 0 {
 			e = r.logged("web/charge~closed", answered(503))
 		}
 		e.CommonProperties.UpstreamRemoteAddress, e.CommonProperties.DownstreamRemoteAddress = remote("10.0.0.1:80"), remote("10.0.0.9:31234")
 		e.CommonProperties.UpstreamCluster, e.CommonProperties.ResponseFlags = "web", &datav3.ResponseFlags{UpstreamConnectionFailure: true}
-		e.Request = &datav3.HTTPRequestProperties{Path: "/charge/7", Authority: "web.shop.svc", UserAgent: "bench", Scheme: "http"}
+		if e.Request == nil {
+			e.Request = &datav3.HTTPRequestProperties{}
+		}
+		e.Request.Path, e.Request.Authority, e.Request.UserAgent, e.Request.Scheme = "/charge/7", "web.shop.svc", "bench", "http"
 		calls = append(calls, e)
 	}
 	data, err := proto.Marshal(introduced("one", LogName, calls...))

@@ -35,6 +35,8 @@
 //   - What is under breaker, and mode, as they do in the mesh.
 //   - timeout: the context that the call gets ends then, and the call has failed.
 //     It holds in every mode. What does not heed its context takes longer, and has failed too.
+//   - classify.clientGone: what a call counts as that returns an error after its own
+//     context has ended, because the program cancelled it or gave it less time.
 //   - scope: a process is a node of its own. So Node and Mesh are the same here, one
 //     breaker for the process, which knows only the process's own calls.
 //   - routes: the program says which route a call is of, by the breaker's name; what a

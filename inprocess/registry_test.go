@@ -197,6 +197,31 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
+// A call whose own context ends first is what the policy says of such calls, and a
+// reload of that alone keeps the breaker as it is.
+func TestClientGone(t *testing.T) {
+	says := func(gone string) string {
+		return changed(t, "  mode: Enforce\n", "  mode: Enforce\n  classify: {clientGone: "+gone+"}\n")
+	}
+	r, file := opened(t, Options{}, says("Ignored"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for gone, want := range map[string]uint64{"Ignored": 0, "Slow": 0, "Failure": 1} {
+		write(t, file, says(gone))
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		before := status(t, r, "payments").Counts
+		if err := breaker.Do(ctx, r.Breaker("payments"), func(ctx context.Context) error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v, want that the call was cancelled", gone, err)
+		}
+		s := status(t, r, "payments")
+		if failed := s.Counts.Failures - before.Failures; failed != want || s.Counts.Ignored-before.Ignored != 1-want || s.Generation != 1 {
+			t.Errorf("%s: %+v in generation %d, want %d more that failed", gone, s.Counts, s.Generation, want)
+		}
+	}
+}
+
 // In process a scope of nodes is one breaker, so that changing the scope changes nothing.
 func TestScopeOfNodes(t *testing.T) {
 	r, file := opened(t, Options{}, changed(t, "scope: Mesh", "scope: Node"))

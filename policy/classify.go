@@ -48,8 +48,9 @@ type codes struct {
 
 func (s *settings) classify(v yamlwalk.Value) {
 	v.Object(yamlwalk.Fields{
-		"failure": func(v yamlwalk.Value) { v.Object(s.failure.fields()) },
-		"ignore":  func(v yamlwalk.Value) { v.Object(s.ignore.fields()) },
+		"failure":    func(v yamlwalk.Value) { v.Object(s.failure.fields()) },
+		"ignore":     func(v yamlwalk.Value) { v.Object(s.ignore.fields()) },
+		"clientGone": yamlwalk.Choice(&s.gone, breaker.GoneIgnored, breaker.GoneSlow, breaker.GoneFailure),
 	})
 }
 

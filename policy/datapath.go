@@ -39,6 +39,12 @@ func (c *compiler) checkConnections(s *settings) {
 	refuse("spec.classify", "left out: a connection of protocol TCP has no status")
 	refuse("spec.fallback", "left out: a connection of protocol TCP is closed, there is no other answer")
 	refuse("spec.failOpen", "left out: while the control plane does not answer, connections of protocol TCP pass")
+	if s.headers > 0 {
+		refuse(headersPath, "left out: a connection of protocol TCP has no headers")
+	}
+	if s.idle > 0 {
+		refuse(idlePath, "left out: a connection of protocol TCP may be idle for as long as its two ends want")
+	}
 	if s.breaker.RampDuration > 0 {
 		refuse("spec.breaker.ramp", "left out: connections of protocol TCP are let through up to a number, and not by shares")
 	}

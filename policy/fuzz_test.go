@@ -65,6 +65,27 @@ func FuzzParse(f *testing.F) {
 			if (len(u.Hosts) == 0) != (u.Protocol == policy.TCP) || (u.Port == 0) == (u.Protocol == policy.TCP) || len(u.Routes) == 0 || (u.DNS == nil) == (len(u.Endpoints) == 0) {
 				t.Errorf("an incomplete upstream: %+v", u)
 			}
+			checkTimes(t, u)
 		}
 	})
+}
+
+// checkTimes holds the times of an upstream's calls against what is said about them.
+func checkTimes(t *testing.T, u *policy.Upstream) {
+	t.Helper()
+	for _, r := range u.Routes {
+		first := r.ResponseHeaderTimeout
+		if first == 0 {
+			first = r.Timeout
+		}
+		if r.Timeout > 0 && r.ResponseHeaderTimeout >= r.Timeout || r.IdleTimeout > 0 && r.IdleTimeout <= first {
+			t.Errorf("upstream %s: timeout %s, for headers %s, idle %s", u.Name, r.Timeout, r.ResponseHeaderTimeout, r.IdleTimeout)
+		}
+		if u.Protocol == policy.TCP && r.ResponseHeaderTimeout+r.IdleTimeout > 0 {
+			t.Errorf("upstream %s is of protocol TCP and has a time for headers, or to be idle", u.Name)
+		}
+		if r.Breaker != nil && first > 0 && r.Breaker.Spec.Lease <= first {
+			t.Errorf("breaker %s: a lease of %s, and %s for the headers", r.Breaker.Spec.Key, r.Breaker.Spec.Lease, first)
+		}
+	}
 }

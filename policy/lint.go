@@ -12,6 +12,7 @@ import (
 func (c *compiler) lintBreaker(s *settings) {
 	b := s.config()
 	c.checkClassify(s)
+	c.checkTimeouts(s)
 	c.checkTrips(s, b)
 	c.checkBackoff(s, b)
 	c.checkProbes(s, b)
@@ -47,15 +48,15 @@ func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
 
 // checkProbes reports a half-open state too short for the successes it takes.
 func (c *compiler) checkProbes(s *settings, b breaker.Config) {
-	if b.PermittedNumberOfCallsInHalfOpenState >= b.SuccessThreshold || s.timeout == 0 {
+	first := s.untilHeaders()
+	if b.PermittedNumberOfCallsInHalfOpenState >= b.SuccessThreshold || first.time == 0 {
 		return
 	}
 	rounds := (b.SuccessThreshold + b.PermittedNumberOfCallsInHalfOpenState - 1) / b.PermittedNumberOfCallsInHalfOpenState
-	if need := time.Duration(rounds) * s.timeout; b.MaxWaitDurationInHalfOpenState < need {
+	if need := time.Duration(rounds) * first.time; b.MaxWaitDurationInHalfOpenState < need {
 		at := s.places.at("spec.breaker.maxWaitDurationInHalfOpenState", yamlwalk.FormatDuration(b.MaxWaitDurationInHalfOpenState))
-		c.fail(at, fmt.Sprintf("at least %s: %d successes with %d in flight at a time take %d rounds of up to %s (timeout)",
-			yamlwalk.FormatDuration(need), b.SuccessThreshold, b.PermittedNumberOfCallsInHalfOpenState, rounds,
-			yamlwalk.FormatDuration(s.timeout)), "half-open-too-short")
+		c.fail(at, fmt.Sprintf("at least %s: %d successes with %d in flight at a time take %d rounds of up to %s",
+			yamlwalk.FormatDuration(need), b.SuccessThreshold, b.PermittedNumberOfCallsInHalfOpenState, rounds, first), "half-open-too-short")
 	}
 }
 

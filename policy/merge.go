@@ -1,14 +1,6 @@
 package policy
 
-import (
-	"time"
-
-	"breakwater.dev/breaker"
-)
-
-// leaseMargin is how much longer than its timeout a call may hold a permit: the time
-// for the proxy to notice the deadline and to say so.
-const leaseMargin = 5 * time.Second
+import "breakwater.dev/breaker"
 
 // compileUpstream lays the policies over one another, from the mesh's to that of
 // each route, and judges the result.
@@ -27,7 +19,8 @@ func (c *compiler) compileUpstream(u *upstreamDoc, mesh *settings) {
 		if c.byTarget[t] != nil {
 			compiled = c.compileRoute(u, c.overlay(s, t), r.Name)
 		}
-		r.Timeout, r.Breaker = compiled.Timeout, compiled.Breaker
+		compiled.Name, compiled.Match = r.Name, r.Match
+		*r = compiled
 	}
 	u.Routes = append(u.Routes, own)
 	if !s.broken {
@@ -38,32 +31,29 @@ func (c *compiler) compileUpstream(u *upstreamDoc, mesh *settings) {
 // compileRoute makes the part of an upstream that one breaker is for. A route that
 // no policy targets has the breaker of its upstream.
 func (c *compiler) compileRoute(u *upstreamDoc, s *settings, route string) Route {
-	r := Route{Timeout: s.timeout}
 	if len(s.layers) == 0 {
-		return r
+		return Route{Timeout: s.timeout}
+	}
+	if !s.broken {
+		c.checkDataPath(u, s)
+	}
+	if u.Protocol == TCP {
+		s = s.forConnections()
 	}
 	if !s.broken {
 		c.lintBreaker(s)
-		c.checkDataPath(u, s)
 	}
-	config, path := s.config(), s.dataPath
-	if u.Protocol == TCP {
-		// Of what is said for the mesh, this has no meaning for connections.
-		config.RampDuration, path = 0, Adaptive
-	}
-	lease := s.timeout + leaseMargin
-	if s.timeout == 0 {
-		lease = s.breaker.MaxWaitDurationInHalfOpenState
-	}
+	r := Route{Timeout: s.timeout, ResponseHeaderTimeout: s.headerTimeout(), IdleTimeout: s.idle}
 	r.Breaker = &Breaker{
 		Spec: breaker.Spec{
-			Key:     breaker.Key{Upstream: u.Name, Route: route},
-			Config:  config,
-			Lease:   lease,
-			Timeout: s.timeout,
-			PerNode: s.scope == scopeNode,
+			Key:        breaker.Key{Upstream: u.Name, Route: route},
+			Config:     s.config(),
+			Lease:      s.lease(),
+			Timeout:    s.timeout,
+			ClientGone: s.gone,
+			PerNode:    s.scope == scopeNode,
 		},
-		DataPath: path,
+		DataPath: s.dataPath,
 		Classify: s.classifier(),
 		Fallback: s.resolvedFallback(u),
 		FailOpen: s.failOpen,

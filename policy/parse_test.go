@@ -81,6 +81,9 @@ spec: {timeout: %s, targetRefs: [{kind: Upstream, name: a}]}
 	}
 	for name, set := range map[string]*policy.Set{
 		"a timeout":   mustParse(t, a, b, fmt.Sprintf(policyYAML, "p", "61s")),
+		"for headers": mustParse(t, a, b, fmt.Sprintf(policyYAML, "p", "60s, responseHeaderTimeout: 5s")),
+		"idle":        mustParse(t, a, b, fmt.Sprintf(policyYAML, "p", "60s, idleTimeout: 2m")),
+		"callers":     mustParse(t, a, b, fmt.Sprintf(policyYAML, "p", "60s, classify: {clientGone: Failure}")),
 		"an upstream": mustParse(t, a, p),
 		"no policy":   mustParse(t, a, b),
 	} {

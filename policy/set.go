@@ -8,18 +8,6 @@ import (
 	"breakwater.dev/outlier"
 )
 
-// BreakerMetadata is the gRPC metadata key by which a proxy's ext_proc stream
-// says which breaker its request belongs to; the value is [breaker.Key.String].
-const BreakerMetadata = "x-breakwater-breaker"
-
-// Metadata by which the control plane tells a proxy about a call: that it is rejected and the
-// proxy has to see to the fallback, and that it is to be logged. Both are booleans.
-const (
-	RejectedNamespace = "breakwater"
-	RejectedKey       = "rejected"
-	LoggedKey         = "logged"
-)
-
 // ReservedUpstream is the name by which proxies know the control plane; no upstream has it.
 const ReservedUpstream = "breakwater"
 
@@ -160,9 +148,18 @@ type Route struct {
 	// Name is empty for the last route, which takes what no other matched.
 	Name  string
 	Match Match
-	// Timeout is the call's deadline at the proxy; 0: none. For protocol TCP it bounds how
-	// long it may take to establish the connection; 0: as long as the proxy's default, 2 s.
+	// Timeout bounds the whole call, from the end of the request to the end of the response;
+	// 0: a call may take any time. For protocol TCP it bounds how long it may take to establish
+	// the connection; 0: as long as the proxy's default, 2 s.
 	Timeout time.Duration
+	// ResponseHeaderTimeout bounds how long the service may take from the end of the request
+	// to the first headers of its response; 0: only Timeout bounds it. Where both are above 0
+	// it is the shorter one. For protocol TCP it is 0.
+	ResponseHeaderTimeout time.Duration
+	// IdleTimeout bounds how long nothing may move in either direction, at any time of the call;
+	// 0: the policy does not say. It is longer than what bounds the time to the first headers.
+	// For protocol TCP it is 0.
+	IdleTimeout time.Duration
 	// Breaker is nil where no policy asks for one. A route that no policy targets by
 	// its name shares the breaker of the last one: it is the same pointer and key.
 	Breaker *Breaker

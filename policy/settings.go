@@ -16,12 +16,15 @@ import (
 // replace, the others stay. That is the whole merge.
 type settings struct {
 	timeout  time.Duration
+	headers  time.Duration  // responseHeaderTimeout
+	idle     time.Duration  // idleTimeout
 	breaker  breaker.Config // with both kinds of window; config has the one that counts
 	counted  bool           // the window is CountBased
 	scope    string
 	dataPath DataPath
 	failure  codes
 	ignore   codes
+	gone     breaker.ClientGone // what a call counts as whose caller leaves before its headers
 	fallback fallback
 	failOpen bool
 	limits   ConnectionLimits
@@ -44,6 +47,7 @@ func newSettings(d Defaults) *settings {
 			status: []string{"5xx"},
 			grpc:   []string{"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "RESOURCE_EXHAUSTED"},
 		},
+		gone:     breaker.GoneSlow,
 		fallback: fallback{status: 503, contentType: "text/plain"},
 		failOpen: true,
 		limits:   d.Limits,
@@ -119,17 +123,19 @@ func (c *compiler) overlay(s *settings, t target) *settings {
 // fields are those of a BreakerPolicy's spec, but for its targets.
 func (s *settings) fields() yamlwalk.Fields {
 	return yamlwalk.Fields{
-		"targetRefs":       func(yamlwalk.Value) {},
-		"mode":             yamlwalk.Choice(&s.breaker.Mode, breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled),
-		"dataPath":         yamlwalk.OneOf(&s.dataPath, Adaptive, Inline),
-		"scope":            yamlwalk.OneOf(&s.scope, scopeMesh, scopeNode),
-		"timeout":          yamlwalk.Duration(&s.timeout, 0, breaker.MaxDuration),
-		"breaker":          func(v yamlwalk.Value) { v.Object(s.breakerFields()) },
-		"classify":         s.classify,
-		"fallback":         s.readFallback,
-		"failOpen":         yamlwalk.Bool(&s.failOpen),
-		"connectionLimits": s.connectionLimits,
-		"outlierDetection": func(v yamlwalk.Value) { v.Object(outlierFields(&s.outlier)) },
+		"targetRefs":            func(yamlwalk.Value) {},
+		"mode":                  yamlwalk.Choice(&s.breaker.Mode, breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled),
+		"dataPath":              yamlwalk.OneOf(&s.dataPath, Adaptive, Inline),
+		"scope":                 yamlwalk.OneOf(&s.scope, scopeMesh, scopeNode),
+		"timeout":               yamlwalk.Duration(&s.timeout, 0, breaker.MaxDuration),
+		"responseHeaderTimeout": yamlwalk.Duration(&s.headers, 0, breaker.MaxDuration),
+		"idleTimeout":           yamlwalk.Duration(&s.idle, 0, breaker.MaxDuration),
+		"breaker":               func(v yamlwalk.Value) { v.Object(s.breakerFields()) },
+		"classify":              s.classify,
+		"fallback":              s.readFallback,
+		"failOpen":              yamlwalk.Bool(&s.failOpen),
+		"connectionLimits":      s.connectionLimits,
+		"outlierDetection":      func(v yamlwalk.Value) { v.Object(outlierFields(&s.outlier)) },
 	}
 }
 
@@ -195,9 +201,10 @@ func (s *settings) config() breaker.Config {
 	} else {
 		b.WindowSize = 0
 	}
-	// Who lets calls take as long as they want, such as streams, does not call them
-	// slow, unless he says so too.
-	if _, meant := s.places.blame(slowDurationPath, timeoutPath); s.timeout == 0 && !meant {
+	// Nobody who lets a service take as long as it wants, as long polls do, calls it slow,
+	// unless he says so too. A responseHeaderTimeout says that headers are to come soon,
+	// so with one the threshold counts as it stands.
+	if _, meant := s.places.blame(slowDurationPath, timeoutPath); s.timeout == 0 && s.headers == 0 && !meant {
 		b.SlowCallDurationThreshold = 0
 	}
 	return b

@@ -15,7 +15,6 @@ const (
 	failureRatePath  = "spec.breaker.failureRateThreshold"
 	slowDurationPath = "spec.breaker.slowCallDurationThreshold"
 	slowRatePath     = "spec.breaker.slowCallRateThreshold"
-	timeoutPath      = "spec.timeout"
 )
 
 // checkTrips reports rules that can never trip the breaker. But for needing one, they
@@ -38,13 +37,14 @@ func (c *compiler) checkAnyRule(s *settings, b breaker.Config) bool {
 		at := s.places.newest(consecutivePath, failureRatePath, slowRatePath, slowDurationPath)
 		c.fail(at, fmt.Sprintf("above 0, or another of consecutiveFailures, failureRateThreshold and slowCallRateThreshold: a breaker in mode %s needs a rule that trips it", b.Mode), "no-trip-rule")
 		return false
-	case len(s.failure.status)+len(s.failure.grpc) == 0 && s.timeout == 0 && !b.TripsOnSlowCalls():
-		at := s.places.newest("spec.classify.failure.statusCodes", "spec.classify.failure.grpcStatus", timeoutPath)
+	case !s.canFail() && !b.TripsOnSlowCalls():
+		at := s.places.newest("spec.classify.failure.statusCodes", "spec.classify.failure.grpcStatus", "spec.classify.clientGone",
+			timeoutPath, headersPath, idlePath)
 		c.fail(at, "set so that a call can fail: no answer is a failure and there is no timeout", "never-trips")
 	case b.ConsecutiveFailures == 0 && b.FailureRateThreshold == 0 && timesOutFirst(s, b):
-		slow, timeout := yamlwalk.FormatDuration(b.SlowCallDurationThreshold), yamlwalk.FormatDuration(s.timeout)
-		at, want := s.places.at(slowDurationPath, slow), "below "+timeout+" (timeout)"
-		if shortened, ok := s.places.blame(timeoutPath, slowDurationPath); ok && shortened.rank > at.rank {
+		slow, timeout := yamlwalk.FormatDuration(b.SlowCallDurationThreshold), s.untilTimeout()
+		at, want := s.places.at(slowDurationPath, slow), "below "+timeout.String()
+		if shortened, ok := s.places.blame(timeout.path, slowDurationPath); ok && shortened.rank > at.rank {
 			at, want = shortened, "above "+slow+" (slowCallDurationThreshold)"
 		}
 		c.fail(at, want+", or with another rule that trips the breaker: a call that slow has timed out", "never-trips")
@@ -53,9 +53,16 @@ func (c *compiler) checkAnyRule(s *settings, b breaker.Config) bool {
 	return true
 }
 
-// timesOutFirst tells whether no call can be slow without having timed out.
+// canFail reports whether a call can fail by what the policies say: by its answer, by a
+// time that passes, or by a caller that leaves.
+func (s *settings) canFail() bool {
+	return len(s.failure.status)+len(s.failure.grpc) > 0 || s.untilTimeout().time > 0 || s.gone == breaker.GoneFailure
+}
+
+// timesOutFirst reports whether no call can be slow without having timed out.
 func timesOutFirst(s *settings, b breaker.Config) bool {
-	return b.TripsOnSlowCalls() && s.timeout > 0 && b.SlowCallDurationThreshold >= s.timeout
+	timeout := s.untilTimeout().time
+	return b.TripsOnSlowCalls() && timeout > 0 && b.SlowCallDurationThreshold >= timeout
 }
 
 // checkSlowCalls reports a rule for slow calls that says no more than the others. That
@@ -68,11 +75,11 @@ func (c *compiler) checkSlowCalls(s *settings, b breaker.Config) {
 	if !timesOutFirst(s, b) {
 		return
 	}
-	timeout := yamlwalk.FormatDuration(s.timeout)
-	if at, ok := s.places.blame(slowDurationPath, timeoutPath); ok {
-		c.fail(at, fmt.Sprintf("below %s (timeout), or beside slowCallRateThreshold: 0%%: a call that slow has timed out, which is a failure", timeout), "never-trips")
-	} else if at, ok := s.places.blame(slowRatePath, timeoutPath); ok {
-		c.fail(at, fmt.Sprintf("0%%, or beside a slowCallDurationThreshold below %s (timeout): a call that takes %s has timed out, which is a failure",
+	timeout := s.untilTimeout()
+	if at, ok := s.places.blame(slowDurationPath, timeout.path); ok {
+		c.fail(at, fmt.Sprintf("below %s, or beside slowCallRateThreshold: 0%%: a call that slow has timed out, which is a failure", timeout), "never-trips")
+	} else if at, ok := s.places.blame(slowRatePath, timeout.path); ok {
+		c.fail(at, fmt.Sprintf("0%%, or beside a slowCallDurationThreshold below %s: a call that takes %s has timed out, which is a failure",
 			timeout, yamlwalk.FormatDuration(b.SlowCallDurationThreshold)), "never-trips")
 	}
 }

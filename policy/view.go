@@ -72,6 +72,8 @@ func notate(v any) (any, bool) {
 		return x.String(), true
 	case breaker.Mode:
 		return x.String(), true
+	case breaker.ClientGone:
+		return x.String(), true
 	case *Classifier:
 		return x.view(), true
 	case Origin:

@@ -86,9 +86,10 @@ func TestRoundTrip(t *testing.T) {
 	tel.Apply(set, start)
 	for key, values := range want {
 		tel.ObserveCalls(key, 1500*time.Millisecond, 1)
+		tel.ObserveWholeCalls(key, 3*time.Second, 1)
 		tel.ObserveTransition(breaker.Transition{Key: key, Edge: breaker.Edge{From: breaker.Open, To: breaker.Closed, Reason: breaker.Reset}, At: at(2 * time.Second)})
 		maps.Copy(values, map[string]float64{
-			"response_duration_seconds": 1.5, "open_duration_seconds": 2,
+			"response_duration_seconds": 1.5, "call_seconds_total": 3, "open_duration_seconds": 2,
 			"transitions_total": 1, // the sum over all edges
 		})
 	}

@@ -164,11 +164,16 @@ func (t *Telemetry) ObserveTransition(tr breaker.Transition) {
 	t.tell(&tr)
 }
 
-// ObserveCalls counts the duration of n calls that were admitted, from the permit to
-// the outcome, as d each: 1 where every call is told of, and how many it stands for
-// where it is one of a sample. It takes no lock and allocates nothing.
+// ObserveCalls counts the service's time of n calls that were admitted, as d each: 1 where every
+// call is told of, and how many it stands for where it is one of a sample. It takes no lock
+// and allocates nothing.
 func (t *Telemetry) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
 	t.series.ObserveCalls(key, d, n)
+}
+
+// ObserveWholeCalls counts how long n calls lasted from beginning to end, as [Telemetry.ObserveCalls].
+func (t *Telemetry) ObserveWholeCalls(key breaker.Key, d time.Duration, n uint64) {
+	t.series.ObserveWholeCalls(key, d, n)
 }
 
 // ObserveAnswered counts n calls that were rejected where copies of responses are kept, by

@@ -6,15 +6,17 @@ import (
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	dataaccesslogv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	setmetadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_metadata/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 const (
@@ -24,8 +26,6 @@ const (
 	// markFilter marks calls for the log, on routes that turn it on. A request header
 	// could do the same, but would reach the upstream, and clients could forge it.
 	markFilter     = "envoy.filters.http.set_metadata"
-	markNamespace  = policy.RejectedNamespace
-	markKey        = policy.LoggedKey
 	httpGRPCLogger = "envoy.access_loggers.http_grpc"
 	tcpGRPCLogger  = "envoy.access_loggers.tcp_grpc"
 
@@ -33,12 +33,6 @@ const (
 	// from a failure to a gate; below 20 ms the messages begin to cost more than the entries.
 	flushInterval = 50 * time.Millisecond
 )
-
-// failureFlags are the response flags of calls that got no answer from the upstream, or
-// not all of one; see extproc, which reads the same from an attribute.
-func failureFlags() []string {
-	return []string{"UH", "UT", "LR", "UR", "UF", "UC", "URX", "UMSDR", "DT", "UPE", "DF"}
-}
 
 // accessLog tells the control plane of calls, afterwards. It is there whatever the
 // policy, since a listener that changes drains its connections: what the policy wants to
@@ -53,8 +47,10 @@ func accessLog() (*accesslogv3.AccessLog, error) {
 	}
 	config, err := pack(&grpclogv3.HttpGrpcAccessLogConfig{
 		CommonConfig: grpcLog(LogName),
-		// Where gRPC tells what became of a call.
-		AdditionalResponseHeadersToLog:  []string{"grpc-status"},
+		// What tells gRPC calls from others, the patience of their clients, sockets and event
+		// streams, and what became of a gRPC call. Entries have the times that matter anyway.
+		AdditionalRequestHeadersToLog:   []string{"content-type", "grpc-timeout", "upgrade"},
+		AdditionalResponseHeadersToLog:  []string{"content-type", "grpc-status"},
 		AdditionalResponseTrailersToLog: []string{"grpc-status"},
 	})
 	if err != nil {
@@ -64,20 +60,44 @@ func accessLog() (*accesslogv3.AccessLog, error) {
 		Name:       httpGRPCLogger,
 		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: config},
 		Filter: anyFilter(
-			isMarked(),
-			allFilters(status(accesslogv3.ComparisonFilter_GE, defaultStatus, statusKey), answered),
-			lasted(defaultSlow, slowKey),
-			// Rejected calls are spared what follows, unless the fallback is no error.
-			allFilters(status(accesslogv3.ComparisonFilter_LE, defaultStatus-1, belowKey), anyFilter(
-				flagged(failureFlags()),
-				allFilters(grpcRequest(), grpcFailed()),
+			allFilters(running(false), anyFilter(
+				marked(wire.LoggedKey),
+				allFilters(status(accesslogv3.ComparisonFilter_GE, defaultStatus, statusKey), answered),
+				lasted(defaultSlow, slowKey),
+				// Rejected calls are spared what follows, unless the fallback is no error.
+				allFilters(status(accesslogv3.ComparisonFilter_LE, defaultStatus-1, belowKey), anyFilter(
+					flagged(wire.FailureFlags()),
+					allFilters(grpcRequest(), grpcFailed()),
+					allFilters(flagged(wire.CallerLeftFlags()), switchedOn(goneKey)),
+				)),
 			)),
+			// Probes that wait for the end of their request, or for a response.
+			allFilters(running(true), status(accesslogv3.ComparisonFilter_EQ, 0, waitingKey), marked(wire.ProbeKey)),
 		),
 	}, nil
 }
 
-// belowKey is never set: the filter has to name one.
-const belowKey = RuntimeLayer + ".log.below"
+// running matches entries of calls that have not ended yet, or those of calls that have.
+func running(yes bool) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_LogTypeFilter{
+		LogTypeFilter: &accesslogv3.LogTypeFilter{
+			Types: []dataaccesslogv3.AccessLogType{dataaccesslogv3.AccessLogType_DownstreamPeriodic}, Exclude: !yes,
+		},
+	}}
+}
+
+// switchedOn matches everything while a runtime key is at 100 %, and nothing without it.
+func switchedOn(key string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_RuntimeFilter{
+		RuntimeFilter: &accesslogv3.RuntimeFilter{RuntimeKey: key, PercentSampled: &typev3.FractionalPercent{}},
+	}}
+}
+
+// belowKey and waitingKey are never set: the filters have to name one.
+const (
+	belowKey   = RuntimeLayer + ".log.below"
+	waitingKey = RuntimeLayer + ".log.waiting"
+)
 
 // tcpAccessLog tells of each connection when it is established, and when it has ended. Its
 // name tells the upstream, as the entry of a connection that was not let through does not.
@@ -106,26 +126,28 @@ func grpcLog(name string) *grpclogv3.CommonGrpcAccessLogConfig {
 // marker is the filter that marks calls; routes turn it on.
 func marker() *setmetadatav3.Config {
 	return &setmetadatav3.Config{Metadata: []*setmetadatav3.Metadata{{
-		MetadataNamespace: markNamespace,
+		MetadataNamespace: wire.Namespace,
 		Value: &structpb.Struct{Fields: map[string]*structpb.Value{
-			markKey: structpb.NewBoolValue(true),
+			wire.LoggedKey: structpb.NewBoolValue(true),
 		}},
 	}}}
 }
 
-func isMarked() *accesslogv3.AccessLogFilter {
+// marked matches calls with one of our marks.
+func marked(key string) *accesslogv3.AccessLogFilter {
+	matcher := metadataIsTrue(key)
+	if key == wire.ProbeKey { // its value says which probe
+		matcher.Value = &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_PresentMatch{PresentMatch: true}}
+	}
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
-		MetadataFilter: &accesslogv3.MetadataFilter{
-			Matcher:            metadataIsTrue(markKey),
-			MatchIfKeyNotFound: wrapperspb.Bool(false),
-		},
+		MetadataFilter: &accesslogv3.MetadataFilter{Matcher: matcher, MatchIfKeyNotFound: wrapperspb.Bool(false)},
 	}}
 }
 
 // metadataIsTrue matches calls with one of our marks.
 func metadataIsTrue(key string) *matcherv3.MetadataMatcher {
 	return &matcherv3.MetadataMatcher{
-		Filter: markNamespace,
+		Filter: wire.Namespace,
 		Path: []*matcherv3.MetadataMatcher_PathSegment{{
 			Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: key},
 		}},

@@ -9,12 +9,13 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // adaptiveRoutes are the routes that one route becomes whose breaker is in the data path
 // Adaptive: whole is the route as it would be without a breaker.
 func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route) ([]*routev3.Route, error) {
-	marked, err := marked()
+	marked, err := marking()
 	if err != nil {
 		return nil, err
 	}
@@ -23,10 +24,6 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	// that is gone takes this route with it, when the layer's TTL is over.
 	strict := *b
 	strict.FailOpen = false
-	asking, err := asking(u.Protocol, &strict)
-	if err != nil {
-		return nil, err
-	}
 	// fork is the route again, for the share of calls that its key tells.
 	fork := func(suffix string, usual uint32, filters map[string]*anypb.Any) *routev3.Route {
 		r := proto.Clone(whole).(*routev3.Route)
@@ -43,7 +40,11 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	}
 	closed := proto.Clone(whole).(*routev3.Route)
 	closed.Name += RouteClosed
-	through := []*routev3.Route{fork(RouteProbe, 0, asking), fork(RouteSampled, Million, marked), closed}
+	probe := fork(RouteProbe, 0, nil)
+	if err := setAsking(probe, u.Protocol, &strict); err != nil {
+		return nil, err
+	}
+	through := []*routev3.Route{probe, fork(RouteSampled, Million, marked), closed}
 	for _, r := range through {
 		if err := setCopying(r, b, false); err != nil {
 			return nil, err
@@ -60,25 +61,39 @@ func fraction(key string, usual uint32) *corev3.RuntimeFractionalPercent {
 	}
 }
 
-// marked turns the filter on that marks a call for the log.
-func marked() (map[string]*anypb.Any, error) {
-	on, err := pack(&routev3.FilterConfig{Config: &anypb.Any{}})
+// marking turns the filter on that marks a call for the log.
+func marking() (map[string]*anypb.Any, error) {
+	on, err := switchOn()
 	if err != nil {
 		return nil, err
 	}
 	return map[string]*anypb.Any{markFilter: on}, nil
 }
 
-// asking turns ext_proc on.
-func asking(p policy.Protocol, b *policy.Breaker) (map[string]*anypb.Any, error) {
+// switchOn turns on a filter that is off elsewhere, as it is configured in the listener.
+func switchOn() (*anypb.Any, error) { return pack(&routev3.FilterConfig{Config: &anypb.Any{}}) }
+
+// setAsking turns ext_proc on for a route, and tells it the times of the call in a header that
+// nobody else gets to see.
+func setAsking(r *routev3.Route, p policy.Protocol, b *policy.Breaker) error {
 	guard, err := pack(guarded(p, b))
 	if err != nil {
-		return nil, err
+		return err
 	}
+	on, err := switchOn()
+	if err != nil {
+		return err
+	}
+	filter := extProcFilter
 	if b.Spec.PerNode {
-		return map[string]*anypb.Any{nodeExtProcFilter: guard}, nil
+		filter = nodeExtProcFilter
 	}
-	return map[string]*anypb.Any{extProcFilter: guard}, nil
+	r.TypedPerFilterConfig = map[string]*anypb.Any{filter: guard, hidingFilter: on}
+	r.ResponseHeadersToAdd = append(r.ResponseHeadersToAdd, &corev3.HeaderValueOption{
+		Header:       &corev3.HeaderValue{Key: wire.TimesHeader, Value: wire.TimesFormat},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	})
+	return nil
 }
 
 // adaptive tells whether a route's breaker is enforced by gates. One that is disabled is

@@ -17,7 +17,7 @@ local good = {["200"] = true, ["203"] = true, ["204"] = true}
 local dropped = {
   [":status"] = true, age = true, connection = true, ["content-length"] = true, ["keep-alive"] = true,
   ["proxy-authenticate"] = true, ["proxy-connection"] = true, te = true, trailer = true,
-  ["transfer-encoding"] = true, upgrade = true, ["x-envoy-upstream-service-time"] = true,
+  ["transfer-encoding"] = true, upgrade = true, ["x-breakwater-times"] = true, ["x-envoy-upstream-service-time"] = true,
 }
 
 -- A copy is not renewed before it is so many seconds old: keeping one is most of the cost.

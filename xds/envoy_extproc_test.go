@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // processor is a control plane that rejects the calls of breaker "rejecting" and
@@ -36,7 +37,7 @@ type told struct {
 
 func (p *processor) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	md, _ := metadata.FromIncomingContext(stream.Context())
-	exchange := told{key: md.Get(policy.BreakerMetadata)}
+	exchange := told{key: md.Get(wire.BreakerMetadata)}
 	defer func() { p.told <- exchange }()
 	for {
 		in, err := stream.Recv()
@@ -160,6 +161,9 @@ func checkAdmitted(t *testing.T, egress string, control *processor, host string,
 	if status != 200 || !strings.HasPrefix(body, "POST "+host+" /charge\n") {
 		t.Errorf("got %d %q, want the echo of what was sent", status, body)
 	}
+	if strings.Contains(body, wire.TimesHeader) {
+		t.Errorf("the caller got the header that is for the control plane:\n%s", body)
+	}
 	got := <-control.told
 	slices.Sort(got.response)
 	for _, c := range []struct {
@@ -168,7 +172,7 @@ func checkAdmitted(t *testing.T, egress string, control *processor, host string,
 	}{
 		{"key", got.key, []string{host}},
 		{"request headers", got.request, nil},
-		{"response headers", got.response, []string{":status", "content-type"}},
+		{"response headers", got.response, []string{":status", "content-type", wire.TimesHeader}},
 		{"attributes", slices.Sorted(maps.Keys(got.attributes)), responseAttributes()},
 	} {
 		if !slices.Equal(c.got, c.want) {

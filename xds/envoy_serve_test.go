@@ -239,6 +239,7 @@ func TestEnvoyServesWithoutAControlPlane(t *testing.T) {
 }
 
 // callEgress sends a request to the egress listener; target is method, host and path.
+// The body that it returns has the response's headers behind it.
 func callEgress(t *testing.T, egress, target string) (status int, body string) {
 	t.Helper()
 	parts := strings.Fields(target)
@@ -256,7 +257,7 @@ func callEgress(t *testing.T, egress, target string) (status int, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(data)
+	return resp.StatusCode, string(data) + strings.ToLower(fmt.Sprint(resp.Header))
 }
 
 func checkHosts(t *testing.T, egress string) {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 const (
@@ -104,7 +105,7 @@ func rejectedRoute(whole *routev3.Route, p policy.Protocol, b *policy.Breaker) (
 	r := proto.Clone(whole).(*routev3.Route)
 	r.Name += RouteRejected
 	r.TypedPerFilterConfig = nil
-	r.Match.DynamicMetadata = []*matcherv3.MetadataMatcher{metadataIsTrue(policy.RejectedKey)}
+	r.Match.DynamicMetadata = []*matcherv3.MetadataMatcher{metadataIsTrue(wire.RejectedKey)}
 	if err := fallsBack(r, p, b); err != nil {
 		return nil, err
 	}

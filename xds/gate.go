@@ -53,7 +53,9 @@ type Gate struct {
 // The zero value leaves it at the defaults.
 type Logged struct {
 	Status uint32        // HTTP responses with this code, or a higher one; 0: 500
-	Slow   time.Duration // calls that take as long, in whole milliseconds; 0: 2 s
+	Slow   time.Duration // calls that last as long, in whole milliseconds; 0: 2 s
+	// Gone has all calls logged whose callers left, however soon.
+	Gone bool
 }
 
 // Gates are the gates of all breakers at one time, as runtime layers.
@@ -134,6 +136,7 @@ func layer(keys map[string]*structpb.Value) (*Resource, error) {
 const (
 	statusKey     = RuntimeLayer + ".log.status"
 	slowKey       = RuntimeLayer + ".log.slow_ms"
+	goneKey       = RuntimeLayer + ".log.gone"
 	defaultStatus = 500
 	defaultSlow   = 2 * time.Second
 )
@@ -146,6 +149,9 @@ func (l Logged) keys() map[string]*structpb.Value {
 	}
 	if l.Slow != 0 && l.Slow != defaultSlow {
 		keys[slowKey] = structpb.NewNumberValue(float64(max(l.Slow.Milliseconds(), 1)))
+	}
+	if l.Gone {
+		keys[goneKey] = structpb.NewNumberValue(100) // a filter takes no share but in its own denominator
 	}
 	return keys
 }

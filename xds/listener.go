@@ -9,13 +9,14 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	headermutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 const (
@@ -25,19 +26,27 @@ const (
 	// a route (Envoy ignores the request_attributes of ExtProcOverrides), and
 	// breakers of the mesh are not to pay for it.
 	nodeExtProcFilter = extProcFilter + ".node"
-	routerFilter      = "envoy.filters.http.router"
-	hcmFilter         = "envoy.filters.network.http_connection_manager"
+	// hidingFilter takes the header with the times of a call out of responses again. It comes
+	// before the filters that ask, and so after them on the way back.
+	hidingFilter = "envoy.filters.http.header_mutation"
+	routerFilter = "envoy.filters.http.router"
+	hcmFilter    = "envoy.filters.network.http_connection_manager"
 
 	// messageTimeout is how long a proxy waits for the control plane's answer.
 	messageTimeout = 200 * time.Millisecond
 	// streamIdleTimeout ends a call on which nothing moves in either direction, as
 	// long as its route has a timeout at all. It is Envoy's own default.
 	streamIdleTimeout = 5 * time.Minute
+	// runningInterval is how often proxies log the probes that are still running. A probe
+	// whose request takes longer than that gives its permit back.
+	runningInterval = time.Second
 )
 
 // forwardedHeaders are all that the control plane gets to see of a call: what tells
-// gRPC from HTTP, and the outcome. Pseudo headers are subject to the list too.
-func forwardedHeaders() []string { return []string{":status", "content-type", "grpc-status"} }
+// gRPC and sockets from HTTP, and the outcome. Pseudo headers are subject to the list too.
+func forwardedHeaders() []string {
+	return []string{":status", "content-type", "grpc-status", "grpc-timeout", "upgrade", wire.TimesHeader}
+}
 
 // responseAttributes go with the response headers: what tells a proxy's own answer,
 // and why it was given, from the upstream's.
@@ -90,6 +99,9 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 		}},
 		HttpFilters: filters,
 		AccessLog:   []*accesslogv3.AccessLog{log},
+		AccessLogOptions: &hcmv3.HttpConnectionManager_HcmAccessLogOptions{
+			AccessLogFlushInterval: durationpb.New(runningInterval),
+		},
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			AllowAbsoluteUrl: wrapperspb.Bool(true), // "GET http://payments/ HTTP/1.1", as to a proxy
 			AcceptHttp_10:    true,
@@ -108,7 +120,7 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 		// to evade, and a rewritten path breaks whoever signs it.
 		NormalizePath:                wrapperspb.Bool(false),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
-		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: wire.Websocket}},
 		StreamIdleTimeout:            durationpb.New(streamIdleTimeout),
 		LocalReplyConfig:             localReplies(),
 	}, nil
@@ -120,6 +132,10 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 		return nil, err
 	}
 	nodeProcessor, err := pack(externalProcessor(requestAttributes()))
+	if err != nil {
+		return nil, err
+	}
+	hide, err := pack(hiding())
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +152,7 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 		return nil, err
 	}
 	return []*hcmv3.HttpFilter{
+		{Name: hidingFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: hide}},
 		// Off where no route turns it on, so that a call without a breaker costs nothing.
 		{Name: extProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: processor}},
 		{Name: nodeExtProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: nodeProcessor}},
@@ -144,6 +161,15 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 		{Name: cachedFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: copies}},
 		{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: router}},
 	}, nil
+}
+
+// hiding takes the header with the times of a call out of responses.
+func hiding() *headermutationv3.HeaderMutation {
+	return &headermutationv3.HeaderMutation{Mutations: &headermutationv3.Mutations{
+		ResponseMutations: []*mutationv3.HeaderMutation{{
+			Action: &mutationv3.HeaderMutation_Remove{Remove: wire.TimesHeader},
+		}},
+	}}
 }
 
 // externalProcessor asks the control plane about a call and tells it the outcome.
@@ -167,7 +193,7 @@ func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor 
 		// Only an answer that asks for it has a call routed again: a rejected one, to its fallback.
 		RouteCacheAction: extprocv3.ExternalProcessor_DEFAULT,
 		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{
-			Untyped: []string{policy.RejectedNamespace},
+			Untyped: []string{wire.Namespace},
 		}},
 		EmitClientSpan: wrapperspb.Bool(false),
 		// Where a policy fails closed; Envoy's default is 500.

@@ -15,15 +15,13 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 const (
 	anyHost = "*"
 	// noUpstream is what a caller gets that names a host of no upstream.
 	noUpstream = "breakwater: no upstream of the policy has this host\n"
-	// grpcMargin is how much earlier than a gRPC client's own deadline the proxy gives
-	// up, so that the answer is a timeout of the upstream and not a client that left.
-	grpcMargin = 10 * time.Millisecond
 	// streamMargin is how much later than the only try a gRPC stream is ended. The try
 	// begins later than the stream, by what it takes to connect to the endpoint, and is
 	// to end first, since it tells more.
@@ -95,7 +93,7 @@ func routes(u *policy.Upstream, r *policy.Route) ([]*routev3.Route, error) {
 	out := &routev3.Route{
 		Name:   breaker.Key{Upstream: u.Name, Route: r.Name}.String(),
 		Match:  match(r.Match),
-		Action: &routev3.Route_Route{Route: routeAction(u, r.Timeout)},
+		Action: &routev3.Route_Route{Route: routeAction(u, r)},
 	}
 	// A breaker that is disabled is out of the way: its calls do not even ask.
 	if r.Breaker == nil || r.Breaker.Spec.Config.Mode == breaker.Disabled {
@@ -120,8 +118,7 @@ func routes(u *policy.Upstream, r *policy.Route) ([]*routev3.Route, error) {
 // inlineRoutes are the one route that asks about every call.
 func inlineRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route) ([]*routev3.Route, error) {
 	out := proto.Clone(whole).(*routev3.Route)
-	var err error
-	if out.TypedPerFilterConfig, err = asking(u.Protocol, b); err != nil {
+	if err := setAsking(out, u.Protocol, b); err != nil {
 		return nil, err
 	}
 	if err := setCopying(out, b, false); err != nil {
@@ -165,43 +162,61 @@ func methodMatcher(methods []string) *routev3.HeaderMatcher {
 	}
 }
 
-// routeAction sends to the upstream's cluster. Timeout 0 means that a call may
-// last, and be silent, for as long as it likes.
-func routeAction(u *policy.Upstream, timeout time.Duration) *routev3.RouteAction {
+// routeAction sends to the upstream's cluster.
+func routeAction(u *policy.Upstream, r *policy.Route) *routev3.RouteAction {
 	action := &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: u.Name},
-		Timeout:          durationpb.New(timeout),
-		IdleTimeout:      durationpb.New(0),
+		Timeout:          durationpb.New(r.Timeout),
+		IdleTimeout:      durationpb.New(idleTimeout(r)),
 	}
-	if timeout > 0 {
-		// Never ahead of the timeout itself, which would be blamed on the wrong side.
-		action.IdleTimeout = durationpb.New(timeout + streamIdleTimeout)
+	if r.ResponseHeaderTimeout > 0 {
+		setHeaderTimeout(action, r.ResponseHeaderTimeout)
 	}
 	if u.Protocol == policy.GRPC {
-		setDeadlines(action, timeout)
+		setDeadlines(action, r)
 	}
 	return action
 }
 
+// idleTimeout is how long nothing may move in a call; 0: as long as it likes. Where the policy
+// does not say, it is never ahead of the timeout, which tells more.
+func idleTimeout(r *policy.Route) time.Duration {
+	switch {
+	case r.IdleTimeout > 0:
+		return r.IdleTimeout
+	case r.Timeout > 0:
+		return r.Timeout + streamIdleTimeout
+	default:
+		return 0
+	}
+}
+
+// setHeaderTimeout bounds the time from the end of the request to the headers of the response:
+// the timeout of the only try lets go at the headers (measured with Envoy 1.40).
+func setHeaderTimeout(action *routev3.RouteAction, timeout time.Duration) {
+	action.RetryPolicy = &routev3.RetryPolicy{PerTryTimeout: durationpb.New(timeout), NumRetries: count(0)}
+}
+
 // setDeadlines ends a gRPC call as gRPC does: whatever it is doing, sending and
 // streaming included, when the policy's timeout has passed, or its client's
-// grpc-timeout where that is shorter. The client would cancel at the same moment, and
-// a cancel is no failure: an upstream that hangs would never be noticed.
+// grpc-timeout where that is shorter. A client's deadline gets no margin: whoever notices
+// it first, the call counts as one whose client left.
 //
 // With max_stream_duration Envoy no longer looks at the route's timeout (measured
 // with 1.40). The policy's timeout is therefore the timeout of the only try as well,
-// which counts against the endpoint; it ends with the first headers of the response, and the
-// cap on the stream, a little later, ends what hangs after them.
-func setDeadlines(action *routev3.RouteAction, timeout time.Duration) {
+// which counts against the endpoint and starts at the end of the request; the cap on
+// the stream, a little later, ends what hangs after its headers.
+func setDeadlines(action *routev3.RouteAction, r *policy.Route) {
 	limit := &routev3.RouteAction_MaxStreamDuration{
-		MaxStreamDuration:       durationpb.New(0), // no cap
-		GrpcTimeoutHeaderMax:    durationpb.New(0),
-		GrpcTimeoutHeaderOffset: durationpb.New(grpcMargin),
+		MaxStreamDuration:    durationpb.New(0), // no cap
+		GrpcTimeoutHeaderMax: durationpb.New(0),
 	}
-	if timeout > 0 {
-		limit.MaxStreamDuration = durationpb.New(timeout + streamMargin)
+	if r.Timeout > 0 {
+		limit.MaxStreamDuration = durationpb.New(r.Timeout + streamMargin)
 		limit.GrpcTimeoutHeaderMax = limit.MaxStreamDuration
-		action.RetryPolicy = &routev3.RetryPolicy{PerTryTimeout: durationpb.New(timeout), NumRetries: count(0)}
+		if r.ResponseHeaderTimeout == 0 {
+			setHeaderTimeout(action, r.Timeout)
+		}
 	}
 	action.MaxStreamDuration = limit
 }
@@ -209,7 +224,7 @@ func setDeadlines(action *routev3.RouteAction, timeout time.Duration) {
 // guarded turns ext_proc on for a route and says whose calls these are.
 func guarded(p policy.Protocol, b *policy.Breaker) *extprocv3.ExtProcPerRoute {
 	overrides := &extprocv3.ExtProcOverrides{
-		GrpcInitialMetadata: []*corev3.HeaderValue{{Key: policy.BreakerMetadata, Value: b.Spec.Key.String()}},
+		GrpcInitialMetadata: []*corev3.HeaderValue{{Key: wire.BreakerMetadata, Value: b.Spec.Key.String()}},
 		FailureModeAllow:    wrapperspb.Bool(b.FailOpen),
 	}
 	if p == policy.GRPC {

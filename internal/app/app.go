@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -114,13 +115,20 @@ func newApp(o Options, defaults policy.Defaults) *app {
 		Log: o.Log, Now: time.Now, TTL: o.GateTTL,
 		Propagated: a.telemetry.ObserveGatePropagation, Obeyed: a.obeyed,
 	})
+	process := rand.Uint32()
 	a.extproc = extproc.NewServer(extproc.Options{
-		Now:     a.clock.Now,
-		Observe: func(key breaker.Key, d time.Duration) { a.telemetry.ObserveCalls(key, d, 1) },
+		Process:      process,
+		Now:          a.clock.Now,
+		Observe:      func(key breaker.Key, d time.Duration) { a.telemetry.ObserveCalls(key, d, 1) },
+		ObserveTotal: func(key breaker.Key, d time.Duration) { a.telemetry.ObserveWholeCalls(key, d, 1) },
 	})
 	a.outliers = newOutliers(a)
 	a.feed = feed.NewServer(feed.Options{
-		Now: a.clock.Now, Observe: a.telemetry.ObserveCalls, Answered: a.telemetry.ObserveAnswered,
+		Process: process, Now: a.clock.Now, Answered: a.telemetry.ObserveAnswered,
+		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
+			a.telemetry.ObserveCalls(key, took, n)
+			a.telemetry.ObserveWholeCalls(key, lasted, n)
+		},
 		Endpoints: a.outliers.report, Log: o.Log,
 	})
 	a.gates = newGatekeeper(a)

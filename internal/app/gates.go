@@ -172,18 +172,19 @@ func (a *app) proxies(upstream string) []gates.Proxy {
 	return all
 }
 
-// logged is what proxies have to log so that no failure and no slow call of any breaker
-// in the data path Adaptive is missed.
+// logged is what proxies have to log so that nothing is missed that a breaker has to know: in
+// the data path Adaptive all failures and slow calls, and in Inline what is not known at the
+// headers of a response.
 func logged(set *policy.Set) xds.Logged {
 	l := xds.Logged{Status: http.StatusInternalServerError, Slow: breaker.MaxDuration}
 	any := false
 	for _, u := range set.Upstreams {
 		for _, r := range u.Routes {
-			if r.Breaker == nil || r.Breaker.DataPath != policy.Adaptive || u.Protocol == policy.TCP {
+			if r.Breaker == nil || u.Protocol == policy.TCP {
 				continue
 			}
 			any = true
-			for status := uint32(100); status < l.Status; status++ {
+			for status := uint32(100); r.Breaker.DataPath == policy.Adaptive && status < l.Status; status++ {
 				if r.Breaker.Classify.HTTP(int(status)).Failed() {
 					l.Status = status
 				}
@@ -191,6 +192,7 @@ func logged(set *policy.Set) xds.Logged {
 			if slow := r.Breaker.Spec.Config.SlowCallDurationThreshold; slow > 0 {
 				l.Slow = min(l.Slow, slow)
 			}
+			l.Gone = l.Gone || r.Breaker.Spec.ClientGone == breaker.GoneFailure
 		}
 	}
 	if !any {

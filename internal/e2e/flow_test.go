@@ -24,6 +24,7 @@ import (
 	"breakwater.dev/internal/golden"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -72,8 +73,9 @@ func newFlow(t *testing.T, text string) *flow {
 	})
 	f.engine = breaker.NewEngine(breaker.Options{Listen: f.moved})
 	f.extproc = extproc.NewServer(extproc.Options{
-		Now:     func() breaker.Instant { return f.now },
-		Observe: func(key breaker.Key, d time.Duration) { f.telemetry.ObserveCalls(key, d, 1) },
+		Now:          func() breaker.Instant { return f.now },
+		Observe:      func(key breaker.Key, d time.Duration) { f.telemetry.ObserveCalls(key, d, 1) },
+		ObserveTotal: func(key breaker.Key, d time.Duration) { f.telemetry.ObserveWholeCalls(key, d, 1) },
 	})
 	f.telemetry.Apply(set, time.Unix(0, 0))
 	f.engine.Apply(set.Specs(), f.now)
@@ -224,7 +226,7 @@ type playedStream struct {
 func newPlayedStream(t *testing.T, server *extproc.Server, key string) *playedStream {
 	t.Helper()
 	s := &playedStream{
-		ctx:      metadata.NewIncomingContext(t.Context(), metadata.Pairs(policy.BreakerMetadata, key)),
+		ctx:      metadata.NewIncomingContext(t.Context(), metadata.Pairs(wire.BreakerMetadata, key)),
 		requests: make(chan *extprocv3.ProcessingRequest),
 		answers:  make(chan *extprocv3.ProcessingResponse),
 		done:     make(chan error, 1),

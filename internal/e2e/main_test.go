@@ -116,7 +116,7 @@ func start(t *testing.T, name, path string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("the end of what %s printed:\n%s", name, tail(p.output(), 60))
+			t.Logf("the end of what %s printed:\n%s", name, clipped(tail(p.output(), 60)))
 		}
 		if strings.Contains(p.output(), "WARNING: DATA RACE") {
 			t.Errorf("%s: data race:\n%s", name, p.output())
@@ -154,6 +154,18 @@ func (p *process) running(t *testing.T) {
 		t.Fatalf("%s ended: %v\n%s", p.cmd.Path, p.err, tail(p.output(), 40))
 	default:
 	}
+}
+
+// clipped shortens lines that nobody would read to their end.
+func clipped(s string) string {
+	const most = 600
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		if len(l) > most {
+			lines[i] = l[:most] + "..."
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 func tail(s string, lines int) string {

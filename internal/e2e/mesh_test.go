@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type mesh struct {
 	*caller
 	ip       string
 	policies string // directory
+	workers  int    // of the proxy; 0: two
 	control  *process
 	envoy    *process
 }
@@ -93,7 +95,8 @@ func (m *mesh) runEnvoy(t *testing.T, bootstrap string) {
 	if err := os.WriteFile(config, []byte(bootstrap), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	m.envoy = start(t, "envoy", envoybin.Path(t), "-c", config, "--use-dynamic-base-id", "--concurrency", "2", "-l", "warn")
+	m.envoy = start(t, "envoy", envoybin.Path(t), "-c", config, "--use-dynamic-base-id",
+		"--concurrency", strconv.Itoa(cmp.Or(m.workers, 2)), "-l", "warn")
 	m.ready(t, m.envoy, "http://"+m.ip+":9901/ready")
 }
 

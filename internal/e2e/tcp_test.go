@@ -23,11 +23,13 @@ type echoServer struct {
 const (
 	echoes int32 = iota
 	resets       // as soon as it has read a line
+	closes       // the same, politely
 )
 
-func newEchoServer(t *testing.T, ip string) *echoServer {
+func newEchoServer(t *testing.T, ip string, mode int32) *echoServer {
 	t.Helper()
 	s := &echoServer{address: net.JoinHostPort(ip, "0")}
+	s.mode.Store(mode)
 	s.start(t)
 	t.Cleanup(func() { s.listener.Close() })
 	return s
@@ -60,8 +62,11 @@ func (s *echoServer) serve(c *net.TCPConn) {
 		if err != nil {
 			return
 		}
-		if s.mode.Load() == resets {
+		switch s.mode.Load() {
+		case resets:
 			_ = c.SetLinger(0) // what is closed now is reset
+			return
+		case closes:
 			return
 		}
 		if _, err := io.WriteString(c, line); err != nil {
@@ -106,7 +111,7 @@ func database(address string) string {
 func TestTCP(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
-	s := newEchoServer(t, ip)
+	s := newEchoServer(t, ip, echoes)
 	m := newMesh(t, ip, database(s.address)+adaptive("db",
 		"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 2}"))
 	proxy := ip + ":15432"
@@ -162,7 +167,7 @@ func TestTCP(t *testing.T) {
 func TestTCPReset(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
-	s := newEchoServer(t, ip)
+	s := newEchoServer(t, ip, echoes)
 	m := newMesh(t, ip, database(s.address)+adaptive("db",
 		"breaker: {consecutiveFailures: 0, failureRateThreshold: 50%, minimumNumberOfCalls: 6, waitDurationInOpenState: 1h}"))
 	eventually(t, "the proxy listens", func() error {
@@ -191,7 +196,7 @@ func TestTCPHalfOpenOverProxies(t *testing.T) {
 	t.Parallel()
 	const permitted = 2
 	ip := ownIP(t)
-	s := newEchoServer(t, ip)
+	s := newEchoServer(t, ip, echoes)
 	m := newMesh(t, ip, database(s.address)+adaptive("db",
 		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1s, "+
 			"permittedNumberOfCallsInHalfOpenState: 2, successThreshold: 100, maxWaitDurationInHalfOpenState: 1h}"))
@@ -253,7 +258,7 @@ func TestTCPHalfOpenOverProxies(t *testing.T) {
 func TestTCPConnectionThatHolds(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
-	s := newEchoServer(t, ip)
+	s := newEchoServer(t, ip, echoes)
 	m := newMesh(t, ip, database(s.address)+adaptive("db",
 		"breaker: {consecutiveFailures: 2, failureRateThreshold: 0%, waitDurationInOpenState: 1s, successThreshold: 3}"))
 	address := net.JoinHostPort(ip, "15432")

@@ -19,6 +19,9 @@ type encoder struct {
 	buf  []byte
 	of   []*series // by index of the status; nil: it has none
 	wall func(breaker.Instant) time.Time
+	// escapes says that some names have to be escaped to be values of labels. Those of a
+	// policy never have to.
+	escapes bool
 }
 
 var encoders = sync.Pool{New: func() any { return &encoder{buf: make([]byte, 0, piece+piece/8)} }}
@@ -37,6 +40,7 @@ func (t *Table) Write(w io.Writer, statuses []breaker.Status, wall func(breaker.
 			s = all.of(key)
 		}
 		e.of = append(e.of, s)
+		e.escapes = e.escapes || strings.ContainsAny(statuses[i].Key.Upstream, escaped) || strings.ContainsAny(statuses[i].Key.Route, escaped)
 	}
 	for i := range families {
 		if err := e.family(w, &families[i], statuses); err != nil {
@@ -49,7 +53,7 @@ func (t *Table) Write(w io.Writer, statuses []breaker.Status, wall func(breaker.
 // release lets go of everything that belongs to the scrape.
 func (e *encoder) release() {
 	clear(e.of)
-	e.of, e.buf, e.wall = e.of[:0], e.buf[:0], nil
+	e.of, e.buf, e.wall, e.escapes = e.of[:0], e.buf[:0], nil, false
 	encoders.Put(e)
 }
 
@@ -80,14 +84,17 @@ func (e *encoder) family(w io.Writer, f *family, statuses []breaker.Status) erro
 	return nil
 }
 
+// escaped are the characters that the value of a label cannot have as they are.
+const escaped = "\\\n\""
+
 // escape makes a string the value of a label.
 var escape = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
-// begin starts a line of the breaker of st and s: start is everything up to the
+// begin starts a line of the breaker of st: start is everything up to the
 // labels that all have.
-func (e *encoder) begin(start string, st *breaker.Status, s *series) {
+func (e *encoder) begin(start string, st *breaker.Status) {
 	route, service := st.Key.Route, st.Key.Upstream
-	if s.odd {
+	if e.escapes {
 		route, service = escape.Replace(route), escape.Replace(service)
 	}
 	b := append(e.buf, start...)

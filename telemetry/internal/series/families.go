@@ -29,7 +29,7 @@ func gauge(name, help string, value func(*breaker.Status) uint64) family {
 func whole(name, kind, help string, value func(*breaker.Status) uint64) family {
 	start := prefix + name + "{"
 	return family{head(name, kind, help), func(e *encoder, st *breaker.Status, s *series) {
-		e.begin(start, st, s)
+		e.begin(start, st)
 		e.count("} ", value(st))
 	}}
 }
@@ -40,7 +40,7 @@ func ratio(name, help string, part func(breaker.WindowCounts) uint64) family {
 	help += ", from 0 to 1. Absent while the window has fewer calls than the policy's minimum."
 	return family{head(name, "gauge", help), func(e *encoder, st *breaker.Status, s *series) {
 		if w := st.Window; w.Calls > 0 && w.Calls >= uint64(st.Config.MinimumNumberOfCalls) {
-			e.begin(start, st, s)
+			e.begin(start, st)
 			e.float("} ", float64(part(w))/float64(w.Calls))
 		}
 	}}
@@ -53,7 +53,7 @@ func durations(name, help string, scale *scale, of func(*series) *histogram) fam
 		var total, micros uint64
 		h := of(s)
 		from := len(e.buf)
-		e.begin(bucket, st, s)
+		e.begin(bucket, st)
 		to := len(e.buf)
 		for i, end := range scale.ends {
 			if i > 0 {
@@ -67,10 +67,21 @@ func durations(name, help string, scale *scale, of func(*series) *histogram) fam
 		if h != nil {
 			micros = h.micros.Load()
 		}
-		e.begin(sum, st, s)
+		e.begin(sum, st)
 		e.float("} ", float64(micros)/1e6)
-		e.begin(count, st, s)
+		e.begin(count, st)
 		e.count("} ", total)
+	}}
+}
+
+// lasted adds up how long whole calls were.
+func lasted() family {
+	const name = "call_seconds_total"
+	const help = "How long calls lasted from beginning to end, added up: uploads, downloads and streams included, which response_duration_seconds leaves out. " +
+		"Its rate is how many calls are under way on average. In the data path Adaptive successes of a busy upstream are sampled, and weighted by how many each stands for."
+	return family{head(name, "counter", help), func(e *encoder, st *breaker.Status, s *series) {
+		e.begin(prefix+name+"{", st)
+		e.float("} ", float64(s.micros.Load())/1e6)
 	}}
 }
 
@@ -92,7 +103,7 @@ func rejected() family {
 		}
 		for f := range kinds {
 			if f == Response || ever[f] {
-				e.begin(starts[f], st, s)
+				e.begin(starts[f], st)
 				e.count("} ", calls[f])
 			}
 		}
@@ -127,7 +138,7 @@ func transitions() family {
 				n = p.transitions[i].Load()
 			}
 			if c := &changes[i]; n > 0 || c.always {
-				e.begin(c.start, st, s)
+				e.begin(c.start, st)
 				e.count(c.end, n)
 			}
 		}
@@ -139,7 +150,7 @@ func changed() family {
 	const name = "state_changed_timestamp_seconds"
 	const help = "When the present state began, in seconds since 1970."
 	return family{head(name, "gauge", help), func(e *encoder, st *breaker.Status, s *series) {
-		e.begin(prefix+name+"{", st, s)
+		e.begin(prefix+name+"{", st)
 		e.float("} ", float64(e.wall(st.Since).UnixMilli())/1e3)
 	}}
 }
@@ -154,12 +165,13 @@ func forced(st *breaker.Status) uint64 {
 
 // families are all metrics of breakers, in order of their names.
 var families = []family{
+	lasted(),
 	gauge("calls_in_flight", "Calls that hold a permit and have no outcome yet, probes among them. In the data path Adaptive only probes ask for permits.", func(st *breaker.Status) uint64 { return st.InFlight }),
 	ratio("failure_ratio", "Share of the calls in the window that failed", func(w breaker.WindowCounts) uint64 { return w.Failures }),
 	counter("failures_total", "Calls that failed, timeouts included.", func(st *breaker.Status) uint64 { return st.Counts.Failures }),
 	gauge("forced", "Whether a person, or the policy's mode ForcedOpen, holds the breaker in its state: 1 yes, 0 no, its rules decide.", forced),
 	gauge("half_open_probes_in_flight", "Probes that were admitted in half-open and are not resolved.", func(st *breaker.Status) uint64 { return uint64(st.ProbesInFlight) }),
-	counter("ignored_total", "Calls whose outcome says nothing about the upstream, such as those that the client gave up. In the data path Adaptive estimated from a sample on a busy upstream.", func(st *breaker.Status) uint64 { return st.Counts.Ignored }),
+	counter("ignored_total", "Calls that neither succeeded nor failed, such as those that the client gave up; of these, the slow ones count in slow_calls_total too. In the data path Adaptive estimated from a sample on a busy upstream.", func(st *breaker.Status) uint64 { return st.Counts.Ignored + uint64(st.IgnoredLag) }),
 	counter("leases_expired_total", "Probes that were not resolved by their deadline, and whose slot was taken back.", func(st *breaker.Status) uint64 { return st.Counts.LeasesExpired }),
 	durations("open_duration_seconds", "How long the breaker was open at a stretch, observed when it left that state or another reason came to hold it there.", openScale, func(s *series) *histogram {
 		if p := s.past.Load(); p != nil {
@@ -169,12 +181,12 @@ var families = []family{
 	}),
 	rejected(),
 	counter("requests_total", "Calls that asked the breaker or were reported to it, the rejected ones included. In the data path Adaptive an estimate on a busy upstream, as its parts are.", func(st *breaker.Status) uint64 { return st.Counts.Requests }),
-	durations("response_duration_seconds", "How long admitted calls took, from their permit to their outcome. In the data path Adaptive as proxies measured it; successes of a busy upstream are sampled, and weighted by how many each stands for.", callScale, func(s *series) *histogram { return &s.calls }),
+	durations("response_duration_seconds", "How long the service took to answer: from the end of the request to the headers of the response, or to the end of a call that failed without any. What callers take for their uploads and downloads is not in it. In the data path Adaptive successes of a busy upstream are sampled, and weighted by how many each stands for.", callScale, func(s *series) *histogram { return &s.calls }),
 	ratio("slow_call_ratio", "Share of the calls in the window that were slow", func(w breaker.WindowCounts) uint64 { return w.Slow }),
-	counter("slow_calls_total", "Calls that succeeded or failed, and took at least the policy's slowCallDurationThreshold.", func(st *breaker.Status) uint64 { return st.Counts.Slow }),
+	counter("slow_calls_total", "Calls whose service took at least the policy's slowCallDurationThreshold, also where the client gave up before the answer.", func(st *breaker.Status) uint64 { return st.Counts.Slow }),
 	gauge("state", "State of the breaker: 0 closed, 1 half-open, 2 open. Where each proxy has a breaker of its own, the worst of theirs.", func(st *breaker.Status) uint64 { return uint64(st.State) }),
 	changed(),
-	counter("successes_total", "Calls that succeeded. In the data path Adaptive estimated from a sample on a busy upstream.", func(st *breaker.Status) uint64 { return st.Counts.Successes }),
+	counter("successes_total", "Calls that succeeded. In the data path Adaptive estimated from a sample on a busy upstream.", func(st *breaker.Status) uint64 { return st.Counts.Successes + uint64(st.SuccessLag) }),
 	counter("timeouts_total", "Calls that failed because their deadline passed.", func(st *breaker.Status) uint64 { return st.Counts.Timeouts }),
 	transitions(),
 	counter("would_reject_total", "Calls that were admitted only because the policy's mode is MetricsOnly.", func(st *breaker.Status) uint64 { return st.Counts.WouldReject }),

@@ -38,13 +38,11 @@ func (u upstreams) of(key *breaker.Key) *series {
 
 // series are one breaker's counts.
 type series struct {
-	calls histogram
+	calls  histogram     // by the service's time
+	micros atomic.Uint64 // the sum of how long whole calls lasted
 	// past is nil until the first transition: most breakers never have one, and few
 	// have a fallback that makes one.
 	past atomic.Pointer[past]
-	// odd is set where the names have to be escaped to be values of labels. Those
-	// of a policy never are.
-	odd bool
 }
 
 // past is what transitions leave behind, and fallbacks.
@@ -86,7 +84,7 @@ func (t *Table) Apply(specs []breaker.Spec, fallbacks map[breaker.Key]Fallback) 
 		f := fallbacks[*key]
 		begins := f // what is credited until the first look
 		if s == nil {
-			s = &series{odd: strings.ContainsAny(key.Upstream+key.Route, "\\\n\"")}
+			s = &series{}
 		} else {
 			begins = Response
 		}
@@ -128,11 +126,19 @@ func (t *Table) ObserveTransition(tr breaker.Transition) {
 	p.last.Store(&tr)
 }
 
-// ObserveCalls counts how long n calls took, each of them d. It takes no lock and
+// ObserveCalls counts how much of the service's time n calls took, each of them d. It takes no lock and
 // allocates nothing. A breaker without series is not counted.
 func (t *Table) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
 	if s := t.all().of(&key); s != nil {
 		s.calls.observe(callScale, d, n)
+	}
+}
+
+// ObserveWholeCalls adds how long n calls lasted from beginning to end, each of them d. It takes
+// no lock and allocates nothing. A breaker without series is not counted.
+func (t *Table) ObserveWholeCalls(key breaker.Key, d time.Duration, n uint64) {
+	if s := t.all().of(&key); s != nil {
+		s.micros.Add(uint64(max(d, 0)/time.Microsecond) * n)
 	}
 }
 

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// healthyFor is how long healthy traffic flows, and enough is how many calls of each kind a breaker
+// has to hear of: some more than the five in a row or the ten in all from which on the default rules count.
+// On a busy machine it flows for longer, until they are enough.
+const (
+	healthyFor = 25 * time.Second
+	enough     = 12
+)
+
+// traffic is a kind of calls with which nothing is wrong.
+type traffic struct {
+	name    string
+	dialect dialect
+	service string        // script
+	caller  string        // script
+	callers int           // who make such calls, one after the other
+	every   time.Duration // no caller begins its next call sooner
+	sees    string        // what callers see in the end, with "|" between the possibilities
+}
+
+const now = 0 * time.Second // a caller begins its next call when the last has ended
+
+// healthy is all that has ever been taken for an outage. The timeout is 10 s, and a call is slow
+// from 2 s on.
+var healthy = []traffic{
+	{"plain", http1, "read 200 send:100", "", 2, 200 * time.Millisecond, "200"},
+	{"websockets", http1, "101 drip:3s close", "upgrade", 4, now, "101"},
+	{"websockets-left", http1, "101 drip:1m", "upgrade leave:3s", 4, now, "left"},
+	{"event-streams", http1, "read events 200 drip:4s", "", 4, now, "200"},
+	{"event-streams-cut", http1, "read events 200 drip:1m", "", 8, now, "200, cut"}, // by the timeout
+	{"uploads", http1, "read 200 send:100", "upload:2.5s", 3, now, "200"},
+	{"uploads-of-any-length", http1, "read 200 send:100", "upload:2.5s chunked", 3, now, "200"},
+	{"slow-readers", http1, "read 200 send:4MiB", "slowly:45ms", 5, now, "200"},
+	{"slow-readers-cut", http1, "read 200 send:16MiB", "slowly:300ms hurry:10s", 8, now, "200, cut"}, // by the timeout
+	{"hedged", http1, "read after:50ms 200 | read hang", "hedged", 1, 200 * time.Millisecond, "200 left"},
+	{"impatient", http1, "read after:1s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
+
+	{"grpc-plain", grpcs, "read 200 send:100", "", 2, 200 * time.Millisecond, "OK"},
+	{"grpc-both-ways", grpcs, "200 drip:3s read", "upload:3s", 4, now, "OK"},
+	{"grpc-streams", grpcs, "read 200 drip:4s", "", 4, now, "OK"},
+	{"grpc-streams-cut", grpcs, "read 200 drip:1m", "", 8, now, "INTERNAL"}, // by the timeout
+	{"grpc-uploads", grpcs, "read 200 send:100", "upload:2.5s", 3, now, "OK"},
+	{"grpc-hedged", grpcs, "read after:50ms 200 | read hang", "hedged", 1, 200 * time.Millisecond, "OK left"},
+	{"grpc-impatient", grpcs, "read after:1s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
+	// The deadlines of one caller that has less patience than the service takes, or hardly more.
+	{"grpc-5ms-for-1ms", grpcs, "read after:1ms 200 send:100", "deadline:5ms", 1, 100 * time.Millisecond, "OK|DEADLINEEXCEEDED"},
+	{"grpc-5ms-for-40ms", grpcs, "read after:40ms 200 send:100", "deadline:5ms", 1, 100 * time.Millisecond, "DEADLINEEXCEEDED"},
+	{"grpc-25ms-for-1ms", grpcs, "read after:1ms 200 send:100", "deadline:25ms", 1, 100 * time.Millisecond, "OK|DEADLINEEXCEEDED"},
+	{"grpc-25ms-for-40ms", grpcs, "read after:40ms 200 send:100", "deadline:25ms", 1, 100 * time.Millisecond, "DEADLINEEXCEEDED"},
+}
+
+// traffickers are who make calls of a kind to one host.
+type traffickers struct {
+	traffic
+	host string
+	mu   sync.Mutex
+	saw  map[string]int
+}
+
+// TestHealthyTrafficNeverOpens sends all kinds of healthy traffic at once, each to a breaker of its
+// own, and all of a protocol to one breaker together, with the default policy in both data paths.
+func TestHealthyTrafficNeverOpens(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t)
+	var documents strings.Builder
+	var kinds []*traffickers
+	for _, path := range paths {
+		field := "dataPath: " + path.dataPath
+		for _, d := range []dialect{http1, grpcs} {
+			documents.WriteString(s.documents("all-"+d.name+path.suffix, d, "", field))
+		}
+		for _, k := range healthy {
+			documents.WriteString(s.documents(k.name+path.suffix, k.dialect, "", field))
+			for _, host := range []string{k.name, "all-" + k.dialect.name} {
+				kinds = append(kinds, &traffickers{traffic: k, host: host + path.suffix, saw: map[string]int{}})
+			}
+		}
+	}
+	last := marker.expand()[0]
+	documents.WriteString(s.documents(last.key(), last.dialect, last.service, last.fields()...))
+	s.begin(t, documents.String())
+	transitions := s.follow(t)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, k := range kinds {
+		for range k.callers {
+			wg.Go(func() { k.flow(ctx, s) })
+		}
+		pause(20*time.Millisecond, ctx.Done()) // as callers do, they do not all begin at once
+	}
+	pause(healthyFor, ctx.Done())
+	eventually(t, "enough calls of each kind", func() error {
+		for _, k := range kinds {
+			if n := k.made(); n < enough {
+				return fmt.Errorf("%s to %s: %d calls", k.name, k.host, n)
+			}
+		}
+		return nil
+	})
+	cancel()
+	wg.Wait()
+	s.playAll(t, nil, last)
+	for _, k := range kinds {
+		k.check(t)
+	}
+	s.neverMoved(t, transitions)
+}
+
+// flow makes calls until ctx is done, when the last one is given up.
+func (k *traffickers) flow(ctx context.Context, s *scripted) {
+	for ctx.Err() == nil {
+		next := time.NewTimer(k.every)
+		var saw []string
+		for _, one := range s.call(ctx, pair{k.dialect, k.name, k.host}, k.service, k.caller) {
+			saw = append(saw, one.what)
+		}
+		if ctx.Err() == nil {
+			k.mu.Lock()
+			k.saw[strings.Join(saw, " ")]++
+			k.mu.Unlock()
+		}
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+		}
+		next.Stop()
+	}
+}
+
+// made is how many calls have ended as they do when nothing is wrong.
+func (k *traffickers) made() (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, saw := range strings.Split(k.sees, "|") {
+		n += k.saw[saw]
+	}
+	return n
+}
+
+// check wants no call to have ended otherwise.
+func (k *traffickers) check(t *testing.T) {
+	t.Helper()
+	for saw, n := range k.saw {
+		if !slices.Contains(strings.Split(k.sees, "|"), saw) {
+			t.Errorf("%s to %s: %d callers saw %q, want %q", k.name, k.host, n, saw, k.sees)
+		}
+	}
+	t.Logf("%-25s to %-25s %v", k.name, k.host, k.saw)
+}
+
+// neverMoved wants every breaker to be closed, and never to have been anything else.
+func (s *scripted) neverMoved(t *testing.T, transitions *follower) {
+	t.Helper()
+	for _, tr := range transitions.heard() {
+		t.Errorf("%s: %s -> %s, %s", tr.Key, tr.From, tr.To, tr.Reason)
+	}
+	var list struct {
+		Breakers []struct {
+			Key, State     string
+			Openings       int
+			LastTransition json.RawMessage `json:"last_transition"`
+			Counts         counts
+		}
+	}
+	if err := json.Unmarshal([]byte(s.page(t, "/breakers")), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range list.Breakers {
+		if b.State != "closed" || b.Openings != 0 || string(b.LastTransition) != "null" {
+			t.Errorf("%s: %s after %d openings, the last transition is %s", b.Key, b.State, b.Openings, b.LastTransition)
+		}
+		t.Logf("%-30s %s", b.Key, b.Counts)
+	}
+	if want := 2*len(healthy) + 2*2 + 1; len(list.Breakers) != want {
+		t.Errorf("%d breakers, want %d", len(list.Breakers), want)
+	}
+}

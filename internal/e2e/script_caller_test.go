@@ -1,0 +1,332 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// line is one call as a scripted caller has it, in one protocol.
+type line interface {
+	// write sends a piece of the request's body; a caller does not care whether anybody takes it.
+	write(b []byte)
+	// finish ends the request.
+	finish()
+	// read waits for the end of the response, and returns what it was: a status, "" without
+	// one, and how it broke if it did. It calls answered when the headers have come.
+	read(answered func()) (said string, broke error)
+	// leave makes the others return at once, or as soon as the caller has noticed.
+	leave(drop bool)
+}
+
+// seen is what a caller has seen of its call.
+type seen struct {
+	what string // such as "200", "OK", "200, cut", "nothing", or "left"
+	took time.Duration
+}
+
+func (s seen) String() string { return fmt.Sprintf("%s in %.1fs", s.what, s.took.Seconds()) }
+
+// carry makes a call over a line, as planned; it leaves when ctx is done.
+func (p *plan) carry(ctx context.Context, l line) seen {
+	began := time.Now()
+	var left atomic.Bool
+	answered, over := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	leave := func(drop bool) {
+		left.Store(true)
+		l.leave(drop)
+	}
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+			leave(false)
+		case <-over:
+		}
+	})
+	wg.Go(func() {
+		for i := range p.pieces() {
+			l.write(make([]byte, piece))
+			// By the clock: on a busy machine an upload does not take longer for having to wait.
+			if !pause(time.Until(began.Add(time.Duration(i+1)*beat)), over) {
+				return
+			}
+		}
+		if p.malformed {
+			l.write([]byte("this is no chunk\r\n"))
+		}
+		if !p.unfinished && !p.malformed {
+			l.finish()
+		}
+		if p.answered {
+			select {
+			case <-answered:
+			case <-over:
+			}
+		}
+		if p.leaves && pause(p.leave, over) {
+			leave(p.drops)
+		}
+	})
+	said, broke := l.read(func() { close(answered) })
+	close(over)
+	wg.Wait()
+	s := seen{what: said, took: time.Since(began)}
+	switch {
+	case left.Load():
+		s.what = "left"
+	case said == "":
+		s.what = "nothing"
+	case broke != nil:
+		s.what += ", cut"
+	}
+	return s
+}
+
+// devour reads a body to its end.
+func (p *plan) devour(body io.Reader) error {
+	if p.slowly == 0 {
+		_, err := io.Copy(io.Discard, body)
+		return err
+	}
+	for began := time.Now(); ; {
+		if _, err := io.CopyN(io.Discard, body, 64<<10); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if p.hurry == 0 || time.Since(began) < p.hurry {
+			pause(p.slowly, nil)
+		}
+	}
+}
+
+// http1Line is a call over a connection of its own.
+type http1Line struct {
+	plan *plan
+	c    *net.TCPConn
+	get  *http.Request
+}
+
+func newHTTP1Line(egress string, host, script string, p *plan) (*http1Line, error) {
+	c, err := net.Dial("tcp", egress)
+	if err != nil {
+		return nil, err
+	}
+	l := &http1Line{plan: p, c: c.(*net.TCPConn), get: &http.Request{Method: http.MethodGet}}
+	if p.slowly > 0 {
+		err = l.c.SetReadBuffer(256 << 10)
+	}
+	if err == nil {
+		err = c.SetDeadline(time.Now().Add(patience))
+	}
+	head := fmt.Sprintf(" / HTTP/1.1\r\nhost: %s\r\n%s: %s\r\n", host, scriptHeader, script)
+	switch {
+	case p.upgrade:
+		head = "GET" + head + "connection: upgrade\r\nupgrade: websocket\r\n"
+	case p.chunked || p.malformed:
+		head = "POST" + head + "transfer-encoding: chunked\r\n"
+	case p.upload > 0:
+		length := p.pieces() * piece
+		if p.unfinished {
+			length += piece
+		}
+		head = "POST" + head + fmt.Sprintf("content-length: %d\r\n", length)
+	default:
+		head = "GET" + head
+	}
+	if err == nil {
+		_, err = io.WriteString(c, head+"\r\n")
+	}
+	return l, err
+}
+
+func (l *http1Line) write(b []byte) {
+	if l.plan.chunked || l.plan.malformed && len(b) == piece {
+		b = fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b)
+	}
+	_, _ = l.c.Write(b)
+}
+
+func (l *http1Line) finish() {
+	if l.plan.chunked {
+		_, _ = io.WriteString(l.c, "0\r\n\r\n")
+	}
+}
+
+func (l *http1Line) read(answered func()) (string, error) {
+	defer l.c.Close()
+	in := bufio.NewReader(l.c)
+	r, err := http.ReadResponse(in, l.get)
+	if err != nil {
+		return "", err
+	}
+	answered()
+	said := fmt.Sprint(r.StatusCode)
+	if r.StatusCode == http.StatusSwitchingProtocols {
+		return said, l.plan.devour(in)
+	}
+	return said, l.plan.devour(r.Body)
+}
+
+func (l *http1Line) leave(bool) { l.c.Close() }
+
+// http2Client is the one connection that callers of a host share.
+type http2Client struct {
+	transport *http.Transport
+	mu        sync.Mutex
+	c         net.Conn
+}
+
+func newHTTP2Client(egress string) *http2Client {
+	client := &http2Client{}
+	client.transport = &http.Transport{
+		Protocols: new(http.Protocols), DisableCompression: true,
+		// Small windows: what a reader does not take has to wait in the proxy.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10},
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, "tcp", egress)
+			client.mu.Lock()
+			defer client.mu.Unlock()
+			client.c = c
+			return c, err
+		},
+	}
+	client.transport.Protocols.SetUnencryptedHTTP2(true)
+	return client
+}
+
+// http2Line is a call that is a stream.
+type http2Line struct {
+	plan   *plan
+	client *http2Client
+	r      *http.Request
+	body   *io.PipeWriter
+	cancel context.CancelFunc
+}
+
+func newHTTP2Line(client *http2Client, host, script string, p *plan) (*http2Line, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	l := &http2Line{plan: p, client: client, cancel: cancel}
+	method, body := http.MethodGet, io.Reader(nil)
+	if p.upload > 0 {
+		method = http.MethodPost
+		body, l.body = io.Pipe()
+	}
+	var err error
+	l.r, err = http.NewRequestWithContext(ctx, method, "http://"+host+"/", body)
+	if err != nil {
+		return nil, err
+	}
+	l.r.Header.Set(scriptHeader, script)
+	if p.upload > 0 && !p.chunked && !p.unfinished {
+		l.r.ContentLength = int64(p.pieces() * piece)
+	}
+	return l, nil
+}
+
+func (l *http2Line) write(b []byte) { _, _ = l.body.Write(b) }
+
+func (l *http2Line) finish() {
+	if l.body != nil {
+		l.body.Close()
+	}
+}
+
+func (l *http2Line) read(answered func()) (string, error) {
+	defer l.leave(false) // a body that nobody takes any more is not waited for
+	r, err := l.client.transport.RoundTrip(l.r)
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	answered()
+	return fmt.Sprint(r.StatusCode), l.plan.devour(r.Body)
+}
+
+func (l *http2Line) leave(drop bool) {
+	if drop {
+		l.client.mu.Lock()
+		defer l.client.mu.Unlock()
+		l.client.c.Close()
+		return
+	}
+	l.cancel()
+	if l.body != nil {
+		l.body.CloseWithError(context.Canceled)
+	}
+}
+
+// grpcLine is a call with gRPC's own client.
+type grpcLine struct {
+	conn   *grpc.ClientConn
+	stream grpc.ClientStream
+	err    error // there is no stream
+	single bool  // the request is one message
+	cancel context.CancelFunc
+}
+
+func newGRPCLine(conn *grpc.ClientConn, script string, p *plan) *grpcLine {
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), scriptHeader, script), patience)
+	if p.deadline > 0 {
+		ctx, cancel = context.WithTimeout(ctx, p.deadline)
+	}
+	l := &grpcLine{conn: conn, cancel: cancel, single: p.upload == 0}
+	desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+	l.stream, l.err = conn.NewStream(ctx, desc, "/script.Script/Play", grpc.ForceCodec(bytesCodec{}))
+	return l
+}
+
+func (l *grpcLine) write(b []byte) {
+	if l.err == nil {
+		_ = l.stream.SendMsg(&b)
+	}
+}
+
+func (l *grpcLine) finish() {
+	if l.single {
+		l.write(make([]byte, piece))
+	}
+	if l.err == nil {
+		_ = l.stream.CloseSend()
+	}
+}
+
+func (l *grpcLine) read(answered func()) (string, error) {
+	defer l.cancel()
+	err := l.err
+	if err == nil {
+		if _, err := l.stream.Header(); err == nil { // else there is no more to read than the status
+			answered()
+		}
+	}
+	for {
+		if err == io.EOF {
+			return "OK", nil
+		}
+		if err != nil {
+			return strings.ToUpper(status.Code(err).String()), nil
+		}
+		var message []byte
+		err = l.stream.RecvMsg(&message)
+	}
+}
+
+func (l *grpcLine) leave(drop bool) {
+	if drop {
+		l.conn.Close()
+		return
+	}
+	l.cancel()
+}

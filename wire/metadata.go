@@ -1,0 +1,68 @@
+package wire
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// BreakerMetadata is the gRPC metadata key by which a proxy's ext_proc stream says which
+// breaker its request belongs to; the value is [breaker.Key.String].
+const BreakerMetadata = "x-breakwater-breaker"
+
+// Marks are dynamic metadata that the control plane gives to a call in a proxy.
+const (
+	Namespace = "breakwater"
+	// RejectedKey is true for a call that is rejected and whose fallback the proxy has to see to.
+	RejectedKey = "rejected"
+	// LoggedKey is true for a call that is to be logged, whatever becomes of it.
+	LoggedKey = "logged"
+	// ProbeKey says which probe a call is, as text; see [Probe] and [ProbeOf].
+	ProbeKey = "probe"
+)
+
+// Probe is what [ProbeKey] has for a probe with the given id, which is not 0, of a breaker in a
+// process. Another process gives the same ids to probes of its own.
+func Probe(process, id uint32) string {
+	return strconv.FormatUint(uint64(process)<<32|uint64(id), 16)
+}
+
+// ProbeOf reads what [Probe] printed; the id is 0 where it is something else.
+func ProbeOf(text []byte) (process, id uint32) {
+	n, err := strconv.ParseUint(string(text), 16, 64)
+	if err != nil {
+		return 0, 0
+	}
+	return uint32(n >> 32), uint32(n)
+}
+
+// TimesHeader is what a proxy adds to the headers of a response for ext_proc alone; see [Times].
+const TimesHeader = "x-breakwater-times"
+
+// TimesFormat is the value of [TimesHeader] in the language of Envoy's formatter.
+const TimesFormat = "%COMMON_DURATION(DS_RX_BEG:DS_RX_END:us)%/%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%"
+
+// Times reads the value of [TimesHeader]: when the request had ended and when the headers of the
+// service's response came, both from the beginning of the call. They are negative where
+// that had not happened, or where it cannot be read.
+func Times(s string) (requestEnd, headers time.Duration) {
+	end, first, _ := strings.Cut(s, "/")
+	return micros(end), micros(first)
+}
+
+func micros(s string) time.Duration {
+	n, err := strconv.ParseUint(s, 10, 50)
+	if err != nil {
+		return -1
+	}
+	return time.Duration(n) * time.Microsecond
+}
+
+// Websocket is the value of the header "upgrade" of requests that have no end.
+const Websocket = "websocket"
+
+// IsUpgrade reports whether the value of the header "upgrade" makes a request one without an end:
+// proxies let no other upgrade through.
+func IsUpgrade[T string | []byte](upgrade T) bool {
+	return len(upgrade) == len(Websocket) && strings.EqualFold(string(upgrade), Websocket)
+}
