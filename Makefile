@@ -46,9 +46,12 @@ build-shop:
 bench: ## measure the engine side by side with its peers, and what many breakers cost (some minutes)
 	@cd bench && go run .
 
+# An older bin/breakwater to measure in the same run: make bench-envoy BEFORE=/path/to/breakwater
+BEFORE ?=
+
 bench-envoy: tools build ## measure breakers in front of real Envoys: cost, reaction, half-open, size (some ten minutes)
 	@ENVOY="$$(scripts/get-envoy.sh --path)" && cd bench && go build -o ../bin/bench-envoy ./envoy && \
-		exec ../bin/bench-envoy -breakwater ../bin/breakwater -envoy "$$ENVOY"
+		exec ../bin/bench-envoy -breakwater ../bin/breakwater -envoy "$$ENVOY" -before '$(BEFORE)'
 
 bench-shop: tools build build-shop ## measure what callers of the shop get, with breakers and without (some ten minutes)
 	cd examples/shop && go build -o ../../bin/shop-bench ./bench

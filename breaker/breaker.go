@@ -26,7 +26,7 @@ type Breaker struct {
 	retired     bool    // no longer of the engine: its transitions are nobody's business
 	listed      bool    // among the engine's restless breakers
 	watched     bool    // calls in flight that become slow will be noticed
-	uploads     uint32  // calls in flight of this closed state whose request had not ended when they began
+	untimed     uint32  // calls in flight of this closed state that cannot become slow
 	due         Instant // when time alone will change the breaker, or never
 	state       State
 	epoch       uint32 // of the cells; its last epochBits bits
@@ -131,7 +131,7 @@ func (b *Breaker) acquireSlowly(c *cell, w uint64, now Instant) (Permit, Decisio
 // Resolve its permit with [Permit.Settle], which says how long the service took.
 func (b *Breaker) AcquireUploading(now Instant) (Permit, Decision) {
 	b.lock(now)
-	p, d := b.admitLocked(&b.cell, uploading, now)
+	p, d := b.admitLocked(&b.cell, untimed, now)
 	b.unlock()
 	return p, d
 }
@@ -155,9 +155,9 @@ func (b *Breaker) admitLocked(c *cell, how uint64, now Instant) (Permit, Decisio
 		}
 	}
 	switch {
-	case d.Admitted && b.state == Closed && how == uploading:
-		b.uploads++
-		mark |= uploading
+	case d.Admitted && b.state == Closed && how == untimed:
+		b.untimed++
+		mark |= untimed
 	case d.Admitted && b.state == Closed && c.held < maxHeld:
 		c.held++
 		mark = calm<<phaseShift | uint64(b.epoch)<<tagShift // it may be resolved without the lock
@@ -245,7 +245,7 @@ func (b *Breaker) statusLocked(now Instant) Status {
 }
 
 func (b *Breaker) inFlightLocked() uint64 {
-	n := uint64(b.strays) + uint64(b.uploads) + b.flight.total()
+	n := uint64(b.strays) + uint64(b.untimed) + b.flight.total()
 	for c := range b.cells {
 		n += uint64(c.held)
 	}

@@ -261,7 +261,7 @@ func TestReleaseProbe(t *testing.T) {
 		if id == 0 {
 			t.Fatal("the id of a probe is 0")
 		}
-		for _, unknown := range []uint32{0, inBreaker, unjudged, uploading, id + 1} {
+		for _, unknown := range []uint32{0, inBreaker, unjudged, untimed, id + 1} {
 			b.ReleaseProbe(unknown, r.now)
 		}
 		r.reject()

@@ -145,7 +145,7 @@ func (b *Breaker) restLocked() {
 		due = p.open.until
 	case b.state == HalfOpen:
 		due = p.halfOpen.until
-	case b.state == Closed && b.spec.TripsOnSlowCalls() && b.inFlightLocked() > uint64(b.strays)+uint64(b.uploads):
+	case b.state == Closed && b.spec.TripsOnSlowCalls() && b.inFlightLocked() > uint64(b.strays)+uint64(b.untimed):
 		due = min(b.flight.due(), b.flight.end+Instant(b.spec.SlowCallDurationThreshold))
 	}
 	b.watched = due != never || b.state == Closed && !b.spec.TripsOnSlowCalls()
@@ -199,7 +199,7 @@ func (b *Breaker) shiftLocked(t *Transition) {
 // leaveLocked ends a generation: nothing waits for its calls any more.
 func (b *Breaker) leaveLocked(now Instant) {
 	b.strays = uint32(b.inFlightLocked())
-	b.uploads = 0
+	b.untimed = 0
 	for c := range b.cells {
 		c.held = 0
 	}

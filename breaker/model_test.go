@@ -75,6 +75,7 @@ type ticket struct {
 	deadline   Instant // of a probe
 	probe      bool
 	unjudged   bool
+	untimed    bool // it cannot become slow in flight
 	early      bool // it was found slow in flight
 	used       bool
 }
@@ -306,7 +307,7 @@ func (m *model) acquire(uploading bool, now Instant) (*ticket, Decision) {
 			part := threshold / 8
 			t.due = (m.latest/part+1)*part + threshold
 		} else {
-			t.due = never
+			t.due, t.untimed = never, uploading
 		}
 		m.flying = append(m.flying, t)
 	case cfg.Mode == MetricsOnly && m.override == nil:
@@ -359,6 +360,24 @@ func (t *ticket) end(o Outcome, took time.Duration, now Instant) {
 	slow := m.slow(took)
 	m.count(o, slow, 1, now)
 	t.land(o, slow, now)
+}
+
+// answered is the permit's Answered.
+func (t *ticket) answered(now Instant) {
+	m := t.model
+	if t.used || t.unjudged || t.probe || t.untimed {
+		return
+	}
+	m.advance(now)
+	if t.generation != m.generation {
+		return
+	}
+	t.untimed = true
+	m.flying = slices.DeleteFunc(m.flying, func(f *ticket) bool { return f == t })
+	if t.early {
+		m.settle(t, event{at: m.latest, void: true})
+		t.early = false
+	}
 }
 
 // release frees the slot of a probe.

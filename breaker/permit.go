@@ -17,7 +17,7 @@ const (
 	inCell    = iota // the cell counts the call as in flight
 	inBreaker        // the breaker does
 	unjudged         // the outcome changes no state
-	uploading        // the breaker counts it, apart from those that become slow
+	untimed          // the breaker counts it, apart from those that become slow
 	firstProbe
 )
 
@@ -46,6 +46,26 @@ func (p *Permit) Settle(o Outcome, took time.Duration, now Instant) {
 		}
 	}
 	c.breaker.resolve(c, p, o, took, now)
+}
+
+// Answered says that the service has answered within the threshold of slow calls, and
+// that the call goes on: the caller reads the response. However long that takes, the
+// call does not become slow by it. Of a probe it says nothing.
+func (p *Permit) Answered(now Instant) {
+	c := p.cell
+	if low := uint32(p.mark); c == nil || low != inCell && low != inBreaker {
+		return
+	}
+	b := c.breaker
+	b.lock(now)
+	if epoch := uint32(p.mark>>tagShift) & epochMask; (b.epoch-epoch)&epochMask <= b.age {
+		if b.leaveFlightLocked(c, p) {
+			b.closed.window.settle(nil)
+		}
+		b.untimed++
+		p.mark = uint64(byLock)<<phaseShift | uint64(b.epoch)<<tagShift | untimed
+	}
+	b.unlock()
 }
 
 // Probe returns the id of the slot in half-open that the call was given, for
@@ -97,18 +117,23 @@ func (b *Breaker) landLocked(c *cell, p *Permit, e ending, now Instant) {
 		b.landProbeLocked(low, e, now)
 		return
 	}
-	passed := false
-	switch {
-	case low == uploading:
-		b.uploads--
+	b.countLocked(e, b.leaveFlightLocked(c, p), now)
+}
+
+// leaveFlightLocked takes a call of this closed phase from those in flight, and reports
+// whether it is in the window already, as one that is slow.
+func (b *Breaker) leaveFlightLocked(c *cell, p *Permit) (passed bool) {
+	switch epoch, low := uint32(p.mark>>tagShift)&epochMask, uint32(p.mark); {
+	case low == untimed:
+		b.untimed--
 	case epoch != b.epoch:
-		passed = b.flight.land(epoch)
+		return b.flight.land(epoch)
 	case low == inBreaker:
 		b.flight.now--
 	default:
 		c.held--
 	}
-	b.countLocked(e, passed, now)
+	return false
 }
 
 // landProbeLocked takes the outcome of a probe of this half-open phase. One whose lease

@@ -163,3 +163,41 @@ func TestRule9UploadingCallsThatWouldHaveBeenRejected(t *testing.T) {
 		t.Errorf("%+v, want one that would have been rejected, and failed", got)
 	}
 }
+
+// TestAnswered: a call that has been answered does not become slow by going on, also where it
+// had just been counted as slow in flight.
+func TestAnswered(t *testing.T) {
+	r := newRig(t, slowRule(2*time.Second))
+	quick, late, uploading, hanging := r.admit(), r.admit(), r.upload(), r.admit()
+	before := r.status().Counts
+	r.after(time.Second)
+	quick.Answered(r.now)
+	quick.Answered(r.now)
+	uploading.Answered(r.now)
+	r.after(90 * time.Minute / 60)
+	if got, want := r.status().Window.Slow, uint64(2); got != want {
+		t.Errorf("%d slow calls in flight, want %d", got, want)
+	}
+	late.Answered(r.now)
+	if got := r.status(); got.Window.Slow != 1 || got.InFlight != 4 || got.Counts != before {
+		t.Errorf("%+v, want 1 slow of 4 calls in flight, and nothing counted", got)
+	}
+	for _, p := range []*Permit{quick, late, uploading} {
+		p.Settle(Success, time.Millisecond, r.now)
+	}
+	hanging.Done(Success, r.now)
+	hanging.Answered(r.now)
+	if got := r.status(); got.Counts.Successes != 4 || got.Counts.Slow != 1 || got.InFlight != 0 {
+		t.Errorf("%+v, want 4 successes, 1 of them slow", got)
+	}
+	old := r.admit()
+	r.call(Failure, Failure, Failure, Failure, Failure)
+	old.Answered(r.now)
+	old.Done(Success, r.now)
+	probes := halfOpenRig(t, 1, 1)
+	probe := probes.admit()
+	probe.Answered(probes.now)
+	if got := probes.status().ProbesInFlight; got != 1 {
+		t.Errorf("%d probes in flight, want 1 still", got)
+	}
+}

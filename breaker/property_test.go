@@ -268,6 +268,10 @@ func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
 		j.pair.succeeded = all[max(0, len(all)-40):]
 	}
 	switch rapid.IntRange(0, 5).Draw(t, "how") {
+	case 1:
+		j.permit.Answered(now)
+		j.ticket.answered(now)
+		fallthrough
 	case 0:
 		took := rapid.SampledFrom([]time.Duration{0, slow - 1, slow, time.Hour}).Draw(t, "service")
 		j.permit.Settle(o, took, now)
@@ -301,12 +305,18 @@ func (w *world) resolve(t *rapid.T, pick func(*ticket) bool) {
 	f.end(t, o, now)
 }
 
-// release frees the slot of a probe, which may have none any more.
+// release frees the slot of a probe, which may have none any more, or has a call answered that
+// goes on.
 func (w *world) release(t *rapid.T) {
 	if len(w.calls) == 0 {
 		return
 	}
 	f, now := rapid.SampledFrom(w.calls).Draw(t, "call"), w.step(t)
+	if rapid.Bool().Draw(t, "answered") {
+		f.permit.Answered(now)
+		f.ticket.answered(now)
+		return
+	}
 	f.pair.breaker.ReleaseProbe(f.permit.Probe(), now)
 	f.ticket.release(now)
 }

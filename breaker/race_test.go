@@ -55,6 +55,7 @@ func (c *crowd) upload(o Outcome, how int) {
 	c.make(b.AcquireUploading, func(p *Permit) {
 		switch how {
 		case 0:
+			p.Answered(c.now())
 			p.Settle(Ignored, 0, c.now())
 			b.Report([]Reported{{Outcome: o, At: c.now(), Corrects: true, Was: Ignored, Probe: true}}, c.now())
 		case 1:

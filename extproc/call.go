@@ -101,7 +101,8 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 }
 
 // judge takes the response's headers. They come without a permit when a filter
-// before this one has answered, and say nothing then.
+// before this one has answered, and say nothing then. Failures and slow calls are settled at
+// once, and so are probes. Another response may still break off.
 func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,11 +118,14 @@ func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 		requestEnd = max(requestEnd, 0)
 	}
 	e.Clock(requestEnd, headers, now.Sub(c.begun), c.upgrade)
-	switch {
-	case !e.Responded || !e.GRPCResponse || !c.grpc || e.GRPCStatus != wire.NoGRPCStatus:
+	o, known := e.AtHeaders(&c.route.rules)
+	switch slow := c.route.slow; {
+	case known && (o != breaker.Success || c.probe || h.GetEndOfStream() || slow > 0 && e.Took >= slow):
 		c.settle(now)
 	case c.probe:
 		c.timer = time.AfterFunc(streaming, c.becomesStream)
+	case slow == 0 || e.Took < slow:
+		c.permit.Answered(now) // it succeeds when it has ended
 	}
 }
 

@@ -301,3 +301,20 @@ func TestProbesAreMarked(t *testing.T) {
 		t.Errorf("the answer to the response's headers has marks %v", got)
 	}
 }
+
+// TestStreamsCountWhenTheyEnd: a response may break off until then. However long it lasts, it does
+// not become slow.
+func TestStreamsCountWhenTheyEnd(t *testing.T) {
+	r := newRig(t, neverTrips)
+	_, err := r.run("http", whole(requestHeaders()), responseHeaders(":status", "200", wire.TimesHeader, "0/1000"), event{after: time.Hour, before: func() {
+		if s := r.status("http"); s.Counts.Successes != 0 || s.InFlight != 1 || s.Window.Slow != 0 {
+			t.Errorf("%+v, want one call in flight that is not slow, and nothing counted", s)
+		}
+	}, err: errCanceled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.status("http").Counts, outcomes(t, "success"); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+}

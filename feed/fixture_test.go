@@ -203,6 +203,19 @@ func (r *rig) want(upstream string, want breaker.Counts) {
 	}
 }
 
+// settled is what is counted when corrections have waited long enough.
+func (r *rig) settled(upstream string, want breaker.Counts) {
+	r.t.Helper()
+	next, ok := r.worker.settle(r.now.Add(settling - 1))
+	if ok && next != r.now.Add(settling) {
+		r.t.Errorf("the next correction is due in %s, want %s", next.Sub(r.now), settling)
+	}
+	if _, ok := r.worker.settle(r.now.Add(settling)); ok {
+		r.t.Error("there are corrections that still wait")
+	}
+	r.want(upstream, want)
+}
+
 // every logs one call of so many.
 type every uint32
 

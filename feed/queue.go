@@ -1,7 +1,9 @@
 package feed
 
 import (
+	"math"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/mem"
 
@@ -62,22 +64,37 @@ func (q *queue) gone(size int64) {
 // close has work end when it has taken what waits.
 func (q *queue) close() { close(q.waiting) }
 
-// work takes messages until the queue is closed.
+// work takes messages until the queue is closed, and tells of corrections when they are due.
 func (q *queue) work(w *worker) {
+	due := time.NewTimer(0)
+	defer due.Stop()
 	broken := false
-	var m message
-	for next := range q.waiting {
-		if !broken {
-			err := m.read(next.data.ReadOnlyData())
-			if err == nil {
-				err = w.take(&m, next.arrived)
+	for {
+		select {
+		case next, open := <-q.waiting:
+			if !open {
+				w.settle(math.MaxInt64) // nobody is left to wait for
+				return
 			}
-			if err != nil {
+			if !broken && q.take(w, &next) != nil {
 				broken = true
 				close(q.broken)
 			}
+			q.gone(int64(next.data.Len()))
+			next.data.Free()
+		case <-due.C:
 		}
-		q.gone(int64(next.data.Len()))
-		next.data.Free()
+		now := w.server.options.Now()
+		if next, ok := w.settle(now); ok {
+			due.Reset(next.Sub(now))
+		}
 	}
+}
+
+func (q *queue) take(w *worker, next *waiting) error {
+	var m message
+	if err := m.read(next.data.ReadOnlyData()); err != nil {
+		return err
+	}
+	return w.take(&m, next.arrived)
 }

@@ -15,7 +15,23 @@ type worker struct {
 	upstream string
 	batch    batch
 	entry    entry
+	late     []late // in order of due
 }
+
+// late is what a message tells of a call that had a permit.
+type late struct {
+	due     breaker.Instant
+	of      *attribution
+	breaker *breaker.Breaker
+	told    breaker.Reported
+}
+
+// settling is how long corrections wait, so that the stream on which the call had asked, which
+// ended no later, has settled it by then.
+const settling = 100 * time.Millisecond
+
+// maxLate is how many corrections of one stream wait at most.
+const maxLate = 16_384
 
 func newWorker(s *Server, n *node, upstream string) *worker {
 	return &worker{server: s, node: n, upstream: upstream, batch: batch{byBreaker: map[*breaker.Breaker]int{}}}
@@ -50,7 +66,7 @@ func (w *worker) take(m *message, arrived breaker.Instant) error {
 // observe tells how long calls took.
 func (w *worker) observe(g *group) {
 	for i := range g.outcomes {
-		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned && !o.Corrects {
+		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned {
 			n := uint64(1)
 			if !g.of.certain(o.Outcome, o.Duration) {
 				n = uint64(max(o.OneIn, 1))
@@ -111,7 +127,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	x := e.ending(&a.rules)
 	told := breaker.Reported{Outcome: x.Outcome(&a.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
 	if a.way == asked {
-		w.correct(a, of, &x, &told)
+		w.correct(a, of, &x, &told, arrived)
 		return
 	}
 	certain := a.certain(told.Outcome, x.Took)
@@ -134,7 +150,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 }
 
 // correct tells of a call that had a permit, where it ended otherwise than it seemed at its headers.
-func (w *worker) correct(a *attribution, of *breaker.Breaker, x *wire.Ending, told *breaker.Reported) {
+func (w *worker) correct(a *attribution, of *breaker.Breaker, x *wire.Ending, told *breaker.Reported, arrived breaker.Instant) {
 	settled := x.Settled(&a.rules)
 	if !x.Corrects(settled, told.Outcome) || !a.certain(told.Outcome, x.Took) {
 		w.server.counts.skipped.Add(1)
@@ -142,8 +158,28 @@ func (w *worker) correct(a *attribution, of *breaker.Breaker, x *wire.Ending, to
 	}
 	w.server.counts.reported.Add(1)
 	told.Corrects, told.Was, told.Probe = true, settled, x.Probe
-	told.Settled = told.At.Add(w.entry.headers - x.Lasted)
-	w.tell(a, of, told)
+	if told.Settled = told.At; x.Probe || a.slow > 0 && x.Took >= a.slow {
+		told.Settled = told.At.Add(w.entry.headers - x.Lasted) // at its headers
+	}
+	w.late = append(w.late, late{arrived.Add(settling), a, of, *told})
+}
+
+// settle tells of the corrections that are due, or that are too many, and returns when the next one is; ok is false
+// where there is none.
+func (w *worker) settle(now breaker.Instant) (next breaker.Instant, ok bool) {
+	n := 0
+	for ; n < len(w.late) && (w.late[n].due <= now || n < len(w.late)-maxLate); n++ {
+		l := &w.late[n]
+		if l.told.Outcome.Failed() && l.told.Was == breaker.Ignored {
+			w.server.options.Observe(l.of.key, l.told.Duration, l.told.Lasted, 1)
+		}
+		l.breaker.Report([]breaker.Reported{l.told}, now)
+	}
+	w.late = append(w.late[:0], w.late[n:]...)
+	if len(w.late) == 0 {
+		return 0, false
+	}
+	return w.late[0].due, true
 }
 
 // running hears of a call that has not ended: of a probe without a response. As long as its
@@ -198,7 +234,6 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 		w.node.connections[a.key.Upstream] = max(w.node.connections[a.key.Upstream]-1, 0)
 	}
 	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
-	took := time.Duration(0) // what a connection is used for is not how long it took to establish
 	switch what {
 	case nothing:
 		counts.skipped.Add(1)
@@ -208,13 +243,11 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 		w.node.meter(a.key).rejected.calls++
 		g.rejected++
 		return
-	case established:
-		took = max(e.took, 0)
 	}
 	outcome := map[connected]breaker.Outcome{established: breaker.Success, failed: breaker.Failure, timedOut: breaker.Timeout}[what]
 	counts.reported.Add(1)
 	w.node.meter(a.key).through.calls++
-	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Duration: took, Lasted: took, Probe: true})
+	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Lasted: max(e.took, 0), Probe: true})
 	if a.upstream != "" && e.remote.IsValid() {
 		w.batch.endpoint(a.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, Calls: 1, OneIn: 1})
 	}

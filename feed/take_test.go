@@ -148,7 +148,7 @@ func TestCorrections(t *testing.T) {
 			e := r.logged("inline", tt.change)
 			permit.Settle(tt.settled, e.CommonProperties.TimeToFirstUpstreamRxByte.AsDuration(), r.now)
 			r.take(e, r.logged("inline~sampled", answered(500)))
-			r.want("inline", tt.want)
+			r.settled("inline", tt.want)
 		})
 	}
 }
@@ -217,6 +217,15 @@ func TestEndpoints(t *testing.T) {
 		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamConnectionFailure: true}
 		e.CommonProperties.TimeToFirstUpstreamRxByte = nil
 	}
+	slowReader := func(e *datav3.HTTPAccessLogEntry) {
+		e.Response.ResponseCodeDetails, e.Response.ResponseBodyBytes = "response_timeout", 1<<20
+		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamRequestTimeout: true}
+	}
+	hangs := func(e *datav3.HTTPAccessLogEntry) {
+		slowReader(e)
+		e.Response.ResponseBodyBytes = 0
+	}
+	r.take(at("10.0.0.2:80", slowReader), at("10.0.0.2:80", hangs))
 	r.take(at("10.0.0.1:80", nil), at("[2001:db8::1]:81", answered(500)), at("10.0.0.1:80", refused), at("10.0.0.1:80", unanswered(time.Millisecond, left)), r.logged("web~sampled", nil), r.logged("own~sampled", nil))
 	for i := range r.told {
 		if r.told[i].At > r.now {
@@ -225,6 +234,8 @@ func TestEndpoints(t *testing.T) {
 		r.told[i].At = 0
 	}
 	want := []EndpointOutcome{
+		{Endpoint: mustAddress("10.0.0.2:80"), Status: 200, Calls: 4, OneIn: 4},
+		{Endpoint: mustAddress("10.0.0.2:80"), Status: 200, Local: true, Calls: 1, OneIn: 4},
 		{Endpoint: mustAddress("10.0.0.1:80"), Status: 200, Calls: 4, OneIn: 4},
 		{Endpoint: mustAddress("[2001:db8::1]:81"), Status: 500, Calls: 1, OneIn: 4},
 		{Endpoint: mustAddress("10.0.0.1:80"), Status: 503, Local: true, Calls: 1, OneIn: 4},

@@ -113,7 +113,7 @@ func (e *Ending) Outcome(r *Rules) breaker.Outcome {
 	switch {
 	case known && said != breaker.Success:
 		return said
-	case e.Flags&CallerLeft == 0 && e.Flags&Cuts != 0:
+	case e.Flags&CallerLeft == 0 && e.Flags&Cuts != 0 && !e.expired(r) && !e.outlasted(r):
 		return breaker.Failure
 	case e.Flags&StreamIdle != 0 && e.Whole && e.Body < buffered:
 		return breaker.Timeout
@@ -128,24 +128,33 @@ func (e *Ending) Outcome(r *Rules) breaker.Outcome {
 	}
 }
 
-// Settled is what ext_proc makes of a call: what is known at the headers of a response or, of
-// a gRPC call, at its trailers. What [Ending.Outcome] says later of the same call corrects it.
-func (e *Ending) Settled(r *Rules) breaker.Outcome {
+// AtHeaders is what the headers of a response say of a call, and of a gRPC call its trailers,
+// if they have come.
+func (e *Ending) AtHeaders(r *Rules) (o breaker.Outcome, known bool) {
 	switch {
-	case e.Responded && e.Status == switchingProtocols:
-		return breaker.Success
-	case e.Responded:
-		if said, known := e.said(r); known {
-			return said
-		}
-		if e.Probe {
-			return breaker.Success // it has become a stream
-		}
-		return breaker.Ignored
-	case e.Status == 0:
-		return breaker.Ignored // ext_proc sees no headers, and does not know why
+	case !e.Responded:
+		return e.unanswered(r), true
+	case e.Status == switchingProtocols:
+		return breaker.Success, true
 	default:
-		return e.unanswered(r)
+		return e.said(r)
+	}
+}
+
+// Settled is what ext_proc makes of a call whose stream is over, and which it knows no more of than
+// the headers. What [Ending.Outcome] says of the same call corrects it.
+func (e *Ending) Settled(r *Rules) breaker.Outcome {
+	if !e.Responded && e.Status == 0 {
+		return breaker.Ignored // there were no headers, and why is not known
+	}
+	o, known := e.AtHeaders(r)
+	switch {
+	case known:
+		return o
+	case e.Probe:
+		return breaker.Success // it has become a stream
+	default:
+		return breaker.Ignored
 	}
 }
 
@@ -219,10 +228,14 @@ func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 	if o != breaker.Failure || status != deadlineExceeded {
 		return o
 	}
-	if e.expired(r) {
+	switch {
+	case e.expired(r):
 		return r.ClientGone.Outcome()
+	case e.outlasted(r):
+		return breaker.Ignored
+	default:
+		return breaker.Timeout
 	}
-	return breaker.Timeout
 }
 
 // expired reports whether the client's own deadline has passed, which is earlier than the
@@ -231,6 +244,12 @@ func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 func (e *Ending) expired(r *Rules) bool {
 	own := e.Deadline > 0 && (r.Timeout == 0 || e.Deadline < r.Timeout)
 	return own && e.Lasted >= e.Deadline-e.Deadline/10
+}
+
+// outlasted reports whether a gRPC call is a stream that the policy's timeout ends. The service
+// has that deadline too, since the proxy passes it on, and may be the first to act on it.
+func (e *Ending) outlasted(r *Rules) bool {
+	return e.GRPC && r.Timeout > 0 && e.Lasted >= r.Timeout && e.Took < r.Timeout
 }
 
 // HTTPStatus is the status of the response, and for a gRPC call that failed the one that says

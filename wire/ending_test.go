@@ -99,7 +99,7 @@ var complete = []row{
 		e.GRPCStatus, e.Deadline, e.Lasted = 4, time.Second, 25*time.Millisecond
 	}), timeout, timeout},
 	{"gRPC DEADLINE_EXCEEDED with more patience than the policy", with(called, func(e *Ending) {
-		e.GRPCStatus, e.Deadline, e.Lasted = 4, time.Minute, time.Minute
+		e.GRPCStatus, e.Deadline, e.Lasted = 4, time.Minute, 9*time.Second
 	}), timeout, timeout},
 	{"gRPC without a status", called, failure, ignored},
 	{"gRPC, a page", with(called, func(e *Ending) { e.GRPCResponse = false }), failure, failure},
@@ -125,7 +125,17 @@ var later = []row{
 	{"upgraded, idle", with(answered, func(e *Ending) { e.Details, e.Flags, e.Status = Proxy, StreamIdle, 101 }), success, success},
 	{"gRPC reset before it was passed on", with(called, func(e *Ending) { e.Details, e.Flags, e.GRPCStatus = Proxy, UpstreamReset, 14 }), failure, ignored},
 	{"gRPC reset", with(called, func(e *Ending) { e.Details, e.Flags = Proxy, UpstreamReset }), failure, ignored},
+	{"gRPC reset at the client's own deadline", with(called, func(e *Ending) {
+		e.Details, e.Flags, e.Deadline, e.Lasted = Proxy, UpstreamReset, time.Second, time.Second
+	}), ignored, ignored},
 	{"gRPC stream at the timeout", with(called, func(e *Ending) { e.Details = MaxDuration }), ignored, ignored},
+	{"gRPC stream that its service ends at the timeout", with(called, func(e *Ending) { e.GRPCStatus, e.Lasted = 4, 10*time.Second }), ignored, ignored},
+	{"gRPC stream that its service resets at the timeout", with(called, func(e *Ending) {
+		e.Details, e.Flags, e.Lasted = Proxy, UpstreamReset, 10*time.Second
+	}), ignored, ignored},
+	{"gRPC call that its service ends at the timeout without an answer", with(called, func(e *Ending) {
+		e.GRPCStatus, e.Took, e.Lasted = 4, 10*time.Second, 10*time.Second
+	}), timeout, timeout},
 	{"gRPC stream that is idle", with(called, func(e *Ending) { e.Details, e.Flags = Proxy, StreamIdle }), timeout, ignored},
 	{"gRPC caller left", with(called, func(e *Ending) { e.Details, e.Flags = Proxy, DownstreamReset }), ignored, ignored},
 	{"gRPC probe that is a stream", with(called, func(e *Ending) { e.Details, e.Flags, e.Probe = Proxy, DownstreamReset, true }), ignored, success},

@@ -15,6 +15,7 @@ type variant struct {
 	name    string
 	proxy   *proxy
 	control *process // nil: there is none
+	logging *mesh    // whose proxies log every call; nil: they do not
 	host    string
 	status  int
 	rounds  []round
@@ -31,6 +32,8 @@ type round struct {
 type pace struct {
 	p50, p99    time.Duration
 	envoy, ours float64 // CPU in percent of a core
+	// Of an entry of the access log: bytes, and microseconds of the control plane's CPU; 0: none were counted.
+	entryBytes, entryCPU float64
 }
 
 const (
@@ -108,7 +111,43 @@ func variants(m *machine) ([]variant, error) {
 		all = append(all, v)
 	}
 	idle, err := idleVariant(m, upstream+guard("  dataPath: Inline\n"+fallback))
-	return append(all, idle), err
+	if err != nil {
+		return nil, err
+	}
+	more, err := comparisons(m, upstream)
+	return append(append(all, idle), more...), err
+}
+
+// comparisons are what an entry of the log costs, and what an older control plane costs.
+func comparisons(m *machine, upstream string) (all []variant, err error) {
+	broken, err := m.upstream()
+	if err != nil {
+		return nil, err
+	}
+	broken.behave(func() bool { return false })
+	logged := payments(broken.address) + guard("  mode: MetricsOnly\n"+fallback)
+	type one struct {
+		name, binary, policy string
+		status               int
+	}
+	list := []one{{"every call logged", m.options.binary, logged, 500}}
+	if older := m.options.before; older != "" {
+		list = append(list, one{"every call logged, before", older, logged, 500},
+			one{"closed, Adaptive, before", older, upstream + guard(fallback), 200},
+			one{"closed, Inline, before", older, upstream + guard("  dataPath: Inline\n"+fallback), 200})
+	}
+	for _, l := range list {
+		s, err := m.meshOf(l.binary, l.policy, 1)
+		if err != nil {
+			return nil, err
+		}
+		v := variant{name: l.name, proxy: s.proxies[0], control: s.control, host: "payments", status: l.status}
+		if l.status == 500 {
+			v.logging = s
+		}
+		all = append(all, v)
+	}
+	return all, nil
 }
 
 // trip opens the breaker by one failure, and waits until it is half-open.
@@ -138,7 +177,7 @@ func idleVariant(m *machine, text string) (v variant, err error) {
 	if err != nil {
 		return v, err
 	}
-	p, err := m.proxyOf(ip+":18000", "idle")
+	p, err := m.proxyOf(m.options.binary, ip+":18000", "idle")
 	return variant{name: "ext_proc that only answers", proxy: p, control: server, host: "payments", status: 200}, err
 }
 
@@ -174,6 +213,10 @@ func (v *variant) flood(m *machine) error {
 func (v *variant) pace(m *machine) error {
 	ctx, stop := context.WithTimeout(m.ctx, m.options.paced)
 	defer stop()
+	bytes, entries, err := v.logged()
+	if err != nil {
+		return err
+	}
 	envoy, ours, err := v.usage()
 	if err != nil {
 		return err
@@ -188,8 +231,24 @@ func (v *variant) pace(m *machine) error {
 	}
 	all := latencies(calls)
 	share := func(d time.Duration) float64 { return 100 * d.Seconds() / m.options.paced.Seconds() }
-	v.paced = pace{quantile(all, 0.5), quantile(all, 0.99), share(envoyAfter - envoy), share(oursAfter - ours)}
-	return nil
+	v.paced = pace{p50: quantile(all, 0.5), p99: quantile(all, 0.99), envoy: share(envoyAfter - envoy), ours: share(oursAfter - ours)}
+	bytesAfter, entriesAfter, err := v.logged()
+	if n := entriesAfter - entries; n > 0 {
+		v.paced.entryBytes, v.paced.entryCPU = (bytesAfter-bytes)/n, float64((oursAfter-ours).Microseconds())/n
+	}
+	return err
+}
+
+// logged is how much the proxy of a variant has logged, where that is asked for.
+func (v *variant) logged() (bytes, entries float64, err error) {
+	if v.logging == nil {
+		return 0, 0, nil
+	}
+	if bytes, err = v.logging.metric("breakwater_feed_bytes_total"); err != nil {
+		return 0, 0, err
+	}
+	entries, err = v.logging.metric("breakwater_feed_entries_total")
+	return bytes, entries, err
 }
 
 // against are the ratios of two variants in the same rounds.
@@ -222,6 +281,12 @@ func writeCosts(out *bytes.Buffer, m *machine, all []variant) {
 		fmt.Fprintf(out, "| %s | %.0f | %.2f (%.2f–%.2f) | %.1f µs | %.1f µs | %s | %s | %.1f %% of a core |\n", v.name, column(rates), ratio, low, high,
 			column(envoyCPU), column(func(r round) float64 { return r.ours }),
 			v.paced.p50.Round(10*time.Microsecond), v.paced.p99.Round(10*time.Microsecond), v.paced.ours)
+	}
+	fmt.Fprintf(out, "\n| an entry of the access log, at %d failures/s | bytes | control plane CPU |\n|---|---|---|\n", steadyRate)
+	for i := range all {
+		if p := &all[i].paced; p.entryBytes > 0 {
+			fmt.Fprintf(out, "| %s | %.0f | %.1f µs |\n", all[i].name, p.entryBytes, p.entryCPU)
+		}
 	}
 	fmt.Fprintln(out)
 }

@@ -32,6 +32,7 @@ type options struct {
 	upstreams int // of the size
 	only      string
 	binary    string
+	before    string // an older control plane to compare with; empty: none
 	envoy     string
 	say       func(format string, args ...any)
 }
@@ -40,6 +41,7 @@ func main() {
 	short := flag.Bool("short", false, "measure for a minute only: the figures are rough")
 	o := options{rounds: 10, cell: 2 * time.Second, paced: 10 * time.Second, trips: 60, phases: 60, upstreams: 1000}
 	flag.StringVar(&o.binary, "breakwater", filepath.Join("..", "..", "bin", "breakwater"), "the control plane's `binary`")
+	flag.StringVar(&o.before, "before", "", "the `binary` of an older control plane, to be measured in the same run")
 	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the proxy's `binary` (default $ENVOY)")
 	idlePolicy := flag.String("serve-idle", "", "be the ext_proc server that only answers, for the policy in this `file`; the bench starts it")
 	address := flag.String("address", "", "where it listens")

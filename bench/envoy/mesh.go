@@ -25,6 +25,11 @@ type proxy struct {
 
 // mesh starts a control plane, and so many proxies of it.
 func (m *machine) mesh(policy string, proxies int) (*mesh, error) {
+	return m.meshOf(m.options.binary, policy, proxies)
+}
+
+// meshOf is mesh with a control plane of another binary.
+func (m *machine) meshOf(binary, policy string, proxies int) (*mesh, error) {
 	ip, err := m.ip()
 	if err != nil {
 		return nil, err
@@ -34,7 +39,7 @@ func (m *machine) mesh(policy string, proxies int) (*mesh, error) {
 		return nil, err
 	}
 	s := &mesh{machine: m, ip: ip}
-	s.control, err = m.start(m.options.binary, "serve", "--policy", file, "--state-dir", "",
+	s.control, err = m.start(binary, "serve", "--policy", file, "--state-dir", "",
 		"--xds-listen", ip+":18000", "--http-listen", ip+":18080")
 	if err != nil {
 		return nil, err
@@ -46,7 +51,7 @@ func (m *machine) mesh(policy string, proxies int) (*mesh, error) {
 		return nil, err
 	}
 	for i := range proxies {
-		p, err := m.proxyOf(ip+":18000", fmt.Sprintf("proxy-%d", i+1))
+		p, err := m.proxyOf(binary, ip+":18000", fmt.Sprintf("proxy-%d", i+1))
 		if err != nil {
 			return nil, err
 		}
@@ -56,12 +61,12 @@ func (m *machine) mesh(policy string, proxies int) (*mesh, error) {
 }
 
 // proxyOf starts an Envoy that a control plane configures.
-func (m *machine) proxyOf(xds, id string) (*proxy, error) {
+func (m *machine) proxyOf(binary, xds, id string) (*proxy, error) {
 	ip, err := m.ip()
 	if err != nil {
 		return nil, err
 	}
-	bootstrap, err := exec.Command(m.options.binary, "bootstrap", "--node-id", id, "--node-cluster", "bench",
+	bootstrap, err := exec.Command(binary, "bootstrap", "--node-id", id, "--node-cluster", "bench",
 		"--xds", xds, "--listen", ip+":10000", "--admin", ip+":9901").Output()
 	if err != nil {
 		return nil, fmt.Errorf("breakwater bootstrap: %w", err)

@@ -55,6 +55,8 @@ var endings = []ending{
 	{"status-unavailable-alone", anyGRPC, "", "read grpc:14", "", "failure"},
 	{"status-deadline", anyGRPC, "", "read 200 send:100 grpc:4", "", "timeout"},
 	{"status-deadline-alone", anyGRPC, "", "read grpc:4", "", "timeout"},
+	{"failing-404", anyHTTP, "classify: {failure: {statusCodes: [\"404\"]}}", "read 404 send:100", "", "failure"},
+	{"failing-not-found", anyGRPC, "classify: {failure: {grpcStatus: [NOT_FOUND]}}", "read 200 send:100 grpc:5", "", "failure"},
 	{"no-status", lawless, "", "read 200 send:100", "", "failure"},
 	{"page-200", lawless, "", "read page 200 send:100", "", "failure"},
 	{"page-404", lawless, "", "read page 404 send:100", "", "success"},
@@ -109,6 +111,7 @@ var endings = []ending{
 	// No headers of a response: a time of the policy has passed.
 	{"hang", all, "", "read hang", "", "timeout slow"},
 	{"hang-after-upload", anyHTTP, "", "read hang", "upload:700ms", "timeout slow"},
+	{"hang-after-upload-cut", anyGRPC, "", "read hang", "upload:700ms", "ignored slow"}, // the service had less than the timeout
 	{"hang-without-timeout", all, headersIn2s, "read hang", "", "timeout slow"},
 	{"hang-until-the-shorter", all, "timeout: 9s; responseHeaderTimeout: 2s", "read hang", "", "timeout slow"},
 	{"headers-in-time", anyHTTP, headersIn2s, "read 200 drip:2.5s", "", "success"},
@@ -141,11 +144,15 @@ var endings = []ending{
 	{"deadline-met", anyGRPC, "", "read 200 send:100", "deadline:3s", "success"},
 	{"deadline-passes-late", anyGRPC, "", "read hang", "deadline:1.5s", "ignored slow"},
 	{"deadline-passes-unnoticed", lawless, "", "read hang", "deadline:1.5s", "ignored slow"},
-	{"deadline-noticed-by-reset", lawless, "", "read after:1.45s reset", "deadline:1.5s", "ignored slow"}, // as gRPC's server for Go does
-	{"deadline-noticed-by-reset-after-headers", lawless, "", "read 200 after:1.45s reset", "deadline:1.5s", "ignored"},
+	{"deadline-noticed-by-reset", lawless, "", "read after:1.42s reset", "deadline:1.5s", "ignored slow"}, // as gRPC's server for Go does
+	{"deadline-noticed-by-reset-after-headers", lawless, "", "read 200 after:1.42s reset", "deadline:1.5s", "ignored"},
+	{"deadline-noticed-by-status", lawless, "", "read after:1.42s grpc:4", "deadline:1.5s", "ignored slow"},
+	{"deadline-noticed-by-status-after-headers", lawless, "", "read 200 after:1.42s grpc:4", "deadline:1.5s", "ignored"},
 	{"deadline-in-an-upload", anyGRPC, "", "read hang", "upload:3s deadline:1.5s", "ignored"},
 	{"deadline-after-headers", anyGRPC, "", "read 200 send:100 hang", "deadline:1.5s", "ignored"},
 	{"deadline-after-the-timeout", anyGRPC, "", "read hang", "deadline:8s", "timeout slow"},
+	{"deadline-after-the-header-timeout", anyGRPC, headersIn2s, "read hang", "deadline:8s", "timeout slow"},
+	{"deadline-passes-late-ignored", anyGRPC, "classify: {clientGone: Ignored}", "read hang", "deadline:1.5s", "ignored"},
 	{"deadline-without-timeout", anyGRPC, "timeout: 0s", "read hang", "deadline:1.5s", "ignored slow"},
 	{"status-deadline-too-early", anyGRPC, "", "read grpc:4", "deadline:3s", "timeout"},
 	{"reset-before-the-deadline", lawless, "", "read after:100ms reset", "deadline:3s", "failure"},
@@ -168,6 +175,10 @@ var endings = []ending{
 	{"leaves-a-late-download", anyHTTP, "", "read after:1.5s 200 send:100 hang", "leave:300ms answered", "success slow"},
 	{"leaves-a-500", anyHTTP, "", "read 500 send:100 hang", "leave:300ms answered", "failure"},
 	{"leaves-a-stream", anyGRPC, "", "read 200 send:100 hang", "leave:300ms answered", "ignored"},
+	{"leaves-a-failing-404", anyHTTP, "classify: {failure: {statusCodes: [\"404\"]}}", "read 404 send:100 hang", "leave:300ms answered", "failure"},
+	{"leaves-a-page", lawless, "", "read page 200 send:100 hang", "leave:1.5s", "failure"},
+	{"leaves-before-the-request-ends", anyHTTP, "", "200 send:100 hang", "upload:200ms unfinished leave:1.5s answered", "success"},
+	{"leaves-a-stream-before-the-request-ends", anyGRPC, "", "200 send:100 hang", "upload:200ms unfinished leave:1.5s answered", "ignored"},
 	{"drops-a-download", anyHTTP, "", "read 200 send:64KiB hang", "drop:300ms answered", "success"},
 	{"drops-a-stream", anyGRPC, "", "read 200 send:100 hang", "drop:300ms answered", "ignored"},
 	{"leaves-an-event-stream", anyHTTP, "", "read events 200 drip:9s", "leave:1.5s answered", "success"},
@@ -194,5 +205,5 @@ var endings = []ending{
 	{"queue-overflow", onlyHTTP1, "connectionLimits: {maxConnections: 1, maxPendingRequests: 1}; " + neverSlow,
 		"read after:3s 200 | read 200 | read 200", "apart:800ms", "success + success + ignored"},
 	{"malformed", onlyHTTP1, "", "read 200", "upload:200ms malformed", "ignored"},
-	{"malformed-after-headers", onlyHTTP1, "", "200 send:100 read", "upload:200ms malformed", "success"},
+	{"malformed-after-headers", onlyHTTP1, "", "200 send:100 read", "upload:200ms malformed answered", "success"},
 }

@@ -63,9 +63,6 @@ func (p *plan) carry(ctx context.Context, l line) seen {
 				return
 			}
 		}
-		if p.malformed {
-			l.write([]byte("this is no chunk\r\n"))
-		}
 		if !p.unfinished && !p.malformed {
 			l.finish()
 		}
@@ -74,6 +71,9 @@ func (p *plan) carry(ctx context.Context, l line) seen {
 			case <-answered:
 			case <-over:
 			}
+		}
+		if p.malformed {
+			l.write([]byte("this is no chunk\r\n"))
 		}
 		if p.leaves && pause(p.leave, over) {
 			leave(p.drops)

@@ -16,6 +16,7 @@ import (
 //	take         reads the first piece of the request, and no more
 //	after:700ms  does nothing for so long, whatever becomes of its caller
 //	200          sends the headers of a response with this status; a gRPC service of a gRPC response
+//	100          sends an interim response, of HTTP/1.1
 //	101          accepts an upgrade; what follows is no HTTP
 //	events       before the headers: the response is an event stream
 //	page         before the headers: it is a page of HTML, whatever was asked for
@@ -38,14 +39,14 @@ import (
 //	upload:1s     sends the body of its request in pieces, for so long
 //	chunked       the request does not say how long it is
 //	unfinished    the request never ends
-//	malformed     sends what is no chunk, after the pieces
 //	upgrade       asks for a WebSocket
 //	slowly:20ms   reads 64 KiB at a time, and pauses in between
 //	hurry:10s     reads no longer slowly from so long after the call's beginning on
 //	deadline:25ms has this grpc-timeout
+//	malformed     sends what is no chunk, after the pieces
 //	leave:800ms   gives up so long after it has sent what it had to send
 //	drop:800ms    the same, by closing its connection
-//	answered      counts that time from the headers of the response on
+//	answered      does none of the last three before the headers of the response have come
 //	hedged        makes its calls at once, and gives up the others when one has ended
 //	apart:200ms   makes its calls one after the other, so far apart
 //
