@@ -178,7 +178,7 @@ func (c *call) end() {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	if c.route == nil || !c.asked {
+	if !c.held && !c.ending.Responded {
 		return
 	}
 	now := c.server.options.Now()

@@ -10,7 +10,7 @@ import (
 func (e *entry) ending(r *wire.Rules) wire.Ending {
 	x := wire.Ending{
 		Flags: e.flags, Details: wire.DetailsOf(e.details), Status: int(e.status),
-		Responded: e.headers >= 0, Body: e.body,
+		Responded: e.headers >= 0, Complete: e.complete, Body: e.body,
 		GRPC:         r.GRPC && wire.IsGRPC(e.requestType),
 		GRPCResponse: wire.IsGRPC(e.responseType), EventStream: wire.IsEventStream(e.responseType),
 		GRPCStatus: wire.NoGRPCStatus, Probe: e.probe != 0,

@@ -137,6 +137,7 @@ type entry struct {
 	requestEnd time.Duration // when the last byte of the request came
 	headers    time.Duration // when the first byte of the upstream's response came
 	took       time.Duration // when all was over
+	complete   bool          // the last byte of a response was sent
 
 	route        []byte
 	remote       netip.AddrPort // of the endpoint
@@ -203,6 +204,8 @@ func (e *entry) readCommon(data []byte) error {
 			e.requestEnd, err = readOffset(b)
 		case 9:
 			e.headers, err = readOffset(b)
+		case 12:
+			e.complete = true
 		case 13:
 			e.remote, err = readAddress(b)
 		case 16:

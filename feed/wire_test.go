@@ -87,6 +87,9 @@ func same(t *testing.T, data []byte, want *datav3.HTTPAccessLogEntry) {
 		string(e.responseType) != r.GetResponseHeaders()["content-type"] || e.body != r.GetResponseBodyBytes() {
 		t.Errorf("content types %q and %q, timeout %q, body %d; want %v", e.requestType, e.responseType, e.timeout, e.body, want)
 	}
+	if want := c.GetTimeToLastDownstreamTxByte() != nil; e.complete != want {
+		t.Errorf("complete %t, want %t", e.complete, want)
+	}
 	mark := c.GetMetadata().GetFilterMetadata()[wire.Namespace].GetFields()[wire.ProbeKey].GetStringValue()
 	if process, id := wire.ProbeOf([]byte(mark)); e.process != process || e.probe != id {
 		t.Errorf("probe %d of process %d, want %d of %d", e.probe, e.process, id, process)

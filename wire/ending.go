@@ -24,6 +24,8 @@ type Ending struct {
 	Responded bool
 	// Whole says that the request had ended.
 	Whole bool
+	// Complete says that the caller got the end of its response.
+	Complete bool
 	// Body is how many bytes of the response's body have come.
 	Body uint64
 	// GRPC says that this is a gRPC call: its caller and its upstream speak gRPC.
@@ -204,7 +206,7 @@ func (e *Ending) said(r *Rules) (o breaker.Outcome, known bool) {
 	case e.GRPC && e.Details == Proxy && e.Flags&Cuts != 0:
 		// The service's response broke, and a status is the proxy's own.
 		return 0, false
-	case e.Details == Proxy && e.Flags&Cuts != 0 && e.Status >= internalServerError:
+	case e.Details == Proxy && e.Flags&Cuts != 0 && e.Complete:
 		// The service's response broke before it was passed on, and the proxy answered
 		// with an error of its own.
 		return breaker.Success, true

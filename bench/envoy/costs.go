@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"breakwater.dev/policy"
@@ -37,6 +38,7 @@ type pace struct {
 }
 
 const (
+	bareEnvoy   = "bare Envoy"
 	connections = 32
 	steadyRate  = 1_000 // requests per second
 	body        = `{"error":"payments is unavailable"}`
@@ -50,6 +52,7 @@ func costs(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		if err != nil {
 			return err
 		}
+		variants = slices.DeleteFunc(variants, func(v variant) bool { return v.name != bareEnvoy && !m.options.variants.MatchString(v.name) })
 		for n := range m.options.rounds {
 			m.options.say("throughput, round %d of %d", n+1, m.options.rounds)
 			for i := range variants {
@@ -82,7 +85,7 @@ func variants(m *machine) ([]variant, error) {
 		return nil, err
 	}
 	all := []variant{
-		{name: "bare Envoy", proxy: plain, host: "payments", status: 200},
+		{name: bareEnvoy, proxy: plain, host: "payments", status: 200},
 		{name: "plain direct response", proxy: plain, host: "direct", status: 503},
 	}
 	const lasting = "  breaker: {maxWaitDurationInHalfOpenState: 24h, waitDurationInOpenState: 1ms, successThreshold: 1000000, " +
@@ -282,6 +285,7 @@ func writeCosts(out *bytes.Buffer, m *machine, all []variant) {
 			column(envoyCPU), column(func(r round) float64 { return r.ours }),
 			v.paced.p50.Round(10*time.Microsecond), v.paced.p99.Round(10*time.Microsecond), v.paced.ours)
 	}
+	writeComparison(out, all)
 	fmt.Fprintf(out, "\n| an entry of the access log, at %d failures/s | bytes | control plane CPU |\n|---|---|---|\n", steadyRate)
 	for i := range all {
 		if p := &all[i].paced; p.entryBytes > 0 {
@@ -291,20 +295,46 @@ func writeCosts(out *bytes.Buffer, m *machine, all []variant) {
 	fmt.Fprintln(out)
 }
 
-func costTargets(all []variant) []target {
-	find := func(name string) *variant {
-		for i := range all {
-			if all[i].name == name {
-				return &all[i]
-			}
+// find returns a variant by its name; nil: it was not measured.
+func find(all []variant, name string) *variant {
+	for i := range all {
+		if all[i].name == name {
+			return &all[i]
 		}
-		panic("no variant " + name)
 	}
+	return nil
+}
+
+// writeComparison sets what was measured of an older control plane beside it, round by round.
+func writeComparison(out *bytes.Buffer, all []variant) {
+	headed := false
+	for i := range all {
+		before := find(all, all[i].name+", before")
+		if before == nil {
+			continue
+		}
+		if !headed {
+			headed = true
+			fmt.Fprintf(out, "\n| against the older control plane, round by round | requests/s | Envoy CPU a request |\n|---|---|---|\n")
+		}
+		rate, rateLow, rateHigh := spread(against(&all[i], before, rates))
+		cpu, cpuLow, cpuHigh := spread(against(&all[i], before, envoyCPU))
+		fmt.Fprintf(out, "| %s | %s | %s |\n", all[i].name, ratio(rate, rateLow, rateHigh), ratio(cpu, cpuLow, cpuHigh))
+	}
+}
+
+func costTargets(all []variant) []target {
+	for _, name := range []string{"closed, Adaptive", "closed, Inline", "open, Adaptive", "plain direct response", "ext_proc that only answers"} {
+		if find(all, name) == nil {
+			return nil // the run was about something else
+		}
+	}
+	find := func(name string) *variant { return find(all, name) }
 	atLeast := func(what, name, base string, bound float64) target {
 		median, low, high := spread(against(find(name), find(base), rates))
 		return target{what, fmt.Sprintf("at least %.2fx", bound), ratio(median, low, high), median >= bound}
 	}
-	closed, bare := find("closed, Adaptive"), find("bare Envoy")
+	closed, bare := find("closed, Adaptive"), find(bareEnvoy)
 	median, low, high := spread(against(closed, bare, envoyCPU))
 	return []target{
 		atLeast("throughput, closed, against a bare Envoy", "closed, Adaptive", "bare Envoy", 0.95),

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,7 @@ type options struct {
 	phases    int // of half-open
 	upstreams int // of the size
 	only      string
+	variants  *regexp.Regexp // of costs, beside the bare Envoy
 	binary    string
 	before    string // an older control plane to compare with; empty: none
 	envoy     string
@@ -45,9 +47,16 @@ func main() {
 	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the proxy's `binary` (default $ENVOY)")
 	idlePolicy := flag.String("serve-idle", "", "be the ext_proc server that only answers, for the policy in this `file`; the bench starts it")
 	address := flag.String("address", "", "where it listens")
+	variants := flag.String("variants", "", "`pattern` of the variants whose costs are measured, beside the bare Envoy; all by default")
+	rounds := flag.Int("rounds", o.rounds, "`rounds` in which costs are measured")
 	only := flag.String("only", "", "`part` to measure: costs, trips, half-open or sizes; all by default")
 	flag.Parse()
-	o.only = *only
+	o.only, o.rounds = *only, *rounds
+	var err error
+	if o.variants, err = regexp.Compile(*variants); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
 	if *idlePolicy != "" {
 		text, err := os.ReadFile(*idlePolicy)
 		if err == nil {

@@ -167,6 +167,7 @@ var endings = []ending{
 	{"headers-closed-at-once", breakable, "", "read 200 close", "", "failure"},
 	{"late-headers-reset", breakable, "", "read after:1.5s 200 after:100ms reset", "", "failure slow"},
 	{"body-nonsense", onlyHTTP1, "", "read 200 send:100 after:100ms nonsense", "", "failure"},
+	{"500-reset", anyHTTP, "", "read 500 send:100 after:100ms reset", "", "failure"},
 	{"event-stream-reset", anyHTTP, "", "read events 200 drip:300ms reset", "", "failure"},
 	{"reset-before-the-request-ends", breakable, "", "take 200 after:100ms reset", "upload:1.5s", "failure"},
 

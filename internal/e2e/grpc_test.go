@@ -202,7 +202,7 @@ func TestGRPCHangsAfterHeaders(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newGRPCUpstream(t, ip)
-	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders", "timeout: 0s", "idleTimeout: 300ms"))
+	m := newMesh(t, ip, service("orders", u.address, "protocol: GRPC")+guard("orders", "timeout: 0s", "idleTimeout: 2s"))
 	conn, err := grpc.NewClient(m.egress, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("orders"))
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -97,9 +98,12 @@ func TestTLS(t *testing.T) {
 
 	m.runEnvoy(t, m.bootstrap(t, "--tls-ca", ca.path("ca.pem"), "--tls-cert", ca.path("proxy.pem"), "--tls-key", ca.path("proxy.key")))
 	m.must(t, "payments", http.StatusOK) // which fails closed: the control plane was asked
-	if got := m.breaker(t, "payments").Counts.Successes; got != 1 {
-		t.Errorf("successes = %d, want 1", got)
-	}
+	eventually(t, "it is counted", func() error {
+		if got := m.breaker(t, "payments").Counts.Successes; got != 1 {
+			return fmt.Errorf("successes = %d, want 1", got)
+		}
+		return nil
+	})
 
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.cert)
