@@ -199,6 +199,7 @@ func TestManyStreams(t *testing.T) {
 	const goroutines, each = 8, 200
 	r := newRig(t, "{consecutiveFailures: 3, waitDurationInOpenState: 1ms, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}")
 	r.server.options.Observe = func(breaker.Key, time.Duration) {}
+	r.server.options.ObserveTotal = func(breaker.Key, time.Duration) {}
 	var all sync.WaitGroup
 	for g := range goroutines {
 		all.Go(func() {

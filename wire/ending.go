@@ -172,7 +172,7 @@ func (e *Ending) unanswered(r *Rules) breaker.Outcome {
 		return e.left(r)
 	case e.Details == Passed && e.Status != 0:
 		return r.Classify.HTTP(e.Status) // a proxy that does not explain itself
-	case e.Details == MaxDuration:
+	case e.Details == MaxDuration, e.Flags&Cuts != 0 && e.outlasted(r):
 		if r.Timeout > 0 && e.Took >= r.Timeout {
 			return breaker.Timeout
 		}
@@ -248,8 +248,9 @@ func (e *Ending) expired(r *Rules) bool {
 	return own && e.Lasted >= e.Deadline-e.Deadline/10
 }
 
-// outlasted reports whether a gRPC call is a stream that the policy's timeout ends. The service
-// has that deadline too, since the proxy passes it on, and may be the first to act on it.
+// outlasted reports whether the policy's timeout ends a gRPC call whose service had less time than
+// that: its answer has begun, or its request took a part of it. The service has that deadline
+// too, since the proxy passes it on, and may be the first to act on it.
 func (e *Ending) outlasted(r *Rules) bool {
 	return e.GRPC && r.Timeout > 0 && e.Lasted >= r.Timeout && e.Took < r.Timeout
 }

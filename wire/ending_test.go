@@ -75,6 +75,9 @@ var unanswered = []row{
 	{"client's own deadline", with(unheard, func(e *Ending) { e.Details, e.Status = MaxDuration, 504 }), gone, gone},
 	{"client's own deadline in its upload", with(unheard, func(e *Ending) { e.Details, e.Status, e.Whole = MaxDuration, 504, false }), ignored, ignored},
 	{"cap of the policy's timeout", with(unheard, func(e *Ending) { e.Details, e.Status, e.Took = MaxDuration, 504, 10*time.Second }), timeout, timeout},
+	{"reset at the policy's timeout, which the request took a part of", with(unheard, func(e *Ending) {
+		e.Flags, e.Status, e.Took, e.Lasted = UpstreamReset, 503, 9*time.Second, 10*time.Second
+	}), gone, gone},
 	{"reset at the client's own deadline", with(unheard, func(e *Ending) {
 		e.Flags, e.Status, e.Deadline = UpstreamReset, 503, time.Second
 	}), gone, gone},
