@@ -166,7 +166,7 @@ func TestProbesThatUpload(t *testing.T) {
 	running := func(ended bool) *datav3.HTTPAccessLogEntry {
 		e := r.logged("web~probe", unanswered(time.Second, nil))
 		c := e.CommonProperties
-		c.AccessLogType, c.IntermediateLogEntry, c.Duration = datav3.AccessLogType_DownstreamPeriodic, true, nil
+		c.AccessLogType, c.Duration = datav3.AccessLogType_DownstreamPeriodic, nil
 		c.Metadata = probe(wire.Probe(process, permit.Probe()))
 		if !ended {
 			c.TimeToLastRxByte = nil
