@@ -5,12 +5,14 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools build test check demo example-shop bench bench-envoy bench-shop fuzz fmt update-goldens clean
+.PHONY: help tools build test check demo example-shop bench bench-envoy bench-shop fuzz soak fmt update-goldens clean
 
 # What `breakwater --version` prints: the nearest tag, or the commit, or "dev" outside git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # How long `make fuzz` runs each fuzz target.
 FUZZTIME ?= 60s
+# How long `make soak` sends traffic.
+SOAK     ?= 10m
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +61,9 @@ bench-shop: tools build build-shop ## measure what callers of the shop get, with
 
 fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(FUZZTIME)
+
+soak: packages tools ## send healthy traffic of every kind for SOAK (10m): no breaker may open
+	@ENVOY="$$(scripts/get-envoy.sh --path)" go test -race -count=1 -timeout 0 -v -run '^TestHealthyTrafficNeverOpens$$' ./internal/e2e -healthy $(SOAK)
 
 fmt: ## format all Go files
 	gofmt -w .

@@ -3,8 +3,8 @@ package breaker
 import "time"
 
 // Permit is the right to make one call. It is a lease: resolve it with [Permit.Done] or
-// [Permit.Settle], whatever becomes of the call. Only the first of them does anything. The zero Permit does nothing. A permit has one owner, who must not
-// copy it.
+// [Permit.Settle], whatever becomes of the call. Only the first of them does anything. The
+// zero Permit does nothing. A permit has one owner, who must not copy it.
 type Permit struct {
 	cell  *cell // of its breaker; nil: there is nothing to resolve
 	began Instant

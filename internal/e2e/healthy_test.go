@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,10 +15,9 @@ import (
 // healthyFor is how long healthy traffic flows, and enough is how many calls of each kind a breaker
 // has to hear of: some more than the five in a row or the ten in all from which on the default rules count.
 // On a busy machine it flows for longer, until they are enough.
-const (
-	healthyFor = 25 * time.Second
-	enough     = 12
-)
+var healthyFor = flag.Duration("healthy", 25*time.Second, "how long healthy traffic flows that must not open a breaker")
+
+const enough = 12
 
 // traffic is a kind of calls with which nothing is wrong.
 type traffic struct {
@@ -106,7 +106,7 @@ func TestHealthyTrafficNeverOpens(t *testing.T) {
 		}
 		pause(20*time.Millisecond, ctx.Done()) // as callers do, they do not all begin at once
 	}
-	pause(healthyFor, ctx.Done())
+	pause(*healthyFor, ctx.Done())
 	eventually(t, "enough calls of each kind", func() error {
 		for _, k := range kinds {
 			if n := k.made(); n < enough && len(transitions.heard()) == 0 { // else the test has failed
