@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -91,13 +92,17 @@ func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
+	runtime, err := layeredRuntime(o.Listen.Addr())
+	if err != nil {
+		return nil, err
+	}
 	b := &bootstrapv3.Bootstrap{
 		Node:            node,
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{cluster}},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
 			LdsConfig: overADS(), CdsConfig: overADS(), AdsConfig: controlPlaneStream(),
 		},
-		LayeredRuntime:  layeredRuntime(),
+		LayeredRuntime:  runtime,
 		Admin:           &bootstrapv3.Admin{Address: address(o.Admin), IgnoreGlobalConnLimit: true},
 		OverloadManager: overload,
 	}
@@ -223,9 +228,9 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 
 // layeredRuntime is the control plane's layer, and above it the one that an operator
 // at the admin interface writes to. The layer has a stream of its own: it changes at
-// another rate than resources, and carries a TTL.
-func layeredRuntime() *bootstrapv3.LayeredRuntime {
-	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{
+// another rate than resources, and carries a TTL. Below them is what stays.
+func layeredRuntime(listen netip.Addr) (*bootstrapv3.LayeredRuntime, error) {
+	layers := []*bootstrapv3.RuntimeLayer{
 		{
 			Name: RuntimeLayer,
 			LayerSpecifier: &bootstrapv3.RuntimeLayer_RtdsLayer_{RtdsLayer: &bootstrapv3.RuntimeLayer_RtdsLayer{
@@ -241,8 +246,25 @@ func layeredRuntime() *bootstrapv3.LayeredRuntime {
 			Name:           "admin",
 			LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
 		},
-	}}
+	}
+	if !listen.IsLoopback() {
+		return &bootstrapv3.LayeredRuntime{Layers: layers}, nil
+	}
+	trusted, err := structpb.NewStruct(map[string]any{prematureResets: math.MaxUint32})
+	if err != nil {
+		return nil, fmt.Errorf("runtime: %w", err)
+	}
+	return &bootstrapv3.LayeredRuntime{Layers: slices.Insert(layers, 0, &bootstrapv3.RuntimeLayer{
+		Name: "trusted", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: trusted},
+	})}, nil
 }
+
+// prematureResets is the number of requests from which on Envoy closes an HTTP/2 connection
+// of which half are reset within a second and without a response (CVE-2023-44487). An attacker
+// does that, and so does an application whose callers give up while a service hangs: the calls
+// to all other services on its connection would end with it. Nobody else reaches a proxy on
+// loopback, so there is no such number then.
+const prematureResets = "overload.premature_reset_total_stream_count"
 
 // overloadManager refuses connections of applications before file descriptors run
 // out, which would hit the connections to upstreams and to the control plane too.

@@ -150,3 +150,16 @@ func TestControlPlaneClusterHasNoLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyLoopbackIsTrusted: the limit on cancelled requests protects a proxy that others reach.
+func TestOnlyLoopbackIsTrusted(t *testing.T) {
+	for listen, trusted := range map[string]bool{
+		"127.0.0.1:10000": true, "127.1.2.3:10000": true, "[::1]:10000": true, "0.0.0.0:10000": false, "10.0.0.7:10000": false, "[::]:10000": false,
+	} {
+		o := documentedBootstrap()
+		o.Listen = netip.MustParseAddrPort(listen)
+		if got := strings.Contains(printed(t, o), prematureResets); got != trusted {
+			t.Errorf("%s: trusted %t, want %t", listen, got, trusted)
+		}
+	}
+}

@@ -45,6 +45,10 @@ func newGRPCUpstream(t *testing.T, ip string) *grpcUpstream {
 func (u *grpcUpstream) Check(ctx context.Context, _ *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
 	u.calls.Add(1)
 	code := codes.Code(u.code.Load())
+	if code == codes.Canceled { // nothing at all, until the caller has left
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if code == codes.Aborted { // a trailers-only response
 		return nil, status.Error(codes.Unavailable, "at once")
 	}

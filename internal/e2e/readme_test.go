@@ -199,9 +199,7 @@ func TestDemoPortTaken(t *testing.T) {
 // TestDemoInterrupted presses Ctrl-C in the middle of the story.
 func TestDemoInterrupted(t *testing.T) {
 	t.Parallel()
-	ip := ownIP(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	ip, quickstart, envoy := ownIP(t), buildDemo(t), envoybin.Path(t)
 	path, err := filepath.Abs(binary)
 	if err != nil {
 		t.Fatal(err)
@@ -214,9 +212,11 @@ func TestDemoInterrupted(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, buildDemo(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // to begin, and to stop
+	defer cancel()
+	cmd := exec.CommandContext(ctx, quickstart)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "DEMO_IP="+ip, "ENVOY="+envoybin.Path(t))
+	cmd.Env = append(os.Environ(), "DEMO_IP="+ip, "ENVOY="+envoy)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
