@@ -231,12 +231,9 @@ type Counts struct {
 
 // Status is a breaker at one instant.
 type Status struct {
-	Key    Key
-	Config *Config // shared; must not be changed
-	State  State
-	// SuccessLag and IgnoredLag are how many successes and ignored calls were taken back that
-	// later ones have not yet made up for. Counters that must never fall add them to the totals.
-	SuccessLag     uint32
+	Key            Key
+	Config         *Config // shared; must not be changed
+	State          State
 	Generation     uint64
 	Sequence       uint64        // of the last transition; 0: there was none
 	Since          Instant       // when the state began
@@ -246,10 +243,12 @@ type Status struct {
 	InFlight       uint64 // calls that hold a permit, probes and those of earlier states among them
 	Window         WindowCounts
 	Counts         Counts
-	LastFailure    Instant // meaningful when Counts.Failures > 0
+	// SuccessLag and IgnoredLag are how many successes and ignored calls were taken back that
+	// later ones have not yet made up for. Counters that must never fall add them to Counts.
+	SuccessLag, IgnoredLag uint32
+	LastFailure            Instant // meaningful when Counts.Failures > 0
 	// Openings are how many openings in a row are not forgotten; they make the next wait longer.
-	Openings   uint32
-	IgnoredLag uint32
+	Openings uint32
 	// Override is what a person did to it; nil: nothing.
 	Override *Override
 	// Trip is the last transition into open by a rule; nil: there was none.

@@ -69,6 +69,7 @@ func (q *queue) work(w *worker) {
 	due := time.NewTimer(0)
 	defer due.Stop()
 	broken := false
+	var m message
 	for {
 		select {
 		case next, open := <-q.waiting:
@@ -76,7 +77,7 @@ func (q *queue) work(w *worker) {
 				w.settle(math.MaxInt64) // nobody is left to wait for
 				return
 			}
-			if !broken && q.take(w, &next) != nil {
+			if !broken && next.tell(w, &m) != nil {
 				broken = true
 				close(q.broken)
 			}
@@ -91,10 +92,10 @@ func (q *queue) work(w *worker) {
 	}
 }
 
-func (q *queue) take(w *worker, next *waiting) error {
-	var m message
-	if err := m.read(next.data.ReadOnlyData()); err != nil {
+// tell has the worker take a message, which m is for.
+func (n *waiting) tell(w *worker, m *message) error {
+	if err := m.read(n.data.ReadOnlyData()); err != nil {
 		return err
 	}
-	return w.take(&m, next.arrived)
+	return w.take(m, n.arrived)
 }

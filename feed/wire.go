@@ -301,22 +301,8 @@ func readPair(data []byte) (key, value []byte, err error) {
 // readProbe reads which probe a call is from the dynamic metadata that the control plane
 // gave it: a text in a Struct below our namespace.
 func readProbe(metadata []byte) (process, id uint32, err error) {
-	err = texts(metadata, func(number protowire.Number, b []byte) error {
-		if number != 1 {
-			return nil
-		}
-		namespace, marks, err := readPair(b)
-		if err != nil || string(namespace) != wire.Namespace {
-			return err
-		}
-		return texts(marks, func(number protowire.Number, b []byte) error {
-			if number != 1 {
-				return nil
-			}
-			mark, value, err := readPair(b)
-			if err != nil || string(mark) != wire.ProbeKey {
-				return err
-			}
+	err = under(metadata, wire.Namespace, func(marks []byte) error {
+		return under(marks, wire.ProbeKey, func(value []byte) error {
 			return texts(value, func(number protowire.Number, b []byte) error {
 				if number == 3 { // string_value
 					process, id = wire.ProbeOf(b)
@@ -326,6 +312,20 @@ func readProbe(metadata []byte) (process, id uint32, err error) {
 		})
 	})
 	return process, id, err
+}
+
+// under calls visit for the values of a key in a message whose first field is a map.
+func under(m []byte, key string, visit func(value []byte) error) error {
+	return texts(m, func(number protowire.Number, b []byte) error {
+		if number != 1 {
+			return nil
+		}
+		k, value, err := readPair(b)
+		if err != nil || string(k) != key {
+			return err
+		}
+		return visit(value)
+	})
 }
 
 // readOffset reads a Duration since the beginning of a call.

@@ -6,7 +6,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"time"
 
@@ -230,8 +229,18 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 // at the admin interface writes to. The layer has a stream of its own: it changes at
 // another rate than resources, and carries a TTL. Below them is what stays.
 func layeredRuntime(listen netip.Addr) (*bootstrapv3.LayeredRuntime, error) {
-	layers := []*bootstrapv3.RuntimeLayer{
-		{
+	var layers []*bootstrapv3.RuntimeLayer
+	if listen.IsLoopback() {
+		trusted, err := structpb.NewStruct(map[string]any{prematureResets: math.MaxUint32})
+		if err != nil {
+			return nil, fmt.Errorf("runtime: %w", err)
+		}
+		layers = append(layers, &bootstrapv3.RuntimeLayer{
+			Name: "trusted", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: trusted},
+		})
+	}
+	return &bootstrapv3.LayeredRuntime{Layers: append(layers,
+		&bootstrapv3.RuntimeLayer{
 			Name: RuntimeLayer,
 			LayerSpecifier: &bootstrapv3.RuntimeLayer_RtdsLayer_{RtdsLayer: &bootstrapv3.RuntimeLayer_RtdsLayer{
 				Name: RuntimeLayer,
@@ -242,21 +251,11 @@ func layeredRuntime(listen netip.Addr) (*bootstrapv3.LayeredRuntime, error) {
 				},
 			}},
 		},
-		{
+		&bootstrapv3.RuntimeLayer{
 			Name:           "admin",
 			LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
 		},
-	}
-	if !listen.IsLoopback() {
-		return &bootstrapv3.LayeredRuntime{Layers: layers}, nil
-	}
-	trusted, err := structpb.NewStruct(map[string]any{prematureResets: math.MaxUint32})
-	if err != nil {
-		return nil, fmt.Errorf("runtime: %w", err)
-	}
-	return &bootstrapv3.LayeredRuntime{Layers: slices.Insert(layers, 0, &bootstrapv3.RuntimeLayer{
-		Name: "trusted", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: trusted},
-	})}, nil
+	)}, nil
 }
 
 // prematureResets is the number of requests from which on Envoy closes an HTTP/2 connection

@@ -30,6 +30,14 @@ func eachPath(t *testing.T, test func(t *testing.T, dataPath string)) {
 	}
 }
 
+// fall has an upstream fail once, which opens its breaker, and waits until that is half-open.
+func (m *mesh) fall(t *testing.T, u *upstream, name string) {
+	t.Helper()
+	u.behave(answer(http.StatusInternalServerError))
+	m.must(t, name, http.StatusInternalServerError)
+	m.state(t, name, "half_open")
+}
+
 // dribble begins a request whose body comes a byte now and then, and never ends.
 func dribble(ctx context.Context, egress, host string) error {
 	c, err := net.Dial("tcp", egress)
@@ -65,9 +73,7 @@ func TestUploadsHoldNoPermit(t *testing.T) {
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
 		m := newMesh(t, ip, service("payments", u.address)+policyFor("payments", dataPath, "timeout: 60s", threeProbes))
-		u.behave(answer(http.StatusInternalServerError))
-		m.must(t, "payments", http.StatusInternalServerError)
-		m.state(t, "payments", "half_open")
+		m.fall(t, u, "payments")
 		u.behave(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			answer(http.StatusOK)(w, r)
@@ -109,9 +115,7 @@ func TestStreamsAreGoodProbes(t *testing.T) {
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
 		m := newMesh(t, ip, service("events", u.address)+policyFor("events", dataPath, "timeout: 0s", threeProbes))
-		u.behave(answer(http.StatusInternalServerError))
-		m.must(t, "events", http.StatusInternalServerError)
-		m.state(t, "events", "half_open")
+		m.fall(t, u, "events")
 		u.behave(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("content-type", "text/event-stream")
 			w.WriteHeader(http.StatusOK)

@@ -83,12 +83,15 @@ const (
 	byClosing
 )
 
-func (v *http1Voice) read(all bool) {
+func (v *http1Voice) read(all bool) { readBody(v.r, all) }
+
+// readBody reads the body of a request, or its first piece.
+func readBody(r *http.Request, all bool) {
 	if all {
-		_, _ = io.Copy(io.Discard, v.r.Body) // it ends early when the caller leaves
+		_, _ = io.Copy(io.Discard, r.Body) // it ends early when the caller leaves
 		return
 	}
-	_, _ = v.r.Body.Read(make([]byte, piece))
+	_, _ = r.Body.Read(make([]byte, piece))
 }
 
 func (v *http1Voice) headers(status int, style map[string]string) {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -135,13 +134,7 @@ type http2Voice struct {
 	isGRPC, begun bool
 }
 
-func (v *http2Voice) read(all bool) {
-	if all {
-		_, _ = io.Copy(io.Discard, v.r.Body) // it ends early when the caller leaves
-		return
-	}
-	_, _ = v.r.Body.Read(make([]byte, piece))
-}
+func (v *http2Voice) read(all bool) { readBody(v.r, all) }
 
 func (v *http2Voice) headers(status int, style map[string]string) {
 	usual := ""
