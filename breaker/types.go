@@ -234,6 +234,7 @@ type Status struct {
 	Key            Key
 	Config         *Config // shared; must not be changed
 	State          State
+	Openings       uint32 // in a row that are not forgotten; they make the next wait longer
 	Generation     uint64
 	Sequence       uint64        // of the last transition; 0: there was none
 	Since          Instant       // when the state began
@@ -247,8 +248,6 @@ type Status struct {
 	// later ones have not yet made up for. Counters that must never fall add them to Counts.
 	SuccessLag, IgnoredLag uint32
 	LastFailure            Instant // meaningful when Counts.Failures > 0
-	// Openings are how many openings in a row are not forgotten; they make the next wait longer.
-	Openings uint32
 	// Override is what a person did to it; nil: nothing.
 	Override *Override
 	// Trip is the last transition into open by a rule; nil: there was none.
