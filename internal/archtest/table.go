@@ -183,6 +183,10 @@ var table = []row{
 		reason: "Test kit: it finds the real Envoy, and fails the test where there is none.",
 	},
 	{
+		pkg: "internal/markdown", layer: 0,
+		reason: "Test kit: it finds the documentation's pages and code blocks, and knows nothing of what is in them.",
+	},
+	{
 		pkg: "internal/e2e", layer: 7,
 		ours:   []string{"breaker", "outlier", "policy", "wire", "xds", "extproc", "telemetry", "internal/app"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
@@ -199,7 +203,7 @@ var table = []row{
 }
 
 // testKit are our packages that every test may import, and no other code.
-var testKit = []string{"internal/golden", "internal/envoybin"}
+var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown"}
 
 // testLibraries are the modules of others that every test may import.
 var testLibraries = []string{

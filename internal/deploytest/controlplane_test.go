@@ -19,6 +19,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // patience is how long a test waits for a process before it fails.
@@ -60,14 +61,21 @@ func breakwater(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-// TestPoliciesAreValid has the binary check the policies of the ConfigMap, and broken ones.
+// TestPoliciesAreValid has the binary check the policies of the ConfigMap, with the base alone and with the shop, and broken ones.
 func TestPoliciesAreValid(t *testing.T) {
-	data := get(t, loadObjects(t).configMaps, "breakwater/breakwater-policies").Data
-	dir := t.TempDir()
-	writeAll(t, dir, data)
-	if out, err := breakwater(t, "validate", dir); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	var base corev1.ConfigMap
+	if err := yaml.Unmarshal([]byte(sources(t, kustomizations[0])["policies.yaml"]), &base); err != nil {
+		t.Fatal(err)
 	}
+	data := get(t, loadObjects(t).configMaps, "breakwater/breakwater-policies").Data
+	for _, policies := range []map[string]string{base.Data, data} {
+		dir := t.TempDir()
+		writeAll(t, dir, policies)
+		if out, err := breakwater(t, "validate", dir); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	dir := t.TempDir()
 	for name := range data {
 		data[name] = strings.Replace(data[name], "failure_threshold: 5", "failure_threshold: 0.5", 1)
 	}
@@ -121,6 +129,7 @@ func serveFrom(t *testing.T, o *objects, certs, policies string) *server {
 		mountPath(t, c, "policies"), policies,
 		mountPath(t, c, "tls"), filepath.Join(certs, "control-plane"),
 		mountPath(t, c, "state"), t.TempDir(),
+		mountPath(t, c, "admin"), adminToken(t),
 		fmt.Sprintf("0.0.0.0:%d", portOf(c, "xds")), "127.0.0.1:0",
 		fmt.Sprintf("0.0.0.0:%d", portOf(c, "http")), "127.0.0.1:0",
 	)
@@ -150,6 +159,14 @@ func serveFrom(t *testing.T, o *objects, certs, policies string) *server {
 		t.Fatal("the control plane does not say that it is serving")
 	}
 	return s
+}
+
+// adminToken returns a directory with a token, as the Secret is mounted.
+func adminToken(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	writeAll(t, dir, map[string]string{"token": "a-token-of-the-test"})
+	return dir
 }
 
 // follow reads the log until the process ends; serving is closed at the line that

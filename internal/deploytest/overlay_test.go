@@ -14,32 +14,69 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
-// TestScale: the autoscalers are of Deployments that begin with their smallest number, and
-// enough of it may not be disrupted.
+// TestOneControlPlane: replicas share nothing, so there is one, nothing scales it, and a rollout never makes two.
+func TestOneControlPlane(t *testing.T) {
+	o := loadObjects(t)
+	d := get(t, o.deployments, "breakwater/breakwater")
+	if *d.Spec.Replicas != 1 || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		t.Errorf("%d control planes and strategy %s; want one, and Recreate", *d.Spec.Replicas, d.Spec.Strategy.Type)
+	}
+	for name, a := range o.autoscalers {
+		if a.Namespace == d.Namespace && a.Spec.ScaleTargetRef.Name == d.Name {
+			t.Errorf("the autoscaler %s makes more than one control plane", name)
+		}
+	}
+}
+
+// TestScale: the autoscaler of the shop is of its Deployment, which begins with the smallest number.
 func TestScale(t *testing.T) {
 	o := loadObjects(t)
+	d, a := get(t, o.deployments, "shop/shop"), get(t, o.autoscalers, "shop/shop")
+	if ref := a.Spec.ScaleTargetRef; ref.Kind != "Deployment" || ref.Name != d.Name {
+		t.Errorf("the autoscaler is of %s %s", ref.Kind, ref.Name)
+	}
+	if *a.Spec.MinReplicas != *d.Spec.Replicas || *a.Spec.MinReplicas != 3 || a.Spec.MaxReplicas != 10 {
+		t.Errorf("%d to %d replicas, and %d to begin with; want 3 to 10, and 3", *a.Spec.MinReplicas, a.Spec.MaxReplicas, *d.Spec.Replicas)
+	}
+	targets := map[corev1.ResourceName]int32{}
+	for _, m := range a.Spec.Metrics {
+		targets[m.Resource.Name] = *m.Resource.Target.AverageUtilization
+	}
+	if diff := cmp.Diff(map[corev1.ResourceName]int32{"cpu": 70, "memory": 80}, targets); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+}
+
+// TestNodesCanBeDrained: every disruption budget selects a Deployment, and lets at least one of its pods go.
+func TestNodesCanBeDrained(t *testing.T) {
+	o := loadObjects(t)
 	for _, name := range []string{"breakwater/breakwater", "shop/shop"} {
-		d, a, b := get(t, o.deployments, name), get(t, o.autoscalers, name), get(t, o.disruptions, name)
-		if ref := a.Spec.ScaleTargetRef; ref.Kind != "Deployment" || ref.Name != d.Name {
-			t.Errorf("%s: the autoscaler is of %s %s", name, ref.Kind, ref.Name)
+		get(t, o.disruptions, name)
+	}
+	for name, b := range o.disruptions {
+		d := get(t, o.deployments, name)
+		if !selects(b.Spec.Selector.MatchLabels, d.Spec.Template.Labels) {
+			t.Errorf("%s: the budget is for %v", name, b.Spec.Selector.MatchLabels)
 		}
-		if *a.Spec.MinReplicas != *d.Spec.Replicas || *a.Spec.MinReplicas != 3 || a.Spec.MaxReplicas != 10 {
-			t.Errorf("%s: %d to %d replicas, and %d to begin with; want 3 to 10, and 3", name, *a.Spec.MinReplicas, a.Spec.MaxReplicas, *d.Spec.Replicas)
+		if b.Spec.MaxUnavailable == nil && b.Spec.MinAvailable == nil ||
+			b.Spec.MaxUnavailable != nil && b.Spec.MaxUnavailable.IntValue() < 1 ||
+			b.Spec.MinAvailable != nil && b.Spec.MinAvailable.IntValue() >= int(*d.Spec.Replicas) {
+			t.Errorf("%s: of %d pods none may be evicted: minAvailable %v, maxUnavailable %v", name, *d.Spec.Replicas, b.Spec.MinAvailable, b.Spec.MaxUnavailable)
 		}
-		targets := map[corev1.ResourceName]int32{}
-		for _, m := range a.Spec.Metrics {
-			targets[m.Resource.Name] = *m.Resource.Target.AverageUtilization
-		}
-		if diff := cmp.Diff(map[corev1.ResourceName]int32{"cpu": 70, "memory": 80}, targets); diff != "" {
-			t.Errorf("%s: targets (-want +got):\n%s", name, diff)
-		}
-		if b.Spec.MinAvailable.IntValue() != 2 || !selects(b.Spec.Selector.MatchLabels, d.Spec.Template.Labels) {
-			t.Errorf("%s: the disruption budget keeps %s of %v", name, b.Spec.MinAvailable, b.Spec.Selector.MatchLabels)
-		}
+	}
+}
+
+// TestMonitoringIsFound: an operator of kube-prometheus-stack takes what has the name of its Helm release.
+func TestMonitoringIsFound(t *testing.T) {
+	o := loadObjects(t)
+	monitor, rule := get(t, o.monitors, "breakwater/breakwater"), get(t, o.rules, "breakwater/breakwater")
+	if monitor.Labels["release"] != "prometheus" || rule.Labels["release"] != "prometheus" {
+		t.Errorf("the labels are %v and %v; want release: prometheus, as the README says", monitor.Labels, rule.Labels)
 	}
 }
 
@@ -98,10 +135,18 @@ func TestRulesAreTheSame(t *testing.T) {
 	}
 }
 
-// TestPoliciesAreTheSame for the mesh and in the shop's own process, and as in the example.
+// TestPoliciesAreTheSame for the mesh and in the shop's own process, and as in the example. The base knows nothing of the shop.
 func TestPoliciesAreTheSame(t *testing.T) {
 	o := loadObjects(t)
-	mesh, shop := get(t, o.configMaps, "breakwater/breakwater-policies").Data, get(t, o.configMaps, "shop/shop-policies").Data
+	base, shop := sources(t, kustomizations[0])["policies.yaml"], get(t, o.configMaps, "shop/shop-policies").Data
+	mesh := get(t, o.configMaps, "breakwater/breakwater-policies").Data
+	if strings.Contains(base, "Upstream\n") || strings.Contains(base, "services:") {
+		t.Errorf("the base has policies of an application:\n%s", base)
+	}
+	if _, ok := mesh["defaults.yaml"]; !ok {
+		t.Error("with the shop's policies those of the base are gone")
+	}
+	delete(mesh, "defaults.yaml")
 	if diff := cmp.Diff(mesh, shop); diff != "" {
 		t.Errorf("policies (-mesh +shop):\n%s", diff)
 	}

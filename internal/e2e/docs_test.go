@@ -1,60 +1,80 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"breakwater.dev/internal/markdown"
 )
 
-// documentation is all pages for people, by their path from the root.
-func documentation(t *testing.T) map[string]string {
+// documentation is all pages of the repository.
+func documentation(t *testing.T) []markdown.Page {
 	t.Helper()
-	pages := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "deploy/*/*.md", "examples/*/*.md", "bench/*.md"} {
-		names, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pages[strings.TrimPrefix(name, root+"/")] = string(text)
-		}
+	pages, err := markdown.Read(root)
+	if err != nil {
+		t.Fatalf("CONTRIBUTING.md says how to write a block.\n%v", err)
 	}
 	return pages
 }
 
-// TestDocsPolicies: the policies in the documentation are valid.
-func TestDocsPolicies(t *testing.T) {
-	const upstream = "apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: payments}\n" +
-		"spec:\n  endpoints: [{address: 10.0.0.1, port: 80}, {address: 10.0.0.2, port: 80}]\n"
-	found := 0
-	for page, text := range documentation(t) {
-		if !strings.HasPrefix(page, "docs/") {
-			continue
-		}
-		for i, block := range strings.Split(text, "```") {
-			code, ok := strings.CutPrefix(block, "yaml\n")
-			if !ok || i%2 == 0 {
-				continue
-			}
-			found++
-			file := filepath.Join(t.TempDir(), "policy.yaml")
-			if err := os.WriteFile(file, []byte(upstream+"---\n"+code), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if r := breakwater(t, "validate", file); r.code != 0 {
-				t.Errorf("%s:\n%s%s%s", page, code, r.stdout, r.stderr)
-			}
+// page is one of them, by its path from the root.
+func page(t *testing.T, path string) markdown.Page {
+	t.Helper()
+	pages := documentation(t)
+	i := slices.IndexFunc(pages, func(p markdown.Page) bool { return p.Path == path })
+	if i < 0 {
+		t.Fatalf("there is no %s", path)
+	}
+	return pages[i]
+}
+
+// blockChecks has a check for each kind of block. It gets the block before on the page, too, which is empty for the first one.
+var blockChecks = map[string]func(t *testing.T, b, before markdown.Block){
+	"text":          checkText,
+	"json":          checkJSON,
+	"sh":            checkShell, // and TestReadme and TestDocsCommands run it
+	"go":            checkGo,
+	"promql":        checkPromQL,
+	"yaml":          checkPolicy,
+	"yaml mistake":  checkMistake,
+	"yaml envoy":    checkBootstrap,
+	"yaml rules":    checkRules,
+	"yaml scraping": checkScraping,
+	// Kubernetes' schemas are not a dependency of this module. TestDocsManifests of internal/deploytest checks these.
+	"yaml kubernetes":    func(*testing.T, markdown.Block, markdown.Block) {},
+	"yaml kustomization": func(*testing.T, markdown.Block, markdown.Block) {},
+}
+
+// TestDocsBlocks checks every code block of every page. What each kind means is in CONTRIBUTING.md.
+func TestDocsBlocks(t *testing.T) {
+	t.Parallel()
+	for _, p := range documentation(t) {
+		for i, b := range p.Blocks {
+			t.Run(b.Place(), func(t *testing.T) {
+				t.Parallel()
+				check, ok := blockChecks[b.Kind]
+				if !ok {
+					t.Fatalf("%s: nothing checks a block of kind %q; CONTRIBUTING.md has the kinds that there are", b.Place(), b.Kind)
+				}
+				var before markdown.Block
+				if i > 0 {
+					before = p.Blocks[i-1]
+				}
+				check(t, b, before)
+			})
 		}
 	}
-	if found < 4 {
-		t.Errorf("%d policies in docs, want one for each of four others", found)
+}
+
+func checkJSON(t *testing.T, b, _ markdown.Block) {
+	if !json.Valid([]byte(b.Text)) {
+		t.Errorf("%s: this is not JSON:\n%s", b.Place(), b.Text)
 	}
 }
 
@@ -62,22 +82,25 @@ var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 // TestDocsLinks: what pages link to is there, headings too.
 func TestDocsLinks(t *testing.T) {
-	pages := documentation(t)
-	for page, text := range pages {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
+	text := map[string]string{}
+	for _, p := range documentation(t) {
+		text[p.Path] = p.Prose
+	}
+	for path, prose := range text {
+		for _, m := range link.FindAllStringSubmatch(prose, -1) {
 			to, err := url.Parse(m[1])
 			if err != nil || to.Scheme != "" {
 				continue
 			}
-			target := page
+			target := path
 			if to.Path != "" {
-				target = filepath.Join(filepath.Dir(page), to.Path)
+				target = filepath.Join(filepath.Dir(path), to.Path)
 			}
 			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
-				t.Errorf("%s links to %s, which is not there", page, m[1])
+				t.Errorf("%s links to %s, which is not there", path, m[1])
 			}
-			if to.Fragment != "" && !headings(pages[target])[to.Fragment] {
-				t.Errorf("%s links to %s, and %s has no such heading", page, m[1], target)
+			if to.Fragment != "" && !headings(text[target])[to.Fragment] {
+				t.Errorf("%s links to %s, and %s has no such heading", path, m[1], target)
 			}
 		}
 	}
@@ -89,7 +112,7 @@ func TestAlertsHaveRunbooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections := headings(documentation(t)["docs/troubleshooting.md"])
+	sections := headings(page(t, "docs/troubleshooting.md").Prose)
 	runbooks := regexp.MustCompile(`runbook: docs/troubleshooting\.md#(\S+)`).FindAllStringSubmatch(string(rules), -1)
 	if alerts := strings.Count(string(rules), "- alert: "); alerts == 0 || alerts != len(runbooks) {
 		t.Errorf("%d alerts have %d runbooks", alerts, len(runbooks))

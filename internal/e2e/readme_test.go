@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,68 +19,34 @@ import (
 // root is the root of the repository.
 const root = "../.."
 
-// readmeCommands returns the lines of all sh blocks of the README.
-func readmeCommands(t *testing.T) []string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var commands []string
-	for i, block := range strings.Split(string(text), "```") {
-		if code, ok := strings.CutPrefix(block, "sh\n"); ok && i%2 == 1 {
-			commands = append(commands, strings.Split(strings.TrimSpace(code), "\n")...)
-		}
-	}
-	return commands
-}
-
-// TestReadme runs every command of the README in its order, on an address of its own:
-// servers stay up until the end, the others have to succeed. The commands that run tests are held
-// against what CI runs, since they would run this one.
+// TestReadme runs the commands of the README in their order, as somebody does who copies them, on an address of its own. The
+// command that runs tests is held against what CI runs, since it would run this one.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	ip := ownIP(t)
-	dir := t.TempDir()
-	policies := policiesOn(t, ip)
-	ports := strings.NewReplacer("127.0.0.1", ip, ".tools/envoy", envoybin.Path(t), "bin/breakwater", binary,
-		"examples/quickstart/policies", policies)
-	serve := " --xds-listen " + ip + ":18000 --http-listen " + ip + ":18080"
-	env := "export BREAKWATER_SERVER=http://" + ip + ":18080 BREAKWATER_ADMIN_TOKEN=a-token-of-the-test; "
-	ran := 0
-	for _, command := range readmeCommands(t) {
-		ran++
-		line := ports.Replace(command)
-		switch {
-		case command == "make demo":
-			demo(t, ip)
-			payments := &upstream{address: ip + ":18101", handler: answer(http.StatusOK)} // the rest is run without the demo's
-			payments.restart(t)
-			t.Cleanup(payments.stop)
-		case command == "make test":
-			ci, err := os.ReadFile(filepath.Join(root, ".ci/run"))
-			if err != nil || !strings.Contains(string(ci), "\nmake test\n") {
-				t.Errorf("CI does not run %q: %v", command, err)
-			}
-		case strings.HasPrefix(command, "bin/breakwater serve "):
-			server(t, dir, env, line+serve, "http://"+ip+":18080/health/ready")
-		case command == "bin/breakwater breakers watch": // goes on
-			p := start(t, "watch", "bash", "-c", env+"exec "+line)
-			eventually(t, "watching says something", func() error { return printed(p, "payments") })
-		case strings.HasPrefix(command, ".tools/envoy "):
-			server(t, dir, env, line+" --use-dynamic-base-id", "http://"+ip+":9901/ready")
-		case strings.HasPrefix(command, "bin/breakwater bootstrap "):
-			flags := " --xds " + ip + ":18000 --listen " + ip + ":10000 --admin " + ip + ":9901 > "
-			shell(t, dir, strings.Replace(line, " > ", flags, 1))
-		case strings.HasPrefix(command, "curl "):
-			shell(t, dir, strings.Replace(line, "curl ", "curl --silent --show-error --fail-with-body ", 1))
-		default:
-			shell(t, dir, env+line)
+	commands := scriptOf(page(t, "README.md"))
+	if len(commands) < 10 || commands[0] != "make demo" || commands[1] != "make test" || commands[2] != "make tools build" {
+		t.Fatalf("the README begins with other commands than this test knows how to run: %q", commands)
+	}
+	if ci, err := os.ReadFile(filepath.Join(root, ".ci/run")); err != nil || !strings.Contains(string(ci), "\nmake test\n") {
+		t.Errorf("CI does not run make test: %v", err)
+	}
+	c := newCheckout(t)
+	demo(t, c.ip)
+	if out, err := c.bash(t, commands[2]); err != nil {
+		t.Fatalf("%s: %v\n%s", commands[2], err, out)
+	}
+	built := filepath.Join(c.dir, "bin/breakwater")
+	if err := errors.Join(os.Remove(built), os.Symlink(filepath.Join("..", programs, "breakwater"), built)); err != nil {
+		t.Fatal(err) // from here on it is the one with the race detector, on the address of the test
+	}
+	c.run(t, commands[3:])
+	for _, name := range []string{"breakwater.log", "envoy.log"} {
+		log, err := os.ReadFile(filepath.Join(c.dir, "bin", name))
+		if err != nil || len(log) == 0 || bytes.Contains(log, []byte("DATA RACE")) {
+			t.Errorf("%s: %v\n%s", name, err, log)
 		}
 	}
-	if ran < 10 {
-		t.Errorf("only %d commands found in the README", ran)
-	}
+	eventually(t, "all is gone", func() error { return portsFree(c.ip, "18000", "18080", "10000", "9901", "8001", "8002") })
 }
 
 // policiesOn returns a copy of the quickstart's policies for another address.
@@ -103,39 +68,6 @@ func policiesOn(t *testing.T, ip string) string {
 		}
 	}
 	return dir
-}
-
-// shell runs a line and wants it to succeed and to print something, or to write a file.
-func shell(t *testing.T, dir, line string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", line)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", line, err, out)
-	}
-	if len(out) == 0 && !strings.Contains(line, " > ") {
-		t.Errorf("%s printed nothing", line)
-	}
-}
-
-// printed tells whether a process has printed some text.
-func printed(p *process, text string) error {
-	out, err := os.ReadFile(p.log)
-	if err != nil {
-		return err
-	}
-	if !bytes.Contains(out, []byte(text)) {
-		return fmt.Errorf("no %q in %q", text, out)
-	}
-	return nil
-}
-
-// server starts a line that stays up until the test ends.
-func server(t *testing.T, dir, env, line, url string) {
-	t.Helper()
-	p := start(t, "readme", "bash", "-c", env+"cd "+dir+" && exec "+line)
-	(&mesh{}).ready(t, p, url)
 }
 
 // demo runs the demonstration to its end, looks whether it told the whole story, and
@@ -162,19 +94,8 @@ func demo(t *testing.T, ip string) {
 		}
 		rest = rest[i+len(part):]
 	}
-	portsFree(t, ip)
-}
-
-// portsFree fails when somebody still listens on a port of the demonstration.
-func portsFree(t *testing.T, ip string) {
-	t.Helper()
-	for _, port := range []string{"18000", "18080", "10000", "9901", "18101", "18102"} {
-		l, err := net.Listen("tcp", net.JoinHostPort(ip, port))
-		if err != nil {
-			t.Errorf("after the demonstration: %v", err)
-			continue
-		}
-		l.Close()
+	if err := portsFree(ip, "18000", "18080", "10000", "9901", "18101", "18102"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -234,7 +155,9 @@ func TestDemoInterrupted(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v\n%s", err, &out)
 	}
-	portsFree(t, ip)
+	if err := portsFree(ip, "18000", "18080", "10000", "9901", "18101", "18102"); err != nil {
+		t.Error(err)
+	}
 }
 
 func buildDemo(t *testing.T) string {
@@ -244,41 +167,4 @@ func buildDemo(t *testing.T) string {
 		t.Fatalf("building the demonstration: %v\n%s", err, out)
 	}
 	return path
-}
-
-// TestReadmePolicies holds the README's policies, and what it says a mistake looks
-// like, against the binary.
-func TestReadmePolicies(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	validate := func(policy string) result {
-		path := filepath.Join(t.TempDir(), "payments.yaml")
-		if err := os.WriteFile(path, []byte(policy), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return breakwater(t, "validate", path)
-	}
-	var policies []string
-	for i, block := range strings.Split(string(text), "```") {
-		if code, ok := strings.CutPrefix(block, "yaml\n"); ok && i%2 == 1 {
-			policies = append(policies, code)
-		}
-	}
-	if len(policies) != 2 {
-		t.Fatalf("%d policies in the README, want the long and the short form", len(policies))
-	}
-	for _, p := range []string{policies[0], service("payments", "10.0.0.7:8080") + "---\n" + policies[1]} {
-		if r := validate(p); r.code != 0 {
-			t.Errorf("a policy of the README has problems:\n%s", r.stderr)
-		}
-	}
-	_, example, found := strings.Cut(string(text), "policies/payments.yaml:")
-	example, _, _ = strings.Cut(example, "\n")
-	r := validate(strings.Replace(policies[0], "failureRateThreshold: 50%", "failureRateThreshold: 0.5", 1))
-	if !found || !strings.Contains(r.stderr, "payments.yaml:"+example+"\n") {
-		t.Errorf("the README has the mistake %q; it is\n%s", example, r.stderr)
-	}
 }

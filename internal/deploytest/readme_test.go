@@ -1,0 +1,157 @@
+package deploytest
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// documented is a block of Kubernetes' YAML on a page of the documentation.
+var documented = regexp.MustCompile("(?ms)^( *)```yaml (kubernetes|kustomization)\n(.*?)^ *```$")
+
+// TestDocsManifests validates the documents of the documentation, and builds its kustomizations beside base and shop, with
+// the documents of the same page.
+func TestDocsManifests(t *testing.T) {
+	v, found := newValidator(t), 0
+	for page, text := range pages(t) {
+		beside := map[string]string{}
+		for _, m := range documented.FindAllStringSubmatch(text, -1) {
+			block := unindent(m[3], m[1])
+			if m[2] == "kubernetes" {
+				found++
+				beside["state.yaml"] = block
+				if err := validate(v, block); err != nil {
+					t.Errorf("%s: %v\n%s", page, err, block)
+				}
+			}
+		}
+		for _, m := range documented.FindAllStringSubmatch(text, -1) {
+			if m[2] == "kustomization" {
+				found++
+				buildBeside(t, page, unindent(m[3], m[1]), beside)
+			}
+		}
+	}
+	if found < 4 {
+		t.Errorf("%d blocks found; there are more", found)
+	}
+}
+
+// buildBeside builds a kustomization in a directory beside base and shop, and validates what it makes.
+func buildBeside(t *testing.T, page, kustomization string, beside map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(manifests)); err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay")
+	if err := os.Mkdir(overlay, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeAll(t, overlay, beside)
+	writeAll(t, overlay, map[string]string{"kustomization.yaml": kustomization})
+	changed := false
+	was := strings.Join(built(t), "")
+	v := newValidator(t)
+	for _, document := range build(t, overlay) {
+		if err := validate(v, document); err != nil {
+			t.Errorf("%s: %v\n%s", page, err, document)
+		}
+		changed = changed || !strings.Contains(was, document)
+	}
+	if !changed {
+		t.Errorf("%s: this changes nothing:\n%s", page, kustomization)
+	}
+}
+
+// pages are all Markdown files of the repository.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && name != "../.." && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		if err == nil && filepath.Ext(name) == ".md" {
+			all[name] = readFile(t, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func unindent(text, by string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(text, by), "\n"+by, "\n")
+}
+
+// inPod is a command that the README runs in the pod of the control plane.
+var inPod = regexp.MustCompile(`(?m)^kubectl -n breakwater exec deploy/breakwater -- /breakwater (.*)$`)
+
+// TestReadmeCommands runs the README's commands for the pod with the binary, against a control plane as in the pod.
+func TestReadmeCommands(t *testing.T) {
+	o := loadObjects(t)
+	s := serve(t, o, certificates(t))
+	admin := mountPath(t, controlPlane(t, o), "admin")
+	commands := inPod.FindAllStringSubmatch(readFile(t, filepath.Join(manifests, "README.md")), -1)
+	if len(commands) < 3 {
+		t.Fatalf("the README has %d commands for the pod; want list, force and reset", len(commands))
+	}
+	for _, m := range commands {
+		var args []string
+		for _, word := range regexp.MustCompile(`'[^']*'|\S+`).FindAllString(m[1], -1) {
+			args = append(args, strings.Replace(strings.Trim(word, "'"), admin, adminToken(t), 1))
+		}
+		out, err := breakwater(t, append(args, "--server", "http://"+s.http)...)
+		if err != nil || !strings.Contains(out, "redis") {
+			t.Errorf("%s: %v\n%s", m[1], err, out)
+		}
+	}
+}
+
+// TestSecretsAreMade: the README makes every Secret that a pod needs, in the pod's namespace.
+func TestSecretsAreMade(t *testing.T) {
+	readme := readFile(t, filepath.Join(manifests, "README.md"))
+	for name, d := range loadObjects(t).deployments {
+		for _, v := range d.Spec.Template.Spec.Volumes {
+			if v.Secret != nil && !strings.Contains(readme, "kubectl -n "+d.Namespace+" create secret generic "+v.Secret.SecretName+" ") {
+				t.Errorf("%s: the README does not make the Secret %s", name, v.Secret.SecretName)
+			}
+		}
+	}
+}
+
+// pinned is an image with a version or a digest. Our own are built as dev until a kustomization names others.
+var pinned = regexp.MustCompile(`^\S+(:v?\d+\.\d+(\.\d+)?(-[a-z0-9]+)?|:dev|@sha256:[0-9a-f]{64})$`)
+
+// TestImagesArePinned: no image is of a tag that moves on, such as latest.
+func TestImagesArePinned(t *testing.T) {
+	images := map[string][]string{}
+	for name, d := range loadObjects(t).deployments {
+		pod := d.Spec.Template.Spec
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			images[c.Image] = append(images[c.Image], name)
+			if strings.HasSuffix(c.Image, ":dev") && c.ImagePullPolicy == corev1.PullAlways {
+				t.Errorf("%s: an image that was built here is pulled", name)
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(readFile(t, "../../Dockerfile"), -1) {
+		if !strings.HasSuffix(m[1], "-debian12:nonroot") { // distroless has no versions; a digest pins it
+			images[m[1]] = append(images[m[1]], "Dockerfile")
+		}
+	}
+	for image, users := range images {
+		if !pinned.MatchString(image) {
+			t.Errorf("the image %s of %v may be another one tomorrow; give it a version or a digest", image, users)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"breakwater.dev/internal/envoybin"
+)
+
+var (
+	inline     = regexp.MustCompile("`([^`\n]+)`")
+	metricName = regexp.MustCompile(`\b(?:circuit_breaker|breakwater)_[a-z_]+\b`)
+	ownCommand = regexp.MustCompile(`^(?:bin/)?(?:breakwater|make|kubectl|envoy|promtool) `)
+)
+
+// TestDocsProse: commands, flags, metrics and files that the text names in `backticks` exist.
+func TestDocsProse(t *testing.T) {
+	t.Parallel()
+	flags := ourFlags(t)
+	maps.Copy(flags, envoyFlags(t))
+	for _, p := range documentation(t) {
+		for i, line := range strings.Split(p.Prose, "\n") {
+			for _, m := range inline.FindAllStringSubmatch(line, -1) {
+				said := m[1]
+				problem := func(format string, args ...any) {
+					t.Helper()
+					t.Errorf("%s:%d: `%s`: "+format, append([]any{p.Path, i + 1, said}, args...)...)
+				}
+				if f := flagName.FindString(said); f != "" && !flags[f] {
+					problem("neither breakwater nor envoy has the flag %s", f)
+				}
+				for _, name := range metricName.FindAllString(said, -1) {
+					if !metrics(t)[name] {
+						problem("there is no metric %s", name)
+					}
+				}
+				if ownCommand.MatchString(said) {
+					for _, words := range simpleCommands(said) {
+						if err := checkCommand(t, filepath.Dir(p.Path), words); err != nil {
+							problem("%v", err)
+						}
+					}
+				} else if err := checkPath(filepath.Dir(p.Path), said); err != nil {
+					problem("%v", err)
+				}
+			}
+		}
+	}
+}
+
+// ourFlags are those of all commands.
+func ourFlags(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, c := range []string{"serve", "validate", "render", "bootstrap", "breakers", "breakers list", "breakers watch", "breakers force", "breakers reset"} {
+		maps.Copy(all, flagsOf(help(t, strings.Fields(c)...)))
+	}
+	return all
+}
+
+// envoyFlags are those of Envoy.
+func envoyFlags(t *testing.T) map[string]bool {
+	t.Helper()
+	text, err := exec.CommandContext(t.Context(), envoybin.Path(t), "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return flagsOf(string(text))
+}
+
+// metrics are the names of ours, and of the series that histograms have.
+func metrics(t *testing.T) map[string]bool {
+	t.Helper()
+	catalogue, err := txtar.ParseFile(filepath.Join(root, "telemetry/testdata/catalogue.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range catalogue.Files {
+		for _, m := range regexp.MustCompile(`(?m)^(\w+)\{.*\} (\w+)$`).FindAllStringSubmatch(string(f.Data), -1) {
+			names[m[1]] = true
+			if m[2] == "histogram" {
+				names[m[1]+"_bucket"], names[m[1]+"_sum"], names[m[1]+"_count"] = true, true, true
+			}
+		}
+	}
+	return names
+}
