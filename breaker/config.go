@@ -76,6 +76,10 @@ func (s *Status) EffectiveMode() string {
 	return s.Config.Mode.effective(s.Override != nil, s.State)
 }
 
+// Forced tells whether a person, or the policy's mode, holds the breaker in its state, so that
+// neither rules nor timers decide.
+func (s *Status) Forced() bool { return s.Override != nil || s.Config.Mode == ForcedOpen }
+
 // Rejects tells whether calls are rejected as the state says: not where that is only watched.
 func (s *Status) Rejects() bool {
 	mode := s.Config.Mode
