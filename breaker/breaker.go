@@ -224,7 +224,7 @@ func (b *Breaker) statusLocked(now Instant) Status {
 	s := Status{
 		Key: b.key(), Config: &b.spec.Config, State: b.state, Generation: b.generation, Sequence: b.sequence,
 		Since: b.since, Window: b.windowLocked(), Counts: b.countsLocked(), LastFailure: b.lastFailure,
-		SuccessLag: p.lag.successes, IgnoredLag: p.lag.ignored, Openings: p.open.openings, Override: p.override, Trip: p.trip, InFlight: b.inFlightLocked(),
+		SuccessLag: p.lag.successes, IgnoredLag: p.lag.ignored, Openings: p.open.openings, Override: p.override, Episode: p.episode, InFlight: b.inFlightLocked(),
 	}
 	s.Counts.Requests += s.InFlight
 	switch b.state {

@@ -51,6 +51,49 @@ func (m Mode) String() string {
 	return [...]string{"Enforce", "MetricsOnly", "ForcedOpen", "Disabled"}[m]
 }
 
+// What a person can put in the place of a policy's mode, as [Status.EffectiveMode] names it.
+const (
+	ForcedOpenByHand   = "ForcedOpenByHand"
+	ForcedClosedByHand = "ForcedClosedByHand"
+)
+
+// effective names what decides about calls. Where the policy's mode is Disabled no call asks
+// the breaker, whatever people want.
+func (m Mode) effective(byHand bool, s State) string {
+	switch {
+	case !byHand || m == Disabled:
+		return m.String()
+	case s == Open:
+		return ForcedOpenByHand
+	default:
+		return ForcedClosedByHand
+	}
+}
+
+// EffectiveMode names what decides about the breaker's calls: the policy's mode, or
+// [ForcedOpenByHand] or [ForcedClosedByHand].
+func (s *Status) EffectiveMode() string {
+	return s.Config.Mode.effective(s.Override != nil, s.State)
+}
+
+// Forced tells whether a person, or the policy's mode, holds the breaker in its state, so that
+// neither rules nor timers decide.
+func (s *Status) Forced() bool { return s.Override != nil || s.Config.Mode == ForcedOpen }
+
+// Rejects tells whether calls are rejected as the state says: not where that is only watched.
+func (s *Status) Rejects() bool {
+	mode := s.Config.Mode
+	return mode != Disabled && (mode != MetricsOnly || s.Override != nil)
+}
+
+// EffectiveMode is [Status.EffectiveMode] after the transition.
+func (t *Transition) EffectiveMode() string { return t.Mode.effective(t.Until != 0, t.Edge.To) }
+
+// Rejects is [Status.Rejects] after the transition.
+func (t *Transition) Rejects() bool {
+	return t.Mode != Disabled && (t.Mode != MetricsOnly || t.Until != 0)
+}
+
 // Config is when a breaker trips and how it recovers. All fields are in force
 // as they stand: there is no "unset", and 0 has the meaning given here. Configs
 // are compared with ==: equal ones mean the same breaker.

@@ -132,7 +132,7 @@ func TestRule8ChangedSemanticsRestart(t *testing.T) {
 			if got := r.apply(cfg); !slices.Equal(got.Restarted, []Key{keyA}) {
 				t.Errorf("changes %+v, want a restart", got)
 			}
-			want := Status{Key: keyA, Config: &cfg, Admits: Whole, InFlight: before.InFlight, Sequence: before.Sequence + min(uint64(from), 1), Trip: before.Trip, Generation: before.Generation + 1, Since: r.now, Counts: before.Counts, LastFailure: before.LastFailure}
+			want := Status{Key: keyA, Config: &cfg, Admits: Whole, InFlight: before.InFlight, Sequence: before.Sequence + min(uint64(from), 1), Episode: before.Episode, Generation: before.Generation + 1, Since: r.now, Counts: before.Counts, LastFailure: before.LastFailure}
 			if got := r.status(); flat(got) != flat(want) {
 				t.Errorf("status\n%+v, want\n%+v", got, want)
 			}

@@ -24,19 +24,53 @@ type flatStatus struct {
 	Status
 	config   Config
 	override Override
-	trip     Transition
+	episode  flatEpisode
 }
+
+type flatEpisode struct{ cause, trip Transition }
 
 func flat(s Status) flatStatus {
 	f := flatStatus{Status: s, config: *s.Config}
 	if s.Override != nil {
 		f.override = *s.Override
 	}
-	if s.Trip != nil {
-		f.trip = *s.Trip
+	if cause := s.cause(); cause != nil {
+		f.episode.cause = *cause
 	}
-	f.Config, f.Override, f.Trip = nil, nil, nil
+	if trip := s.trip(); trip != nil {
+		f.episode.trip = *trip
+	}
+	f.Config, f.Override, f.Episode = nil, nil, nil
 	return f
+}
+
+func (s Status) cause() *Transition {
+	if s.Episode == nil {
+		return nil
+	}
+	return s.Episode.Cause
+}
+
+func (s Status) trip() *Transition {
+	if s.Episode == nil {
+		return nil
+	}
+	return s.Episode.Trip
+}
+
+// flatTransition is a transition with a value in place of the pointer.
+type flatTransition struct{ of, cause Transition }
+
+func flatten(list []Transition) (flat []flatTransition) {
+	for _, tr := range list {
+		f := flatTransition{of: tr}
+		if tr.Cause != nil {
+			f.cause = *tr.Cause
+		}
+		f.of.Cause = nil
+		flat = append(flat, f)
+	}
+	return flat
 }
 
 func newRig(t *testing.T, cfg Config) *rig {

@@ -170,7 +170,7 @@ func (b *Breaker) moveLocked(edge Edge, now Instant) { b.shiftLocked(&Transition
 // hand is in t already.
 func (b *Breaker) shiftLocked(t *Transition) {
 	edge, now := t.Edge, t.At
-	t.Key, t.Since, t.Window = b.key(), b.since, b.windowLocked()
+	t.Key, t.Since, t.Window, t.Mode = b.key(), b.since, b.windowLocked(), b.spec.Mode
 	b.leaveLocked(now)
 	b.generation++
 	b.sequence++
@@ -191,8 +191,10 @@ func (b *Breaker) shiftLocked(t *Transition) {
 	case HalfOpen:
 		b.past.halfOpen.enter(now.Add(b.spec.MaxWaitDurationInHalfOpenState))
 	}
+	told := *t
+	told.Cause = b.past.record(t)
 	if !b.retired {
-		b.engine.push(*t)
+		b.engine.push(told)
 	}
 }
 
@@ -224,7 +226,6 @@ func (b *Breaker) enterOpenLocked(t *Transition, now Instant) {
 	t.Wait = b.past.open.begin(b.key(), &b.spec.Config, b.sequence)
 	t.Openings = b.past.open.openings
 	b.past.open.until = now.Add(t.Wait)
-	b.past.trip = t
 }
 
 // configure takes on a spec and tells whether that restarted the breaker.

@@ -30,6 +30,7 @@ type model struct {
 	rampEnd     Instant // 0: no ramp
 	credit      int64
 	override    *Override
+	cause       *Transition // of the present episode, or the last
 	trip        *Transition
 	inFlight    uint64 // permits that were given and are not resolved
 	counts      Counts
@@ -176,7 +177,8 @@ func (m *model) move(to State, why Reason, now Instant) *Transition {
 func (m *model) moveBy(tr Transition, now Instant) *Transition {
 	cfg := m.spec.Config
 	tr.Key, tr.Sequence, tr.Generation = m.spec.Key, m.sequence+1, m.generation+1
-	tr.At, tr.Since = now, m.since
+	tr.At, tr.Since, tr.Mode = now, m.since, cfg.Mode
+	from, began := m.state, m.cause
 	if m.state == Closed {
 		m.openings = m.remembered(now)
 	}
@@ -197,15 +199,28 @@ func (m *model) moveBy(tr Transition, now Instant) *Transition {
 			m.openings = min(m.openings+1, 64)
 			tr.Openings = m.openings
 			m.until = now.Add(tr.Wait)
-			m.trip = &tr
 		}
 	case HalfOpen:
 		m.until = now.Add(cfg.MaxWaitDurationInHalfOpenState)
+	}
+	m.remember(from, tr)
+	if from != Closed || tr.Edge.Reason == Restored && tr.Edge.To != Closed {
+		tr.Cause = began
 	}
 	if !m.retired {
 		m.heard = append(m.heard, tr)
 	}
 	return &tr
+}
+
+// remember notes a transition that begins an episode, and one that trips the breaker.
+func (m *model) remember(from State, tr Transition) {
+	if from == Closed && tr.Edge.To != Closed && tr.Edge.Reason != Restored {
+		m.cause = &tr
+	}
+	if tr.Edge.To == Open && tr.Edge.Reason.ByRule() {
+		m.trip = &tr
+	}
 }
 
 // timed tells whether time ends an open state.
@@ -578,13 +593,17 @@ func (m *model) force(o Override, now Instant) {
 
 func (m *model) reset(by, note string, now Instant) {
 	m.advance(now)
-	m.override, m.trip = nil, nil
+	m.override = nil
 	edge := Edge{m.state, Closed, Reset}
 	if m.spec.Config.Mode == ForcedOpen {
 		edge = Edge{m.state, Open, PolicyForced}
 	}
-	m.moveBy(Transition{Edge: edge, By: by, Note: note, Window: m.window()}, now)
-	m.openings = 0
+	tr := *m.moveBy(Transition{Edge: edge, By: by, Note: note, Window: m.window()}, now)
+	m.openings, m.cause, m.trip = 0, nil, nil
+	if tr.Edge.To == Open {
+		tr.Cause = nil
+		m.cause = &tr
+	}
 }
 
 // report takes outcomes by their times, whatever their order.
@@ -695,7 +714,7 @@ func (m *model) restart(now Instant) *model {
 		return n
 	}
 	n.openings = m.openings
-	n.trip, n.override = m.trip, m.override
+	n.cause, n.trip, n.override = m.cause, m.trip, m.override
 	n.sequence, n.generation = max(n.sequence, m.sequence), max(n.generation, m.generation)
 	switch {
 	case m.override != nil:
@@ -718,7 +737,10 @@ func (m *model) status(now Instant) Status {
 		Key: m.spec.Key, Config: &m.spec.Config, State: m.state, Generation: m.generation, Sequence: m.sequence, Since: m.since,
 		SuccessLag: uint32(m.most.Successes - m.counts.Successes), IgnoredLag: uint32(m.most.Ignored - m.counts.Ignored),
 		InFlight: m.inFlight, Window: m.window(), Counts: m.counts, LastFailure: m.lastFailure,
-		Openings: m.openings, Override: m.override, Trip: m.trip,
+		Openings: m.openings, Override: m.override,
+	}
+	if m.cause != nil || m.trip != nil {
+		s.Episode = &Episode{Cause: m.cause, Trip: m.trip}
 	}
 	s.Counts.Requests = s.Counts.Rejected + s.Counts.Successes + s.Counts.Failures + s.Counts.Ignored + m.inFlight
 	switch {

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -166,6 +167,7 @@ func (s *Status) merge(o *Status) {
 	if o.State == Open {
 		s.OpenNodes++
 	}
+	s.Episode = s.Episode.merge(s.State, o.Episode, o.State)
 	if o.State > s.State {
 		s.State, s.Since, s.RetryAfter, s.Generation = o.State, o.Since, o.RetryAfter, o.Generation
 	}
@@ -176,14 +178,29 @@ func (s *Status) merge(o *Status) {
 	s.SuccessLag += o.SuccessLag
 	s.IgnoredLag += o.IgnoredLag
 	s.LastFailure = max(s.LastFailure, o.LastFailure)
-	if s.Trip == nil || o.Trip != nil && o.Trip.At > s.Trip.At {
-		s.Trip = o.Trip
-	}
 	s.Window.Calls += o.Window.Calls
 	s.Window.Failures += o.Window.Failures
 	s.Window.Slow += o.Window.Slow
 	s.Window.Run = max(s.Window.Run, o.Window.Run)
 	s.Counts.sum(&o.Counts)
+}
+
+// merge returns what both together remember: the cause that came first of those that go on,
+// else the last one, and the last trip.
+func (e *Episode) merge(state State, o *Episode, other State) *Episode {
+	if e == nil || o == nil {
+		return cmp.Or(e, o)
+	}
+	m := *e
+	switch x, y := e.Cause, o.Cause; {
+	case y == nil:
+	case x == nil || state == Closed && (other != Closed || y.At > x.At) || state != Closed && other != Closed && y.At < x.At:
+		m.Cause = y
+	}
+	if m.Trip == nil || o.Trip != nil && o.Trip.At > m.Trip.At {
+		m.Trip = o.Trip
+	}
+	return &m
 }
 
 func (c *Counts) sum(o *Counts) {

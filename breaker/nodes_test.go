@@ -82,7 +82,7 @@ func TestNodesTogether(t *testing.T) {
 	all := got[0]
 	want := Status{
 		Key: keyA, Config: all.Config, State: Open, Generation: 2, Since: opened, RetryAfter: 29 * time.Second, InFlight: 1,
-		Window: WindowCounts{Calls: 3, Failures: 1, Run: 1}, LastFailure: opened, Openings: 1, Nodes: 2, OpenNodes: 1, Trip: got[2].Trip,
+		Window: WindowCounts{Calls: 3, Failures: 1, Run: 1}, LastFailure: opened, Openings: 1, Nodes: 2, OpenNodes: 1, Episode: got[2].Episode,
 		Counts: Counts{Requests: 8, Rejected: 1, Successes: 2, Failures: 3, Timeouts: 1, Ignored: 1},
 	}
 	if flat(all) != flat(want) {

@@ -68,14 +68,18 @@ func (b *Breaker) reset(by, note string, now Instant) {
 	b.lock(now)
 	defer b.release()
 	if b.past != nil {
-		b.past.override, b.past.trip = nil, nil
+		b.past.override = nil
 	}
 	edge := Edge{b.state, Closed, Reset}
 	if b.spec.Mode == ForcedOpen {
 		edge = Edge{b.state, Open, PolicyForced}
 	}
-	b.shiftLocked(&Transition{Edge: edge, At: now, By: by, Note: note})
-	b.past.open.openings = 0
+	t := &Transition{Edge: edge, At: now, By: by, Note: note}
+	b.shiftLocked(t)
+	b.past.open.openings, b.past.episode = 0, nil
+	if t.Edge.To == Open {
+		b.past.episode = &Episode{Cause: t}
+	}
 }
 
 // expireLocked ends what a person did. An open breaker does not know how its

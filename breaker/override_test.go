@@ -35,7 +35,7 @@ func TestForceOpen(t *testing.T) {
 	if got := r.status().Override; got == nil || *got != o {
 		t.Errorf("override %+v, want %+v", got, o)
 	}
-	if got := r.transitions[0]; got.Wait != 0 || got.Openings != 0 || r.status().Trip != nil {
+	if got := r.transitions[0]; got.Wait != 0 || got.Openings != 0 || r.status().trip() != nil {
 		t.Errorf("transition %+v, want that no rule opened it", got)
 	}
 	for range 3 {
@@ -202,7 +202,7 @@ func TestResetEndsWhatAPersonDid(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.wantBy(Edge{Open, Closed, Reset}, "bob", "all is well", 0)
-	if got := r.status(); got.Override != nil || got.Trip != nil || got.Openings != 0 || got.Counts != before || got.Window != (WindowCounts{}) {
+	if got := r.status(); got.Override != nil || got.Episode != nil || got.Openings != 0 || got.Counts != before || got.Window != (WindowCounts{}) {
 		t.Errorf("status %+v after a reset, want nothing but the counts %+v", got, before)
 	}
 	if next, ok := r.engine.Advance(r.now); ok {

@@ -6,7 +6,7 @@ type past struct {
 	halfOpen      halfOpen
 	ramp          ramp
 	override      *Override
-	trip          *Transition
+	episode       *Episode
 	wouldReject   uint64
 	leasesExpired uint64
 	lag           lag
@@ -21,6 +21,28 @@ func (b *Breaker) pastLocked() *past {
 		return &nothing
 	}
 	return b.past
+}
+
+// record remembers a transition that belongs to an episode, and returns what began that; nil
+// where t does. A restart begins none: it goes on with one.
+func (p *past) record(t *Transition) (cause *Transition) {
+	e := Episode{}
+	if p.episode != nil {
+		e = *p.episode
+	}
+	switch {
+	case t.Edge.From != Closed || t.Edge.Reason == Restored && t.Edge.To != Closed:
+		cause = e.Cause
+	case t.Edge.To != Closed:
+		e.Cause = t
+	}
+	if t.Edge.To == Open && t.Edge.Reason.ByRule() {
+		e.Trip = t
+	}
+	if e != (Episode{}) {
+		p.episode = &e
+	}
+	return cause
 }
 
 // ramp is the time after closing in which a share of the calls is admitted.

@@ -581,7 +581,7 @@ func (w *world) look(t *rapid.T) {
 	}
 	for _, p := range slices.Concat(w.pairs, w.gone) {
 		want = append(want, p.model.status(w.now))
-		if !slices.Equal(w.heard[p.model], p.model.heard) {
+		if !slices.Equal(flatten(w.heard[p.model]), flatten(p.model.heard)) {
 			t.Fatalf("transitions of %s\n%+v, want\n%+v", p.model.spec.Key, w.heard[p.model], p.model.heard)
 		}
 	}

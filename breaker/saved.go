@@ -11,6 +11,7 @@ type Saved struct {
 	Sequence   uint64  // so that it goes on, without gaps
 	Generation uint64
 	Override   *Override
+	Cause      *Transition // of its episode; nil: as [Saved.Trip], if that came from closed, else not known
 	Trip       *Transition // the last into open by a rule
 }
 
@@ -35,7 +36,13 @@ func (b *Breaker) appendSaved(all []Saved, now Instant) []Saved {
 	p := b.pastLocked()
 	s := Saved{
 		Key: b.key(), Config: b.spec.Config, State: b.state, Since: b.since, Openings: p.open.openings,
-		Sequence: b.sequence, Generation: b.generation, Override: p.override, Trip: p.trip,
+		Sequence: b.sequence, Generation: b.generation, Override: p.override,
+	}
+	if e := p.episode; e != nil {
+		s.Trip = e.Trip
+		if e.Cause != e.Trip {
+			s.Cause = e.Cause
+		}
 	}
 	switch {
 	case b.state == Closed && p.override == nil && p.open.forget(&b.spec.Config, now.Sub(b.since)) == 0:
@@ -85,7 +92,7 @@ func (b *Breaker) restore(s *Saved, now Instant) bool {
 		b.past = &past{}
 	}
 	b.sequence, b.generation = max(b.sequence, s.Sequence), max(b.generation, s.Generation)
-	b.past.trip, b.past.override = s.Trip, o
+	b.past.episode, b.past.override = s.episode(), o
 	if same {
 		b.past.open.openings = min(s.Openings, maxOpenings)
 	}
@@ -106,6 +113,18 @@ func (b *Breaker) restore(s *Saved, now Instant) bool {
 	}
 	b.takeUpLocked(s, now)
 	return true
+}
+
+// episode is what was remembered of it.
+func (s *Saved) episode() *Episode {
+	cause := s.Cause
+	if cause == nil && s.Trip != nil && s.Trip.Edge.From == Closed {
+		cause = s.Trip
+	}
+	if cause == nil && s.Trip == nil {
+		return nil
+	}
+	return &Episode{Cause: cause, Trip: s.Trip}
 }
 
 // takeUpLocked sets the times of a state that was entered just now to those that it

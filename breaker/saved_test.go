@@ -38,8 +38,8 @@ func TestRule10OpenForTheRestOfItsWait(t *testing.T) {
 	if after.State != Open || after.RetryAfter != 3*time.Second || after.Openings != 3 || after.Since != before.Since {
 		t.Errorf("%s for another %s after %d openings since %d, want open for 3s, 3 and %d", after.State, after.RetryAfter, after.Openings, after.Since, before.Since)
 	}
-	if after.Trip == nil || *after.Trip != *before.Trip {
-		t.Errorf("trip %+v, want %+v", after.Trip, before.Trip)
+	if after.trip() == nil || *after.trip() != *before.trip() {
+		t.Errorf("trip %+v, want %+v", after.trip(), before.trip())
 	}
 	tr := r.want(Edge{Closed, Open, Restored})
 	if tr.Sequence != before.Sequence+1 || tr.Generation <= before.Generation {

@@ -182,6 +182,7 @@ type WindowCounts struct {
 type Transition struct {
 	Key        Key
 	Edge       Edge
+	Mode       Mode          // of the policy, after the change; see [Transition.EffectiveMode]
 	Sequence   uint64        // of this breaker, from 1, without gaps
 	Generation uint64        // the breaker's generation after the change
 	At         Instant       // when
@@ -193,6 +194,20 @@ type Transition struct {
 	// empty, and Until 0, when a rule did it.
 	By, Note string
 	Until    Instant
+	// Cause is the transition that began the episode which this one is part of, or ends; nil
+	// where this one begins it, there is none, or it is not known.
+	Cause *Transition
+}
+
+// Episode is what is remembered of a breaker's way from closed to closed: of the present one,
+// or while it is closed of the last one. It is never changed.
+type Episode struct {
+	// Cause is the transition that began it, by a rule, a policy or a person. Probes that
+	// fail, and restarts, do not replace it. nil: an earlier version did not keep it.
+	Cause *Transition
+	// Trip is the last transition into open by a rule, which may be that of an earlier
+	// episode; nil: there was none.
+	Trip *Transition
 }
 
 // Override is a state that a person put a breaker in. It stops all timers and
@@ -250,8 +265,8 @@ type Status struct {
 	LastFailure            Instant // meaningful when Counts.Failures > 0
 	// Override is what a person did to it; nil: nothing.
 	Override *Override
-	// Trip is the last transition into open by a rule; nil: there was none.
-	Trip *Transition
+	// Episode is the present one, or the last; nil: it was never anything but closed.
+	Episode *Episode
 	// Nodes is how many breakers of proxies are in this status, in a scope of nodes,
 	// and OpenNodes how many of these are open.
 	Nodes, OpenNodes uint32

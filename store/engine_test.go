@@ -68,8 +68,8 @@ func TestRule10OpenStaysOpen(t *testing.T) {
 			if s.State != tt.state || s.RetryAfter != tt.left {
 				t.Fatalf("%s for %s, want %s for %s", s.State, s.RetryAfter, tt.state, tt.left)
 			}
-			if s.Trip == nil || s.Trip.Edge.Reason != breaker.ConsecutiveFailures || s.Openings != 1 {
-				t.Errorf("trip %+v, openings %d; want the one that was", s.Trip, s.Openings)
+			if s.Episode == nil || s.Episode.Trip.Edge.Reason != breaker.ConsecutiveFailures || s.Openings != 1 {
+				t.Errorf("trip %+v, openings %d; want the one that was", s.Episode, s.Openings)
 			}
 			if tt.state != breaker.Open {
 				return

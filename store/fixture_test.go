@@ -138,6 +138,16 @@ func examples() []breaker.Saved {
 		{
 			Key: breaker.Key{Upstream: "search"}, Config: counts, State: breaker.HalfOpen,
 			Since: at(-1500 * time.Millisecond), Until: at(58500 * time.Millisecond), Openings: 3, Sequence: 7, Generation: 9,
+			Cause: &breaker.Transition{
+				Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.FailureRate},
+				Mode: breaker.MetricsOnly, Sequence: 2, Generation: 4, At: at(-time.Hour), Since: at(-2 * time.Hour),
+				Window: breaker.WindowCounts{Calls: 10, Failures: 6, Run: 2}, Wait: 30 * time.Second, Openings: 1,
+			},
+			Trip: &breaker.Transition{
+				Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.HalfOpen, To: breaker.Open, Reason: breaker.ProbeFailed},
+				Mode: breaker.MetricsOnly, Sequence: 6, Generation: 8, At: at(-time.Minute), Since: at(-2 * time.Minute),
+				Window: breaker.WindowCounts{Calls: 1, Failures: 1, Run: 1}, Wait: 30 * time.Second, Openings: 3,
+			},
 		},
 		{
 			Key: breaker.Key{Upstream: "stock"}, Config: breaker.DefaultConfig(), State: breaker.Open,
@@ -176,9 +186,10 @@ func anySaved(t *rapid.T) breaker.Saved {
 	if rapid.Bool().Draw(t, "overridden") {
 		s.Override = &breaker.Override{State: state("override"), By: rapid.String().Draw(t, "by"), Note: rapid.String().Draw(t, "note"), Until: future("override until")}
 	}
-	if rapid.Bool().Draw(t, "tripped") {
-		s.Trip = &breaker.Transition{
-			Key: key(), Edge: rapid.SampledFrom(breaker.Edges()).Draw(t, "edge"),
+	transition := func() *breaker.Transition {
+		return &breaker.Transition{
+			Mode: rapid.SampledFrom([]breaker.Mode{breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled}).Draw(t, "trip mode"),
+			Key:  key(), Edge: rapid.SampledFrom(breaker.Edges()).Draw(t, "edge"),
 			Sequence: rapid.Uint64().Draw(t, "trip sequence"), Generation: rapid.Uint64().Draw(t, "trip generation"),
 			At: past("at"), Since: past("trip since"), Wait: span("wait", 0, breaker.MaxDuration), Openings: rapid.Uint32().Draw(t, "trip openings"),
 			Window: breaker.WindowCounts{
@@ -187,6 +198,12 @@ func anySaved(t *rapid.T) breaker.Saved {
 			},
 			By: rapid.String().Draw(t, "trip by"), Note: rapid.String().Draw(t, "trip note"), Until: future("trip until"),
 		}
+	}
+	if rapid.Bool().Draw(t, "tripped") {
+		s.Trip = transition()
+	}
+	if rapid.Bool().Draw(t, "in an episode") {
+		s.Cause = transition()
 	}
 	return s
 }

@@ -17,7 +17,9 @@ import (
 const (
 	// format is the version of the file's format. Older versions of this program
 	// must not guess at what they do not know, so any change of a record is a new one.
-	format = 1
+	// Files of every format from 1 on are read: what a later one added is left out in
+	// them, which has the meaning that it had before.
+	format = 2
 	// maxFileBytes bounds what is read into memory. It is room for about 60,000
 	// breakers that are not closed.
 	maxFileBytes = 64 << 20
@@ -83,7 +85,7 @@ func decode(data []byte, now anchor) ([]breaker.Saved, error) {
 		return nil, newerError(e.Format)
 	case err != nil:
 		return nil, err
-	case e.Format != format:
+	case e.Format < 1:
 		return nil, fmt.Errorf("its format is %d, which there never was", e.Format)
 	case e.SHA256 != e.checksum():
 		return nil, errors.New("its checksum is not that of what it says")

@@ -23,7 +23,7 @@ import (
 // later. When the file differs, raise the version of the format: what is out there
 // is of the old one.
 func TestFormat(t *testing.T) {
-	golden.Run(t, filepath.Join("testdata", "format-1.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
+	golden.Run(t, filepath.Join("testdata", "format-2.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
 		data := encoded(t, examples()...)
 		saved, err := decode(data, later(10*time.Second))
 		if err != nil {
@@ -38,6 +38,25 @@ func TestFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 		return map[string]string{"breakers.json": pretty.String(), "restored.json": string(restored)}
+	})
+}
+
+// TestFormatOfBefore: a file of an earlier format means what it meant.
+func TestFormatOfBefore(t *testing.T) {
+	golden.Run(t, filepath.Join("testdata", "format-1.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
+		var data bytes.Buffer
+		if err := json.Compact(&data, in[0].Data); err != nil {
+			t.Fatal(err)
+		}
+		saved, err := decode(data.Bytes(), later(10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		restored, err := json.MarshalIndent(saved, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]string{"restored.json": string(restored)}
 	})
 }
 
@@ -176,7 +195,7 @@ func TestRefusals(t *testing.T) {
 func TestNewerFormats(t *testing.T) {
 	for _, data := range [][]byte{
 		sealed(format+1, "2026-11-23T12:00:00Z", "[]"),
-		[]byte(`{"format":2}`),
+		[]byte(`{"format":3}`),
 		[]byte(`{"sha256":{"of":"parts"},"written":7,"breakers":"elsewhere","format":3,"more":[]}`),
 	} {
 		_, err := decode(data, date)

@@ -19,6 +19,7 @@ type (
 		Sequence   uint64      `json:"sequence"`
 		Generation uint64      `json:"generation"`
 		Override   *override   `json:"override,omitempty"`
+		Cause      *transition `json:"cause,omitempty"` // since format 2
 		Trip       *transition `json:"trip,omitempty"`
 	}
 	key struct {
@@ -37,6 +38,7 @@ type (
 		From       state        `json:"from"`
 		To         state        `json:"to"`
 		Reason     reason       `json:"reason"`
+		Mode       mode         `json:"mode,omitempty"` // since format 2; left out where it is Enforce
 		Sequence   uint64       `json:"sequence"`
 		Generation uint64       `json:"generation"`
 		At         time.Time    `json:"at"`
@@ -62,19 +64,24 @@ func newRecord(s breaker.Saved, a anchor) record {
 		Key: key(s.Key), Config: newConfig(s.Config),
 		State: state(s.State), Since: a.timeOf(s.Since), Until: a.timeOfEnd(s.Until),
 		Openings: s.Openings, Sequence: s.Sequence, Generation: s.Generation,
+		Cause: newTransition(s.Cause, a), Trip: newTransition(s.Trip, a),
 	}
 	if o := s.Override; o != nil {
 		r.Override = &override{State: state(o.State), By: o.By, Note: o.Note, Until: a.timeOfEnd(o.Until)}
 	}
-	if t := s.Trip; t != nil {
-		r.Trip = &transition{
-			Key: key(t.Key), From: state(t.Edge.From), To: state(t.Edge.To), Reason: reason(t.Edge.Reason),
-			Sequence: t.Sequence, Generation: t.Generation, At: a.timeOf(t.At), Since: a.timeOf(t.Since),
-			Window: windowCounts(t.Window), Wait: duration(t.Wait), Openings: t.Openings,
-			By: t.By, Note: t.Note, Until: a.timeOfEnd(t.Until),
-		}
-	}
 	return r
+}
+
+func newTransition(t *breaker.Transition, a anchor) *transition {
+	if t == nil {
+		return nil
+	}
+	return &transition{
+		Key: key(t.Key), From: state(t.Edge.From), To: state(t.Edge.To), Reason: reason(t.Edge.Reason), Mode: mode(t.Mode),
+		Sequence: t.Sequence, Generation: t.Generation, At: a.timeOf(t.At), Since: a.timeOf(t.Since),
+		Window: windowCounts(t.Window), Wait: duration(t.Wait), Openings: t.Openings,
+		By: t.By, Note: t.Note, Until: a.timeOfEnd(t.Until),
+	}
 }
 
 // saved is r with the instants of this process, where a is now. Nothing began
@@ -85,18 +92,23 @@ func (r record) saved(a anchor) breaker.Saved {
 		Key: breaker.Key(r.Key), Config: r.Config.config(),
 		State: breaker.State(r.State), Since: a.past(r.Since), Until: a.waitOf(r.Since, r.Until),
 		Openings: r.Openings, Sequence: r.Sequence, Generation: r.Generation,
-	}
-	if t := r.Trip; t != nil {
-		s.Trip = &breaker.Transition{
-			Key:      breaker.Key(t.Key),
-			Edge:     breaker.Edge{From: breaker.State(t.From), To: breaker.State(t.To), Reason: breaker.Reason(t.Reason)},
-			Sequence: t.Sequence, Generation: t.Generation, At: a.past(t.At), Since: a.past(t.Since),
-			Window: breaker.WindowCounts(t.Window), Wait: time.Duration(t.Wait), Openings: t.Openings,
-			By: t.By, Note: t.Note, Until: a.endOf(t.Until),
-		}
+		Cause: r.Cause.transition(a), Trip: r.Trip.transition(a),
 	}
 	if o := r.Override; o != nil {
 		s.Override = &breaker.Override{State: breaker.State(o.State), By: o.By, Note: o.Note, Until: a.endOf(o.Until)}
 	}
 	return s
+}
+
+func (t *transition) transition(a anchor) *breaker.Transition {
+	if t == nil {
+		return nil
+	}
+	return &breaker.Transition{
+		Key:  breaker.Key(t.Key),
+		Edge: breaker.Edge{From: breaker.State(t.From), To: breaker.State(t.To), Reason: breaker.Reason(t.Reason)},
+		Mode: breaker.Mode(t.Mode), Sequence: t.Sequence, Generation: t.Generation, At: a.past(t.At), Since: a.past(t.Since),
+		Window: breaker.WindowCounts(t.Window), Wait: time.Duration(t.Wait), Openings: t.Openings,
+		By: t.By, Note: t.Note, Until: a.endOf(t.Until),
+	}
 }

@@ -240,7 +240,7 @@ func TestByHandWithEngine(t *testing.T) {
 	}
 	w.Close()
 	<-ended
-	if got := p.take(); strings.Count(got, `"by":"alice"`) != 1 || strings.Count(got, `"by":"bob"`) != 1 {
+	if got := p.take(); strings.Count(got, `"by":"alice"`) != 2 || strings.Count(got, `"by":"bob"`) != 1 { // the reset names what it ends
 		t.Errorf("followers were told %s", got)
 	}
 }

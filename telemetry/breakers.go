@@ -79,14 +79,9 @@ func filter(query url.Values) (wanted func(*breaker.Status) bool, err error) {
 			return nil, fmt.Errorf("forced = %q; must be true or false", value)
 		}
 		before := wanted
-		wanted = func(st *breaker.Status) bool { return before(st) && forced(st) == (value == "true") }
+		wanted = func(st *breaker.Status) bool { return before(st) && st.Forced() == (value == "true") }
 	}
 	return wanted, nil
-}
-
-// forced tells whether neither rules nor timers decide about the breaker.
-func forced(st *breaker.Status) bool {
-	return st.Override != nil || st.Config.Mode == breaker.ForcedOpen
 }
 
 // breaker answers with one.

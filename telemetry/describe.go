@@ -15,8 +15,8 @@ type breakerJSON struct {
 	Service        string          `json:"service"`
 	Route          string          `json:"route"`
 	Node           string          `json:"node,omitempty"`
-	Nodes          uint32          `json:"nodes,omitempty"` // in a scope of nodes: of how many proxies this is the sum
-	Mode           string          `json:"mode"`
+	Nodes          uint32          `json:"nodes,omitempty"`     // in a scope of nodes: of how many proxies this is the sum
+	Mode           string          `json:"mode"`                // what decides; in config there is the policy's
 	DataPath       string          `json:"data_path,omitempty"` // left out where the policy in force has no such breaker
 	State          string          `json:"state"`
 	Forced         *forcedJSON     `json:"forced"`
@@ -31,8 +31,11 @@ type breakerJSON struct {
 	Counts         countsJSON      `json:"counts"`
 	LastFailure    *time.Time      `json:"last_failure"`
 	LastTransition *transitionJSON `json:"last_transition"`
-	Trip           *transitionJSON `json:"trip"` // the last into open by a rule
-	Config         configJSON      `json:"config"`
+	// Cause is what began the present episode, from closed to closed, or while closed the last one.
+	Cause *transitionJSON `json:"cause"`
+	// Trip is the last change into open by a rule.
+	Trip   *transitionJSON `json:"trip"`
+	Config configJSON      `json:"config"`
 }
 
 // forcedJSON is who holds a breaker in its state, where its rules do not decide.
@@ -69,6 +72,7 @@ type transitionJSON struct {
 	From     string     `json:"from"`
 	To       string     `json:"to"`
 	Reason   string     `json:"reason"`
+	Mode     string     `json:"mode"` // what decides from then on
 	Window   windowJSON `json:"window"`
 	Wait     string     `json:"wait,omitempty"`     // only into open by a rule, as are the openings
 	Openings uint32     `json:"openings,omitempty"` // in a row
@@ -107,14 +111,16 @@ type configJSON struct {
 func (t *Telemetry) describe(st *breaker.Status) breakerJSON {
 	b := breakerJSON{
 		Key: st.Key.String(), Service: st.Key.Upstream, Route: st.Key.Route, Node: st.Key.Node, Nodes: st.Nodes,
-		Mode: st.Config.Mode.String(), DataPath: t.dataPath(st.Key), State: st.State.String(), Forced: t.forced(st),
+		Mode: st.EffectiveMode(), DataPath: t.dataPath(st.Key), State: st.State.String(), Forced: t.forced(st),
 		Since: timestamp(t.options.Wall(st.Since)), Generation: st.Generation,
 		Openings: st.Openings, InFlight: st.InFlight, ProbesInFlight: st.ProbesInFlight,
 		Window:      windowJSON(st.Window),
 		Counts:      countsJSON(st.Counts),
 		LastFailure: t.lastFailure(st),
-		Trip:        t.describeTransition(st.Trip),
 		Config:      describeConfig(st.Config),
+	}
+	if e := st.Episode; e != nil {
+		b.Cause, b.Trip = t.describeTransition(e.Cause), t.describeTransition(e.Trip)
 	}
 	switch {
 	case st.State == breaker.Closed:
@@ -173,7 +179,7 @@ func (t *Telemetry) describeTransition(tr *breaker.Transition) *transitionJSON {
 	}
 	j := &transitionJSON{
 		Node: tr.Key.Node, Sequence: tr.Sequence, At: timestamp(t.options.Wall(tr.At)),
-		From: tr.Edge.From.String(), To: tr.Edge.To.String(), Reason: tr.Edge.Reason.String(),
+		From: tr.Edge.From.String(), To: tr.Edge.To.String(), Reason: tr.Edge.Reason.String(), Mode: tr.EffectiveMode(),
 		Window: windowJSON(tr.Window), Openings: tr.Openings,
 		By: tr.By, Note: tr.Note, Until: t.moment(tr.Until),
 	}

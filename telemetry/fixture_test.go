@@ -128,6 +128,7 @@ func typicalBreakers(dst []breaker.Status) []breaker.Status {
 		},
 		breaker.Status{
 			Key: breaker.Key{Upstream: "inventory"}, Config: &c, State: breaker.HalfOpen, Generation: 2, Sequence: 2, Since: at(90 * time.Second),
+			Episode:        &breaker.Episode{Cause: new(inventoryTrip()), Trip: new(inventoryTrip())},
 			ProbesInFlight: 2, InFlight: 2, Window: breaker.WindowCounts{Calls: 1},
 			Counts: breaker.Counts{Requests: 61, Rejected: 17, Successes: 20, Failures: 21, LeasesExpired: 1}, LastFailure: at(60 * time.Second),
 		},
@@ -137,7 +138,7 @@ func typicalBreakers(dst []breaker.Status) []breaker.Status {
 			Counts: breaker.Counts{Requests: 9, Successes: 5, Failures: 4}, LastFailure: at(97 * time.Second),
 		},
 		breaker.Status{
-			Key: trip.Key, Config: &c, State: breaker.Open, Generation: 1, Sequence: 1, Openings: 2, Trip: &trip,
+			Key: trip.Key, Config: &c, State: breaker.Open, Generation: 1, Sequence: 1, Openings: 2, Episode: &breaker.Episode{Cause: &trip, Trip: &trip},
 			Since: at(80*time.Second + 250*time.Millisecond), RetryAfter: 10*time.Second + 250*time.Millisecond,
 			Counts: breaker.Counts{Requests: 30, Rejected: 23, Successes: 2, Failures: 5, Timeouts: 5}, LastFailure: trip.At,
 		},
@@ -191,28 +192,37 @@ func chargeTrip() breaker.Transition {
 	}
 }
 
-// typicalTransitions are what led to typicalBreakers.
+// inventoryTrip is why inventory is not closed.
+func inventoryTrip() breaker.Transition {
+	return breaker.Transition{
+		Key: breaker.Key{Upstream: "inventory"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.FailureRate},
+		Sequence: 1, Generation: 1, At: at(60 * time.Second),
+		Window: breaker.WindowCounts{Calls: 20, Failures: 11, Run: 2}, Wait: 30 * time.Second, Openings: 1,
+	}
+}
+
+// typicalTransitions are what led to typicalBreakers, and one that a breaker would make which
+// is only watched.
 func typicalTransitions() []breaker.Transition {
-	inventory := breaker.Key{Upstream: "inventory"}
 	return []breaker.Transition{
-		{
-			Key: inventory, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.FailureRate},
-			Sequence: 1, Generation: 1, At: at(60 * time.Second),
-			Window: breaker.WindowCounts{Calls: 20, Failures: 11, Run: 2}, Wait: 30 * time.Second, Openings: 1,
-		},
+		inventoryTrip(),
 		{
 			Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.Forced},
 			Sequence: 1, Generation: 1, At: at(70 * time.Second), By: "alice", Note: "index is being rebuilt, see <chat>", Until: at(670 * time.Second),
 		},
 		chargeTrip(),
 		{
-			Key: inventory, Edge: breaker.Edge{From: breaker.Open, To: breaker.HalfOpen, Reason: breaker.WaitOver},
-			Sequence: 2, Generation: 2, At: at(90 * time.Second), Since: at(60 * time.Second),
+			Key: breaker.Key{Upstream: "inventory"}, Edge: breaker.Edge{From: breaker.Open, To: breaker.HalfOpen, Reason: breaker.WaitOver},
+			Sequence: 2, Generation: 2, At: at(90 * time.Second), Since: at(60 * time.Second), Cause: new(inventoryTrip()),
 		},
 		{
 			Key: breaker.Key{Upstream: "stock", Route: "list", Node: "shop-2"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.SlowCallRate},
 			Sequence: 1, Generation: 1, At: at(98 * time.Second),
 			Window: breaker.WindowCounts{Calls: 10, Failures: 6, Slow: 10, Run: 6}, Wait: 30 * time.Second, Openings: 1,
+		},
+		{
+			Key: breaker.Key{Upstream: "ratings"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.FailureRate}, Mode: breaker.MetricsOnly,
+			Sequence: 1, Generation: 1, At: at(85 * time.Second), Window: breaker.WindowCounts{Calls: 50, Failures: 40}, Wait: 30 * time.Second, Openings: 1,
 		},
 	}
 }

@@ -28,6 +28,8 @@ type movedJSON struct {
 	Service string `json:"service"`
 	Route   string `json:"route"`
 	*transitionJSON
+	// Cause is what began the episode that this is part of, or ends.
+	Cause *transitionJSON `json:"cause,omitempty"`
 }
 
 // tell gives a transition to all followers.
@@ -35,7 +37,7 @@ func (t *Telemetry) tell(tr *breaker.Transition) {
 	if !t.followers.Followed() {
 		return
 	}
-	line, err := json.Marshal(movedJSON{tr.Key.String(), tr.Key.Upstream, tr.Key.Route, t.describeTransition(tr)})
+	line, err := json.Marshal(movedJSON{tr.Key.String(), tr.Key.Upstream, tr.Key.Route, t.describeTransition(tr), t.describeTransition(tr.Cause)})
 	if err != nil {
 		t.options.Log.Error("transition cannot be written as JSON", "error", err)
 		return

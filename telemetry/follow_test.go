@@ -107,6 +107,13 @@ func checkMoves(t *testing.T, tel *Telemetry, text string, want []breaker.Transi
 		if err != nil {
 			t.Fatal(err)
 		}
+		if tr.Cause != nil {
+			cause, err := json.Marshal(tel.describeTransition(tr.Cause))
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = fmt.Appendf(last[:len(last)-1], `,"cause":%s}`, cause)
+		}
 		key := fmt.Sprintf(`{"key":%q,"service":%q,"route":%q,`, tr.Key, tr.Key.Upstream, tr.Key.Route)
 		if expected := key + string(last[1:]); lines[i] != expected {
 			t.Errorf("line %d is\n%s\nwant\n%s", i, lines[i], expected)

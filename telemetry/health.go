@@ -51,8 +51,7 @@ type dependencies struct {
 // open for less than half of its proxies is on the way there.
 func (d *dependencies) add(st *breaker.Status) {
 	d.Total++
-	mode := st.Config.Mode
-	if st.Override == nil && (mode == breaker.MetricsOnly || mode == breaker.Disabled) {
+	if !st.Rejects() {
 		return
 	}
 	switch {
@@ -105,6 +104,7 @@ type service struct {
 	Route        string `json:"route"`
 	Status       string `json:"status"`
 	CircuitState string `json:"circuit_state"`
+	Mode         string `json:"mode"`                // as in breakerJSON
 	DataPath     string `json:"data_path,omitempty"` // as in breakerJSON
 	// Forced says who holds it in that state; it is left out where the rules decide.
 	Forced       *forcedJSON `json:"forced,omitempty"`
@@ -137,6 +137,7 @@ func (t *Telemetry) services(w http.ResponseWriter, _ *http.Request) {
 				Route:        st.Key.Route,
 				Status:       health(st.State),
 				CircuitState: st.State.String(),
+				Mode:         st.EffectiveMode(),
 				DataPath:     t.dataPath(st.Key),
 				Forced:       t.forced(st),
 				FailureCount: st.Counts.Failures,

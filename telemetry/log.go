@@ -24,11 +24,12 @@ func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, er
 	return nil, fmt.Errorf("log format = %q; must be json or text", format)
 }
 
-// LogTransition writes one line, "breaker changed state": as a warning into
-// open, else as information. Its keys are
+// LogTransition writes one line, "breaker changed state": as a warning into open where that
+// rejects calls, else as information. Its keys are
 //
 //	service, route, node  the breaker; route and node are left out where they are empty
 //	from, to, reason      the change, in the words of the metrics
+//	mode                  what decides about calls from then on, as [breaker.Status.EffectiveMode]
 //	sequence, generation  as in [breaker.Transition]
 //	at                    when it happened, which is a little before the line was written
 //	lasted                how long the state before was in force, such as "30s"
@@ -39,12 +40,15 @@ func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, er
 //	wait, openings        into open by a rule: how long it will last, such as "30s", and
 //	                      which opening in a row it is
 //	by, note, until       by hand: who, why, and when that ends
+//	cause.reason, cause.at, cause.by, cause.window
+//	                      what began the episode that this is part of, or ends: left out where
+//	                      this begins it; by only where a person did, window only where not
 func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Instant) time.Time) {
 	level := slog.LevelInfo
-	if t.Edge.To == breaker.Open {
+	if t.Edge.To == breaker.Open && t.Rejects() {
 		level = slog.LevelWarn
 	}
-	attrs := make([]slog.Attr, 0, 16)
+	attrs := make([]slog.Attr, 0, 18)
 	attrs = append(attrs, slog.String("service", t.Key.Upstream))
 	if t.Key.Route != "" {
 		attrs = append(attrs, slog.String("route", t.Key.Route))
@@ -56,6 +60,7 @@ func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Ins
 		slog.String("from", t.Edge.From.String()),
 		slog.String("to", t.Edge.To.String()),
 		slog.String("reason", t.Edge.Reason.String()),
+		slog.String("mode", t.EffectiveMode()),
 		slog.Uint64("sequence", t.Sequence),
 		slog.Uint64("generation", t.Generation),
 		slog.Time("at", timestamp(wall(t.At))),
@@ -74,7 +79,18 @@ func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Ins
 	if t.Until != 0 {
 		attrs = append(attrs, slog.Time("until", timestamp(wall(t.Until))))
 	}
+	if t.Cause != nil {
+		attrs = append(attrs, causeAttr(t.Cause, wall))
+	}
 	log.LogAttrs(context.Background(), level, "breaker changed state", attrs...)
+}
+
+func causeAttr(t *breaker.Transition, wall func(breaker.Instant) time.Time) slog.Attr {
+	why := windowAttr(t.Window)
+	if t.By != "" {
+		why = slog.String("by", t.By)
+	}
+	return slog.Group("cause", slog.String("reason", t.Edge.Reason.String()), slog.Time("at", timestamp(wall(t.At))), why)
 }
 
 func windowAttr(w breaker.WindowCounts) slog.Attr {

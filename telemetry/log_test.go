@@ -31,6 +31,7 @@ func TestLogTransition(t *testing.T) {
 			for _, tr := range append(typicalTransitions(), breaker.Transition{
 				Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.Open, To: breaker.Closed, Reason: breaker.Reset},
 				Sequence: 2, Generation: 2, At: at(131*time.Second + 1234567*time.Nanosecond), Since: at(70 * time.Second), By: "bob", Note: "index is there",
+				Cause: new(typicalTransitions()[1]),
 			}) {
 				LogTransition(log, tr, wall)
 			}

@@ -21,7 +21,7 @@ import (
 func scalars(st *breaker.Status) map[string]float64 {
 	c := st.Counts
 	m := map[string]float64{
-		"state": float64(st.State), "forced": 0, "calls_in_flight": float64(st.InFlight),
+		"state": float64(st.State), "forced": 0, "mode": 1, "calls_in_flight": float64(st.InFlight),
 		"half_open_probes_in_flight":      float64(st.ProbesInFlight),
 		"state_changed_timestamp_seconds": float64(wall(st.Since).UnixMilli()) / 1e3,
 		"requests_total":                  float64(c.Requests), "rejected_total": float64(c.Rejected), "would_reject_total": float64(c.WouldReject),
@@ -30,6 +30,9 @@ func scalars(st *breaker.Status) map[string]float64 {
 	}
 	if st.Override != nil || st.Config.Mode == breaker.ForcedOpen {
 		m["forced"] = 1
+	}
+	if e := st.Episode; e != nil && st.State != breaker.Closed {
+		m["episode_start_timestamp_seconds"] = float64(wall(e.Cause.At).UnixMilli()) / 1e3
 	}
 	if w := st.Window; w.Calls >= uint64(st.Config.MinimumNumberOfCalls) {
 		m["failure_ratio"] = float64(w.Failures) / float64(w.Calls)
@@ -59,6 +62,9 @@ func someStatuses(r *rand.Rand, n int) []breaker.Status {
 		st.Window.Failures, st.Window.Slow = r.Uint64N(st.Window.Calls+1), r.Uint64N(st.Window.Calls+1)
 		if r.UintN(5) == 0 {
 			st.Override = &breaker.Override{State: breaker.Closed}
+		}
+		if r.UintN(5) == 0 {
+			st.Episode = &breaker.Episode{Cause: &breaker.Transition{At: breaker.Instant(r.Int64N(1e15))}}
 		}
 		statuses[i] = st
 	}

@@ -43,7 +43,9 @@ List prints all breakers, or those that are named.
 
 SINCE is for how long the state has lasted. CALLS, FAILURES and SLOW are those in the
 window; of an open breaker, the ones that were in it when it opened. REASON is that
-of the last change, FORCED who holds the breaker in its state by hand, until when and why.`),
+of the last change, FORCED who holds the breaker in its state by hand, until when and why. CAUSE is
+what ended the closed state, with the window that it judged by; probes that fail and restarts do
+not replace it. A mode beside the state says that nobody heeds it (MetricsOnly, Disabled).`),
 		Args: keys,
 		PreRunE: func(*cobra.Command, []string) error {
 			if s.state != "" {

@@ -25,6 +25,7 @@ type breakerView struct {
 	Since          time.Time       `json:"since"`
 	Window         windowView      `json:"window"`
 	LastTransition *transitionView `json:"last_transition"`
+	Cause          *transitionView `json:"cause"`
 	Forced         *forcedView     `json:"forced"`
 }
 
@@ -33,6 +34,11 @@ type windowView struct {
 	Failures uint64 `json:"failures"`
 	Slow     uint64 `json:"slow"`
 	Run      uint64 `json:"consecutive_failures"`
+}
+
+// String tells of the window in words.
+func (w windowView) String() string {
+	return fmt.Sprintf("%s, %d failed, %d slow, %d failed in a row", plural(int(w.Calls), "call"), w.Failures, w.Slow, w.Run)
 }
 
 // forcedView is who holds a breaker in its state.
@@ -216,7 +222,7 @@ func (l *listing) writeTable(w io.Writer) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tSTATE\tSINCE\tCALLS\tFAILURES\tSLOW\tREASON\tFORCED")
+	fmt.Fprintln(t, "KEY\tSTATE\tSINCE\tCALLS\tFAILURES\tSLOW\tREASON\tFORCED\tCAUSE")
 	for _, b := range l.breakers {
 		window, reason := b.Window, "-"
 		if last := b.LastTransition; last != nil {
@@ -225,8 +231,8 @@ func (l *listing) writeTable(w io.Writer) error {
 				window = last.Window
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", b.Key, b.state(), age(l.now.Sub(b.Since)),
-			window.Calls, window.Failures, window.Slow, reason, b.forced())
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", b.Key, b.state(), age(l.now.Sub(b.Since)),
+			window.Calls, window.Failures, window.Slow, reason, b.forced(), b.cause())
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("printing breakers: %w", err)
@@ -240,6 +246,21 @@ func (b *breakerView) state() string {
 		return b.State + " (" + b.Mode + ")"
 	}
 	return b.State
+}
+
+// cause is what a breaker that is not closed began with.
+func (b *breakerView) cause() string {
+	if b.State == "closed" || b.Cause == nil {
+		return "-"
+	}
+	s := b.Cause.Reason
+	if b.Cause.By != "" {
+		s += " by " + b.Cause.By
+	}
+	if b.Cause.Window.Calls > 0 {
+		s += " (" + b.Cause.Window.String() + ")"
+	}
+	return s + " at " + clockTime(b.Cause.At)
 }
 
 func (b *breakerView) forced() string {

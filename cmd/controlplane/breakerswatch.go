@@ -74,8 +74,7 @@ func (t transitionView) String() string {
 	case t.By != "":
 		return fmt.Sprintf("%s by %s: %s", s, t.By, t.Note)
 	case t.Window.Calls > 0:
-		s += fmt.Sprintf(" (%s, %d failed, %d slow, %d failed in a row)",
-			plural(int(t.Window.Calls), "call"), t.Window.Failures, t.Window.Slow, t.Window.Run)
+		s += " (" + t.Window.String() + ")"
 	}
 	if t.Wait != "" {
 		s += ", for " + t.Wait

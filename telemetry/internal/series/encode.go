@@ -105,6 +105,13 @@ func (e *encoder) begin(start string, st *breaker.Status) {
 	e.buf = append(b, '"')
 }
 
+// labelled is begin with the value of a first label, which start ends in the middle of.
+func (e *encoder) labelled(start, value string, st *breaker.Status) {
+	e.buf = append(e.buf, start...)
+	e.buf = append(e.buf, value...)
+	e.begin(`",`, st)
+}
+
 func (e *encoder) count(end string, v uint64) {
 	b := append(e.buf, end...)
 	b = strconv.AppendUint(b, v, 10)

@@ -155,9 +155,33 @@ func changed() family {
 	}}
 }
 
+// mode has one series for each breaker, as an info metric has.
+func mode() family {
+	const name = "mode"
+	const help = "What decides about the calls of the breaker, as the value of the label mode: the policy's mode (Enforce, MetricsOnly, ForcedOpen, Disabled), " +
+		"or what a person has put in its place (ForcedOpenByHand, ForcedClosedByHand). There is one series for each breaker, and it is 1."
+	return family{head(name, "gauge", help), func(e *encoder, st *breaker.Status, s *series) {
+		e.labelled(prefix+name+`{mode="`, st.EffectiveMode(), st)
+		e.count("} ", 1)
+	}}
+}
+
+// episode is when a breaker left closed.
+func episode() family {
+	const name = "episode_start_timestamp_seconds"
+	const help = "When the breaker was last closed, in seconds since 1970, with the reason of the change that ended that: probes that fail and restarts do not replace it. Absent while it is closed."
+	return family{head(name, "gauge", help), func(e *encoder, st *breaker.Status, s *series) {
+		if st.State != breaker.Closed && st.Episode != nil && st.Episode.Cause != nil {
+			cause := st.Episode.Cause
+			e.labelled(prefix+name+`{reason="`, cause.Edge.Reason.String(), st)
+			e.float("} ", float64(e.wall(cause.At).UnixMilli())/1e3)
+		}
+	}}
+}
+
 // forced is 1 where neither rules nor timers decide.
 func forced(st *breaker.Status) uint64 {
-	if st.Override != nil || st.Config.Mode == breaker.ForcedOpen {
+	if st.Forced() {
 		return 1
 	}
 	return 0
@@ -167,12 +191,14 @@ func forced(st *breaker.Status) uint64 {
 var families = []family{
 	lasted(),
 	gauge("calls_in_flight", "Calls that hold a permit and have no outcome yet, probes among them. In the data path Adaptive only probes ask for permits.", func(st *breaker.Status) uint64 { return st.InFlight }),
+	episode(),
 	ratio("failure_ratio", "Share of the calls in the window that failed", func(w breaker.WindowCounts) uint64 { return w.Failures }),
 	counter("failures_total", "Calls that failed, timeouts included.", func(st *breaker.Status) uint64 { return st.Counts.Failures }),
 	gauge("forced", "Whether a person, or the policy's mode ForcedOpen, holds the breaker in its state: 1 yes, 0 no, its rules decide.", forced),
 	gauge("half_open_probes_in_flight", "Probes that were admitted in half-open and are not resolved.", func(st *breaker.Status) uint64 { return uint64(st.ProbesInFlight) }),
 	counter("ignored_total", "Calls that neither succeeded nor failed, such as those that the client gave up; of these, the slow ones count in slow_calls_total too. In the data path Adaptive estimated from a sample on a busy upstream.", func(st *breaker.Status) uint64 { return st.Counts.Ignored + uint64(st.IgnoredLag) }),
 	counter("leases_expired_total", "Probes that were not resolved by their deadline, and whose slot was taken back.", func(st *breaker.Status) uint64 { return st.Counts.LeasesExpired }),
+	mode(),
 	durations("open_duration_seconds", "How long the breaker was open at a stretch, observed when it left that state or another reason came to hold it there.", openScale, func(s *series) *histogram {
 		if p := s.past.Load(); p != nil {
 			return &p.opened

@@ -108,7 +108,10 @@ func TestLast(t *testing.T) {
 func TestEveryFamily(t *testing.T) {
 	var table Table
 	var out bytes.Buffer
-	statuses := []breaker.Status{{Key: specs(1)[0].Key, Config: &breaker.Config{}, Window: breaker.WindowCounts{Calls: 1}}}
+	statuses := []breaker.Status{{
+		Key: specs(1)[0].Key, Config: &breaker.Config{}, State: breaker.Open, Window: breaker.WindowCounts{Calls: 1},
+		Episode: &breaker.Episode{Cause: &breaker.Transition{}},
+	}}
 	if err := table.Write(&out, statuses, wall); err != nil || out.Len() > 0 {
 		t.Errorf("without breakers: %q, %v", out.String(), err)
 	}
@@ -146,5 +149,47 @@ func TestWriteAllocates(t *testing.T) {
 	})
 	if got > n/100 {
 		t.Errorf("%v allocations for %d breakers", got, n)
+	}
+}
+
+// TestModeAndEpisode: the mode has one series for each breaker, which names what decides; the beginning of an episode
+// has one while it goes on.
+func TestModeAndEpisode(t *testing.T) {
+	var table Table
+	table.Apply(specs(1), nil)
+	key := specs(1)[0].Key
+	labels := fmt.Sprintf(`route="%s",service="%s"} `, key.Route, key.Upstream)
+	trip := &breaker.Episode{Cause: &breaker.Transition{Edge: breaker.Edge{Reason: breaker.SlowCallRate}, At: breaker.Instant(1500 * time.Millisecond)}}
+	held := &breaker.Override{State: breaker.Open}
+	for _, tt := range []struct {
+		mode     breaker.Mode
+		state    breaker.State
+		override *breaker.Override
+		episode  *breaker.Episode
+		want     []string
+	}{
+		{breaker.Enforce, breaker.Closed, nil, trip, []string{`mode{mode="Enforce",` + labels + "1"}},
+		{breaker.MetricsOnly, breaker.Open, nil, trip, []string{`episode_start_timestamp_seconds{reason="slow_call_rate",` + labels, `mode{mode="MetricsOnly",` + labels + "1"}},
+		{breaker.MetricsOnly, breaker.Open, held, nil, []string{`mode{mode="ForcedOpenByHand",` + labels + "1"}},
+		{breaker.Disabled, breaker.Closed, nil, nil, []string{`mode{mode="Disabled",` + labels + "1"}},
+	} {
+		var out bytes.Buffer
+		if err := table.Write(&out, []breaker.Status{{Key: key, Config: &breaker.Config{Mode: tt.mode}, State: tt.state, Override: tt.override, Episode: tt.episode}}, wall); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			if name := strings.TrimPrefix(line, prefix); strings.HasPrefix(name, "mode{") || strings.HasPrefix(name, "episode_") {
+				got = append(got, name)
+			}
+		}
+		if len(got) != len(tt.want) {
+			t.Fatalf("%s: %q, want %q", tt.mode, got, tt.want)
+		}
+		for i := range got {
+			if !strings.HasPrefix(got[i], tt.want[i]) {
+				t.Errorf("%s: %q, want %q", tt.mode, got[i], tt.want[i])
+			}
+		}
 	}
 }
