@@ -226,13 +226,7 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 		return
 	}
 	what := e.connection()
-	made := e.remote.IsValid() && e.flags&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
-	switch {
-	case what == established:
-		w.node.connections[a.key.Upstream]++
-	case e.kind == tcpConnectionEnd && made:
-		w.node.connections[a.key.Upstream] = max(w.node.connections[a.key.Upstream]-1, 0)
-	}
+	w.node.linksTo(a.key.Upstream).take(e, what, arrived)
 	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
 	switch what {
 	case nothing:

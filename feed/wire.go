@@ -165,6 +165,7 @@ const unauthorized = 13
 const (
 	tcpUpstreamConnected = 1
 	tcpConnectionEnd     = 3
+	tcpConnectionStart   = 14
 )
 
 // downstreamPeriodic is the AccessLogType of calls that have not ended yet.
