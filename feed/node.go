@@ -15,7 +15,7 @@ type node struct {
 	id string
 
 	mu       sync.Mutex
-	clock    clock
+	clocks   clocks
 	timeline timeline
 	meters   map[breaker.Key]*meter
 	links    map[string]*Links // to upstreams that speak TCP

@@ -150,7 +150,7 @@ func (s *Server) node(id string) *node {
 	if n == nil {
 		now := s.options.Now()
 		n = &node{
-			id: id, clock: newClock(now), meters: map[breaker.Key]*meter{},
+			id: id, meters: map[breaker.Key]*meter{},
 			links: map[string]*Links{}, left: now,
 		}
 		s.nodes[id] = n
@@ -199,8 +199,8 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 				f.data.Free()
 				return err
 			}
-			defer s.leave(n)
 			w := newWorker(s, n, upstream)
+			defer w.leave()
 			working.Go(func() { q.work(w) })
 		}
 		if !q.push(f.data, arrived) {
@@ -228,13 +228,6 @@ func (s *Server) introduce(data []byte) (n *node, upstream string, err error) {
 	defer n.mu.Unlock()
 	n.streams++
 	return n, upstream, nil
-}
-
-func (s *Server) leave(n *node) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.streams--
-	n.left = s.options.Now()
 }
 
 // ended turns the end of a stream into what the handler returns: a proxy that left is no

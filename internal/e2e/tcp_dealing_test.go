@@ -113,10 +113,7 @@ func (m *mesh) tripConnections(t *testing.T, s *echoServer, egress string) {
 			c.Close()
 			return errors.New("a connection was made")
 		}
-		if got := m.breaker(t, "db").State; got != "open" {
-			return fmt.Errorf("it is %s", got)
-		}
-		return nil
+		return m.is(t, "db", "open")
 	})
 }
 
