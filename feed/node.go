@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // node is what is known of one proxy. Its streams, of which each of its workers has some,
@@ -13,13 +14,74 @@ import (
 type node struct {
 	id string
 
-	mu          sync.Mutex
-	clock       clock
-	timeline    timeline
-	meters      map[breaker.Key]*meter
-	connections map[string]int // to upstreams that speak TCP: established and not ended
-	streams     int
-	left        breaker.Instant // when the last stream ended
+	mu       sync.Mutex
+	clocks   clocks
+	timeline timeline
+	meters   map[breaker.Key]*meter
+	links    map[string]*Links // to upstreams that speak TCP
+	streams  int
+	left     breaker.Instant // when the last stream ended
+}
+
+// Links are what a proxy has told of its connections to an upstream that speaks TCP.
+type Links struct {
+	// Connections are established, and Connecting those that are being made.
+	Connections, Connecting uint32
+	// Called is when the proxy last told that somebody wanted a connection, Refused that it let
+	// none through, and Admitted that it did; 0: never.
+	Called, Refused, Admitted breaker.Instant
+	// Pause is how long nobody had called before the last second in which somebody did; 0: not known.
+	Pause time.Duration
+
+	second breaker.Instant // when that second began
+}
+
+// links returns those to an upstream.
+func (n *node) linksTo(upstream string) *Links {
+	l := n.links[upstream]
+	if l == nil {
+		l = &Links{}
+		n.links[upstream] = l
+	}
+	return l
+}
+
+// called notes that somebody wants a connection.
+func (l *Links) called(now breaker.Instant) {
+	if passed := now.Sub(l.second); l.Called == 0 {
+		l.second = now
+	} else if passed >= time.Second {
+		l.Pause, l.second = passed, now
+	}
+	l.Called = now
+}
+
+// take takes on an entry. Those of one connection come in order: its start, that it is established,
+// and its end, which is all there is of it where the proxy logs no start.
+func (l *Links) take(e *entry, what connected, now breaker.Instant) {
+	made := e.remote.IsValid() && e.flags&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
+	switch {
+	case e.kind == tcpConnectionStart:
+		l.called(now)
+		l.Connecting++
+		return
+	case what == established:
+		l.Connecting -= min(l.Connecting, 1)
+		l.Connections++
+	case e.kind != tcpConnectionEnd:
+		return
+	case made:
+		l.Connections -= min(l.Connections, 1)
+		return
+	default:
+		l.Connecting -= min(l.Connecting, 1)
+	}
+	l.called(now)
+	if what == turnedAway {
+		l.Refused = now
+	} else {
+		l.Admitted = now
+	}
 }
 
 // lingering is how long a proxy is remembered that has no stream.

@@ -116,18 +116,30 @@ func (s *Server) Obeyed(id string, sampling Sampling, from breaker.Instant) {
 	n.timeline = n.timeline.obey(from, sampling)
 }
 
-// Connections returns how many connections a proxy has to an upstream that speaks TCP, as
-// far as it has told.
-func (s *Server) Connections(upstream, id string) uint32 {
+// Links returns what a proxy has told of its connections to an upstream that speaks TCP.
+func (s *Server) Links(upstream, id string) Links {
 	s.mu.Lock()
 	n := s.nodes[id]
 	s.mu.Unlock()
 	if n == nil {
-		return 0
+		return Links{}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return uint32(n.connections[upstream])
+	if l := n.links[upstream]; l != nil {
+		return *l
+	}
+	return Links{}
+}
+
+// Began says that a proxy has just begun, whatever one of that id had told before: it has no connections.
+func (s *Server) Began(id string) {
+	n := s.node(id)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range n.links {
+		l.Connections, l.Connecting = 0, 0
+	}
 }
 
 // node returns what is known of a proxy.
@@ -138,8 +150,8 @@ func (s *Server) node(id string) *node {
 	if n == nil {
 		now := s.options.Now()
 		n = &node{
-			id: id, clock: newClock(now), meters: map[breaker.Key]*meter{},
-			connections: map[string]int{}, left: now,
+			id: id, meters: map[breaker.Key]*meter{},
+			links: map[string]*Links{}, left: now,
 		}
 		s.nodes[id] = n
 	}
@@ -187,8 +199,8 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 				f.data.Free()
 				return err
 			}
-			defer s.leave(n)
 			w := newWorker(s, n, upstream)
+			defer w.leave()
 			working.Go(func() { q.work(w) })
 		}
 		if !q.push(f.data, arrived) {
@@ -216,13 +228,6 @@ func (s *Server) introduce(data []byte) (n *node, upstream string, err error) {
 	defer n.mu.Unlock()
 	n.streams++
 	return n, upstream, nil
-}
-
-func (s *Server) leave(n *node) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.streams--
-	n.left = s.options.Now()
 }
 
 // ended turns the end of a stream into what the handler returns: a proxy that left is no

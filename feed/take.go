@@ -11,6 +11,7 @@ import (
 type worker struct {
 	server *Server
 	node   *node
+	clock  *clock // guarded by the node
 	// upstream is where the connections of the stream are to.
 	upstream string
 	batch    batch
@@ -34,7 +35,21 @@ const settling = 100 * time.Millisecond
 const maxLate = 16_384
 
 func newWorker(s *Server, n *node, upstream string) *worker {
-	return &worker{server: s, node: n, upstream: upstream, batch: batch{byBreaker: map[*breaker.Breaker]int{}}}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return &worker{
+		server: s, node: n, clock: n.clocks.stream(s.options.Now()), upstream: upstream,
+		batch: batch{byBreaker: map[*breaker.Breaker]int{}},
+	}
+}
+
+// leave says that the stream has ended.
+func (w *worker) leave() {
+	w.node.mu.Lock()
+	defer w.node.mu.Unlock()
+	w.node.clocks.leave(w.clock)
+	w.node.streams--
+	w.node.left = w.server.options.Now()
 }
 
 // take tells of everything in a message that arrived now. An error says that it cannot be read;
@@ -105,7 +120,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		w.running(a, arrived)
 		return
 	}
-	at := w.node.clock.at(e.start+e.took, arrived)
+	at := w.node.clocks.at(w.clock, e.start+e.took, arrived)
 	if a == nil {
 		counts.skipped.Add(1)
 		return
@@ -159,7 +174,7 @@ func (w *worker) correct(a *attribution, of *breaker.Breaker, x *wire.Ending, to
 	w.server.counts.reported.Add(1)
 	told.Corrects, told.Was, told.Probe = true, settled, x.Probe
 	if told.Settled = told.At; x.Probe || a.slow > 0 && x.Took >= a.slow {
-		told.Settled = told.At.Add(w.entry.headers - x.Lasted) // at its headers
+		told.Settled = told.At.Add(min(w.entry.headers-x.Lasted, 0)) // at its headers
 	}
 	w.late = append(w.late, late{arrived.Add(settling), a, of, *told})
 }
@@ -220,19 +235,13 @@ func (w *worker) endpoint(a *attribution, x *wire.Ending, told *breaker.Reported
 // connection takes an entry of a connection.
 func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
-	at := w.node.clock.at(e.start+e.took, arrived)
+	at := w.node.clocks.at(w.clock, e.start+e.took, arrived)
 	if a == nil {
 		counts.skipped.Add(1)
 		return
 	}
 	what := e.connection()
-	made := e.remote.IsValid() && e.flags&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
-	switch {
-	case what == established:
-		w.node.connections[a.key.Upstream]++
-	case e.kind == tcpConnectionEnd && made:
-		w.node.connections[a.key.Upstream] = max(w.node.connections[a.key.Upstream]-1, 0)
-	}
+	w.node.linksTo(a.key.Upstream).take(e, what, arrived)
 	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
 	switch what {
 	case nothing:

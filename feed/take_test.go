@@ -8,6 +8,7 @@ import (
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -279,7 +280,7 @@ func TestConnections(t *testing.T) {
 		c.ResponseFlags, c.UpstreamRemoteAddress = &datav3.ResponseFlags{UpstreamOverflow: true}, nil
 	}
 	r.connections(r.connection(connected, nil), r.connection(connected, nil), r.connection(connected, nil))
-	if got := r.server.Connections("db", "one"); got != 3 {
+	if got := r.server.Links("db", "one").Connections; got != 3 {
 		t.Errorf("%d connections, want 3", got)
 	}
 	r.connections(r.connection(ended, nil))
@@ -288,10 +289,46 @@ func TestConnections(t *testing.T) {
 	r.connections(r.connection(ended, flagged(&datav3.ResponseFlags{UpstreamConnectionTermination: true}, "")))
 	r.connections(r.connection(ended, turned), r.connection(datav3.AccessLogType_TcpPeriodic, nil))
 	r.want("db", breaker.Counts{Requests: 7, Successes: 3, Failures: 3, Timeouts: 1, Rejected: 1})
-	if got := r.server.Connections("db", "one"); got != 1 {
+	if got := r.server.Links("db", "one").Connections; got != 1 {
 		t.Errorf("%d connections, want 1", got)
 	}
-	if got := r.server.Connections("db", "two"); got != 0 {
+	if got := r.server.Links("db", "two").Connections; got != 0 {
 		t.Errorf("%d connections of a proxy that nobody knows", got)
 	}
+}
+
+// TestLinks: what a proxy tells of its connections, and of who wants one.
+func TestLinks(t *testing.T) {
+	const started, connected, ended = datav3.AccessLogType_TcpConnectionStart, datav3.AccessLogType_TcpUpstreamConnected, datav3.AccessLogType_TcpConnectionEnd
+	r := newRig(t)
+	nowhere := func(f *datav3.ResponseFlags) func(*datav3.AccessLogCommon) {
+		return func(c *datav3.AccessLogCommon) { c.ResponseFlags, c.UpstreamRemoteAddress = f, nil }
+	}
+	refused := nowhere(&datav3.ResponseFlags{UpstreamOverflow: true})
+	want := func(when string, want Links) {
+		t.Helper()
+		if diff := cmp.Diff(want, r.server.Links("db", "one"), cmpopts.IgnoreUnexported(Links{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	want("nothing is known", Links{})
+	began := r.now
+	r.connections(r.connection(started, nowhere(nil)), r.connection(started, nowhere(nil)))
+	want("two are being made", Links{Connecting: 2, Called: began})
+	r.connections(r.connection(connected, nil), r.connection(ended, nowhere(&datav3.ResponseFlags{UpstreamConnectionFailure: true})))
+	want("one is made, one is not", Links{Connections: 1, Called: began, Admitted: began})
+	r.now = r.now.Add(5 * time.Second)
+	for range 3 {
+		r.connections(r.connection(started, nowhere(nil)), r.connection(ended, refused))
+	}
+	want("refused", Links{Connections: 1, Called: r.now, Admitted: began, Refused: r.now, Pause: 5 * time.Second})
+	called := r.now
+	r.now = r.now.Add(3 * time.Second)
+	r.connections(r.connection(ended, nil))
+	want("the one has ended, which is no call", Links{Called: called, Admitted: began, Refused: called, Pause: 5 * time.Second})
+	r.connections(r.connection(ended, refused))
+	want("a proxy that logs no starts", Links{Called: r.now, Admitted: began, Refused: r.now, Pause: 3 * time.Second})
+	r.connections(r.connection(connected, nil), r.connection(started, nil))
+	r.server.Began("one")
+	want("another process", Links{Called: r.now, Admitted: r.now, Refused: r.now, Pause: 3 * time.Second})
 }

@@ -165,6 +165,7 @@ const unauthorized = 13
 const (
 	tcpUpstreamConnected = 1
 	tcpConnectionEnd     = 3
+	tcpConnectionStart   = 14
 )
 
 // downstreamPeriodic is the AccessLogType of calls that have not ended yet.
@@ -346,7 +347,7 @@ func readTime(data []byte) (time.Duration, error) {
 		}
 		return nil
 	})
-	const most = math.MaxInt64 / int64(time.Second) / 2
+	const most = math.MaxInt64 / int64(time.Second) / 4 // sums of them fit too
 	seconds = max(-most, min(seconds, most))
 	return time.Duration(seconds)*time.Second + time.Duration(nanos), err
 }

@@ -63,6 +63,7 @@ type Gates struct {
 	shared *Resource
 	nodes  map[string]*Resource // of the proxies that have gates of their own
 	sample map[breaker.Key]sample
+	limits map[breaker.Key]uint32 // Gate.Connections
 }
 
 // sample is how much is logged of what goes through, and of what is rejected.
@@ -75,10 +76,13 @@ func NewGates(gates []Gate) (*Gates, error) { return Logged{}.NewGates(gates) }
 // gates of one key the last stands.
 func (l Logged) NewGates(gates []Gate) (*Gates, error) {
 	shared, own := l.keys(), map[string]map[string]*structpb.Value{}
-	samples := map[breaker.Key]sample{}
+	samples, limits := map[breaker.Key]sample{}, map[breaker.Key]uint32{}
 	for i := range gates {
 		g := &gates[i]
 		node := g.Key.Node
+		if g.Connections != nil {
+			limits[g.Key] = *g.Connections
+		}
 		if g.OneIn > 1 || g.RejectsOneIn > 1 {
 			samples[g.Key] = sample{oneIn: g.OneIn, rejectsOneIn: g.RejectsOneIn}
 		}
@@ -91,7 +95,7 @@ func (l Logged) NewGates(gates []Gate) (*Gates, error) {
 		}
 		g.keys(own[node])
 	}
-	all := &Gates{nodes: make(map[string]*Resource, len(own)), sample: samples}
+	all := &Gates{nodes: make(map[string]*Resource, len(own)), sample: samples, limits: limits}
 	var err error
 	if all.shared, err = layer(shared); err != nil {
 		return nil, err
@@ -122,6 +126,20 @@ func (g *Gates) Layer(node string) *Resource {
 func (g *Gates) OneIn(key breaker.Key) (through, rejected uint32) {
 	s := g.sample[key]
 	return max(s.oneIn, 1), max(s.rejectsOneIn, 1)
+}
+
+// Connections tells how many connections a proxy may have to the upstream of a breaker that
+// speaks TCP; gated is false where that is what its policy says. Nil gates say nothing of any.
+func (g *Gates) Connections(key breaker.Key, node string) (limit uint32, gated bool) {
+	if g == nil {
+		return 0, false
+	}
+	key.Node = node
+	if limit, gated = g.limits[key]; !gated {
+		key.Node = ""
+		limit, gated = g.limits[key]
+	}
+	return limit, gated
 }
 
 func layer(keys map[string]*structpb.Value) (*Resource, error) {

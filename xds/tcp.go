@@ -35,7 +35,11 @@ func tcpListener(u *policy.Upstream, listen netip.AddrPort) (*listenerv3.Listene
 			return nil, err
 		}
 		proxy.AccessLog = []*accesslogv3.AccessLog{log}
-		proxy.AccessLogOptions = &tcpproxyv3.TcpProxy_TcpAccessLogOptions{FlushAccessLogOnConnected: true}
+		proxy.AccessLogOptions = &tcpproxyv3.TcpProxy_TcpAccessLogOptions{
+			// Half-open has to know which connections are being made.
+			FlushAccessLogOnStart:     true,
+			FlushAccessLogOnConnected: true,
+		}
 	}
 	packed, err := pack(proxy)
 	if err != nil {

@@ -29,10 +29,66 @@ type gatekeeper struct {
 	decided time.Time       // of the first change that is not published; zero: there is none
 	next    breaker.Instant // when time alone changes the gates
 	status  telemetry.GateStatus
+
+	obeying obeying
+}
+
+// obeying is which gates are in force in proxies.
+type obeying struct {
+	mu    sync.Mutex
+	nodes map[string]obeyed
+}
+
+// obeyed is what one proxy obeys.
+type obeyed struct {
+	gates *xds.Gates
+	since breaker.Instant
+	until breaker.Instant // when they fall away; 0: they have no time to live
+}
+
+// note takes on that gates are in force in a proxy from a time on; nil: none are any more.
+func (o *obeying) note(node string, g *xds.Gates, from, now breaker.Instant) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	is := o.nodes[node]
+	switch {
+	case g != nil && g == is.gates: // it has heard of them again
+		o.nodes[node] = obeyed{gates: g, since: is.since}
+	case g != nil:
+		o.nodes[node] = obeyed{gates: g, since: from}
+	case from > now:
+		is.until = from
+		o.nodes[node] = is
+	default:
+		delete(o.nodes, node)
+	}
+}
+
+// read returns what a proxy obeys now.
+func (o *obeying) read(node string) obeyed {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.nodes[node]
+}
+
+// left returns the proxies that are not among those here, and obey gates still, and forgets the others.
+func (o *obeying) left(here map[string]bool, now breaker.Instant) (nodes []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for node, is := range o.nodes {
+		switch {
+		case here[node]:
+		case is.until > now:
+			nodes = append(nodes, node)
+		default:
+			delete(o.nodes, node)
+		}
+	}
+	return nodes
 }
 
 func newGatekeeper(a *app) *gatekeeper {
-	return &gatekeeper{app: a, wake: make(chan struct{}, 1), board: gates.NewBoard(a.engine)}
+	return &gatekeeper{app: a, wake: make(chan struct{}, 1), board: gates.NewBoard(a.engine), obeying: obeying{nodes: map[string]obeyed{}}}
 }
 
 // changed hears of a transition. What follows from it is published by another goroutine.
@@ -147,7 +203,13 @@ func (a *app) obeyed(node string, g *xds.Gates, at time.Time) {
 	if g != nil {
 		sampling = g
 	}
-	a.feed.Obeyed(node, sampling, a.clock.Now().Add(time.Until(at)))
+	now := a.clock.Now()
+	from := now.Add(time.Until(at))
+	a.feed.Obeyed(node, sampling, from)
+	a.gates.obeying.note(node, g, from, now)
+	if g == nil && from <= now { // it came without a layer
+		a.feed.Began(node)
+	}
 }
 
 func (a *app) feedStatus() telemetry.FeedStatus {
@@ -158,16 +220,27 @@ func (a *app) feedStatus() telemetry.FeedStatus {
 	}
 }
 
-// proxies are those that reach an upstream, and their connections to it.
+// proxies are those that reach an upstream, with what they have told of their connections to it.
 func (a *app) proxies(upstream string) []gates.Proxy {
 	var all []gates.Proxy
+	here := map[string]bool{}
+	add := func(node string, left bool) {
+		links, obeys := a.feed.Links(upstream, node), a.gates.obeying.read(node)
+		all = append(all, gates.Proxy{
+			Node: node, Connections: links.Connections, Connecting: links.Connecting, Called: links.Called, Refused: links.Refused,
+			Admitted: links.Admitted, Pause: links.Pause, Obeys: obeys.gates, Since: obeys.since, Left: left,
+		})
+	}
 	for _, n := range a.xds.Status() {
 		id := n.Node.ID
 		reaches := n.Node.Upstreams == nil || slices.Contains(n.Node.Upstreams, upstream)
-		known := slices.ContainsFunc(all, func(p gates.Proxy) bool { return p.Node == id })
-		if reaches && !known {
-			all = append(all, gates.Proxy{Node: id, Connections: a.feed.Connections(upstream, id)})
+		if !here[id] && reaches {
+			add(id, false)
 		}
+		here[id] = true
+	}
+	for _, id := range a.gates.obeying.left(here, a.clock.Now()) {
+		add(id, true)
 	}
 	return all
 }

@@ -193,12 +193,16 @@ func (m *mesh) breaker(t *testing.T, key string) breakerStatus {
 // state waits until a breaker is in a state.
 func (m *mesh) state(t *testing.T, key, want string) {
 	t.Helper()
-	eventually(t, "breaker "+key+" "+want, func() error {
-		if got := m.breaker(t, key).State; got != want {
-			return fmt.Errorf("it is %s", got)
-		}
-		return nil
-	})
+	eventually(t, "breaker "+key+" "+want, func() error { return m.is(t, key, want) })
+}
+
+// is returns an error unless a breaker is in a state.
+func (m *mesh) is(t *testing.T, key, want string) error {
+	t.Helper()
+	if got := m.breaker(t, key).State; got != want {
+		return fmt.Errorf("it is %s", got)
+	}
+	return nil
 }
 
 // revision waits until the policy in force is not the old one, and returns its revision.

@@ -18,6 +18,7 @@ type Board struct {
 	terms    map[breaker.Key]terms
 	standing map[breaker.Key]float64 // calls per second before the breaker tripped
 	samples  map[breaker.Key]Sample
+	deals    map[breaker.Key]*deal // of breakers in half-open whose calls are connections
 }
 
 // terms are what the policy says of a breaker, whose key has no node.
@@ -29,17 +30,11 @@ type terms struct {
 // and one of RejectsOneIn that are rejected. 0 and 1: all.
 type Sample struct{ OneIn, RejectsOneIn uint32 }
 
-// Proxy is one that reaches an upstream, and how many connections it has to it.
-type Proxy struct {
-	Node        string
-	Connections uint32
-}
-
 // NewBoard returns a board of an engine's breakers, without gates.
 func NewBoard(engine *breaker.Engine) *Board {
 	return &Board{
 		engine: engine, terms: map[breaker.Key]terms{},
-		standing: map[breaker.Key]float64{}, samples: map[breaker.Key]Sample{},
+		standing: map[breaker.Key]float64{}, samples: map[breaker.Key]Sample{}, deals: map[breaker.Key]*deal{},
 	}
 }
 
@@ -129,7 +124,8 @@ func (b *Board) Gates(now breaker.Instant, proxies func(upstream string) []Proxy
 			continue
 		}
 		if b.terms[shared(key)].connections {
-			gates = appendConnections(gates, &s, proxies(key.Upstream))
+			more, until := b.connections(&s, proxies, now)
+			gates, next = append(gates, more...), min(next, until)
 			continue
 		}
 		gate, until := gateOf(&s, traffic, now)
@@ -137,6 +133,7 @@ func (b *Board) Gates(now breaker.Instant, proxies func(upstream string) []Proxy
 		gate.OneIn, gate.RejectsOneIn = sample.OneIn, sample.RejectsOneIn
 		gates, next = append(gates, gate), min(next, until)
 	}
+	maps.DeleteFunc(b.deals, func(key breaker.Key, _ *deal) bool { _, stands := b.standing[key]; return !stands })
 	for key, s := range b.samples {
 		if _, standing := b.standing[key]; !standing {
 			gates = append(gates, xds.Gate{Key: key, OneIn: s.OneIn, RejectsOneIn: s.RejectsOneIn})
@@ -144,6 +141,28 @@ func (b *Board) Gates(now breaker.Instant, proxies func(upstream string) []Proxy
 	}
 	slices.SortFunc(gates, func(x, y xds.Gate) int { return compare(x.Key, y.Key) })
 	return gates, next
+}
+
+// connections are the gates of a breaker whose calls are connections, and when they change by time.
+func (b *Board) connections(s *breaker.Status, proxies func(upstream string) []Proxy, now breaker.Instant) ([]xds.Gate, breaker.Instant) {
+	if s.State != breaker.HalfOpen {
+		delete(b.deals, s.Key)
+		if s.State != breaker.Open {
+			return nil, never
+		}
+		none := uint32(0)
+		return []xds.Gate{{Key: s.Key, Connections: &none}}, never
+	}
+	d := b.deals[s.Key]
+	if d == nil {
+		d = &deal{}
+		b.deals[s.Key] = d
+	}
+	all := proxies(s.Key.Upstream)
+	if s.Key.Node != "" {
+		all = slices.DeleteFunc(all, func(p Proxy) bool { return p.Node != s.Key.Node })
+	}
+	return d.turn(s, all, now), now.Add(dealPeriod)
 }
 
 // hold is how long connections have to hold to say so.
@@ -167,7 +186,7 @@ func (b *Board) Holding(now breaker.Instant, proxies func(upstream string) []Pro
 		}
 		live := uint32(0)
 		for _, p := range proxies(key.Upstream) {
-			if key.Node == "" || key.Node == p.Node {
+			if !p.Left && (key.Node == "" || key.Node == p.Node) {
 				live += p.Connections
 			}
 		}

@@ -190,44 +190,6 @@ func TestMetricsOnlyHasNoGates(t *testing.T) {
 	r.want(0, xds.Gate{Key: keyWeb, Open: 1e6})
 }
 
-// TestConnectionsAreDealtOut: in half-open all proxies together let as many new
-// connections through as there are permits, and not always the same.
-func TestConnectionsAreDealtOut(t *testing.T) {
-	r := newRig(t, quick())
-	none := uint32(0)
-	r.nodes = []Proxy{{"a", 0}, {"b", 7}, {"c", 1}, {"d", 0}, {"e", 0}}
-	r.fail(keyDB, 10)
-	r.want(0, xds.Gate{Key: keyDB, Connections: &none})
-	probed := map[string]bool{}
-	for range 5 {
-		r.pass(30 * time.Second)
-		gates, _ := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
-		if len(gates) != 6 || *gates[0].Connections != 0 || gates[0].Key != keyDB {
-			t.Fatalf("gates %+v, want one for each proxy, and none for others", gates)
-		}
-		more := uint32(0)
-		for i, g := range gates[1:] {
-			if n := *g.Connections - r.nodes[i].Connections; n > 0 {
-				more += n
-				probed[g.Key.Node] = true
-			}
-		}
-		if more != 3 {
-			t.Errorf("%d connections more, want 3", more)
-		}
-		r.engine.Report(keyDB, []breaker.Reported{{Outcome: breaker.Failure, At: r.now, Probe: true}}, r.now)
-		r.deliver(0)
-	}
-	if len(probed) != 5 {
-		t.Errorf("probes were only ever let through by %v", probed)
-	}
-	r.nodes = []Proxy{{"a", 2}}
-	r.pass(30 * time.Second)
-	five, a := uint32(5), keyDB
-	a.Node = "a"
-	r.want(0, xds.Gate{Key: keyDB, Connections: &none}, xds.Gate{Key: a, Connections: &five})
-}
-
 // TestPolicyChanges: a breaker has its gate whatever the data path, so that it stays open when
 // that changes; one that is no longer has none.
 func TestPolicyChanges(t *testing.T) {

@@ -2,7 +2,6 @@ package gates
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -72,42 +71,4 @@ func probing(past time.Duration, successes uint32, traffic float64) (share uint3
 		return xds.Million, 0
 	}
 	return uint32(grown), (steps + 1) * probeStep
-}
-
-// appendConnections appends a gate for each proxy. A connection is a call for as long as
-// it lasts, and a proxy lets a new one through while it has fewer than its gate says: so
-// an open breaker's gate lets none through whatever there are, and in half-open the
-// probes that are permitted come on top of them, dealt out among the proxies. Which of them
-// get one more, or one at all, is another choice each time.
-func appendConnections(gates []xds.Gate, s *breaker.Status, proxies []Proxy) []xds.Gate {
-	none := uint32(0)
-	if s.State == breaker.Open {
-		return append(gates, xds.Gate{Key: s.Key, Connections: &none})
-	}
-	if s.State != breaker.HalfOpen {
-		return gates
-	}
-	if s.Key.Node != "" {
-		i := slices.IndexFunc(proxies, func(p Proxy) bool { return p.Node == s.Key.Node })
-		limit := s.Config.PermittedNumberOfCallsInHalfOpenState
-		if i >= 0 {
-			limit += proxies[i].Connections
-		}
-		return append(gates, xds.Gate{Key: s.Key, Connections: &limit})
-	}
-	n := uint64(len(proxies))
-	permits := uint64(s.Config.PermittedNumberOfCallsInHalfOpenState)
-	// Who connects from now on has to wait for the next deal.
-	gates = append(gates, xds.Gate{Key: s.Key, Connections: &none})
-	for i, p := range proxies {
-		place := (uint64(i) + s.Generation*permits) % n
-		limit := p.Connections + uint32(permits/n)
-		if place < permits%n {
-			limit++
-		}
-		key := s.Key
-		key.Node = p.Node
-		gates = append(gates, xds.Gate{Key: key, Connections: &limit})
-	}
-	return gates
 }

@@ -23,7 +23,7 @@ func TestHolding(t *testing.T) {
 		}
 	}
 	none := map[breaker.Key]uint32{}
-	r.nodes = []Proxy{{"one", 5}, {"two", 1}}
+	r.nodes = []Proxy{{Node: "one", Connections: 5}, {Node: "two", Connections: 1}}
 	wants("closed", none)
 	for _, key := range []breaker.Key{keyDB, keyWeb} {
 		r.fail(key, 0)
@@ -33,11 +33,11 @@ func TestHolding(t *testing.T) {
 	wants("half-open, just now", none)
 	r.now = r.now.Add(hold)
 	wants("never more than are permitted", map[breaker.Key]uint32{keyDB: 3})
-	r.nodes = []Proxy{{"one", 1}, {"two", 1}}
+	r.nodes = []Proxy{{Node: "one", Connections: 1}, {Node: "two", Connections: 1}}
 	wants("those of all proxies", map[breaker.Key]uint32{keyDB: 2})
 	r.nodes = nil
 	wants("none holds", none)
-	r.nodes = []Proxy{{"one", 90}}
+	r.nodes = []Proxy{{Node: "one", Connections: 90}}
 	probe := []breaker.Reported{{Outcome: breaker.Success, At: r.now, OneIn: 1, Probe: true}}
 	for range c.SuccessThreshold {
 		r.engine.Report(keyDB, probe, r.now)

@@ -1,0 +1,142 @@
+package gates
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/xds"
+)
+
+// simulated is a proxy that obeys late, and tells late.
+type simulated struct {
+	limit  uint32       // in force
+	before uint32       // connections from before half-open
+	fresh  int          // those since
+	making int          // of these, the ones that are not established
+	sent   *xds.Gates   // what it was last sent
+	answer func(*Proxy) // to be given; nil: it has answered
+	told   []telling    // on its way to us, in order
+}
+
+type telling struct {
+	at   breaker.Instant
+	what func(*Proxy, breaker.Instant)
+}
+
+// world is a board and its proxies, in which anything happens that may.
+type world struct {
+	*rig
+	proxies []*simulated
+	gates   *xds.Gates
+}
+
+// turn is what happens each second at least: permits are dealt, and published.
+func (w *world) turn(t *rapid.T) {
+	for i, p := range w.proxies {
+		for len(p.told) > 0 && p.told[0].at <= w.now {
+			p.told[0].what(&w.nodes[i], p.told[0].at)
+			p.told = p.told[1:]
+		}
+	}
+	all, _ := w.board.Gates(w.now, func(string) []Proxy { return w.nodes })
+	gates, err := xds.NewGates(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.gates = gates
+}
+
+// layer takes the runtime layer of a proxy one step further: it is sent, it is in force, or that is known.
+func (w *world) layer(i int) {
+	p := w.proxies[i]
+	if p.answer != nil {
+		p.answer(&w.nodes[i])
+		p.answer = nil
+		return
+	}
+	sent := w.gates
+	before, _ := p.sent.Connections(keyDB, w.nodes[i].Node)
+	limit, _ := sent.Connections(keyDB, w.nodes[i].Node)
+	if p.sent != nil && limit == before {
+		return
+	}
+	p.sent, p.limit = sent, limit
+	p.answer = func(told *Proxy) { told.Obeys, told.Since = sent, w.now }
+}
+
+// tell has the proxy tell something, in time.
+func (w *world) tell(t *rapid.T, p *simulated, what func(*Proxy, breaker.Instant)) {
+	at := w.now.Add(time.Duration(rapid.Int64Range(0, int64(arriving)-1).Draw(t, "delay")))
+	if n := len(p.told); n > 0 {
+		at = max(at, p.told[n-1].at)
+	}
+	p.told = append(p.told, telling{at, what})
+}
+
+func (w *world) call(t *rapid.T, p *simulated) {
+	if p.before+uint32(p.fresh) >= p.limit {
+		w.tell(t, p, func(told *Proxy, now breaker.Instant) { told.Called, told.Refused = now, now })
+		return
+	}
+	p.fresh, p.making = p.fresh+1, p.making+1
+	w.tell(t, p, func(told *Proxy, now breaker.Instant) { told.Called = now; told.Connecting++ })
+}
+
+// end establishes a connection that is being made, or ends one.
+func (w *world) end(t *rapid.T, p *simulated) {
+	switch {
+	case p.making > 0:
+		p.making--
+		w.tell(t, p, func(told *Proxy, now breaker.Instant) { told.Admitted = now; told.Connecting--; told.Connections++ })
+	case p.fresh > 0:
+		p.fresh--
+		w.tell(t, p, func(told *Proxy, _ breaker.Instant) { told.Connections-- })
+	}
+}
+
+// TestPermitsNeverExceed what is permitted, over all proxies, whenever they obey and
+// whatever they tell late.
+func TestPermitsNeverExceed(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		permits := rapid.IntRange(1, 4).Draw(rt, "permits")
+		w := &world{}
+		for range rapid.IntRange(1, 5).Draw(rt, "proxies") {
+			w.proxies = append(w.proxies, &simulated{before: rapid.Uint32Range(0, 2).Draw(rt, "before")})
+		}
+		var nodes []Proxy
+		for i, p := range w.proxies {
+			told := p.before
+			if rapid.Bool().Draw(rt, "hidden") {
+				told = 0
+			}
+			nodes = append(nodes, Proxy{Node: fmt.Sprint(i), Connections: told})
+		}
+		w.rig = halfOpen(t, uint32(permits), nodes...)
+		w.turn(rt)
+		for range rapid.IntRange(1, 150).Draw(rt, "steps") {
+			i := rapid.IntRange(0, len(w.proxies)-1).Draw(rt, "proxy")
+			switch rapid.IntRange(0, 4).Draw(rt, "what") {
+			case 0:
+				w.now = w.now.Add(time.Duration(rapid.Int64Range(1, int64(1200*time.Millisecond)).Draw(rt, "pass")))
+				w.turn(rt)
+			case 1:
+				w.layer(i)
+			case 2, 3:
+				w.call(rt, w.proxies[i])
+			case 4:
+				w.end(rt, w.proxies[i])
+			}
+			fresh := 0
+			for _, p := range w.proxies {
+				fresh += p.fresh
+			}
+			if fresh > permits {
+				rt.Fatalf("%d connections since half-open began, want %d at most", fresh, permits)
+			}
+		}
+	})
+}

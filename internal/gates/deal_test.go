@@ -1,0 +1,196 @@
+package gates
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/xds"
+)
+
+// limits are the gates of connections that a board has now, by node.
+func (r *rig) limits() map[string]uint32 {
+	r.t.Helper()
+	limits := map[string]uint32{}
+	gates, next := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
+	for _, g := range gates {
+		limits[g.Key.Node] = *g.Connections
+	}
+	if limits[""] != 0 || len(limits) > 1 && next != r.now.Add(dealPeriod) {
+		r.t.Fatalf("gates %v until %d, want none for those without a permit, and another deal in a second", limits, next)
+	}
+	delete(limits, "")
+	return limits
+}
+
+// obeyed has all proxies obey the gates of now.
+func (r *rig) obeyed() {
+	r.t.Helper()
+	gates, _ := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
+	in, err := xds.NewGates(gates)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i := range r.nodes {
+		r.nodes[i].Obeys, r.nodes[i].Since = in, r.now
+	}
+}
+
+func (r *rig) wantLimits(when string, want map[string]uint32) {
+	r.t.Helper()
+	if diff := cmp.Diff(want, r.limits()); diff != "" {
+		r.t.Errorf("%s: limits (-want +got):\n%s", when, diff)
+	}
+}
+
+// halfOpen is a board whose database is half-open, with these proxies.
+func halfOpen(t *testing.T, permits uint32, proxies ...Proxy) *rig {
+	t.Helper()
+	c := quick()
+	c.PermittedNumberOfCallsInHalfOpenState, c.MaxWaitDurationInHalfOpenState = permits, time.Hour
+	r := newRig(t, c)
+	r.nodes = proxies
+	r.fail(keyDB, 10)
+	r.wantLimits("open", map[string]uint32{})
+	r.obeyed()
+	r.pass(30 * time.Second)
+	return r
+}
+
+// TestPermitsAreDealtOut: where nobody is known to call, all proxies together let as many new
+// connections through as there are permits, and not always the same.
+func TestPermitsAreDealtOut(t *testing.T) {
+	r := halfOpen(t, 3, Proxy{Node: "a"}, Proxy{Node: "b", Connections: 7}, Proxy{Node: "c", Connections: 1}, Proxy{Node: "d"}, Proxy{Node: "e"})
+	probed := map[string]bool{}
+	for range 5 {
+		limits, more := r.limits(), uint32(0)
+		for _, p := range r.nodes {
+			if limit, dealt := limits[p.Node]; dealt {
+				more += limit - p.Connections
+				probed[p.Node] = true
+			}
+		}
+		if more != 3 {
+			t.Errorf("limits %v let %d connections more through, want 3", limits, more)
+		}
+		r.obeyed()
+		r.engine.Report(keyDB, []breaker.Reported{{Outcome: breaker.Failure, At: r.now, Probe: true}}, r.now)
+		r.deliver(0)
+		r.limits()
+		r.obeyed()
+		r.pass(30 * time.Second)
+	}
+	if len(probed) != 5 {
+		t.Errorf("probes were only ever let through by %v", probed)
+	}
+}
+
+// TestCallersGetThePermits: and a proxy alone gets all of them.
+func TestCallersGetThePermits(t *testing.T) {
+	r := halfOpen(t, 3, Proxy{Node: "a"}, Proxy{Node: "b", Connections: 2}, Proxy{Node: "c"}, Proxy{Node: "d"})
+	r.nodes[1].Called, r.nodes[3].Called = r.now.Add(-time.Second), r.now.Add(-calling-1)
+	r.wantLimits("one has called of late", map[string]uint32{"b": 5})
+
+	r = halfOpen(t, 3, Proxy{Node: "a", Connections: 2})
+	r.wantLimits("there is but one", map[string]uint32{"a": 5})
+	r.nodes[0].Connections = 4
+	r.wantLimits("it has used two", map[string]uint32{"a": 5})
+	r.nodes[0].Connections = 1
+	r.wantLimits("an old one has ended", map[string]uint32{"a": 4})
+}
+
+// TestPermitMoves from a proxy that does not use it to one that lets nobody through, once it is
+// known to be gone from the first.
+func TestPermitMoves(t *testing.T) {
+	r := halfOpen(t, 1, Proxy{Node: "a", Called: 1}, Proxy{Node: "b"})
+	r.nodes[0].Called = r.now
+	r.wantLimits("dealt to the caller", map[string]uint32{"a": 1})
+	r.obeyed()
+	r.nodes[1].Refused = r.now.Add(10)
+	r.nodes[1].Called = r.nodes[1].Refused
+	r.pass(leastPatience - 1)
+	r.wantLimits("it may yet be used", map[string]uint32{"a": 1})
+	r.pass(1)
+	r.wantLimits("taken", map[string]uint32{})
+	r.pass(10 * time.Second)
+	r.nodes[1].Refused = r.now
+	r.wantLimits("the proxy does not obey yet", map[string]uint32{})
+	r.obeyed()
+	r.wantLimits("it obeys, but may have let one through", map[string]uint32{})
+	r.pass(arriving)
+	r.nodes[0].Connecting = 1
+	r.wantLimits("which it has", map[string]uint32{})
+	r.nodes[0].Connecting, r.nodes[0].Connections = 0, 1
+	r.pass(time.Second)
+	r.wantLimits("and which holds", map[string]uint32{})
+	r.nodes[0].Connections = 0
+	r.wantLimits("it is gone", map[string]uint32{"b": 1})
+}
+
+// TestPermitOfOneThatLeft is its own for as long as its gates are in force.
+func TestPermitOfOneThatLeft(t *testing.T) {
+	r := halfOpen(t, 1, Proxy{Node: "a"}, Proxy{Node: "b"})
+	r.nodes[0].Called = r.now
+	r.wantLimits("dealt to the caller", map[string]uint32{"a": 1})
+	r.obeyed()
+	r.nodes[0].Left = true
+	r.pass(10 * time.Second)
+	r.nodes[1].Refused = r.now
+	r.wantLimits("it has left", map[string]uint32{"a": 1})
+	r.nodes = r.nodes[1:]
+	r.wantLimits("its gates fell away", map[string]uint32{"b": 1})
+}
+
+// TestSlowCallersKeepTheirPermit for twice the time between their calls.
+func TestSlowCallersKeepTheirPermit(t *testing.T) {
+	r := halfOpen(t, 1, Proxy{Node: "a", Pause: 4 * time.Second}, Proxy{Node: "b"})
+	r.nodes[0].Called = r.now
+	r.wantLimits("dealt to the caller", map[string]uint32{"a": 1})
+	r.obeyed()
+	r.nodes[1].Refused = r.now.Add(1)
+	r.pass(8*time.Second - 1)
+	r.wantLimits("it may yet call", map[string]uint32{"a": 1})
+	r.pass(1)
+	r.wantLimits("it does not", map[string]uint32{})
+}
+
+// TestHiddenConnections: a proxy that lets nobody through, though it has a permit and has used none, has
+// connections that it never told of. Its permits come on top of those.
+func TestHiddenConnections(t *testing.T) {
+	r := halfOpen(t, 2, Proxy{Node: "a"})
+	r.wantLimits("no connection is known", map[string]uint32{"a": 2})
+	r.obeyed()
+	for found := uint32(2); found <= 6; found += 2 {
+		r.pass(2 * time.Second)
+		r.nodes[0].Refused, r.nodes[0].Called = r.now, r.now
+		r.pass(arriving)
+		r.wantLimits(fmt.Sprintf("%d are there", found), map[string]uint32{"a": found + 2})
+		r.obeyed()
+	}
+	r.pass(time.Second)
+	r.nodes[0].Admitted, r.nodes[0].Connections = r.now, 1
+	r.nodes[0].Refused = r.now.Add(1)
+	r.pass(arriving + 1)
+	r.wantLimits("it is in use", map[string]uint32{"a": 8})
+}
+
+// TestNodesBreakerOfConnections: a proxy's own breaker gives all permits to it, on top of what it had.
+func TestNodesBreakerOfConnections(t *testing.T) {
+	c := quick()
+	s := set(c)
+	s.Upstreams[1].Routes[0].Breaker.Spec.PerNode = true
+	r := newRig(t, c)
+	r.apply(s)
+	r.nodes = []Proxy{{Node: "a", Connections: 1}, {Node: "b", Connections: 5}}
+	own := keyDB
+	own.Node = "b"
+	r.fail(own, 10)
+	r.pass(30 * time.Second)
+	eight := uint32(8)
+	r.want(dealPeriod, xds.Gate{Key: own, Connections: &eight})
+	r.nodes[1].Connections = 7
+	r.want(dealPeriod, xds.Gate{Key: own, Connections: &eight})
+}
