@@ -37,8 +37,8 @@ type Options struct {
 	// NodeIdentity are the rules by which a proxy's certificate says who it is, see
 	// [guard.ParseRules]; none: whoever has a certificate may claim to be any proxy.
 	NodeIdentity []string
-	// ProxyMemory is how many bytes proxies may hold here, by estimate; 0: [guard.DefaultMemory].
-	ProxyMemory int64
+	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: [DefaultProxyMemory].
+	ProxyMemory int
 	// AdminToken returns the token that lets people change breakers by hand; it is
 	// asked for each change. "", or a nil function: nobody may.
 	AdminToken func() (string, error)
@@ -54,6 +54,9 @@ type Options struct {
 	// Started, if set, is called with the addresses that are listened on, once all is up.
 	Started func(xds, http net.Addr)
 }
+
+// DefaultProxyMemory is how many MiB proxies may hold unless it is said otherwise.
+const DefaultProxyMemory = guard.DefaultMemory >> 20
 
 // app is a control plane that is running.
 type app struct {
@@ -119,7 +122,7 @@ func Run(ctx context.Context, o Options) error {
 
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	a := &app{options: o, log: o.Log, defaults: defaults}
-	a.guard = guard.New(guard.Options{Rules: rules, Memory: o.ProxyMemory, Connections: splitDescriptors().proxies, Log: o.Log})
+	a.guard = guard.New(guard.Options{Rules: rules, Memory: int64(o.ProxyMemory) << 20, Connections: splitDescriptors().proxies, Log: o.Log})
 	a.pace = pace.New(a.observe)
 	a.clock, a.engine = a.pace.Clock, a.pace.Engine
 	a.telemetry = telemetry.New(a.telemetryOptions())
