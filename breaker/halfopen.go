@@ -91,6 +91,14 @@ func (h *halfOpen) takeBack(e ending) {
 	}
 }
 
+// HoldsProbe tells whether the slot of the probe with that id, of which [Permit.Probe] told, is
+// still out. It does not look at the clock: one whose lease is over holds it until somebody asks.
+func (b *Breaker) HoldsProbe(id uint32) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state == HalfOpen && slices.ContainsFunc(b.past.halfOpen.slots, func(s slot) bool { return s.probe == id })
+}
+
 // ReleaseProbe frees the slot of the probe with that id, of which [Permit.Probe] told, if
 // it is still out. Its outcome is then judged by nobody: it is only counted in the totals.
 // An id that is not known does nothing. Another process gives the same ids to other probes.

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/wire"
 )
 
@@ -19,7 +20,9 @@ const streaming = 100 * time.Millisecond
 // call is one request on its way through the processor.
 type call struct {
 	server   *Server
+	peer     *guard.Peer
 	route    *route // nil: no breaker
+	refused  error  // the stream ends with it
 	begun    breaker.Instant
 	asked    bool // the breaker was asked
 	grpc     bool // caller and upstream speak gRPC
@@ -35,6 +38,7 @@ type call struct {
 	settled breaker.Instant // when a probe that has become a stream was settled; 0: it was not
 	ending  wire.Ending     // as far as it is known
 	timer   *time.Timer
+	lease   *time.Timer // of a probe
 }
 
 // handle takes one message and returns its answer, and whether the exchange is over
@@ -78,26 +82,61 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	c.grpc = c.route.rules.GRPC && wire.IsGRPC(value(h.GetHeaders(), "content-type"))
 	c.deadline = wire.DeadlineOf(value(h.GetHeaders(), "grpc-timeout"))
 	c.begun = c.server.options.Now()
-	c.breaker = c.route.breakerFor(attributes, c.begun)
+	if c.breaker, c.refused = c.route.breakerFor(attributes, c.peer, c.begun); c.refused != nil {
+		return nil, true
+	}
+	if !c.peer.May(c.route.key.Upstream) {
+		return c.unheard()
+	}
 	acquire := c.breaker.AcquireUploading
 	if c.whole {
 		acquire = c.breaker.Acquire
 	}
 	permit, decision := acquire(c.begun)
+	if decision.Admitted && permit.Probe() != 0 && !c.peer.Probes(c.route.name) {
+		permit.Settle(breaker.Ignored, 0, c.begun) // it is for others
+		decision = breaker.Decision{}
+	}
 	if !decision.Admitted {
-		c.server.counts.rejected.Add(1)
-		if c.route.onward != nil {
-			return c.route.onward, true
-		}
-		return reject(&c.route.fallback, decision.RetryAfter), true
+		return c.reject(decision.RetryAfter)
 	}
 	c.server.counts.admitted.Add(1)
 	c.permit, c.held = permit, true
 	if id := permit.Probe(); id != 0 {
 		c.probe = true
+		c.lease = time.AfterFunc(c.route.lease*15/16, c.overdue)
 		return probing(c.server.options.Process, id), false
 	}
 	return continueRequestHeaders, false
+}
+
+func (c *call) reject(retryAfter time.Duration) (answer *extprocv3.ProcessingResponse, last bool) {
+	c.server.counts.rejected.Add(1)
+	if c.route.onward != nil {
+		return c.route.onward, true
+	}
+	return reject(&c.route.fallback, retryAfter), true
+}
+
+// unheard is for a call whose proxy does not say that it calls the upstream: it is let through
+// or rejected as the state is, and whatever becomes of it, nobody is told. So a proxy that has
+// just come back is no worse off, and one that lies changes nothing.
+func (c *call) unheard() (answer *extprocv3.ProcessingResponse, last bool) {
+	c.peer.RefuseReport(guard.ExtProc, c.route.key.Upstream)
+	s := c.breaker.Status(c.begun)
+	if s.State == breaker.Closed || s.Config.Mode == breaker.MetricsOnly && s.Override == nil {
+		return continueRequestHeaders, false
+	}
+	return c.reject(s.RetryAfter)
+}
+
+// overdue hears that the lease of a probe is all but over.
+func (c *call) overdue() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held && c.breaker.HoldsProbe(c.permit.Probe()) {
+		c.peer.Overdue(c.route.name, c.route.lease)
+	}
 }
 
 // judge takes the response's headers. They come without a permit when a filter
@@ -165,6 +204,9 @@ func (c *call) settle(now breaker.Instant) {
 	c.held = false
 	o := c.ending.Settled(&c.route.rules)
 	c.permit.Settle(o, c.ending.Took, now)
+	if c.probe && c.ending.Responded {
+		c.peer.Kept(c.route.name)
+	}
 	if o != breaker.Ignored && o != breaker.Abandoned {
 		c.server.options.Observe(c.route.key, c.ending.Took)
 	}
@@ -175,8 +217,10 @@ func (c *call) settle(now breaker.Instant) {
 func (c *call) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.timer != nil {
-		c.timer.Stop()
+	for _, t := range []*time.Timer{c.timer, c.lease} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	if !c.held && !c.ending.Responded {
 		return

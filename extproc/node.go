@@ -4,6 +4,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
 )
 
@@ -16,17 +17,21 @@ const (
 )
 
 // breakerFor returns the breaker to ask. A proxy that does not say who it is, or says
-// it in a way that nobody could read, shares the breaker of the key with its like.
-func (r *route) breakerFor(attributes map[string]*structpb.Struct, now breaker.Instant) *breaker.Breaker {
+// it in a way that nobody could read, shares the breaker of the key with its like. One that says
+// it is another than its certificate lets it be gets an error.
+func (r *route) breakerFor(attributes map[string]*structpb.Struct, peer *guard.Peer, now breaker.Instant) (*breaker.Breaker, error) {
 	if r.nodes == nil {
-		return r.breaker
+		return r.breaker, nil
 	}
 	id := attributes[attributesName].GetFields()[nodeAttribute].GetStringValue()
 	if !policy.NamesNode(id) {
-		return r.breaker
+		return r.breaker, nil
+	}
+	if err := peer.AdmitCall(id); err != nil {
+		return nil, err
 	}
 	if b := r.nodes.Node(r.key, id, now); b != nil {
-		return b
+		return b, nil
 	}
-	return r.breaker // the policy has just changed, and the engine no longer has the key
+	return r.breaker, nil // the policy has just changed, and the engine no longer has the key
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 )
@@ -41,6 +42,8 @@ type Options struct {
 // route is what the server knows of one breaker; immutable.
 type route struct {
 	key      breaker.Key
+	name     string // of the key
+	lease    time.Duration
 	breaker  *breaker.Breaker
 	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
 	rules    wire.Rules
@@ -81,7 +84,7 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 			}
 			key := r.Breaker.Spec.Key
 			known := &route{
-				key: key, breaker: engine.Breaker(key), fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
+				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, breaker: engine.Breaker(key), fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
 				slow: r.Breaker.Spec.Config.SlowCallDurationThreshold,
 				rules: wire.Rules{
 					Classify: r.Breaker.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: r.Breaker.Spec.ClientGone,
@@ -91,7 +94,7 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 			if r.Breaker.Spec.PerNode {
 				known.nodes = engine
 			}
-			routes[key.String()] = known
+			routes[known.name] = known
 		}
 	}
 	s.routes.Store(&routes)
@@ -115,14 +118,28 @@ func (s *Server) Counts() Counts {
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	s.streams.Add(1)
 	defer s.streams.Add(-1)
-	c := call{server: s, route: s.route(stream.Context())}
+	peer := guard.Of(stream.Context())
+	if err := peer.Take(guard.ExtProc, guard.CallBytes); err != nil {
+		return err
+	}
+	defer peer.Give(guard.CallBytes)
+	if err := peer.AdmitCall(""); err != nil {
+		return err
+	}
+	c := call{server: s, peer: peer, route: s.route(stream.Context())}
 	defer c.end()
-	for {
+	for first := true; ; first = false {
 		m, err := stream.Recv()
 		if err != nil {
+			if first {
+				peer.Reset()
+			}
 			return ended(err)
 		}
 		answer, last := c.handle(m)
+		if c.refused != nil {
+			return c.refused
+		}
 		if answer == nil {
 			s.counts.invalid.Add(1)
 			return status.Errorf(codes.InvalidArgument, "unexpected message %T: this processor takes headers and trailers", m.GetRequest())

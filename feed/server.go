@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
 )
 
@@ -47,8 +49,8 @@ type Server struct {
 	table   atomic.Pointer[table]
 	backlog atomic.Int64 // bytes that wait to be taken, of all streams
 	counts  struct {
-		streams                                                        atomic.Int64
-		messages, bytes, reported, rejected, skipped, invalid, dropped atomic.Uint64
+		streams                                                                 atomic.Int64
+		messages, bytes, reported, rejected, skipped, invalid, dropped, refused atomic.Uint64
 	}
 
 	mu     sync.Mutex // guards what follows
@@ -68,6 +70,7 @@ type Counts struct {
 	Skipped  uint64 // were logged for another reason, or of no breaker that is known
 	Invalid  uint64 // ended a stream, since they cannot be read
 	Dropped  uint64 // came faster than they could be taken
+	Refused  uint64 // told of an upstream that their proxy does not say it calls
 }
 
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
@@ -103,7 +106,7 @@ func (s *Server) Counts() Counts {
 	c := &s.counts
 	return Counts{
 		Streams: c.streams.Load(), Messages: c.messages.Load(), Bytes: c.bytes.Load(), Reported: c.reported.Load(),
-		Rejected: c.rejected.Load(), Skipped: c.skipped.Load(), Invalid: c.invalid.Load(), Dropped: c.dropped.Load(),
+		Rejected: c.rejected.Load(), Skipped: c.skipped.Load(), Invalid: c.invalid.Load(), Dropped: c.dropped.Load(), Refused: c.refused.Load(),
 	}
 }
 
@@ -111,6 +114,9 @@ func (s *Server) Counts() Counts {
 // for one proxy are in order.
 func (s *Server) Obeyed(id string, sampling Sampling, from breaker.Instant) {
 	n := s.node(id)
+	if n == nil {
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.timeline = n.timeline.obey(from, sampling)
@@ -142,12 +148,18 @@ func (s *Server) Began(id string) {
 	}
 }
 
-// node returns what is known of a proxy.
+// maxNodes bounds the proxies that are remembered: each may call itself what it likes.
+const maxNodes = 20_000
+
+// node returns what is known of a proxy; nil: there are too many.
 func (s *Server) node(id string) *node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.nodes[id]
 	if n == nil {
+		if len(s.nodes) >= maxNodes {
+			return nil
+		}
 		now := s.options.Now()
 		n = &node{
 			id: id, meters: map[breaker.Key]*meter{},
@@ -173,6 +185,11 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 func (s *Server) serve(stream grpc.ServerStream) error {
 	s.counts.streams.Add(1)
 	defer s.counts.streams.Add(-1)
+	peer := guard.Of(stream.Context())
+	if err := peer.Take(guard.AccessLog, guard.LogBytes); err != nil {
+		return err
+	}
+	defer peer.Give(guard.LogBytes)
 	q := newQueue(&s.backlog)
 	var working sync.WaitGroup
 	defer working.Wait()
@@ -194,12 +211,13 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		s.counts.bytes.Add(uint64(f.data.Len()))
 		if first {
 			first = false
-			n, upstream, err := s.introduce(f.data.ReadOnlyData())
+			n, upstream, err := s.introduce(f.data.ReadOnlyData(), peer)
 			if err != nil {
 				f.data.Free()
 				return err
 			}
 			w := newWorker(s, n, upstream)
+			w.peer = peer
 			defer w.leave()
 			working.Go(func() { q.work(w) })
 		}
@@ -211,7 +229,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 }
 
 // introduce reads who sends a stream, and to which upstream the connections in it are.
-func (s *Server) introduce(data []byte) (n *node, upstream string, err error) {
+func (s *Server) introduce(data []byte, peer *guard.Peer) (n *node, upstream string, err error) {
 	var m message
 	if err := m.read(data); err != nil {
 		s.counts.invalid.Add(1)
@@ -223,7 +241,12 @@ func (s *Server) introduce(data []byte) (n *node, upstream string, err error) {
 		return nil, "", status.Errorf(codes.InvalidArgument,
 			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.node, m.log, policy.MaxNode, LogName)
 	}
-	n = s.node(string(m.node))
+	if err := peer.Admit(guard.AccessLog, string(m.node), string(m.cluster)); err != nil {
+		return nil, "", err
+	}
+	if n = s.node(string(m.node)); n == nil {
+		return nil, "", peer.Refuse(guard.AccessLog, guard.Metadata, fmt.Sprintf("logs of %d proxies came within the last minute, and no more are remembered", maxNodes))
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.streams++

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/wire"
 )
 
@@ -12,6 +13,7 @@ type worker struct {
 	server *Server
 	node   *node
 	clock  *clock // guarded by the node
+	peer   *guard.Peer
 	// upstream is where the connections of the stream are to.
 	upstream string
 	batch    batch
@@ -125,6 +127,9 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		counts.skipped.Add(1)
 		return
 	}
+	if !w.may(a) {
+		return
+	}
 	chosen := w.node.timeline.sampled(at.Add(-max(e.took, 0)), a.key)
 	of := a.breakerFor(w.node.id, arrived)
 	if a.way == onward { // the breaker knows
@@ -162,6 +167,16 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	}
 	w.tell(a, of, &told)
 	w.endpoint(a, &x, &told, n)
+}
+
+// may tells whether an entry counts: its proxy says that it calls the upstream.
+func (w *worker) may(a *attribution) bool {
+	if w.peer.May(a.key.Upstream) {
+		return true
+	}
+	w.server.counts.refused.Add(1)
+	w.peer.RefuseReport(guard.AccessLog, a.key.Upstream)
+	return false
 }
 
 // correct tells of a call that had a permit, where it ended otherwise than it seemed at its headers.
@@ -202,7 +217,7 @@ func (w *worker) settle(now breaker.Instant) (next breaker.Instant, ok bool) {
 func (w *worker) running(a *attribution, arrived breaker.Instant) {
 	e := &w.entry
 	w.server.counts.skipped.Add(1)
-	if a == nil || a.way != asked || e.probe == 0 || e.process != w.server.options.Process || e.requestEnd >= 0 || wire.IsUpgrade(e.upgrade) {
+	if a == nil || !w.peer.May(a.key.Upstream) || a.way != asked || e.probe == 0 || e.process != w.server.options.Process || e.requestEnd >= 0 || wire.IsUpgrade(e.upgrade) {
 		return
 	}
 	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
@@ -238,6 +253,9 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	at := w.node.clocks.at(w.clock, e.start+e.took, arrived)
 	if a == nil {
 		counts.skipped.Add(1)
+		return
+	}
+	if !w.may(a) {
 		return
 	}
 	what := e.connection()

@@ -73,6 +73,7 @@ func numbers(m []byte, visit func(number protowire.Number, n uint64) error) erro
 type message struct {
 	identified bool
 	node, log  []byte
+	cluster    []byte // of the node
 	http, tcp  []byte // entries, as they came
 }
 
@@ -97,8 +98,11 @@ func (m *message) identify(identifier []byte) error {
 		switch number {
 		case 1:
 			return texts(b, func(number protowire.Number, b []byte) error {
-				if number == 1 {
+				switch number {
+				case 1:
 					m.node = b
+				case 2:
+					m.cluster = b
 				}
 				return nil
 			})

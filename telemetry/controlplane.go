@@ -46,7 +46,11 @@ var (
 	feedStreamsDesc  = ownDesc("feed_streams", "Open streams of access logs; each is one log of a proxy.")
 	feedMessagesDesc = ownDesc("feed_messages_total", "Messages of access logs that were received.")
 	feedBytesDesc    = ownDesc("feed_bytes_total", "Bytes of the messages of access logs that were received.")
-	feedEntriesDesc  = ownDesc("feed_entries_total", "Entries of access logs, by what became of them: reported told a breaker of an outcome, rejected told it of calls that the proxy rejected, skipped had nothing to tell, invalid could not be read, dropped came faster than they could be taken.", "result")
+	feedEntriesDesc  = ownDesc("feed_entries_total", "Entries of access logs, by what became of them: reported told a breaker of an outcome, rejected told it of calls that the proxy rejected, skipped had nothing to tell, invalid could not be read, dropped came faster than they could be taken, refused told of an upstream that their proxy does not say it calls.", "result")
+
+	peersRefusedDesc = ownDesc("proxies_refused_total", "What was refused to who connects to the port for proxies, by service and reason; see the operations page.", "service", "reason")
+	peersHeldDesc    = ownDesc("proxies_held_bytes", "What proxies hold in the control plane, by estimate: connections, streams, and what is on its way to them.")
+	peersMostDesc    = ownDesc("proxies_held_limit_bytes", "How much proxies may hold in the control plane (--proxy-memory).")
 
 	gatesDesc   = ownDesc("gates", "Gates that stand in proxies now, by kind: open rejects all calls, probing lets a share of them ask for permits, ramping rejects a share and lets the others through, connections bounds the connections of an upstream that speaks TCP. A gate in one proxy alone counts as one.", "kind")
 	layerDesc   = ownDesc("gate_layer_bytes", "Size of the runtime layer of proxies that have no gates of their own.")
@@ -65,6 +69,7 @@ func (controlPlaneCollector) Describe(ch chan<- *prometheus.Desc) {
 		storeKeptDesc, storeWritesDesc, storeFailuresDesc, storeBytesDesc, storeTimeDesc,
 		streamsDesc, decisionsDesc, unknownDesc, errorsDesc,
 		feedStreamsDesc, feedMessagesDesc, feedBytesDesc, feedEntriesDesc,
+		peersRefusedDesc, peersHeldDesc, peersMostDesc,
 		gatesDesc, layerDesc, refusedDesc, waitingDesc,
 	} {
 		ch <- d
@@ -95,7 +100,16 @@ func (c controlPlaneCollector) Collect(ch chan<- prometheus.Metric) {
 	e.store(c.options.Store())
 	e.extproc(c.options.Extproc())
 	e.feed(c.options.Feed())
+	e.peers(c.options.Peers())
 	e.gates(c.options.Gates())
+}
+
+func (e emitter) peers(s PeerStatus) {
+	for _, r := range s.Refused {
+		e.counter(peersRefusedDesc, r.Total, r.Service, r.Reason)
+	}
+	e.gauge(peersHeldDesc, float64(s.Held))
+	e.gauge(peersMostDesc, float64(s.Most))
 }
 
 func (e emitter) extproc(s ExtprocStatus) {
@@ -115,6 +129,7 @@ func (e emitter) feed(s FeedStatus) {
 	e.counter(feedEntriesDesc, s.Skipped, "skipped")
 	e.counter(feedEntriesDesc, s.Invalid, "invalid")
 	e.counter(feedEntriesDesc, s.Dropped, "dropped")
+	e.counter(feedEntriesDesc, s.Refused, "refused")
 }
 
 func (e emitter) gates(s GateStatus) {

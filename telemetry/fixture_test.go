@@ -71,7 +71,10 @@ func typical() *Telemetry {
 			return ExtprocStatus{Streams: 3, Admitted: 1200, Rejected: 40, UnknownBreakers: 2, Errors: 1}
 		},
 		Feed: func() FeedStatus {
-			return FeedStatus{Streams: 4, Messages: 700, Bytes: 1 << 20, Reported: 3000, Rejected: 250, Skipped: 60, Invalid: 1, Dropped: 9}
+			return FeedStatus{Streams: 4, Messages: 700, Bytes: 1 << 20, Reported: 3000, Rejected: 250, Skipped: 60, Invalid: 1, Dropped: 9, Refused: 8}
+		},
+		Peers: func() PeerStatus {
+			return PeerStatus{Held: 3 << 20, Most: 144 << 20, Refused: []RefusedTotal{{"xds", "identity", 2}, {"connection", "idle", 0}}}
 		},
 		Gates: func() GateStatus {
 			return GateStatus{Open: 3, Probing: 1, Ramping: 2, Connections: 5, LayerBytes: 412, Refused: 1, Waiting: 6}

@@ -85,6 +85,19 @@ type FeedStatus struct {
 	Skipped  uint64 // were logged for another reason, or of no breaker that is known
 	Invalid  uint64 // could not be read
 	Dropped  uint64 // came faster than they could be taken
+	Refused  uint64 // told of an upstream that their proxy does not say it calls
+}
+
+// PeerStatus is what became of those who connect to the port for proxies.
+type PeerStatus struct {
+	Refused    []RefusedTotal // every reason that each service has
+	Held, Most int64          // bytes, by estimate
+}
+
+// RefusedTotal is how often a service refused something for a reason.
+type RefusedTotal struct {
+	Service, Reason string
+	Total           uint64
 }
 
 // GateStatus is what stands in the data plane for breakers in the data path

@@ -46,6 +46,8 @@ type Options struct {
 	Extproc func() ExtprocStatus
 	// Feed returns the totals of the feed.
 	Feed func() FeedStatus
+	// Peers returns what was refused to who connects to the port for proxies, and what they hold.
+	Peers func() PeerStatus
 	// Gates returns what stands in the data plane.
 	Gates func() GateStatus
 	// Outliers returns the upstreams whose endpoints are judged for all proxies
@@ -126,6 +128,9 @@ func (o *Options) fillIn() {
 	}
 	if o.Feed == nil {
 		o.Feed = func() FeedStatus { return FeedStatus{} }
+	}
+	if o.Peers == nil {
+		o.Peers = func() PeerStatus { return PeerStatus{} }
 	}
 	if o.Gates == nil {
 		o.Gates = func() GateStatus { return GateStatus{} }

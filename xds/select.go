@@ -6,16 +6,8 @@ import "breakwater.dev/policy"
 // Names that the set does not know are passed over: they may come with a later policy.
 func Only(set *policy.Set, names []string) *policy.Set {
 	wanted := map[string]bool{}
-	for more := names; len(more) > 0; {
-		var next []string
-		for _, name := range more {
-			if wanted[name] {
-				continue
-			}
-			wanted[name] = true
-			next = append(next, takeovers(set, name)...)
-		}
-		more = next
+	for _, name := range Reached(set, names) {
+		wanted[name] = true
 	}
 	cut := *set
 	cut.Upstreams = nil
@@ -27,17 +19,38 @@ func Only(set *policy.Set, names []string) *policy.Set {
 	return &cut
 }
 
-// takeovers are the upstreams that take over from one.
-func takeovers(set *policy.Set, name string) []string {
-	var names []string
+// Reached returns the names, each once, and those of the upstreams that take over from them.
+func Reached(set *policy.Set, names []string) []string {
+	upstreams := make(map[string]*policy.Upstream, len(set.Upstreams))
 	for _, u := range set.Upstreams {
-		if u.Name != name {
-			continue
-		}
-		for i := range u.Routes {
-			if b := u.Routes[i].Breaker; b != nil && b.Fallback.Upstream != nil {
-				names = append(names, b.Fallback.Upstream.Name)
+		upstreams[u.Name] = u
+	}
+	var all []string
+	known := map[string]bool{}
+	for more := names; len(more) > 0; {
+		var next []string
+		for _, name := range more {
+			if known[name] {
+				continue
 			}
+			known[name] = true
+			all = append(all, name)
+			next = append(next, takeovers(upstreams[name])...)
+		}
+		more = next
+	}
+	return all
+}
+
+// takeovers are the upstreams that take over from one; nil: from one that is not there.
+func takeovers(u *policy.Upstream) []string {
+	if u == nil {
+		return nil
+	}
+	var names []string
+	for i := range u.Routes {
+		if b := u.Routes[i].Breaker; b != nil && b.Fallback.Upstream != nil {
+			names = append(names, b.Fallback.Upstream.Name)
 		}
 	}
 	return names

@@ -30,6 +30,9 @@ func serveCommand() *cobra.Command {
 				return usageError{fmt.Errorf("--log-format: %w", err)}
 			}
 			o.Log, o.Version = log, version
+			if err := checkProxyMemory(o.ProxyMemory); err != nil {
+				return err
+			}
 			if err := checkGateTTL(o.GateTTL); err != nil {
 				return err
 			}
@@ -65,6 +68,18 @@ nothing: the old one stays in force, and the problems are in the log and on /con
 On SIGTERM and SIGINT it waits for requests under way and exits with 0. No request
 of an application fails because the control plane is gone.
 
+With --node-identity a proxy is who its certificate says. A rule is a URI or "dns:" and a DNS
+name, in which {workload}, {node} and {any} each stand for one segment:
+
+  --node-identity 'spiffe://{any}/ns/{any}/sa/{workload}'
+  --node-identity 'dns:{node}.proxies.example.com'
+
+One name in the certificate has to fit one rule. {workload} must be the node's cluster, and the
+node's id that workload's name or the name of one of its pods, as Kubernetes makes them; {node}
+must be the node's id. Other streams get PERMISSION_DENIED. What a proxy reports counts only for
+upstreams that its own configuration stream names, or for all where that names none. Without
+rules a proxy with any certificate of --tls-client-ca may claim to be any other.
+
 Proxies reject by themselves for open breakers in the data path Adaptive. When they have not heard
 from the control plane for --gate-ttl they let calls through, so that one that is gone
 cannot keep a service from being called.
@@ -91,6 +106,16 @@ func checkGateTTL(ttl time.Duration) error {
 	return usageError{fmt.Errorf("--gate-ttl = %s; must be %s or more: it is sent again three times as often", ttl, leastGateTTL)}
 }
 
+// leastProxyMemory is enough for a few dozen proxies.
+const leastProxyMemory = 8
+
+func checkProxyMemory(mib int) error {
+	if mib >= leastProxyMemory {
+		return nil
+	}
+	return usageError{fmt.Errorf("--proxy-memory = %d; must be %d or more, in MiB", mib, leastProxyMemory)}
+}
+
 func serveFlags(c *cobra.Command, o *app.Options) {
 	f := c.Flags()
 	f.StringArrayVar(&o.Policy, "policy", nil, "`directory` or file with policies; may be given several times")
@@ -99,6 +124,8 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.StringVar(&o.TLS.CertFile, "tls-cert", "", "PEM `file` with the certificate shown to proxies")
 	f.StringVar(&o.TLS.KeyFile, "tls-key", "", "PEM `file` with its key")
 	f.StringVar(&o.TLS.ClientCAFile, "tls-client-ca", "", "PEM `file` with the CA that signs the proxies' certificates")
+	f.StringArrayVar(&o.NodeIdentity, "node-identity", nil, "`rule` by which a proxy's certificate says who it is; may be given several times (see above)")
+	f.IntVar(&o.ProxyMemory, "proxy-memory", app.DefaultProxyMemory, "`MiB` that all proxies together may hold in this process; one may hold three quarters")
 	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
 	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane; then calls pass")

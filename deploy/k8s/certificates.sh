@@ -26,7 +26,10 @@ mkdir -p "$dir"
 		-keyout "$dir/ca.key" -out "$dir/ca.crt"
 	certificate control-plane breakwater "extendedKeyUsage = serverAuth
 subjectAltName = DNS:breakwater.breakwater.svc"
-	certificate proxy shop "extendedKeyUsage = clientAuth"
+	# The control plane goes by these names (--node-identity), not by the subject: a proxy with this
+	# certificate may be a pod of the workload shop and nothing else. Each workload gets its own.
+	certificate proxy shop "extendedKeyUsage = clientAuth
+subjectAltName = URI:spiffe://cluster.local/ns/shop/sa/shop, DNS:shop.shop.svc"
 } 2>"$dir/openssl.log" || {
 	cat "$dir/openssl.log" >&2
 	exit 1

@@ -18,6 +18,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/extproc"
 	"breakwater.dev/feed"
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/pace"
 	"breakwater.dev/internal/watch"
 	"breakwater.dev/policy"
@@ -33,6 +34,11 @@ type Options struct {
 	HTTPListen string   // host:port for people: metrics, health, state
 	Insecure   bool     // allows plain text to proxies on other hosts
 	TLS        TLS
+	// NodeIdentity are the rules by which a proxy's certificate says who it is, see
+	// [guard.ParseRules]; none: whoever has a certificate may claim to be any proxy.
+	NodeIdentity []string
+	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: [DefaultProxyMemory].
+	ProxyMemory int
 	// AdminToken returns the token that lets people change breakers by hand; it is
 	// asked for each change. "", or a nil function: nobody may.
 	AdminToken func() (string, error)
@@ -49,6 +55,9 @@ type Options struct {
 	Started func(xds, http net.Addr)
 }
 
+// DefaultProxyMemory is how many MiB proxies may hold unless it is said otherwise.
+const DefaultProxyMemory = guard.DefaultMemory >> 20
+
 // app is a control plane that is running.
 type app struct {
 	options   Options
@@ -63,6 +72,7 @@ type app struct {
 	feed      *feed.Server
 	gates     *gatekeeper
 	outliers  *outliers
+	guard     *guard.Guard
 	telemetry *telemetry.Telemetry
 	current   atomic.Pointer[policy.Set]
 	stopping  atomic.Bool
@@ -77,7 +87,11 @@ func Run(ctx context.Context, o Options) error {
 	if len(diagnostics) > 0 {
 		return diagnostics
 	}
-	a := newApp(o, defaults)
+	rules, err := guard.ParseRules(o.NodeIdentity)
+	if err != nil {
+		return fmt.Errorf("--node-identity: %w", err)
+	}
+	a := newApp(o, defaults, rules)
 	if err := a.reload(); err != nil {
 		return err
 	}
@@ -106,8 +120,9 @@ func Run(ctx context.Context, o Options) error {
 	return a.serve(ctx, server, proxies, people)
 }
 
-func newApp(o Options, defaults policy.Defaults) *app {
+func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	a := &app{options: o, log: o.Log, defaults: defaults}
+	a.guard = guard.New(guard.Options{Rules: rules, Memory: int64(o.ProxyMemory) << 20, Connections: splitDescriptors().proxies, Log: o.Log})
 	a.pace = pace.New(a.observe)
 	a.clock, a.engine = a.pace.Clock, a.pace.Engine
 	a.telemetry = telemetry.New(a.telemetryOptions())
@@ -152,10 +167,12 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 		})
 	}
 	web := telemetry.NewHTTPServer(a.telemetry.Handler())
+	door := a.guard.People(splitDescriptors().people)
+	web.ConnState = door.State
 	web.RegisterOnShutdown(a.telemetry.Close)
-	run("serving proxies", func() error { return server.Serve(proxies) })
+	run("serving proxies", func() error { return server.Serve(a.guard.Listen(proxies)) })
 	run("serving HTTP", func() error {
-		if err := web.Serve(people); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(door.Listen(people)); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil

@@ -63,7 +63,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 	for name, bad := range map[string]string{"not a policy": misspelt, "not translatable": reserved} {
 		t.Run(name, func(t *testing.T) {
 			o := options(t, good)
-			a := newApp(o, policy.BuiltinDefaults())
+			a := newApp(o, policy.BuiltinDefaults(), nil)
 			if err := a.reload(); err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +103,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 // Equal content keeps breakers, changed semantics restart them.
 func TestReloadPutsInForce(t *testing.T) {
 	o := options(t, good)
-	a := newApp(o, policy.BuiltinDefaults())
+	a := newApp(o, policy.BuiltinDefaults(), nil)
 	if err := a.reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
 	o := options(t, good)
 	var log strings.Builder
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
-	a := newApp(o, policy.BuiltinDefaults())
+	a := newApp(o, policy.BuiltinDefaults(), nil)
 	load := func(text string) {
 		t.Helper()
 		write(t, o.Policy[0], text)

@@ -216,7 +216,7 @@ func (a *app) feedStatus() telemetry.FeedStatus {
 	c := a.feed.Counts()
 	return telemetry.FeedStatus{
 		Streams: uint64(c.Streams), Messages: c.Messages, Bytes: c.Bytes, Reported: c.Reported,
-		Rejected: c.Rejected, Skipped: c.Skipped, Invalid: c.Invalid, Dropped: c.Dropped,
+		Rejected: c.Rejected, Skipped: c.Skipped, Invalid: c.Invalid, Dropped: c.Dropped, Refused: c.Refused,
 	}
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -9,10 +10,21 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/feed"
+)
+
+// Bounds on one connection. An Envoy (1.40) opens another one when it has 1,024 streams on one.
+const (
+	maxStreams       = 1_024
+	handshakeTimeout = 10 * time.Second // from being accepted to the first settings of HTTP/2
+	maxIdle          = 10 * time.Minute // without a stream; then it is closed as HTTP/2 has it, which loses no call
+	maxHeaders       = 16 << 10
+	maxMessage       = 4 << 20 // the names and versions of some 40,000 resources, when a proxy comes back
+	readBuffer       = 4 << 10
 )
 
 // minimumPing is how often a proxy may ping; bootstraps ask for a ping every 10 s.
@@ -22,26 +34,45 @@ const minimumPing = 5 * time.Second
 func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	options := []grpc.ServerOption{
 		// A proxy that vanished without a word must not hold permits and streams for long.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
 		grpc.StreamInterceptor(recovered(a.log)),
 		grpc.ForceServerCodecV2(feed.Codec()), // all others as ever, access logs unread
+		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
+		// Connections are many, and most of them quiet: two buffers of 32 KiB for each are too much.
+		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true),
 	}
-	done := func() {}
+	secured, done := insecure.NewCredentials(), func() {}
 	if a.options.TLS.Enabled() {
-		credentials, stop, err := a.options.TLS.credentials()
-		if err != nil {
+		var err error
+		if secured, done, err = a.options.TLS.credentials(); err != nil {
 			return nil, nil, fmt.Errorf("TLS for proxies: %w", err)
 		}
-		options, done = append(options, grpc.Creds(credentials)), stop
 	} else if err := a.plainAllowed(); err != nil {
 		return nil, nil, err
 	}
-	server := grpc.NewServer(options...)
+	if err := a.checkIdentity(); err != nil {
+		done()
+		return nil, nil, err
+	}
+	server := grpc.NewServer(append(options, grpc.Creds(a.guard.Credentials(secured)))...)
 	a.xds.Register(server)
 	a.extproc.Register(server)
 	a.feed.Register(server)
 	return server, done, nil
+}
+
+// checkIdentity sees to it that rules of identity have certificates to judge by, and says what
+// holds where there are no rules.
+func (a *app) checkIdentity() error {
+	switch rules, certificates := len(a.options.NodeIdentity) > 0, a.options.TLS.Enabled(); {
+	case rules && !certificates:
+		return errors.New("--node-identity needs the proxies' certificates; give --tls-cert, --tls-key and --tls-client-ca")
+	case certificates && !rules:
+		a.log.Warn("any proxy with a certificate of the client CA may claim to be any other; give --node-identity to bind them")
+	}
+	return nil
 }
 
 // plainAllowed refuses plain text where others could listen in or connect.

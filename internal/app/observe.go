@@ -38,6 +38,7 @@ func (a *app) telemetryOptions() telemetry.Options {
 		Extproc:  a.extprocStatus,
 		Feed:     a.feedStatus,
 		Outliers: func() []telemetry.OutlierStatus { return a.outliers.status() },
+		Peers:    a.peerStatus,
 		Gates:    func() telemetry.GateStatus { return a.gates.read() },
 		Store:    a.storeStatus,
 		Admin:    a.admin(),
@@ -103,6 +104,15 @@ func typeStatus(t discovery.TypeStatus) telemetry.TypeStatus {
 			s.NACK.At, s.NACK.Message = r.At, r.Message
 		}
 	}
+	return s
+}
+
+func (a *app) peerStatus() telemetry.PeerStatus {
+	var s telemetry.PeerStatus
+	for _, r := range a.guard.Refused() {
+		s.Refused = append(s.Refused, telemetry.RefusedTotal(r))
+	}
+	s.Held, s.Most = a.guard.Held()
 	return s
 }
 

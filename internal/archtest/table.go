@@ -62,20 +62,30 @@ var table = []row{
 		reason: "Translation is a pure function of the policy.",
 	},
 	{
+		pkg: "internal/untrusted", layer: 0,
+		reason: "Whoever logs or shows what came over the network does it in this one way.",
+	},
+	{
+		pkg: "internal/guard", layer: 2,
+		ours:   []string{"internal/untrusted"},
+		third:  []string{grpcGo},
+		reason: "All services of the port for proxies ask one guard, and it knows none of them.",
+	},
+	{
 		pkg: "xds/discovery", layer: 4,
-		ours:   []string{"policy", "xds"},
+		ours:   []string{"policy", "xds", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
 		reason: "It sends what xds made of the policy. What it sends or hears reaches others as values, through the app.",
 	},
 	{
 		pkg: "extproc", layer: 3,
-		ours:   []string{"policy", "breaker", "wire"},
+		ours:   []string{"policy", "breaker", "wire", "internal/guard"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It asks the engine and answers the proxy; metrics and gates hear of it from the app.",
 	},
 	{
 		pkg: "feed", layer: 3,
-		ours:   []string{"policy", "breaker", "outlier", "wire"},
+		ours:   []string{"policy", "breaker", "outlier", "wire", "internal/guard"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It tells the engine what proxies log. What becomes of that, the gates, reaches proxies by the app.",
 	},
@@ -117,7 +127,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 5,
-		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace"},
+		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace", "internal/guard"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "The one place where everything meets, so that nothing else has to.",
 	},

@@ -132,7 +132,7 @@ func TestSidecarConnects(t *testing.T) {
 	container, _ := sidecar(t, o)
 	var args []string
 	for _, a := range container.Args {
-		args = append(args, strings.NewReplacer(mountPath(t, container, "bootstrap"), dir, "$(POD_NAME)", "shop-abc").Replace(a))
+		args = append(args, strings.NewReplacer(mountPath(t, container, "bootstrap"), dir, "$(POD_NAME)", "shop-7d9f8b6c5d-x2x4k").Replace(a))
 	}
 	runEnvoy(t, args)
 	waitFor(t, "the listener accepts", func() error {
@@ -143,7 +143,7 @@ func TestSidecarConnects(t *testing.T) {
 		return c.Close()
 	})
 	waitFor(t, "the node is called as the command line says", func() error {
-		return contains("http://"+admin+"/server_info", `"id": "shop-abc"`)
+		return contains("http://"+admin+"/server_info", `"id": "shop-7d9f8b6c5d-x2x4k"`)
 	})
 	waitFor(t, "the proxy knows what the shop calls", func() error {
 		return errors.Join(contains("http://"+admin+"/clusters", "database::"), contains("http://"+admin+"/clusters", "redis::"),

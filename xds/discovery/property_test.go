@@ -750,7 +750,7 @@ func (h *history) publish(t fatal) error {
 
 // look finds out what there is for the proxy now.
 func (h *history) look() error {
-	rs, err := h.server.resources(Node{Listen: xds.DefaultListen})
+	rs, err := h.server.current.Load().resources(Node{Listen: xds.DefaultListen})
 	if err != nil || rs == nil {
 		return err
 	}

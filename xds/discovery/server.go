@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
@@ -156,14 +157,6 @@ func (s *Server) wake() {
 	}
 }
 
-func (s *Server) resources(n Node) (xds.Resources, error) {
-	p := s.current.Load()
-	if p == nil {
-		return nil, nil
-	}
-	return p.resources(n)
-}
-
 // resources returns what a node gets. Nodes that listen at the same address and
 // call the same upstreams share one translation.
 func (p *Publication) resources(n Node) (xds.Resources, error) {
@@ -194,8 +187,14 @@ func (p *Publication) resources(n Node) (xds.Resources, error) {
 
 // serve runs one stream of a proxy to its end.
 func (s *Server) serve(ctx context.Context, p protocol) error {
+	peer := guard.Of(ctx)
+	leave, err := peer.JoinXDS()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	st := &stream{
-		server: s, protocol: p, publish: make(chan struct{}, 1), follower: &follower{wake: make(chan struct{}, 1)},
+		server: s, protocol: p, peer: peer, publish: make(chan struct{}, 1), follower: &follower{wake: make(chan struct{}, 1)},
 		connected: s.options.Now(), subs: map[string]*subscription{},
 	}
 	st.runtime.beat = time.NewTimer(time.Hour)
@@ -208,6 +207,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		delete(s.streams, st)
 		s.mu.Unlock()
 		st.leaveLayer()
+		st.listing.Close()
 	}()
 	return st.run(ctx)
 }

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"breakwater.dev/internal/guard"
+	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
 
@@ -45,15 +47,18 @@ type response struct {
 type stream struct {
 	server    *Server
 	protocol  protocol
+	peer      *guard.Peer
 	publish   chan struct{} // a publication is there; holds one
 	follower  *follower     // has joined when the proxy has asked for its runtime layer
 	connected time.Time
 	runtime   layered
 
-	mu   sync.Mutex // guards what follows, for those who read the status
-	node *Node      // nil until the first request
-	subs map[string]*subscription
-	seq  uint64
+	mu      sync.Mutex  // guards what follows, for those who read the status
+	node    *Node       // nil until the first request
+	set     *policy.Set // that listing is of
+	listing *guard.Listing
+	subs    map[string]*subscription
+	seq     uint64
 }
 
 // run serves the stream until it ends, ctx is over or the server closes.
@@ -107,7 +112,10 @@ func (st *stream) take(r request) error {
 		if err != nil {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
-		st.node = &n
+		if err := st.peer.Admit(guard.XDS, n.ID, n.Cluster); err != nil {
+			return err
+		}
+		st.node, st.listing = &n, st.peer.List()
 		st.server.introduced(n, r.typeURL)
 	}
 	s, known := st.subs[r.typeURL]
@@ -182,12 +190,17 @@ func (st *stream) plan() ([]*response, error) {
 	if st.node == nil {
 		return nil, nil
 	}
-	rs, err := st.server.resources(*st.node)
+	p := st.server.current.Load()
+	if p == nil {
+		return nil, nil
+	}
+	rs, err := p.resources(*st.node)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
 	}
-	if rs == nil {
-		return nil, nil
+	if st.set != p.set { // before the proxy can report on what it is sent
+		st.set = p.set
+		st.listing.Set(st.node.Upstreams == nil, xds.Reached(p.set, st.node.Upstreams))
 	}
 	var out []*response
 	for _, typeURL := range xds.Types {

@@ -1,0 +1,126 @@
+package guard
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are what a guard is made of.
+type Options struct {
+	// Rules say who may claim what; nil: whoever may connect may claim everything.
+	Rules *Rules
+	// Memory is how many bytes all peers may hold together, by estimate; 0: [DefaultMemory].
+	Memory int64
+	// Connections is how many connections there may be at a time; 0, or more than the memory allows: as many as that.
+	Connections int
+	Log         *slog.Logger
+}
+
+// DefaultMemory is how many bytes all peers may hold unless it is said otherwise. Together
+// with the process itself it fits into the 256 MiB of deploy/k8s; an Envoy with two workers
+// takes some 110 KiB of it.
+const DefaultMemory = 144 << 20
+
+// What things hold, as measured with this version of grpc-go, and rounded up.
+const (
+	ConnectionBytes = 24 << 10 // a connection with TLS, its buffers and its three goroutines
+	CallBytes       = 14 << 10 // an ext_proc stream
+	LogBytes        = 18 << 10 // a stream of access logs, without what waits in it
+	XDSBytes        = 24 << 10 // a stream of configuration, without what is sent
+)
+
+// maxShare is how much of the memory one account may hold, so that there is some for others.
+const maxShareNum, maxShareDen = 3, 4
+
+// Guard stands at one port.
+type Guard struct {
+	options  Options
+	refusals refusals
+	held     atomic.Int64
+	door     *Door // of the port for proxies
+
+	mu       sync.Mutex // guards what follows
+	accounts map[string]*account
+}
+
+// New returns a guard.
+func New(o Options) *Guard {
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	most := int(o.Memory / ConnectionBytes)
+	if o.Connections > 0 {
+		most = min(most, o.Connections)
+	}
+	g := &Guard{
+		options: o, refusals: refusals{log: o.Log, said: map[kind]time.Time{}}, accounts: map[string]*account{},
+	}
+	g.door = newDoor(g, Connection, most)
+	return g
+}
+
+// Held returns how many bytes peers hold, by estimate, and how many they may.
+func (g *Guard) Held() (bytes, most int64) { return g.held.Load(), g.options.Memory }
+
+// account is what all connections of one identity share: of one name in certificates, or of
+// one address where there are none.
+type account struct {
+	key         string
+	held        atomic.Int64
+	connections int // guarded by Guard.mu
+
+	mu     sync.RWMutex // guards what follows
+	lists  int          // streams that say which upstreams they call
+	all    int          // of them those that call all
+	calls  map[string]int
+	stale  bool      // all have ended, and what they said stays
+	left   time.Time // when
+	pauses map[string]pause
+}
+
+// lingering is for how long the word of a proxy counts whose configuration stream has ended:
+// it comes back on another one, and its calls go on meanwhile.
+const lingering = time.Minute
+
+func (g *Guard) account(key string) *account {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.accounts[key]
+	if a == nil {
+		g.forget()
+		a = &account{key: key, calls: map[string]int{}, pauses: map[string]pause{}}
+		g.accounts[key] = a
+	}
+	a.connections++
+	return a
+}
+
+// maxIdleAccounts is from how many accounts on those are forgotten that nobody uses.
+const maxIdleAccounts = 1_024
+
+func (g *Guard) forget() {
+	if len(g.accounts) < maxIdleAccounts {
+		return
+	}
+	for key, a := range g.accounts {
+		if a.connections == 0 {
+			delete(g.accounts, key)
+		}
+	}
+}
+
+func (g *Guard) leave(a *account) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a.connections--
+}
+
+// take has an account hold more, if it may.
+func (g *Guard) take(a *account, n int64) bool {
+	if g.held.Add(n) <= g.options.Memory && a.held.Add(n) <= g.options.Memory/maxShareDen*maxShareNum {
+		return true
+	}
+	return false
+}

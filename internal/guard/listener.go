@@ -1,0 +1,78 @@
+package guard
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/credentials"
+)
+
+// Listen returns a listener for the port of proxies. Its server has to use [Guard.Credentials].
+func (g *Guard) Listen(l net.Listener) net.Listener { return g.door.Listen(l) }
+
+// Credentials returns credentials that make handshakes as inner does, and know the peer of
+// each connection afterwards.
+func (g *Guard) Credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
+	return transport{inner, g}
+}
+
+type transport struct {
+	credentials.TransportCredentials
+	guard *Guard
+}
+
+// Clone implements [credentials.TransportCredentials].
+func (t transport) Clone() credentials.TransportCredentials {
+	return transport{t.TransportCredentials.Clone(), t.guard}
+}
+
+// ServerHandshake implements [credentials.TransportCredentials].
+func (t transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	g := t.guard
+	secured, auth, err := t.TransportCredentials.ServerHandshake(raw)
+	if err != nil {
+		g.door.leave(raw)
+		return nil, nil, err
+	}
+	p := g.meet(raw.RemoteAddr(), auth)
+	if err := p.Take(Connection, ConnectionBytes); err != nil {
+		g.leave(p.account)
+		g.door.leave(raw)
+		_ = secured.Close() // the error says why
+		return nil, nil, err
+	}
+	c := &conn{Conn: secured, raw: raw, peer: p}
+	p.close = func() { _ = c.Close() } // it is the peer that is to find out
+	return c, info{auth, p}, nil
+}
+
+// conn is a connection whose handshake is over.
+type conn struct {
+	net.Conn
+	raw   net.Conn
+	peer  *Peer
+	spoke atomic.Bool
+	once  sync.Once
+}
+
+// Read implements [net.Conn].
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+		c.peer.guard.door.busy(c.raw)
+	}
+	return n, err
+}
+
+// Close implements [net.Conn].
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		g := c.peer.guard
+		g.door.leave(c.raw)
+		c.peer.Give(ConnectionBytes)
+		g.leave(c.peer.account)
+	})
+	return c.Conn.Close()
+}

@@ -1,0 +1,201 @@
+package guard
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+)
+
+// Peer is who is at the other end of one connection. A nil Peer, in tests without a
+// connection, may do everything.
+type Peer struct {
+	guard   *Guard
+	account *account
+	shown   string  // the certificate, for people
+	claims  []claim // what it may claim to be
+	bound   bool    // there are rules
+	close   func()
+	xds     atomic.Int32
+	resets  struct{ second, count atomic.Int64 }
+}
+
+// info is how a Peer travels with the streams of its connection.
+type info struct {
+	credentials.AuthInfo
+	peer *Peer
+}
+
+// Of returns the peer of a stream.
+func Of(ctx context.Context) *Peer {
+	if p, ok := peer.FromContext(ctx); ok {
+		if i, ok := p.AuthInfo.(info); ok {
+			return i.peer
+		}
+	}
+	return nil
+}
+
+// meet makes the peer of a connection whose handshake is over.
+func (g *Guard) meet(address net.Addr, auth credentials.AuthInfo) *Peer {
+	p := &Peer{guard: g, bound: g.options.Rules != nil}
+	key := addressKey(address)
+	p.shown = "no certificate"
+	if t, ok := auth.(credentials.TLSInfo); ok && len(t.State.PeerCertificates) > 0 {
+		leaf := t.State.PeerCertificates[0]
+		names := namesOf(leaf)
+		p.shown = show(leaf, names)
+		key = p.shown
+		if p.bound {
+			p.claims = g.options.Rules.claims(uris(leaf), leaf.DNSNames)
+		}
+		if len(p.claims) > 0 {
+			key = p.claims[0].name
+		}
+	}
+	p.account = g.account(key)
+	return p
+}
+
+func uris(c *x509.Certificate) []string {
+	all := make([]string, len(c.URIs))
+	for i, u := range c.URIs {
+		all[i] = u.String()
+	}
+	return all
+}
+
+// namesOf are the names by which a certificate can be recognised.
+func namesOf(c *x509.Certificate) []string { return append(uris(c), c.DNSNames...) }
+
+func show(c *x509.Certificate, names []string) string {
+	if len(names) == 0 {
+		return fmt.Sprintf("a certificate of %q without URI and DNS names", c.Subject.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// addressKey is the network that one peer without a certificate comes from: an IPv4 address, or
+// the /64 that a host with IPv6 has for itself.
+func addressKey(a net.Addr) string {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	ip := ap.Addr().Unmap()
+	if ip.Is4() {
+		return ip.String()
+	}
+	network, err := ip.Prefix(64)
+	if err != nil {
+		return ip.String()
+	}
+	return network.String()
+}
+
+// Name says who the peer is, for logs and for what is counted by peer: the name in its
+// certificate, or its address.
+func (p *Peer) Name() string {
+	if p == nil {
+		return ""
+	}
+	return p.account.key
+}
+
+// Admit refuses a stream that claims to be of a node and a workload which the certificate does
+// not allow.
+func (p *Peer) Admit(s Service, id, cluster string) error {
+	if p == nil || !p.bound {
+		return nil
+	}
+	for i := range p.claims {
+		if p.claims[i].allows(id, cluster) {
+			return nil
+		}
+	}
+	return p.Refuse(s, Identity, fmt.Sprintf("the stream claims to be of node %.64q and node.cluster %.64q, and the certificate says %s, which --node-identity does not let be that", id, cluster, p.shown))
+}
+
+// AdmitCall refuses a call whose certificate fits no rule, or which names a node that it does
+// not allow; an id that is "" names none.
+func (p *Peer) AdmitCall(id string) error {
+	if p == nil || !p.bound {
+		return nil
+	}
+	for i := range p.claims {
+		if id == "" || p.claims[i].allowsID(id) {
+			return nil
+		}
+	}
+	if id == "" {
+		return p.Refuse(ExtProc, Identity, fmt.Sprintf("the certificate says %s, which fits no rule of --node-identity", p.shown))
+	}
+	return p.Refuse(ExtProc, Identity, fmt.Sprintf("the call claims to be of node %.64q, and the certificate says %s, which --node-identity does not let be that", id, p.shown))
+}
+
+// Take has the peer hold n bytes more. An error says that it holds too many, or all do; nothing
+// is held then. Whoever took gives back with [Peer.Give].
+func (p *Peer) Take(s Service, n int64) error {
+	if p == nil || p.guard.take(p.account, n) {
+		return nil
+	}
+	p.Give(n)
+	return p.Refuse(s, Memory, "what this proxy or all proxies together hold in the control plane has reached the bound, see serve --proxy-memory")
+}
+
+// Give gives back what was taken.
+func (p *Peer) Give(n int64) {
+	if p != nil {
+		p.guard.held.Add(-n)
+		p.account.held.Add(-n)
+	}
+}
+
+// maxXDS is how many streams of configuration one connection may have. An Envoy has two, one
+// for resources and one for its runtime layer; twice as many while it exchanges them.
+const maxXDS = 8
+
+// JoinXDS counts a stream of configuration, until leave is called.
+func (p *Peer) JoinXDS() (leave func(), err error) {
+	if p == nil {
+		return func() {}, nil
+	}
+	if p.xds.Add(1) > maxXDS {
+		p.xds.Add(-1)
+		return nil, p.Refuse(XDS, Streams, fmt.Sprintf("a connection may have at most %d streams of configuration", maxXDS))
+	}
+	if err := p.Take(XDS, XDSBytes); err != nil {
+		p.xds.Add(-1)
+		return nil, err
+	}
+	return func() {
+		p.xds.Add(-1)
+		p.Give(XDSBytes)
+	}, nil
+}
+
+// maxResets is how many streams a connection may end within a second before they have sent
+// anything. An Envoy sends the first message together with the headers of the stream.
+const maxResets = 500
+
+// Reset counts a stream that has ended before it sent anything. Who does that all the time wants
+// the work that streams cost (CVE-2023-44487), and loses the connection.
+func (p *Peer) Reset() {
+	if p == nil || p.close == nil {
+		return
+	}
+	if now := time.Now().Unix(); p.resets.second.Swap(now) != now {
+		p.resets.count.Store(0)
+	}
+	if p.resets.count.Add(1) == maxResets {
+		p.guard.refuse(kind{p.account.key, Connection, Resets}, fmt.Sprintf("%d streams ended within a second before they had sent anything; the connection is closed", maxResets))
+		p.close()
+	}
+}

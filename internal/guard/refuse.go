@@ -1,0 +1,150 @@
+package guard
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"breakwater.dev/internal/untrusted"
+)
+
+// Service is one of those that proxies call.
+type Service uint8
+
+// The services, and what belongs to none of them.
+const (
+	XDS Service = iota
+	ExtProc
+	AccessLog
+	Connection
+	HTTP
+	services
+)
+
+var serviceNames = [services]string{"xds", "ext_proc", "access_log", "connection", "http"}
+
+func (s Service) String() string { return serviceNames[s] }
+
+// Reason is why something was refused.
+type Reason uint8
+
+// The reasons.
+const (
+	Identity    Reason = iota // the certificate does not allow what the proxy claims to be
+	Upstream                  // the proxy does not say over xDS that it calls the upstream; its word does not count
+	Memory                    // what peers hold has reached its bound, of one or of all
+	Streams                   // more streams on one connection than a proxy has
+	Metadata                  // what the proxy says of itself, or asks for, is too large
+	Views                     // more kinds of proxies than there may be
+	Connections               // no file descriptors are left for connections
+	Idle                      // the connection said nothing, and others came
+	Resets                    // streams that ended before they had begun
+	Probes                    // permits in half-open that were not given back
+	reasons
+)
+
+var reasonNames = [reasons]string{
+	"identity", "upstream", "memory", "streams", "metadata", "views", "connections", "idle", "resets", "probes",
+}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// possible says which reasons each service has.
+var possible = [services][]Reason{
+	XDS:        {Identity, Memory, Streams, Metadata, Views},
+	ExtProc:    {Identity, Upstream, Memory, Probes},
+	AccessLog:  {Identity, Upstream, Memory, Metadata},
+	Connection: {Memory, Connections, Idle, Resets},
+	HTTP:       {Connections, Idle},
+}
+
+// Refused is how often something was refused.
+type Refused struct {
+	Service, Reason string
+	Total           uint64
+}
+
+// refusals counts and logs.
+type refusals struct {
+	log    *slog.Logger
+	totals [services][reasons]atomic.Uint64
+
+	mu   sync.Mutex
+	said map[kind]time.Time // when something was last logged of a peer
+}
+
+// kind is what is logged once in a while.
+type kind struct {
+	peer    string
+	service Service
+	reason  Reason
+}
+
+// quiet is how long nothing more is logged about the same refusals of the same peer.
+const quiet = 10 * time.Second
+
+// maxKinds bounds what is remembered of them.
+const maxKinds = 1_024
+
+// count counts a refusal, and tells whether it is to be logged.
+func (r *refusals) count(k kind) bool {
+	r.totals[k.service][k.reason].Add(1)
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, known := r.said[k]; known && now.Sub(last) < quiet {
+		return false
+	}
+	if len(r.said) >= maxKinds {
+		for k, last := range r.said {
+			if now.Sub(last) >= quiet {
+				delete(r.said, k)
+			}
+		}
+		if len(r.said) >= maxKinds {
+			return false
+		}
+	}
+	r.said[k] = now
+	return true
+}
+
+// refuse counts a refusal and logs it, with why.
+func (g *Guard) refuse(k kind, why string) {
+	if g.refusals.count(k) {
+		g.say(k, why)
+	}
+}
+
+func (g *Guard) say(k kind, why string) {
+	g.refusals.log.Warn("refused; the same is not logged again for 10 s, see breakwater_proxies_refused_total",
+		"peer", untrusted.Name(k.peer), "service", k.service.String(), "reason", k.reason.String(), "why", untrusted.Message(why))
+}
+
+// Refused returns the totals of everything that can be refused.
+func (g *Guard) Refused() []Refused {
+	var all []Refused
+	for s, reasons := range possible {
+		for _, r := range reasons {
+			all = append(all, Refused{Service(s).String(), r.String(), g.refusals.totals[s][r].Load()})
+		}
+	}
+	return all
+}
+
+// Refuse counts and logs that something of a peer was refused, and returns the error of its
+// stream.
+func (p *Peer) Refuse(s Service, r Reason, why string) error {
+	code := codes.ResourceExhausted
+	if r == Identity || r == Upstream {
+		code = codes.PermissionDenied
+	}
+	if p != nil {
+		p.guard.refuse(kind{p.account.key, s, r}, why)
+	}
+	return status.Error(code, untrusted.Message(why))
+}

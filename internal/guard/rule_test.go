@@ -1,0 +1,114 @@
+package guard
+
+import (
+	"strings"
+	"testing"
+)
+
+func rulesOf(t *testing.T, texts ...string) *Rules {
+	t.Helper()
+	r, err := ParseRules(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRulesThatCannotBe(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                  "is neither a URI",
+		"shop":                              "is neither a URI",
+		"{node}":                            "is neither a URI",
+		"{any}://x/{node}":                  "is neither a URI",
+		"spiffe://":                         "is neither a URI",
+		"dns:":                              "names no DNS name",
+		"dns:*.{node}.svc":                  "names no DNS name",
+		"dns:spiffe://a/{node}":             "names no DNS name",
+		"spiffe://a/{pod}":                  "has the placeholder {pod}; must be {workload}, {node} or {any}",
+		"spiffe://a/{}":                     "has the placeholder {}",
+		"spiffe://a/{node}/{node}":          "has {node} twice",
+		"spiffe://a/{workload}{node}":       "nothing between them",
+		"spiffe://a/{node}/{any":            "a brace that is not closed",
+		"spiffe://a/{node}/any}":            "a brace that is not closed",
+		"spiffe://{any}/ns/{any}/sa/{any}":  "neither {workload} nor {node}",
+		"dns:proxies.example.com":           "neither {workload} nor {node}",
+	} {
+		_, err := ParseRules([]string{"dns:{node}.ok", text})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; must say %q", text, err, want)
+		}
+	}
+	_, err := ParseRules([]string{"a", "dns:{node}.x", "b", "dns:{node}.x"})
+	for _, want := range []string{`"a"`, `"b"`, `"dns:{node}.x" is given twice`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; must name %s", err, want)
+		}
+	}
+	if r, err := ParseRules(nil); r != nil || err != nil {
+		t.Errorf("of no rules: %v, %v", r, err)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	for _, tt := range []struct {
+		rule, name  string
+		id, cluster string
+		want        bool
+	}{
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-0", "pay", true},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay", "pay", true},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-7d9f8b6c5d-x2x4k", "pay", true},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-x2x4k", "pay", true},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-29301120-x2x4k", "pay", true},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-backend-0", "pay", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-backend", "pay", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-", "pay", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "payments", "pay", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-0", "shop", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay", "pay-0", "", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay/x", "pay-0", "pay", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/a/b/sa/pay", "pay-0", "pay", false},
+		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns//sa/pay", "pay-0", "pay", false},
+		{"spiffe://c/ns/shop/sa/{workload}", "spiffe://c/ns/evil/sa/pay", "pay-0", "pay", false},
+		{"spiffe://a.b/{node}", "spiffe://axb/n", "n", "", false}, // the dot is a dot
+		{"spiffe://a.b/{node}", "spiffe://a.b/n", "n", "whatever", true},
+		{"spiffe://a.b/{node}", "spiffe://a.b/n", "n-0", "whatever", false},
+		{"dns:{workload}.{any}.svc", "Pay.Shop.SVC", "pay-0", "pay", true},
+		{"dns:{workload}.{any}.svc", "pay.shop.svc.evil", "pay-0", "pay", false},
+		{"dns:{workload}.{any}.svc", "x.pay.shop.svc", "pay-0", "pay", false},
+		{"dns:{workload}.{any}.svc", "*.shop.svc", "*-0", "*", false},
+		{"dns:{node}.{workload}.mesh", "n1.pay.mesh", "n1", "pay", false}, // both have to hold
+		{"dns:{node}.{workload}.mesh", "pay-1.pay.mesh", "pay-1", "pay", true},
+		{"dns:{node}.{workload}.mesh", "pay-1.pay.mesh", "pay-2", "pay", false},
+		{"spiffe://c/{workload}", "pay", "pay-0", "pay", false},
+	} {
+		uris, dns := []string{tt.name}, []string(nil)
+		if strings.HasPrefix(tt.rule, dnsPrefix) {
+			uris, dns = nil, uris
+		}
+		got := false
+		for _, c := range rulesOf(t, tt.rule).claims(uris, dns) {
+			got = got || c.allows(tt.id, tt.cluster)
+		}
+		if got != tt.want {
+			t.Errorf("rule %s, certificate of %s, node %q of %q: allowed %v, want %v", tt.rule, tt.name, tt.id, tt.cluster, got, tt.want)
+		}
+	}
+}
+
+// FuzzRules: whatever is given as a rule compiles or says why not, and fits one segment a placeholder.
+func FuzzRules(f *testing.F) {
+	f.Add("spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay")
+	f.Add("dns:{node}.[a-z]+.svc", "n.[a-z]+.svc")
+	f.Fuzz(func(t *testing.T, text, name string) {
+		r, err := ParseRules([]string{text})
+		if err != nil {
+			return
+		}
+		for _, c := range r.claims([]string{name}, []string{name}) {
+			if strings.ContainsAny(c.workload+c.node, "/") && !strings.HasPrefix(text, dnsPrefix) {
+				t.Errorf("rule %q takes %q for workload %q and node %q", text, name, c.workload, c.node)
+			}
+		}
+	})
+}
