@@ -56,7 +56,7 @@ const (
 )
 
 func (f *fallback) readCached(v yamlwalk.Value) {
-	c := Cached{TTL: time.Minute, MaxEntries: 1000, MaxBodyBytes: 64 << 10, MaxBytes: 16 << 20}
+	c := Cached{TTL: time.Minute, MaxEntries: 1000, MaxBodyBytes: 64 << 10, MaxBytes: 16 << 20, KeyHeaders: []string{AllHeaders}}
 	if f.cached != nil {
 		c = *f.cached
 	}
@@ -66,8 +66,12 @@ func (f *fallback) readCached(v yamlwalk.Value) {
 		"maxBodyBytes":    yamlwalk.Size(&c.MaxBodyBytes, maxCachedBody),
 		"maxBytes":        yamlwalk.Size(&c.MaxBytes, maxCachedBytes),
 		"withCredentials": yamlwalk.Bool(&c.WithCredentials),
+		"keyHeaders":      readKeyHeaders(&c.KeyHeaders),
 	}) {
 		f.cached = &c
+	}
+	if at, ok := v.Get("keyHeaders"); ok {
+		c.checkKeyHeaders(at)
 	}
 	if c.MaxBodyBytes <= c.MaxBytes {
 		return

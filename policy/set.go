@@ -223,6 +223,10 @@ type Cached struct {
 	// WithCredentials keeps responses to requests with credentials too. Each is then for
 	// requests with the same ones.
 	WithCredentials bool
+	// KeyHeaders are the request headers, in lower case and sorted, that have to be the same
+	// for a copy to answer, beside method, host, path and credentials. ["*"], the default, is
+	// all of them but those that only trace a call or end at the next hop.
+	KeyHeaders []string
 }
 
 // Response is an answer of the proxy's own.

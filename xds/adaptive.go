@@ -46,7 +46,7 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	}
 	through := []*routev3.Route{probe, fork(RouteSampled, Million, marked), closed}
 	for _, r := range through {
-		if err := setCopying(r, b, false); err != nil {
+		if err := setCopying(r, u.Protocol, b, false); err != nil {
 			return nil, err
 		}
 	}

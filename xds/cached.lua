@@ -6,19 +6,27 @@
 --   serve                              answer from a copy; else keep one
 --   ttl, entries, bytes, body          limits: seconds, and counts of copies, bytes, bytes of one
 --   credentials                        requests with credentials count too
+--   headers                            what tells requests apart, with commas between; *: all but the irrelevant ones
+--   framed                             responses say how long they are, or end by themselves
+--
+-- Before this script stands the set of names irrelevant, from package policy.
 --
 -- An error in here is logged by the proxy, and the call goes on as if this were not there.
 
--- What may tell two requests for one URL apart. A response that varies with anything else is not kept.
-local distinguishing = {"accept", "accept-encoding", "accept-language", "origin"}
-local credentials = {"authorization", "cookie", "proxy-authorization"}
-local good = {["200"] = true, ["203"] = true, ["204"] = true}
--- Headers of the connection (RFC 9110 section 7.6.1), and what the proxy says of one call.
-local dropped = {
-  [":status"] = true, age = true, connection = true, ["content-length"] = true, ["keep-alive"] = true,
-  ["proxy-authenticate"] = true, ["proxy-connection"] = true, te = true, trailer = true,
-  ["transfer-encoding"] = true, upgrade = true, ["x-breakwater-times"] = true, ["x-envoy-upstream-service-time"] = true,
-}
+local function set(...)
+  local all = {}
+  for _, name in ipairs({...}) do all[name] = true end
+  return all
+end
+
+local credentials = set("authorization", "cookie", "proxy-authorization")
+local good = set("200", "203", "204")
+-- Parts of a response that were meant for one caller, or that the proxy says of one call.
+local dropped = set(":status", "age", "authentication-info", "proxy-authenticate", "proxy-authentication-info",
+  "x-breakwater-times", "x-envoy-upstream-service-time")
+
+-- A request with more than so many bytes of headers has no copy, so that keys do not take the place of copies.
+local longest = 8192
 
 -- A copy is not renewed before it is so many seconds old: keeping one is most of the cost.
 local renewed = 1
@@ -61,29 +69,61 @@ local function keep(copy, limits, now)
   while store.count > limits.entries or store.bytes > limits.bytes do unlink(store, store.oldest) end
 end
 
--- key tells requests apart that may have different responses; nil: not one to keep any for.
-local function key(headers, context)
+-- What is in the headers field of a filter context, by its text.
+local rules = {}
+
+-- counts tells whether a header tells requests apart.
+local function counts(headers, name)
+  if headers == "*" then return not irrelevant[name] end
+  local rule = rules[headers]
+  if not rule then
+    rule = {}
+    for listed in headers:gmatch("[^,]+") do rule[listed] = true end
+    rules[headers] = rule
+  end
+  return rule[name] or credentials[name] or name:sub(1, 1) == ":"
+end
+
+-- key is all that may make a difference to the response; nil: no copy answers this request. No header has a line
+-- break in it, so no two requests have one key. The rule is a part of it, since a policy may change it.
+local function key(handle, context)
+  local headers = handle:headers()
   if headers:get(":method") ~= "GET" or headers:get("range") or headers:get("transfer-encoding") then return nil end
   if (headers:get("content-length") or "0") ~= "0" then return nil end
   if (headers:get("cache-control") or ""):lower():find("no-store", 1, true) then return nil end
-  local parts = {headers:get(":authority") or "", headers:get(":path") or ""}
-  for _, name in ipairs(distinguishing) do parts[#parts + 1] = headers:get(name) or "" end
-  for _, name in ipairs(credentials) do
-    local value = headers:get(name)
-    if value and not context:get("credentials") then return nil end
-    parts[#parts + 1] = value or ""
+  local rule, kept = context:get("headers"), context:get("credentials")
+  local names, values, size = {}, {}, 0
+  for name, value in pairs(headers) do
+    if credentials[name] and not kept then return nil end
+    if counts(rule, name) then
+      size = size + #name + #value
+      if size > longest then return nil end
+      local before = values[name]
+      if not before then names[#names + 1] = name end
+      values[name] = before and before .. "\r" .. value or value
+    end
   end
-  return table.concat(parts, "\n") -- which no header has in it
+  -- HTTP/2 has bodies that no header tells of.
+  for _ in handle:bodyChunks() do return nil end
+  table.sort(names)
+  local parts = {rule}
+  for _, name in ipairs(names) do
+    parts[#parts + 1] = name
+    parts[#parts + 1] = values[name]
+  end
+  return table.concat(parts, "\n")
 end
 
-local function keepable(headers)
-  local control = (headers:get("cache-control") or ""):lower()
-  if not good[headers:get(":status")] or headers:get("set-cookie") then return false end
+local function keepable(headers, context)
+  local status, control, rule = headers:get(":status"), (headers:get("cache-control") or ""):lower(), context:get("headers")
+  if not good[status] or headers:get("set-cookie") or headers:get("set-cookie2") then return false end
   if control:find("no-store", 1, true) or control:find("private", 1, true) then return false end
+  if headers:get("content-encoding") and not counts(rule, "accept-encoding") then return false end
+  -- One that ends with its connection may have been cut short.
+  local ends = headers:get("content-length") or headers:get("transfer-encoding") or status == "204"
+  if not ends and not context:get("framed") then return false end
   for name in (headers:get("vary") or ""):lower():gmatch("[^,%s]+") do
-    local known = false
-    for _, d in ipairs(distinguishing) do known = known or name == d end
-    if not known then return false end
+    if name == "*" or not counts(rule, name) then return false end
   end
   return true
 end
@@ -105,35 +145,53 @@ local function answer(handle, copy, now)
   handle:respond(headers, copy.body)
 end
 
+-- Keys of requests whose responses are to be kept: a response does not know its request, and what the stream knows
+-- is logged, so it has a number alone. The oldest make way, which then have no copy.
+local asked, turn, most = {}, 0, 512
+
+local function remember(wanted)
+  turn = turn + 1
+  asked[turn % most] = {turn = turn, key = wanted}
+  return turn
+end
+
+local function recall(number)
+  local a = asked[number % most]
+  if not a or a.turn ~= number then return nil end
+  asked[number % most] = nil
+  return a.key
+end
+
 function envoy_on_request(handle)
   local context = handle:filterContext()
-  local wanted = key(handle:headers(), context)
+  local wanted = key(handle, context)
   if not wanted then return end
   local store, now = stores[context:get("breaker")], handle:timestamp() / 1000
   local copy = store and store.copies[wanted]
   if context:get("serve") then
     if copy and copy.expires > now then answer(handle, copy, now) end
-  elseif not copy or now - copy.kept >= renewed then -- the response does not know its request
-    handle:streamInfo():dynamicMetadata():set("breakwater.cached", "key", wanted)
+  elseif not copy or now - copy.kept >= renewed then
+    handle:streamInfo():dynamicMetadata():set("breakwater.cached", "turn", remember(wanted))
   end
 end
 
 function envoy_on_response(handle)
   local context = handle:filterContext()
   if context:get("serve") then return end
-  local asked = handle:streamInfo():dynamicMetadata():get("breakwater.cached")
+  local number = handle:streamInfo():dynamicMetadata():get("breakwater.cached")
+  local wanted = number and recall(number["turn"])
   local headers = handle:headers()
-  if not asked or not keepable(headers) then return end
+  if not wanted or not keepable(headers, context) then return end
   -- Nothing of the proxy's outlives the wait for the body.
   local limits = {
     breaker = context:get("breaker"), ttl = context:get("ttl"), entries = context:get("entries"),
     bytes = context:get("bytes"), body = context:get("body"),
   }
   if (tonumber(headers:get("content-length") or "") or 0) > limits.body then return end
-  local copy = {key = asked["key"], status = headers:get(":status"), headers = {}, size = #asked["key"]}
+  local copy = {key = wanted, status = headers:get(":status"), headers = {}, size = #wanted}
   local age = tonumber(headers:get("age") or "") or 0
   for name, value in pairs(headers) do
-    if not dropped[name] then
+    if not dropped[name] and not irrelevant[name] then
       local values = copy.headers[name] or {}
       values[#values + 1] = value
       copy.headers[name], copy.size = values, copy.size + #name + #value

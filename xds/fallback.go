@@ -2,6 +2,7 @@ package xds
 
 import (
 	_ "embed" // the script below
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -36,13 +37,17 @@ var cachedScript string
 // copies is the filter that keeps copies. All routes share one script, since each has a
 // state of its own.
 func copies() *luav3.Lua {
+	var names strings.Builder
+	for _, name := range policy.IrrelevantHeaders() {
+		fmt.Fprintf(&names, "  [%q] = true,\n", name)
+	}
 	return &luav3.Lua{DefaultSourceCode: &corev3.DataSource{
-		Specifier: &corev3.DataSource_InlineString{InlineString: cachedScript},
+		Specifier: &corev3.DataSource_InlineString{InlineString: "local irrelevant = {\n" + names.String() + "}\n" + cachedScript},
 	}}
 }
 
 // copying turns the filter on for a route of a breaker: to serve copies, or to keep them.
-func copying(b *policy.Breaker, serve bool) (*anypb.Any, error) {
+func copying(p policy.Protocol, b *policy.Breaker, serve bool) (*anypb.Any, error) {
 	c := b.Fallback.Cached
 	return pack(&luav3.LuaPerRoute{FilterContext: &structpb.Struct{Fields: map[string]*structpb.Value{
 		"breaker":     structpb.NewStringValue(b.Spec.Key.String()),
@@ -52,6 +57,8 @@ func copying(b *policy.Breaker, serve bool) (*anypb.Any, error) {
 		"bytes":       structpb.NewNumberValue(float64(c.MaxBytes)),
 		"body":        structpb.NewNumberValue(float64(c.MaxBodyBytes)),
 		"credentials": structpb.NewBoolValue(c.WithCredentials),
+		"headers":     structpb.NewStringValue(strings.Join(c.KeyHeaders, ",")),
+		"framed":      structpb.NewBoolValue(p != policy.HTTP1),
 	}}})
 }
 
@@ -65,15 +72,15 @@ func fallsBack(r *routev3.Route, p policy.Protocol, b *policy.Breaker) error {
 		return nil
 	}
 	rejects(r, p, &b.Fallback.Response)
-	return setCopying(r, b, true)
+	return setCopying(r, p, b, true)
 }
 
 // setCopying has r keep copies of responses, or serve them, where its breaker's fallback has any.
-func setCopying(r *routev3.Route, b *policy.Breaker, serve bool) error {
+func setCopying(r *routev3.Route, p policy.Protocol, b *policy.Breaker, serve bool) error {
 	if b.Fallback.Cached == nil {
 		return nil
 	}
-	packed, err := copying(b, serve)
+	packed, err := copying(p, b, serve)
 	if err != nil {
 		return err
 	}

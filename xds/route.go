@@ -121,7 +121,7 @@ func inlineRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route) (
 	if err := setAsking(out, u.Protocol, b); err != nil {
 		return nil, err
 	}
-	if err := setCopying(out, b, false); err != nil {
+	if err := setCopying(out, u.Protocol, b, false); err != nil {
 		return nil, err
 	}
 	return []*routev3.Route{out}, nil

@@ -133,11 +133,13 @@ func comparisons(m *machine, upstream string) (all []variant, err error) {
 		name, binary, policy string
 		status               int
 	}
-	list := []one{{"every call logged", m.options.binary, logged, 500}}
+	copies := upstream + guard("  fallback: {cached: {}}\n")
+	list := []one{{"every call logged", m.options.binary, logged, 500}, {"copies kept, Adaptive", m.options.binary, copies, 200}}
 	if older := m.options.before; older != "" {
 		list = append(list, one{"every call logged, before", older, logged, 500},
 			one{"closed, Adaptive, before", older, upstream + guard(fallback), 200},
-			one{"closed, Inline, before", older, upstream + guard("  dataPath: Inline\n"+fallback), 200})
+			one{"closed, Inline, before", older, upstream + guard("  dataPath: Inline\n"+fallback), 200},
+			one{"copies kept, Adaptive, before", older, copies, 200})
 	}
 	for _, l := range list {
 		s, err := m.meshOf(l.binary, l.policy, 1)

@@ -44,6 +44,9 @@ when there are problems, and prints nothing but a summary when there are none.`)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n",
 				plural(len(set.Upstreams), "upstream"), plural(len(set.Specs()), "breaker"), set.Revision)
+			for _, note := range set.Notes() {
+				fmt.Fprintf(c.OutOrStdout(), "note: %s\n", note)
+			}
 			return nil
 		},
 	}

@@ -40,6 +40,9 @@ func (a *app) reload() error {
 	a.log.Log(context.Background(), level, "policy in force", "revision", set.Revision,
 		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
 		"added", keys(changes.Added), "removed", keys(changes.Removed), "restarted", keys(changes.Restarted))
+	for _, note := range set.Notes() {
+		a.log.Log(context.Background(), level, "the policy is right and may surprise", "note", note)
+	}
 	return nil
 }
 

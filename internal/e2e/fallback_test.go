@@ -165,7 +165,7 @@ func cacheable(w http.ResponseWriter, r *http.Request) {
 	case "/cookie":
 		h.Set("Set-Cookie", "a=b")
 	case "/vary":
-		h.Set("Vary", "X-User")
+		h["Vary"] = []string{"Accept", "*"}
 	case "/large":
 		w.Write(make([]byte, 1025))
 		return
@@ -246,7 +246,7 @@ func TestFallbackCachedLimits(t *testing.T) {
 		ip := ownIP(t)
 		text := ""
 		for name, fields := range map[string]string{
-			"age": "ttl: 1s", "count": "maxEntries: 2", "size": "maxBytes: 2KiB, maxBodyBytes: 1KiB", "secret": "withCredentials: true",
+			"age": "ttl: 1s", "count": "maxEntries: 2", "size": "maxBytes: 3KiB, maxBodyBytes: 1KiB", "secret": "withCredentials: true",
 		} {
 			u := newUpstream(t, ip)
 			u.behave(func(w http.ResponseWriter, r *http.Request) {

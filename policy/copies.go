@@ -1,0 +1,120 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"breakwater.dev/policy/internal/yamlwalk"
+)
+
+// AllHeaders stands for every request header but the irrelevant ones in [Cached.KeyHeaders].
+const AllHeaders = "*"
+
+// maxKeyHeaders bounds what a policy can have a proxy look at for each request.
+const maxKeyHeaders = 32
+
+// irrelevantHeaders are the only request headers in which two requests may differ that one
+// copy answers. A service answers the same whatever they say. Whatever could name a user,
+// a tenant, a place or a wish is not among them: not baggage, which carries what
+// applications put into it (W3C Baggage, section 4); not x-forwarded-for, -host, -proto
+// and x-envoy-external-address, which name a client and what links are made of; not user-agent.
+var irrelevantHeaders = []string{
+	// They only trace a call: W3C, B3, Datadog, AWS, Google, Jaeger, OpenTracing, Sentry, Elastic, New Relic, Microsoft.
+	"traceparent", "tracestate",
+	"b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags",
+	"x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-sampling-priority", "x-datadog-origin", "x-datadog-tags",
+	"x-amzn-trace-id", "x-cloud-trace-context", "grpc-trace-bin", "uber-trace-id",
+	"x-ot-span-context", "ot-tracer-traceid", "ot-tracer-spanid", "ot-tracer-sampled",
+	"sentry-trace", "elastic-apm-traceparent", "newrelic", "request-id",
+	"x-request-id", "x-correlation-id", "x-client-trace-id",
+	// They end at the next hop (RFC 9110 section 7.6.1), or frame a message.
+	"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
+	// Proxies say so of one try of a call.
+	"x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
+}
+
+// credentialHeaders keep a response out of the copies, or with withCredentials are always compared.
+var credentialHeaders = []string{"authorization", "cookie", "proxy-authorization"}
+
+// IrrelevantHeaders returns the request headers, in lower case, that never tell two
+// requests apart for the copies of a [Cached].
+func IrrelevantHeaders() []string { return slices.Clone(irrelevantHeaders) }
+
+// readKeyHeaders reads which request headers tell copies apart.
+func readKeyHeaders(dst *[]string) yamlwalk.Field {
+	return func(v yamlwalk.Value) {
+		names := []string{}
+		n := v.Each(func(v yamlwalk.Value) {
+			text, ok := v.String("the name of a request header, or *")
+			name := strings.ToLower(text)
+			switch {
+			case !ok:
+			case name != AllHeaders && !headerName.MatchString(name):
+				v.Fail("the name of a request header, or *", "bad-header")
+			case slices.Contains(names, name):
+				v.Fail("given once: case makes no difference", "duplicate-field")
+			case slices.Contains(irrelevantHeaders, name):
+				v.Fail("another header: this one never tells requests apart for a copy", "no-effect")
+			case name == "host":
+				v.Fail("another header: a copy is always of the same method, host and path", "no-effect")
+			case name == "range":
+				v.Fail("another header: no copy answers a request with a range", "no-effect")
+			default:
+				names = append(names, name)
+			}
+		})
+		if n > maxKeyHeaders {
+			v.FailAs(fmt.Sprintf("%d headers", n), fmt.Sprintf("at most %d", maxKeyHeaders), "out-of-range")
+		}
+		if slices.Contains(names, AllHeaders) && n > 1 {
+			v.FailAs("* beside others", "[\"*\"], which is all headers, or names", "contradiction")
+		}
+		if n >= 0 {
+			slices.Sort(names)
+			*dst = names
+		}
+	}
+}
+
+// checkKeyHeaders reports credentials among the headers that tell copies apart where no
+// request with credentials has a copy.
+func (c *Cached) checkKeyHeaders(v yamlwalk.Value) {
+	if c.WithCredentials {
+		return
+	}
+	for _, name := range c.KeyHeaders {
+		if slices.Contains(credentialHeaders, name) {
+			v.FailAs(name, "beside withCredentials: true, without which no request that has this header has a copy", "no-effect")
+		}
+	}
+}
+
+// Notes say what is right in a set and may surprise: a line each, with its place.
+func (s *Set) Notes() []string {
+	var notes []string
+	for _, u := range s.Upstreams {
+		for i := range u.Routes {
+			b := u.Routes[i].Breaker
+			if b == nil || b.Fallback.Cached == nil || slices.Contains(b.Fallback.Cached.KeyHeaders, AllHeaders) {
+				continue
+			}
+			same := "the same URL"
+			if names := b.Fallback.Cached.KeyHeaders; len(names) > 0 {
+				same += " and the same " + strings.Join(names, ", ")
+			}
+			notes = append(notes, fmt.Sprintf("%s: fallback.cached.keyHeaders: one copy answers all requests to %s that have %s, also of users whom another header names",
+				b.origin(), b.Spec.Key, same))
+		}
+	}
+	slices.Sort(notes)
+	return slices.Compact(notes)
+}
+
+// origin is where the most specific policy of a breaker is written.
+func (b *Breaker) origin() string {
+	if len(b.Origins) == 0 {
+		return b.Spec.Key.String()
+	}
+	return fmt.Sprintf("%s:%d", b.Origins[0].File, b.Origins[0].Line)
+}
