@@ -141,6 +141,9 @@ func (s *Server) Links(upstream, id string) Links {
 // Began says that a proxy has just begun, whatever one of that id had told before: it has no connections.
 func (s *Server) Began(id string) {
 	n := s.node(id)
+	if n == nil {
+		return
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range n.links {
