@@ -161,3 +161,29 @@ func save(t *testing.T, dir, name, text string) {
 		t.Fatal(err)
 	}
 }
+
+// TestDocumentedDefaults: what docs/policies.md calls the defaults of a BreakerPolicy are what one has that says nothing.
+func TestDocumentedDefaults(t *testing.T) {
+	t.Parallel()
+	blocks := page(t, "docs/policies.md").Blocks
+	whole := blocks[0].Text
+	bare, rest, ok := strings.Cut(whole, "  mode:")
+	beforeFallback, rest, ok2 := strings.Cut(rest, "  fallback:")
+	_, limits, ok3 := strings.Cut(rest, "  connectionLimits:")
+	limits, _, ok4 := strings.Cut(limits, "  outlierDetection:")
+	if !ok || !ok2 || !ok3 || !ok4 {
+		t.Fatalf("%s lacks one of mode, fallback, connectionLimits and outlierDetection, in this order", blocks[0].Place())
+	}
+	revision := func(policy string) string {
+		dir := t.TempDir()
+		save(t, dir, "policy.yaml", policy)
+		r := breakwater(t, "validate", dir)
+		if r.code != 0 {
+			t.Errorf("%s%s", r.stdout, r.stderr)
+		}
+		return r.stdout
+	}
+	if said, is := revision(bare+"  mode:"+beforeFallback+"  connectionLimits:"+limits), revision(bare); said != is {
+		t.Errorf("the policy of %s differs from one that says nothing: one of its values is not the default:\n%s%s", blocks[0].Place(), said, is)
+	}
+}
