@@ -19,8 +19,11 @@ func renderCommand() *cobra.Command {
 		Short: "Print the Envoy resources that policies mean",
 		Long: strings.TrimSpace(`
 Render prints what a proxy would be sent: clusters, endpoints, the listener and
-the routes, as one YAML document each or as one JSON array. Equal policies print equal
-bytes, so the output of two revisions can be compared.`),
+the routes, as one YAML document each or as one JSON array.
+
+It does not show everything that a policy says. Thresholds, rates and waits of a breaker
+are used in the control plane and never sent to a proxy, so changing them prints the
+same bytes. To compare two revisions, compare their policy files.`),
 		Example: "  breakwater render --policy policies/ --output yaml",
 		Args:    cobra.NoArgs,
 		PreRunE: func(*cobra.Command, []string) error { return oneOf("output", output, "yaml", "json") },

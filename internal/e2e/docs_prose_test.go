@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"maps"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -16,7 +17,8 @@ import (
 var (
 	inline     = regexp.MustCompile("`([^`\n]+)`")
 	metricName = regexp.MustCompile(`\b(?:circuit_breaker|breakwater)_[a-z_]+\b`)
-	ownCommand = regexp.MustCompile(`^(?:bin/)?(?:breakwater|make|kubectl|envoy|promtool) `)
+	ownCommand = regexp.MustCompile(`^(?:[A-Z_]+=\S+ )*(?:bin/)?(?:breakwater|make|kubectl|envoy|promtool|docker) `)
+	httpPath   = regexp.MustCompile("`(?:GET )?(/(?:metrics|health|breakers|transitions|config)(?:/[a-z]+)*)(?:\\?[^`]*)?`")
 )
 
 // TestDocsProse: commands, flags, metrics and files that the text names in `backticks` exist.
@@ -51,6 +53,32 @@ func TestDocsProse(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestDocsHTTP: the paths of the control plane that the text names are there.
+func TestDocsHTTP(t *testing.T) {
+	t.Parallel()
+	m := prepareMesh(t, ownIP(t), service("payments", "127.0.0.1:1")+guard("payments"))
+	m.startControl(t)
+	asked := map[string]int{"/breakers/payments": http.StatusOK}
+	for _, p := range documentation(t) {
+		for _, path := range httpPath.FindAllStringSubmatch(p.Prose, -1) {
+			if _, ok := asked[path[1]]; !ok {
+				resp, err := http.Get("http://" + m.ip + ":18080" + path[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close() // the status is enough; some answers are endless
+				asked[path[1]] = resp.StatusCode
+			}
+			if asked[path[1]] == http.StatusNotFound {
+				t.Errorf("%s names %s, and the control plane has no such page", p.Path, path[1])
+			}
+		}
+	}
+	if len(asked) < 6 {
+		t.Errorf("only %v are named", asked)
 	}
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -17,15 +18,18 @@ import (
 
 // checkShell holds a block of commands, run or not, against what there is: it parses, its programs are known,
 // and its flags, targets and paths exist.
-func checkShell(t *testing.T, b, _ markdown.Block) {
+func checkShell(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
 	if out, err := exec.CommandContext(t.Context(), "bash", "-n", "-c", b.Text).CombinedOutput(); err != nil {
-		t.Fatalf("%s: bash cannot parse this: %s", b.Place(), out)
+		return fmt.Errorf("bash cannot parse this: %s", out)
 	}
+	var problems []error
 	for _, words := range simpleCommands(b.Text) {
 		if err := checkCommand(t, filepath.Dir(b.Page), words); err != nil {
-			t.Errorf("%s: %s: %v", b.Place(), strings.Join(words, " "), err)
+			problems = append(problems, fmt.Errorf("%s: %w", strings.Join(words, " "), err))
 		}
 	}
+	return errors.Join(problems...)
 }
 
 // plain are programs of the system, whose flags are not checked.
@@ -144,6 +148,9 @@ func checkBreakwater(t *testing.T, args []string) error {
 	}
 	if len(args) > 0 && len(command) == 0 && !strings.HasPrefix(args[0], "-") {
 		return fmt.Errorf("breakwater has no command %s", args[0])
+	}
+	if len(command) == 1 && len(args) > 1 && command[0] == "breakers" && !strings.HasPrefix(args[1], "-") {
+		return fmt.Errorf("breakwater breakers has no command %s", args[1])
 	}
 	return checkFlags(strings.Join(append([]string{"breakwater"}, command...), " "), args[len(command):], flagsOf(help(t, command...)))
 }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -35,7 +37,7 @@ func page(t *testing.T, path string) markdown.Page {
 }
 
 // blockChecks has a check for each kind of block. It gets the block before on the page, too, which is empty for the first one.
-var blockChecks = map[string]func(t *testing.T, b, before markdown.Block){
+var blockChecks = map[string]func(t *testing.T, b, before markdown.Block) error{
 	"text":          checkText,
 	"json":          checkJSON,
 	"sh":            checkShell, // and TestReadme and TestDocsCommands run it
@@ -47,8 +49,8 @@ var blockChecks = map[string]func(t *testing.T, b, before markdown.Block){
 	"yaml rules":    checkRules,
 	"yaml scraping": checkScraping,
 	// Kubernetes' schemas are not a dependency of this module. TestDocsManifests of internal/deploytest checks these.
-	"yaml kubernetes":    func(*testing.T, markdown.Block, markdown.Block) {},
-	"yaml kustomization": func(*testing.T, markdown.Block, markdown.Block) {},
+	"yaml kubernetes":    checkedThere,
+	"yaml kustomization": checkedThere,
 }
 
 // TestDocsBlocks checks every code block of every page. What each kind means is in CONTRIBUTING.md.
@@ -58,24 +60,83 @@ func TestDocsBlocks(t *testing.T) {
 		for i, b := range p.Blocks {
 			t.Run(b.Place(), func(t *testing.T) {
 				t.Parallel()
-				check, ok := blockChecks[b.Kind]
-				if !ok {
-					t.Fatalf("%s: nothing checks a block of kind %q; CONTRIBUTING.md has the kinds that there are", b.Place(), b.Kind)
-				}
 				var before markdown.Block
 				if i > 0 {
 					before = p.Blocks[i-1]
 				}
-				check(t, b, before)
+				if err := checkBlock(t, b, before); err != nil {
+					t.Errorf("%s: %v", b.Place(), err)
+				}
 			})
 		}
 	}
 }
 
-func checkJSON(t *testing.T, b, _ markdown.Block) {
-	if !json.Valid([]byte(b.Text)) {
-		t.Errorf("%s: this is not JSON:\n%s", b.Place(), b.Text)
+// checkBlock checks a block as its kind demands.
+func checkBlock(t *testing.T, b, before markdown.Block) error {
+	t.Helper()
+	check, ok := blockChecks[b.Kind]
+	if !ok {
+		return fmt.Errorf("nothing checks a block of kind %q; CONTRIBUTING.md has the kinds that there are", b.Kind)
 	}
+	return check(t, b, before)
+}
+
+// TestDocsBlocksThatAreWrong: each check finds what it is for.
+func TestDocsBlocksThatAreWrong(t *testing.T) {
+	t.Parallel()
+	mistake := markdown.Block{Kind: "yaml mistake", Text: "services:\n  payments: {failure_threshold: 0.5}\n"}
+	for _, tt := range []struct{ kind, text, want string }{
+		{"yml", "a: 1\n", "nothing checks"},
+		{"json", "{a: 1}\n", "not JSON"},
+		{"go", "registry, err := inprocess.Open(\"policies/\")\n", "package clause"},
+		{"go", "package a\n\nimport \"breakwater.dev/inprocess\"\n\nvar _, _ = inprocess.Open(\"policies/\")\n", "does not compile"},
+		{"yaml", "services:\n  payments: {failure_treshold: 5}\n", "unknown-field"},
+		{"yaml mistake", "services:\n  payments: {failure_threshold: 5}\n", "finds no mistake"},
+		{"text", "policies/a.yaml:2:33: services.payments.failure_threshold = 0.5; must be right [bad-number]\n", "is not what"},
+		{"yaml envoy", "admin: {addres: 1}\n", "envoy refuses"},
+		{"yaml rules", "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: rate(\n", "promtool refuses"},
+		{"yaml scraping", "scrape_config: []\n", "promtool refuses"},
+		{"promql", "sum(rate(circuit_breaker_requests_total[5m])\n", "promtool refuses"},
+		{"promql", "circuit_breaker_request_total\n", "no metric"},
+		{"sh", "if true; then\n", "bash cannot parse"},
+		{"sh", "breakwater breakers lst\n", "breakers has no command lst"},
+		{"sh", "bin/breakwater serve --polices examples/quickstart/policies\n", "no flag --polices"},
+		{"sh", "breakwater simulate policies/\n", "no command simulate"},
+		{"sh", "x=$(make demmo)\n", "no target demmo"},
+		{"sh", "make fuzz FUZTIME=1m\n", "no variable FUZTIME"},
+		{"sh", "cat <<END\nnot a program\nEND\ndeploy/k8s/certificate.sh certs\n", "no deploy/k8s/certificate.sh"},
+		{"sh", "kubectl -n shop scale deploy/rediss --replicas 0\n", "makes deploy/rediss"},
+		{"sh", "kubectl -n breakwater exec deploy/breakwater -- /breakwater breakers list --stat open\n", "no flag --stat"},
+		{"sh", "docker build --target shopp .\n", "no stage shopp"},
+		{"sh", "envoy -c a.yaml --component-log-levels a\n", "no flag --component-log-levels"},
+		{"sh", "frobnicate now\n", "no test knows the program"},
+	} {
+		t.Run(tt.kind+"/"+tt.want, func(t *testing.T) {
+			t.Parallel()
+			err := checkBlock(t, markdown.Block{Page: "README.md", Line: 1, Kind: tt.kind, Text: tt.text}, mistake)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%s\ngot %v, want %q", tt.text, err, tt.want)
+			}
+		})
+	}
+}
+
+// checkedThere wants the fence to be as TestDocsManifests finds it.
+func checkedThere(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
+	if !strings.Contains(page(t, b.Page).Text, "```"+b.Kind+"\n") {
+		return fmt.Errorf("write the fence as ```%s", b.Kind)
+	}
+	return nil
+}
+
+func checkJSON(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
+	if !json.Valid([]byte(b.Text)) {
+		return errors.New("this is not JSON")
+	}
+	return nil
 }
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)

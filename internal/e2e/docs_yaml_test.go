@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,40 +20,46 @@ const target = "apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {
 	"spec:\n  endpoints: [{address: 10.0.0.1, port: 80}, {address: 10.0.0.2, port: 80}]\n"
 
 // checkPolicy has the binary validate a policy, with the upstream payments where the block has none of its own.
-func checkPolicy(t *testing.T, b, _ markdown.Block) {
+func checkPolicy(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
 	dir := t.TempDir()
 	save(t, dir, "policy.yaml", b.Text)
 	if !strings.Contains(b.Text, "kind: Upstream\n") {
 		save(t, dir, "payments.yaml", target)
 	}
 	if r := breakwater(t, "validate", dir); r.code != 0 {
-		t.Errorf("%s: breakwater validate refuses this policy; mend it, or if it is no policy write its kind behind ```yaml (CONTRIBUTING.md):\n%s%s",
-			b.Place(), r.stdout, r.stderr)
+		return fmt.Errorf("breakwater validate refuses this policy; mend it, or if it is no policy write its kind behind ```yaml (CONTRIBUTING.md):\n%s%s",
+			r.stdout, r.stderr)
 	}
+	return nil
 }
 
 // diagnostic is a line such as validate prints, with the name of the file.
 var diagnostic = regexp.MustCompile(`(?m)^(\S+\.ya?ml):\d+:\d+: .*\[[a-z-]+\]$`)
 
 // checkMistake wants validate to refuse a policy.
-func checkMistake(t *testing.T, b, _ markdown.Block) {
-	if got := diagnostics(t, b.Text, "policy.yaml"); got == "" {
-		t.Errorf("%s: breakwater validate finds no mistake in this policy; write ```yaml", b.Place())
+func checkMistake(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
+	if diagnostics(t, b.Text, "policy.yaml") == "" {
+		return errors.New("breakwater validate finds no mistake in this policy; write ```yaml")
 	}
+	return nil
 }
 
 // checkText wants diagnostics to be what validate prints for the block before.
-func checkText(t *testing.T, b, before markdown.Block) {
+func checkText(t *testing.T, b, before markdown.Block) error {
+	t.Helper()
 	m := diagnostic.FindStringSubmatch(b.Text)
 	if m == nil {
-		return // a figure, or what another program prints
+		return nil // a figure, or what another program prints
 	}
 	if before.Kind != "yaml mistake" {
-		t.Fatalf("%s: write the policy that gives this into a block ```yaml mistake just before, so that they can be compared:\n%s", b.Place(), m[0])
+		return fmt.Errorf("write the policy that gives this into a block ```yaml mistake just before, so that they can be compared:\n%s", m[0])
 	}
 	if got := diagnostics(t, before.Text, m[1]); got != b.Text {
-		t.Errorf("%s: this is not what breakwater validate prints for the policy in %s. Write:\n%s", b.Place(), before.Place(), got)
+		return fmt.Errorf("this is not what breakwater validate prints for the policy in %s. Write:\n%s", before.Place(), got)
 	}
+	return nil
 }
 
 // diagnostics returns the lines that validate prints about a policy in a file of that name.
@@ -75,48 +82,46 @@ func diagnostics(t *testing.T, policy, name string) string {
 }
 
 // checkBootstrap has Envoy validate a bootstrap.
-func checkBootstrap(t *testing.T, b, _ markdown.Block) {
-	dir := t.TempDir()
-	save(t, dir, "envoy.yaml", b.Text)
-	output(t, b, envoybin.Path(t), "--mode", "validate", "-c", filepath.Join(dir, "envoy.yaml"))
+func checkBootstrap(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
+	return accepted(t, b.Text, envoybin.Path(t), "--mode", "validate", "-l", "error", "-c")
 }
 
 // checkRules has promtool check a file with rules, and checkScraping a configuration of Prometheus.
-func checkRules(t *testing.T, b, _ markdown.Block) {
-	dir := t.TempDir()
-	save(t, dir, "rules.yaml", b.Text)
-	output(t, b, "promtool", "check", "rules", filepath.Join(dir, "rules.yaml"))
+func checkRules(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
+	return accepted(t, b.Text, "promtool", "check", "rules")
 }
 
-func checkScraping(t *testing.T, b, _ markdown.Block) {
-	dir := t.TempDir()
-	save(t, dir, "prometheus.yaml", b.Text)
-	output(t, b, "promtool", "check", "config", "--syntax-only", filepath.Join(dir, "prometheus.yaml"))
+func checkScraping(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
+	return accepted(t, b.Text, "promtool", "check", "config", "--syntax-only")
 }
 
 // checkPromQL wants one query, which promtool parses as that of a rule, of metrics that exist.
-func checkPromQL(t *testing.T, b, _ markdown.Block) {
-	rule := b
-	rule.Text = "groups:\n- name: documentation\n  rules:\n  - record: documentation\n    expr: |\n"
+func checkPromQL(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
+	rule := "groups:\n- name: documentation\n  rules:\n  - record: documentation\n    expr: |\n"
 	for line := range strings.Lines(b.Text) {
-		rule.Text += "      " + line
+		rule += "      " + line
 	}
-	checkRules(t, rule, markdown.Block{})
 	for _, m := range metricName.FindAllString(b.Text, -1) {
 		if !metrics(t)[m] {
-			t.Errorf("%s: there is no metric %s", b.Place(), m)
+			return fmt.Errorf("there is no metric %s", m)
 		}
 	}
+	return accepted(t, rule, "promtool", "check", "rules")
 }
 
 // checkGo compiles a block. One that begins with a package clause is a file. Another one is the rest of a file that
 // begins in the comment above it and ends inside of a function.
-func checkGo(t *testing.T, b, _ markdown.Block) {
+func checkGo(t *testing.T, b, _ markdown.Block) error {
+	t.Helper()
 	text := b.Text
 	if !strings.HasPrefix(text, "package ") {
 		if !strings.HasPrefix(b.Note, "package ") {
-			t.Fatalf("%s: begin the block with a package clause, or put a comment <!-- package ... --> above it with the file up to here; "+
-				"CONTRIBUTING.md has an example", b.Place())
+			return errors.New("begin the block with a package clause, or put a comment <!-- package ... --> above it with the file up to here; " +
+				"CONTRIBUTING.md has an example")
 		}
 		text = b.Note + "\n" + text + "}\n"
 	}
@@ -125,27 +130,60 @@ func checkGo(t *testing.T, b, _ markdown.Block) {
 	// The overlay makes it a package of this module, without a file in it.
 	module, err := filepath.Abs(root)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(module, "documented", "block.go"): filepath.Join(dir, "block.go")}})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	save(t, dir, "overlay.json", string(overlay))
-	output(t, b, "go", "build", "-C", module, "-overlay", filepath.Join(dir, "overlay.json"), "-o", os.DevNull, "./documented")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-C", module, "-overlay", filepath.Join(dir, "overlay.json"), "-o", os.DevNull, "./documented")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("this does not compile:\n%s", out)
+	}
+	return nil
 }
 
-// output runs a program that checks a block, and shows what it printed if it fails.
-func output(t *testing.T, b markdown.Block, program string, args ...string) {
+// accepted gives a text in a file to a program, as its last argument, and returns what it printed if it fails.
+func accepted(t *testing.T, text, program string, args ...string) error {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput(); err != nil {
-		t.Errorf("%s: %s refuses this block: %v\n%s", b.Place(), filepath.Base(program), err, out)
+	dir := t.TempDir()
+	save(t, dir, "block.yaml", text)
+	if out, err := exec.CommandContext(t.Context(), program, append(args, filepath.Join(dir, "block.yaml"))...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s refuses this block: %w\n%s", filepath.Base(program), err, out)
 	}
+	return nil
 }
 
 func save(t *testing.T, dir, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-		t.Fatal(fmt.Errorf("writing a block: %w", err))
+		t.Fatal(err)
+	}
+}
+
+// TestDocumentedDefaults: what docs/policies.md calls the defaults of a BreakerPolicy are what one has that says nothing.
+func TestDocumentedDefaults(t *testing.T) {
+	t.Parallel()
+	blocks := page(t, "docs/policies.md").Blocks
+	whole := blocks[0].Text
+	bare, rest, ok := strings.Cut(whole, "  mode:")
+	beforeFallback, rest, ok2 := strings.Cut(rest, "  fallback:")
+	_, limits, ok3 := strings.Cut(rest, "  connectionLimits:")
+	limits, _, ok4 := strings.Cut(limits, "  outlierDetection:")
+	if !ok || !ok2 || !ok3 || !ok4 {
+		t.Fatalf("%s lacks one of mode, fallback, connectionLimits and outlierDetection, in this order", blocks[0].Place())
+	}
+	revision := func(policy string) string {
+		dir := t.TempDir()
+		save(t, dir, "policy.yaml", policy)
+		r := breakwater(t, "validate", dir)
+		if r.code != 0 {
+			t.Errorf("%s%s", r.stdout, r.stderr)
+		}
+		return r.stdout
+	}
+	if said, is := revision(bare+"  mode:"+beforeFallback+"  connectionLimits:"+limits), revision(bare); said != is {
+		t.Errorf("the policy of %s differs from one that says nothing: one of its values is not the default:\n%s%s", blocks[0].Place(), said, is)
 	}
 }
