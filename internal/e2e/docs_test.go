@@ -90,7 +90,7 @@ func TestAlertsHaveRunbooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	sections := headings(documentation(t)["docs/troubleshooting.md"])
-	runbooks := regexp.MustCompile(`runbook: docs/troubleshooting\.md#(\S+)`).FindAllStringSubmatch(string(rules), -1)
+	runbooks := regexp.MustCompile(`runbook_url: https://breakwater\.dev/docs/troubleshooting\.md#(\S+)`).FindAllStringSubmatch(string(rules), -1)
 	if alerts := strings.Count(string(rules), "- alert: "); alerts == 0 || alerts != len(runbooks) {
 		t.Errorf("%d alerts have %d runbooks", alerts, len(runbooks))
 	}
