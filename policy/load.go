@@ -16,7 +16,7 @@ const (
 
 // Load reads and compiles files and directories. Of a directory it takes *.yaml
 // and *.yml, its subdirectories too; it leaves out what is hidden, which includes
-// the ..data directories of a mounted ConfigMap, and follows symbolic links. A file
+// the ..data directories of a mounted ConfigMap, and follows symbolic links to files only. A file
 // that is reached by two ways is read once. It returns a Set or diagnostics, like [Parse].
 func Load(paths []string, d Defaults) (*Set, Diagnostics) {
 	c := &compiler{defaults: d}

@@ -61,14 +61,13 @@ func TestLoadFindsFiles(t *testing.T) {
 	// A mounted ConfigMap: the files are links through ..data into a hidden directory.
 	must(t, os.Symlink("..2024_01", "dir/..data"))
 	must(t, os.Symlink("..data/d.yaml", "dir/d.yaml"))
-	// Links to a file and to a directory elsewhere, a loop, and a second way to a file.
+	// Links to a file elsewhere and nowhere, and a second way to a file.
 	must(t, os.Symlink("../elsewhere/e.yaml", "dir/e.yaml"))
-	must(t, os.Symlink("../elsewhere/tree", "dir/tree"))
-	must(t, os.Symlink("..", "dir/sub/up"))
 	must(t, os.Symlink("a.yaml", "dir/z.yaml"))
 	must(t, os.Symlink("nowhere", "dir/dangling"))
+	must(t, os.Symlink("elsewhere/tree", "linked")) // what is asked for by name may be one
 
-	set, ds := policy.Load([]string{"dir", "elsewhere/f.conf", "dir/a.yaml"}, policy.BuiltinDefaults())
+	set, ds := policy.Load([]string{"dir", "elsewhere/f.conf", "dir/a.yaml", "linked"}, policy.BuiltinDefaults())
 	if len(ds) > 0 {
 		t.Fatal(ds)
 	}
@@ -78,20 +77,37 @@ func TestLoadFindsFiles(t *testing.T) {
 	}
 	want := []string{
 		"a dir/a.yaml", "b dir/sub/b.yml", "c dir/tree.yaml/c.yaml", "d dir/d.yaml", "e dir/e.yaml",
-		"f elsewhere/f.conf", "g dir/tree/g/g.yaml",
+		"f elsewhere/f.conf", "g linked/g/g.yaml",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("upstreams differ (-want +got):\n%s", diff)
 	}
 }
 
+// refusedLoad is files that cannot be loaded.
+type refusedLoad struct {
+	files map[string]string
+	setup func(t *testing.T)
+	paths []string
+	want  string
+}
+
+func (tc refusedLoad) run(t *testing.T) {
+	write(t, tc.files)
+	if tc.setup != nil {
+		tc.setup(t)
+	}
+	set, ds := policy.Load(tc.paths, policy.BuiltinDefaults())
+	if set != nil {
+		t.Error("Load returned a set")
+	}
+	if diff := cmp.Diff(tc.want, ds.Error()); diff != "" {
+		t.Errorf("diagnostics differ (-want +got):\n%s", diff)
+	}
+}
+
 func TestLoadDiagnostics(t *testing.T) {
-	tests := map[string]struct {
-		files map[string]string
-		setup func(t *testing.T)
-		paths []string
-		want  string
-	}{
+	for name, tc := range map[string]refusedLoad{
 		"no path": {
 			want: `policies: no path; must be at least one file or directory [no-policies]`,
 		},
@@ -142,21 +158,48 @@ dir/b.yaml: EvalSymlinks: too many links; must be a readable file or directory [
 			want: `a.yaml:2:34: services.elsewhere.failure_threshold = x; must be a number from 0 to 1000000 [wrong-type]
 gone.yaml: no such file or directory; must be a readable file or directory [unreadable-file]`,
 		},
+	} {
+		t.Run(name, tc.run)
 	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			write(t, tc.files)
-			if tc.setup != nil {
-				tc.setup(t)
-			}
-			set, ds := policy.Load(tc.paths, policy.BuiltinDefaults())
-			if set != nil {
-				t.Error("Load returned a set")
-			}
-			if diff := cmp.Diff(tc.want, ds.Error()); diff != "" {
-				t.Errorf("diagnostics differ (-want +got):\n%s", diff)
-			}
-		})
+}
+
+// TestLoadLinks: a link in a directory leads to a file or nowhere, and nothing of what is no policy
+// is shown.
+func TestLoadLinks(t *testing.T) {
+	for name, tc := range map[string]refusedLoad{
+		"links to directories": {
+			files: map[string]string{"dir/sub/a.yaml": upstreamYAML("a"), "elsewhere/b.yaml": upstreamYAML("b")},
+			setup: func(t *testing.T) {
+				must(t, os.Symlink("../elsewhere", "dir/more"))
+				must(t, os.Symlink("..", "dir/sub/up"))
+				must(t, os.Symlink("/proc", "dir/proc.yaml"))
+			},
+			paths: []string{"dir"},
+			want: `dir/more: a link to a directory; must be a file, a directory or a link to a file; give what it leads to by itself [linked-directory]
+dir/proc.yaml: a link to a directory; must be a file, a directory or a link to a file; give what it leads to by itself [linked-directory]
+dir/sub/up: a link to a directory; must be a file, a directory or a link to a file; give what it leads to by itself [linked-directory]`,
+		},
+		"links to files that are no policies": {
+			files: map[string]string{
+				"passwd": "root:x:0:0:root:/root:/bin/sh\n", "secret": "password: hunter2\nuser: bob\n", "list": "- hunter2\n", "anchor": "a: &hunter2 1\nb: *hunter3\n",
+				"tagged": "!hunter2 text\n", "bytes": "PATH=hunter2\x00", "manifest": "apiVersion: v1\nkind: Secret\nhunter2: {a: b}\n", "dir/a.yaml": upstreamYAML("a"),
+			},
+			setup: func(t *testing.T) {
+				for _, name := range []string{"passwd", "secret", "list", "anchor", "tagged", "bytes", "manifest"} {
+					must(t, os.Symlink("../"+name, "dir/"+name+".yaml"))
+				}
+			},
+			paths: []string{"dir"},
+			want: `dir/anchor.yaml:1:1: an alias without its anchor; must be well-formed YAML [yaml-syntax]
+dir/bytes.yaml:1:13: the control character U+0000; must be text in UTF-8 [not-text]
+dir/list.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
+dir/manifest.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
+dir/passwd.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
+dir/secret.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
+dir/tagged.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]`,
+		},
+	} {
+		t.Run(name, tc.run)
 	}
 }
 

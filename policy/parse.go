@@ -83,8 +83,28 @@ func (c *compiler) file(f File) {
 			c.shortForm(f.Name, doc)
 			continue
 		}
+		if !isPolicy(doc) {
+			c.complete = false
+			c.diagnostics.report(f.Name, doc.Problem("a document that is no policy", wantDocument, "not-a-policy"))
+			continue
+		}
 		c.document(f.Name, doc)
 	}
+}
+
+// isPolicy tells whether a document means to be a policy. Of others nothing is shown: problems are
+// there for everybody to read, and a file that came into the directory by mistake, or by a link, may
+// hold secrets.
+func isPolicy(doc yamlwalk.Value) bool {
+	says := func(field string, accept func(string) bool) bool {
+		v, ok := doc.Get(field)
+		return ok && accept(v.Plain())
+	}
+	return says("apiVersion", func(s string) bool { return strings.HasPrefix(s, "breakwater.dev") }) ||
+		says("kind", func(s string) bool {
+			_, near := yamlwalk.Nearest(s, []string{kindUpstream, kindPolicy})
+			return near || s == kindUpstream || s == kindPolicy
+		})
 }
 
 const (
@@ -95,6 +115,7 @@ const (
 	longestName    = 63
 	wantName       = "a name of at most 63 characters a-z, 0-9, - and _, with a letter or digit at both ends"
 	wantLabelValue = "a string"
+	wantDocument   = "an object with apiVersion " + apiVersion + " and a kind, or with services"
 )
 
 // object is a document in the shape of a Kubernetes object.

@@ -196,7 +196,8 @@ func TestDefaultWindowOfCalls(t *testing.T) {
 func TestHostileFilesCostLittle(t *testing.T) {
 	const size = policy.MaxFileSize
 	for name, text := range map[string]string{
-		"many keys":      manyKeys(size),
+		"many keys":      "kind: Upstream\n" + manyKeys(size-20),
+		"many foreign":   manyKeys(size),
 		"many documents": strings.Repeat("a\n---\n", size/6),
 		"deep lists":     strings.Repeat("[", size),
 		"deep objects":   strings.Repeat("{a: ", size/4),
@@ -228,7 +229,7 @@ func TestBounds(t *testing.T) {
 		t.Errorf("10,001 documents: %s, want %s", got, documents)
 	}
 
-	_, ds = parse(t, manyKeys(policy.MaxFileSize))
+	_, ds = parse(t, "kind: Upstream\n"+manyKeys(policy.MaxFileSize-20))
 	const problems = `0.yaml: more problems than are shown; must be at most 1000 [too-many-problems]`
 	if got := ds[len(ds)-1].String(); len(ds) != 1001 || got != problems {
 		t.Errorf("many problems: %d, the last is %s, want %s", len(ds), got, problems)

@@ -12,6 +12,9 @@ import (
 
 // Admin is what people with the admin token may do. All functions are needed.
 type Admin struct {
+	// PlainText takes changes also from other hosts over plain text, where everybody on the way
+	// can read the token.
+	PlainText bool
 	// Token returns the token; it is asked at each request, so that a file can be
 	// rotated. White space around it is not part of it. "": none is configured, and
 	// every change is refused.
@@ -32,6 +35,10 @@ type Force struct {
 
 // authorize tells who may make changes.
 func (a *Admin) authorize(r *http.Request) *byhand.Refusal {
+	if a != nil && !a.PlainText && r.TLS == nil && peer(r) != "" {
+		return &byhand.Refusal{Status: http.StatusForbidden, Text: "changes by hand from other hosts need TLS, since everybody on the way could read the admin token, also that of this request: " +
+			"start with `breakwater serve --http-tls-cert FILE --http-tls-key FILE`, or come by a tunnel to this host, such as kubectl port-forward; --http-insecure allows it"}
+	}
 	token := ""
 	if a != nil {
 		var err error

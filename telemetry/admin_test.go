@@ -102,7 +102,7 @@ func fakeAdmin(did *strings.Builder) *Admin {
 		}
 		return fmt.Errorf("change %s: %w", key, breaker.ErrUnknown)
 	}
-	return &Admin{
+	return &Admin{PlainText: true,
 		Token: func() (string, error) { return " " + token + "\n", nil },
 		Force: func(key breaker.Key, f Force) error {
 			fmt.Fprintf(did, "\tforces %s %s for %s, by %s: %s\n", key, f.State, f.For, f.By, f.Note)
@@ -197,7 +197,7 @@ func TestByHandWithEngine(t *testing.T) {
 	w := newWired()
 	w.apply("1", "a")
 	now := func() breaker.Instant { return breaker.Instant(w.now.Load()) }
-	w.options.Admin = &Admin{
+	w.options.Admin = &Admin{PlainText: true,
 		Token: func() (string, error) { return token, nil },
 		Force: func(key breaker.Key, f Force) error {
 			return w.engine.Force(key, breaker.Override{State: f.State, By: f.By, Note: f.Note, Until: now().Add(f.For)}, now())

@@ -13,8 +13,11 @@ import (
 )
 
 const (
-	maxFollowers    = 64
-	followerBacklog = 1024 // lines of some 500 bytes
+	maxFollowers = 64
+	// maxFollowersEach is how many places one address may take, so that eight have to agree to keep
+	// everybody else out. This host itself may take all.
+	maxFollowersEach = 8
+	followerBacklog  = 1024 // lines of some 500 bytes
 	// heartbeat is how often a follower gets an empty line, so that both sides
 	// learn when the other is gone.
 	heartbeat = 10 * time.Second
@@ -49,6 +52,13 @@ func (t *Telemetry) tell(tr *breaker.Transition) {
 // ends it. A follower that was too slow learns how many it has lost, where they
 // are missing; one that does not read at all is dropped.
 func (t *Telemetry) follow(w http.ResponseWriter, r *http.Request) {
+	from := peer(r)
+	if ok, _ := t.following.take(from); !ok {
+		w.Header().Set("Retry-After", "10")
+		t.writeJSON(w, http.StatusTooManyRequests, problem{fmt.Sprintf("transitions cannot be followed: your address does %d times already, which is as often as one may", maxFollowersEach)})
+		return
+	}
+	defer t.following.leave(from)
 	reader, err := t.followers.Join()
 	if err != nil {
 		w.Header().Set("Retry-After", "10")

@@ -54,6 +54,7 @@ func following(ctx context.Context, tel *Telemetry) (p *page, ended chan struct{
 	p, ended = &page{held: make(chan struct{}, 1)}, make(chan struct{})
 	handler := tel.Handler()
 	request := httptest.NewRequest(http.MethodGet, "/transitions", nil).WithContext(ctx)
+	request.RemoteAddr = "127.0.0.1:1"
 	go func() {
 		defer close(ended)
 		handler.ServeHTTP(p, request)

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"bufio"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/common/expfmt"
 
@@ -17,8 +16,6 @@ const (
 	// scrapes is how many are served at a time: Prometheus often runs in pairs.
 	// Each holds a snapshot of all breakers, and that is most of what it needs.
 	scrapes = 2
-	// patience is how long a request waits for its turn.
-	patience = 10 * time.Second
 )
 
 // metrics answers with the metrics of breakers, of one snapshot, then those of
@@ -54,24 +51,4 @@ func (t *Telemetry) metrics(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_ = out.Flush()
-}
-
-// limited serves n requests at a time by handler. Others wait for their turn, and
-// get 503 when it does not come: so a client that does not read what it asked for
-// can keep others from the same page, but not fill the memory.
-func limited(n int, handler http.HandlerFunc) http.Handler {
-	turns := make(chan struct{}, n)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wait := time.NewTimer(patience)
-		defer wait.Stop()
-		select {
-		case turns <- struct{}{}:
-			defer func() { <-turns }()
-			handler(w, r)
-		case <-r.Context().Done(): // the client has left
-		case <-wait.C:
-			w.Header().Set("Retry-After", "10")
-			http.Error(w, "too many requests of this kind are being answered", http.StatusServiceUnavailable)
-		}
-	})
 }

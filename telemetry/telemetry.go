@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,6 +79,7 @@ type Telemetry struct {
 	set         atomic.Pointer[policy.Set] // in force; nil: none yet
 	snapshots   sync.Pool                  // of *[]breaker.Status
 	followers   *broadcast.Hub
+	following   *places // of followers
 	audit       byhand.Audit
 	reloads     reloads
 }
@@ -88,8 +90,8 @@ func New(o Options) *Telemetry {
 	t := &Telemetry{
 		options: o, registry: prometheus.NewRegistry(),
 		snapshots: sync.Pool{New: func() any { return new([]breaker.Status) }},
-		followers: broadcast.NewHub(maxFollowers, followerBacklog),
-		audit:     byhand.Audit{Log: o.Log}, propagation: newPropagation(),
+		followers: broadcast.NewHub(maxFollowers, followerBacklog), following: newPlaces(math.MaxInt, maxFollowersEach),
+		audit: byhand.Audit{Log: o.Log}, propagation: newPropagation(),
 	}
 	t.registry.MustRegister(
 		collectors.NewGoCollector(),

@@ -28,6 +28,9 @@ proxy has one of its own.`),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	p.flags(c)
+	if err := c.MarkPersistentFlagFilename("ca-file"); err != nil {
+		panic(fmt.Sprintf("completion of --ca-file of breakers: %v", err))
+	}
 	c.AddCommand(breakersListCommand(&p), breakersWatchCommand(&p), breakersForceCommand(&p), breakersResetCommand(&p))
 	return c
 }

@@ -27,11 +27,15 @@ const (
 type controlPlane struct {
 	server  string // empty: as the environment says, else defaultServer
 	timeout time.Duration
+	caFile  string // empty: as the environment says, else the system's
+	tlsName string // empty: the host of the URL
 }
 
 func (p *controlPlane) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	f.StringVar(&p.server, "server", "", "`URL` of the control plane's --http-listen (default $"+serverEnv+", else "+defaultServer+")")
+	f.StringVar(&p.caFile, "ca-file", "", "PEM `file` with the CA of the control plane's certificate (default $"+caFileEnv+", else the system's)")
+	f.StringVar(&p.tlsName, "tls-server-name", "", "`name` that has to be in that certificate, if it is not the host of --server")
 	f.DurationVar(&p.timeout, "timeout", 5*time.Second, "how long to wait for each answer")
 }
 
@@ -54,6 +58,9 @@ func (p *controlPlane) client() (*client, error) {
 	c := &client{base: strings.TrimRight(base.String(), "/"), plainTo: base.Hostname(), timeout: p.timeout}
 	if base.Scheme == "https" {
 		c.plainTo = ""
+	}
+	if c.http.Transport, err = p.transport(); err != nil {
+		return nil, err
 	}
 	// A redirect would lead elsewhere than the user said, and take the token along.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -141,6 +148,9 @@ func (c *client) unreachable(err error) error {
 	if errors.As(err, &transport) {
 		err = transport.Err // it names the URL, which we do ourselves
 	}
+	if why := c.distrusted(err); why != nil {
+		return why
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer within %s", c.timeout)
 	}
@@ -155,6 +165,9 @@ func (c *client) refused(r *http.Response, asked string) error {
 	text, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
 	if err != nil {
 		return c.unreachable(err)
+	}
+	if bytes.Contains(text, []byte("HTTP request to an HTTPS server")) {
+		return fmt.Errorf("%s speaks TLS: give --server as an https URL, and its CA by --ca-file", c.base)
 	}
 	if json.Unmarshal(text, &p) != nil || p.Error == "" {
 		return fmt.Errorf("%s is not a control plane of Breakwater, or another version: it answered %s to %s", c.base, r.Status, asked)

@@ -54,7 +54,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	require(c, "policy")
-	completeFiles(c, "policy", "tls-cert", "tls-key", "tls-client-ca", "admin-token-file")
+	completeFiles(c, "policy", "tls-cert", "tls-key", "tls-client-ca", "http-tls-cert", "http-tls-key", "admin-token-file")
 	return c
 }
 
@@ -91,6 +91,12 @@ cannot be written the log says so, and nothing is kept.
 
 'breakwater breakers force' and 'reset' need the admin token, of --admin-token-file or
 of the environment variable BREAKWATER_ADMIN_TOKEN. Without one nobody can change breakers.
+From other hosts that needs TLS (--http-tls-cert, --http-tls-key), or somebody on the way could read
+the token; --http-insecure does without.
+
+In plain text --http-listen answers only requests for a Host that no stranger can own, so that no page in a
+browser can read it: an IP address, localhost, a name without a dot, one that ends in .svc or
+.svc.cluster.local, the host of --http-listen, and those of --http-host.
 
 The environment variables CIRCUIT_BREAKER_FAILURE_THRESHOLD,
 CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS, CIRCUIT_BREAKER_TIMEOUT_SECONDS and
@@ -127,6 +133,10 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.StringArrayVar(&o.NodeIdentity, "node-identity", nil, "`rule` by which a proxy's certificate says who it is; may be given several times (see above)")
 	f.IntVar(&o.ProxyMemory, "proxy-memory", app.DefaultProxyMemory, "`MiB` that all proxies together may hold in this process; one may hold three quarters")
 	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
+	f.StringVar(&o.HTTP.CertFile, "http-tls-cert", "", "PEM `file` with the certificate shown to people and Prometheus")
+	f.StringVar(&o.HTTP.KeyFile, "http-tls-key", "", "PEM `file` with its key")
+	f.StringArrayVar(&o.HTTP.Names, "http-host", nil, "`name` by which people reach --http-listen in plain text, beside those as above; \"*\" is any; may be given several times")
+	f.BoolVar(&o.HTTP.Insecure, "http-insecure", false, "take changes of breakers over plain text from other hosts")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
 	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane; then calls pass")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "how long a shutdown waits for requests under way")

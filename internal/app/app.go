@@ -39,6 +39,7 @@ type Options struct {
 	NodeIdentity []string
 	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: [DefaultProxyMemory].
 	ProxyMemory int
+	HTTP       HTTP
 	// AdminToken returns the token that lets people change breakers by hand; it is
 	// asked for each change. "", or a nil function: nobody may.
 	AdminToken func() (string, error)
@@ -105,6 +106,11 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer closeTLS()
+	web, closeWeb, err := a.webServer()
+	if err != nil {
+		return err
+	}
+	defer closeWeb()
 	proxies, err := listen("proxies", o.XDSListen)
 	if err != nil {
 		return err
@@ -117,7 +123,15 @@ func Run(ctx context.Context, o Options) error {
 		o.Started(proxies.Addr(), people.Addr())
 	}
 	a.log.Info("serving", "version", o.Version, "xds", proxies.Addr().String(), "http", people.Addr().String())
-	return a.serve(ctx, server, proxies, people)
+	return a.serve(ctx, servers{server, proxies, web, people})
+}
+
+// servers are what the process answers by.
+type servers struct {
+	grpc    *grpc.Server
+	proxies net.Listener
+	web     *http.Server
+	people  net.Listener
 }
 
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
@@ -154,7 +168,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 // in which nobody is hurt: proxies first lose their configuration streams, which
 // they can do without, then requests under way get their answers, and the
 // page that tells about it goes last.
-func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people net.Listener) error {
+func (a *app) serve(ctx context.Context, s servers) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	failed := make(chan error, 3)
@@ -166,17 +180,10 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 			}
 		})
 	}
-	web := telemetry.NewHTTPServer(a.telemetry.Handler())
 	door := a.guard.People(splitDescriptors().people)
-	web.ConnState = door.State
-	web.RegisterOnShutdown(a.telemetry.Close)
-	run("serving proxies", func() error { return server.Serve(a.guard.Listen(proxies)) })
-	run("serving HTTP", func() error {
-		if err := web.Serve(door.Listen(people)); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	s.web.ConnState = door.State
+	run("serving proxies", func() error { return s.grpc.Serve(a.guard.Listen(s.proxies)) })
+	run("serving HTTP", func() error { return serveWeb(s.web, door.Listen(s.people)) })
 	run("watching the policy", func() error { return a.watch(background) })
 	running.Go(func() { a.pace.Run(background) })
 	running.Go(func() { a.gates.run(background) })
@@ -192,13 +199,10 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 	}
 	a.stopping.Store(true)
 	a.log.Info("stopping: waiting for requests under way", "at_most", a.options.DrainTimeout.String())
-	a.drain(server)
+	a.drain(s.grpc)
 	deadline, cancel := context.WithTimeout(background, a.options.DrainTimeout)
 	defer cancel()
-	if err := web.Shutdown(deadline); err != nil {
-		a.log.Warn("some HTTP requests did not end in time", "error", err.Error())
-		_ = web.Close() // its listener is closed already, and the connections have nobody to tell
-	}
+	a.stopWeb(deadline, s.web)
 	stop()
 	running.Wait()
 	a.log.Info("stopped")

@@ -46,7 +46,8 @@ func (a *app) admin() *telemetry.Admin {
 		token = func() (string, error) { return "", nil }
 	}
 	return &telemetry.Admin{ // whose answers show what the change has brought
-		Token: token,
+		PlainText: a.options.HTTP.Insecure,
+		Token:     token,
 		Force: func(key breaker.Key, f telemetry.Force) error {
 			defer a.pace.Deliver()
 			now := a.clock.Now()

@@ -111,6 +111,9 @@ func TestNetwork(t *testing.T) {
 		if !slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == e.Port }) || e.Path != "/metrics" {
 			t.Errorf("the monitor asks %s%s; the service has %v", e.Port, e.Path, service.Spec.Ports)
 		}
+		if !e.HonorLabels {
+			t.Error("the operator's label service would take the place of ours")
+		}
 	}
 }
 
@@ -132,6 +135,35 @@ func TestRulesAreTheSame(t *testing.T) {
 	}
 	if diff := cmp.Diff(file.Groups, groups); diff != "" {
 		t.Errorf("the PrometheusRule is not deploy/prometheus/rules.yaml (-file +rule):\n%s", diff)
+	}
+}
+
+// TestRunbooksCanBeElsewhere: the command of the page on alerts moves every runbook_url.
+func TestRunbooksCanBeElsewhere(t *testing.T) {
+	page := readFile(t, "../../deploy/prometheus/README.md")
+	command := regexp.MustCompile(`(?m)^sed -i .*$`).FindString(page)
+	files := strings.Fields(command)
+	files = files[max(0, len(files)-2):]
+	dir := t.TempDir()
+	for _, name := range files {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(readFile(t, "../../"+name)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sh := exec.Command("sh", "-c", command)
+	sh.Dir = dir
+	if out, err := sh.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	for _, name := range files {
+		text := readFile(t, filepath.Join(dir, name))
+		moved := strings.Count(text, "runbook_url: https://git.example.com/ops/breakwater/docs/troubleshooting.md#")
+		if alerts := strings.Count(text, "- alert: "); alerts == 0 || moved != alerts {
+			t.Errorf("%s: %d of %d runbooks have moved", name, moved, alerts)
+		}
 	}
 }
 

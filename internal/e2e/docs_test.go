@@ -174,7 +174,7 @@ func TestAlertsHaveRunbooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	sections := headings(page(t, "docs/troubleshooting.md").Prose)
-	runbooks := regexp.MustCompile(`runbook: docs/troubleshooting\.md#(\S+)`).FindAllStringSubmatch(string(rules), -1)
+	runbooks := regexp.MustCompile(`runbook_url: https://breakwater\.dev/docs/troubleshooting\.md#(\S+)`).FindAllStringSubmatch(string(rules), -1)
 	if alerts := strings.Count(string(rules), "- alert: "); alerts == 0 || alerts != len(runbooks) {
 		t.Errorf("%d alerts have %d runbooks", alerts, len(runbooks))
 	}

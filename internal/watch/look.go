@@ -24,12 +24,13 @@ type sight struct {
 	sum         fingerprint
 }
 
-// look walks the paths, following links, each real directory once.
+// look walks the paths, each real directory once. It follows links, but in a directory only
+// those to files, as who reads policies does: one to /proc would be walked at each look.
 func look(paths []string) sight {
 	l := looker{directories: map[string]directory{}, visited: map[string]bool{}, hash: sha256.New()}
 	for _, p := range paths {
 		l.watch(filepath.Dir(p))
-		l.path(p)
+		l.path(p, true)
 	}
 	s := sight{directories: l.directories}
 	l.hash.Sum(s.sum[:0])
@@ -49,7 +50,7 @@ func (l *looker) watch(dir string) {
 	}
 }
 
-func (l *looker) path(path string) {
+func (l *looker) path(path string, given bool) {
 	target, err := os.Readlink(path)
 	if err != nil {
 		target = "" // no link, or nothing at all
@@ -60,7 +61,7 @@ func (l *looker) path(path string) {
 		return
 	}
 	fmt.Fprintf(l.hash, "%q %q %s %d %d\n", path, target, info.Mode(), info.Size(), info.ModTime().UnixNano())
-	if !info.IsDir() {
+	if !info.IsDir() || target != "" && !given {
 		return
 	}
 	real, err := filepath.EvalSymlinks(path)
@@ -76,7 +77,7 @@ func (l *looker) path(path string) {
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), ".") {
-			l.path(filepath.Join(path, e.Name()))
+			l.path(filepath.Join(path, e.Name()), false)
 		}
 	}
 }

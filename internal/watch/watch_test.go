@@ -171,3 +171,23 @@ func TestLookIsCheapToCompare(t *testing.T) {
 		t.Error("a longer file looks the same")
 	}
 }
+
+// TestLinkToDirectory: one in a watched directory is seen, and what is behind it is not; one that is
+// asked for by name is followed.
+func TestLinkToDirectory(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	put(t, filepath.Join(dir, "a.yaml"), "1")
+	put(t, filepath.Join(elsewhere, "sub", "b.yaml"), "1")
+	link := filepath.Join(dir, "more")
+	must(t, os.Symlink(elsewhere, link))
+	for path, want := range map[string]int{dir: 2, link: 3} { // the parent, and what is walked
+		before := look([]string{path})
+		if got := len(before.directories); got != want {
+			t.Errorf("%s: %d directories to watch, want %d", path, got, want)
+		}
+		put(t, filepath.Join(elsewhere, "sub", "b.yaml"), "12"+path)
+		if same := look([]string{path}).sum == before.sum; same != (path == dir) {
+			t.Errorf("%s: a file behind the link changed; the sum is the same: %t", path, same)
+		}
+	}
+}

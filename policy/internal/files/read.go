@@ -32,7 +32,8 @@ type Problem struct {
 
 // Read reads files, and of directories *.yaml and *.yml, subdirectories too. Hidden
 // entries are left out, which includes the ..data directories of a mounted ConfigMap;
-// symbolic links are followed; what is reached by two ways is read once. Where there
+// of symbolic links in it those to regular files are followed, and those to directories are
+// problems: one to /proc would be walked. What is reached by two ways is read once. Where there
 // are more files than the limits allow, none is returned.
 func Read(paths []string) ([]File, []Problem) {
 	r := reader{seen: map[string]bool{}}
@@ -79,7 +80,7 @@ func (r *reader) argument(path string) {
 	}
 }
 
-// path reads a file, or all policy files of a directory. It returns how many there
+// path reads a file, or all policy files of a directory, whatever links lead there. It returns how many there
 // are, where one that was read before or cannot be read counts too.
 func (r *reader) path(path string) (found int) {
 	real, err := filepath.EvalSymlinks(path)
@@ -106,27 +107,26 @@ func (r *reader) path(path string) (found int) {
 		return 1
 	}
 	for _, e := range entries {
-		if r.wanted(path, e) {
-			found += r.path(filepath.Join(path, e.Name()))
-		}
+		found += r.entry(filepath.Join(path, e.Name()), e)
 	}
 	return found
 }
 
-// wanted tells whether an entry of a directory is a policy file or a directory.
-func (r *reader) wanted(dir string, e fs.DirEntry) bool {
+// entry is path for an entry of a directory, whose links do not lead to others.
+func (r *reader) entry(path string, e fs.DirEntry) (found int) {
 	if strings.HasPrefix(e.Name(), ".") {
-		return false
+		return 0
 	}
-	if e.IsDir() || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(e.Name())) {
-		return true
+	if e.Type()&fs.ModeSymlink != 0 {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			r.fail(path, "a link to a directory", "a file, a directory or a link to a file; give what it leads to by itself", "linked-directory")
+			return 1
+		}
 	}
-	if e.Type()&fs.ModeSymlink == 0 {
-		return false
+	if e.IsDir() || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) {
+		return r.path(path)
 	}
-	// Of other links only those to directories matter.
-	info, err := os.Stat(filepath.Join(dir, e.Name()))
-	return err == nil && info.IsDir()
+	return 0
 }
 
 // file reads at most [MaxSize] bytes. Opening does not wait for the other end of

@@ -120,6 +120,9 @@ func syntaxProblem(data []byte, err error) Problem {
 			line = n
 		}
 	}
+	if strings.HasPrefix(message, "unknown anchor") {
+		message = "an alias without its anchor" // which may be a word of a file that is none of ours
+	}
 	problem := Problem{Line: line, Col: 1, Got: message, Want: "well-formed YAML", Rule: "yaml-syntax"}
 	lines := strings.Split(string(data), "\n")
 	for _, at := range []int{line, line + 1} {

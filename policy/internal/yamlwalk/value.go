@@ -87,6 +87,14 @@ func (v Value) Problem(got, want, rule string) Problem {
 	return Problem{Line: v.node.Line, Col: v.node.Column, Path: v.path, Got: got, Want: want, Rule: rule}
 }
 
+// Plain returns the text of a scalar, and "" for anything else; nothing is reported.
+func (v Value) Plain() string {
+	if v.node.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return v.node.Value
+}
+
 // Got shows what is written, in one short line.
 func (v Value) Got() string {
 	switch {

@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// client trusts what a CA has signed.
+func (a *authority) client() *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.cert)
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true,
+	}}
+}
+
+// TestHTTPOverTLS: people and Prometheus come over TLS, by a certificate that is exchanged while it
+// runs; plain text gets no answer.
+func TestHTTPOverTLS(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	ca := newAuthority(t)
+	ca.issue(t, "web", ip, ca.cert)
+	o := prepareOperated(t, ip, service("payments", ip+":1")+guard("payments"))
+	o.control = start(t, "control plane", binary, "serve", "--policy", o.policies, "--state-dir", o.stateDir, "--admin-token-file", o.tokenFile,
+		"--xds-listen", ip+":18000", "--http-listen", ip+":18080", "--http-tls-cert", ca.path("web.pem"), "--http-tls-key", ca.path("web.key"))
+	url := "https://" + ip + ":18080"
+	serial := func() (string, error) {
+		r, err := ca.client().Get(url + "/health/ready")
+		if err != nil {
+			return "", err
+		}
+		defer r.Body.Close()
+		return r.TLS.PeerCertificates[0].SerialNumber.String(), nil
+	}
+	before := ""
+	eventually(t, "it serves", func() (err error) {
+		o.control.running(t)
+		before, err = serial()
+		return err
+	})
+	if text, err := fetch("http://" + ip + ":18080/breakers"); err == nil || strings.Contains(err.Error(), "payments") {
+		t.Errorf("plain text is answered: %s %v", text, err)
+	}
+	args := []string{"breakers", "force", "payments", "open", "--for", "1m", "--reason", "a drill", "--admin-token-file", o.tokenFile, "--server", url}
+	if r := breakwater(t, args...); r.code != 1 || !strings.Contains(r.stderr, "--ca-file") {
+		t.Errorf("without the CA: exit code %d: %s", r.code, r.stderr)
+	}
+	if r := breakwater(t, append(args, "--ca-file", ca.path("ca.pem"))...); r.code != 0 || !strings.Contains(r.stdout, "open") {
+		t.Errorf("with the CA: exit code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	ca.issue(t, "web", ip, ca.cert)
+	eventually(t, "the new certificate is in use", func() error {
+		now, err := serial()
+		if err == nil && now == before {
+			err = errors.New("still the old one")
+		}
+		return err
+	})
+	began := time.Now()
+	if code := o.terminate(t); code != 0 || time.Since(began) > patience {
+		t.Errorf("exit code %d after %s", code, time.Since(began))
+	}
+}
+
+// TestHTTPHost: a page whose name was made to resolve to this port cannot read it.
+func TestHTTPHost(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	m := prepareMesh(t, ip, service("payments", ip+":1")+guard("payments"))
+	m.startControl(t, "--http-host", "breakwater.example")
+	for host, want := range map[string]int{
+		"evil.example": http.StatusMisdirectedRequest, "breakwater.example:18080": http.StatusOK,
+		"breakwater.breakwater.svc:18080": http.StatusOK, ip + ":18080": http.StatusOK,
+	} {
+		for _, path := range []string{"/breakers", "/config", "/metrics", "/transitions", "/"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodHead, "http://"+ip+":18080"+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			got := 0
+			if answer, err := http.DefaultClient.Do(r); err == nil {
+				got = answer.StatusCode
+				answer.Body.Close()
+			}
+			if got != want {
+				t.Errorf("Host %s, %s: %d, want %d", host, path, got, want)
+			}
+		}
+	}
+}
