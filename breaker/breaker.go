@@ -145,7 +145,7 @@ func (b *Breaker) admitLocked(c *cell, how uint64, now Instant) (Permit, Decisio
 	case Closed:
 		d.Admitted = !b.closed.ramping || b.past.ramp.admit(now)
 	case HalfOpen:
-		probe := b.past.halfOpen.admit(&b.spec.Config, now.Add(b.spec.lease))
+		probe := b.past.halfOpen.admit(&b.spec.Config, now, now.Add(b.spec.lease))
 		mark |= uint64(probe)
 		d.Admitted = probe != 0
 	case Open:

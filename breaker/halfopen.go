@@ -1,6 +1,9 @@
 package breaker
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // halfOpen is what a half-open breaker knows: the probes in flight and what
 // became of the others.
@@ -9,7 +12,9 @@ type halfOpen struct {
 	slots     []slot // probes in flight; never more than are permitted
 	lastProbe uint32 // ids are never used twice, over all half-open phases
 	counts    WindowCounts
-	successes uint64 // of the calls in counts
+	successes uint64  // of the calls in counts
+	lost      uint64  // probes whose lease ran out
+	resume    Instant // when the next probe may be; it is later than now after one that was not sent
 }
 
 // slot is the lease of one probe.
@@ -23,9 +28,15 @@ func (h *halfOpen) enter(until Instant) {
 	*h = halfOpen{until: until, slots: h.slots[:0], lastProbe: h.lastProbe}
 }
 
+// unsentPause is how long no probe is let through after one that was sent to nobody.
+const unsentPause = time.Second
+
+// asked tells whether the service was asked in this phase, as far as that is known.
+func (h *halfOpen) asked() bool { return h.counts.Calls > 0 || h.lost > 0 || len(h.slots) > 0 }
+
 // admit returns the id of a new probe, or 0 when all permits are out.
-func (h *halfOpen) admit(cfg *Config, deadline Instant) uint32 {
-	if len(h.slots) >= int(cfg.PermittedNumberOfCallsInHalfOpenState) {
+func (h *halfOpen) admit(cfg *Config, now, deadline Instant) uint32 {
+	if now < h.resume || len(h.slots) >= int(cfg.PermittedNumberOfCallsInHalfOpenState) {
 		return 0
 	}
 	h.lastProbe = max(h.lastProbe+1, firstProbe)
@@ -37,7 +48,9 @@ func (h *halfOpen) admit(cfg *Config, deadline Instant) uint32 {
 func (h *halfOpen) expire(now Instant) uint64 {
 	before := len(h.slots)
 	h.slots = slices.DeleteFunc(h.slots, func(s slot) bool { return now >= s.deadline })
-	return uint64(before - len(h.slots))
+	n := uint64(before - len(h.slots))
+	h.lost += n
+	return n
 }
 
 // land takes a probe's slot back, and tells whether it still had one.

@@ -307,3 +307,42 @@ func TestOnlyProbesHaveAnId(t *testing.T) {
 		t.Errorf("the ids of three probes are %v", ids)
 	}
 }
+
+// TestUnsentProbe: a probe that was sent to nobody gives its permit back, and another is let through after a
+// second. Where all were, half-open ends in its time, and the wait is that of before.
+func TestUnsentProbe(t *testing.T) {
+	cfg := backoffConfig()
+	cfg.MaxWaitDurationInHalfOpenState = 5 * time.Second
+	r := openRig(t, cfg)
+	before := r.status().Counts
+	for range 3 {
+		r.after(time.Second)
+		r.want(Edge{Open, HalfOpen, WaitOver})
+		for range 4 {
+			p := r.admit()
+			p.Unsent(Failure, time.Millisecond, r.now)
+			r.after(unsentPause - 1)
+			r.reject()
+			r.after(1)
+		}
+		if got := r.status(); got.Window != (WindowCounts{}) || got.ProbesInFlight != 0 {
+			t.Errorf("status %+v, want nothing judged and no probe", got)
+		}
+		r.after(time.Second)
+		if tr := r.want(Edge{HalfOpen, Open, HalfOpenExpired}); tr.Wait != time.Second || tr.Openings != 1 {
+			t.Errorf("wait %s at opening %d, want a second at the first", tr.Wait, tr.Openings)
+		}
+	}
+	if got := r.status().Counts; got.Failures != before.Failures || got.Ignored != before.Ignored+12 {
+		t.Errorf("counts %+v, want 12 more ignored than %+v", got, before)
+	}
+	r.after(time.Second)
+	r.engine.Report(keyA, []Reported{{Outcome: Failure, At: r.now, Probe: true, Unsent: true}}, r.now)
+	r.want(Edge{Open, HalfOpen, WaitOver})
+	asked := r.admit()
+	r.after(5 * time.Second)
+	if tr := r.want(Edge{HalfOpen, Open, HalfOpenExpired}); tr.Openings != 2 || tr.Wait != 2*time.Second {
+		t.Errorf("wait %s at opening %d after the service did not answer, want 2s at the second", tr.Wait, tr.Openings)
+	}
+	asked.Done(Success, r.now)
+}

@@ -223,7 +223,8 @@ func (b *Breaker) enterOpenLocked(t *Transition, now Instant) {
 	if !t.Edge.Reason.ByRule() {
 		return
 	}
-	t.Wait = b.past.open.begin(b.key(), &b.spec.Config, b.sequence)
+	asked := t.Edge.Reason != HalfOpenExpired || b.past.halfOpen.asked()
+	t.Wait = b.past.open.begin(b.key(), &b.spec.Config, b.sequence, asked)
 	t.Openings = b.past.open.openings
 	b.past.open.until = now.Add(t.Wait)
 }

@@ -26,6 +26,8 @@ type model struct {
 	until       Instant   // open, half-open: when time ends it
 	probes      []*ticket // half-open: those that hold their slot
 	judged      []event   // half-open: outcomes of probes that still held their lease
+	lost        int       // half-open: probes whose lease ran out
+	resume      Instant   // half-open: when a probe may be let through again
 	openings    uint32
 	rampEnd     Instant // 0: no ramp
 	credit      int64
@@ -75,6 +77,7 @@ type ticket struct {
 	due        Instant // when it is found slow
 	deadline   Instant // of a probe
 	probe      bool
+	slot       bool // it was given one
 	unjudged   bool
 	untimed    bool // it cannot become slow in flight
 	early      bool // it was found slow in flight
@@ -183,7 +186,8 @@ func (m *model) moveBy(tr Transition, now Instant) *Transition {
 		m.openings = m.remembered(now)
 	}
 	m.state, m.since = tr.Edge.To, now
-	m.probes, m.judged = nil, nil
+	asked := tr.Edge.Reason != HalfOpenExpired || len(m.judged) > 0 || m.lost > 0 || len(m.probes) > 0
+	m.probes, m.judged, m.lost, m.resume = nil, nil, 0, 0
 	m.generation++
 	m.sequence++
 	m.until = never
@@ -195,6 +199,9 @@ func (m *model) moveBy(tr Transition, now Instant) *Transition {
 		}
 	case Open:
 		if tr.Edge.Reason.ByRule() {
+			if !asked {
+				m.openings = max(m.openings, 1) - 1
+			}
 			tr.Wait = jitter(m.wait(m.openings), cfg.BackoffJitter, m.spec.Key, m.sequence)
 			m.openings = min(m.openings+1, 64)
 			tr.Openings = m.openings
@@ -249,6 +256,7 @@ func (m *model) advance(now Instant) {
 		m.probes = slices.DeleteFunc(m.probes, func(p *ticket) bool {
 			if now >= p.deadline {
 				m.counts.LeasesExpired++
+				m.lost++
 			}
 			return now >= p.deadline
 		})
@@ -312,11 +320,12 @@ func (m *model) acquire(uploading bool, now Instant) (*ticket, Decision) {
 		}
 	case HalfOpen:
 		t.probe = true
-		d.Admitted = len(m.probes) < int(cfg.PermittedNumberOfCallsInHalfOpenState)
+		d.Admitted = now >= m.resume && len(m.probes) < int(cfg.PermittedNumberOfCallsInHalfOpenState)
 	}
 	switch {
 	case d.Admitted && m.state == HalfOpen:
 		m.probes = append(m.probes, t)
+		t.slot = true
 	case d.Admitted:
 		if threshold := Instant(cfg.SlowCallDurationThreshold); threshold > 0 && !uploading {
 			part := threshold / 8
@@ -375,6 +384,17 @@ func (t *ticket) end(o Outcome, took time.Duration, now Instant) {
 	slow := m.slow(took)
 	m.count(o, slow, 1, now)
 	t.land(o, slow, now)
+}
+
+// unsent is the permit's Unsent.
+func (t *ticket) unsent(o Outcome, took time.Duration, now Instant) {
+	m := t.model
+	if !t.used && t.slot {
+		if m.advance(now); m.state == HalfOpen {
+			o, m.resume = Ignored, now.Add(time.Second)
+		}
+	}
+	t.end(o, took, now)
 }
 
 // answered is the permit's Answered.
@@ -648,6 +668,10 @@ func (m *model) reportOne(o Reported, now Instant) {
 	}
 	if (void || o.Outcome == Success && !slow) && o.OneIn > 1 {
 		n = o.OneIn
+	}
+	if o.Unsent && m.state == HalfOpen {
+		o.Outcome, slow, void = Ignored, false, true
+		n = max(o.OneIn, 1)
 	}
 	m.count(o.Outcome, slow, uint64(n), at)
 	watched := m.spec.Config.Mode == MetricsOnly && m.override == nil

@@ -15,8 +15,12 @@ type open struct {
 // 400 times the first.
 const maxOpenings = 64
 
-// begin counts an opening and returns how long it lasts.
-func (o *open) begin(key Key, cfg *Config, sequence uint64) time.Duration {
+// begin counts an opening and returns how long it lasts. One after a half-open in which the service
+// was not asked lasts as long as the one before, and does not count.
+func (o *open) begin(key Key, cfg *Config, sequence uint64, asked bool) time.Duration {
+	if !asked {
+		o.openings -= min(o.openings, 1)
+	}
 	wait := jitter(waitOf(cfg, o.openings), cfg.BackoffJitter, key, sequence)
 	o.openings = min(o.openings+1, maxOpenings)
 	return wait

@@ -48,6 +48,24 @@ func (p *Permit) Settle(o Outcome, took time.Duration, now Instant) {
 	c.breaker.resolve(c, p, o, took, now)
 }
 
+// Unsent is [Permit.Settle] for a call that was sent to nobody, since the service has no
+// endpoint to send it to, or since a limit of the caller's own was reached. In half-open that
+// says nothing of the service: the permit is free again, the call counts as ignored, and no
+// other is let through for a second. In other states the outcome is o.
+func (p *Permit) Unsent(o Outcome, took time.Duration, now Instant) {
+	if p.cell == nil {
+		return
+	}
+	if b := p.cell.breaker; p.Probe() != 0 {
+		b.lock(now)
+		if b.state == HalfOpen {
+			o, b.past.halfOpen.resume = Ignored, now.Add(unsentPause)
+		}
+		b.unlock()
+	}
+	p.Settle(o, took, now)
+}
+
 // Answered says that the service has answered within the threshold of slow calls, and
 // that the call goes on: the caller reads the response. However long that takes, the
 // call does not become slow by it. Of a probe it says nothing.

@@ -276,6 +276,9 @@ func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
 		took := rapid.SampledFrom([]time.Duration{0, slow - 1, slow, time.Hour}).Draw(t, "service")
 		j.permit.Settle(o, took, now)
 		j.ticket.end(o, took, now)
+	case 2:
+		j.permit.Unsent(o, time.Millisecond, now)
+		j.ticket.unsent(o, time.Millisecond, now)
 	default:
 		j.permit.Done(o, now)
 		j.ticket.done(o, now)
@@ -452,6 +455,7 @@ func (w *world) report(t *rapid.T) {
 			Probe:    rapid.Bool().Draw(t, "probe"),
 			Lasted:   rapid.SampledFrom([]time.Duration{0, 0, 5 * time.Millisecond, 2 * time.Second}).Draw(t, "lasted"),
 			Corrects: rapid.IntRange(0, 3).Draw(t, "corrects") == 0,
+			Unsent:   rapid.IntRange(0, 3).Draw(t, "unsent") == 0,
 		}
 		if o.Corrects {
 			o.Was = rapid.SampledFrom([]Outcome{Success, Success, Ignored, Abandoned, Failure}).Draw(t, "was")

@@ -21,6 +21,8 @@ type Reported struct {
 	// Probe tells that a proxy let the call through as one of the probes, which it was
 	// told to bound. In half-open it is judged like one that had a permit.
 	Probe bool
+	// Unsent tells that the call was sent to nobody; see [Permit.Unsent]. In half-open it is ignored.
+	Unsent bool
 	// Corrects says that the call had a permit, which was resolved as Was, at Settled,
 	// before more was known. This report takes that back and counts in its place. A failure is
 	// never taken back, and a success only if the call failed. Duration is then what the permit
@@ -87,6 +89,9 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 	if o.Corrects {
 		b.correctLocked(o, e, now)
 		return
+	}
+	if o.Unsent && b.state == HalfOpen {
+		e = ending{outcome: Ignored}
 	}
 	at, n := min(o.At, now), uint32(1)
 	if e.outcome == Ignored || e.outcome == Success && !e.slow {

@@ -48,7 +48,9 @@ func (c *call) handle(m *extprocv3.ProcessingRequest) (answer *extprocv3.Process
 	case *extprocv3.ProcessingRequest_RequestHeaders:
 		return c.admit(r.RequestHeaders, m.GetAttributes())
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
-		c.judge(r.ResponseHeaders, m.GetAttributes())
+		if c.judge(r.ResponseHeaders, m.GetAttributes()) {
+			return reject(&c.route.fallback, 0), false // the proxy ends the stream
+		}
 		return continueResponseHeaders, false
 	case *extprocv3.ProcessingRequest_ResponseTrailers:
 		c.conclude(value(r.ResponseTrailers.GetTrailers(), "grpc-status"))
@@ -141,12 +143,13 @@ func (c *call) overdue() {
 
 // judge takes the response's headers. They come without a permit when a filter
 // before this one has answered, and say nothing then. Failures and slow calls are settled at
-// once, and so are probes. Another response may still break off.
-func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) {
+// once, and so are probes. Another response may still break off. A probe that was sent to nobody
+// falls back: its caller is to see no more of half-open than others.
+func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (fallsBack bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.held {
-		return
+		return false
 	}
 	c.ending = ending(h, attributes)
 	e := &c.ending
@@ -166,6 +169,7 @@ func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	case slow == 0 || e.Took < slow:
 		c.permit.Answered(now) // it succeeds when it has ended
 	}
+	return c.probe && c.route.enforced && e.Unsent()
 }
 
 // conclude takes the trailers of a gRPC call.
@@ -203,9 +207,17 @@ func (c *call) becomesStream() {
 func (c *call) settle(now breaker.Instant) {
 	c.held = false
 	o := c.ending.Settled(&c.route.rules)
-	c.permit.Settle(o, c.ending.Took, now)
+	unsent := c.ending.Unsent()
+	if unsent {
+		c.permit.Unsent(o, c.ending.Took, now)
+	} else {
+		c.permit.Settle(o, c.ending.Took, now)
+	}
 	if c.probe && c.ending.Responded {
 		c.peer.Kept(c.route.name)
+	}
+	if unsent && c.probe {
+		return // it took nobody any time
 	}
 	if o != breaker.Ignored && o != breaker.Abandoned {
 		c.server.options.Observe(c.route.key, c.ending.Took)

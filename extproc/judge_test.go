@@ -318,3 +318,43 @@ func TestStreamsCountWhenTheyEnd(t *testing.T) {
 		t.Errorf("counts %+v, want %+v", got, want)
 	}
 }
+
+// TestUnsent: a probe that was sent to nobody is judged by nobody, gives its permit back, and
+// falls back. For a second there is no other. A call through a closed breaker fails by it.
+func TestUnsent(t *testing.T) {
+	for _, flags := range []float64{1 << 1, 1 << 7, 1 << 24, 1 << 26} { // UH, UO, NC, DF
+		r := newHalfOpenRig(t)
+		before := r.status("http")
+		unsent := localReply("no_healthy_upstream", flags, ":status", "503")
+		answers, err := r.run("http", requestHeaders(), unsent)
+		if err != nil || len(answers) != 2 || answers[1].GetImmediateResponse() == nil {
+			t.Fatalf("flags %g: answers %v and error %v, want a fallback", flags, answers, err)
+		}
+		after := r.status("http")
+		if after.State != breaker.HalfOpen || after.Counts.Ignored != before.Counts.Ignored+1 {
+			t.Errorf("flags %g: it is %s with %+v, want half-open and one more ignored", flags, after.State, after.Counts)
+		}
+		if _, d := r.engine.Acquire(after.Key, r.now().Add(time.Second-1)); d.Admitted {
+			t.Errorf("flags %g: another probe within a second", flags)
+		}
+		r.wantResolved("http")
+	}
+	for flags, want := range map[float64]breaker.Counts{
+		1 << 1:        {Requests: 1, Failures: 1},
+		1<<1 | 1<<5:   {Requests: 1, Failures: 1}, // an earlier attempt was refused
+		1 << 7:        {Requests: 1, Ignored: 1},
+		1<<24 | 1<<20: {Requests: 1, Ignored: 1},
+	} {
+		r := newRig(t, neverTrips)
+		before := r.status("http").Counts
+		answers, err := r.run("http", requestHeaders(), localReply("x", flags, ":status", "503"))
+		if err != nil || len(answers) != 2 || answers[1].GetResponseHeaders() == nil {
+			t.Errorf("flags %g, closed: answers %v and error %v, want it passed on", flags, answers, err)
+		}
+		r.wantOne("http", before, want)
+	}
+	r := newHalfOpenRig(t)
+	if _, err := r.run("http", requestHeaders(), localReply("x", 1<<1|1<<5, ":status", "503")); err != nil || r.status("http").State != breaker.Open {
+		t.Errorf("a probe that was refused before there was nobody: it is %s, %v, want open", r.status("http").State, err)
+	}
+}

@@ -48,6 +48,7 @@ type route struct {
 	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
 	rules    wire.Rules
 	slow     time.Duration // 0: no call is
+	enforced bool          // calls may be rejected
 	fallback policy.Response
 	onward   *extprocv3.ProcessingResponse // sends a rejected call to its fallback in the proxy; nil: the response is all
 }
@@ -85,7 +86,7 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 			key := r.Breaker.Spec.Key
 			known := &route{
 				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, breaker: engine.Breaker(key), fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
-				slow: r.Breaker.Spec.Config.SlowCallDurationThreshold,
+				slow: r.Breaker.Spec.Config.SlowCallDurationThreshold, enforced: r.Breaker.Spec.Config.Mode != breaker.MetricsOnly,
 				rules: wire.Rules{
 					Classify: r.Breaker.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: r.Breaker.Spec.ClientGone,
 					Timeout: r.Timeout,

@@ -146,6 +146,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 	}
 	x := e.ending(&a.rules)
 	told := breaker.Reported{Outcome: x.Outcome(&a.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
+	told.Unsent = x.Unsent() && e.attempts <= 1
 	if a.way == asked {
 		w.correct(a, of, &x, &told, arrived)
 		return
@@ -274,7 +275,7 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	outcome := map[connected]breaker.Outcome{established: breaker.Success, failed: breaker.Failure, timedOut: breaker.Timeout}[what]
 	counts.reported.Add(1)
 	w.node.meter(a.key).through.calls++
-	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Lasted: max(e.took, 0), Probe: true})
+	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Lasted: max(e.took, 0), Probe: true, Unsent: e.flags.Unsent()})
 	if a.upstream != "" && e.remote.IsValid() {
 		w.batch.endpoint(a.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, Calls: 1, OneIn: 1})
 	}

@@ -124,6 +124,7 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 	minimum("failurePercentageThreshold", "failurePercentageMinimumEndpoints", o.FailurePercentageMinimumEndpoints)
 	minimum("successRateStdevFactor", "successRateMinimumEndpoints", o.SuccessRateMinimumEndpoints)
 
+	c.checkEjectionTime(u, s)
 	healthy := breaker.Whole - breaker.Ratio(o.MaxEjectionPercent)*100
 	if static {
 		healthy = breaker.Ratio(uint64(n-o.MaxEjected(n)) * uint64(breaker.Whole) / uint64(n))
@@ -132,4 +133,17 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 		c.fail(u.places.at("spec.loadBalancing.panicThreshold", "0%"),
 			fmt.Sprintf("at most %s, which outlier detection leaves: with fewer healthy the proxy sends to ejected endpoints too", healthy), "panic-hides-ejections")
 	}
+}
+
+// checkEjectionTime reports that all endpoints may be ejected for longer than the breaker is open: half-open
+// then has nobody to send a probe to.
+func (c *compiler) checkEjectionTime(u *upstreamDoc, s *settings) {
+	o, b, n := u.Outlier, s.config(), len(u.Endpoints)
+	all := u.DNS != nil && o.MaxEjectionPercent == 100 || u.DNS == nil && o.MaxEjected(n) == n
+	if !all || len(s.layers) == 0 || b.Mode != breaker.Enforce || o.BaseEjectionTime <= b.WaitDurationInOpenState {
+		return
+	}
+	c.fail(s.places.at(outlierPath+".baseEjectionTime", yamlwalk.FormatDuration(o.BaseEjectionTime)),
+		fmt.Sprintf("at most %s (waitDurationInOpenState): all endpoints may be ejected, and until they are back half-open has none to probe",
+			yamlwalk.FormatDuration(b.WaitDurationInOpenState)), "ejection-outlasts-wait")
 }

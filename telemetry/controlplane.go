@@ -27,6 +27,7 @@ var (
 
 	nodesDesc     = ownDesc("xds_nodes", "Proxies that are connected.")
 	outdatedDesc  = ownDesc("xds_outdated_nodes", "Connected proxies whose Envoy is older than is supported.")
+	duplicateDesc = ownDesc("xds_duplicate_nodes", "Node ids that two or more connected proxies have. Each has to have its own.")
 	refusingDesc  = ownDesc("xds_refusing_nodes", "Connected proxies that refused what they were last sent, by type of resource.", "type")
 	nacksDesc     = ownDesc("xds_nacks_total", "Responses that proxies refused, by type of resource.", "type")
 	pushesDesc    = ownDesc("xds_pushes_total", "Responses sent to proxies, by type of resource.", "type")
@@ -65,7 +66,7 @@ type controlPlaneCollector struct{ *Telemetry }
 func (controlPlaneCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildDesc, policyDesc, reloadDesc, reloadOKDesc, reloadTimeDesc, reloadFaultDesc, byHandDesc,
-		nodesDesc, outdatedDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc,
+		nodesDesc, outdatedDesc, duplicateDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc,
 		storeKeptDesc, storeWritesDesc, storeFailuresDesc, storeBytesDesc, storeTimeDesc,
 		streamsDesc, decisionsDesc, unknownDesc, errorsDesc,
 		feedStreamsDesc, feedMessagesDesc, feedBytesDesc, feedEntriesDesc,
@@ -199,10 +200,13 @@ func problems(err error) int {
 }
 
 func (e emitter) xds(x XDSStatus) {
-	outdated, refusing := 0, map[string]int{}
+	outdated, duplicate, refusing := 0, 0, map[string]int{}
 	for _, n := range x.Nodes {
 		if n.Outdated {
 			outdated++
+		}
+		if n.Duplicate {
+			duplicate++
 		}
 		for _, ts := range n.Types {
 			if ts.NACK != nil {
@@ -212,6 +216,7 @@ func (e emitter) xds(x XDSStatus) {
 	}
 	e.gauge(nodesDesc, float64(len(x.Nodes)))
 	e.gauge(outdatedDesc, float64(outdated))
+	e.gauge(duplicateDesc, float64(duplicate))
 	for _, tt := range x.Totals {
 		label := typeLabel(tt.Type)
 		e.gauge(refusingDesc, float64(refusing[tt.Type]), label)

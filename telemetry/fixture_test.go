@@ -239,7 +239,7 @@ func typicalXDS() XDSStatus {
 	return XDSStatus{
 		Nodes: []NodeStatus{
 			{
-				ID: "shop-2", Cluster: "shop", Version: "1.36.2", ConnectedSince: start.Add(2 * time.Second), Outdated: true,
+				ID: "shop-2", Cluster: "shop", Version: "1.36.2", ConnectedSince: start.Add(2 * time.Second), Outdated: true, Duplicate: true,
 				Types: []TypeStatus{
 					{Type: clusterType, Resources: 3, LastACK: start.Add(3 * time.Second)},
 					{Type: routeType, Resources: 1, NACK: &NACK{

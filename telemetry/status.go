@@ -31,6 +31,8 @@ type NodeStatus struct {
 	ConnectedSince time.Time `json:"connected_since"`
 	// Outdated tells that this Envoy is older than Breakwater supports.
 	Outdated bool `json:"outdated"`
+	// Duplicate tells that two proxies with this id are connected. Here they are one.
+	Duplicate bool `json:"duplicate"`
 	// Types are in the order in which they are sent.
 	Types []TypeStatus `json:"types"`
 }

@@ -165,6 +165,10 @@ func (e *Ending) Corrects(settled, o breaker.Outcome) bool {
 	return o != settled && !settled.Failed() && (o.Failed() || o == breaker.Abandoned)
 }
 
+// Unsent reports whether the call was sent to nobody. What that says of the service depends on
+// the state of the breaker: see [breaker.Permit.Unsent].
+func (e *Ending) Unsent() bool { return !e.Responded && e.Details != Passed && e.Flags.Unsent() }
+
 // unanswered is the outcome of a call that got no headers from the service.
 func (e *Ending) unanswered(r *Rules) breaker.Outcome {
 	switch {

@@ -19,6 +19,7 @@ const (
 	UpstreamMaxDuration   Flags = 1 << 20 // UMSDR
 	DurationTimeout       Flags = 1 << 23 // DT
 	UpstreamProtocolError Flags = 1 << 24 // UPE
+	NoClusterFound        Flags = 1 << 25 // NC
 	NameResolutionFailed  Flags = 1 << 27 // DF
 	DownstreamReset       Flags = 1 << 28 // DR
 
@@ -28,9 +29,15 @@ const (
 	Cuts = LocalReset | UpstreamReset | ConnectionTermination | UpstreamProtocolError
 	// Failures say that there was no answer to be had.
 	Failures = Cuts | NoHealthyUpstream | ConnectFailure | RetryLimitExceeded | NameResolutionFailed
+	// unsent say that the proxy had nobody to send the call to, or was not to send it.
+	unsent = NoHealthyUpstream | UpstreamOverflow | NoClusterFound | NameResolutionFailed
 	// CallerLeft says that the caller closed its connection or reset its stream.
 	CallerLeft = DownstreamTermination | DownstreamReset
 )
+
+// Unsent tells whether a call that had no response was sent to nobody. Flags of earlier attempts
+// are there too: of a call that failed and then found nobody to be sent to again, it says no.
+func (f Flags) Unsent() bool { return f&unsent != 0 && f&Failures&^unsent == 0 }
 
 // FlagsOfAttribute reads the attribute response.flags, which has bit 1<<n where the
 // access log has the field n+1 (StreamInfo::CoreResponseFlag of Envoy 1.40).

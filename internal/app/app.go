@@ -39,7 +39,7 @@ type Options struct {
 	NodeIdentity []string
 	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: [DefaultProxyMemory].
 	ProxyMemory int
-	HTTP       HTTP
+	HTTP        HTTP
 	// AdminToken returns the token that lets people change breakers by hand; it is
 	// asked for each change. "", or a nil function: nobody may.
 	AdminToken func() (string, error)

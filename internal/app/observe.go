@@ -3,6 +3,7 @@ package app
 import (
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -69,7 +70,7 @@ func (a *app) xdsStatus() telemetry.XDSStatus {
 	}
 	// A proxy has a stream for its resources and one for its runtime layer; to people
 	// it is one node.
-	at := map[string]int{}
+	at, duplicates := map[string]int{}, a.xds.Duplicates()
 	for _, n := range a.xds.Status() {
 		i, known := at[n.Node.ID]
 		if !known {
@@ -77,7 +78,7 @@ func (a *app) xdsStatus() telemetry.XDSStatus {
 			at[n.Node.ID] = i
 			s.Nodes = append(s.Nodes, telemetry.NodeStatus{
 				ID: n.Node.ID, Cluster: n.Node.Cluster, Version: n.Node.Version,
-				ConnectedSince: n.Connected, Outdated: n.Node.TooOld(),
+				ConnectedSince: n.Connected, Outdated: n.Node.TooOld(), Duplicate: slices.Contains(duplicates, n.Node.ID),
 			})
 		}
 		node := &s.Nodes[i]

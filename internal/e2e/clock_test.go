@@ -69,11 +69,15 @@ func (s *logStream) call(t *testing.T, status uint32) {
 func TestProxyWhoseClockIsSet(t *testing.T) {
 	t.Parallel()
 	for name, happens := range map[string]func(t *testing.T, m *mesh, s *logStream){
-		"back by an hour":     func(_ *testing.T, _ *mesh, s *logStream) { s.off = -time.Hour },
-		"back by 12 seconds":  func(_ *testing.T, _ *mesh, s *logStream) { s.off = -12 * time.Second },
-		"forward by an hour":  func(_ *testing.T, _ *mesh, s *logStream) { s.off = time.Hour },
-		"forward and back":    func(t *testing.T, _ *mesh, s *logStream) { s.off = time.Hour; s.call(t, 200); s.off = 0 },
-		"another in its name": func(t *testing.T, m *mesh, s *logStream) { o := m.logStream(t, s.node); o.off = time.Hour; o.call(t, 200) },
+		"back by an hour":    func(_ *testing.T, _ *mesh, s *logStream) { s.off = -time.Hour },
+		"back by 12 seconds": func(_ *testing.T, _ *mesh, s *logStream) { s.off = -12 * time.Second },
+		"forward by an hour": func(_ *testing.T, _ *mesh, s *logStream) { s.off = time.Hour },
+		"forward and back":   func(t *testing.T, _ *mesh, s *logStream) { s.off = time.Hour; s.call(t, 200); s.off = 0 },
+		"another in its name": func(t *testing.T, m *mesh, s *logStream) {
+			o := m.logStream(t, s.node)
+			o.off = time.Hour
+			o.call(t, 200)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

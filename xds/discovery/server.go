@@ -39,6 +39,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	streams map[*stream]bool
+	present map[string][]*presence // by id
 	counts  map[string]TypeCounts
 }
 
@@ -82,7 +83,7 @@ func NewServer(o Options) *Server {
 	}
 	s := &Server{
 		options: o, log: o.Log, closed: make(chan struct{}),
-		streams: map[*stream]bool{}, counts: map[string]TypeCounts{},
+		streams: map[*stream]bool{}, present: map[string][]*presence{}, counts: map[string]TypeCounts{},
 		rollouts: rollouts{now: o.Now, followers: map[*follower]bool{}},
 	}
 	none, err := xds.NewGates(nil)
@@ -199,6 +200,8 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 	}
 	st.runtime.beat = time.NewTimer(time.Hour)
 	st.runtime.beat.Stop()
+	st.meeting = time.NewTimer(time.Hour)
+	st.meeting.Stop()
 	s.mu.Lock()
 	s.streams[st] = true
 	s.mu.Unlock()
@@ -206,6 +209,10 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		s.mu.Lock()
 		delete(s.streams, st)
 		s.mu.Unlock()
+		st.meeting.Stop()
+		if st.present != nil {
+			s.leave(st.present)
+		}
 		st.leaveLayer()
 		st.listing.Close()
 	}()

@@ -52,6 +52,8 @@ type stream struct {
 	follower  *follower     // has joined when the proxy has asked for its runtime layer
 	connected time.Time
 	runtime   layered
+	present   *presence   // nil until it has asked for resources; of the goroutine that runs the stream
+	meeting   *time.Timer // when to look whether its proxy is the only one of its id
 
 	mu      sync.Mutex  // guards what follows, for those who read the status
 	node    *Node       // nil until the first request
@@ -85,6 +87,10 @@ func (st *stream) run(ctx context.Context) error {
 			if err := st.take(r); err != nil {
 				return err
 			}
+			st.appear(ctx, r.typeURL)
+		case <-st.meeting.C:
+			st.meet()
+			continue
 		case <-st.publish:
 		case <-st.follower.wake:
 			flush = st.flushLayer
@@ -100,6 +106,23 @@ func (st *stream) run(ctx context.Context) error {
 		if err := flush(); err != nil {
 			return err
 		}
+	}
+}
+
+// appear notes that the proxy is there, when it first asks for resources. Its runtime layer it may ask for on
+// a stream of its own.
+func (st *stream) appear(ctx context.Context, typeURL string) {
+	if st.present != nil || typeURL == xds.RuntimeType {
+		return
+	}
+	st.present = &presence{id: st.node.ID, host: hostOf(ctx), listen: st.node.Listen, since: st.connected}
+	st.server.enter(st.present)
+	st.meet()
+}
+
+func (st *stream) meet() {
+	if again := st.server.meet(st.present); again > 0 {
+		st.meeting.Reset(again)
 	}
 }
 
