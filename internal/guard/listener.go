@@ -66,12 +66,19 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write implements [net.Conn].
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.peer.wrote(int64(n))
+	return n, err
+}
+
 // Close implements [net.Conn].
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		g := c.peer.guard
 		g.door.leave(c.raw)
-		c.peer.Give(ConnectionBytes)
+		c.peer.Give(ConnectionBytes + c.peer.queue.end())
 		g.leave(c.peer.account)
 	})
 	return c.Conn.Close()

@@ -24,6 +24,7 @@ type Peer struct {
 	bound   bool    // there are rules
 	close   func()
 	xds     atomic.Int32
+	queue   queue
 	resets  struct{ second, count atomic.Int64 }
 }
 

@@ -16,22 +16,22 @@ func rulesOf(t *testing.T, texts ...string) *Rules {
 
 func TestRulesThatCannotBe(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                  "is neither a URI",
-		"shop":                              "is neither a URI",
-		"{node}":                            "is neither a URI",
-		"{any}://x/{node}":                  "is neither a URI",
-		"spiffe://":                         "is neither a URI",
-		"dns:":                              "names no DNS name",
-		"dns:*.{node}.svc":                  "names no DNS name",
-		"dns:spiffe://a/{node}":             "names no DNS name",
-		"spiffe://a/{pod}":                  "has the placeholder {pod}; must be {workload}, {node} or {any}",
-		"spiffe://a/{}":                     "has the placeholder {}",
-		"spiffe://a/{node}/{node}":          "has {node} twice",
-		"spiffe://a/{workload}{node}":       "nothing between them",
-		"spiffe://a/{node}/{any":            "a brace that is not closed",
-		"spiffe://a/{node}/any}":            "a brace that is not closed",
-		"spiffe://{any}/ns/{any}/sa/{any}":  "neither {workload} nor {node}",
-		"dns:proxies.example.com":           "neither {workload} nor {node}",
+		"":                                 "is neither a URI",
+		"shop":                             "is neither a URI",
+		"{node}":                           "is neither a URI",
+		"{any}://x/{node}":                 "is neither a URI",
+		"spiffe://":                        "is neither a URI",
+		"dns:":                             "names no DNS name",
+		"dns:*.{node}.svc":                 "names no DNS name",
+		"dns:spiffe://a/{node}":            "names no DNS name",
+		"spiffe://a/{pod}":                 "has the placeholder {pod}; must be {workload}, {node} or {any}",
+		"spiffe://a/{}":                    "has the placeholder {}",
+		"spiffe://a/{node}/{node}":         "has {node} twice",
+		"spiffe://a/{workload}{node}":      "nothing between them",
+		"spiffe://a/{node}/{any":           "a brace that is not closed",
+		"spiffe://a/{node}/any}":           "a brace that is not closed",
+		"spiffe://{any}/ns/{any}/sa/{any}": "neither {workload} nor {node}",
+		"dns:proxies.example.com":          "neither {workload} nor {node}",
 	} {
 		_, err := ParseRules([]string{"dns:{node}.ok", text})
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -43,8 +43,8 @@ func (st *stream) flushLayer() error {
 		st.tellLayer()
 		return nil
 	}
-	if err := r.send(); err != nil {
-		return ended(err)
+	if err := st.send(r); err != nil {
+		return err
 	}
 	st.server.pushed(xds.RuntimeType, r.size)
 	return nil

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
@@ -56,6 +57,7 @@ type stream struct {
 	mu      sync.Mutex  // guards what follows, for those who read the status
 	node    *Node       // nil until the first request
 	set     *policy.Set // that listing is of
+	weight  int64       // bytes that are counted against the peer
 	listing *guard.Listing
 	subs    map[string]*subscription
 	seq     uint64
@@ -116,7 +118,8 @@ func (st *stream) take(r request) error {
 			return err
 		}
 		st.node, st.listing = &n, st.peer.List()
-		st.server.introduced(n, r.typeURL)
+		st.server.joinView(st)
+		st.server.introduced(st.peer, n, r.typeURL)
 	}
 	s, known := st.subs[r.typeURL]
 	if !known {
@@ -128,12 +131,12 @@ func (st *stream) take(r request) error {
 	}
 	message := ""
 	if r.refused != nil {
-		message = fmt.Sprintf("%s (code %d)", r.refused.GetMessage(), r.refused.GetCode())
+		message = fmt.Sprintf("%s (code %d)", untrusted.Message(r.refused.GetMessage()), r.refused.GetCode())
 	}
 	awaited := s.inFlight && r.nonce == s.nonce
 	refused := s.answer(r.nonce, message, st.server.options.Now())
 	if refused {
-		st.server.nacked(*st.node, r.typeURL, s.flight, message)
+		st.server.nacked(st, r.typeURL, s.flight, message)
 	}
 	r.apply(s, !known)
 	switch {
@@ -150,9 +153,16 @@ func (st *stream) take(r request) error {
 		st.forgetEndpoints(c.flight)
 	}
 	if len(s.names) > maxNames {
-		return status.Errorf(codes.ResourceExhausted, "one stream may ask for at most %d resources of a type", maxNames)
+		return st.peer.Refuse(guard.XDS, guard.Metadata, fmt.Sprintf("one stream may ask for at most %d resources of a type", maxNames))
 	}
-	return nil
+	return st.weigh()
+}
+
+// unload gives back what was counted against the peer of a stream that has ended.
+func (st *stream) unload() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.peer.Give(st.weight)
 }
 
 // waitsFor says which types must be settled before a type's changes are sent, so
@@ -174,11 +184,20 @@ func (st *stream) flush() error {
 		return err
 	}
 	for _, r := range responses {
-		if err := r.send(); err != nil {
-			return ended(err)
+		if err := st.send(r); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// send sends a response, which counts against the peer until its connection has written it: a
+// proxy may not read.
+func (st *stream) send(r *response) error {
+	if err := st.peer.Queue(int64(r.size)); err != nil {
+		return err
+	}
+	return ended(r.send())
 }
 
 // plan decides what is sent now: additions from clusters to routes, each after what
@@ -194,9 +213,14 @@ func (st *stream) plan() ([]*response, error) {
 	if p == nil {
 		return nil, nil
 	}
-	rs, err := p.resources(*st.node)
+	rs, own, err := p.resources(*st.node)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
+	}
+	if own > 0 {
+		if err := st.server.chargeView(st, own); err != nil {
+			return nil, err
+		}
 	}
 	if st.set != p.set { // before the proxy can report on what it is sent
 		st.set = p.set
