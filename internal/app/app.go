@@ -37,7 +37,8 @@ type Options struct {
 	// NodeIdentity are the rules by which a proxy's certificate says who it is, see
 	// [guard.ParseRules]; none: whoever has a certificate may claim to be any proxy.
 	NodeIdentity []string
-	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: [DefaultProxyMemory].
+	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: half of GOMEMLIMIT, or
+	// [guard.DefaultMemory] where there is none.
 	ProxyMemory int
 	// AdminToken returns the token that lets people change breakers by hand; it is
 	// asked for each change. "", or a nil function: nobody may.
@@ -54,9 +55,6 @@ type Options struct {
 	// Started, if set, is called with the addresses that are listened on, once all is up.
 	Started func(xds, http net.Addr)
 }
-
-// DefaultProxyMemory is how many MiB proxies may hold unless it is said otherwise.
-const DefaultProxyMemory = guard.DefaultMemory >> 20
 
 // app is a control plane that is running.
 type app struct {
@@ -122,7 +120,7 @@ func Run(ctx context.Context, o Options) error {
 
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	a := &app{options: o, log: o.Log, defaults: defaults}
-	a.guard = guard.New(guard.Options{Rules: rules, Memory: int64(o.ProxyMemory) << 20, Connections: splitDescriptors().proxies, Log: o.Log})
+	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: splitDescriptors().proxies, Log: o.Log})
 	a.pace = pace.New(a.observe)
 	a.clock, a.engine = a.pace.Clock, a.pace.Engine
 	a.telemetry = telemetry.New(a.telemetryOptions())

@@ -195,7 +195,7 @@ var table = []row{
 	{
 		pkg: "internal/e2e", layer: 7,
 		ours:   []string{"breaker", "outlier", "policy", "wire", "xds", "extproc", "telemetry", "internal/app"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
 		reason: "Tests of the whole; nothing may depend on them.",
 	},
 	{

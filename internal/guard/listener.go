@@ -78,7 +78,8 @@ func (c *conn) Close() error {
 	c.once.Do(func() {
 		g := c.peer.guard
 		g.door.leave(c.raw)
-		c.peer.Give(ConnectionBytes + c.peer.queue.end())
+		c.peer.Give(Connection, ConnectionBytes)
+		c.peer.GiveData(c.peer.queue.end())
 		g.leave(c.peer.account)
 	})
 	return c.Conn.Close()

@@ -26,14 +26,14 @@ func (p *Peer) Queue(bytes int64) error {
 	if p == nil || bytes == 0 {
 		return nil
 	}
-	if err := p.Take(XDS, bytes); err != nil {
+	if err := p.TakeData(bytes); err != nil {
 		return err
 	}
 	q := &p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended {
-		p.Give(bytes)
+		p.GiveData(bytes)
 		return nil
 	}
 	q.bytes += bytes
@@ -57,7 +57,7 @@ func (p *Peer) wrote(n int64) {
 		q.waiting = q.waiting[1:]
 	}
 	q.bytes -= done
-	p.Give(done)
+	p.GiveData(done)
 	q.next.Store(math.MaxInt64)
 	if len(q.waiting) > 0 {
 		q.next.Store(q.waiting[0].until)

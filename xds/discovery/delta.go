@@ -25,7 +25,8 @@ func (d delta) recv() (request, error) {
 		return request{}, err
 	}
 	return request{
-		node: m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
+		names: len(m.GetResourceNamesSubscribe()) + len(m.GetInitialResourceVersions()),
+		node:  m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
 		apply: func(s *subscription, first bool) { applyDelta(s, m, first) },
 	}, nil
 }

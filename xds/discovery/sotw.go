@@ -30,7 +30,8 @@ func (w sotw) recv() (request, error) {
 		return request{}, err
 	}
 	return request{
-		node: m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
+		names: len(m.GetResourceNames()),
+		node:  m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
 		apply: func(s *subscription, first bool) { applySotw(s, m, first) },
 	}, nil
 }

@@ -25,6 +25,7 @@ const maxNames = 100_000
 type request struct {
 	node    *corev3.Node
 	typeURL string
+	names   int // that it asks for, or says that it has
 	nonce   string
 	refused *rpcstatus.Status // set: the answer to nonce is no
 	apply   func(s *subscription, first bool)
@@ -138,6 +139,11 @@ func (st *stream) take(r request) error {
 	if refused {
 		st.server.nacked(st, r.typeURL, s.flight, message)
 	}
+	reserved := int64(r.names) * nameBytes
+	if err := st.peer.TakeData(reserved); err != nil {
+		return err
+	}
+	defer st.peer.GiveData(reserved) // what they weigh is known then
 	r.apply(s, !known)
 	switch {
 	case r.typeURL != xds.RuntimeType:
@@ -155,14 +161,15 @@ func (st *stream) take(r request) error {
 	if len(s.names) > maxNames {
 		return st.peer.Refuse(guard.XDS, guard.Metadata, fmt.Sprintf("one stream may ask for at most %d resources of a type", maxNames))
 	}
-	return st.weigh()
+	return st.weighAnew()
 }
 
 // unload gives back what was counted against the peer of a stream that has ended.
 func (st *stream) unload() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.peer.Give(st.weight)
+	st.peer.GiveData(st.weight.names)
+	st.peer.Give(guard.XDS, st.weight.has)
 }
 
 // waitsFor says which types must be settled before a type's changes are sent, so
@@ -243,7 +250,10 @@ func (st *stream) plan() ([]*response, error) {
 	}
 	// In SotW, removing clusters says all others again, and those may have been refused
 	// before: they need their endpoints now, as there is nothing else to wake us.
-	return st.respond(out, xds.EndpointType, rs, false), nil
+	if out = st.respond(out, xds.EndpointType, rs, false); len(out) > 0 {
+		return out, st.weigh(rs)
+	}
+	return nil, nil
 }
 
 // routesKnown tells whether the routes that the proxy has are known. One that comes

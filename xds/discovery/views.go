@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/xds"
 )
 
 // view is what proxies have in common that listen at the same address and call the same upstreams.
@@ -29,13 +30,13 @@ func (s *Server) joinView(st *stream) {
 // chargeView counts what was made for a view against the peer that was the first to need it.
 func (s *Server) chargeView(st *stream, own int) error {
 	bytes := int64(own) * viewFactor
-	if err := st.peer.Take(guard.XDS, bytes); err != nil {
+	if err := st.peer.TakeData(bytes); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := s.views[st.node.view()]
-	v.peer.Give(v.bytes) // of a policy before
+	v.peer.GiveData(v.bytes) // of a policy before
 	v.peer, v.bytes = st.peer, bytes
 	return nil
 }
@@ -59,7 +60,7 @@ func (s *Server) leaveView(st *stream) {
 	if !last {
 		return
 	}
-	v.peer.Give(v.bytes)
+	v.peer.GiveData(v.bytes)
 	if p := s.current.Load(); p != nil {
 		p.forget(node.view())
 	}
@@ -77,8 +78,14 @@ func (p *Publication) forget(view string) {
 // that does not exist.
 const nameBytes = 256
 
-// weigh counts what the stream keeps for its proxy: names that mean nothing.
-func (st *stream) weigh() error {
+// weight is what a stream holds for its proxy, in bytes.
+type weight struct{ has, names int64 }
+
+// sentBytes is what it costs to know that a proxy has a resource.
+const sentBytes = 96
+
+// weighAnew is [stream.weigh] when the proxy has said something.
+func (st *stream) weighAnew() error {
 	p := st.server.current.Load()
 	if p == nil {
 		return nil
@@ -92,24 +99,36 @@ func (st *stream) weigh() error {
 			return err
 		}
 	}
-	total := int64(0)
+	return st.weigh(rs)
+}
+
+// weigh counts what the stream keeps for its proxy: what that has, and names that mean nothing.
+func (st *stream) weigh(rs xds.Resources) error {
+	now := weight{}
 	for typeURL, s := range st.subs {
+		now.has += int64(len(s.sent)) * sentBytes
 		for name := range s.names {
 			if !rs.Has(typeURL, name) {
-				total += int64(len(name)) + nameBytes
+				now.names += int64(len(name)) + nameBytes
 			}
 		}
 		for name, r := range s.sent {
 			if r != nil && r.Body == nil && !rs.Has(typeURL, name) {
-				total += int64(len(name)+len(r.Version)) + nameBytes
+				now.names += int64(len(name)+len(r.Version)) + nameBytes
 			}
 		}
 	}
-	if more := total - st.weight; more < 0 {
-		st.peer.Give(-more)
-	} else if err := st.peer.Take(guard.XDS, more); err != nil {
+	before := st.weight
+	st.peer.GiveData(before.names)
+	st.peer.Give(guard.XDS, before.has)
+	st.weight = weight{}
+	if err := st.peer.TakeData(now.names); err != nil {
 		return err
 	}
-	st.weight = total
+	st.weight.names = now.names
+	if err := st.peer.Take(guard.XDS, now.has); err != nil {
+		return err
+	}
+	st.weight = now
 	return nil
 }
