@@ -58,7 +58,7 @@ type stream struct {
 	mu      sync.Mutex  // guards what follows, for those who read the status
 	node    *Node       // nil until the first request
 	set     *policy.Set // that listing is of
-	weight  int64       // bytes that are counted against the peer
+	weight  weight      // that is counted against the peer
 	listing *guard.Listing
 	subs    map[string]*subscription
 	seq     uint64
