@@ -176,6 +176,7 @@ func (a *app) serve(ctx context.Context, server *grpc.Server, proxies, people ne
 		return nil
 	})
 	run("watching the policy", func() error { return a.watch(background) })
+	running.Go(func() { a.guard.Shed(background) })
 	running.Go(func() { a.pace.Run(background) })
 	running.Go(func() { a.gates.run(background) })
 	running.Go(func() { a.outliers.run(background) })

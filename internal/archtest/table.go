@@ -127,7 +127,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 5,
-		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace", "internal/guard"},
+		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "The one place where everything meets, so that nothing else has to.",
 	},

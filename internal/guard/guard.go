@@ -47,6 +47,7 @@ type Guard struct {
 
 	mu       sync.Mutex // guards what follows
 	accounts map[string]*account
+	conns    map[*conn]bool
 }
 
 // New returns a guard.
@@ -59,7 +60,7 @@ func New(o Options) *Guard {
 		most = min(most, o.Connections)
 	}
 	g := &Guard{
-		options: o, refusals: refusals{log: o.Log, said: map[kind]time.Time{}}, accounts: map[string]*account{},
+		options: o, refusals: refusals{log: o.Log, said: map[kind]time.Time{}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
 	}
 	g.door = newDoor(g, Connection, most)
 	return g

@@ -70,7 +70,7 @@ func parseNode(p *corev3.Node) (Node, error) {
 	if v, ok := meta[xds.MetadataListen]; ok {
 		addr, err := netip.ParseAddrPort(v.GetStringValue())
 		if err != nil {
-			return Node{}, fmt.Errorf("node.metadata[%q] = %q; must be an address and port such as %q", xds.MetadataListen, v.GetStringValue(), xds.DefaultListen)
+			return Node{}, fmt.Errorf("node.metadata[%q] = %.64q; must be an address and port such as %q", xds.MetadataListen, v.GetStringValue(), xds.DefaultListen)
 		}
 		n.Listen = addr
 	}
