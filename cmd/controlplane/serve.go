@@ -125,7 +125,7 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.StringVar(&o.TLS.KeyFile, "tls-key", "", "PEM `file` with its key")
 	f.StringVar(&o.TLS.ClientCAFile, "tls-client-ca", "", "PEM `file` with the CA that signs the proxies' certificates")
 	f.StringArrayVar(&o.NodeIdentity, "node-identity", nil, "`rule` by which a proxy's certificate says who it is; may be given several times (see above)")
-	f.IntVar(&o.ProxyMemory, "proxy-memory", 0, "`MiB` that all proxies together may hold in this process; one of them three quarters (default half of $GOMEMLIMIT, or 256)")
+	f.IntVar(&o.ProxyMemory, "proxy-memory", 0, "`MiB` that all proxies together may hold in this process; one of them three quarters (default two fifths of $GOMEMLIMIT, or 256)")
 	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
 	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane; then calls pass")

@@ -37,7 +37,7 @@ type Options struct {
 	// NodeIdentity are the rules by which a proxy's certificate says who it is, see
 	// [guard.ParseRules]; none: whoever has a certificate may claim to be any proxy.
 	NodeIdentity []string
-	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: half of GOMEMLIMIT, or
+	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: two fifths of GOMEMLIMIT, or
 	// [guard.DefaultMemory] where there is none.
 	ProxyMemory int
 	// AdminToken returns the token that lets people change breakers by hand; it is

@@ -71,7 +71,7 @@ func proxyMemory(mib int) int64 {
 		return int64(mib) << 20
 	}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
-		return limit / 2
+		return limit / 5 * 2
 	}
 	return guard.DefaultMemory
 }

@@ -212,7 +212,7 @@ func TestQueueIsWhatIsNotWritten(t *testing.T) {
 		}
 	}
 	for _, size := range []int64{100, 200, 300} {
-		if err := p.Queue(size); err != nil {
+		if err := p.Queue(size, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -225,13 +225,13 @@ func TestQueueIsWhatIsNotWritten(t *testing.T) {
 	held(300)
 	p.wrote(1_000) // with all that frames it
 	held(0)
-	if err := p.Queue(10); err != nil {
+	if err := p.Queue(10, 5); err != nil {
 		t.Fatal(err)
 	}
-	held(10)
+	held(15)
 	p.GiveData(p.queue.end())
 	held(0)
-	if err := p.Queue(10); err != nil {
+	if err := p.Queue(10, 5); err != nil {
 		t.Error(err)
 	}
 	held(0)

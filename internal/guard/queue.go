@@ -14,30 +14,32 @@ type queue struct {
 	mu      sync.Mutex // guards what follows
 	waiting []queued   // in their order
 	bytes   int64      // of all that wait
+	extra   int64
 	ended   bool
 }
 
-type queued struct{ until, bytes int64 }
+type queued struct{ until, bytes, extra int64 }
 
 // Queue counts a response of so many bytes that is about to be sent, until the connection has
-// written as much. Streams of a connection take turns, so it may be another's that was written;
-// all together is right.
-func (p *Peer) Queue(bytes int64) error {
+// written as much, and what it takes besides. Streams of a connection take turns, so it may be
+// another's that was written; all together is right.
+func (p *Peer) Queue(bytes, extra int64) error {
 	if p == nil || bytes == 0 {
 		return nil
 	}
-	if err := p.TakeData(bytes); err != nil {
+	if err := p.TakeData(bytes + extra); err != nil {
 		return err
 	}
 	q := &p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended {
-		p.GiveData(bytes)
+		p.GiveData(bytes + extra)
 		return nil
 	}
 	q.bytes += bytes
-	q.waiting = append(q.waiting, queued{q.written.Load() + q.bytes, bytes})
+	q.extra += extra
+	q.waiting = append(q.waiting, queued{q.written.Load() + q.bytes, bytes, extra})
 	q.next.Store(q.waiting[0].until)
 	return nil
 }
@@ -51,13 +53,15 @@ func (p *Peer) wrote(n int64) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	done := int64(0)
+	done, extra := int64(0), int64(0)
 	for len(q.waiting) > 0 && q.waiting[0].until <= written {
 		done += q.waiting[0].bytes
+		extra += q.waiting[0].extra
 		q.waiting = q.waiting[1:]
 	}
 	q.bytes -= done
-	p.GiveData(done)
+	q.extra -= extra
+	p.GiveData(done + extra)
 	q.next.Store(math.MaxInt64)
 	if len(q.waiting) > 0 {
 		q.next.Store(q.waiting[0].until)
@@ -69,7 +73,7 @@ func (q *queue) end() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ended = true
-	bytes := q.bytes
-	q.bytes, q.waiting = 0, nil
+	bytes := q.bytes + q.extra
+	q.bytes, q.extra, q.waiting = 0, 0, nil
 	return bytes
 }

@@ -96,5 +96,5 @@ func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Re
 		m.Resources = append(m.Resources, wrapped)
 		size += len(r.Body.GetValue())
 	}
-	return &response{size: size, send: func() error { return d.stream.Send(m) }}
+	return &response{size: size, count: len(add), send: func() error { return d.stream.Send(m) }}
 }

@@ -43,8 +43,11 @@ func (st *stream) flushLayer() error {
 		st.tellLayer()
 		return nil
 	}
-	if err := st.send(r); err != nil {
+	if err := st.peer.Queue(int64(r.size), responseBytes); err != nil {
 		return err
+	}
+	if err := r.send(); err != nil {
+		return ended(err)
 	}
 	st.server.pushed(xds.RuntimeType, r.size)
 	return nil

@@ -28,11 +28,12 @@ import (
 // Server serves the published policy to proxies: aggregated discovery (ADS),
 // incremental and state of the world, and runtime discovery on streams of its own.
 type Server struct {
-	options Options
-	log     *slog.Logger
-	lines   untrusted.Limiter
-	closed  chan struct{}
-	close   sync.Once
+	options  Options
+	log      *slog.Logger
+	lines    untrusted.Limiter
+	building chan struct{} // holds one for each stream that makes a response
+	closed   chan struct{}
+	close    sync.Once
 
 	publishing sync.Mutex // serialises what changes current
 	current    atomic.Pointer[Publication]
@@ -84,7 +85,7 @@ func NewServer(o Options) *Server {
 		o.Obeyed = func(string, *xds.Gates, time.Time) {}
 	}
 	s := &Server{
-		options: o, log: o.Log, closed: make(chan struct{}),
+		options: o, log: o.Log, closed: make(chan struct{}), building: make(chan struct{}, building),
 		streams: map[*stream]bool{}, views: map[string]*view{}, counts: map[string]TypeCounts{},
 		rollouts: rollouts{now: o.Now, followers: map[*follower]bool{}},
 	}

@@ -41,8 +41,9 @@ type protocol interface {
 
 // response is one message to a proxy.
 type response struct {
-	size int // bytes of its resources
-	send func() error
+	size  int // bytes of its resources
+	count int // of them
+	send  func() error
 }
 
 // stream is one proxy's stream. One goroutine receives and one, run, does all the rest.
@@ -186,25 +187,39 @@ func (st *stream) flush() error {
 	if err := st.flushLayer(); err != nil {
 		return err
 	}
-	responses, err := st.plan()
+	responses, err := st.prepare()
 	if err != nil {
 		return err
 	}
 	for _, r := range responses {
-		if err := st.send(r); err != nil {
-			return err
+		if err := r.send(); err != nil {
+			return ended(err)
 		}
 	}
 	return nil
 }
 
-// send sends a response, which counts against the peer until its connection has written it: a
-// proxy may not read.
-func (st *stream) send(r *response) error {
-	if err := st.peer.Queue(int64(r.size)); err != nil {
-		return err
+// building is how many streams may make responses at a time, before those are counted.
+const building = 16
+
+// responseBytes is what a resource costs in a response until that is sent, besides its bytes.
+const responseBytes = 256
+
+// prepare is plan, and counts what is sent against the peer until its connection has written
+// it: a proxy may not read.
+func (st *stream) prepare() ([]*response, error) {
+	st.server.building <- struct{}{}
+	defer func() { <-st.server.building }()
+	responses, err := st.plan()
+	if err != nil {
+		return nil, err
 	}
-	return ended(r.send())
+	for _, r := range responses {
+		if err := st.peer.Queue(int64(r.size), int64(r.count)*responseBytes); err != nil {
+			return nil, err
+		}
+	}
+	return responses, nil
 }
 
 // plan decides what is sent now: additions from clusters to routes, each after what
