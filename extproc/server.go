@@ -123,7 +123,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	if err := peer.Take(guard.ExtProc, guard.CallBytes); err != nil {
 		return err
 	}
-	defer peer.Give(guard.CallBytes)
+	defer peer.Give(guard.ExtProc, guard.CallBytes)
 	if err := peer.AdmitCall(""); err != nil {
 		return err
 	}

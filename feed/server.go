@@ -192,7 +192,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 	if err := peer.Take(guard.AccessLog, guard.LogBytes); err != nil {
 		return err
 	}
-	defer peer.Give(guard.LogBytes)
+	defer peer.Give(guard.AccessLog, guard.LogBytes)
 	q := newQueue(&s.backlog)
 	var working sync.WaitGroup
 	defer working.Wait()

@@ -66,13 +66,27 @@ func (rs Resources) Add(name string, m proto.Message) error {
 	if err != nil {
 		return err
 	}
+	return rs.add(r)
+}
+
+func (rs Resources) add(r *Resource) error {
 	url := r.Body.GetTypeUrl()
-	at, found := slices.BinarySearchFunc(rs[url], name, func(r *Resource, name string) int {
-		return strings.Compare(r.Name, name)
-	})
+	at, found := rs.place(url, r.Name)
 	if found {
-		return fmt.Errorf("two resources of type %s are called %q", url, name)
+		return fmt.Errorf("two resources of type %s are called %q", url, r.Name)
 	}
 	rs[url] = slices.Insert(rs[url], at, r)
 	return nil
+}
+
+// Has tells whether there is a resource of a type and name.
+func (rs Resources) Has(typeURL, name string) bool {
+	_, found := rs.place(typeURL, name)
+	return found
+}
+
+func (rs Resources) place(typeURL, name string) (at int, found bool) {
+	return slices.BinarySearchFunc(rs[typeURL], name, func(r *Resource, name string) int {
+		return strings.Compare(r.Name, name)
+	})
 }

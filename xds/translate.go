@@ -31,63 +31,146 @@ var DefaultListen = netip.MustParseAddrPort("127.0.0.1:10000")
 // depends on nothing but its arguments: equal sets give equal versions. An error means
 // that the set could not have come from [policy.Parse]; nothing is returned then.
 func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
-	rs := Resources{}
+	rs, _, err := NewTranslation(set).For(nil, listen)
+	return rs, err
+}
+
+// Translation translates one set for proxies of many kinds, which share what is the same for
+// them. It is not safe for concurrent use.
+type Translation struct {
+	set *policy.Set
+	// What was made, by what it is made of: what all proxies share, and what those share that
+	// listen at the same address or call the same upstreams.
+	common, variants map[string]*Resource
+	bytes            int // of variants
+}
+
+// maxVariants bounds the bytes of variants, which are forgotten beyond it, and made again.
+const maxVariants = 16 << 20
+
+// NewTranslation returns a translation of set, which must not be changed.
+func NewTranslation(set *policy.Set) *Translation {
+	return &Translation{set: set, common: map[string]*Resource{}, variants: map[string]*Resource{}}
+}
+
+// For returns every resource of a proxy that calls the named upstreams, nil: all, and listens
+// there, as [Translate] does, and how many bytes of them were made for this proxy alone.
+func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resources, own int, err error) {
+	set, kind := t.set, "all"
+	if upstreams != nil {
+		set = Only(set, upstreams)
+		kind = fmt.Sprintf("%q", upstreams)
+	}
+	d := draft{rs: Resources{}, of: t}
 	for _, u := range set.Upstreams {
-		if err := rs.addUpstream(u, listen); err != nil {
-			return nil, fmt.Errorf("translating upstream %q: %w", u.Name, err)
+		if err := d.addUpstream(u, listen); err != nil {
+			return nil, 0, fmt.Errorf("translating upstream %q: %w", u.Name, err)
 		}
 	}
 	if takesOver(set) {
-		c, err := egress(listen)
-		if err != nil {
-			return nil, fmt.Errorf("translating the cluster of fallbacks: %w", err)
+		fallbacks := func() (string, proto.Message, error) {
+			c, err := egress(listen)
+			return c.GetName(), c, err
 		}
-		if err := rs.Add(c.Name, c); err != nil {
-			return nil, fmt.Errorf("translating the cluster of fallbacks: %w", err)
+		if err := d.vary("fallbacks of "+listen.String(), fallbacks); err != nil {
+			return nil, 0, fmt.Errorf("translating the cluster of fallbacks: %w", err)
 		}
 	}
-	routes, err := routeConfiguration(set)
-	if err != nil {
-		return nil, fmt.Errorf("translating routes: %w", err)
+	routes := func() (string, proto.Message, error) {
+		r, err := routeConfiguration(set)
+		return EgressName, r, err
 	}
-	if err := rs.Add(EgressName, routes); err != nil {
-		return nil, fmt.Errorf("translating routes: %w", err)
+	if err := d.vary("routes of "+kind, routes); err != nil {
+		return nil, 0, fmt.Errorf("translating routes: %w", err)
 	}
-	l, err := listener(listen)
-	if err != nil {
-		return nil, fmt.Errorf("translating the listener: %w", err)
+	entrance := func() (string, proto.Message, error) {
+		l, err := listener(listen)
+		return EgressName, l, err
 	}
-	if err := rs.Add(EgressName, l); err != nil {
-		return nil, fmt.Errorf("translating the listener: %w", err)
+	if err := d.vary("egress of "+listen.String(), entrance); err != nil {
+		return nil, 0, fmt.Errorf("translating the listener: %w", err)
 	}
-	return rs, nil
+	return d.rs, d.own, nil
 }
 
-func (rs Resources) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
+// draft is what a proxy gets, as far as it is made.
+type draft struct {
+	rs  Resources
+	of  *Translation
+	own int
+}
+
+type build func() (name string, m proto.Message, err error)
+
+// share adds a resource that all proxies share, and makes it if there is none yet.
+func (d *draft) share(parts string, make build) error {
+	r, err := d.make(d.of.common, parts, make)
+	if err != nil {
+		return err
+	}
+	return d.rs.add(r)
+}
+
+// vary adds a resource that proxies share for whom parts are the same.
+func (d *draft) vary(parts string, make build) error {
+	if d.of.bytes > maxVariants {
+		clear(d.of.variants)
+		d.of.bytes = 0
+	}
+	before := len(d.of.variants)
+	r, err := d.make(d.of.variants, parts, make)
+	if err != nil {
+		return err
+	}
+	if len(d.of.variants) > before {
+		size := len(r.Body.GetValue())
+		d.of.bytes += size
+		d.own += size
+	}
+	return d.rs.add(r)
+}
+
+func (d *draft) make(made map[string]*Resource, parts string, make build) (*Resource, error) {
+	if r := made[parts]; r != nil {
+		return r, nil
+	}
+	name, m, err := make()
+	if err != nil {
+		return nil, err
+	}
+	r, err := newResource(name, m)
+	if err != nil {
+		return nil, err
+	}
+	made[parts] = r
+	return r, nil
+}
+
+func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 	if u.Name == ControlPlaneCluster {
 		// The bootstrap's cluster would stand, and the upstream's calls go to the control plane.
 		return errors.New("the name is taken by the control plane's own cluster; give the upstream another one")
 	}
-	c, err := cluster(u)
+	err := d.share("cluster "+u.Name, func() (string, proto.Message, error) {
+		c, err := cluster(u)
+		return u.Name, c, err
+	})
 	if err != nil {
 		return err
 	}
-	if err := rs.Add(u.Name, c); err != nil {
-		return err
-	}
 	if u.Protocol == policy.TCP {
-		l, err := tcpListener(u, listen)
+		err := d.vary("connections of "+u.Name+" at "+listen.Addr().String(), func() (string, proto.Message, error) {
+			l, err := tcpListener(u, listen)
+			return l.GetName(), l, err
+		})
 		if err != nil {
-			return err
-		}
-		if err := rs.Add(l.Name, l); err != nil {
 			return err
 		}
 	}
 	if u.DNS != nil {
 		return nil
 	}
-	return rs.Add(u.Name, loadAssignment(u))
+	return d.share("endpoints "+u.Name, func() (string, proto.Message, error) { return u.Name, loadAssignment(u), nil })
 }
 
 // pack validates m and marshals it with its map entries in order, so that it always

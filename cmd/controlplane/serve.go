@@ -116,10 +116,10 @@ func checkGateTTL(ttl time.Duration) error {
 const leastProxyMemory = 8
 
 func checkProxyMemory(mib int) error {
-	if mib >= leastProxyMemory {
+	if mib == 0 || mib >= leastProxyMemory {
 		return nil
 	}
-	return usageError{fmt.Errorf("--proxy-memory = %d; must be %d or more, in MiB", mib, leastProxyMemory)}
+	return usageError{fmt.Errorf("--proxy-memory = %d; must be %d or more, in MiB, or 0 for the default", mib, leastProxyMemory)}
 }
 
 func serveFlags(c *cobra.Command, o *app.Options) {
@@ -131,7 +131,7 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.StringVar(&o.TLS.KeyFile, "tls-key", "", "PEM `file` with its key")
 	f.StringVar(&o.TLS.ClientCAFile, "tls-client-ca", "", "PEM `file` with the CA that signs the proxies' certificates")
 	f.StringArrayVar(&o.NodeIdentity, "node-identity", nil, "`rule` by which a proxy's certificate says who it is; may be given several times (see above)")
-	f.IntVar(&o.ProxyMemory, "proxy-memory", app.DefaultProxyMemory, "`MiB` that all proxies together may hold in this process; one may hold three quarters")
+	f.IntVar(&o.ProxyMemory, "proxy-memory", 0, "`MiB` that all proxies together may hold in this process; one of them three quarters (default two fifths of $GOMEMLIMIT, or 256)")
 	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
 	f.StringVar(&o.HTTP.CertFile, "http-tls-cert", "", "PEM `file` with the certificate shown to people and Prometheus")
 	f.StringVar(&o.HTTP.KeyFile, "http-tls-key", "", "PEM `file` with its key")

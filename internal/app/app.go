@@ -37,7 +37,8 @@ type Options struct {
 	// NodeIdentity are the rules by which a proxy's certificate says who it is, see
 	// [guard.ParseRules]; none: whoever has a certificate may claim to be any proxy.
 	NodeIdentity []string
-	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: [DefaultProxyMemory].
+	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: two fifths of GOMEMLIMIT, or
+	// [guard.DefaultMemory] where there is none.
 	ProxyMemory int
 	HTTP        HTTP
 	// AdminToken returns the token that lets people change breakers by hand; it is
@@ -55,9 +56,6 @@ type Options struct {
 	// Started, if set, is called with the addresses that are listened on, once all is up.
 	Started func(xds, http net.Addr)
 }
-
-// DefaultProxyMemory is how many MiB proxies may hold unless it is said otherwise.
-const DefaultProxyMemory = guard.DefaultMemory >> 20
 
 // app is a control plane that is running.
 type app struct {
@@ -136,7 +134,7 @@ type servers struct {
 
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	a := &app{options: o, log: o.Log, defaults: defaults}
-	a.guard = guard.New(guard.Options{Rules: rules, Memory: int64(o.ProxyMemory) << 20, Connections: splitDescriptors().proxies, Log: o.Log})
+	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: splitDescriptors().proxies, Log: o.Log})
 	a.pace = pace.New(a.observe)
 	a.clock, a.engine = a.pace.Clock, a.pace.Engine
 	a.telemetry = telemetry.New(a.telemetryOptions())
@@ -185,6 +183,7 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	run("serving proxies", func() error { return s.grpc.Serve(a.guard.Listen(s.proxies)) })
 	run("serving HTTP", func() error { return serveWeb(s.web, door.Listen(s.people)) })
 	run("watching the policy", func() error { return a.watch(background) })
+	running.Go(func() { a.guard.Shed(background) })
 	running.Go(func() { a.pace.Run(background) })
 	running.Go(func() { a.gates.run(background) })
 	running.Go(func() { a.outliers.run(background) })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"runtime/debug"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/feed"
+	"breakwater.dev/internal/guard"
 )
 
 // Bounds on one connection. An Envoy (1.40) opens another one when it has 1,024 streams on one.
@@ -23,7 +25,7 @@ const (
 	handshakeTimeout = 10 * time.Second // from being accepted to the first settings of HTTP/2
 	maxIdle          = 10 * time.Minute // without a stream; then it is closed as HTTP/2 has it, which loses no call
 	maxHeaders       = 16 << 10
-	maxMessage       = 4 << 20 // the names and versions of some 40,000 resources, when a proxy comes back
+	maxMessage       = 2 << 20 // the names and versions of some 20,000 resources, when a proxy comes back
 	readBuffer       = 4 << 10
 )
 
@@ -37,7 +39,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
 		grpc.StreamInterceptor(recovered(a.log)),
-		grpc.ForceServerCodecV2(feed.Codec()), // all others as ever, access logs unread
+		grpc.ForceServerCodecV2(exact{feed.Codec()}), // all others as ever, access logs unread
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
 		// Connections are many, and most of them quiet: two buffers of 32 KiB for each are too much.
@@ -61,6 +63,17 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	a.extproc.Register(server)
 	a.feed.Register(server)
 	return server, done, nil
+}
+
+// proxyMemory is how many bytes proxies may hold.
+func proxyMemory(mib int) int64 {
+	if mib > 0 {
+		return int64(mib) << 20
+	}
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		return limit / 5 * 2
+	}
+	return guard.DefaultMemory
 }
 
 // checkIdentity sees to it that rules of identity have certificates to judge by, and says what

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/telemetry"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery"
@@ -77,7 +78,7 @@ func (a *app) xdsStatus() telemetry.XDSStatus {
 			i = len(s.Nodes)
 			at[n.Node.ID] = i
 			s.Nodes = append(s.Nodes, telemetry.NodeStatus{
-				ID: n.Node.ID, Cluster: n.Node.Cluster, Version: n.Node.Version,
+				ID: n.Node.ID, Cluster: untrusted.Name(n.Node.Cluster), Version: n.Node.Version,
 				ConnectedSince: n.Connected, Outdated: n.Node.TooOld(), Duplicate: slices.Contains(duplicates, n.Node.ID),
 			})
 		}
@@ -95,15 +96,19 @@ func (a *app) xdsStatus() telemetry.XDSStatus {
 func typeStatus(t discovery.TypeStatus) telemetry.TypeStatus {
 	s := telemetry.TypeStatus{Type: t.TypeURL, Resources: t.Resources, LastACK: t.LastACK}
 	var latest time.Time
+	var names []string
 	for _, r := range t.Refused {
 		if s.NACK == nil {
 			s.NACK = &telemetry.NACK{}
 		}
-		s.NACK.Resources = append(s.NACK.Resources, r.Name)
+		names = append(names, r.Name)
 		if r.At.After(latest) {
 			latest = r.At
 			s.NACK.At, s.NACK.Message = r.At, r.Message
 		}
+	}
+	if s.NACK != nil {
+		s.NACK.Resources = untrusted.Names(names) // the proxy may have asked for whatever it likes
 	}
 	return s
 }

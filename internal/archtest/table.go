@@ -127,7 +127,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 5,
-		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace", "internal/guard"},
+		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "The one place where everything meets, so that nothing else has to.",
 	},
@@ -199,7 +199,7 @@ var table = []row{
 	{
 		pkg: "internal/e2e", layer: 7,
 		ours:   []string{"breaker", "outlier", "policy", "wire", "xds", "extproc", "telemetry", "internal/app"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
 		reason: "Tests of the whole; nothing may depend on them.",
 	},
 	{

@@ -18,21 +18,25 @@ type Options struct {
 	Log         *slog.Logger
 }
 
-// DefaultMemory is how many bytes all peers may hold unless it is said otherwise. Together
-// with the process itself it fits into the 256 MiB of deploy/k8s; an Envoy with two workers
-// takes some 110 KiB of it.
-const DefaultMemory = 144 << 20
+// DefaultMemory is how many bytes all peers may hold unless it is said otherwise. An Envoy with
+// two workers takes some 180 KiB of it.
+const DefaultMemory = 256 << 20
 
 // What things hold, as measured with this version of grpc-go, and rounded up.
 const (
 	ConnectionBytes = 24 << 10 // a connection with TLS, its buffers and its three goroutines
-	CallBytes       = 14 << 10 // an ext_proc stream
+	CallBytes       = 12 << 10 // an ext_proc stream
 	LogBytes        = 18 << 10 // a stream of access logs, without what waits in it
-	XDSBytes        = 24 << 10 // a stream of configuration, without what is sent
+	XDSBytes        = 32 << 10 // a stream of configuration, without what is sent
 )
 
-// maxShare is how much of the memory one account may hold, so that there is some for others.
-const maxShareNum, maxShareDen = 3, 4
+// What one account may hold of the memory in each class, in eighths, so that there is some for
+// others, and for the rest of its own.
+const (
+	all   = 6
+	calls = 3 // of ext_proc: 8,192 at a time, of [DefaultMemory]
+	data  = 2 // what is on its way to it, what it asks for, and what is made for it
+)
 
 // Guard stands at one port.
 type Guard struct {
@@ -43,6 +47,7 @@ type Guard struct {
 
 	mu       sync.Mutex // guards what follows
 	accounts map[string]*account
+	conns    map[*conn]bool
 }
 
 // New returns a guard.
@@ -55,7 +60,7 @@ func New(o Options) *Guard {
 		most = min(most, o.Connections)
 	}
 	g := &Guard{
-		options: o, refusals: refusals{log: o.Log, said: map[kind]time.Time{}}, accounts: map[string]*account{},
+		options: o, refusals: refusals{log: o.Log, said: map[kind]time.Time{}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
 	}
 	g.door = newDoor(g, Connection, most)
 	return g
@@ -68,8 +73,8 @@ func (g *Guard) Held() (bytes, most int64) { return g.held.Load(), g.options.Mem
 // one address where there are none.
 type account struct {
 	key         string
-	held        atomic.Int64
-	connections int // guarded by Guard.mu
+	held        [all + 1]atomic.Int64 // by class
+	connections int                   // guarded by Guard.mu
 
 	mu     sync.RWMutex // guards what follows
 	lists  int          // streams that say which upstreams they call
@@ -117,10 +122,13 @@ func (g *Guard) leave(a *account) {
 	a.connections--
 }
 
-// take has an account hold more, if it may.
-func (g *Guard) take(a *account, n int64) bool {
-	if g.held.Add(n) <= g.options.Memory && a.held.Add(n) <= g.options.Memory/maxShareDen*maxShareNum {
-		return true
+// take has an account hold more of a class, and tells whether it may.
+func (g *Guard) take(a *account, class int, n int64) bool {
+	eighth := g.options.Memory / 8
+	ok := g.held.Add(n) <= g.options.Memory
+	ok = a.held[all].Add(n) <= all*eighth && ok
+	if class != all {
+		ok = a.held[class].Add(n) <= int64(class)*eighth && ok
 	}
-	return false
+	return ok
 }

@@ -43,6 +43,9 @@ func (t transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 		return nil, nil, err
 	}
 	c := &conn{Conn: secured, raw: raw, peer: p}
+	g.mu.Lock()
+	g.conns[c] = true
+	g.mu.Unlock()
 	p.close = func() { _ = c.Close() } // it is the peer that is to find out
 	return c, info{auth, p}, nil
 }
@@ -50,15 +53,17 @@ func (t transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 // conn is a connection whose handshake is over.
 type conn struct {
 	net.Conn
-	raw   net.Conn
-	peer  *Peer
-	spoke atomic.Bool
-	once  sync.Once
+	raw      net.Conn
+	peer     *Peer
+	spoke    atomic.Bool
+	received atomic.Int64 // bytes, of late
+	once     sync.Once
 }
 
 // Read implements [net.Conn].
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	c.received.Add(int64(n))
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
 		c.peer.guard.door.busy(c.raw)
@@ -66,12 +71,23 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write implements [net.Conn].
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.peer.wrote(int64(n))
+	return n, err
+}
+
 // Close implements [net.Conn].
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		g := c.peer.guard
+		g.mu.Lock()
+		delete(g.conns, c)
+		g.mu.Unlock()
 		g.door.leave(c.raw)
-		c.peer.Give(ConnectionBytes)
+		c.peer.Give(Connection, ConnectionBytes)
+		c.peer.GiveData(c.peer.queue.end())
 		g.leave(c.peer.account)
 	})
 	return c.Conn.Close()

@@ -24,6 +24,7 @@ type Peer struct {
 	bound   bool    // there are rules
 	close   func()
 	xds     atomic.Int32
+	queue   queue
 	resets  struct{ second, count atomic.Int64 }
 }
 
@@ -140,21 +141,42 @@ func (p *Peer) AdmitCall(id string) error {
 	return p.Refuse(ExtProc, Identity, fmt.Sprintf("the call claims to be of node %.64q, and the certificate says %s, which --node-identity does not let be that", id, p.shown))
 }
 
-// Take has the peer hold n bytes more. An error says that it holds too many, or all do; nothing
-// is held then. Whoever took gives back with [Peer.Give].
-func (p *Peer) Take(s Service, n int64) error {
-	if p == nil || p.guard.take(p.account, n) {
-		return nil
+// Take has the peer hold n bytes more, for a connection or a stream. An error says that it holds
+// too many, or all do; nothing is held then. Whoever took gives back with [Peer.Give].
+func (p *Peer) Take(s Service, n int64) error { return p.take(s, classOf(s), n) }
+
+// Give gives back what was taken for a service.
+func (p *Peer) Give(s Service, n int64) { p.give(classOf(s), n) }
+
+// TakeData is [Peer.Take] for what a stream of configuration keeps.
+func (p *Peer) TakeData(n int64) error { return p.take(XDS, data, n) }
+
+// GiveData gives back what was taken by [Peer.TakeData].
+func (p *Peer) GiveData(n int64) { p.give(data, n) }
+
+func classOf(s Service) int {
+	if s == ExtProc {
+		return calls
 	}
-	p.Give(n)
-	return p.Refuse(s, Memory, "what this proxy or all proxies together hold in the control plane has reached the bound, see serve --proxy-memory")
+	return all
 }
 
-// Give gives back what was taken.
-func (p *Peer) Give(n int64) {
-	if p != nil {
-		p.guard.held.Add(-n)
-		p.account.held.Add(-n)
+func (p *Peer) take(s Service, class int, n int64) error {
+	if p == nil || n == 0 || p.guard.take(p.account, class, n) {
+		return nil
+	}
+	p.give(class, n)
+	return p.Refuse(s, Memory, "what this proxy or all proxies together hold in the control plane has reached its bound, see serve --proxy-memory")
+}
+
+func (p *Peer) give(class int, n int64) {
+	if p == nil || n == 0 {
+		return
+	}
+	p.guard.held.Add(-n)
+	p.account.held[all].Add(-n)
+	if class != all {
+		p.account.held[class].Add(-n)
 	}
 }
 
@@ -177,7 +199,7 @@ func (p *Peer) JoinXDS() (leave func(), err error) {
 	}
 	return func() {
 		p.xds.Add(-1)
-		p.Give(XDSBytes)
+		p.Give(XDS, XDSBytes)
 	}, nil
 }
 

@@ -25,7 +25,8 @@ func (d delta) recv() (request, error) {
 		return request{}, err
 	}
 	return request{
-		node: m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
+		names: len(m.GetResourceNamesSubscribe()) + len(m.GetInitialResourceVersions()),
+		node:  m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
 		apply: func(s *subscription, first bool) { applyDelta(s, m, first) },
 	}, nil
 }
@@ -95,5 +96,5 @@ func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Re
 		m.Resources = append(m.Resources, wrapped)
 		size += len(r.Body.GetValue())
 	}
-	return &response{size: size, send: func() error { return d.stream.Send(m) }}
+	return &response{size: size, count: len(add), send: func() error { return d.stream.Send(m) }}
 }

@@ -43,6 +43,9 @@ func (st *stream) flushLayer() error {
 		st.tellLayer()
 		return nil
 	}
+	if err := st.peer.Queue(int64(r.size), responseBytes); err != nil {
+		return err
+	}
 	if err := r.send(); err != nil {
 		return ended(err)
 	}

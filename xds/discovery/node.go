@@ -1,11 +1,13 @@
 package discovery
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
@@ -18,6 +20,9 @@ var minimumEnvoy = [2]uint32{1, 37}
 
 // maxNodeUpstreams bounds what one node's metadata may list.
 const maxNodeUpstreams = 10_000
+
+// maxMetadata bounds node.metadata, in bytes: so many upstreams with names of some 40 bytes.
+const maxMetadata = 512 << 10
 
 // Node is a proxy, as it introduced itself.
 type Node struct {
@@ -39,14 +44,23 @@ func (n Node) TooOld() bool {
 	return major < minimumEnvoy[0] || major == minimumEnvoy[0] && minor < minimumEnvoy[1]
 }
 
-// view names what the node gets: nodes of one view share their resources. It quotes
-// names, and tells none from all, so that no node can claim the view of others.
-func (n Node) view() string { return fmt.Sprintf("%s %#v", n.Listen, n.Upstreams) }
+// view names what the node gets: nodes of one view share their resources. It quotes names, and
+// tells none from all, so that no node can claim the view of others.
+func (n Node) view() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %#v", n.Listen, n.Upstreams))
+	return string(sum[:])
+}
 
 // parseNode reads a node's introduction.
 func parseNode(p *corev3.Node) (Node, error) {
 	if err := checkID(p.GetId()); err != nil {
 		return Node{}, err
+	}
+	if size := len(p.GetCluster()); size > policy.MaxNode {
+		return Node{}, fmt.Errorf("node.cluster has %d bytes; must have at most %d", size, policy.MaxNode)
+	}
+	if size := proto.Size(p.GetMetadata()); size > maxMetadata {
+		return Node{}, fmt.Errorf("node.metadata has %d bytes; must have at most %d", size, maxMetadata)
 	}
 	n := Node{ID: p.GetId(), Cluster: p.GetCluster(), Listen: xds.DefaultListen}
 	if v := p.GetUserAgentBuildVersion().GetVersion(); v != nil {
@@ -56,7 +70,7 @@ func parseNode(p *corev3.Node) (Node, error) {
 	if v, ok := meta[xds.MetadataListen]; ok {
 		addr, err := netip.ParseAddrPort(v.GetStringValue())
 		if err != nil {
-			return Node{}, fmt.Errorf("node.metadata[%q] = %q; must be an address and port such as %q", xds.MetadataListen, v.GetStringValue(), xds.DefaultListen)
+			return Node{}, fmt.Errorf("node.metadata[%q] = %.64q; must be an address and port such as %q", xds.MetadataListen, v.GetStringValue(), xds.DefaultListen)
 		}
 		n.Listen = addr
 	}

@@ -750,8 +750,12 @@ func (h *history) publish(t fatal) error {
 
 // look finds out what there is for the proxy now.
 func (h *history) look() error {
-	rs, err := h.server.current.Load().resources(Node{Listen: xds.DefaultListen})
-	if err != nil || rs == nil {
+	p := h.server.current.Load()
+	if p == nil {
+		return nil
+	}
+	rs, _, err := p.resources(Node{Listen: xds.DefaultListen})
+	if err != nil {
 		return err
 	}
 	h.now = maps.Clone(rs)

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
@@ -27,10 +28,12 @@ import (
 // Server serves the published policy to proxies: aggregated discovery (ADS),
 // incremental and state of the world, and runtime discovery on streams of its own.
 type Server struct {
-	options Options
-	log     *slog.Logger
-	closed  chan struct{}
-	close   sync.Once
+	options  Options
+	log      *slog.Logger
+	lines    untrusted.Limiter
+	building chan struct{} // holds one for each stream that makes a response
+	closed   chan struct{}
+	close    sync.Once
 
 	publishing sync.Mutex // serialises what changes current
 	current    atomic.Pointer[Publication]
@@ -40,6 +43,7 @@ type Server struct {
 	mu      sync.Mutex
 	streams map[*stream]bool
 	present map[string][]*presence // by id
+	views   map[string]*view       // by Node.view, of the streams that are open
 	counts  map[string]TypeCounts
 }
 
@@ -82,8 +86,8 @@ func NewServer(o Options) *Server {
 		o.Obeyed = func(string, *xds.Gates, time.Time) {}
 	}
 	s := &Server{
-		options: o, log: o.Log, closed: make(chan struct{}),
-		streams: map[*stream]bool{}, present: map[string][]*presence{}, counts: map[string]TypeCounts{},
+		options: o, log: o.Log, closed: make(chan struct{}), building: make(chan struct{}, building),
+		streams: map[*stream]bool{}, views: map[string]*view{}, present: map[string][]*presence{}, counts: map[string]TypeCounts{},
 		rollouts: rollouts{now: o.Now, followers: map[*follower]bool{}},
 	}
 	none, err := xds.NewGates(nil)
@@ -106,30 +110,27 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 // Close ends all streams and refuses new ones. Proxies keep what they have.
 func (s *Server) Close() { s.close.Do(func() { close(s.closed) }) }
 
-// maxViews bounds the translations kept of one publication. Proxies of one workload
-// share theirs, so more than this comes of nodes that make up metadata.
-const maxViews = 1_000
-
 // Publication is a policy translated for every kind of proxy that is connected,
 // ready to be published.
 type Publication struct {
 	set     *policy.Set
 	ejected map[string][]netip.AddrPort
 
-	mu    sync.Mutex
-	plain map[string]xds.Resources // by Node.view, as translated
-	views map[string]xds.Resources // the same without what is ejected
+	mu          *sync.Mutex // shared with those that differ in what is ejected, as is translation
+	translation *xds.Translation
+	plain       map[string]xds.Resources // by Node.view, as translated
+	views       map[string]xds.Resources // the same without what is ejected
 }
 
 // Prepare translates set for a default proxy and for every proxy connected. It
 // changes nothing; what is wrong with the set shows here.
 func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
-	p := &Publication{set: set, plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}}
-	if _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
+	p := &Publication{set: set, mu: &sync.Mutex{}, translation: xds.NewTranslation(set), plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}}
+	if _, _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
 		return nil, err
 	}
 	for _, n := range s.nodes() {
-		if _, err := p.resources(n); err != nil {
+		if _, _, err := p.resources(n); err != nil {
 			return nil, err
 		}
 	}
@@ -158,32 +159,24 @@ func (s *Server) wake() {
 	}
 }
 
-// resources returns what a node gets. Nodes that listen at the same address and
-// call the same upstreams share one translation.
-func (p *Publication) resources(n Node) (xds.Resources, error) {
+// resources returns what a node gets, and how many bytes were made for it alone just now. Nodes
+// that listen at the same address and call the same upstreams share one translation.
+func (p *Publication) resources(n Node) (rs xds.Resources, own int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if rs, ok := p.views[n.view()]; ok {
-		return rs, nil
+		return rs, 0, nil
 	}
-	set := p.set
-	if n.Upstreams != nil {
-		set = xds.Only(set, n.Upstreams)
-	}
-	rs, err := xds.Translate(set, n.Listen)
+	rs, own, err = p.translation.For(n.Upstreams, n.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
+		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
 	shown, err := mark(rs, rs, p.ejected, slices.Collect(maps.Keys(p.ejected)))
 	if err != nil {
-		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
-	}
-	if len(p.views) >= maxViews {
-		clear(p.plain)
-		clear(p.views)
+		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
 	p.plain[n.view()], p.views[n.view()] = rs, shown
-	return shown, nil
+	return shown, own, nil
 }
 
 // serve runs one stream of a proxy to its end.
@@ -215,21 +208,36 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		}
 		st.leaveLayer()
 		st.listing.Close()
+		st.server.leaveView(st)
+		st.unload()
 	}()
 	return st.run(ctx)
 }
 
 // introduced is called when a stream's proxy has said who it is, with the first type
 // that it asks for. Its stream for the runtime layer is not worth a line of its own.
-func (s *Server) introduced(n Node, typeURL string) {
+func (s *Server) introduced(peer *guard.Peer, n Node, typeURL string) {
 	if typeURL == xds.RuntimeType {
 		return
 	}
-	log := s.log.With("node", n.ID, "cluster", n.Cluster, "envoy", n.Version)
-	log.Info("proxy connected", "listen", n.Listen.String())
+	level, message := slog.LevelInfo, "proxy connected"
 	if n.TooOld() {
-		log.Warn("proxy is too old: before Envoy 1.37 timeouts and connect failures are not seen")
+		level, message = slog.LevelWarn, "proxy connected, and is too old: before Envoy 1.37 timeouts and connect failures are not seen"
 	}
+	s.tell(peer, level, message, "node", untrusted.Name(n.ID), "cluster", untrusted.Name(n.Cluster),
+		"envoy", untrusted.Name(n.Version), "listen", n.Listen.String())
+}
+
+// tell writes a line that a peer has caused, unless it has caused too many.
+func (s *Server) tell(peer *guard.Peer, level slog.Level, message string, what ...any) {
+	ok, silent := s.lines.Allow(peer.Name(), s.options.Now())
+	if !ok {
+		return
+	}
+	if silent > 0 {
+		what = append(what, "lines_left_out", silent)
+	}
+	s.log.Log(context.Background(), level, message, what...)
 }
 
 func (s *Server) pushed(typeURL string, size int) {
@@ -241,9 +249,9 @@ func (s *Server) pushed(typeURL string, size int) {
 	s.counts[typeURL] = c
 }
 
-func (s *Server) nacked(n Node, typeURL string, names []string, message string) {
-	s.log.Error("proxy refused configuration; it keeps what it had, and is not sent this again until it changes",
-		"node", n.ID, "type", typeURL, "resources", names, "message", message)
+func (s *Server) nacked(st *stream, typeURL string, names []string, message string) {
+	s.tell(st.peer, slog.LevelError, "proxy refused configuration; it keeps what it had, and is not sent this again until it changes",
+		"node", untrusted.Name(st.node.ID), "type", typeURL, "resources", untrusted.Names(names), "message", message)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.counts[typeURL]

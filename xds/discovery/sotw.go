@@ -30,7 +30,8 @@ func (w sotw) recv() (request, error) {
 		return request{}, err
 	}
 	return request{
-		node: m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
+		names: len(m.GetResourceNames()),
+		node:  m.GetNode(), typeURL: m.GetTypeUrl(), nonce: m.GetResponseNonce(), refused: m.GetErrorDetail(),
 		apply: func(s *subscription, first bool) { applySotw(s, m, first) },
 	}, nil
 }
@@ -98,7 +99,7 @@ func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Res
 		m.Resources = append(m.Resources, body)
 		size += len(r.Body.GetValue())
 	}
-	return &response{size: size, send: func() error { return w.stream.Send(m) }}
+	return &response{size: size, count: len(all), send: func() error { return w.stream.Send(m) }}
 }
 
 // living is a resource as it is sent: one that falls away by itself is wrapped with its

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
@@ -24,6 +25,7 @@ const maxNames = 100_000
 type request struct {
 	node    *corev3.Node
 	typeURL string
+	names   int // that it asks for, or says that it has
 	nonce   string
 	refused *rpcstatus.Status // set: the answer to nonce is no
 	apply   func(s *subscription, first bool)
@@ -39,8 +41,9 @@ type protocol interface {
 
 // response is one message to a proxy.
 type response struct {
-	size int // bytes of its resources
-	send func() error
+	size  int // bytes of its resources
+	count int // of them
+	send  func() error
 }
 
 // stream is one proxy's stream. One goroutine receives and one, run, does all the rest.
@@ -58,6 +61,7 @@ type stream struct {
 	mu      sync.Mutex  // guards what follows, for those who read the status
 	node    *Node       // nil until the first request
 	set     *policy.Set // that listing is of
+	weight  weight      // that is counted against the peer
 	listing *guard.Listing
 	subs    map[string]*subscription
 	seq     uint64
@@ -139,7 +143,8 @@ func (st *stream) take(r request) error {
 			return err
 		}
 		st.node, st.listing = &n, st.peer.List()
-		st.server.introduced(n, r.typeURL)
+		st.server.joinView(st)
+		st.server.introduced(st.peer, n, r.typeURL)
 	}
 	s, known := st.subs[r.typeURL]
 	if !known {
@@ -151,13 +156,18 @@ func (st *stream) take(r request) error {
 	}
 	message := ""
 	if r.refused != nil {
-		message = fmt.Sprintf("%s (code %d)", r.refused.GetMessage(), r.refused.GetCode())
+		message = fmt.Sprintf("%s (code %d)", untrusted.Message(r.refused.GetMessage()), r.refused.GetCode())
 	}
 	awaited := s.inFlight && r.nonce == s.nonce
 	refused := s.answer(r.nonce, message, st.server.options.Now())
 	if refused {
-		st.server.nacked(*st.node, r.typeURL, s.flight, message)
+		st.server.nacked(st, r.typeURL, s.flight, message)
 	}
+	reserved := int64(r.names) * nameBytes
+	if err := st.peer.TakeData(reserved); err != nil {
+		return err
+	}
+	defer st.peer.GiveData(reserved) // what they weigh is known then
 	r.apply(s, !known)
 	switch {
 	case r.typeURL != xds.RuntimeType:
@@ -173,9 +183,17 @@ func (st *stream) take(r request) error {
 		st.forgetEndpoints(c.flight)
 	}
 	if len(s.names) > maxNames {
-		return status.Errorf(codes.ResourceExhausted, "one stream may ask for at most %d resources of a type", maxNames)
+		return st.peer.Refuse(guard.XDS, guard.Metadata, fmt.Sprintf("one stream may ask for at most %d resources of a type", maxNames))
 	}
-	return nil
+	return st.weighAnew()
+}
+
+// unload gives back what was counted against the peer of a stream that has ended.
+func (st *stream) unload() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.peer.GiveData(st.weight.names)
+	st.peer.Give(guard.XDS, st.weight.has)
 }
 
 // waitsFor says which types must be settled before a type's changes are sent, so
@@ -192,7 +210,7 @@ func (st *stream) flush() error {
 	if err := st.flushLayer(); err != nil {
 		return err
 	}
-	responses, err := st.plan()
+	responses, err := st.prepare()
 	if err != nil {
 		return err
 	}
@@ -202,6 +220,29 @@ func (st *stream) flush() error {
 		}
 	}
 	return nil
+}
+
+// building is how many streams may make responses at a time, before those are counted.
+const building = 16
+
+// responseBytes is what a resource costs in a response until that is sent, besides its bytes.
+const responseBytes = 256
+
+// prepare is plan, and counts what is sent against the peer until its connection has written
+// it: a proxy may not read.
+func (st *stream) prepare() ([]*response, error) {
+	st.server.building <- struct{}{}
+	defer func() { <-st.server.building }()
+	responses, err := st.plan()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range responses {
+		if err := st.peer.Queue(int64(r.size), int64(r.count)*responseBytes); err != nil {
+			return nil, err
+		}
+	}
+	return responses, nil
 }
 
 // plan decides what is sent now: additions from clusters to routes, each after what
@@ -217,9 +258,14 @@ func (st *stream) plan() ([]*response, error) {
 	if p == nil {
 		return nil, nil
 	}
-	rs, err := p.resources(*st.node)
+	rs, own, err := p.resources(*st.node)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
+	}
+	if own > 0 {
+		if err := st.server.chargeView(st, own); err != nil {
+			return nil, err
+		}
 	}
 	if st.set != p.set { // before the proxy can report on what it is sent
 		st.set = p.set
@@ -242,7 +288,10 @@ func (st *stream) plan() ([]*response, error) {
 	}
 	// In SotW, removing clusters says all others again, and those may have been refused
 	// before: they need their endpoints now, as there is nothing else to wake us.
-	return st.respond(out, xds.EndpointType, rs, false), nil
+	if out = st.respond(out, xds.EndpointType, rs, false); len(out) > 0 {
+		return out, st.weigh(rs)
+	}
+	return nil, nil
 }
 
 // routesKnown tells whether the routes that the proxy has are known. One that comes

@@ -1,0 +1,392 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+
+	"breakwater.dev/wire"
+	"breakwater.dev/xds"
+)
+
+// fortress is a control plane as the manifests run it, with plain text, that tests attack. It is
+// built without the race detector, so that its memory is that of users.
+type fortress struct {
+	*process
+	xds, http string
+}
+
+// memoryBound is what an attacked control plane may take at most: GOMEMLIMIT in the manifests, whose limit is 256 MiB.
+const memoryBound = 230 << 20
+
+func newFortress(t *testing.T, policyText string, ulimits string) *fortress {
+	t.Helper()
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "breakwater")
+	if out, err := exec.Command("go", "build", "-o", plain, "breakwater.dev/cmd/controlplane").CombinedOutput(); err != nil {
+		t.Fatalf("building the control plane: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(policyText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ip := ownIP(t)
+	f := &fortress{xds: ip + ":18000", http: "http://" + ip + ":18080"}
+	f.process = start(t, "control plane", "sh", "-c", ulimits+`exec env GOMEMLIMIT=230MiB "$@"`, "sh", plain, "serve",
+		"--policy", filepath.Join(dir, "policy.yaml"), "--xds-listen", f.xds, "--http-listen", ip+":18080", "--state-dir=")
+	eventually(t, "it serves", func() error {
+		f.running(t)
+		_, err := fetch(f.http + "/health/ready")
+		return err
+	})
+	return f
+}
+
+// from connects from another loopback address, so that attackers and others can be told apart.
+func (f *fortress) from(t *testing.T, address string, options ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	c, err := grpc.NewClient("passthrough:///"+f.xds, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+			return d.DialContext(ctx, "tcp", to)
+		}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() }) // a test may have closed it
+	return c
+}
+
+const attacker, honest = "127.0.0.2", "127.0.0.3"
+
+// status reads a figure of /proc/PID/status, in bytes.
+func (f *fortress) status(t *testing.T, figure string) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, figure+":"); ok {
+			kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kib << 10
+		}
+	}
+	t.Fatalf("no %s", figure)
+	return 0
+}
+
+// holds checks that others are served, that the memory is within its bound, and which refusals
+// were counted; those of nothing: none has to be.
+func (f *fortress) holds(t *testing.T, refusals ...string) {
+	t.Helper()
+	f.running(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := f.from(t, honest)
+	st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(c).DeltaAggregatedResources(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := subscribe(st, &corev3.Node{Id: "honest-0", Cluster: "honest"}, xds.ClusterType); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := st.Recv(); err != nil || len(m.GetResources()) == 0 {
+		t.Errorf("an honest proxy got %d clusters, %v", len(m.GetResources()), err)
+	}
+	if err := call(ctx, c); err != nil {
+		t.Errorf("an honest call: %v", err)
+	}
+	page, err := fetch(f.http + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range refusals {
+		service, reason, _ := strings.Cut(r, "/")
+		series := fmt.Sprintf("breakwater_proxies_refused_total{reason=%q,service=%q} ", reason, service)
+		if _, after, found := strings.Cut(page, series); !found || after[0] == '0' {
+			t.Errorf("no %s is counted", series)
+		}
+		if !strings.Contains(f.output(), "service="+service+" reason="+reason) {
+			t.Errorf("the log does not name %s", r)
+		}
+	}
+	rss, peak := f.status(t, "VmRSS"), f.status(t, "VmHWM")
+	t.Logf("%d MiB, at most %d; %d bytes of log", rss>>20, peak>>20, len(f.output()))
+	if peak > memoryBound {
+		t.Errorf("it took %d MiB, may take %d", peak>>20, memoryBound>>20)
+	}
+}
+
+type deltaClient = discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient
+
+func subscribe(st deltaClient, n *corev3.Node, typeURL string, names ...string) error {
+	return st.Send(&discoveryv3.DeltaDiscoveryRequest{Node: n, TypeUrl: typeURL, ResourceNamesSubscribe: names})
+}
+
+// open opens n streams of configuration, some of them on each connection.
+func (f *fortress) open(t *testing.T, n, each int, options ...grpc.DialOption) []deltaClient {
+	t.Helper()
+	var all []deltaClient
+	var c *grpc.ClientConn
+	for i := range n {
+		if i%each == 0 {
+			c = f.from(t, attacker, options...)
+		}
+		st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(c).DeltaAggregatedResources(t.Context())
+		if err != nil {
+			continue // its connection was refused
+		}
+		all = append(all, st)
+	}
+	return all
+}
+
+// call asks for one call, and ends it.
+func call(ctx context.Context, c *grpc.ClientConn) error {
+	st, err := askFor(ctx, c)
+	if err != nil {
+		return err
+	}
+	if _, err = st.Recv(); err != nil {
+		return err
+	}
+	return st.CloseSend()
+}
+
+func askFor(ctx context.Context, c *grpc.ClientConn) (extprocv3.ExternalProcessor_ProcessClient, error) {
+	st, err := extprocv3.NewExternalProcessorClient(c).Process(metadata.AppendToOutgoingContext(ctx, wire.BreakerMetadata, "u0"))
+	if err != nil {
+		return nil, err
+	}
+	err = st.Send(&extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{
+		RequestHeaders: &extprocv3.HttpHeaders{EndOfStream: true},
+	}})
+	if errors.Is(err, io.EOF) { // why shows in Recv
+		err = nil
+	}
+	return st, err
+}
+
+// upstreams is a policy of so many upstreams in the data path Inline.
+func upstreams(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(service(fmt.Sprint("u", i), "127.0.0.1:9"))
+	}
+	return b.String() + "---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: mesh}\n" +
+		"spec: {targetRefs: [{kind: Mesh}], dataPath: Inline, breaker: {slowCallDurationThreshold: 0s}}\n"
+}
+
+func TestBoundOnKindsOfProxies(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(300), "")
+	for i, st := range f.open(t, 400, 8) {
+		metadata, err := structpb.NewStruct(map[string]any{xds.MetadataListen: fmt.Sprint("127.0.0.1:", 10_000+i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := &corev3.Node{Id: fmt.Sprint("a-", i), Cluster: "a", Metadata: metadata}
+		if subscribe(st, n, xds.ClusterType) != nil {
+			continue
+		}
+		if _, err := st.Recv(); err != nil && status.Code(err) != codes.ResourceExhausted {
+			t.Fatal(err)
+		}
+	}
+	f.holds(t)
+}
+
+func TestBoundOnLists(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(20), "")
+	names := make([]string, 60_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("%032d", i)
+	}
+	for i, st := range f.open(t, 40, 8) {
+		if subscribe(st, &corev3.Node{Id: fmt.Sprint("a-", i), Cluster: "a"}, xds.EndpointType, names...) == nil {
+			go func() { _, _ = st.Recv() }() // an answer, or that it is too much
+		}
+	}
+	eventually(t, "lists are refused", f.refused("xds/memory"))
+	f.holds(t, "xds/memory")
+}
+
+// refused wants a refusal to be counted.
+func (f *fortress) refused(what string) func() error {
+	service, reason, _ := strings.Cut(what, "/")
+	series := fmt.Sprintf("breakwater_proxies_refused_total{reason=%q,service=%q} ", reason, service)
+	return func() error {
+		page, err := fetch(f.http + "/metrics")
+		if err != nil {
+			return err
+		}
+		if _, after, found := strings.Cut(page, series); !found || after[0] == '0' {
+			_, held, _ := strings.Cut(page, "\nbreakwater_proxies_held_bytes ")
+			held, _, _ = strings.Cut(held, "\n")
+			return fmt.Errorf("%s0; peers hold %s bytes", series, held)
+		}
+		return nil
+	}
+}
+
+func TestBoundOnProxiesThatDoNotRead(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(300), "")
+	for i, st := range f.open(t, 2_000, 8, grpc.WithInitialWindowSize(65_535), grpc.WithInitialConnWindowSize(65_535)) {
+		_ = subscribe(st, &corev3.Node{Id: fmt.Sprint("a-", i), Cluster: "a"}, xds.ClusterType) // it may be refused
+	}
+	eventually(t, "what is sent to nobody is refused", f.refused("xds/memory"))
+	f.holds(t, "xds/memory")
+}
+
+func TestBoundOnCalls(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(20), "")
+	for range 20 {
+		c := f.from(t, attacker)
+		for range 1_000 {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			st, err := askFor(ctx, c)
+			if err == nil {
+				_, err = st.Recv()
+			}
+			t.Cleanup(cancel)
+			if err != nil && status.Code(err) != codes.ResourceExhausted && status.Code(err) != codes.Unavailable {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.holds(t, "ext_proc/memory")
+}
+
+func TestTooManyStreamsOfConfiguration(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(20), "")
+	refused := 0
+	for i, st := range f.open(t, 100, 100) {
+		_ = subscribe(st, &corev3.Node{Id: fmt.Sprint("a-", i), Cluster: "a"}, xds.ClusterType) // the end shows in Recv
+		if _, err := st.Recv(); status.Code(err) == codes.ResourceExhausted {
+			refused++
+		}
+	}
+	if refused != 92 {
+		t.Errorf("%d of 100 streams of one connection were refused, want 92", refused)
+	}
+	f.holds(t, "xds/streams")
+}
+
+// TestSilentConnections: whoever connects and says nothing, to either port, keeps nobody out.
+func TestSilentConnections(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(20), "ulimit -n 256; ")
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(attacker)}, Timeout: patience}
+	for i := range 600 {
+		to := f.xds
+		if i%2 == 0 {
+			to = strings.TrimPrefix(f.http, "http://")
+		}
+		c, err := dialer.Dial("tcp", to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() }) // the control plane may have
+	}
+	f.holds(t, "connection/idle", "http/idle")
+	for _, page := range []string{"/health/live", "/health/ready"} {
+		if _, err := fetch(f.http + page); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestRapidResets: streams that end at once cost their peer the connection.
+func TestRapidResets(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(20), "")
+	c := f.from(t, attacker)
+	for range 5_000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := extprocv3.NewExternalProcessorClient(c).Process(ctx)
+		cancel()
+		if err != nil && status.Code(err) != codes.Unavailable && status.Code(err) != codes.Canceled {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the connection is closed", f.refused("connection/resets"))
+	f.holds(t, "connection/resets")
+}
+
+// TestOnePeerCannotFloodTheLog, with whatever a proxy may say.
+func TestOnePeerCannotFloodTheLog(t *testing.T) {
+	t.Parallel()
+	f := newFortress(t, upstreams(20), "")
+	long := strings.Repeat("x\n\x1b[31m", 20_000)
+	for i, st := range f.open(t, 64, 8) {
+		n := &corev3.Node{Id: fmt.Sprint("a-", i), Cluster: strings.Repeat("c", 250)}
+		if err := subscribe(st, n, xds.ClusterType); err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			m, err := st.Recv()
+			if err != nil {
+				break
+			}
+			err = st.Send(&discoveryv3.DeltaDiscoveryRequest{
+				TypeUrl: xds.ClusterType, ResponseNonce: m.GetNonce(), ErrorDetail: &rpcstatus.Status{Code: 13, Message: long},
+				ResourceNamesSubscribe: []string{"u0"}, // which is sent once more
+			})
+			if err != nil {
+				break
+			}
+		}
+		if err := subscribe(f.open(t, 1, 1)[0], &corev3.Node{Id: long, Cluster: long}, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resp, err := http.Get(f.http + "/config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil || len(page) > 2<<20 {
+		t.Errorf("/config has %d bytes, %v", len(page), err)
+	}
+	log := f.output()
+	if len(log) > 256<<10 {
+		t.Errorf("the log has %d bytes", len(log))
+	}
+	if bytes.ContainsRune([]byte(log), '\x1b') || bytes.ContainsRune(page, '\x1b') {
+		t.Error("a control character reached people")
+	}
+	if !strings.Contains(log, "lines_left_out") && !strings.Contains(log, "proxy refused configuration") {
+		t.Error("the log does not say what happened")
+	}
+	f.holds(t)
+}

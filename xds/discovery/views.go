@@ -1,0 +1,134 @@
+package discovery
+
+import (
+	"breakwater.dev/internal/guard"
+	"breakwater.dev/xds"
+)
+
+// view is what proxies have in common that listen at the same address and call the same upstreams.
+type view struct {
+	streams int         // that have it
+	peer    *guard.Peer // whom it is counted against: the first one
+	bytes   int64
+}
+
+// viewFactor is how much more than its bytes a resource takes: it is kept as a message, too.
+const viewFactor = 6
+
+// joinView has the stream's proxy among those of its view.
+func (s *Server) joinView(st *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.views[st.node.view()]
+	if v == nil {
+		v = &view{}
+		s.views[st.node.view()] = v
+	}
+	v.streams++
+}
+
+// chargeView counts what was made for a view against the peer that was the first to need it.
+func (s *Server) chargeView(st *stream, own int) error {
+	bytes := int64(own) * viewFactor
+	if err := st.peer.TakeData(bytes); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.views[st.node.view()]
+	v.peer.GiveData(v.bytes) // of a policy before
+	v.peer, v.bytes = st.peer, bytes
+	return nil
+}
+
+// leaveView forgets a view with its last stream.
+func (s *Server) leaveView(st *stream) {
+	st.mu.Lock()
+	node := st.node
+	st.mu.Unlock()
+	if node == nil {
+		return
+	}
+	s.mu.Lock()
+	v := s.views[node.view()]
+	v.streams--
+	last := v.streams == 0
+	if last {
+		delete(s.views, node.view())
+	}
+	s.mu.Unlock()
+	if !last {
+		return
+	}
+	v.peer.GiveData(v.bytes)
+	if p := s.current.Load(); p != nil {
+		p.forget(node.view())
+	}
+}
+
+// forget drops what was made for a view.
+func (p *Publication) forget(view string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.plain, view)
+	delete(p.views, view)
+}
+
+// nameBytes is what a name costs beside itself that a proxy asks for, or says that it has, and
+// that does not exist.
+const nameBytes = 256
+
+// weight is what a stream holds for its proxy, in bytes.
+type weight struct{ has, names int64 }
+
+// sentBytes is what it costs to know that a proxy has a resource.
+const sentBytes = 96
+
+// weighAnew is [stream.weigh] when the proxy has said something.
+func (st *stream) weighAnew() error {
+	p := st.server.current.Load()
+	if p == nil {
+		return nil
+	}
+	rs, own, err := p.resources(*st.node)
+	if err != nil {
+		return nil // the flush that follows says so
+	}
+	if own > 0 {
+		if err := st.server.chargeView(st, own); err != nil {
+			return err
+		}
+	}
+	return st.weigh(rs)
+}
+
+// weigh counts what the stream keeps for its proxy: what that has, and names that mean nothing.
+func (st *stream) weigh(rs xds.Resources) error {
+	now := weight{}
+	for typeURL, s := range st.subs {
+		now.has += int64(len(s.sent)) * sentBytes
+		for name := range s.names {
+			if !rs.Has(typeURL, name) {
+				now.names += int64(len(name)) + nameBytes
+			}
+		}
+		for name, r := range s.sent {
+			if r != nil && r.Body == nil && !rs.Has(typeURL, name) {
+				now.names += int64(len(name)+len(r.Version)) + nameBytes
+			}
+		}
+	}
+	before := st.weight
+	st.peer.GiveData(before.names)
+	st.peer.Give(guard.XDS, before.has)
+	st.weight = weight{}
+	if err := st.peer.TakeData(now.names); err != nil {
+		return err
+	}
+	st.weight.names = now.names
+	if err := st.peer.Take(guard.XDS, now.has); err != nil {
+		return err
+	}
+	st.weight = now
+	return nil
+}
