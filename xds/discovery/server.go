@@ -200,6 +200,8 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 	}
 	st.runtime.beat = time.NewTimer(time.Hour)
 	st.runtime.beat.Stop()
+	st.leaving = time.NewTimer(time.Hour)
+	st.leaving.Stop()
 	s.mu.Lock()
 	s.streams[st] = true
 	s.mu.Unlock()
