@@ -24,7 +24,7 @@ proxy has one of its own.`),
   breakwater breakers watch
   breakwater breakers force payments open --reason 'moving the database' --for 10m
   breakwater breakers reset payments --reason 'the database is back'`,
-		Args: cobra.NoArgs,
+		Args: subcommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	p.flags(c)
@@ -43,8 +43,12 @@ List prints all breakers, or those that are named.
 
 SINCE is for how long the state has lasted. CALLS, FAILURES and SLOW are those in the
 window; of an open breaker, the ones that were in it when it opened. REASON is that
-of the last change, FORCED who holds the breaker in its state by hand, until when and why.`),
-		Args: keys,
+of the last change, FORCED who holds the breaker in its state by hand, until when and why.
+
+Which control plane answers, and how many proxies it has, is on standard error: of several
+each knows its own proxies alone.`),
+		Example: "  breakwater breakers list\n  breakwater breakers list payments stock --output json",
+		Args:    keys,
 		PreRunE: func(*cobra.Command, []string) error {
 			if s.state != "" {
 				if err := oneOf("state", s.state, states...); err != nil {
@@ -65,6 +69,9 @@ of the last change, FORCED who holds the breaker in its state by hand, until whe
 			}
 			if s.originals {
 				return l.writeJSON(c.OutOrStdout())
+			}
+			if l.AnsweredBy != nil {
+				fmt.Fprintf(c.ErrOrStderr(), "answered by %s\n", l.AnsweredBy)
 			}
 			return l.writeTable(c.OutOrStdout())
 		},
