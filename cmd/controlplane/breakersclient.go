@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -159,12 +160,13 @@ func (c *client) unreachable(err error) error {
 // net/http has no other way to say some of it than by the error's text.
 func (c *client) elsewhere(err error) string {
 	const proxies = "that is how it speaks to proxies, at its --xds-listen; give the address of its --http-listen, whose usual port is 18080"
+	cut := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 	switch text := err.Error(); {
 	case strings.Contains(text, `malformed HTTP response "\x00\x00`), // a frame of HTTP/2
-		errors.Is(err, io.EOF) && c.speaksGRPC():
+		cut && c.speaksGRPC():
 		return "it speaks gRPC; " + proxies
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`), // an alert of TLS
-		errors.Is(err, io.EOF) && c.speaksTLS():
+		cut && c.speaksTLS():
 		return "it speaks TLS; where it is the HTTP address, begin it with https://, and else " + proxies
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return "it speaks plain HTTP; begin it with http://"
