@@ -34,6 +34,9 @@ type Server struct {
 	publishing sync.Mutex // serialises what changes current
 	current    atomic.Pointer[Publication]
 	ejected    map[string][]netip.AddrPort // of upstreams; never changed
+	published  *Publication                // last, as it was prepared; nil: none yet
+	departing  []departure
+	departs    *time.Timer // something of that is to go then
 	rollouts   rollouts
 
 	mu      sync.Mutex
@@ -89,6 +92,8 @@ func NewServer(o Options) *Server {
 		panic(fmt.Sprintf("discovery: an empty runtime layer: %v", err))
 	}
 	s.rollouts.current.Store(&gates{Gates: none})
+	s.departs = time.AfterFunc(time.Hour, s.departed)
+	s.departs.Stop()
 	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}
 	}
@@ -102,7 +107,12 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 }
 
 // Close ends all streams and refuses new ones. Proxies keep what they have.
-func (s *Server) Close() { s.close.Do(func() { close(s.closed) }) }
+func (s *Server) Close() {
+	s.close.Do(func() {
+		close(s.closed)
+		s.departs.Stop()
+	})
+}
 
 // maxViews bounds the translations kept of one publication. Proxies of one workload
 // share theirs, so more than this comes of nodes that make up metadata.
@@ -111,8 +121,9 @@ const maxViews = 1_000
 // Publication is a policy translated for every kind of proxy that is connected,
 // ready to be published.
 type Publication struct {
-	set     *policy.Set
-	ejected map[string][]netip.AddrPort
+	set       *policy.Set
+	departing []departure // are there besides
+	ejected   map[string][]netip.AddrPort
 
 	mu    sync.Mutex
 	plain map[string]xds.Resources // by Node.view, as translated
@@ -122,7 +133,11 @@ type Publication struct {
 // Prepare translates set for a default proxy and for every proxy connected. It
 // changes nothing; what is wrong with the set shows here.
 func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
-	p := &Publication{set: set, plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}}
+	return s.prepare(&Publication{set: set})
+}
+
+func (s *Server) prepare(p *Publication) (*Publication, error) {
+	p.plain, p.views = map[string]xds.Resources{}, map[string]xds.Resources{}
 	if _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
 		return nil, err
 	}
@@ -138,13 +153,19 @@ func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
 func (s *Server) Publish(p *Publication) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
+	s.departing = s.departures(p.set)
+	s.published = p
+	s.show()
+}
+
+// withEjected is p without what is ejected.
+func (s *Server) withEjected(p *Publication) *Publication {
 	shown, err := p.with(s.ejected, slices.Collect(maps.Keys(s.ejected))...)
 	if err != nil { // of what was translated and validated once, so that it cannot be
 		s.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
-		shown = p
+		return p
 	}
-	s.current.Store(shown)
-	s.wake()
+	return shown
 }
 
 // wake has every stream look at what is published.
@@ -176,7 +197,7 @@ func (p *Publication) resources(n Node) (xds.Resources, error) {
 	if n.Upstreams != nil {
 		set = xds.Only(set, n.Upstreams)
 	}
-	rs, err := xds.Translate(set, n.Listen)
+	rs, err := xds.Translate(withDeparting(set, p.departing), n.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
