@@ -57,7 +57,12 @@ func (t *Telemetry) breakers(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	list.WriteString("]\n}\n")
+	list.WriteString("],\n  \"answered_by\": ")
+	if err := newEncoder(&list, "  ").Encode(t.answeredBy()); err != nil {
+		t.options.Log.Error("the instance cannot be written as JSON", "error", err)
+		return
+	}
+	list.WriteString("}\n")
 	_ = flush()
 }
 
@@ -99,5 +104,19 @@ func (t *Telemetry) breaker(w http.ResponseWriter, r *http.Request) {
 		t.writeJSON(w, http.StatusNotFound, problem{fmt.Sprintf("there is no breaker %q", name)})
 		return
 	}
-	t.writeJSON(w, http.StatusOK, found)
+	t.writeJSON(w, http.StatusOK, struct {
+		*breakerJSON
+		AnsweredBy answeredBy `json:"answered_by"`
+	}{found, t.answeredBy()})
+}
+
+// answeredBy tells whose answer it is: of several control planes each knows what its own
+// proxies tell, and what is done by hand holds for these.
+type answeredBy struct {
+	Instance string `json:"instance"`
+	Proxies  int    `json:"proxies"` // connected to it
+}
+
+func (t *Telemetry) answeredBy() answeredBy {
+	return answeredBy{Instance: t.options.Instance, Proxies: len(t.options.XDS().Nodes)}
 }

@@ -24,6 +24,8 @@ import (
 type Options struct {
 	// Version is Breakwater's own, such as "v1.2.0".
 	Version string
+	// Instance is the name of this control plane among others.
+	Instance string
 	// Breakers appends the status of every breaker now to dst, in the order in which
 	// people are to see them, and returns it. In a scope of nodes those of single
 	// proxies follow the one of all proxies together, which has no node. dst is used

@@ -34,6 +34,10 @@ const (
 
 	// messageTimeout is how long a proxy waits for the control plane's answer.
 	messageTimeout = 200 * time.Millisecond
+	// RouteToHost bounds how long a call takes from choosing its route to choosing a host of the
+	// route's cluster: meanwhile the control plane may be asked, once, and threads of a busy
+	// proxy are behind. A call whose cluster is gone by then is a 503.
+	RouteToHost = messageTimeout + 2*time.Second
 	// streamIdleTimeout ends a call on which nothing moves in either direction, as
 	// long as its route has a timeout at all. It is Envoy's own default.
 	streamIdleTimeout = 5 * time.Minute

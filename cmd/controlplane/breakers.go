@@ -24,7 +24,7 @@ proxy has one of its own.`),
   breakwater breakers watch
   breakwater breakers force payments open --reason 'moving the database' --for 10m
   breakwater breakers reset payments --reason 'the database is back'`,
-		Args: cobra.NoArgs,
+		Args: subcommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	p.flags(c)
@@ -48,8 +48,12 @@ SINCE is for how long the state has lasted. CALLS, FAILURES and SLOW are those i
 window; of an open breaker, the ones that were in it when it opened. REASON is that
 of the last change, FORCED who holds the breaker in its state by hand, until when and why. CAUSE is
 what ended the closed state, with the window that it judged by; probes that fail and restarts do
-not replace it. A mode beside the state says that nobody heeds it (MetricsOnly, Disabled).`),
-		Args: keys,
+not replace it. A mode beside the state says that nobody heeds it (MetricsOnly, Disabled).
+
+Which control plane answers, and how many proxies it has, is on standard error: of several
+each knows its own proxies alone.`),
+		Example: "  breakwater breakers list\n  breakwater breakers list payments stock --output json",
+		Args:    keys,
 		PreRunE: func(*cobra.Command, []string) error {
 			if s.state != "" {
 				if err := oneOf("state", s.state, states...); err != nil {
@@ -70,6 +74,9 @@ not replace it. A mode beside the state says that nobody heeds it (MetricsOnly, 
 			}
 			if s.originals {
 				return l.writeJSON(c.OutOrStdout())
+			}
+			if l.AnsweredBy != nil {
+				fmt.Fprintf(c.ErrOrStderr(), "answered by %s\n", l.AnsweredBy)
 			}
 			return l.writeTable(c.OutOrStdout())
 		},

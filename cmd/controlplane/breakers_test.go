@@ -189,7 +189,7 @@ func TestBreakerCompletion(t *testing.T) {
 	f := newFake(t, map[string]string{"GET /breakers": "200\n" +
 		`{"breakers":[{"key":"payments"},{"key":"payments/charge"},{"key":"payments@shop-1"},{"key":"stock"}]}`})
 	slow := newFake(t, map[string]string{"GET /breakers": "hang"})
-	const flagFor, flagReason = "--for\thow long: a `duration` such as 10m, at most 168h\n", "--reason\twhy, as a `text` for the log and for others who look\n"
+	const flagFor, flagReason = "--for\thow long: a `duration` such as 10m, 1h30m or 1d, at most 7d\n", "--reason\twhy, as a `text` for the log and for others who look\n"
 	for _, c := range []struct{ args, want string }{
 		{"list ", "payments\npayments/charge\npayments@shop-1\nstock\n:4\n"},
 		{"list pay", "payments\npayments/charge\npayments@shop-1\n:4\n"},

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +35,7 @@ type controlPlane struct {
 
 func (p *controlPlane) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
-	f.StringVar(&p.server, "server", "", "`URL` of the control plane's --http-listen (default $"+serverEnv+", else "+defaultServer+")")
+	f.StringVar(&p.server, "server", "", "`URL` or host:port of the control plane's --http-listen (default $"+serverEnv+", else "+defaultServer+")")
 	f.StringVar(&p.caFile, "ca-file", "", "PEM `file` with the CA of the control plane's certificate (default $"+caFileEnv+", else the system's)")
 	f.StringVar(&p.tlsName, "tls-server-name", "", "`name` that has to be in that certificate, if it is not the host of --server")
 	f.DurationVar(&p.timeout, "timeout", 5*time.Second, "how long to wait for each answer")
@@ -48,9 +50,13 @@ func (p *controlPlane) client() (*client, error) {
 	if server == "" {
 		server = defaultServer
 	}
+	typed := server
+	if !strings.Contains(server, "://") { // people type host:port
+		server = "http://" + server
+	}
 	base, err := url.Parse(server)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.RawQuery != "" || base.User != nil {
-		return nil, usageError{fmt.Errorf("%s = %q; must be a URL such as %s", said, server, defaultServer)}
+		return nil, usageError{fmt.Errorf("%s = %q; must be host:port or a URL, such as %s", said, typed, defaultServer)}
 	}
 	if p.timeout <= 0 {
 		return nil, usageError{fmt.Errorf("--timeout = %s; must be a duration above 0", p.timeout)}
@@ -151,10 +157,67 @@ func (c *client) unreachable(err error) error {
 	if why := c.distrusted(err); why != nil {
 		return why
 	}
+	if what := c.elsewhere(err); what != "" {
+		return fmt.Errorf("%s is not the HTTP address of a control plane: %s", c.base, what)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer within %s", c.timeout)
 	}
 	return fmt.Errorf("cannot reach the control plane at %s: %w; check that 'breakwater serve' runs, and that --server or %s is its --http-listen", c.base, err, serverEnv)
+}
+
+// elsewhere says what was reached instead of an HTTP server; empty: nothing that is known.
+// net/http has no other way to say some of it than by the error's text.
+func (c *client) elsewhere(err error) string {
+	const proxies = "that is how it speaks to proxies, at its --xds-listen; give the address of its --http-listen, whose usual port is 18080"
+	cut := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	switch text := err.Error(); {
+	case strings.Contains(text, `malformed HTTP response "\x00\x00`), // a frame of HTTP/2
+		cut && c.speaksGRPC():
+		return "it speaks gRPC; " + proxies
+	case strings.Contains(text, `malformed HTTP response "\x15\x03`), // an alert of TLS
+		cut && c.speaksTLS():
+		return "it speaks TLS; where it is the HTTP address, begin it with https://, and else " + proxies
+	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return "it speaks plain HTTP; begin it with http://"
+	}
+	return ""
+}
+
+// speaksGRPC tells whether the server answers to HTTP/2 in plain text, as gRPC servers do.
+func (c *client) speaksGRPC() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), min(c.timeout, time.Second))
+	defer cancel()
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base, nil)
+	if err != nil {
+		return false
+	}
+	request.Header.Set("Content-Type", "application/grpc")
+	r, err := transport.RoundTrip(request)
+	if err != nil {
+		return false
+	}
+	defer r.Body.Close()
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}
+
+// speaksTLS tells whether the server answers to TLS. Nothing is said to it, so that it
+// makes no difference who it is.
+func (c *client) speaksTLS() bool {
+	base, err := url.Parse(c.base)
+	if err != nil || base.Port() == "" {
+		return false
+	}
+	dialer := &net.Dialer{Timeout: min(c.timeout, time.Second)}
+	conn, err := tls.DialWithDialer(dialer, "tcp", base.Host, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // refused reads why the control plane says no.

@@ -32,11 +32,12 @@ const byHandHelp = `
 
 The control plane wants the token that its own --admin-token-file holds. Here it is
 read from --admin-token-file, else from the environment variable BREAKWATER_ADMIN_TOKEN.
-Who did it and why is in the control plane's log.`
+Who did it and why is in the control plane's log. It holds for the proxies of the control
+plane that answers, which is named on standard error: of several each has its own.`
 
 func breakersForceCommand(p *controlPlane) *cobra.Command {
 	h := byHand{controlPlane: p}
-	var duration time.Duration
+	var duration lasts
 	positions := []string{"open", "closed"}
 	c := &cobra.Command{
 		Use:   "force KEY open|closed --reason TEXT --for DURATION",
@@ -45,7 +46,8 @@ func breakersForceCommand(p *controlPlane) *cobra.Command {
 Force holds a breaker open, so that it admits no call, or closed, so that it admits
 all. Its own rules and timers rest until the time is over or reset ends it. Then one
 that was held open probes, and one that was held closed starts anew.`) + byHandHelp,
-		Example: "  breakwater breakers force payments open --reason 'moving the database' --for 10m",
+		Example: "  breakwater breakers force payments open --reason 'moving the database' --for 10m\n" +
+			"  breakwater breakers force payments closed --reason 'the rules are too tight' --for 1d",
 		Args: func(c *cobra.Command, args []string) error {
 			if err := cobra.ExactArgs(2)(c, args); err != nil {
 				return err
@@ -57,9 +59,9 @@ that was held open probes, and one that was held closed starts anew.`) + byHandH
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if duration <= 0 {
-				return usageError{fmt.Errorf("--for = %s; must be a duration above 0, such as 10m", duration)}
+				return usageError{fmt.Errorf("--for = %s; must be a duration above 0, such as 10m or 1d", &duration)}
 			}
-			return h.apply(c, args[0], change{Action: "force_" + args[1], ExpiresIn: duration.String()})
+			return h.apply(c, args[0], change{Action: "force_" + args[1], ExpiresIn: time.Duration(duration).String()})
 		},
 		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			switch len(args) {
@@ -72,7 +74,7 @@ that was held open probes, and one that was held closed starts anew.`) + byHandH
 			}
 		},
 	}
-	c.Flags().DurationVar(&duration, "for", 0, "how long: a `duration` such as 10m, at most 168h")
+	c.Flags().Var(&duration, "for", "how long: a `duration` such as 10m, 1h30m or 1d, at most 7d")
 	h.flags(c)
 	require(c, "for")
 	return c
@@ -146,6 +148,9 @@ func (h *byHand) apply(c *cobra.Command, key string, what change) error {
 	}
 	if h.output == "json" {
 		return writeIndented(c.OutOrStdout(), after.texts[0])
+	}
+	if after.AnsweredBy != nil {
+		fmt.Fprintf(c.ErrOrStderr(), "in force on this instance only: %s\n", after.AnsweredBy)
 	}
 	return after.writeTable(c.OutOrStdout())
 }

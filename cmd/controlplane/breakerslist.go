@@ -27,6 +27,20 @@ type breakerView struct {
 	LastTransition *transitionView `json:"last_transition"`
 	Cause          *transitionView `json:"cause"`
 	Forced         *forcedView     `json:"forced"`
+	AnsweredBy     *instanceView   `json:"answered_by"` // of an answer that is this breaker alone
+}
+
+// instanceView is the control plane that answers.
+type instanceView struct {
+	Instance string `json:"instance"`
+	Proxies  int    `json:"proxies"` // connected to it
+}
+
+func (v *instanceView) String() string {
+	if v.Proxies == 1 {
+		return v.Instance + ", which has 1 proxy"
+	}
+	return fmt.Sprintf("%s, which has %d proxies", v.Instance, v.Proxies)
 }
 
 type windowView struct {
@@ -81,6 +95,8 @@ type listing struct {
 	breakers []breakerView
 	texts    []json.RawMessage // of the same breakers; only if originals are wanted
 	now      time.Time         // at the server
+	// AnsweredBy is nil where the server does not say: it is older.
+	AnsweredBy *instanceView
 }
 
 // read adds the next breaker if it is wanted.
@@ -92,6 +108,9 @@ func (l *listing) read(d *json.Decoder) error {
 	var b breakerView
 	if err := json.Unmarshal(text, &b); err != nil {
 		return err
+	}
+	if b.AnsweredBy != nil {
+		l.AnsweredBy = b.AnsweredBy
 	}
 	if !l.wants(&b) {
 		return nil
@@ -119,8 +138,25 @@ func (l *listing) readAll(d *json.Decoder) error {
 			return err
 		}
 	}
-	_, err := d.Token() // the end of the list, or of a page that was cut off
-	return err
+	if _, err := d.Token(); err != nil { // the end of the list, or of a page that was cut off
+		return err
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		if name == "answered_by" {
+			if err := json.Unmarshal(value, &l.AnsweredBy); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // list returns the breakers of a selection. It is an error when one that is named does not exist.
@@ -202,7 +238,10 @@ func (l *listing) writeJSON(w io.Writer) error {
 	if texts == nil {
 		texts = []json.RawMessage{}
 	}
-	return writeIndented(w, map[string]any{"breakers": texts})
+	return writeIndented(w, struct {
+		Breakers   []json.RawMessage `json:"breakers"`
+		AnsweredBy *instanceView     `json:"answered_by,omitempty"`
+	}{texts, l.AnsweredBy})
 }
 
 func writeIndented(w io.Writer, v any) error {

@@ -24,10 +24,11 @@ func breakersWatchCommand(p *controlPlane) *cobra.Command {
 		Long: strings.TrimSpace(`
 Watch prints the breakers, all or those that are named, and then a line for each
 change of state when it happens. When the control plane goes away it says so, and begins
-again with the list when it is back. Ctrl-C ends it.
+again with the list when it is back. It ends by Ctrl-C, and when nobody reads what it prints any more.
 
 With --output json it prints no list, but the changes alone, an object a line. One with the
 field "lost" says how many were left out because the reader was too slow.`),
+		Example: "  breakwater breakers watch payments\n  breakwater breakers watch --output json | head -1",
 		Args:    keys,
 		PreRunE: func(*cobra.Command, []string) error { return oneOf("output", output, "table", "json") },
 		RunE: func(c *cobra.Command, keys []string) error {
@@ -36,6 +37,9 @@ field "lost" says how many were left out because the reader was too slow.`),
 				return err
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			signal.Ignore(syscall.SIGPIPE) // who has read enough is noticed by whileRead
+			ctx, stop = whileRead(ctx, c.OutOrStdout())
 			defer stop()
 			w := watcher{
 				client: cl, keys: keys, json: output == "json", out: c.OutOrStdout(), messages: c.ErrOrStderr(),

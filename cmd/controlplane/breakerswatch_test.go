@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,3 +154,39 @@ func TestWatchEnds(t *testing.T) {
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestWatchEndsWithItsReader: who pipes it into head is not kept waiting for the next change.
+func TestWatchEndsWithItsReader(t *testing.T) {
+	noEnvironment(t)
+	for _, format := range []string{"table", "json"} {
+		server := httptest.NewServer(&comings{
+			lists:   []string{`{"breakers": [{"key": "stock", "state": "closed", "since": "2026-11-23T11:00:00Z"}]}`},
+			streams: []string{`{"key": "stock", "sequence": 1, "from": "closed", "to": "open"}` + "\nhang\n"},
+			end:     func() { t.Error("it came back") },
+		})
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan string, 1)
+		go func() {
+			var stderr strings.Builder
+			code := run([]string{"breakers", "watch", "--server", server.URL, "--output", format}, w, &stderr)
+			ended <- fmt.Sprint(code, stderr.String())
+		}()
+		if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		select {
+		case got := <-ended:
+			if got != "0" {
+				t.Errorf("%s: it ended with %s, want 0 and no word", format, got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: it goes on though nobody reads", format)
+		}
+		w.Close()
+		server.Close()
+	}
+}

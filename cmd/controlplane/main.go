@@ -32,10 +32,13 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is main with its surroundings handed in; it returns the exit code.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdout, stderr io.Writer) int { return runWith(os.Stdin, args, stdout, stderr) }
+
+func runWith(stdin io.Reader, args []string, stdout, stderr io.Writer) int {
 	began := false // a command has begun its work: what fails from here on is not about usage
 	root := rootCommand(&began)
 	root.SetArgs(args)
+	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	command, err := root.ExecuteC()
@@ -78,14 +81,42 @@ Exit codes: 0 fine, 1 problems found, 2 wrong usage.`),
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          subcommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(serveCommand(), validateCommand(), renderCommand(), bootstrapCommand(), breakersCommand())
+	root.AddCommand(versionCommand(), serveCommand(), validateCommand(), renderCommand(), bootstrapCommand(), breakersCommand())
 	for _, c := range root.Commands() {
 		tellBeginning(c, began)
 	}
 	return root
+}
+
+// versionCommand prints the same as --version.
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  breakwater version",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(c.OutOrStdout(), "breakwater version %s\n", version)
+			return err
+		},
+	}
+}
+
+// subcommand is what the arguments of a command are whose work others do. cobra suggests
+// names only where it checks the arguments itself, and then of the root alone.
+func subcommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return err
 }
 
 // tellBeginning has a command, and those below it, say when their work begins.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -15,7 +16,7 @@ func renderCommand() *cobra.Command {
 	var paths []string
 	var output, listen string
 	c := &cobra.Command{
-		Use:   "render --policy DIR",
+		Use:   "render PATH...",
 		Short: "Print the Envoy resources that policies mean",
 		Long: strings.TrimSpace(`
 Render prints what a proxy would be sent: clusters, endpoints, the listener and
@@ -24,15 +25,18 @@ the routes, as one YAML document each or as one JSON array.
 It does not show everything that a policy says. Thresholds, rates and waits of a breaker
 are used in the control plane and never sent to a proxy, so changing them prints the
 same bytes. To compare two revisions, compare their policy files.`),
-		Example: "  breakwater render --policy policies/ --output yaml",
-		Args:    cobra.NoArgs,
+		Example: "  breakwater render policies/ --output yaml\n  helm template shop | breakwater render -",
 		PreRunE: func(*cobra.Command, []string) error { return oneOf("output", output, "yaml", "json") },
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, more []string) error {
+			paths, err := policyPaths(paths, more)
+			if err != nil {
+				return err
+			}
 			address, err := netip.ParseAddrPort(listen)
 			if err != nil {
 				return usageError{fmt.Errorf("--listen = %q; must be an IP address and port", listen)}
 			}
-			set, diagnostics := load(paths)
+			set, diagnostics := load(c, paths)
 			if len(diagnostics) > 0 {
 				return diagnostics
 			}
@@ -48,12 +52,25 @@ same bytes. To compare two revisions, compare their policy files.`),
 			return err
 		},
 	}
-	c.Flags().StringArrayVar(&paths, "policy", nil, "`directory` or file with policies; may be given several times")
+	policyFlag(c, &paths)
 	c.Flags().StringVar(&listen, "listen", xds.DefaultListen.String(), "`address` that the proxy listens on")
 	outputFlag(c, &output, "yaml", "yaml", "json")
-	require(c, "policy")
-	completeFiles(c, "policy")
 	return c
+}
+
+// policyFlag adds --policy, which says the same as a PATH.
+func policyFlag(c *cobra.Command, paths *[]string) {
+	c.Flags().StringArrayVar(paths, "policy", nil, "`directory` or file with policies, as PATH; may be given several times")
+	completeFiles(c, "policy")
+}
+
+// policyPaths are those of --policy and those given as arguments.
+func policyPaths(flags, args []string) ([]string, error) {
+	all := append(slices.Clone(flags), args...)
+	if len(all) == 0 {
+		return nil, usageError{errors.New("no policy; name a directory or file with policies")}
+	}
+	return all, nil
 }
 
 // outputFlag adds --output, with completion.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -20,16 +21,20 @@ func serveCommand() *cobra.Command {
 	var format, tokenFile string
 	var level slog.Level
 	c := &cobra.Command{
-		Use:   "serve --policy DIR",
-		Short: "Run the control plane",
-		Long:  strings.TrimSpace(serveHelp),
-		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use:     "serve PATH...",
+		Short:   "Run the control plane",
+		Long:    strings.TrimSpace(serveHelp),
+		Example: "  breakwater serve policies/\n  breakwater serve policies/ --admin-token-file token --xds-listen 0.0.0.0:18000 --insecure",
+		RunE: func(c *cobra.Command, paths []string) error {
+			var err error
+			if o.Policy, err = policyPaths(o.Policy, paths); err != nil {
+				return err
+			}
 			log, err := app.NewLogger(c.ErrOrStderr(), format, level)
 			if err != nil {
 				return usageError{fmt.Errorf("--log-format: %w", err)}
 			}
-			o.Log, o.Version = log, version
+			o.Log, o.Version, o.Instance = log, version, instance(o.Instance, os.Getenv, os.Hostname)
 			if err := checkProxyMemory(o.ProxyMemory); err != nil {
 				return err
 			}
@@ -53,8 +58,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&tokenFile, "admin-token-file", "", "`file` with the token that lets people change breakers; may be replaced at any time (default $"+tokenEnv+")")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	require(c, "policy")
-	completeFiles(c, "policy", "tls-cert", "tls-key", "tls-client-ca", "http-tls-cert", "http-tls-key", "admin-token-file")
+	completeFiles(c, "tls-cert", "tls-key", "tls-client-ca", "http-tls-cert", "http-tls-key", "admin-token-file")
 	return c
 }
 
@@ -62,8 +66,9 @@ const serveHelp = `
 Serve runs the control plane: it configures Envoy proxies over xDS, decides for
 their requests over ext_proc, and shows the state of every breaker over HTTP.
 
-The policy is read again whenever its files change. One with problems changes
-nothing: the old one stays in force, and the problems are in the log and on /config.
+PATH is a directory or file with policies. All are one policy, which is read again
+whenever its files change. One with problems changes nothing: the old one stays in
+force, and the problems are in the log and on /config.
 
 On SIGTERM and SIGINT it waits for requests under way and exits with 0. No request
 of an application fails because the control plane is gone.
@@ -102,6 +107,20 @@ The environment variables CIRCUIT_BREAKER_FAILURE_THRESHOLD,
 CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS, CIRCUIT_BREAKER_TIMEOUT_SECONDS and
 CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`
 
+// instanceEnv names the control plane where --instance does not.
+const instanceEnv = "BREAKWATER_INSTANCE"
+
+// instance is the name of this control plane. In Kubernetes the host's name is the pod's.
+func instance(flag string, lookup func(string) string, host func() (string, error)) string {
+	if name := cmp.Or(flag, lookup(instanceEnv)); name != "" {
+		return name
+	}
+	if name, err := host(); err == nil && name != "" {
+		return name
+	}
+	return "unnamed"
+}
+
 // leastGateTTL leaves room for a heartbeat that comes late.
 const leastGateTTL = time.Second
 
@@ -124,7 +143,8 @@ func checkProxyMemory(mib int) error {
 
 func serveFlags(c *cobra.Command, o *app.Options) {
 	f := c.Flags()
-	f.StringArrayVar(&o.Policy, "policy", nil, "`directory` or file with policies; may be given several times")
+	policyFlag(c, &o.Policy)
+	f.StringVar(&o.Instance, "instance", "", "`name` by which answers and people tell this control plane from others (default $"+instanceEnv+", else the host's)")
 	f.StringVar(&o.XDSListen, "xds-listen", "127.0.0.1:18000", "`address` for proxies: xDS, ext_proc and access logs")
 	f.StringVar(&o.HTTPListen, "http-listen", "127.0.0.1:18080", "`address` for people and Prometheus: /metrics, /health, /breakers, /config")
 	f.StringVar(&o.TLS.CertFile, "tls-cert", "", "PEM `file` with the certificate shown to proxies")

@@ -26,13 +26,15 @@ Validate reads policies as serve would and prints every problem, one a line:
 
   file:line:col: path = got; must be want [rule]
 
-All paths together are one policy: targets may be in another file. It exits with 1
-when there are problems, and prints nothing but a summary when there are none.`),
-		Example: "  breakwater validate policies/\n  breakwater validate upstreams.yaml breakers.yaml --output json",
+All paths together are one policy: targets may be in another file. A path may be a
+directory, a file, a pipe, or - for standard input. It exits with 1 when there are
+problems. When there are none it prints a summary, and notes on what is right and may surprise.`),
+		Example: "  breakwater validate policies/\n  breakwater validate upstreams.yaml breakers.yaml --output json\n" +
+			"  helm template shop | breakwater validate -",
 		Args:    cobra.MinimumNArgs(1),
 		PreRunE: func(*cobra.Command, []string) error { return oneOf("output", output, "text", "json") },
 		RunE: func(c *cobra.Command, paths []string) error {
-			set, diagnostics := load(paths)
+			set, diagnostics := load(c, paths)
 			if output == "json" {
 				return validateJSON(c, diagnostics)
 			}
@@ -71,11 +73,11 @@ func validateJSON(c *cobra.Command, diagnostics policy.Diagnostics) error {
 	return nil
 }
 
-// load reads policies as serve does, with the environment's defaults.
-func load(paths []string) (*policy.Set, policy.Diagnostics) {
+// load reads policies as serve does, with the environment's defaults, and pipes too.
+func load(c *cobra.Command, paths []string) (*policy.Set, policy.Diagnostics) {
 	defaults, diagnostics := policy.DefaultsFromEnv(os.LookupEnv)
 	if len(diagnostics) > 0 {
 		return nil, diagnostics
 	}
-	return policy.Load(paths, defaults)
+	return policy.LoadOnce(paths, c.InOrStdin(), defaults)
 }

@@ -52,7 +52,9 @@ type Options struct {
 	// DrainTimeout is how long a shutdown waits for requests that are under way.
 	DrainTimeout time.Duration
 	Version      string
-	Log          *slog.Logger
+	// Instance is the name by which people tell this control plane from others.
+	Instance string
+	Log      *slog.Logger
 	// Started, if set, is called with the addresses that are listened on, once all is up.
 	Started func(xds, http net.Addr)
 }

@@ -31,6 +31,7 @@ func (a *app) observe(t breaker.Transition) {
 func (a *app) telemetryOptions() telemetry.Options {
 	return telemetry.Options{
 		Version:  a.options.Version,
+		Instance: a.options.Instance,
 		Breakers: func(dst []breaker.Status) []breaker.Status { return a.engine.AppendSnapshot(dst, a.clock.Now()) },
 		Wall:     a.clock.Wall,
 		Ready:    a.conditions,

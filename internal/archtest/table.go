@@ -134,7 +134,7 @@ var table = []row{
 	{
 		pkg: "cmd/controlplane", layer: 6,
 		ours:   []string{"internal/app", "internal/nearest", "policy", "xds"},
-		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
+		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 		reason: "Flags, signals and exit codes; what they start is in the app, and is tested there.",
 	},
 	{

@@ -137,7 +137,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"completion", "bash"}, 0, ""},
 		{[]string{"serv"}, 2, `unknown command "serv"`},
 		{[]string{"validate"}, 2, "requires at least 1 arg"},
-		{[]string{"serve"}, 2, `"policy" not set`},
+		{[]string{"serve"}, 2, "no policy; name a directory or file"},
 		{[]string{"serve", "--polcy", dir}, 2, "unknown flag: --polcy"},
 		{[]string{"serve", "--policy", dir, "--log-format", "xml"}, 2, "--log-format"},
 		{[]string{"render", "--policy", dir, "--output", "xml"}, 2, "yaml or json"},

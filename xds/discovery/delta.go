@@ -64,7 +64,7 @@ func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first boo
 	}
 }
 
-func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, remove bool) *response {
+func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, may removable) *response {
 	add := s.missing(rs)
 	// Who waits for what never was is told so at once: Envoy holds its answer about
 	// clusters back for that, and removals wait for the answer.
@@ -73,7 +73,7 @@ func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Re
 		had := s.sent[name]
 		awaited := s.again[name] && s.names[name]
 		switch {
-		case remove || awaited && had.Body == nil: // of an earlier stream: we never had it
+		case may(name) || awaited && had.Body == nil: // of an earlier stream: we never had it
 			gone = append(gone, name)
 		case awaited: // may not go yet, so it is said again
 			add = append(add, had)

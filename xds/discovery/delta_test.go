@@ -3,6 +3,7 @@ package discovery
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
@@ -113,6 +114,8 @@ func TestDeltaRestartWithTheDifference(t *testing.T) {
 		p.back(a, b)
 		p.ack(p.gets1("clusters +c"))
 		p.ack(p.gets1("routes +egress"))
+		p.gets()
+		time.Sleep(xds.RouteToHost)
 		p.ack(p.gets1("clusters -b"))
 		p.ack(p.gets1("endpoints -b"))
 		p.gets()

@@ -81,23 +81,25 @@ type realProxy struct {
 	server *Server
 	hold   *hold
 	admin  netip.AddrPort
+	egress netip.AddrPort
 	client *http.Client
 }
 
 // startProxy runs an Envoy that speaks one variant of the protocol; its ports have to
-// be free at the address that only this process uses.
-func startProxy(t *testing.T, apiType string, ports uint16) *realProxy {
+// be free at the address that only this process uses. The control plane has more services
+// where the test gives any.
+func startProxy(t *testing.T, apiType string, ports uint16, services ...func(grpc.ServiceRegistrar)) *realProxy {
 	t.Helper()
 	p := &realProxy{t: t, hold: &hold{}, client: &http.Client{Transport: &http.Transport{}}}
 	p.server = NewServer(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, TTL: envoyTTL})
 	publish(t, p.server, a, b)
-	address := p.listen()
+	address := p.listen(services...)
 	pid := os.Getpid()
 	own := netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
-	p.admin = netip.AddrPortFrom(own, ports)
+	p.admin, p.egress = netip.AddrPortFrom(own, ports), netip.AddrPortFrom(own, ports+1)
 	text, err := xds.Bootstrap(xds.BootstrapOptions{
 		NodeID: "app-1", NodeCluster: "app", XDS: address,
-		Listen: netip.AddrPortFrom(own, ports+1), Admin: p.admin,
+		Listen: p.egress, Admin: p.admin,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -128,13 +130,16 @@ func startProxy(t *testing.T, apiType string, ports uint16) *realProxy {
 }
 
 // listen serves the proxy's server until the test is over.
-func (p *realProxy) listen() string {
+func (p *realProxy) listen(services ...func(grpc.ServiceRegistrar)) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	server := grpc.NewServer(grpc.Creds(insecure.NewCredentials()), grpc.StreamInterceptor(p.hold.intercept))
 	p.server.Register(server)
+	for _, register := range services {
+		register(server)
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	p.t.Cleanup(func() {

@@ -74,7 +74,7 @@ func (st *stream) planLayer() *response {
 		}
 	}
 	st.seq++
-	r := st.protocol.respond(xds.RuntimeType, st.seq, s, []*xds.Resource{layer}, true)
+	r := st.protocol.respond(xds.RuntimeType, st.seq, s, []*xds.Resource{layer}, always)
 	if r != nil {
 		rt.gates, rt.sentAt = g, now
 		return r // its answer leads here again

@@ -217,16 +217,25 @@ func (p *deltaProxy) start(upstreams ...string) {
 // settle takes responses until no more come, and returns them.
 func (p *deltaProxy) settle() []string {
 	p.t.Helper()
+	return settle(p.deltaWire, deltaText, p.ack)
+}
+
+// settle acknowledges responses until no more come, also none that waits for calls.
+func settle[Q, R any](w *wire[Q, R], text func(*R) string, ack func(*R)) []string {
 	var got []string
-	for {
+	for waited := false; ; {
 		synctest.Wait()
-		batch := drained(p.out)
-		if len(batch) == 0 {
+		batch := drained(w.out)
+		switch {
+		case len(batch) == 0 && waited:
 			return got
+		case len(batch) == 0:
+			wait(xds.RouteToHost)
 		}
-		got = append(got, texts(batch, deltaText)...)
+		waited = len(batch) == 0
+		got = append(got, texts(batch, text)...)
 		for _, m := range batch {
-			p.ack(m)
+			ack(m)
 		}
 	}
 }

@@ -274,7 +274,8 @@ type peer struct {
 	endpoints map[string]string
 	listener  string
 	routes    string
-	routed    []string // clusters that the routes name
+	routed    []string             // clusters that the routes name
+	unrouted  map[string]time.Time // clusters that the routes named, and when they ceased to
 	denied    map[string]denial
 	known     map[string]map[string]string // delta: content last sent, by type and name
 	last      map[string]string            // SotW: version last sent, by type
@@ -292,7 +293,7 @@ func newPeer(l link) *peer {
 	return &peer{
 		link: l, asked: map[string]bool{}, open: map[string]*news{}, newest: map[string]content{}, active: map[string]content{},
 		warming: map[string]bool{}, endpoints: map[string]string{}, denied: map[string]denial{},
-		known: map[string]map[string]string{}, last: map[string]string{},
+		known: map[string]map[string]string{}, last: map[string]string{}, unrouted: map[string]time.Time{},
 	}
 }
 
@@ -476,6 +477,9 @@ func (p *peer) receive(refuse bool) error {
 		if err := n.bodies[xds.EgressName].UnmarshalTo(rc); err != nil {
 			return fmt.Errorf("reading %s: %w", n.text(), err)
 		}
+		for _, name := range p.routed {
+			p.unrouted[name] = time.Now()
+		}
 		p.routes, p.routed = string(n.bodies[xds.EgressName].Value), nil
 		for _, vh := range rc.VirtualHosts {
 			for _, r := range vh.Routes {
@@ -522,6 +526,9 @@ func (p *peer) receiveClusters(n *news, refuse bool) error {
 		}
 	}
 	for _, name := range n.removed {
+		if since := time.Since(p.unrouted[name]); since < xds.RouteToHost && !p.stranger {
+			return fmt.Errorf("cluster %q goes %s after its last route", name, since)
+		}
 		delete(p.newest, name)
 		delete(p.active, name)
 		delete(p.warming, name)
@@ -630,9 +637,13 @@ func (p *peer) routesHold() error {
 	return nil
 }
 
-// settle processes and answers everything; then the proxy must have what there is.
+// settle processes and answers everything, also what waits for calls; then the proxy must
+// have what there is.
 func (p *peer) settle(refuse bool, now xds.Resources) error {
-	for moved := true; moved; {
+	for moved, waited := true, false; moved || !waited; {
+		if waited = !moved; waited {
+			wait(beat / 2)
+		}
 		if err := p.collect(); err != nil {
 			return err
 		}

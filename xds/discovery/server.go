@@ -38,6 +38,9 @@ type Server struct {
 	publishing sync.Mutex // serialises what changes current
 	current    atomic.Pointer[Publication]
 	ejected    map[string][]netip.AddrPort // of upstreams; never changed
+	published  *Publication                // last, as it was prepared; nil: none yet
+	departing  []departure
+	departs    *time.Timer // something of that is to go then
 	rollouts   rollouts
 
 	mu      sync.Mutex
@@ -95,6 +98,8 @@ func NewServer(o Options) *Server {
 		panic(fmt.Sprintf("discovery: an empty runtime layer: %v", err))
 	}
 	s.rollouts.current.Store(&gates{Gates: none})
+	s.departs = time.AfterFunc(time.Hour, s.departed)
+	s.departs.Stop()
 	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}
 	}
@@ -108,13 +113,19 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 }
 
 // Close ends all streams and refuses new ones. Proxies keep what they have.
-func (s *Server) Close() { s.close.Do(func() { close(s.closed) }) }
+func (s *Server) Close() {
+	s.close.Do(func() {
+		close(s.closed)
+		s.departs.Stop()
+	})
+}
 
 // Publication is a policy translated for every kind of proxy that is connected,
 // ready to be published.
 type Publication struct {
-	set     *policy.Set
-	ejected map[string][]netip.AddrPort
+	set       *policy.Set
+	departing []departure // are there besides
+	ejected   map[string][]netip.AddrPort
 
 	mu          *sync.Mutex // shared with those that differ in what is ejected, as is translation
 	translation *xds.Translation
@@ -125,7 +136,14 @@ type Publication struct {
 // Prepare translates set for a default proxy and for every proxy connected. It
 // changes nothing; what is wrong with the set shows here.
 func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
-	p := &Publication{set: set, mu: &sync.Mutex{}, translation: xds.NewTranslation(set), plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}}
+	return s.prepare(set, nil)
+}
+
+func (s *Server) prepare(set *policy.Set, departing []departure) (*Publication, error) {
+	p := &Publication{
+		set: set, departing: departing, mu: &sync.Mutex{}, translation: xds.NewTranslation(withDeparting(set, departing)),
+		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{},
+	}
 	if _, _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
 		return nil, err
 	}
@@ -141,13 +159,19 @@ func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
 func (s *Server) Publish(p *Publication) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
+	s.departing = s.departures(p.set)
+	s.published = p
+	s.show()
+}
+
+// withEjected is p without what is ejected.
+func (s *Server) withEjected(p *Publication) *Publication {
 	shown, err := p.with(s.ejected, slices.Collect(maps.Keys(s.ejected))...)
 	if err != nil { // of what was translated and validated once, so that it cannot be
 		s.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
-		shown = p
+		return p
 	}
-	s.current.Store(shown)
-	s.wake()
+	return shown
 }
 
 // wake has every stream look at what is published.
@@ -167,7 +191,7 @@ func (p *Publication) resources(n Node) (rs xds.Resources, own int, err error) {
 	if rs, ok := p.views[n.view()]; ok {
 		return rs, 0, nil
 	}
-	rs, own, err = p.translation.For(n.Upstreams, n.Listen)
+	rs, own, err = p.translation.For(p.called(n), n.Listen)
 	if err != nil {
 		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
 	}
@@ -195,6 +219,8 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 	st.runtime.beat.Stop()
 	st.meeting = time.NewTimer(time.Hour)
 	st.meeting.Stop()
+	st.leaving = time.NewTimer(time.Hour)
+	st.leaving.Stop()
 	s.mu.Lock()
 	s.streams[st] = true
 	s.mu.Unlock()

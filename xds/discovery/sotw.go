@@ -60,22 +60,20 @@ func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
 	}
 }
 
-func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, remove bool) *response {
+func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, may removable) *response {
 	var all []*xds.Resource
 	for _, r := range rs {
 		if s.wants(r.Name) {
 			all = append(all, r)
 		}
 	}
-	gone := s.surplus(rs)
-	if !remove {
-		// Absence is removal here: what may not go yet has to be said again.
-		for _, name := range gone {
-			if r := s.sent[name]; r != nil {
-				all = append(all, r)
-			}
+	var gone []string
+	for _, name := range s.surplus(rs) {
+		if may(name) {
+			gone = append(gone, name)
+		} else {
+			all = append(all, s.sent[name]) // absence is removal here, so it is said again
 		}
-		gone = nil
 	}
 	version := versionOf(all)
 	// The version covers the names as well: a proxy that asks for more gets an answer,

@@ -82,18 +82,7 @@ func (p *sotwProxy) start(upstreams ...string) {
 
 func (p *sotwProxy) settle() []string {
 	p.t.Helper()
-	var got []string
-	for {
-		synctest.Wait()
-		batch := drained(p.out)
-		if len(batch) == 0 {
-			return got
-		}
-		got = append(got, texts(batch, sotwText)...)
-		for _, m := range batch {
-			p.ack(m)
-		}
-	}
+	return settle(p.sotwWire, sotwText, p.ack)
 }
 
 func TestSotwSendsWhatChanged(t *testing.T) {

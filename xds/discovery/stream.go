@@ -35,8 +35,8 @@ type request struct {
 type protocol interface {
 	recv() (request, error)
 	// respond returns what the subscription lacks of rs, recorded as sent; nil when it
-	// lacks nothing. Without remove, what is in rs no more stays for now.
-	respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, remove bool) *response
+	// lacks nothing. Of what is in rs no more, what may not go stays for now.
+	respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, may removable) *response
 }
 
 // response is one message to a proxy.
@@ -57,6 +57,7 @@ type stream struct {
 	runtime   layered
 	present   *presence   // nil until it has asked for resources; of the goroutine that runs the stream
 	meeting   *time.Timer // when to look whether its proxy is the only one of its id
+	leaving   *time.Timer // something may be removed then
 
 	mu      sync.Mutex  // guards what follows, for those who read the status
 	node    *Node       // nil until the first request
@@ -100,6 +101,7 @@ func (st *stream) run(ctx context.Context) error {
 			flush = st.flushLayer
 		case <-st.runtime.beat.C:
 			flush = st.flushLayer
+		case <-st.leaving.C:
 		case err := <-failed:
 			return ended(err)
 		case <-ctx.Done():
@@ -246,8 +248,8 @@ func (st *stream) prepare() ([]*response, error) {
 }
 
 // plan decides what is sent now: additions from clusters to routes, each after what
-// it refers to was taken; then removals, of clusters only after the routes that
-// named them are gone.
+// it refers to was taken; then removals, of clusters only when the routes that named them
+// are gone, and with them the calls that chose one of these.
 func (st *stream) plan() ([]*response, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -276,19 +278,23 @@ func (st *stream) plan() ([]*response, error) {
 		if typeURL == xds.RuntimeType {
 			continue // see flushLayer
 		}
-		keep := typeURL == xds.ClusterType || typeURL == xds.EndpointType
+		may := always
+		if typeURL == xds.ClusterType || typeURL == xds.EndpointType {
+			may = never
+		}
+		if s := st.subs[typeURL]; s != nil {
+			s.stay(rs[typeURL])
+		}
 		if st.settled(waitsFor[typeURL]...) {
-			out = st.respond(out, typeURL, rs, !keep)
+			out = st.respond(out, typeURL, rs, may)
 		}
 	}
 	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType} {
-		if st.settled(xds.Types...) && st.routesKnown() {
-			out = st.respond(out, typeURL, rs, true)
-		}
+		out = st.respond(out, typeURL, rs, st.unnamed(typeURL, rs))
 	}
 	// In SotW, removing clusters says all others again, and those may have been refused
 	// before: they need their endpoints now, as there is nothing else to wake us.
-	if out = st.respond(out, xds.EndpointType, rs, false); len(out) > 0 {
+	if out = st.respond(out, xds.EndpointType, rs, never); len(out) > 0 {
 		return out, st.weigh(rs)
 	}
 	return nil, nil
@@ -312,13 +318,13 @@ func (st *stream) settled(types ...string) bool {
 }
 
 // respond adds to out what a type lacks, unless a response is on its way already.
-func (st *stream) respond(out []*response, typeURL string, rs xds.Resources, remove bool) []*response {
+func (st *stream) respond(out []*response, typeURL string, rs xds.Resources, may removable) []*response {
 	s := st.subs[typeURL]
 	if s == nil || s.inFlight {
 		return out
 	}
 	st.seq++
-	r := st.protocol.respond(typeURL, st.seq, s, rs[typeURL], remove)
+	r := st.protocol.respond(typeURL, st.seq, s, rs[typeURL], may)
 	if r == nil {
 		return out
 	}

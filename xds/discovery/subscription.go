@@ -20,6 +20,8 @@ type subscription struct {
 	// resource says that it was told there is none. What it refused stays here, and
 	// that is what keeps it from being sent again.
 	sent map[string]*xds.Resource
+	// leaving holds since when nothing names what the proxy has and is to lose.
+	leaving map[string]time.Time
 	// again holds what is to be sent once more, though it has not changed.
 	again   map[string]bool
 	refused map[string]refusal

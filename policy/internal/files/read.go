@@ -35,8 +35,12 @@ type Problem struct {
 // of symbolic links in it those to regular files are followed, and those to directories are
 // problems: one to /proc would be walked. What is reached by two ways is read once. Where there
 // are more files than the limits allow, none is returned.
-func Read(paths []string) ([]File, []Problem) {
-	r := reader{seen: map[string]bool{}}
+func Read(paths []string) ([]File, []Problem) { return ReadOnce(paths, nil) }
+
+// ReadOnce is Read for who reads but once: a path may also be that of a pipe, which is
+// read to its end, or "-", which is stdin. A nil stdin takes neither.
+func ReadOnce(paths []string, stdin io.Reader) ([]File, []Problem) {
+	r := reader{seen: map[string]bool{}, stdin: stdin}
 	for _, path := range paths {
 		r.argument(path)
 	}
@@ -52,6 +56,7 @@ type reader struct {
 	total    int
 	full     bool
 	seen     map[string]bool // by path without symbolic links
+	stdin    io.Reader       // nil: pipes are refused
 	problems []Problem
 }
 
@@ -70,11 +75,29 @@ func (r *reader) unreadable(path string, err error) {
 
 var (
 	errNotRegular = errors.New("not a regular file")
+	errPipe       = errors.New("a pipe")
 	errTooLarge   = errors.New("a larger file")
 )
 
 // argument reads a path that was asked for by name, whatever its name is.
 func (r *reader) argument(path string) {
+	if path == "-" || path == "/dev/stdin" {
+		r.stream("stdin", r.stdin, nil)
+		return
+	}
+	// The links of /dev/fd to pipes lead nowhere that has a name.
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		if r.stdin == nil {
+			r.stream(path, nil, nil)
+			return
+		}
+		f, err := os.Open(path)
+		r.stream(path, f, err)
+		if err == nil {
+			_ = f.Close() // it was read to its end, or is too large
+		}
+		return
+	}
 	if r.path(path) == 0 {
 		r.fail(path, "a directory without policies", "a directory with *.yaml or *.yml files", "no-policies")
 	}
@@ -129,6 +152,19 @@ func (r *reader) entry(path string, e fs.DirEntry) (found int) {
 	return 0
 }
 
+// stream reads what can be read only once; from is nil where that is refused.
+func (r *reader) stream(name string, from io.Reader, err error) {
+	switch {
+	case err != nil:
+		r.unreadable(name, err)
+	case from == nil:
+		r.fail(name, errPipe.Error(), "a file or directory: a pipe cannot be read again when the policy changes", "unreadable-file")
+	default:
+		data, err := readBounded(from)
+		r.add(name, data, err)
+	}
+}
+
 // file reads at most [MaxSize] bytes. Opening does not wait for the other end of
 // a pipe, and what is not a regular file is refused.
 func (r *reader) file(path string) {
@@ -144,6 +180,11 @@ func (r *reader) file(path string) {
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
+	r.add(path, data, err)
+}
+
+// add takes on what was read under a name, or says why it could not be.
+func (r *reader) add(path string, data []byte, err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		r.fail(path, err.Error(), fmt.Sprintf("at most %d MiB", MaxSize>>20), "file-too-large")
@@ -168,7 +209,11 @@ func readFile(f *os.File) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errNotRegular
 	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	return readBounded(f)
+}
+
+func readBounded(from io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(from, MaxSize+1))
 	if len(data) > MaxSize {
 		return nil, errTooLarge
 	}

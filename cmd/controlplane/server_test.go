@@ -1,0 +1,106 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestServerIsSomethingElse: whoever names the wrong port is told what is there.
+func TestServerIsSomethingElse(t *testing.T) {
+	noEnvironment(t)
+	f := newFake(t, map[string]string{"GET /breakers": "200\n" + `{"breakers":[]}`})
+	proxies := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+	}))
+	proxies.Config.Protocols = new(http.Protocols)
+	proxies.Config.Protocols.SetUnencryptedHTTP2(true)
+	proxies.Start()
+	t.Cleanup(proxies.Close)
+	secure := silentTLS(t)
+	address := f.Listener.Addr().String()
+	for _, c := range []struct {
+		server string
+		code   int
+		want   string
+	}{
+		{address, 0, "no breakers"},
+		{f.URL, 0, "no breakers"},
+		{"https://" + address, 1, "it speaks plain HTTP; begin it with http://"},
+		{proxies.Listener.Addr().String(), 1, "it speaks gRPC; that is how it speaks to proxies, at its --xds-listen"},
+		{secure, 1, "it speaks TLS"},
+	} {
+		var stdout, stderr strings.Builder
+		code := run([]string{"breakers", "list", "--server", c.server}, &stdout, &stderr)
+		if code != c.code || !strings.Contains(stdout.String()+stderr.String(), c.want) {
+			t.Errorf("--server %s: exit code %d, got %s%s, want %q", c.server, code, &stdout, &stderr, c.want)
+		}
+	}
+}
+
+// silentTLS is a server that wants certificates of its clients, as that for proxies does.
+func silentTLS(t *testing.T) (address string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS() // which has a certificate
+	certificates := s.TLS.Certificates
+	s.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certificates, ClientAuth: tls.RequireAnyClientCert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.(*tls.Conn).Handshake() // sends the alert
+			conn.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestLasts(t *testing.T) {
+	const day = 24 * time.Hour
+	for text, want := range map[string]time.Duration{
+		"10m": 10 * time.Minute, "1h30m": 90 * time.Minute, "1d": day, "1.5d": 36 * time.Hour, "1d12h": 36 * time.Hour,
+		"1w": 7 * day, "1w1d": 8 * day, "0s": 0, "-1d": -day,
+	} {
+		var l lasts
+		if err := l.Set(text); err != nil || time.Duration(l) != want {
+			t.Errorf("%q: got %s, %v, want %s", text, &l, err, want)
+		}
+	}
+	for _, text := range []string{"", "d", "1", "1x", "ever", "d1", "1e999d", "nand", "1d1"} {
+		var l lasts
+		if err := l.Set(text); err == nil {
+			t.Errorf("%q is taken for %s", text, &l)
+		}
+	}
+}
+
+func TestInstance(t *testing.T) {
+	host := func() (string, error) { return "pod-1", nil }
+	none := func() (string, error) { return "", fmt.Errorf("no name") }
+	env := func(value string) func(string) string {
+		return func(name string) string { return map[string]string{instanceEnv: value}[name] }
+	}
+	for _, c := range []struct {
+		flag, env string
+		host      func() (string, error)
+		want      string
+	}{
+		{"a", "b", host, "a"}, {"", "b", host, "b"}, {"", "", host, "pod-1"}, {"", "", none, "unnamed"},
+	} {
+		if got := instance(c.flag, env(c.env), c.host); got != c.want {
+			t.Errorf("--instance=%q $%s=%q: got %q, want %q", c.flag, instanceEnv, c.env, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package discovery
+
+import (
+	"time"
+
+	"breakwater.dev/xds"
+)
+
+// removable tells whether a resource that is no more may be removed from a proxy now.
+type removable func(name string) bool
+
+func always(string) bool { return true }
+func never(string) bool  { return false }
+
+// unnamed returns which clusters, or endpoints of them, may be removed from the proxy: those
+// that its routes and listeners have not named for so long that no call is left which
+// chose them before. Whatever it has refused may still name what it had.
+func (st *stream) unnamed(typeURL string, rs xds.Resources) removable {
+	s := st.subs[typeURL]
+	if s == nil || !st.settled(xds.Types...) || !st.routesKnown() || st.refuses(xds.RouteType) || st.refuses(xds.ListenerType) {
+		return never
+	}
+	now := st.server.options.Now()
+	if wait := s.leave(rs[typeURL], now); wait > 0 {
+		st.leaving.Reset(wait)
+	}
+	return func(name string) bool {
+		since, leaving := s.leaving[name]
+		return leaving && now.Sub(since) >= xds.RouteToHost
+	}
+}
+
+// refuses tells whether the proxy has refused anything of a type.
+func (st *stream) refuses(typeURL string) bool {
+	s := st.subs[typeURL]
+	return s != nil && len(s.refused) > 0
+}
+
+// leave notes that nothing names any more what is in rs no more, and returns when the next
+// of that may be removed; 0: nothing waits.
+func (s *subscription) leave(rs []*xds.Resource, now time.Time) (next time.Duration) {
+	leaving := map[string]time.Time{}
+	for _, name := range s.surplus(rs) {
+		since, known := s.leaving[name]
+		if !known {
+			since = now
+		}
+		leaving[name] = since
+		if wait := xds.RouteToHost - now.Sub(since); wait > 0 && (next == 0 || wait < next) {
+			next = wait
+		}
+	}
+	s.leaving = leaving
+	return next
+}
+
+// stay forgets that what is in rs was leaving: routes may name it again.
+func (s *subscription) stay(rs []*xds.Resource) {
+	if len(s.leaving) == 0 {
+		return
+	}
+	for name := range namesOf(rs) {
+		delete(s.leaving, name)
+	}
+}

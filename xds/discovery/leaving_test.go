@@ -1,0 +1,100 @@
+package discovery
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"breakwater.dev/xds"
+)
+
+// renamed is a proxy that has taken routes without b, which it had.
+func renamed(t *testing.T) (*Server, *deltaProxy) {
+	s := newServer()
+	publish(t, s, a, b)
+	p := connectDelta(t, s, node("app-1", nil))
+	p.start("a", "b")
+	publish(t, s, a)
+	p.ack(p.gets1("routes +egress"))
+	p.gets()
+	return s, p
+}
+
+// A call whose route names a cluster may still be asking when the routes change.
+func TestClustersStayWhileCallsAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, p := renamed(t)
+		time.Sleep(xds.RouteToHost - time.Millisecond)
+		p.gets()
+		time.Sleep(time.Millisecond)
+		p.ack(p.gets1("clusters -b"))
+		p.ack(p.gets1("endpoints -b"))
+		p.gets()
+	})
+}
+
+// What comes back is not sent, and its time begins anew when it goes again.
+func TestClustersThatComeBackStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := renamed(t)
+		time.Sleep(xds.RouteToHost / 2)
+		publish(t, s, a, b)
+		routes := p.gets1("routes +egress")
+		publish(t, s, a)
+		p.ack(routes)
+		p.ack(p.gets1("routes +egress"))
+		time.Sleep(xds.RouteToHost - time.Millisecond)
+		p.gets()
+		time.Sleep(time.Millisecond)
+		p.gets("clusters -b")
+	})
+}
+
+// Each goes in its own time, however often others go.
+func TestClustersDoNotWaitForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := renamed(t)
+		time.Sleep(xds.RouteToHost / 2)
+		publish(t, s)
+		p.ack(p.gets1("routes +egress"))
+		time.Sleep(xds.RouteToHost / 2)
+		p.ack(p.gets1("clusters -b"))
+		p.ack(p.gets1("endpoints -b"))
+		p.gets()
+		time.Sleep(xds.RouteToHost / 2)
+		p.gets("clusters -a")
+	})
+}
+
+// Routes that were refused are not in force: those before still name what is no more.
+func TestClustersStayWhileTheirRoutesDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a, b)
+		p := connectDelta(t, s, node("app-1", nil))
+		p.start("a", "b")
+		publish(t, s, a)
+		p.nack(p.gets1("routes +egress"))
+		time.Sleep(10 * xds.RouteToHost)
+		p.gets()
+		publish(t, s, ah)
+		p.ack(p.gets1("routes +egress"))
+		time.Sleep(xds.RouteToHost)
+		p.gets("clusters -b")
+	})
+}
+
+func TestSotwClustersStayWhileCallsAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a, b)
+		p := connectSotw(t, s, node("app-1", nil))
+		p.start("a", "b")
+		publish(t, s, a)
+		p.ack(p.gets1("routes =egress"))
+		time.Sleep(xds.RouteToHost - time.Millisecond)
+		p.gets()
+		time.Sleep(time.Millisecond)
+		p.gets("clusters =a", "endpoints =a =b")
+	})
+}
