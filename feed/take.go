@@ -124,6 +124,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		w.batch.group(a, of).rejected += uint64(chosen.rejected)
 		return
 	}
+	w.explain(a, arrived)
 	x := e.ending(&a.rules)
 	told := breaker.Reported{Outcome: x.Outcome(&a.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
 	if a.way == asked {
@@ -225,6 +226,7 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 		counts.skipped.Add(1)
 		return
 	}
+	w.explain(a, arrived)
 	what := e.connection()
 	made := e.remote.IsValid() && e.flags&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
 	switch {

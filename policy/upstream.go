@@ -111,6 +111,12 @@ func (u *upstreamDoc) finish(spec yamlwalk.Value) {
 	})
 }
 
+// Ports that each proxy listens on by default, at the address at which it listens for upstreams of protocol TCP.
+const (
+	EgressPort = 10000 // for HTTP
+	AdminPort  = 9901  // Envoy's admin interface
+)
+
 // checkPort reports what only an upstream of the other kind has. Calls that are not HTTP
 // say nothing of where they go to: only the port tells.
 func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
@@ -120,6 +126,10 @@ func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
 		at.Fail("left out: the proxy listens on a port of its own only for protocol TCP", "exclusive-fields")
 	case u.Protocol == TCP && !has:
 		spec.Missing("port", "nothing").Fail("the port on which the proxy listens for it", "missing-field")
+	}
+	if u.Protocol == TCP && (u.Port == EgressPort || u.Port == AdminPort) {
+		at.Fail(fmt.Sprintf("another port: unless a proxy's bootstrap says otherwise it has its HTTP listener at %d and its admin interface at %d",
+			EgressPort, AdminPort), "reserved-port")
 	}
 	for _, field := range []string{"hosts", "routes"} {
 		if at, has := u.places["spec."+field]; has && u.Protocol == TCP {
