@@ -34,6 +34,8 @@ type attribution struct {
 	slow     time.Duration // 0: no call is
 	cached   bool          // proxies keep copies of responses, to answer rejected calls with
 	upstream string        // whose endpoints the mesh judges; empty: it does not
+
+	explained *explained // one for all routes of the breaker
 }
 
 // table finds attributions, of HTTP by the name of the route, of TCP by that of the upstream.
@@ -53,7 +55,7 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 			}
 			a := attribution{
 				key: b.Spec.Key, breaker: engine.Breaker(b.Spec.Key),
-				slow: b.Spec.Config.SlowCallDurationThreshold, upstream: judged,
+				slow: b.Spec.Config.SlowCallDurationThreshold, upstream: judged, explained: new(explained),
 				rules: wire.Rules{
 					Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
 					Timeout: r.Timeout,

@@ -144,6 +144,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		w.batch.group(a, of).rejected += uint64(chosen.rejected)
 		return
 	}
+	w.explain(a, arrived)
 	x := e.ending(&a.rules)
 	told := breaker.Reported{Outcome: x.Outcome(&a.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
 	told.Unsent = x.Unsent() && e.attempts <= 1
@@ -259,6 +260,7 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	if !w.may(a) {
 		return
 	}
+	w.explain(a, arrived)
 	what := e.connection()
 	w.node.linksTo(a.key.Upstream).take(e, what, arrived)
 	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))

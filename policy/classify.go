@@ -60,7 +60,7 @@ func (c *codes) fields() yamlwalk.Fields {
 			c.status = []string{}
 			v.Each(func(v yamlwalk.Value) {
 				c.status = appendCode(c.status, v, func(dst *string) yamlwalk.Field {
-					return yamlwalk.Text(dst, `a status code such as "503", or a class such as "5xx"`, "bad-status", statusCode.MatchString)
+					return yamlwalk.Word(dst, "a status code such as 503, or a class such as 5xx", "bad-status", statusCode.MatchString)
 				})
 			})
 		},

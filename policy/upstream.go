@@ -99,7 +99,7 @@ func (u *upstreamDoc) finish(spec yamlwalk.Value) {
 		if u.DNS == nil {
 			at.Missing("sni", "nothing").Fail("the name in the certificate of the endpoints", "missing-field")
 		} else {
-			u.TLS.SNI = u.DNS.Name
+			u.TLS.SNI = strings.TrimSuffix(u.DNS.Name, ".")
 		}
 	}
 	if u.HealthCheck != nil {
@@ -111,6 +111,12 @@ func (u *upstreamDoc) finish(spec yamlwalk.Value) {
 	})
 }
 
+// Ports that each proxy listens on by default, at the address at which it listens for upstreams of protocol TCP.
+const (
+	EgressPort = 10000 // for HTTP
+	AdminPort  = 9901  // Envoy's admin interface
+)
+
 // checkPort reports what only an upstream of the other kind has. Calls that are not HTTP
 // say nothing of where they go to: only the port tells.
 func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
@@ -121,31 +127,15 @@ func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
 	case u.Protocol == TCP && !has:
 		spec.Missing("port", "nothing").Fail("the port on which the proxy listens for it", "missing-field")
 	}
+	if u.Protocol == TCP && (u.Port == EgressPort || u.Port == AdminPort) {
+		at.Fail(fmt.Sprintf("another port: unless a proxy's bootstrap says otherwise it has its HTTP listener at %d and its admin interface at %d",
+			EgressPort, AdminPort), "reserved-port")
+	}
 	for _, field := range []string{"hosts", "routes"} {
 		if at, has := u.places["spec."+field]; has && u.Protocol == TCP {
 			at.FailAs("given", "left out: a connection of protocol TCP has neither host nor path", "exclusive-fields")
 		}
 	}
-}
-
-var hostName = regexp.MustCompile(`^[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*$`)
-
-func isHostName(s string) bool { return len(s) <= 253 && hostName.MatchString(s) }
-
-// host reads one authority. Authorities know no upper case (RFC 3986 section
-// 3.2.2), and the proxy ignores their port. Of Envoy's wildcards only *.example.com
-// is taken: the others would reach hosts of nobody.
-func (u *upstreamDoc) host(o *object, v yamlwalk.Value) {
-	const want = "a host name without a port, such as payments.shop.svc or *.example.com"
-	var host string
-	yamlwalk.Text(&host, want, "bad-host", func(s string) bool {
-		return isHostName(strings.TrimPrefix(s, "*."))
-	})(v)
-	if host == "" {
-		return
-	}
-	u.Hosts = append(u.Hosts, strings.ToLower(host))
-	u.hostsAt = append(u.hostsAt, o.newPlace(v))
 }
 
 func port(dst *uint16) yamlwalk.Field { return yamlwalk.Integer(dst, 1, math.MaxUint16) }
@@ -191,7 +181,8 @@ func (u *upstreamDoc) dns(v yamlwalk.Value) {
 	isObject := v.Object(yamlwalk.Fields{
 		"name": yamlwalk.Text(&u.DNS.Name, "a host name such as payments.shop.svc; for addresses use endpoints", "bad-host", func(s string) bool {
 			_, err := netip.ParseAddr(s)
-			return err != nil && isHostName(s)
+			// With a dot at its end the resolver tries no search domains.
+			return err != nil && isHostName(strings.TrimSuffix(s, "."))
 		}),
 		"port": port(&u.DNS.Port),
 	})
@@ -203,7 +194,10 @@ func (u *upstreamDoc) dns(v yamlwalk.Value) {
 func (u *upstreamDoc) tls(v yamlwalk.Value) {
 	tls := &TLS{}
 	isObject := v.Object(yamlwalk.Fields{
-		"sni": yamlwalk.Text(&tls.SNI, "a host name", "bad-host", isHostName),
+		"sni": yamlwalk.Text(&tls.SNI, "a host name or an IP address", "bad-host", func(s string) bool {
+			_, isIPv6 := ipv6(s)
+			return isIPv6 || isHostName(s)
+		}),
 		"caFile": yamlwalk.Text(&tls.CAFile, "an absolute path on the proxy's file system", "bad-path", func(s string) bool {
 			return path.IsAbs(s) && path.Clean(s) == s && !strings.ContainsFunc(s, isControl)
 		}),
@@ -229,8 +223,16 @@ func (u *upstreamDoc) healthCheck(v yamlwalk.Value) {
 	}
 }
 
+// maxCheckTimeout bounds the first check of an endpoint, for which a cluster waits before it is used,
+// and a proxy that starts before it listens (measured with Envoy 1.40).
+const maxCheckTimeout = 10 * time.Second
+
 func (u *upstreamDoc) checkHealthCheck() {
 	at := u.places["spec.healthCheck"]
+	if u.HealthCheck.Timeout > maxCheckTimeout {
+		u.places["spec.healthCheck.timeout"].Fail(fmt.Sprintf("at most %s: a proxy that starts, or that gets a new policy for the upstream, "+
+			"waits so long for endpoints that do not answer", yamlwalk.FormatDuration(maxCheckTimeout)), "out-of-range")
+	}
 	switch {
 	case u.Protocol == GRPC && at.Has("path"):
 		u.places["spec.healthCheck.path"].Fail("left out: protocol GRPC is checked by grpc.health.v1", "exclusive-fields")

@@ -41,7 +41,7 @@ type Ending struct {
 	Took time.Duration
 	// Lasted is the time from the beginning of the call to its end.
 	Lasted time.Duration
-	// Deadline is the client's own, from grpc-timeout; 0: it has none.
+	// Deadline is the client's own, from grpc-timeout; 0: it has none. It is heeded of gRPC calls only.
 	Deadline time.Duration
 }
 
@@ -248,7 +248,7 @@ func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 // policy's timeout. The service has the same deadline, by a clock of its own: what it does
 // within the last tenth of it, or later, is because of it.
 func (e *Ending) expired(r *Rules) bool {
-	own := e.Deadline > 0 && (r.Timeout == 0 || e.Deadline < r.Timeout)
+	own := e.GRPC && e.Deadline > 0 && (r.Timeout == 0 || e.Deadline < r.Timeout)
 	return own && e.Lasted >= e.Deadline-e.Deadline/10
 }
 

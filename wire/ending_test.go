@@ -81,6 +81,9 @@ var unanswered = []row{
 	{"reset at the client's own deadline", with(unheard, func(e *Ending) {
 		e.Flags, e.Status, e.Deadline = UpstreamReset, 503, time.Second
 	}), gone, gone},
+	{"reset, and a grpc-timeout that is over of a call that is not gRPC", with(silent, func(e *Ending) {
+		e.Flags, e.Status, e.Deadline = UpstreamReset, 503, time.Nanosecond
+	}), failure, failure},
 	{"reset long before it", with(unheard, func(e *Ending) {
 		e.Flags, e.Status, e.Deadline = UpstreamReset, 503, 2*time.Second
 	}), failure, failure},

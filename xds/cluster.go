@@ -6,8 +6,6 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	clusterdnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
-	dnsclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -109,31 +107,6 @@ func setDiscovery(c *clusterv3.Cluster, u *policy.Upstream) error {
 	c.ClusterDiscoveryType = dns
 	c.LoadAssignment = nameAssignment(u.Name, u.DNS.Name, u.DNS.Port)
 	return nil
-}
-
-// dnsClusterType resolves a name and makes each of its addresses an endpoint. It
-// is what type STRICT_DNS was before Envoy deprecated that type's own fields.
-func dnsClusterType() (*clusterv3.Cluster_ClusterType, error) {
-	config, err := pack(&dnsclusterv3.DnsCluster{
-		// The record's owner knows how long it holds; a TTL of 0 must not become a storm.
-		RespectDnsTtl:     true,
-		DnsMinRefreshRate: durationpb.New(time.Second),
-		// Until the name first resolves, and for answers without a TTL.
-		DnsRefreshRate: durationpb.New(5 * time.Second),
-		DnsFailureRefreshRate: &dnsclusterv3.DnsCluster_RefreshRate{
-			BaseInterval: durationpb.New(time.Second),
-			MaxInterval:  durationpb.New(10 * time.Second),
-		},
-		// Envoy's default prefers IPv6, which fails where names have such records and
-		// the network has no such route.
-		DnsLookupFamily: clusterdnsv3.DnsLookupFamily_V4_PREFERRED,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{
-		Name: "envoy.clusters.dns", TypedConfig: config,
-	}}, nil
 }
 
 // balancers have no entry for policies that hash: there is nothing to say what of.

@@ -287,7 +287,7 @@ func checkHosts(t *testing.T, egress string) {
 }
 
 func checkRoutes(t *testing.T, egress string) {
-	const charge, list, exact, rest = "1000", "2000", "3000", "10000"
+	const charge, list, exact, rest = "web/charge", "web/list", "web/exact", "web"
 	cases := []struct{ request, want string }{
 		{"POST web /charge", charge}, {"PUT web /charge/7", charge}, {"POST web /charge?id=7", charge},
 		{"POST web /charge/", charge}, {"GET web /charge", rest}, {"POST web /chargeback", rest},
@@ -297,8 +297,7 @@ func checkRoutes(t *testing.T, egress string) {
 	}
 	for _, c := range cases {
 		_, body := callEgress(t, egress, c.request)
-		// Envoy tells the upstream the timeout of the route it took.
-		if want := "X-Envoy-Expected-Rq-Timeout-Ms: " + c.want + "\r\n"; !strings.Contains(body, want) {
+		if want := routeHeader + ":[" + c.want + "]"; !strings.Contains(body, want) {
 			t.Errorf("%s: no %q in %q", c.request, want, body)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -53,6 +54,9 @@ func writeBootstrap(t *testing.T, b *bootstrapv3.Bootstrap) (path string, text [
 	return path, text
 }
 
+// routeHeader is how a static bootstrap says which route a response came by.
+const routeHeader = "x-route"
+
 // static puts resources into a bootstrap, in place of the streams they would come by.
 func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	t.Helper()
@@ -74,9 +78,9 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	if err := filter.GetTypedConfig().UnmarshalTo(manager); err != nil {
 		t.Fatal(err)
 	}
-	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{
-		RouteConfig: rs.find(RouteType, EgressName).Message.(*routev3.RouteConfiguration),
-	}
+	routes := proto.Clone(rs.find(RouteType, EgressName).Message).(*routev3.RouteConfiguration)
+	routes.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: routeHeader, Value: "%ROUTE_NAME%"}}}
+	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes}
 	packed, err := pack(manager)
 	if err != nil {
 		t.Fatal(err)

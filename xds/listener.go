@@ -12,6 +12,7 @@ import (
 	headermutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -96,6 +97,14 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 	if err != nil {
 		return nil, err
 	}
+	steering, err := withoutSteering()
+	if err != nil {
+		return nil, err
+	}
+	claims, err := withoutClaims()
+	if err != nil {
+		return nil, err
+	}
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: EgressName,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
@@ -110,16 +119,23 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 			AllowAbsoluteUrl: wrapperspb.Bool(true), // "GET http://payments/ HTTP/1.1", as to a proxy
 			AcceptHttp_10:    true,
 			EnableTrailers:   true,
+			// A server that does not know what it is asked to upgrade to answers as if it had not been
+			// asked (RFC 9110 section 7.8). Envoy's answer would be a 403.
+			IgnoreHttp_11Upgrade: []*matcherv3.StringMatcher{matching(otherThan(wire.Websocket))},
 		},
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
 		// The scheme is the upstream connection's: applications speak plain text up to here.
 		SchemeHeaderTransformation: &corev3.SchemeHeaderTransformation{MatchUpstream: true},
-		// No x-forwarded-for: the application is the caller, on the same host. Whether a
-		// caller is trusted to set x-envoy headers is not left to the addresses it claims.
-		UseRemoteAddress:      wrapperspb.Bool(false),
-		SkipXffAppend:         true,
-		InternalAddressConfig: &hcmv3.HttpConnectionManager_InternalAddressConfig{},
-		GenerateRequestId:     wrapperspb.Bool(false),
+		// No x-forwarded-for: the application is the caller, on the same host. What it says there
+		// and in x-forwarded-client-cert is for its service, and goes on as it is.
+		UseRemoteAddress:              wrapperspb.Bool(false),
+		SkipXffAppend:                 true,
+		OriginalIpDetectionExtensions: claims,
+		EarlyHeaderMutationExtensions: steering,
+		ForwardClientCertDetails:      hcmv3.HttpConnectionManager_ALWAYS_FORWARD_ONLY,
+		GenerateRequestId:             wrapperspb.Bool(false),
+		// "payments.shop.svc.cluster.local." is the same host: the dot spares a resolver the search domains.
+		StripTrailingHostDot: true,
 		// Paths go through untouched. Nothing here authorizes by path, so there is nothing
 		// to evade, and a rewritten path breaks whoever signs it.
 		NormalizePath:                wrapperspb.Bool(false),
@@ -151,7 +167,10 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 	if err != nil {
 		return nil, err
 	}
-	router, err := pack(&routerv3.Router{})
+	router, err := pack(&routerv3.Router{
+		// Neither services nor callers are told of timeouts, tries or times.
+		SuppressEnvoyHeaders: true,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package xds
 
 import (
+	"fmt"
+	"strings"
+	"unicode"
+
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
 
@@ -21,4 +25,17 @@ func anyOf(names []string) *matcherv3.ListStringMatcher {
 		list.Patterns = append(list.Patterns, exactly(n))
 	}
 	return list
+}
+
+// otherThan is an expression for every text but one word of letters, however that is capitalized. RE2
+// cannot negate, so it goes by where a text begins to differ.
+func otherThan(word string) string {
+	var b strings.Builder
+	for i, c := range word {
+		if i > 0 {
+			b.WriteString("|")
+		}
+		fmt.Fprintf(&b, "%s([^%c%c].*)?", word[:i], c, unicode.ToUpper(c))
+	}
+	return "(?i)(" + b.String() + "|" + word + ".+)"
 }

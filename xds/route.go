@@ -78,7 +78,7 @@ func unknownHost() *routev3.VirtualHost {
 		Domains: []string{anyHost},
 		Routes: []*routev3.Route{{
 			Name:  "no-upstream",
-			Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Match: match(policy.Match{}),
 			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
 				Status: 404,
 				Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: noUpstream}},

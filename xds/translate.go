@@ -24,7 +24,7 @@ const (
 )
 
 // DefaultListen is where a proxy listens whose bootstrap does not say.
-var DefaultListen = netip.MustParseAddrPort("127.0.0.1:10000")
+var DefaultListen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), policy.EgressPort)
 
 // Translate returns every resource of a proxy whose applications send to listen, but for
 // its runtime layer, which is of [Gates]. It

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
 
@@ -48,7 +49,7 @@ One file serves many pods: give each its own id with Envoy's --service-node.`),
 	f.StringVar(&o.NodeCluster, "node-cluster", "", "the `workload` that the proxy belongs to")
 	f.StringVar(&o.XDS, "xds", "127.0.0.1:18000", "`host:port` of the control plane")
 	f.StringVar(&listen, "listen", xds.DefaultListen.String(), "`address` that applications send to")
-	f.StringVar(&admin, "admin", "127.0.0.1:9901", "`address` of Envoy's admin interface")
+	f.StringVar(&admin, "admin", fmt.Sprintf("127.0.0.1:%d", policy.AdminPort), "`address` of Envoy's admin interface")
 	f.StringSliceVar(&o.Upstreams, "upstreams", nil, "`names` of the upstreams that the workload calls; without it the proxy gets all")
 	f.StringVar(&tls.CAFile, "tls-ca", "", "`path`, on the proxy, of the CA that signed the control plane's certificate")
 	f.StringVar(&tls.CertFile, "tls-cert", "", "`path`, on the proxy, of its own certificate")

@@ -40,7 +40,7 @@ func Documents(data []byte, visitor Visitor) (docs []Value, complete bool) {
 		visitor.Report(p)
 		return nil, false
 	}
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder := yaml.NewDecoder(bytes.NewReader(asVersion11(data)))
 	for {
 		var doc yaml.Node
 		err := next(decoder, &doc)
@@ -73,6 +73,24 @@ func next(decoder *yaml.Decoder, doc *yaml.Node) (err error) {
 		}
 	}()
 	return decoder.Decode(doc)
+}
+
+// version12 is a directive of YAML 1.2. No line of a policy can begin like that but a directive: what
+// stands in a document is indented or begins with a key.
+var version12 = regexp.MustCompile(`(?m)^%YAML[ \t]+1\.2\b`)
+
+// asVersion11 has a file say that it is YAML 1.1, which is the one version that the parser lets
+// pass; it reads 1.2 as well. Nothing moves.
+func asVersion11(data []byte) []byte {
+	at := version12.FindAllIndex(data, -1)
+	if at == nil {
+		return data
+	}
+	data = bytes.Clone(data)
+	for _, a := range at {
+		data[a[1]-1] = '1'
+	}
+	return data
 }
 
 // isEmpty tells whether nothing was written between two document separators.
@@ -124,6 +142,9 @@ func syntaxProblem(data []byte, err error) Problem {
 		message = "an alias without its anchor" // which may be a word of a file that is none of ours
 	}
 	problem := Problem{Line: line, Col: 1, Got: message, Want: "well-formed YAML", Rule: "yaml-syntax"}
+	if message == "found incompatible YAML document" {
+		problem.Got, problem.Want = "a %YAML line with another version", "%YAML 1.1 or %YAML 1.2, or no such line"
+	}
 	lines := strings.Split(string(data), "\n")
 	for _, at := range []int{line, line + 1} {
 		if at > len(lines) {

@@ -15,16 +15,27 @@ import (
 // Text reads a string that ok accepts; want and rule are for one that it does not.
 func Text(dst *string, want, rule string, ok func(string) bool) Field {
 	return func(v Value) {
-		s, isString := v.String(want)
-		if !isString {
-			return
+		if s, isString := v.String(want); isString {
+			v.accept(dst, s, want, rule, ok)
 		}
-		if !ok(s) {
-			v.Fail(want, rule)
-			return
-		}
-		*dst = s
 	}
+}
+
+// Word is like [Text], and takes what YAML reads as a whole number as it is written.
+func Word(dst *string, want, rule string, ok func(string) bool) Field {
+	return func(v Value) {
+		if s, isWord := v.scalar(want, "wrong-type", "!!str", "!!int"); isWord {
+			v.accept(dst, s, want, rule, ok)
+		}
+	}
+}
+
+func (v Value) accept(dst *string, s, want, rule string, ok func(string) bool) {
+	if !ok(s) {
+		v.Fail(want, rule)
+		return
+	}
+	*dst = s
 }
 
 // OneOf reads one of a few words.

@@ -1,0 +1,57 @@
+package feed
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
+)
+
+const (
+	// explainEvery is how long nothing more is logged of connections that fail to a breaker's upstream.
+	explainEvery = time.Minute
+	// maxReason is how many bytes of a reason are logged.
+	maxReason = 300
+)
+
+// explained says when the log was last told of a breaker why connections fail; 0: never. One line a minute for
+// each breaker is all that proxies can have written, however many they are and whatever they send.
+type explained struct{ at atomic.Int64 }
+
+// due reports whether a line may be written now, and takes it that it is.
+func (x *explained) due(now breaker.Instant) bool {
+	last := x.at.Load()
+	return (last == 0 || now >= breaker.Instant(last).Add(explainEvery)) && x.at.CompareAndSwap(last, int64(now))
+}
+
+// explain logs why a proxy could not connect to an upstream: above all the reason of a failed TLS handshake, which
+// no caller's status and no metric tells.
+func (w *worker) explain(a *attribution, arrived breaker.Instant) {
+	e := &w.entry
+	if len(e.reason) == 0 || e.flags&wire.ConnectFailure == 0 || !a.explained.due(arrived) {
+		return
+	}
+	w.server.options.Log.Warn("a proxy could not connect to a service; this is said once a minute",
+		"service", a.key.Upstream, "route", a.key.Route, "node", w.node.id, "endpoint", e.endpoint(), "reason", printable(e.reason))
+}
+
+// endpoint is the address that a call went to, or empty.
+func (e *entry) endpoint() string {
+	if !e.remote.IsValid() {
+		return ""
+	}
+	return e.remote.String()
+}
+
+// printable is the beginning of a text that a proxy sent, without what no log should have.
+func printable(text []byte) string {
+	text = text[:min(len(text), maxReason)]
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(string(text), "?"))
+}

@@ -1,0 +1,43 @@
+package xds
+
+import (
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	customheaderv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/original_ip_detection/custom_header/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+)
+
+const (
+	// envoyHeaders is how the names of the headers begin by which Envoy is steered: timeouts,
+	// tries, hedging, names of statistics. What callers may do is in the policy.
+	envoyHeaders = "x-envoy-"
+	// noAddress would have the address of a caller. Nobody can send it, since it is one of [envoyHeaders].
+	noAddress = envoyHeaders + "breakwater-address"
+)
+
+// withoutSteering takes the headers that steer Envoy out of a request before anything reads
+// them. Envoy takes some of them out by itself where it does not trust the caller, but by far not all:
+// x-envoy-upstream-stream-duration-ms is heeded from anybody (measured with 1.40).
+func withoutSteering() ([]*corev3.TypedExtensionConfig, error) {
+	packed, err := pack(&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
+		Action: &mutationv3.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
+			KeyMatcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: envoyHeaders}},
+		}},
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	return []*corev3.TypedExtensionConfig{{Name: "envoy.http.early_header_mutation.header_mutation", TypedConfig: packed}}, nil
+}
+
+// withoutClaims has Envoy believe no address that a caller claims. Without a detection of its own it
+// reads X-Forwarded-For, and trusts one private address; an internal_address_config without
+// addresses changes nothing, and one with addresses only says which to claim.
+func withoutClaims() ([]*corev3.TypedExtensionConfig, error) {
+	packed, err := pack(&customheaderv3.CustomHeaderConfig{HeaderName: noAddress})
+	if err != nil {
+		return nil, err
+	}
+	return []*corev3.TypedExtensionConfig{{Name: "envoy.http.original_ip_detection.custom_header", TypedConfig: packed}}, nil
+}
