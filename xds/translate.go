@@ -75,6 +75,9 @@ func (rs Resources) addUpstream(u *policy.Upstream, listen netip.AddrPort) error
 	if err := rs.Add(u.Name, c); err != nil {
 		return err
 	}
+	if err := rs.addTrust(u); err != nil {
+		return err
+	}
 	if u.Protocol == policy.TCP {
 		l, err := tcpListener(u, listen)
 		if err != nil {

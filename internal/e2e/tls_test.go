@@ -82,6 +82,12 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) {
 	}
 }
 
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
 func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
 
 // TestTLS secures xDS and ext_proc with certificates of both sides, turns away who has
@@ -105,14 +111,12 @@ func TestTLS(t *testing.T) {
 		return nil
 	})
 
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
 	pair, err := tls.LoadX509KeyPair(ca.path("proxy.pem"), ca.path("proxy.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	serial := func(certificates ...tls.Certificate) (*big.Int, error) {
-		conn, err := tls.Dial("tcp", ip+":18000", &tls.Config{RootCAs: roots, Certificates: certificates, NextProtos: []string{"h2"}})
+		conn, err := tls.Dial("tcp", ip+":18000", &tls.Config{RootCAs: ca.pool(), Certificates: certificates, NextProtos: []string{"h2"}})
 		if err != nil {
 			return nil, err
 		}

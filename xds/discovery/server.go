@@ -198,8 +198,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		server: s, protocol: p, publish: make(chan struct{}, 1), follower: &follower{wake: make(chan struct{}, 1)},
 		connected: s.options.Now(), subs: map[string]*subscription{},
 	}
-	st.runtime.beat = time.NewTimer(time.Hour)
-	st.runtime.beat.Stop()
+	st.runtime.beat, st.retry = stopped(), stopped()
 	s.mu.Lock()
 	s.streams[st] = true
 	s.mu.Unlock()
@@ -208,8 +207,16 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		delete(s.streams, st)
 		s.mu.Unlock()
 		st.leaveLayer()
+		st.retry.Stop()
 	}()
 	return st.run(ctx)
+}
+
+// stopped is a timer that was not started yet.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // introduced is called when a stream's proxy has said who it is, with the first type
@@ -234,14 +241,25 @@ func (s *Server) pushed(typeURL string, size int) {
 	s.counts[typeURL] = c
 }
 
-func (s *Server) nacked(n Node, typeURL string, names []string, message string) {
-	s.log.Error("proxy refused configuration; it keeps what it had, and is not sent this again until it changes",
+// nacked counts a refusal, and logs it, as loudly only if the proxy did not say the same
+// of the last try.
+func (s *Server) nacked(n Node, typeURL string, names []string, message string, again bool) {
+	level := slog.LevelError
+	if again {
+		level = slog.LevelDebug
+	}
+	s.log.Log(context.Background(), level, "proxy refused configuration; it keeps what it had, and is sent this again after growing pauses",
 		"node", n.ID, "type", typeURL, "resources", names, "message", message)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.counts[typeURL]
 	c.NACKs++
 	s.counts[typeURL] = c
+}
+
+// accepted logs that nothing of a type is refused any more.
+func (s *Server) accepted(n Node, typeURL string) {
+	s.log.Info("proxy has taken what it had refused", "node", n.ID, "type", typeURL)
 }
 
 // nodes returns the proxies that are connected, one for each view.

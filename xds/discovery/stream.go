@@ -49,6 +49,7 @@ type stream struct {
 	follower  *follower     // has joined when the proxy has asked for its runtime layer
 	connected time.Time
 	runtime   layered
+	retry     *time.Timer // something that was refused is due again
 
 	mu   sync.Mutex // guards what follows, for those who read the status
 	node *Node      // nil until the first request
@@ -85,6 +86,7 @@ func (st *stream) run(ctx context.Context) error {
 			flush = st.flushLayer
 		case <-st.runtime.beat.C:
 			flush = st.flushLayer
+		case <-st.retry.C:
 		case err := <-failed:
 			return ended(err)
 		case <-ctx.Done():
@@ -123,10 +125,7 @@ func (st *stream) take(r request) error {
 		message = fmt.Sprintf("%s (code %d)", r.refused.GetMessage(), r.refused.GetCode())
 	}
 	awaited := s.inFlight && r.nonce == s.nonce
-	refused := s.answer(r.nonce, message, st.server.options.Now())
-	if refused {
-		st.server.nacked(*st.node, r.typeURL, s.flight, message)
-	}
+	refused := st.answer(s, r, message)
 	r.apply(s, !known)
 	switch {
 	case r.typeURL != xds.RuntimeType:
@@ -147,13 +146,30 @@ func (st *stream) take(r request) error {
 	return nil
 }
 
+// answer takes the proxy's answer to a response, and tells whether it was refused.
+func (st *stream) answer(s *subscription, r request, message string) (refused bool) {
+	before := len(s.refused)
+	again := slices.ContainsFunc(s.flight, func(name string) bool { return s.refused[name].message == message })
+	refused = s.answer(r.nonce, message, st.server.options.Now())
+	switch {
+	case refused:
+		st.server.nacked(*st.node, r.typeURL, s.flight, message, again)
+	case before > 0 && len(s.refused) == 0:
+		st.server.accepted(*st.node, r.typeURL)
+	}
+	return refused
+}
+
 // waitsFor says which types must be settled before a type's changes are sent, so
 // that nothing is named before it is there. Endpoints wait for nothing: Envoy
 // holds its answer about clusters back until it has their endpoints.
 var waitsFor = map[string][]string{
 	xds.ListenerType: {xds.ClusterType},
-	xds.RouteType:    {xds.ClusterType, xds.EndpointType, xds.ListenerType},
+	xds.RouteType:    {xds.ClusterType, xds.EndpointType, xds.SecretType, xds.ListenerType},
 }
+
+// goLast are the types whose resources others name: they go when nobody does any more.
+var goLast = []string{xds.ClusterType, xds.EndpointType, xds.SecretType}
 
 // flush sends what the proxy lacks and may have now. It sends without the lock:
 // a proxy that does not read must stop nobody who asks for its status.
@@ -182,6 +198,7 @@ func (st *stream) plan() ([]*response, error) {
 	if st.node == nil {
 		return nil, nil
 	}
+	st.planRetries()
 	rs, err := st.server.resources(*st.node)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
@@ -194,12 +211,12 @@ func (st *stream) plan() ([]*response, error) {
 		if typeURL == xds.RuntimeType {
 			continue // see flushLayer
 		}
-		keep := typeURL == xds.ClusterType || typeURL == xds.EndpointType
+		keep := slices.Contains(goLast, typeURL)
 		if st.settled(waitsFor[typeURL]...) {
 			out = st.respond(out, typeURL, rs, !keep)
 		}
 	}
-	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType} {
+	for _, typeURL := range goLast {
 		if st.settled(xds.Types...) && st.routesKnown() {
 			out = st.respond(out, typeURL, rs, true)
 		}
@@ -207,6 +224,26 @@ func (st *stream) plan() ([]*response, error) {
 	// In SotW, removing clusters says all others again, and those may have been refused
 	// before: they need their endpoints now, as there is nothing else to wake us.
 	return st.respond(out, xds.EndpointType, rs, false), nil
+}
+
+// planRetries has what was refused sent again when it is due, and the stream woken for
+// what will be.
+func (st *stream) planRetries() {
+	now := st.server.options.Now()
+	var first time.Time
+	for _, s := range st.subs {
+		if s.inFlight {
+			continue // its answer leads here again
+		}
+		if next := s.retry(now); !next.IsZero() && (first.IsZero() || next.Before(first)) {
+			first = next
+		}
+	}
+	if first.IsZero() {
+		st.retry.Stop()
+	} else {
+		st.retry.Reset(first.Sub(now))
+	}
 }
 
 // routesKnown tells whether the routes that the proxy has are known. One that comes
