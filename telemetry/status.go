@@ -31,6 +31,9 @@ type NodeStatus struct {
 	ConnectedSince time.Time `json:"connected_since"`
 	// Outdated tells that this Envoy is older than Breakwater supports.
 	Outdated bool `json:"outdated"`
+	// UnknownUpstreams are those that its bootstrap lists and the policy does not
+	// have; at most 20.
+	UnknownUpstreams []string `json:"unknown_upstreams,omitempty"`
 	// Types are in the order in which they are sent.
 	Types []TypeStatus `json:"types"`
 }

@@ -46,6 +46,9 @@ type Options struct {
 	Extproc func() ExtprocStatus
 	// Feed returns the totals of the feed.
 	Feed func() FeedStatus
+	// Handshakes returns how many TLS handshakes failed since the process started, by
+	// each of [HandshakeReasons].
+	Handshakes func() map[string]uint64
 	// Gates returns what stands in the data plane.
 	Gates func() GateStatus
 	// Outliers returns the upstreams whose endpoints are judged for all proxies
@@ -126,6 +129,9 @@ func (o *Options) fillIn() {
 	}
 	if o.Feed == nil {
 		o.Feed = func() FeedStatus { return FeedStatus{} }
+	}
+	if o.Handshakes == nil {
+		o.Handshakes = func() map[string]uint64 { return nil }
 	}
 	if o.Gates == nil {
 		o.Gates = func() GateStatus { return GateStatus{} }

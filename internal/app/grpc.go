@@ -33,7 +33,10 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("TLS for proxies: %w", err)
 		}
-		options, done = append(options, grpc.Creds(credentials)), stop
+		watched := watchedCredentials{TransportCredentials: credentials, failed: func(remote net.Addr, err error) {
+			a.handshakes.failed("proxies", remote, err)
+		}}
+		options, done = append(options, grpc.Creds(watched)), stop
 	} else if err := a.plainAllowed(); err != nil {
 		return nil, nil, err
 	}

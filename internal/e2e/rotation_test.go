@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -140,9 +141,10 @@ func (a *authority) shake(address string, certificate tls.Certificate) error {
 	return err
 }
 
-func (a *authority) pair(t *testing.T, name, ip string) *tls.Certificate {
+// pair issues a certificate for name.
+func (a *authority) pair(t *testing.T, name, ip string, edits ...func(*x509.Certificate)) *tls.Certificate {
 	t.Helper()
-	a.issue(t, name, ip, a.cert)
+	a.issue(t, name, ip, a.cert, edits...)
 	pair, err := tls.LoadX509KeyPair(a.path(name+".pem"), a.path(name+".key"))
 	if err != nil {
 		t.Fatal(err)

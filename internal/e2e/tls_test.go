@@ -36,7 +36,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue makes a certificate with its key, as NAME.pem and NAME.key.
-func (a *authority) issue(t *testing.T, name, ip string, parent *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate) {
+func (a *authority) issue(t *testing.T, name, ip string, parent *x509.Certificate, edits ...func(*x509.Certificate)) (*ecdsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,6 +56,9 @@ func (a *authority) issue(t *testing.T, name, ip string, parent *x509.Certificat
 		parent, signer = template, key
 	} else {
 		template.IPAddresses = []net.IP{net.ParseIP(ip)}
+	}
+	for _, edit := range edits {
+		edit(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {

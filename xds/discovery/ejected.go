@@ -43,7 +43,7 @@ func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
 func (p *Publication) with(ejected map[string][]netip.AddrPort, upstreams ...string) (*Publication, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := &Publication{set: p.set, ejected: ejected, plain: maps.Clone(p.plain), views: map[string]xds.Resources{}}
+	next := &Publication{set: p.set, names: p.names, ejected: ejected, plain: maps.Clone(p.plain), views: map[string]xds.Resources{}}
 	for view, plain := range p.plain {
 		marked, err := mark(p.views[view], plain, ejected, upstreams)
 		if err != nil {

@@ -35,6 +35,7 @@ type Server struct {
 	current    atomic.Pointer[Publication]
 	ejected    map[string][]netip.AddrPort // of upstreams; never changed
 	rollouts   rollouts
+	unknown    unknownUpstreams
 
 	mu      sync.Mutex
 	streams map[*stream]bool
@@ -112,6 +113,7 @@ const maxViews = 1_000
 // ready to be published.
 type Publication struct {
 	set     *policy.Set
+	names   map[string]bool // of the upstreams in set
 	ejected map[string][]netip.AddrPort
 
 	mu    sync.Mutex
@@ -122,7 +124,7 @@ type Publication struct {
 // Prepare translates set for a default proxy and for every proxy connected. It
 // changes nothing; what is wrong with the set shows here.
 func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
-	p := &Publication{set: set, plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}}
+	p := &Publication{set: set, names: namesIn(set), plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}}
 	if _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
 		return nil, err
 	}

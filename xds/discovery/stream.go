@@ -49,7 +49,8 @@ type stream struct {
 	follower  *follower     // has joined when the proxy has asked for its runtime layer
 	connected time.Time
 	runtime   layered
-	retry     *time.Timer // something that was refused is due again
+	retry     *time.Timer  // something that was refused is due again
+	looked    *Publication // the last one that was held against what the proxy lists
 
 	mu   sync.Mutex // guards what follows, for those who read the status
 	node *Node      // nil until the first request
@@ -206,6 +207,7 @@ func (st *stream) plan() ([]*response, error) {
 	if rs == nil {
 		return nil, nil
 	}
+	st.lookForUnknown()
 	var out []*response
 	for _, typeURL := range xds.Types {
 		if typeURL == xds.RuntimeType {
