@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -242,6 +243,51 @@ func TestNACK(t *testing.T) {
 			if config := m.page(t, "/config"); strings.Contains(config, "/nonexistent/ca.pem") {
 				t.Errorf("the NACK is over, and still on /config:\n%s", config)
 			}
+		})
+	}
+}
+
+// TestRefusedListenerIsTriedAgain: another process has the port of an upstream that speaks
+// TCP. When it is gone the proxy gets its listener, without any change of the policy.
+func TestRefusedListenerIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, variant := range variants {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ip := ownIP(t)
+			s := newEchoServer(t, ip, echoes)
+			taken, err := net.Listen("tcp", ip+":15432")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer taken.Close()
+			m := prepareMesh(t, ip, database(s.address)+service("payments", newUpstream(t, ip).address))
+			m.startControl(t)
+			m.startEnvoy(t, variant)
+			nacks := `breakwater_xds_nacks_total{type="Listener"}`
+			eventually(t, "the listener is refused", func() error {
+				if m.metric(t, nacks) == 0 {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			m.answers(t, "payments", http.StatusOK) // the others came with it
+			if err := taken.Close(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the proxy listens", func() error {
+				c, err := say(ip + ":15432")
+				if err == nil {
+					c.Close()
+				}
+				return err
+			})
+			eventually(t, "the log says so", func() error {
+				if !strings.Contains(m.control.output(), "proxy has taken what it had refused") {
+					return errors.New("not yet")
+				}
+				return nil
+			})
 		})
 	}
 }
