@@ -33,6 +33,8 @@ var (
 	pushesDesc    = ownDesc("xds_pushes_total", "Responses sent to proxies, by type of resource.", "type")
 	pushBytesDesc = ownDesc("xds_push_bytes_total", "Bytes of the resources sent to proxies, by type of resource.", "type")
 
+	handshakeDesc = ownDesc("tls_handshake_failures_total", "TLS handshakes that failed, on all ports, by reason. The log names the peer, and its certificate where it showed one.", "reason")
+
 	storeKeptDesc     = ownDesc("store_enabled", "Whether breakers are kept over a restart: 1 yes, 0 no. The other metrics of the store are absent then.")
 	storeWritesDesc   = ownDesc("store_writes_total", "Writes of the state of breakers that succeeded.")
 	storeFailuresDesc = ownDesc("store_failures_total", "Writes of the state of breakers that failed. Until one succeeds, a restart may close open breakers early.")
@@ -66,7 +68,7 @@ type controlPlaneCollector struct{ *Telemetry }
 func (controlPlaneCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildDesc, policyDesc, reloadDesc, reloadOKDesc, reloadTimeDesc, reloadFaultDesc, byHandDesc,
-		nodesDesc, outdatedDesc, duplicateDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc,
+		nodesDesc, outdatedDesc, duplicateDesc, refusingDesc, nacksDesc, pushesDesc, pushBytesDesc, handshakeDesc,
 		storeKeptDesc, storeWritesDesc, storeFailuresDesc, storeBytesDesc, storeTimeDesc,
 		streamsDesc, decisionsDesc, unknownDesc, errorsDesc,
 		feedStreamsDesc, feedMessagesDesc, feedBytesDesc, feedEntriesDesc,
@@ -98,6 +100,10 @@ func (c controlPlaneCollector) Collect(ch chan<- prometheus.Metric) {
 	e.counter(byHandDesc, byHand.Refused, "refused")
 	e.counter(byHandDesc, byHand.Unauthorized, "unauthorized")
 	e.xds(c.options.XDS())
+	failed := c.options.Handshakes()
+	for _, reason := range HandshakeReasons() {
+		e.counter(handshakeDesc, failed[reason], reason)
+	}
 	e.store(c.options.Store())
 	e.extproc(c.options.Extproc())
 	e.feed(c.options.Feed())

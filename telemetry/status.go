@@ -33,6 +33,9 @@ type NodeStatus struct {
 	Outdated bool `json:"outdated"`
 	// Duplicate tells that two proxies with this id are connected. Here they are one.
 	Duplicate bool `json:"duplicate"`
+	// UnknownUpstreams are those that its bootstrap lists and the policy does not
+	// have: the first ten, and how many more.
+	UnknownUpstreams []string `json:"unknown_upstreams,omitempty"`
 	// Types are in the order in which they are sent.
 	Types []TypeStatus `json:"types"`
 }

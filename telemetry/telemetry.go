@@ -51,6 +51,9 @@ type Options struct {
 	Feed func() FeedStatus
 	// Peers returns what was refused to who connects to the port for proxies, and what they hold.
 	Peers func() PeerStatus
+	// Handshakes returns how many TLS handshakes failed since the process started, by
+	// each of [HandshakeReasons].
+	Handshakes func() map[string]uint64
 	// Gates returns what stands in the data plane.
 	Gates func() GateStatus
 	// Outliers returns the upstreams whose endpoints are judged for all proxies
@@ -135,6 +138,9 @@ func (o *Options) fillIn() {
 	}
 	if o.Peers == nil {
 		o.Peers = func() PeerStatus { return PeerStatus{} }
+	}
+	if o.Handshakes == nil {
+		o.Handshakes = func() map[string]uint64 { return nil }
 	}
 	if o.Gates == nil {
 		o.Gates = func() GateStatus { return GateStatus{} }

@@ -6,7 +6,9 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -37,6 +39,11 @@ const (
 	keepaliveTimeout  = 5 * time.Second
 	// controlPlaneConnect is short: calls that are to fail open wait for it.
 	controlPlaneConnect = time.Second
+	// A stream that was lost is tried again after a random time of at most these: first up
+	// to reconnectAfter, then up to reconnectAtMost. Envoy's own maximum is 30 s, for which
+	// open breakers would not be in force after an outage.
+	reconnectAfter  = 500 * time.Millisecond
+	reconnectAtMost = 2 * time.Second
 	// runtimeWait is how long a proxy that starts waits for its runtime layer.
 	runtimeWait = time.Second
 	// maxDownstreamConnections fits into a usual limit of 65,536 file descriptors
@@ -44,28 +51,23 @@ const (
 	maxDownstreamConnections = 32_768
 )
 
-// BootstrapOptions are what a proxy's bootstrap depends on. All but Upstreams and
-// TLS have to be given.
+// BootstrapOptions are what a proxy's bootstrap depends on. The first four, and Admin or
+// AdminSocket, have to be given.
 type BootstrapOptions struct {
 	NodeID      string         // unique in the mesh
 	NodeCluster string         // the workload that the proxy belongs to
 	XDS         string         // the control plane, host:port, of a name or an IP
 	Listen      netip.AddrPort // where applications send to
 	Admin       netip.AddrPort // Envoy's admin interface; it has no authentication
+	AdminSocket string         // a Unix socket for it, which then is not at Admin; only its owner may use it
+	Ready       netip.AddrPort // where GET /ready tells whether Listen accepts connections; zero: nowhere
 	Upstreams   []string       // the ones to get; empty: all
 	TLS         *BootstrapTLS  // nil: plain text to the control plane
 }
 
-// BootstrapTLS is how a proxy secures its connection to the control plane. Paths
-// are on the proxy's own file system.
-type BootstrapTLS struct {
-	CAFile            string // empty: the system's trust store
-	CertFile, KeyFile string // the proxy's own certificate: both, or neither
-	ServerName        string // empty: the host of XDS
-}
-
 // Bootstrap prints a complete Envoy bootstrap as YAML. Options that cannot work
-// are an error that names each of them.
+// are an error that names each of them. With [BootstrapTLS.Directory] it needs the files
+// of [BootstrapSecrets] beside it.
 func Bootstrap(o BootstrapOptions) ([]byte, error) {
 	b, err := bootstrap(o)
 	if err != nil {
@@ -102,10 +104,23 @@ func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
 			LdsConfig: overADS(), CdsConfig: overADS(), AdsConfig: controlPlaneStream(),
 		},
 		LayeredRuntime:  runtime,
-		Admin:           &bootstrapv3.Admin{Address: address(o.Admin), IgnoreGlobalConnLimit: true},
+		Admin:           o.admin(),
 		OverloadManager: overload,
 	}
+	if o.Ready.IsValid() {
+		if err := addReadiness(b.StaticResources, o.Listen, o.Ready); err != nil {
+			return nil, err
+		}
+	}
 	return b, b.ValidateAll()
+}
+
+func (o BootstrapOptions) admin() *bootstrapv3.Admin {
+	at := address(o.Admin)
+	if o.AdminSocket != "" {
+		at = &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: o.AdminSocket, Mode: 0o600}}}
+	}
+	return &bootstrapv3.Admin{Address: at, IgnoreGlobalConnLimit: true}
 }
 
 // check returns the host and port of the control plane, or everything that is wrong.
@@ -123,13 +138,23 @@ func (o BootstrapOptions) check() (host string, port uint16, err error) {
 	require(err == nil && host != "" && portErr == nil && number > 0,
 		"control plane %q is not host:port", o.XDS)
 	require(o.Listen.IsValid() && o.Listen.Port() > 0, "the listening address %q is not ip:port", o.Listen)
-	require(o.Admin.IsValid() && o.Admin.Port() > 0, "the admin address %q is not ip:port", o.Admin)
-	require(!o.Listen.IsValid() || o.Listen != o.Admin, "the listening and the admin address are both %s", o.Listen)
+	if o.AdminSocket == "" {
+		require(o.Admin.IsValid() && o.Admin.Port() > 0, "the admin address %q is not ip:port", o.Admin)
+		require(!o.Listen.IsValid() || o.Listen != o.Admin, "the listening and the admin address are both %s", o.Listen)
+	} else {
+		require(path.IsAbs(o.AdminSocket), "the admin socket %q is not an absolute path", o.AdminSocket)
+	}
+	if o.Ready.IsValid() {
+		require(o.Ready.Port() > 0, "the readiness address %q is not ip:port", o.Ready)
+		require(o.Ready != o.Listen, "the listening and the readiness address are both %s", o.Ready)
+		require(o.AdminSocket != "" || o.Ready != o.Admin, "the admin and the readiness address are both %s", o.Ready)
+	}
 	for _, u := range o.Upstreams {
-		require(u != "", "an upstream has no name")
+		require(u != "" && strings.TrimSpace(u) == u, "%q is not the name of an upstream", u)
 	}
 	if o.TLS != nil {
 		require((o.TLS.CertFile == "") == (o.TLS.KeyFile == ""), "a certificate needs its key, and a key its certificate")
+		require(o.TLS.Directory == "" || path.IsAbs(o.TLS.Directory), "the directory of secrets %q is not an absolute path", o.TLS.Directory)
 	}
 	return host, uint16(number), errors.Join(problems...)
 }
@@ -185,15 +210,6 @@ func unlimited() *clusterv3.CircuitBreakers {
 	return circuitBreakers(policy.ConnectionLimits{Default: most, High: most})
 }
 
-func (t BootstrapTLS) socket(host string) (*corev3.TransportSocket, error) {
-	if t.ServerName != "" {
-		host = t.ServerName
-	}
-	return tlsSocket(tlsClient{
-		Name: host, CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ALPN: "h2",
-	})
-}
-
 // http2Always has no idle timeout: the streams never end, and pings tell a dead
 // connection from a quiet one.
 func http2Always() *upstreamhttpv3.HttpProtocolOptions {
@@ -219,15 +235,23 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 		ApiType:             corev3.ApiConfigSource_DELTA_GRPC,
 		TransportApiVersion: corev3.ApiVersion_V3,
 		GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster},
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
+				ClusterName: ControlPlaneCluster,
+				// Of all retry policies that a stream of resources can be given, Envoy 1.40
+				// heeds this one (Config::Utility::prepareJitteredExponentialBackOffStrategy).
+				RetryPolicy: &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
+					BaseInterval: durationpb.New(reconnectAfter), MaxInterval: durationpb.New(reconnectAtMost),
+				}},
+			},
 		}}},
 		SetNodeOnFirstMessageOnly: true,
 	}
 }
 
-// layeredRuntime is the control plane's layer, and above it the one that an operator
-// at the admin interface writes to. The layer has a stream of its own: it changes at
-// another rate than resources, and carries a TTL. Below them is what stays.
+// layeredRuntime is the control plane's layer. It has a stream of its own: it changes at
+// another rate than resources, and carries a TTL. Below it is what stays. There is no
+// layer for the admin interface, which could only be above it: any process that reaches
+// the interface could open or close breakers there.
 func layeredRuntime(listen netip.Addr) (*bootstrapv3.LayeredRuntime, error) {
 	var layers []*bootstrapv3.RuntimeLayer
 	if listen.IsLoopback() {
@@ -250,10 +274,6 @@ func layeredRuntime(listen netip.Addr) (*bootstrapv3.LayeredRuntime, error) {
 					ResourceApiVersion:    corev3.ApiVersion_V3,
 				},
 			}},
-		},
-		&bootstrapv3.RuntimeLayer{
-			Name:           "admin",
-			LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
 		},
 	)}, nil
 }

@@ -111,7 +111,14 @@ func TestBootstrapNamesEveryProblem(t *testing.T) {
 			[]string{`the listening address "127.0.0.1:0" is not ip:port`}},
 		{"one port twice", func(o *BootstrapOptions) { o.Admin = o.Listen },
 			[]string{"the listening and the admin address are both 127.0.0.1:10000"}},
-		{"upstream without a name", func(o *BootstrapOptions) { o.Upstreams = []string{""} }, []string{"an upstream has no name"}},
+		{"upstream without a name", func(o *BootstrapOptions) { o.Upstreams = []string{"", " stock"} },
+			[]string{`"" is not the name of an upstream`, `" stock" is not the name of an upstream`}},
+		{"socket by a relative path", func(o *BootstrapOptions) { o.AdminSocket = "admin.sock" },
+			[]string{`the admin socket "admin.sock" is not an absolute path`}},
+		{"readiness at a taken port", func(o *BootstrapOptions) { o.Ready = o.Listen },
+			[]string{"the listening and the readiness address are both 127.0.0.1:10000"}},
+		{"secrets in a relative directory", func(o *BootstrapOptions) { o.TLS = &BootstrapTLS{Directory: "envoy"} },
+			[]string{`the directory of secrets "envoy" is not an absolute path`}},
 		{"half a certificate", func(o *BootstrapOptions) { o.TLS = &BootstrapTLS{KeyFile: "/key.pem"} },
 			[]string{"a certificate needs its key, and a key its certificate"}},
 	}
@@ -161,5 +168,49 @@ func TestOnlyLoopbackIsTrusted(t *testing.T) {
 		if got := strings.Contains(printed(t, o), prematureResets); got != trusted {
 			t.Errorf("%s: trusted %t, want %t", listen, got, trusted)
 		}
+	}
+}
+
+// TestStreamsComeBackSoon: every stream of resources in the bootstrap bounds its pauses.
+func TestStreamsComeBackSoon(t *testing.T) {
+	text := printed(t, documentedBootstrap())
+	streams, bounded := strings.Count(text, "api_type: DELTA_GRPC"), strings.Count(text, "max_interval: 2s")
+	if streams != 2 || bounded != streams {
+		t.Errorf("%d of %d streams bound their pauses, want 2 of 2", bounded, streams)
+	}
+}
+
+// TestBootstrapSecrets: what the bootstrap refers to is what is written beside it.
+func TestBootstrapSecrets(t *testing.T) {
+	o := documentedBootstrap()
+	if files, err := BootstrapSecrets(o); err != nil || files != nil {
+		t.Errorf("without TLS: %v, %v, want nothing", files, err)
+	}
+	o.TLS = &BootstrapTLS{CAFile: "/tls/ca.crt", CertFile: "/tls/tls.crt", KeyFile: "/keys/tls.key", Directory: "/etc/envoy"}
+	text := printed(t, o)
+	files, err := BootstrapSecrets(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"trust.yaml": "resources:\n  - '@type': " + SecretType + "\n    name: control-plane-ca\n    validation_context:\n" +
+			"      trusted_ca:\n        filename: /tls/ca.crt\n      watched_directory:\n        path: /tls\n",
+		"certificate.yaml": "resources:\n  - '@type': " + SecretType + "\n    name: proxy-certificate\n    tls_certificate:\n" +
+			"      certificate_chain:\n        filename: /tls/tls.crt\n      private_key:\n        filename: /keys/tls.key\n",
+	}
+	for _, f := range files {
+		if diff := cmp.Diff(want[f.Name], string(f.Data)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", f.Name, diff)
+		}
+		delete(want, f.Name)
+		if path := "path: /etc/envoy/" + f.Name + "\n"; !strings.Contains(text, path) {
+			t.Errorf("the bootstrap has no %q:\n%s", path, text)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not written: %v", want)
+	}
+	if strings.Contains(text, "/tls/") {
+		t.Errorf("the bootstrap names certificates itself, which Envoy reads once:\n%s", text)
 	}
 }

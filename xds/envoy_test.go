@@ -21,6 +21,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/internal/envoybin"
@@ -57,6 +58,24 @@ func writeBootstrap(t *testing.T, b *bootstrapv3.Bootstrap) (path string, text [
 // routeHeader is how a static bootstrap says which route a response came by.
 const routeHeader = "x-route"
 
+// staticTrust has a cluster take its secret from the bootstrap.
+func staticTrust(t *testing.T, c *clusterv3.Cluster) {
+	t.Helper()
+	if c.TransportSocket == nil {
+		return
+	}
+	context := new(tlsv3.UpstreamTlsContext)
+	if err := c.TransportSocket.GetTypedConfig().UnmarshalTo(context); err != nil {
+		t.Fatal(err)
+	}
+	context.CommonTlsContext.GetCombinedValidationContext().ValidationContextSdsSecretConfig.SdsConfig = nil
+	packed, err := pack(context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.TransportSocket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: packed}
+}
+
 // static puts resources into a bootstrap, in place of the streams they would come by.
 func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	t.Helper()
@@ -70,7 +89,11 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 			c.ClusterDiscoveryType, c.EdsClusterConfig = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}, nil
 			c.LoadAssignment = endpoints.Message.(*endpointv3.ClusterLoadAssignment)
 		}
+		staticTrust(t, c)
 		b.StaticResources.Clusters = append(b.StaticResources.Clusters, c)
+	}
+	for _, r := range rs[SecretType] {
+		b.StaticResources.Secrets = append(b.StaticResources.Secrets, r.Message.(*tlsv3.Secret))
 	}
 	l := proto.Clone(rs.find(ListenerType, EgressName).Message).(*listenerv3.Listener)
 	filter := l.GetFilterChains()[0].GetFilters()[0]

@@ -15,7 +15,7 @@ import (
 // "show" names. Whatever is shown, a real Envoy has to take all of them.
 func TestTranslateGolden(t *testing.T) {
 	types := map[string]string{
-		"clusters": ClusterType, "endpoints": EndpointType, "listener": ListenerType, "routes": RouteType,
+		"clusters": ClusterType, "endpoints": EndpointType, "secrets": SecretType, "listener": ListenerType, "routes": RouteType,
 		"runtime": RuntimeType,
 	}
 	unseen := slices.Clone(Types)

@@ -15,6 +15,7 @@ import (
 const (
 	ClusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 	EndpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+	SecretType   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 	ListenerType = "type.googleapis.com/envoy.config.listener.v3.Listener"
 	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	RuntimeType  = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
@@ -22,7 +23,7 @@ const (
 
 // Types are the type URLs in the order that makes before it breaks: a proxy that
 // takes them one after another never has a route to a cluster it does not know.
-var Types = []string{ClusterType, EndpointType, ListenerType, RouteType, RuntimeType}
+var Types = []string{ClusterType, EndpointType, SecretType, ListenerType, RouteType, RuntimeType}
 
 // Resource is one Envoy resource, marshaled once and shared by all proxies.
 type Resource struct {

@@ -14,49 +14,34 @@ import (
 // the field system_root_certs.
 const systemTrust = "/etc/ssl/certs/ca-certificates.crt"
 
+func trustOf(caFile string) string {
+	if caFile == "" {
+		return systemTrust
+	}
+	return caFile
+}
+
 func upstreamTLS(u *policy.Upstream) (*corev3.TransportSocket, error) {
 	alpn := "h2"
 	if u.Protocol == policy.HTTP1 {
 		alpn = "http/1.1"
 	}
-	return tlsSocket(tlsClient{Name: u.TLS.SNI, CAFile: u.TLS.CAFile, ALPN: alpn})
-}
-
-// tlsClient is one side of TLS connections that a proxy opens.
-type tlsClient struct {
-	Name              string // what the server has to prove to be, and the SNI unless it is an IP
-	CAFile            string // empty: systemTrust
-	CertFile, KeyFile string // empty: no client certificate
-	ALPN              string
-}
-
-// tlsSocket verifies the server's certificate against the trust and the name.
-// With no validation context Envoy would accept any certificate at all.
-func tlsSocket(c tlsClient) (*corev3.TransportSocket, error) {
-	ca := c.CAFile
-	if ca == "" {
-		ca = systemTrust
-	}
-	sni, san := c.Name, tlsv3.SubjectAltNameMatcher_DNS
-	if _, err := netip.ParseAddr(c.Name); err == nil {
-		// RFC 6066 section 3 allows no addresses as server name.
-		sni, san = "", tlsv3.SubjectAltNameMatcher_IP_ADDRESS
-	}
-	common := &tlsv3.CommonTlsContext{
-		AlpnProtocols: []string{c.ALPN},
-		ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{
-			ValidationContext: &tlsv3.CertificateValidationContext{
-				TrustedCa: fileSource(ca),
-				MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
-					SanType: san, Matcher: exactly(c.Name),
-				}},
-			},
+	return tlsSocket(u.TLS.SNI, &tlsv3.CommonTlsContext{
+		AlpnProtocols: []string{alpn},
+		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
+			CombinedValidationContext: trustBySecret(u.TLS.SNI, &tlsv3.SdsSecretConfig{
+				Name: secretName(u), SdsConfig: overADS(),
+			}),
 		},
-	}
-	if c.CertFile != "" {
-		common.TlsCertificates = []*tlsv3.TlsCertificate{{
-			CertificateChain: fileSource(c.CertFile), PrivateKey: fileSource(c.KeyFile),
-		}}
+	})
+}
+
+// tlsSocket is the proxy's side of connections to a server that has to prove to be
+// name, which is the server name (SNI) too, unless it is an IP.
+func tlsSocket(name string, common *tlsv3.CommonTlsContext) (*corev3.TransportSocket, error) {
+	sni := name
+	if isAddress(name) {
+		sni = "" // RFC 6066 section 3 allows no addresses as server name
 	}
 	packed, err := pack(&tlsv3.UpstreamTlsContext{CommonTlsContext: common, Sni: sni})
 	if err != nil {
@@ -66,6 +51,31 @@ func tlsSocket(c tlsClient) (*corev3.TransportSocket, error) {
 		Name:       "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed},
 	}, nil
+}
+
+// provesToBe demands a name of the server's certificate. With no validation context
+// Envoy would accept any certificate at all.
+func provesToBe(name string) *tlsv3.CertificateValidationContext {
+	san := tlsv3.SubjectAltNameMatcher_DNS
+	if isAddress(name) {
+		san = tlsv3.SubjectAltNameMatcher_IP_ADDRESS
+	}
+	return &tlsv3.CertificateValidationContext{
+		MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{SanType: san, Matcher: exactly(name)}},
+	}
+}
+
+// trustBySecret demands the name, and takes the CA from a secret. Until Envoy has the
+// secret it makes no connection.
+func trustBySecret(name string, secret *tlsv3.SdsSecretConfig) *tlsv3.CommonTlsContext_CombinedCertificateValidationContext {
+	return &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+		DefaultValidationContext: provesToBe(name), ValidationContextSdsSecretConfig: secret,
+	}
+}
+
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return err == nil
 }
 
 func fileSource(path string) *corev3.DataSource {

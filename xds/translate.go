@@ -158,6 +158,9 @@ func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
+	if err := d.addTrust(u); err != nil {
+		return err
+	}
 	if u.Protocol == policy.TCP {
 		err := d.vary("connections of "+u.Name+" at "+listen.Addr().String(), func() (string, proto.Message, error) {
 			l, err := tcpListener(u, listen)

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,34 +15,41 @@ import (
 	"breakwater.dev/xds"
 )
 
+// socketPrefix marks the value of --admin that is a Unix socket.
+const socketPrefix = "unix:"
+
+// bootstrapFlags are those that need a look before they are options.
+type bootstrapFlags struct {
+	listen, admin, ready string
+	tls                  xds.BootstrapTLS
+	outputDir, configDir string
+}
+
 func bootstrapCommand() *cobra.Command {
 	var o xds.BootstrapOptions
-	var tls xds.BootstrapTLS
-	var listen, admin string
+	var flags bootstrapFlags
 	c := &cobra.Command{
 		Use:   "bootstrap --node-id ID --node-cluster NAME",
 		Short: "Print the bootstrap of an Envoy sidecar",
-		Long: strings.TrimSpace(`
-Bootstrap prints a complete Envoy configuration for one proxy, to be run with
-'envoy -c FILE'. Everything but the connection to the control plane then comes from there.
-
-One file serves many pods: give each its own id with Envoy's --service-node.`),
-		Example: "  breakwater bootstrap --node-id shop-1 --node-cluster shop --upstreams payments,stock > envoy.yaml",
-		Args:    cobra.NoArgs,
+		Long:  strings.TrimSpace(bootstrapHelp),
+		Example: "  breakwater bootstrap --node-id shop-1 --node-cluster shop --upstreams payments,stock > envoy.yaml\n" +
+			"  breakwater bootstrap --node-id shop-1 --node-cluster shop --tls-ca /etc/tls/ca.crt \\\n" +
+			"    --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key --output-dir /etc/envoy",
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var err error
-			if o.Listen, err = netip.ParseAddrPort(listen); err != nil {
-				return usageError{fmt.Errorf("--listen = %q; must be an IP address and port", listen)}
+			if err := flags.fill(&o); err != nil {
+				return usageError{err}
 			}
-			if o.Admin, err = netip.ParseAddrPort(admin); err != nil {
-				return usageError{fmt.Errorf("--admin = %q; must be an IP address and port", admin)}
-			}
-			if tls != (xds.BootstrapTLS{}) {
-				o.TLS = &tls
+			if flags.outputDir != "" {
+				return flags.write(o)
 			}
 			text, err := xds.Bootstrap(o)
 			if err != nil {
 				return usageError{err}
+			}
+			if o.TLS != nil {
+				fmt.Fprintln(c.ErrOrStderr(), "note: with this bootstrap Envoy reads its certificates once, when it starts; "+
+					"give --output-dir for one by which it takes up new ones")
 			}
 			_, err = c.OutOrStdout().Write(text)
 			return err
@@ -48,13 +59,94 @@ One file serves many pods: give each its own id with Envoy's --service-node.`),
 	f.StringVar(&o.NodeID, "node-id", "", "the proxy's `id`, unique in the mesh")
 	f.StringVar(&o.NodeCluster, "node-cluster", "", "the `workload` that the proxy belongs to")
 	f.StringVar(&o.XDS, "xds", "127.0.0.1:18000", "`host:port` of the control plane")
-	f.StringVar(&listen, "listen", xds.DefaultListen.String(), "`address` that applications send to")
-	f.StringVar(&admin, "admin", fmt.Sprintf("127.0.0.1:%d", policy.AdminPort), "`address` of Envoy's admin interface")
+	f.StringVar(&flags.listen, "listen", xds.DefaultListen.String(), "`address` that applications send to")
+	f.StringVar(&flags.admin, "admin", fmt.Sprintf("127.0.0.1:%d", policy.AdminPort), "`address` of Envoy's admin interface, or unix:PATH for a socket that only Envoy's own user may use")
+	f.StringVar(&flags.ready, "ready", "", "`address` where GET /ready answers 200 while applications can send, for a probe that cannot reach --listen (default none)")
 	f.StringSliceVar(&o.Upstreams, "upstreams", nil, "`names` of the upstreams that the workload calls; without it the proxy gets all")
-	f.StringVar(&tls.CAFile, "tls-ca", "", "`path`, on the proxy, of the CA that signed the control plane's certificate")
-	f.StringVar(&tls.CertFile, "tls-cert", "", "`path`, on the proxy, of its own certificate")
-	f.StringVar(&tls.KeyFile, "tls-key", "", "`path`, on the proxy, of its own key")
-	f.StringVar(&tls.ServerName, "tls-server-name", "", "`name` in the control plane's certificate, where it is not the host of --xds")
+	f.StringVar(&flags.tls.CAFile, "tls-ca", "", "`path`, on the proxy, of the CA that signed the control plane's certificate")
+	f.StringVar(&flags.tls.CertFile, "tls-cert", "", "`path`, on the proxy, of its own certificate")
+	f.StringVar(&flags.tls.KeyFile, "tls-key", "", "`path`, on the proxy, of its own key")
+	f.StringVar(&flags.tls.ServerName, "tls-server-name", "", "`name` in the control plane's certificate, where it is not the host of --xds")
+	f.StringVar(&flags.outputDir, "output-dir", "", "`directory` to write the files to, in place of standard output: envoy.yaml, and with TLS those by which Envoy notices new certificates")
+	f.StringVar(&flags.configDir, "config-dir", "", "`directory`, on the proxy, where it finds the files of --output-dir (default the absolute path of --output-dir)")
 	require(c, "node-id", "node-cluster")
 	return c
+}
+
+const bootstrapHelp = `
+Bootstrap prints a complete Envoy configuration for one proxy, to be run with
+'envoy -c FILE'. Everything but the connection to the control plane then comes from there.
+
+One file serves many pods: give each its own id with Envoy's --service-node.
+
+With TLS give --output-dir: Envoy takes up new certificates only if they are named by
+files of their own, which are written beside envoy.yaml. A bootstrap on standard output
+is one file, whose certificates Envoy reads once, when it starts. New certificates have to be put in place
+by a rename, as 'mv' does within a file system and the kubelet does; Envoy does not
+notice a file that is written to.`
+
+// fill puts the flags into the options.
+func (f *bootstrapFlags) fill(o *xds.BootstrapOptions) error {
+	var err error
+	if o.Listen, err = netip.ParseAddrPort(f.listen); err != nil {
+		return fmt.Errorf("--listen = %q; must be an IP address and port", f.listen)
+	}
+	if socket, ok := strings.CutPrefix(f.admin, socketPrefix); ok {
+		if !filepath.IsAbs(socket) {
+			return fmt.Errorf("--admin = %q; must be unix: and an absolute path", f.admin)
+		}
+		o.AdminSocket = socket
+	} else if o.Admin, err = netip.ParseAddrPort(f.admin); err != nil {
+		return fmt.Errorf("--admin = %q; must be an IP address and port, or unix: and an absolute path", f.admin)
+	}
+	if f.ready != "" {
+		if o.Ready, err = netip.ParseAddrPort(f.ready); err != nil {
+			return fmt.Errorf("--ready = %q; must be an IP address and port", f.ready)
+		}
+	}
+	for i, u := range o.Upstreams {
+		o.Upstreams[i] = strings.TrimSpace(u)
+	}
+	if slices.Contains(o.Upstreams, "") {
+		return fmt.Errorf("--upstreams = %q; must be names, with commas between them", strings.Join(o.Upstreams, ","))
+	}
+	if f.configDir != "" && f.outputDir == "" {
+		return fmt.Errorf("--config-dir = %q without --output-dir; it says where the files of that are on the proxy", f.configDir)
+	}
+	if f.tls == (xds.BootstrapTLS{}) {
+		return nil
+	}
+	o.TLS = &f.tls
+	if f.outputDir != "" {
+		if o.TLS.Directory, err = filepath.Abs(cmp.Or(f.configDir, f.outputDir)); err != nil {
+			return fmt.Errorf("--output-dir: %w", err)
+		}
+	}
+	return nil
+}
+
+// write writes the bootstrap and what belongs to it. Each file is put in place by a
+// rename, the bootstrap last.
+func (f *bootstrapFlags) write(o xds.BootstrapOptions) error {
+	text, err := xds.Bootstrap(o)
+	if err != nil {
+		return usageError{err}
+	}
+	files, err := xds.BootstrapSecrets(o)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := os.MkdirAll(f.outputDir, 0o755); err != nil {
+		return fmt.Errorf("--output-dir: %w", err)
+	}
+	for _, file := range append(files, xds.File{Name: "envoy.yaml", Data: text}) {
+		path := filepath.Join(f.outputDir, file.Name)
+		if err := os.WriteFile(path+".new", file.Data, 0o644); err != nil {
+			return fmt.Errorf("--output-dir: %w", err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			return fmt.Errorf("--output-dir: %w", err)
+		}
+	}
+	return nil
 }

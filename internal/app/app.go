@@ -61,23 +61,24 @@ type Options struct {
 
 // app is a control plane that is running.
 type app struct {
-	options   Options
-	log       *slog.Logger
-	pace      *pace.Pace
-	clock     pace.Clock      // of pace
-	engine    *breaker.Engine // of pace
-	defaults  policy.Defaults
-	keeper    *store.Keeper // nil where nothing is kept
-	xds       *discovery.Server
-	extproc   *extproc.Server
-	feed      *feed.Server
-	gates     *gatekeeper
-	outliers  *outliers
-	guard     *guard.Guard
-	telemetry *telemetry.Telemetry
-	current   atomic.Pointer[policy.Set]
-	stopping  atomic.Bool
-	refusal   string // the problems of the last load; of the goroutine that reloads
+	options    Options
+	log        *slog.Logger
+	pace       *pace.Pace
+	clock      pace.Clock      // of pace
+	engine     *breaker.Engine // of pace
+	defaults   policy.Defaults
+	keeper     *store.Keeper // nil where nothing is kept
+	xds        *discovery.Server
+	extproc    *extproc.Server
+	feed       *feed.Server
+	gates      *gatekeeper
+	outliers   *outliers
+	guard      *guard.Guard
+	telemetry  *telemetry.Telemetry
+	handshakes *handshakes
+	current    atomic.Pointer[policy.Set]
+	stopping   atomic.Bool
+	refusal    string // the problems of the last load; of the goroutine that reloads
 }
 
 // Run starts a control plane and serves until ctx is over, then drains and
@@ -119,6 +120,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(err, proxies.Close())
 	}
+	a.announce()
 	if o.Started != nil {
 		o.Started(proxies.Addr(), people.Addr())
 	}
@@ -135,7 +137,7 @@ type servers struct {
 }
 
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
-	a := &app{options: o, log: o.Log, defaults: defaults}
+	a := &app{options: o, log: o.Log, defaults: defaults, handshakes: newHandshakes(o.Log, time.Now)}
 	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: splitDescriptors().proxies, Log: o.Log})
 	a.pace = pace.New(a.observe)
 	a.clock, a.engine = a.pace.Clock, a.pace.Engine

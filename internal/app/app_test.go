@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -224,8 +225,13 @@ func TestRunCannotStart(t *testing.T) {
 			o := options(t, good)
 			tt.change(&o)
 			o.Started = func(_, _ net.Addr) { t.Error("it started") }
+			var log strings.Builder
+			o.Log = slog.New(slog.NewTextHandler(&log, nil))
 			if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Run = %v; want an error that says %q", err, tt.want)
+			}
+			if strings.Contains(log.String(), "policy in force") {
+				t.Errorf("nobody is served, and the log says:\n%s", log.String())
 			}
 		})
 	}
@@ -252,5 +258,28 @@ func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
 		if got := strings.Count(log.String(), "Upstreem"); got != step.said {
 			t.Errorf("step %d: said %d times, want %d:\n%s", i, got, step.said, log.String())
 		}
+	}
+}
+
+// TestARefusedPolicyThatIsPutBack: when the files are again what is in force, the log
+// and the telemetry say that the refusal is over.
+func TestARefusedPolicyThatIsPutBack(t *testing.T) {
+	o := options(t, good)
+	var log strings.Builder
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	a := newApp(o, policy.BuiltinDefaults(), nil)
+	for _, text := range []string{good, misspelt, good, good} {
+		write(t, o.Policy[0], text)
+		if err := a.reload(); err != nil {
+			a.refused(err)
+		}
+	}
+	if got := strings.Count(log.String(), "policy is again the one in force"); got != 1 {
+		t.Errorf("said %d times, want once:\n%s", got, log.String())
+	}
+	page := httptest.NewRecorder()
+	a.telemetry.Handler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if !strings.Contains(page.Body.String(), "breakwater_reload_last_successful 1\n") {
+		t.Errorf("the metrics say otherwise:\n%s", page.Body.String())
 	}
 }

@@ -51,6 +51,9 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		if secured, done, err = a.options.TLS.credentials(); err != nil {
 			return nil, nil, fmt.Errorf("TLS for proxies: %w", err)
 		}
+		secured = watchedCredentials{TransportCredentials: secured, failed: func(remote net.Addr, err error) {
+			a.handshakes.failed("proxies", remote, err)
+		}}
 	} else if err := a.plainAllowed(); err != nil {
 		return nil, nil, err
 	}

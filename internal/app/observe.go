@@ -30,22 +30,23 @@ func (a *app) observe(t breaker.Transition) {
 
 func (a *app) telemetryOptions() telemetry.Options {
 	return telemetry.Options{
-		Version:  a.options.Version,
-		Instance: a.options.Instance,
-		Breakers: func(dst []breaker.Status) []breaker.Status { return a.engine.AppendSnapshot(dst, a.clock.Now()) },
-		Wall:     a.clock.Wall,
-		Ready:    a.conditions,
-		Calls:    func(workload string) ([]string, bool) { return a.xds.Calls(workload) },
-		Config:   a.config,
-		XDS:      a.xdsStatus,
-		Extproc:  a.extprocStatus,
-		Feed:     a.feedStatus,
-		Outliers: func() []telemetry.OutlierStatus { return a.outliers.status() },
-		Peers:    a.peerStatus,
-		Gates:    func() telemetry.GateStatus { return a.gates.read() },
-		Store:    a.storeStatus,
-		Admin:    a.admin(),
-		Log:      a.log,
+		Version:    a.options.Version,
+		Instance:   a.options.Instance,
+		Breakers:   func(dst []breaker.Status) []breaker.Status { return a.engine.AppendSnapshot(dst, a.clock.Now()) },
+		Wall:       a.clock.Wall,
+		Ready:      a.conditions,
+		Calls:      func(workload string) ([]string, bool) { return a.xds.Calls(workload) },
+		Config:     a.config,
+		XDS:        a.xdsStatus,
+		Extproc:    a.extprocStatus,
+		Feed:       a.feedStatus,
+		Outliers:   func() []telemetry.OutlierStatus { return a.outliers.status() },
+		Peers:      a.peerStatus,
+		Gates:      func() telemetry.GateStatus { return a.gates.read() },
+		Store:      a.storeStatus,
+		Handshakes: a.handshakes.status,
+		Admin:      a.admin(),
+		Log:        a.log,
 	}
 }
 
@@ -81,6 +82,7 @@ func (a *app) xdsStatus() telemetry.XDSStatus {
 			s.Nodes = append(s.Nodes, telemetry.NodeStatus{
 				ID: n.Node.ID, Cluster: untrusted.Name(n.Node.Cluster), Version: n.Node.Version,
 				ConnectedSince: n.Connected, Outdated: n.Node.TooOld(), Duplicate: slices.Contains(duplicates, n.Node.ID),
+				UnknownUpstreams: untrusted.Names(n.Unknown),
 			})
 		}
 		node := &s.Nodes[i]

@@ -32,18 +32,32 @@ func (a *app) reload() error {
 	a.outliers.apply(set)
 	a.gates.apply(set) // before routes that look for them
 	a.xds.Publish(publication)
-	a.refusal = ""
-	level := slog.LevelInfo
-	if old := a.current.Swap(set); old != nil && old.Revision == set.Revision {
+	old := a.current.Swap(set)
+	if old == nil {
+		return nil // see announce
+	}
+	message, level := "policy in force", slog.LevelInfo
+	switch {
+	case old.Revision != set.Revision:
+	case a.refusal != "":
+		message = "policy is again the one in force; what was refused is gone"
+	default:
 		level = slog.LevelDebug
 	}
-	a.log.Log(context.Background(), level, "policy in force", "revision", set.Revision,
+	a.refusal = ""
+	a.log.Log(context.Background(), level, message, "revision", set.Revision,
 		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
 		"added", keys(changes.Added), "removed", keys(changes.Removed), "restarted", keys(changes.Restarted))
 	for _, note := range set.Notes() {
 		a.log.Log(context.Background(), level, "the policy is right and may surprise", "note", note)
 	}
 	return nil
+}
+
+// announce logs the policy that the process starts with, once it can serve.
+func (a *app) announce() {
+	set := a.current.Load()
+	a.log.Info("policy in force", "revision", set.Revision, "upstreams", len(set.Upstreams), "breakers", len(set.Specs()))
 }
 
 // refused reports, in the log and on /config, a policy that was not taken while

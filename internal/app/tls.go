@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,8 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/tls/certprovider"
 	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
-	"google.golang.org/grpc/security/advancedtls"
 )
 
 // certificateRefresh is how long after its files changed a certificate is in use at the latest.
@@ -62,17 +63,29 @@ func (t TLS) credentials() (credentials.TransportCredentials, func(), error) {
 		return nil, nil, err
 	}
 	stop := func() { identity.Close(); roots.Close() }
-	creds, err := advancedtls.NewServerCreds(&advancedtls.Options{
-		IdentityOptions:   advancedtls.IdentityCertificateOptions{IdentityProvider: identity},
-		RootOptions:       advancedtls.RootCertificateOptions{RootProvider: roots},
-		RequireClientCert: true,
-		VerificationType:  advancedtls.CertVerification,
-		MinTLSVersion:     tls.VersionTLS12,
-		MaxTLSVersion:     tls.VersionTLS13,
-	})
+	return credentials.NewTLS(&tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			return configOfNow(hello.Context(), identity, roots)
+		},
+	}), stop, nil
+}
+
+// configOfNow has what the files hold now. crypto/tls then verifies the proxy's
+// certificate itself, and its errors have the certificate in them.
+func configOfNow(ctx context.Context, identity, roots certprovider.Provider) (*tls.Config, error) {
+	own, err := identity.KeyMaterial(ctx)
 	if err != nil {
-		stop()
-		return nil, nil, err
+		return nil, fmt.Errorf("the control plane's certificate: %w", err)
 	}
-	return creds, stop, nil
+	trusted, err := roots.KeyMaterial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the CA of proxies: %w", err)
+	}
+	return &tls.Config{
+		Certificates: own.Certs, ClientCAs: trusted.Roots, ClientAuth: tls.RequireAndVerifyClientCert,
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
+		// A session that is resumed would not be held against a CA that was replaced.
+		SessionTicketsDisabled: true,
+	}, nil
 }

@@ -1,11 +1,13 @@
 package deploytest
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -27,17 +29,34 @@ const (
 	madeBy = "breakwater.dev/made-by"
 	// bootstrapCommand is that command.
 	bootstrapCommand = "breakwater bootstrap --node-id shop --node-cluster shop --upstreams database,external_api,redis" +
-		" --xds breakwater.breakwater.svc:18000 --listen 127.0.0.1:10000 --admin 127.0.0.1:9901" +
-		" --tls-ca /etc/breakwater/tls/ca.crt --tls-cert /etc/breakwater/tls/tls.crt --tls-key /etc/breakwater/tls/tls.key"
+		" --xds breakwater.breakwater.svc:18000 --listen 127.0.0.1:10000 --ready 0.0.0.0:15021 --admin unix:/run/envoy/admin.sock" +
+		" --tls-ca /etc/breakwater/tls/ca.crt --tls-cert /etc/breakwater/tls/tls.crt --tls-key /etc/breakwater/tls/tls.key" +
+		" --output-dir shop-envoy --config-dir /etc/envoy"
 )
 
-// TestSidecarBootstrap holds the ConfigMap against what the command in its annotation
-// prints. With -update it writes the ConfigMap.
-func TestSidecarBootstrap(t *testing.T) {
-	want, err := breakwater(t, strings.Fields(bootstrapCommand)[1:]...)
+// bootstrapFiles are those that the command writes, by name, with some of its words replaced.
+func bootstrapFiles(t *testing.T, replacements ...string) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	command := strings.NewReplacer(append(replacements, "--output-dir shop-envoy", "--output-dir "+dir)...).Replace(bootstrapCommand)
+	if out, err := breakwater(t, strings.Fields(command)[1:]...); err != nil || out != "" {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := map[string]string{}
+	for _, e := range entries {
+		files[e.Name()] = readFile(t, filepath.Join(dir, e.Name()))
+	}
+	return files
+}
+
+// TestSidecarBootstrap holds the ConfigMap against what the command in its annotation
+// writes. With -update it writes the ConfigMap.
+func TestSidecarBootstrap(t *testing.T) {
+	want := bootstrapFiles(t)
 	if *update {
 		writeBootstrap(t, want)
 	}
@@ -45,12 +64,12 @@ func TestSidecarBootstrap(t *testing.T) {
 	if got := c.Annotations[madeBy]; got != bootstrapCommand {
 		t.Errorf("the annotation is %q, want %q", got, bootstrapCommand)
 	}
-	if got := c.Data["envoy.yaml"]; got != want {
-		t.Errorf("%s is not what its command prints; run the test with -update. It prints:\n%s", bootstrapFile, want)
+	if !maps.Equal(c.Data, want) {
+		t.Errorf("%s is not what its command writes; run the test with -update. It writes:\n%s", bootstrapFile, want)
 	}
 }
 
-func writeBootstrap(t *testing.T, bootstrap string) {
+func writeBootstrap(t *testing.T, files map[string]string) {
 	t.Helper()
 	text := fmt.Sprintf(`# The same for every pod of the shop. Written by a test of internal/deploytest, with -update.
 apiVersion: v1
@@ -63,10 +82,12 @@ metadata:
     %s: >-
       %s
 data:
-  envoy.yaml: |
 `, madeBy, bootstrapCommand)
-	for line := range strings.Lines(bootstrap) {
-		text += "    " + line
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		text += "  " + name + ": |\n"
+		for line := range strings.Lines(files[name]) {
+			text += "    " + line
+		}
 	}
 	if err := os.WriteFile(bootstrapFile, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -86,8 +107,12 @@ func TestSidecarAgrees(t *testing.T) {
 	if p := envoy.RestartPolicy; p == nil || *p != corev1.ContainerRestartPolicyAlways {
 		t.Error("the sidecar is an ordinary init container: the application would never start")
 	}
-	if probe := strings.Join(envoy.StartupProbe.Exec.Command, " "); !strings.Contains(probe, "/dev/tcp/127.0.0.1/10000") {
-		t.Errorf("the startup probe does not ask the listener: %s", probe)
+	// Envoy's distroless image has no shell, and the kubelet does not reach loopback.
+	if probe := envoy.StartupProbe.HTTPGet; probe == nil || probe.Path != "/ready" || probe.Port.IntValue() != 15021 {
+		t.Errorf("the startup probe does not ask the bootstrap's --ready: %v", envoy.StartupProbe)
+	}
+	if socket := mountPath(t, envoy, "run") + "/admin.sock"; !strings.Contains(bootstrapCommand, "unix:"+socket) {
+		t.Errorf("the bootstrap's admin socket is not %s", socket)
 	}
 	for _, want := range []string{
 		"--proxy=http://127.0.0.1:10000", "--redis=127.0.0.1:16379", "--database=postgres://shop@127.0.0.1:15432/shop?sslmode=disable",
@@ -114,20 +139,16 @@ func TestSidecarConnects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listen, admin := freeAddress(t), freeAddress(t)
+	dir := t.TempDir()
+	listen, ready, admin := freeAddress(t), freeAddress(t), filepath.Join(dir, "admin.sock")
 	// What only a cluster has is replaced: the service's name, and the mounted
 	// certificates. Ports are, so that tests can run side by side.
-	command := strings.NewReplacer(
+	files := bootstrapFiles(t,
 		"--xds breakwater.breakwater.svc:18000", "--tls-server-name breakwater.breakwater.svc --xds 127.0.0.1:"+port,
-		"127.0.0.1:10000", listen, "127.0.0.1:9901", admin,
-		"/etc/breakwater/tls", filepath.Join(certs, "proxy"),
-	).Replace(bootstrapCommand)
-	bootstrap, err := breakwater(t, strings.Fields(command)[1:]...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	writeAll(t, dir, map[string]string{"envoy.yaml": bootstrap})
+		"127.0.0.1:10000", listen, "0.0.0.0:15021", ready, "/run/envoy/admin.sock", admin,
+		"/etc/breakwater/tls", filepath.Join(certs, "proxy"), "--config-dir /etc/envoy", "--config-dir "+dir,
+	)
+	writeAll(t, dir, files)
 
 	container, _ := sidecar(t, o)
 	var args []string
@@ -135,19 +156,22 @@ func TestSidecarConnects(t *testing.T) {
 		args = append(args, strings.NewReplacer(mountPath(t, container, "bootstrap"), dir, "$(POD_NAME)", "shop-7d9f8b6c5d-x2x4k").Replace(a))
 	}
 	runEnvoy(t, args)
-	waitFor(t, "the listener accepts", func() error {
-		c, err := net.Dial("tcp", listen)
-		if err != nil {
-			return err
-		}
-		return c.Close()
-	})
+	waitFor(t, "the startup probe succeeds", func() error { return contains(http.DefaultClient, "http://"+ready+"/ready", "") })
+	if c, err := net.Dial("tcp", listen); err != nil {
+		t.Errorf("the probe succeeds, and the application could not send: %v", err)
+	} else {
+		c.Close()
+	}
+	socket := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", admin)
+	}}}
+	t.Cleanup(socket.CloseIdleConnections)
 	waitFor(t, "the node is called as the command line says", func() error {
-		return contains("http://"+admin+"/server_info", `"id": "shop-7d9f8b6c5d-x2x4k"`)
+		return contains(socket, "http://envoy/server_info", `"id": "shop-7d9f8b6c5d-x2x4k"`)
 	})
 	waitFor(t, "the proxy knows what the shop calls", func() error {
-		return errors.Join(contains("http://"+admin+"/clusters", "database::"), contains("http://"+admin+"/clusters", "redis::"),
-			contains("http://"+admin+"/clusters", "external_api::"))
+		return errors.Join(contains(socket, "http://envoy/clusters", "database::"), contains(socket, "http://envoy/clusters", "redis::"),
+			contains(socket, "http://envoy/clusters", "external_api::"))
 	})
 }
 
@@ -201,16 +225,16 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// contains wants a page to have a text.
-func contains(url, text string) error {
-	r, err := http.Get(url)
+// contains wants a page with status 200 that has a text.
+func contains(c *http.Client, url, text string) error {
+	r, err := c.Get(url)
 	if err != nil {
 		return err
 	}
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	if err == nil && !strings.Contains(string(body), text) {
-		err = fmt.Errorf("%s does not contain %q", url, text)
+	if err == nil && (r.StatusCode != http.StatusOK || !strings.Contains(string(body), text)) {
+		err = fmt.Errorf("%s has status %d and does not contain %q", url, r.StatusCode, text)
 	}
 	return err
 }

@@ -36,7 +36,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue makes a certificate with its key, as NAME.pem and NAME.key.
-func (a *authority) issue(t *testing.T, name, ip string, parent *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate) {
+func (a *authority) issue(t *testing.T, name, ip string, parent *x509.Certificate, edits ...func(*x509.Certificate)) (*ecdsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,6 +56,9 @@ func (a *authority) issue(t *testing.T, name, ip string, parent *x509.Certificat
 		parent, signer = template, key
 	} else {
 		template.IPAddresses = []net.IP{net.ParseIP(ip)}
+	}
+	for _, edit := range edits {
+		edit(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
@@ -82,6 +85,12 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) {
 	}
 }
 
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
 func (a *authority) path(name string) string { return filepath.Join(a.dir, name) }
 
 // TestTLS secures xDS and ext_proc with certificates of both sides, turns away who has
@@ -105,14 +114,12 @@ func TestTLS(t *testing.T) {
 		return nil
 	})
 
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
 	pair, err := tls.LoadX509KeyPair(ca.path("proxy.pem"), ca.path("proxy.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	serial := func(certificates ...tls.Certificate) (*big.Int, error) {
-		conn, err := tls.Dial("tcp", ip+":18000", &tls.Config{RootCAs: roots, Certificates: certificates, NextProtos: []string{"h2"}})
+		conn, err := tls.Dial("tcp", ip+":18000", &tls.Config{RootCAs: ca.pool(), Certificates: certificates, NextProtos: []string{"h2"}})
 		if err != nil {
 			return nil, err
 		}

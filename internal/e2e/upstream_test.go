@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -18,9 +19,10 @@ type upstream struct {
 	inFlight atomic.Int64
 	most     atomic.Int64 // the most that were in flight at once
 
-	mu      sync.Mutex
-	handler http.HandlerFunc
-	server  *http.Server
+	mu          sync.Mutex
+	handler     http.HandlerFunc
+	certificate *tls.Certificate // nil: plain text
+	server      *http.Server
 }
 
 // answer is a handler that always answers so.
@@ -45,7 +47,13 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 // newUpstream starts a service that answers 200.
 func newUpstream(t *testing.T, ip string) *upstream {
 	t.Helper()
-	u := &upstream{handler: answer(http.StatusOK)}
+	return newSecureUpstream(t, ip, nil)
+}
+
+// newSecureUpstream starts one that speaks TLS, unless certificate is nil.
+func newSecureUpstream(t *testing.T, ip string, certificate *tls.Certificate) *upstream {
+	t.Helper()
+	u := &upstream{handler: answer(http.StatusOK), certificate: certificate}
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +66,9 @@ func newUpstream(t *testing.T, ip string) *upstream {
 
 func (u *upstream) serve(l net.Listener) {
 	u.server = &http.Server{Handler: u}
+	if u.certificate != nil {
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*u.certificate}})
+	}
 	go u.server.Serve(l)
 }
 

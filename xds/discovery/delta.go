@@ -66,6 +66,11 @@ func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first boo
 
 func (d delta) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, may removable) *response {
 	add := s.missing(rs)
+	if typeURL == xds.SecretType && len(add) > 1 {
+		// Envoy refuses a response as a whole. One whose file is missing is to keep no
+		// other from the proxy, and each has pauses of its own.
+		add = add[:1]
+	}
 	// Who waits for what never was is told so at once: Envoy holds its answer about
 	// clusters back for that, and removals wait for the answer.
 	gone := s.absent(rs)

@@ -17,6 +17,8 @@ var (
 	ah = up{name: "a", host: ".shop.svc"}  // another route
 	b  = up{name: "b"}
 	b2 = up{name: "b", balancer: "Random"}
+
+	secured = up{name: "a", ca: "/tls/ca.pem"}
 )
 
 func TestDeltaFirstAnswers(t *testing.T) {
@@ -86,7 +88,7 @@ func (p *deltaProxy) back(ups ...up) {
 	for _, u := range ups {
 		names[xds.EndpointType] = append(names[xds.EndpointType], u.name)
 	}
-	for _, typeURL := range xds.Types[:4] {
+	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.RouteType} {
 		p.say(&discoveryv3.DeltaDiscoveryRequest{
 			TypeUrl: typeURL, ResourceNamesSubscribe: names[typeURL],
 			InitialResourceVersions: versionsOf(p.t, typeURL, ups...),
@@ -233,7 +235,7 @@ func refusedNames(s *Server) []string {
 	return names
 }
 
-func TestDeltaParksWhatIsRefused(t *testing.T) {
+func TestDeltaHoldsBackWhatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)

@@ -61,7 +61,7 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
 		p := connectDelta(t, s, node("app-1", nil))
-		p.subscribe("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "x")
+		p.subscribe("type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration", "x")
 		p.subscribe("")
 		p.gets()
 		p.subscribe(xds.ClusterType)

@@ -54,7 +54,7 @@ func (st *stream) flushLayer() error {
 }
 
 // planLayer decides whether the layer is sent now, and sees to it that it is sent again
-// while it has keys. One that was refused is not, and falls away.
+// while it has keys. One that was refused falls away, and is only tried again.
 func (st *stream) planLayer() *response {
 	s := st.subs[xds.RuntimeType]
 	if s == nil || s.inFlight {
@@ -62,6 +62,7 @@ func (st *stream) planLayer() *response {
 	}
 	rt, g, now := &st.runtime, st.server.rollouts.current.Load(), st.server.options.Now()
 	layer := g.Layer(st.node.ID)
+	s.retry(now)
 	_, parked := s.refused[layer.Name]
 	s.ttl = 0
 	rest := time.Duration(0) // until it is due

@@ -205,8 +205,8 @@ func TestLayersDoNotPileUp(t *testing.T) {
 	})
 }
 
-// What was refused is not sent again: not as a heartbeat, and not with other gates that
-// make the same layer.
+// What was refused is not sent again before its pause is over: not as a heartbeat, and not
+// with other gates that make the same layer.
 func TestLayersThatAreRefused(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s := newServer()
@@ -214,9 +214,8 @@ func TestLayersThatAreRefused(t *testing.T) {
 		p.takes("nothing")
 		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
 		p.refuses("a=7 for 15s")
-		wait(time.Hour)
+		wait(firstRetry / 2)
 		s.PublishGates(gatesOf(t, gate("a", "", 7), gate("b", "other", 7)), time.Time{})
-		wait(time.Hour)
 		p.gets()
 		same(t, refusedNames(s), []string{"runtime breakwater: poisoned (code 13)"})
 
@@ -225,7 +224,7 @@ func TestLayersThatAreRefused(t *testing.T) {
 		same(t, refusedNames(s), nil)
 		wait(beat)
 		p.refuses("a=8 for 15s") // a heartbeat
-		wait(time.Hour)
+		wait(firstRetry / 2)
 		p.gets()
 		if n := s.Counts()[xds.RuntimeType].NACKs; n != 2 {
 			t.Errorf("%d refusals counted, want 2", n)

@@ -32,6 +32,7 @@ type up struct {
 	balancer string
 	port     int
 	host     string
+	ca       string // the file that it is trusted by; empty: it speaks plain text
 }
 
 // fatal is what the helpers need of a test: *testing.T, *testing.F and *rapid.T have it.
@@ -47,6 +48,9 @@ func setOf(t fatal, ups ...up) *policy.Set {
 		fmt.Fprintf(&b, "---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: %s}\nspec:\n"+
 			"  hosts: [%s%s]\n  protocol: HTTP1\n  loadBalancing: {policy: %s}\n  endpoints: [{address: 10.0.0.7, port: %d}]\n",
 			u.name, u.name, u.host, or(u.balancer, "LeastRequest"), or(u.port, 80))
+		if u.ca != "" {
+			fmt.Fprintf(&b, "  tls: {sni: %s.example, caFile: %s}\n", u.name, u.ca)
+		}
 	}
 	if len(ups) == 0 {
 		return &policy.Set{}
@@ -259,7 +263,7 @@ func texts[R any](ms []*R, text func(*R) string) []string {
 // shortType names types as the tests write them.
 func shortType(typeURL string) string {
 	i := slices.Index(xds.Types, typeURL)
-	return []string{"clusters", "endpoints", "listeners", "routes", "runtime"}[i]
+	return []string{"clusters", "endpoints", "secrets", "listeners", "routes", "runtime"}[i]
 }
 
 // deltaText writes a response as "clusters +added -removed".

@@ -2,12 +2,15 @@ package discovery
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"time"
 
 	grpcpeer "google.golang.org/grpc/peer"
+
+	"breakwater.dev/internal/guard"
 )
 
 // Two proxies with one id share gates, permits, counts and a place on every page, and each of
@@ -25,6 +28,7 @@ const (
 // presence is that of a proxy: it has a stream for its resources.
 type presence struct {
 	id     string
+	peer   *guard.Peer
 	host   string // where it connects from; "": not known
 	listen netip.AddrPort
 	since  time.Time
@@ -95,7 +99,7 @@ func (s *Server) meet(p *presence) (again time.Duration) {
 	}
 	s.mu.Unlock()
 	if other != nil && !known {
-		s.log.Warn("two proxies have the same node id, and count as one; give each its own, with --service-node or as node.id in the bootstrap",
+		s.tell(p.peer, slog.LevelWarn, "two proxies have the same node id, and count as one; give each its own, with --service-node or as node.id in the bootstrap",
 			"node", p.id, "from", other.host, "and_from", p.host)
 	}
 	return again

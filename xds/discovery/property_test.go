@@ -259,6 +259,12 @@ type denial struct {
 	body, nonce string
 	// again: what was refused with it was taken or is gone, so it has to come once more.
 	again bool
+	at    time.Time // when the proxy refused it, on this stream
+}
+
+// mayRetry tells whether what was refused at that time may come again.
+func mayRetry(refused time.Time) bool {
+	return !refused.IsZero() && time.Since(refused) >= firstRetry*3/4
 }
 
 // peer is a proxy that does as Envoy does. It refuses whole responses.
@@ -286,6 +292,8 @@ type peer struct {
 	layerSent time.Time // when it was sent last, on this stream
 	sentLayer string    // what was sent last, on this stream
 	noLayer   string    // what was refused last, on this stream
+	noLayerAt time.Time // and when
+	deniedAt  time.Time // when clusters were refused last, on this stream
 	trace     []string
 }
 
@@ -320,7 +328,7 @@ func (p *peer) begin() error {
 			return err
 		}
 	}
-	p.layerSent, p.sentLayer, p.noLayer = time.Time{}, "-", "-"
+	p.layerSent, p.sentLayer, p.noLayer, p.deniedAt = time.Time{}, "-", "-", time.Time{}
 	if err := p.want(xds.RuntimeType, []string{xds.RuntimeLayer}, nil, nil); err != nil {
 		return err
 	}
@@ -379,8 +387,8 @@ func (n *news) text() string {
 	return fmt.Sprintf("%s(%s) +%v -%v", shortType(n.typeURL), n.nonce, slices.Sorted(maps.Keys(n.bodies)), n.removed)
 }
 
-// mayCome demands that a response says something new. Endpoints may come again, with
-// their clusters.
+// mayCome demands that a response says something new, or something that was refused some
+// time ago. Endpoints may come again, with their clusters.
 func (p *peer) mayCome(n *news) error {
 	if n.typeURL == xds.EndpointType {
 		return nil
@@ -389,7 +397,7 @@ func (p *peer) mayCome(n *news) error {
 		return p.layerMayCome(n)
 	}
 	if p.full() {
-		if p.last[n.typeURL] == n.version {
+		if p.last[n.typeURL] == n.version && !(n.typeURL == xds.ClusterType && mayRetry(p.deniedAt)) {
 			return fmt.Errorf("%s is sent twice in version %s", n.text(), n.version)
 		}
 		p.last[n.typeURL] = n.version
@@ -401,7 +409,7 @@ func (p *peer) mayCome(n *news) error {
 		p.known[n.typeURL] = known
 	}
 	for name, body := range n.bodies {
-		if known[name] == string(body.Value) && !p.denied[name].again {
+		if d := p.denied[name]; known[name] == string(body.Value) && !d.again && !mayRetry(d.at) {
 			return fmt.Errorf("%s has %s as it was sent before", n.text(), name)
 		}
 		known[name] = string(body.Value)
@@ -418,7 +426,9 @@ func (p *peer) layerMayCome(n *news) error {
 	body, since := string(n.bodies[xds.RuntimeLayer].GetValue()), time.Since(p.layerSent)
 	switch {
 	case body == p.noLayer:
-		return fmt.Errorf("%s is sent, and was refused", n.text())
+		if !mayRetry(p.noLayerAt) {
+			return fmt.Errorf("%s is sent, and was refused", n.text())
+		}
 	case body == p.sentLayer && (n.ttl == 0 || since < beat):
 		return fmt.Errorf("%s is sent again after %s", n.text(), since)
 	case (n.ttl != 0) != (layerOf(n.bodies[xds.RuntimeLayer]) != "nothing"):
@@ -433,7 +443,7 @@ func (p *peer) receiveLayer(n *news, refuse bool) {
 	n.refused = refuse && strings.Contains(layerOf(body), fmt.Sprint(poison))
 	p.heard(n)
 	if n.refused {
-		p.noLayer = string(body.Value)
+		p.noLayer, p.noLayerAt = string(body.Value), time.Now()
 		return
 	}
 	p.layer, p.falls, p.noLayer = layerOf(body), time.Time{}, "-"
@@ -506,8 +516,9 @@ func (p *peer) receiveClusters(n *news, refuse bool) error {
 	p.heard(n)
 	if n.refused {
 		for name, c := range clusters {
-			p.denied[name] = denial{body: c.body, nonce: n.nonce}
+			p.denied[name] = denial{body: c.body, nonce: n.nonce, at: time.Now()}
 		}
+		p.deniedAt = time.Now()
 		return nil
 	}
 	before := p.edsNames()
@@ -807,7 +818,7 @@ func (h *history) move(t *testing.T, m move) error {
 	case "receive":
 		return h.peer.receive(m.Arg%2 == 1)
 	case "answer":
-		_, err := h.peer.reply(xds.Types[m.Arg%5], h.now)
+		_, err := h.peer.reply(xds.Types[m.Arg%len(xds.Types)], h.now)
 		return err
 	case "gates":
 		return h.publishGates(t, m.Arg)
@@ -869,7 +880,7 @@ func converge(t *testing.T, l link, upstreams pool, script []move) error {
 
 // Whatever is published, and however slowly a proxy answers, refuses or comes and
 // goes: it never has a route to a cluster that it lacks, is never told twice but by
-// heartbeats, ends up with what there is, and keeps it.
+// heartbeats and after pauses, ends up with what there is, and keeps it.
 func TestEveryHistoryConverges(t *testing.T) {
 	for protocol, newLink := range links {
 		// rapid makes 100 histories each time.

@@ -42,6 +42,7 @@ type Server struct {
 	departing  []departure
 	departs    *time.Timer // something of that is to go then
 	rollouts   rollouts
+	unknown    unknownUpstreams
 
 	mu      sync.Mutex
 	streams map[*stream]bool
@@ -124,7 +125,8 @@ func (s *Server) Close() {
 // ready to be published.
 type Publication struct {
 	set       *policy.Set
-	departing []departure // are there besides
+	names     map[string]bool // of the upstreams in set
+	departing []departure     // are there besides
 	ejected   map[string][]netip.AddrPort
 
 	mu          *sync.Mutex // shared with those that differ in what is ejected, as is translation
@@ -141,7 +143,7 @@ func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
 
 func (s *Server) prepare(set *policy.Set, departing []departure) (*Publication, error) {
 	p := &Publication{
-		set: set, departing: departing, mu: &sync.Mutex{}, translation: xds.NewTranslation(withDeparting(set, departing)),
+		set: set, names: namesIn(set), departing: departing, mu: &sync.Mutex{}, translation: xds.NewTranslation(withDeparting(set, departing)),
 		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{},
 	}
 	if _, _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
@@ -215,12 +217,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		server: s, protocol: p, peer: peer, publish: make(chan struct{}, 1), follower: &follower{wake: make(chan struct{}, 1)},
 		connected: s.options.Now(), subs: map[string]*subscription{},
 	}
-	st.runtime.beat = time.NewTimer(time.Hour)
-	st.runtime.beat.Stop()
-	st.meeting = time.NewTimer(time.Hour)
-	st.meeting.Stop()
-	st.leaving = time.NewTimer(time.Hour)
-	st.leaving.Stop()
+	st.runtime.beat, st.meeting, st.leaving, st.retry = stopped(), stopped(), stopped(), stopped()
 	s.mu.Lock()
 	s.streams[st] = true
 	s.mu.Unlock()
@@ -236,8 +233,16 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		st.listing.Close()
 		st.server.leaveView(st)
 		st.unload()
+		st.retry.Stop()
 	}()
 	return st.run(ctx)
+}
+
+// stopped is a timer that was not started yet.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // introduced is called when a stream's proxy has said who it is, with the first type
@@ -275,14 +280,25 @@ func (s *Server) pushed(typeURL string, size int) {
 	s.counts[typeURL] = c
 }
 
-func (s *Server) nacked(st *stream, typeURL string, names []string, message string) {
-	s.tell(st.peer, slog.LevelError, "proxy refused configuration; it keeps what it had, and is not sent this again until it changes",
+// nacked counts a refusal, and logs it, as loudly only if the proxy did not say the same
+// of the last try.
+func (s *Server) nacked(st *stream, typeURL string, names []string, message string, again bool) {
+	level := slog.LevelError
+	if again {
+		level = slog.LevelDebug
+	}
+	s.tell(st.peer, level, "proxy refused configuration; it keeps what it had, and is sent this again after growing pauses",
 		"node", untrusted.Name(st.node.ID), "type", typeURL, "resources", untrusted.Names(names), "message", message)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.counts[typeURL]
 	c.NACKs++
 	s.counts[typeURL] = c
+}
+
+// accepted logs that nothing of a type is refused any more.
+func (s *Server) accepted(st *stream, typeURL string) {
+	s.tell(st.peer, slog.LevelInfo, "proxy has taken what it had refused", "node", untrusted.Name(st.node.ID), "type", typeURL)
 }
 
 // nodes returns the proxies that are connected, one for each view.

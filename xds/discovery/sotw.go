@@ -61,6 +61,9 @@ func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
 }
 
 func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Resource, may removable) *response {
+	if typeURL == xds.SecretType {
+		return w.respondSecret(seq, s, rs)
+	}
 	var all []*xds.Resource
 	for _, r := range rs {
 		if s.wants(r.Name) {
@@ -85,8 +88,25 @@ func (w sotw) respond(typeURL string, seq uint64, s *subscription, rs []*xds.Res
 		}
 		return nil
 	}
-	s.version = version
 	s.fly(seq, all, gone)
+	return w.response(typeURL, version, s, all)
+}
+
+// respondSecret sends one secret that the proxy lacks. Of this type, what a response does
+// not name stays (xDS protocol, "Resource deletion"). Envoy refuses a response as a whole, and
+// a secret whose file is missing is to keep no other from the proxy.
+func (w sotw) respondSecret(seq uint64, s *subscription, rs []*xds.Resource) *response {
+	add := s.missing(rs)
+	if len(add) == 0 {
+		return nil
+	}
+	s.fly(seq, add[:1], nil)
+	return w.response(xds.SecretType, versionOf(add[:1]), s, add[:1])
+}
+
+// response is what was recorded as sent.
+func (w sotw) response(typeURL, version string, s *subscription, all []*xds.Resource) *response {
+	s.version = version
 	m := &discoveryv3.DiscoveryResponse{TypeUrl: typeURL, Nonce: s.nonce, VersionInfo: version}
 	size := 0
 	for _, r := range all {

@@ -134,7 +134,7 @@ func TestSotwGreetsWithNothingAndWaits(t *testing.T) {
 	})
 }
 
-func TestSotwParksWhatIsRefused(t *testing.T) {
+func TestSotwHoldsBackWhatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)

@@ -13,7 +13,10 @@ import (
 type NodeStatus struct {
 	Node      Node
 	Connected time.Time
-	Types     []TypeStatus // in the order of [Types]
+	// Unknown are the upstreams that the proxy lists and the policy does not have,
+	// sorted; at most 20.
+	Unknown []string
+	Types   []TypeStatus // in the order of [Types]
 }
 
 // TypeStatus is what a stream has of one resource type.
@@ -52,6 +55,9 @@ func (st *stream) status() (NodeStatus, bool) {
 		return NodeStatus{}, false
 	}
 	n := NodeStatus{Node: *st.node, Connected: st.connected}
+	if p := st.server.current.Load(); p != nil {
+		n.Unknown = p.unknown(n.Node)
+	}
 	for _, typeURL := range xds.Types {
 		s := st.subs[typeURL]
 		if s == nil {

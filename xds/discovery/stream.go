@@ -55,9 +55,11 @@ type stream struct {
 	follower  *follower     // has joined when the proxy has asked for its runtime layer
 	connected time.Time
 	runtime   layered
-	present   *presence   // nil until it has asked for resources; of the goroutine that runs the stream
-	meeting   *time.Timer // when to look whether its proxy is the only one of its id
-	leaving   *time.Timer // something may be removed then
+	present   *presence    // nil until it has asked for resources; of the goroutine that runs the stream
+	meeting   *time.Timer  // when to look whether its proxy is the only one of its id
+	leaving   *time.Timer  // something may be removed then
+	retry     *time.Timer  // something that was refused is due again
+	looked    *Publication // the last one that was held against what the proxy lists
 
 	mu      sync.Mutex  // guards what follows, for those who read the status
 	node    *Node       // nil until the first request
@@ -102,6 +104,7 @@ func (st *stream) run(ctx context.Context) error {
 		case <-st.runtime.beat.C:
 			flush = st.flushLayer
 		case <-st.leaving.C:
+		case <-st.retry.C:
 		case err := <-failed:
 			return ended(err)
 		case <-ctx.Done():
@@ -121,7 +124,7 @@ func (st *stream) appear(ctx context.Context, typeURL string) {
 	if st.present != nil || typeURL == xds.RuntimeType {
 		return
 	}
-	st.present = &presence{id: st.node.ID, host: hostOf(ctx), listen: st.node.Listen, since: st.connected}
+	st.present = &presence{id: st.node.ID, peer: st.peer, host: hostOf(ctx), listen: st.node.Listen, since: st.connected}
 	st.server.enter(st.present)
 	st.meet()
 }
@@ -161,10 +164,7 @@ func (st *stream) take(r request) error {
 		message = fmt.Sprintf("%s (code %d)", untrusted.Message(r.refused.GetMessage()), r.refused.GetCode())
 	}
 	awaited := s.inFlight && r.nonce == s.nonce
-	refused := s.answer(r.nonce, message, st.server.options.Now())
-	if refused {
-		st.server.nacked(st, r.typeURL, s.flight, message)
-	}
+	refused := st.answer(s, r, message)
 	reserved := int64(r.names) * nameBytes
 	if err := st.peer.TakeData(reserved); err != nil {
 		return err
@@ -198,13 +198,30 @@ func (st *stream) unload() {
 	st.peer.Give(guard.XDS, st.weight.has)
 }
 
+// answer takes the proxy's answer to a response, and tells whether it was refused.
+func (st *stream) answer(s *subscription, r request, message string) (refused bool) {
+	before := len(s.refused)
+	again := slices.ContainsFunc(s.flight, func(name string) bool { return s.refused[name].message == message })
+	refused = s.answer(r.nonce, message, st.server.options.Now())
+	switch {
+	case refused:
+		st.server.nacked(st, r.typeURL, s.flight, message, again)
+	case before > 0 && len(s.refused) == 0:
+		st.server.accepted(st, r.typeURL)
+	}
+	return refused
+}
+
 // waitsFor says which types must be settled before a type's changes are sent, so
 // that nothing is named before it is there. Endpoints wait for nothing: Envoy
 // holds its answer about clusters back until it has their endpoints.
 var waitsFor = map[string][]string{
 	xds.ListenerType: {xds.ClusterType},
-	xds.RouteType:    {xds.ClusterType, xds.EndpointType, xds.ListenerType},
+	xds.RouteType:    {xds.ClusterType, xds.EndpointType, xds.SecretType, xds.ListenerType},
 }
+
+// goLast are the types whose resources others name: they go when nobody does any more.
+var goLast = []string{xds.ClusterType, xds.EndpointType, xds.SecretType}
 
 // flush sends what the proxy lacks and may have now. It sends without the lock:
 // a proxy that does not read must stop nobody who asks for its status.
@@ -256,6 +273,7 @@ func (st *stream) plan() ([]*response, error) {
 	if st.node == nil {
 		return nil, nil
 	}
+	st.planRetries()
 	p := st.server.current.Load()
 	if p == nil {
 		return nil, nil
@@ -273,13 +291,14 @@ func (st *stream) plan() ([]*response, error) {
 		st.set = p.set
 		st.listing.Set(st.node.Upstreams == nil, xds.Reached(p.set, st.node.Upstreams))
 	}
+	st.lookForUnknown()
 	var out []*response
 	for _, typeURL := range xds.Types {
 		if typeURL == xds.RuntimeType {
 			continue // see flushLayer
 		}
 		may := always
-		if typeURL == xds.ClusterType || typeURL == xds.EndpointType {
+		if slices.Contains(goLast, typeURL) {
 			may = never
 		}
 		if s := st.subs[typeURL]; s != nil {
@@ -289,7 +308,7 @@ func (st *stream) plan() ([]*response, error) {
 			out = st.respond(out, typeURL, rs, may)
 		}
 	}
-	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType} {
+	for _, typeURL := range goLast {
 		out = st.respond(out, typeURL, rs, st.unnamed(typeURL, rs))
 	}
 	// In SotW, removing clusters says all others again, and those may have been refused
@@ -298,6 +317,26 @@ func (st *stream) plan() ([]*response, error) {
 		return out, st.weigh(rs)
 	}
 	return nil, nil
+}
+
+// planRetries has what was refused sent again when it is due, and the stream woken for
+// what will be.
+func (st *stream) planRetries() {
+	now := st.server.options.Now()
+	var first time.Time
+	for _, s := range st.subs {
+		if s.inFlight {
+			continue // its answer leads here again
+		}
+		if next := s.retry(now); !next.IsZero() && (first.IsZero() || next.Before(first)) {
+			first = next
+		}
+	}
+	if first.IsZero() {
+		st.retry.Stop()
+	} else {
+		st.retry.Reset(first.Sub(now))
+	}
 }
 
 // routesKnown tells whether the routes that the proxy has are known. One that comes

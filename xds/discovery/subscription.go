@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"breakwater.dev/xds"
@@ -18,7 +19,7 @@ type subscription struct {
 	names   map[string]bool // asked for by name
 	// sent holds, by name, what the proxy was sent last, or said that it has. A nil
 	// resource says that it was told there is none. What it refused stays here, and
-	// that is what keeps it from being sent again.
+	// that is what keeps it from being sent again before its time.
 	sent map[string]*xds.Resource
 	// leaving holds since when nothing names what the proxy has and is to lose.
 	leaving map[string]time.Time
@@ -41,6 +42,25 @@ type refusal struct {
 	message string
 	nonce   string // of the response it came in
 	at      time.Time
+	tries   int       // how often this version was refused
+	due     time.Time // when it is sent again; zero: it is on its way
+}
+
+// What was refused may be taken later without a change of ours: a file was missing, a
+// port was taken. It is tried again after firstRetry, and then after twice as long each
+// time, up to lastRetry. Each pause is up to a quarter longer or shorter, so that proxies
+// that refused together do not come back together.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+func retryPause(tries int) time.Duration {
+	pause := lastRetry
+	if doublings := tries - 1; doublings < 6 {
+		pause = min(firstRetry<<doublings, lastRetry)
+	}
+	return pause - pause/4 + rand.N(pause/2+1)
 }
 
 func newSubscription() *subscription {
@@ -81,14 +101,49 @@ func (s *subscription) answer(nonce, message string, now time.Time) (refused boo
 		s.resolve(s.flight)
 		return false
 	}
-	for _, name := range s.flight {
-		version := ""
-		if r := s.sent[name]; r != nil {
-			version = r.Version
-		}
-		s.refused[name] = refusal{version: version, message: message, nonce: nonce, at: now}
-	}
+	s.refuse(message, now)
 	return true
+}
+
+// refuse records that the response on its way was refused, and when its resources are
+// tried again: together, since which of them was bad is known to Envoy alone.
+func (s *subscription) refuse(message string, now time.Time) {
+	tries := 1
+	for _, name := range s.flight {
+		r := refusal{message: message, nonce: s.nonce, at: now, tries: 1}
+		if sent := s.sent[name]; sent != nil {
+			r.version = sent.Version
+		}
+		if before, ok := s.refused[name]; ok && before.version == r.version {
+			r.tries += before.tries
+		}
+		s.refused[name] = r
+		tries = max(tries, r.tries)
+	}
+	due := now.Add(retryPause(tries))
+	for _, name := range s.flight {
+		r := s.refused[name]
+		r.due = due
+		s.refused[name] = r
+	}
+}
+
+// retry has what was refused sent again whose pause is over, and returns when the next
+// pause will be; zero: nothing waits.
+func (s *subscription) retry(now time.Time) (next time.Time) {
+	for name, r := range s.refused {
+		switch {
+		case r.due.IsZero():
+		case !now.Before(r.due):
+			r.due = time.Time{}
+			s.refused[name] = r
+			s.repeat(name)
+			s.version = "" // for SotW, whose unit is all of it
+		case next.IsZero() || r.due.Before(next):
+			next = r.due
+		}
+	}
+	return next
 }
 
 // resolve ends refusals. What was refused together with one of them may have been

@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+
+	"breakwater.dev/telemetry"
+)
+
+// Within one handshakeWindow a peer's failed handshakes are one line in the log, and
+// those of all peers at most handshakeLines. The metric has all of them.
+const (
+	handshakeWindow = 10 * time.Second
+	handshakeLines  = 20
+	// maxCertificateText bounds what is logged of one field of a peer's certificate.
+	maxCertificateText = 200
+)
+
+// handshakes counts and logs TLS handshakes that failed. It is safe for concurrent use.
+type handshakes struct {
+	log *slog.Logger
+	now func() time.Time
+
+	mu         sync.Mutex
+	counts     map[string]uint64 // by reason; every one of telemetry.HandshakeReasons is there
+	began      time.Time         // of the window
+	logged     map[string]bool   // hosts of peers in this window
+	suppressed int               // lines since the last one that was logged
+}
+
+func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
+	h := &handshakes{log: log, now: now, counts: map[string]uint64{}, logged: map[string]bool{}}
+	for _, reason := range telemetry.HandshakeReasons() {
+		h.counts[reason] = 0
+	}
+	return h
+}
+
+// status returns the counts by reason.
+func (h *handshakes) status() map[string]uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.counts)
+}
+
+// failed takes in a handshake that failed; port says what the port is for. Who connects
+// and goes without a word is not logged but at level debug: port scans and probes do that.
+func (h *handshakes) failed(port string, remote net.Addr, err error) {
+	reason := handshakeReason(err, h.now())
+	level := slog.LevelWarn
+	if reason == telemetry.HandshakeClosed {
+		level = slog.LevelDebug
+	}
+	suppressed, loud := h.count(reason, remote, level)
+	if !loud {
+		return
+	}
+	attributes := []any{"port", port, "remote", remote.String(), "reason", reason, "error", clipped(err.Error())}
+	attributes = append(attributes, describe(err)...)
+	if suppressed > 0 {
+		attributes = append(attributes, "suppressed", suppressed)
+	}
+	h.log.Log(context.Background(), level, "TLS handshake failed", attributes...)
+}
+
+// count tells whether the failure is to be logged, and how many were not since the last.
+func (h *handshakes) count(reason string, remote net.Addr, level slog.Level) (suppressed int, loud bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.counts[reason]++
+	if level < slog.LevelInfo {
+		return 0, h.log.Enabled(context.Background(), level)
+	}
+	if now := h.now(); now.Sub(h.began) >= handshakeWindow {
+		h.began = now
+		clear(h.logged)
+	}
+	host, _, err := net.SplitHostPort(remote.String())
+	if err != nil {
+		host = remote.String()
+	}
+	if h.logged[host] || len(h.logged) >= handshakeLines {
+		h.suppressed++
+		return 0, false
+	}
+	h.logged[host] = true
+	suppressed, h.suppressed = h.suppressed, 0
+	return suppressed, true
+}
+
+// handshakeReason sorts an error into one of telemetry.HandshakeReasons.
+func handshakeReason(err error, now time.Time) string {
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	var verification *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var operation *net.OpError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
+		return telemetry.HandshakeNotYetValid
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return telemetry.HandshakeExpired
+	case errors.As(err, &unknown):
+		return telemetry.HandshakeUnknownAuthority
+	case errors.As(err, &verification):
+		return telemetry.HandshakeInvalidCertificate
+	case errors.As(err, &record):
+		return telemetry.HandshakeNotTLS
+	case errors.As(err, &operation) && operation.Op == "remote error": // an alert of the peer's
+		return telemetry.HandshakeRefusedByPeer
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return telemetry.HandshakeTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return telemetry.HandshakeClosed
+	case strings.Contains(err.Error(), "client didn't provide a certificate"): // crypto/tls has no type for it
+		return telemetry.HandshakeNoCertificate
+	default:
+		return telemetry.HandshakeOther
+	}
+}
+
+// describe says what certificate was refused, where one was shown.
+func describe(err error) []any {
+	var verification *tls.CertificateVerificationError
+	if !errors.As(err, &verification) || len(verification.UnverifiedCertificates) == 0 {
+		return nil
+	}
+	c := verification.UnverifiedCertificates[0]
+	names := append([]string{}, c.DNSNames...)
+	for _, u := range c.URIs {
+		names = append(names, u.String())
+	}
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return []any{
+		"subject", clipped(c.Subject.String()), "issuer", clipped(c.Issuer.String()), "names", clipped(strings.Join(names, " ")),
+		"not_before", c.NotBefore.UTC(), "not_after", c.NotAfter.UTC(),
+	}
+}
+
+// clipped bounds a text that a peer has chosen. The logger quotes what cannot be printed.
+func clipped(s string) string {
+	if len(s) <= maxCertificateText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxCertificateText], "") + "..."
+}
+
+// watchedCredentials tell of handshakes that failed, which gRPC keeps to itself.
+type watchedCredentials struct {
+	credentials.TransportCredentials
+	failed func(remote net.Addr, err error)
+}
+
+// ServerHandshake implements [credentials.TransportCredentials].
+func (w watchedCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	secured, info, err := w.TransportCredentials.ServerHandshake(conn)
+	if err != nil {
+		w.failed(conn.RemoteAddr(), err)
+	}
+	return secured, info, err
+}
+
+// Clone implements [credentials.TransportCredentials].
+func (w watchedCredentials) Clone() credentials.TransportCredentials {
+	return watchedCredentials{TransportCredentials: w.TransportCredentials.Clone(), failed: w.failed}
+}

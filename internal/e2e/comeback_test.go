@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestProxiesComeBackSoon: after an outage a proxy is connected again within its longest
+// pause of 2 s. Envoy's own pauses grow to 30 s, so that open breakers were not in force.
+func TestProxiesComeBackSoon(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	m := prepareMesh(t, ip, service("payments", u.address)+adaptive("payments", "breaker: {consecutiveFailures: 1, waitDurationInOpenState: 10m}"))
+	state := []string{"--state-dir", t.TempDir()}
+	m.startControl(t, state...)
+	m.startEnvoy(t)
+	u.behave(answer(http.StatusInternalServerError))
+	m.must(t, "payments", http.StatusInternalServerError)
+	m.state(t, "payments", "open")
+	m.answers(t, "payments", http.StatusServiceUnavailable)
+	eventually(t, "the open breaker is on disk", func() error {
+		if m.metric(t, "breakwater_store_writes_total") == 0 {
+			return errors.New("nothing was written")
+		}
+		return nil
+	})
+
+	m.control.kill()
+	// As long as it takes for Envoy's pauses to be long, and for the gate to fall away.
+	outage := 40 * time.Second
+	holds(t, "the proxy serves", outage, func() error {
+		_, err := m.get(t.Context(), "payments", "/")
+		return err
+	})
+	m.startControl(t, state...)
+	began := time.Now()
+	eventually(t, "the proxy is connected", func() error {
+		if m.metric(t, "breakwater_xds_nodes") == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	m.answers(t, "payments", http.StatusServiceUnavailable)
+	// The longest pause, and the second that the connection may take on a busy machine.
+	if took := time.Since(began); took > 3500*time.Millisecond {
+		t.Errorf("the open breaker was in force %s after the control plane was back, want 3 s at most", took)
+	}
+}

@@ -1,0 +1,112 @@
+package xds
+
+import (
+	"fmt"
+	"path"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// BootstrapTLS is how a proxy secures its connection to the control plane. Paths
+// are on the proxy's own file system.
+type BootstrapTLS struct {
+	CAFile            string // empty: the system's trust store
+	CertFile, KeyFile string // the proxy's own certificate: both, or neither
+	ServerName        string // empty: the host of XDS
+	// Directory is where the proxy finds the files of [BootstrapSecrets], by which it
+	// notices new certificates. Empty: it reads certificates once, when it starts.
+	Directory string
+}
+
+// Names of the files of [BootstrapSecrets], and of the secret in each.
+const (
+	trustFile         = "trust.yaml"
+	certificateFile   = "certificate.yaml"
+	trustOfProxy      = "control-plane-ca"
+	certificateSecret = "proxy-certificate"
+)
+
+// File is a file that belongs to a bootstrap.
+type File struct {
+	Name string // without a directory
+	Data []byte
+}
+
+// BootstrapSecrets returns the files that a bootstrap refers to which has TLS and
+// [BootstrapTLS.Directory]. They name certificates and hold none. Without TLS there are none.
+func BootstrapSecrets(o BootstrapOptions) ([]File, error) {
+	if o.TLS == nil {
+		return nil, nil
+	}
+	secrets := map[string]*tlsv3.Secret{trustFile: trustSecret(trustOfProxy, trustOf(o.TLS.CAFile))}
+	names := []string{trustFile}
+	if o.TLS.CertFile != "" {
+		names = append(names, certificateFile)
+		// The two files may be in two directories. Without a watched_directory Envoy
+		// watches both.
+		secrets[certificateFile] = &tlsv3.Secret{
+			Name: certificateSecret, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: o.TLS.certificate()},
+		}
+	}
+	var files []File
+	for _, name := range names {
+		packed, err := pack(secrets[name])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		text, err := renderYAML([]proto.Message{&discoveryv3.DiscoveryResponse{Resources: []*anypb.Any{packed}}})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files = append(files, File{Name: name, Data: text})
+	}
+	return files, nil
+}
+
+func (t BootstrapTLS) socket(host string) (*corev3.TransportSocket, error) {
+	if t.ServerName != "" {
+		host = t.ServerName
+	}
+	common := &tlsv3.CommonTlsContext{AlpnProtocols: []string{"h2"}}
+	if t.Directory == "" {
+		t.readOnce(common, host)
+	} else {
+		t.followFiles(common, host)
+	}
+	return tlsSocket(host, common)
+}
+
+func (t BootstrapTLS) readOnce(common *tlsv3.CommonTlsContext, host string) {
+	trust := provesToBe(host)
+	trust.TrustedCa = fileSource(trustOf(t.CAFile))
+	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: trust}
+	if t.CertFile != "" {
+		common.TlsCertificates = []*tlsv3.TlsCertificate{t.certificate()}
+	}
+}
+
+func (t BootstrapTLS) followFiles(common *tlsv3.CommonTlsContext, host string) {
+	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
+		CombinedValidationContext: trustBySecret(host, t.secret(trustOfProxy, trustFile)),
+	}
+	if t.CertFile != "" {
+		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{t.secret(certificateSecret, certificateFile)}
+	}
+}
+
+func (t BootstrapTLS) certificate() *tlsv3.TlsCertificate {
+	return &tlsv3.TlsCertificate{CertificateChain: fileSource(t.CertFile), PrivateKey: fileSource(t.KeyFile)}
+}
+
+func (t BootstrapTLS) secret(name, file string) *tlsv3.SdsSecretConfig {
+	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: &corev3.ConfigSource{
+		ConfigSourceSpecifier: &corev3.ConfigSource_PathConfigSource{PathConfigSource: &corev3.PathConfigSource{
+			Path: path.Join(t.Directory, file), WatchedDirectory: &corev3.WatchedDirectory{Path: t.Directory},
+		}},
+		ResourceApiVersion: corev3.ApiVersion_V3,
+	}}
+}
