@@ -20,6 +20,7 @@ const streaming = 100 * time.Millisecond
 type call struct {
 	server   *Server
 	route    *route // nil: no breaker
+	marking  bool   // the call falls back unless it is marked
 	begun    breaker.Instant
 	asked    bool // the breaker was asked
 	grpc     bool // caller and upstream speak gRPC
@@ -71,7 +72,7 @@ var (
 // not exist in Envoy; if one came, it must not cost a second permit.
 func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (answer *extprocv3.ProcessingResponse, last bool) {
 	if c.route == nil || c.asked {
-		return continueRequestHeaders, false
+		return admitting(c.marking, ""), false
 	}
 	c.asked, c.upgrade = true, wire.IsUpgrade(value(h.GetHeaders(), "upgrade"))
 	c.whole = h.GetEndOfStream() || c.upgrade
@@ -95,9 +96,9 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	c.permit, c.held = permit, true
 	if id := permit.Probe(); id != 0 {
 		c.probe = true
-		return probing(c.server.options.Process, id), false
+		return admitting(c.marking, wire.Probe(c.server.options.Process, id)), false
 	}
-	return continueRequestHeaders, false
+	return admitting(c.marking, ""), false
 }
 
 // judge takes the response's headers. They come without a permit when a filter

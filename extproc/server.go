@@ -115,7 +115,8 @@ func (s *Server) Counts() Counts {
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	s.streams.Add(1)
 	defer s.streams.Add(-1)
-	c := call{server: s, route: s.route(stream.Context())}
+	c := call{server: s}
+	c.route, c.marking = s.route(stream.Context())
 	defer c.end()
 	for {
 		m, err := stream.Recv()
@@ -136,17 +137,19 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	}
 }
 
-// route finds the breaker that a stream's metadata names; nil when there is none.
-func (s *Server) route(ctx context.Context) *route {
+// route finds the breaker that a stream's metadata names; nil when there is none. It also tells
+// whether the call falls back unless it is marked.
+func (s *Server) route(ctx context.Context) (r *route, marking bool) {
 	md, _ := metadata.FromIncomingContext(ctx)
+	marking = len(md[wire.AskingMetadata]) > 0
 	if values := md[wire.BreakerMetadata]; len(values) == 1 {
 		if r := (*s.routes.Load())[values[0]]; r != nil {
-			return r
+			return r, marking
 		}
 	}
 	// A proxy may still have a route whose policy has just gone.
 	s.counts.unknown.Add(1)
-	return nil
+	return nil, marking
 }
 
 // ended turns the end of a stream into what the handler returns: that a request

@@ -20,6 +20,7 @@ type (
 		Generation uint64      `json:"generation"`
 		Override   *override   `json:"override,omitempty"`
 		Trip       *transition `json:"trip,omitempty"`
+		Lease      duration    `json:"lease,omitzero"`
 	}
 	key struct {
 		Upstream string `json:"upstream"`
@@ -61,7 +62,7 @@ func newRecord(s breaker.Saved, a anchor) record {
 	r := record{
 		Key: key(s.Key), Config: newConfig(s.Config),
 		State: state(s.State), Since: a.timeOf(s.Since), Until: a.timeOfEnd(s.Until),
-		Openings: s.Openings, Sequence: s.Sequence, Generation: s.Generation,
+		Openings: s.Openings, Sequence: s.Sequence, Generation: s.Generation, Lease: duration(s.Lease),
 	}
 	if o := s.Override; o != nil {
 		r.Override = &override{State: state(o.State), By: o.By, Note: o.Note, Until: a.timeOfEnd(o.Until)}
@@ -84,7 +85,7 @@ func (r record) saved(a anchor) breaker.Saved {
 	s := breaker.Saved{
 		Key: breaker.Key(r.Key), Config: r.Config.config(),
 		State: breaker.State(r.State), Since: a.past(r.Since), Until: a.waitOf(r.Since, r.Until),
-		Openings: r.Openings, Sequence: r.Sequence, Generation: r.Generation,
+		Openings: r.Openings, Sequence: r.Sequence, Generation: r.Generation, Lease: time.Duration(r.Lease),
 	}
 	if t := r.Trip; t != nil {
 		s.Trip = &breaker.Transition{

@@ -225,7 +225,7 @@ func TestConnectionsAreDealtOut(t *testing.T) {
 	r.pass(30 * time.Second)
 	five, a := uint32(5), keyDB
 	a.Node = "a"
-	r.want(0, xds.Gate{Key: keyDB, Connections: &none}, xds.Gate{Key: a, Connections: &five})
+	r.want(0, xds.Gate{Key: keyDB, Probe: true, Connections: &none}, xds.Gate{Key: a, Probe: true, Connections: &five})
 }
 
 // TestPolicyChanges: a breaker has its gate whatever the data path, so that it stays open when

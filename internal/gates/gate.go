@@ -93,12 +93,12 @@ func appendConnections(gates []xds.Gate, s *breaker.Status, proxies []Proxy) []x
 		if i >= 0 {
 			limit += proxies[i].Connections
 		}
-		return append(gates, xds.Gate{Key: s.Key, Connections: &limit})
+		return append(gates, xds.Gate{Key: s.Key, Probe: true, Connections: &limit})
 	}
 	n := uint64(len(proxies))
 	permits := uint64(s.Config.PermittedNumberOfCallsInHalfOpenState)
 	// Who connects from now on has to wait for the next deal.
-	gates = append(gates, xds.Gate{Key: s.Key, Connections: &none})
+	gates = append(gates, xds.Gate{Key: s.Key, Probe: true, Connections: &none})
 	for i, p := range proxies {
 		place := (uint64(i) + s.Generation*permits) % n
 		limit := p.Connections + uint32(permits/n)
@@ -107,7 +107,7 @@ func appendConnections(gates []xds.Gate, s *breaker.Status, proxies []Proxy) []x
 		}
 		key := s.Key
 		key.Node = p.Node
-		gates = append(gates, xds.Gate{Key: key, Connections: &limit})
+		gates = append(gates, xds.Gate{Key: key, Probe: true, Connections: &limit})
 	}
 	return gates
 }
