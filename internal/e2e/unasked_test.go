@@ -40,6 +40,17 @@ func eachLoss(t *testing.T, test func(t *testing.T, lose func(*testing.T, *opera
 	}
 }
 
+// probed waits until a probe gets through, and so the proxy has the gate of a half-open breaker.
+func (m *mesh) probed(t *testing.T, name string) {
+	t.Helper()
+	eventually(t, "a probe gets through", func() error {
+		if r := m.of(t, http.MethodGet, name, "/"); r.status != http.StatusAccepted {
+			return fmt.Errorf("got %d %q", r.status, r.body)
+		}
+		return nil
+	})
+}
+
 // unasked makes calls one after the other while the control plane is away. Until they reach the service,
 // which they have to do as soon as the gate falls away, each has to get the fallback.
 func unasked(t *testing.T, lost time.Time, call func() (reached, fellBack bool, what string)) {
@@ -71,7 +82,7 @@ func TestFallbackWhenProbesCannotAsk(t *testing.T) {
 			body     string
 		}{
 			"response": {"fallback: {response: {status: 200, contentType: text/x, body: sorry, headers: {X-Reason: away}}}", 200, "sorry"},
-			"upstream": {"fallback: {upstream: backup}", http.StatusTeapot, "418"},
+			"upstream": {"fallback: {upstream: backup}", http.StatusTeapot, "status 418\n"},
 			"cached":   {"fallback: {cached: {ttl: 60s}}", 200, "a copy"},
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -87,6 +98,7 @@ func TestFallbackWhenProbesCannotAsk(t *testing.T) {
 				}
 				o.mesh.fall(t, first, "payments")
 				first.behave(answer(http.StatusAccepted))
+				o.probed(t, "payments")
 				lose(t, o)
 				unasked(t, time.Now(), func() (reached, fellBack bool, what string) {
 					r := o.of(t, http.MethodGet, "payments", "/")
@@ -133,6 +145,12 @@ func TestFallbackWhenGRPCProbesCannotAsk(t *testing.T) {
 				}
 				o.state(t, "orders", "half_open")
 				first.code.Store(uint32(codes.AlreadyExists))
+				eventually(t, "a probe gets through", func() error {
+					if err := check(t.Context()); status.Code(err) != codes.AlreadyExists {
+						return fmt.Errorf("got %v", err)
+					}
+					return nil
+				})
 				lose(t, o)
 				unasked(t, time.Now(), func() (reached, fellBack bool, what string) {
 					err := check(t.Context())
