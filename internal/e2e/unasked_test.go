@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"syscall"
@@ -26,7 +27,21 @@ const (
 // losses are the ways in which a control plane is lost without a word.
 var losses = map[string]func(*testing.T, *operated){
 	"killed": func(_ *testing.T, o *operated) { o.control.kill() },
-	"hung":   func(t *testing.T, o *operated) { t.Helper(); o.control.signal(t, syscall.SIGSTOP) },
+	"hung":   func(t *testing.T, o *operated) { t.Helper(); o.hang(t) },
+}
+
+// hang stops the control plane, and waits until it answers no more.
+func (o *operated) hang(t *testing.T) {
+	t.Helper()
+	o.control.signal(t, syscall.SIGSTOP)
+	client := &http.Client{Timeout: 300 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+	eventually(t, "the control plane hangs", func() error {
+		resp, err := client.Get("http://" + o.ip + ":18080/health/live")
+		if err != nil {
+			return nil
+		}
+		return errors.Join(errors.New("it answers"), resp.Body.Close())
+	})
 }
 
 // eachLoss runs a test with each of them.
