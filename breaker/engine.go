@@ -15,6 +15,7 @@ import (
 type Engine struct {
 	apply  sync.Mutex // serialises Apply
 	table  atomic.Pointer[table]
+	kept   kept
 	shared shared
 }
 
@@ -96,11 +97,20 @@ type Changes struct {
 	Added     []Key
 	Removed   []Key // in the order of the specs that had them
 	Restarted []Key // new semantics: closed, in a new generation
+	// Kept is what is remembered of those among Removed that were open, half-open or in the hands of a person.
+	Kept []Saved
+	// Forgotten are breakers that were in such a state and are not remembered: there is too much of it, or they
+	// were of a proxy, and all proxies share one now.
+	Forgotten []Key
+	// Restored are those among Added that go on with what was remembered.
+	Restored []Key
 }
 
 // Apply makes specs the engine's breakers. A breaker whose Config is the same
 // keeps its state; one whose Config differs starts closed, in a new generation,
-// and keeps its counts and what a person did to it. The keys of specs must differ
+// and keeps its counts and what a person did to it. One that is removed while it is open,
+// half-open or held by a person is remembered until that would have ended: if it is added again before, it goes on
+// there, by the rules of [Engine.Restore]. At most 1,000 are remembered. The keys of specs must differ
 // from each other, their configs be valid ([Config.Validate]) and their leases be
 // above 0.
 func (e *Engine) Apply(specs []Spec, now Instant) Changes {
@@ -120,8 +130,8 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 			g = newGroup(s, t, &e.shared, now)
 			ch.Added = append(ch.Added, s.Key)
 		case (g.nodes != nil) != s.PerNode:
-			g.retire()
-			g = newGroup(s, t, &e.shared, now)
+			ch.Forgotten = g.appendForced(ch.Forgotten)
+			g = g.replaced(newGroup(s, t, &e.shared, now), now)
 			ch.Restarted = append(ch.Restarted, s.Key)
 		case g.configure(t, now):
 			ch.Restarted = append(ch.Restarted, s.Key)
@@ -130,8 +140,17 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	}
 	next := newTable(list)
 	e.table.Store(next)
+	for _, key := range ch.Added {
+		g := next.find(key.Upstream, key.Route)
+		for _, s := range e.kept.take(key.Upstream, key.Route, now) {
+			if b := g.of(s.Key.Node, now); b.restore(&s, now, now) {
+				ch.Restored = append(ch.Restored, s.Key)
+			}
+		}
+	}
 	for _, g := range old.list {
 		if key := g.key(); next.find(key.Upstream, key.Route) == nil {
+			e.keep(g, &ch, now)
 			g.retire()
 			ch.Removed = append(ch.Removed, key)
 		}

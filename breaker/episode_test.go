@@ -73,7 +73,7 @@ func TestCauseOfAnEarlierVersion(t *testing.T) {
 	for _, from := range []State{Closed, HalfOpen} {
 		r := newRig(t, runRule(1))
 		trip := &Transition{Key: keyA, Edge: Edge{from, Open, FailureRate}, Sequence: 3, At: r.now}
-		r.engine.Restore([]Saved{{Key: keyA, Config: runRule(1), State: Open, Since: r.now, Until: r.now.Add(time.Second), Trip: trip}}, r.now)
+		r.engine.Restore([]Saved{{Key: keyA, Config: runRule(1), State: Open, Since: r.now, Until: r.now.Add(time.Second), Trip: trip}}, 0, r.now)
 		if got := r.status(); got.State != Open || (got.cause() == trip) != (from == Closed) || from != Closed && got.cause() != nil {
 			t.Errorf("from %s: %s with the cause %+v", from, got.State, got.cause())
 		}

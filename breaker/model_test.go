@@ -725,36 +725,6 @@ func (m *model) hear(o Outcome, f failure) {
 	}
 }
 
-// restart is the breaker of another process that takes up this one's state.
-func (m *model) restart(now Instant) *model {
-	m.advance(now)
-	n := newModel(m.spec, now)
-	n.counts, n.lastFailure = Counts{}, 0
-	left := m.openings
-	if m.state == Closed {
-		left = m.remembered(now)
-	}
-	if m.state == Closed && left == 0 && m.override == nil {
-		return n
-	}
-	n.openings = m.openings
-	n.cause, n.trip, n.override = m.cause, m.trip, m.override
-	n.sequence, n.generation = max(n.sequence, m.sequence), max(n.generation, m.generation)
-	switch {
-	case m.override != nil:
-		o := m.override
-		n.moveBy(Transition{Edge: Edge{n.state, o.State, Restored}, By: o.By, Note: o.Note, Until: o.Until}, now)
-	case m.state != n.state:
-		n.move(m.state, Restored, now)
-	}
-	n.since = m.since
-	if n.override == nil && m.state != Closed {
-		n.until = m.until
-	}
-	n.advance(now)
-	return n
-}
-
 func (m *model) status(now Instant) Status {
 	m.advance(now)
 	s := Status{

@@ -45,16 +45,21 @@ func newGroup(s *Spec, t *terms, e *shared, now Instant) *group {
 // there is no such key.
 func (e *Engine) Node(key Key, node string, now Instant) *Breaker {
 	g := e.group(key)
-	switch {
-	case g == nil:
+	if g == nil {
 		return nil
-	case g.nodes == nil || node == "":
-		return &g.Breaker
 	}
 	if b := g.known(node); b != nil {
 		return b
 	}
 	defer e.shared.deliver()
+	return g.of(node, now)
+}
+
+// of is [Engine.Node] of a group, for callers that have transitions delivered later.
+func (g *group) of(node string, now Instant) *Breaker {
+	if g.nodes == nil || node == "" {
+		return &g.Breaker
+	}
 	return g.meet(node, now)
 }
 
@@ -138,6 +143,27 @@ func (g *group) configure(t *terms, now Instant) (restarted bool) {
 	}
 	g.each(func(b *Breaker) { restarted = b.configure(t, now) || restarted })
 	return restarted
+}
+
+// replaced retires g, and returns the group that takes its place, in the hands of the person in whose hands g was.
+func (g *group) replaced(by *group, now Instant) *group {
+	o := g.overridden()
+	g.retire()
+	if o != nil && o.Until > now {
+		by.force(*o, now)
+	}
+	return by
+}
+
+// appendForced appends the breakers of proxies that are in the hands of a person as the group is not.
+func (g *group) appendForced(all []Key) []Key {
+	of := g.overridden()
+	g.each(func(b *Breaker) {
+		if o := b.overridden(); o != nil && (of == nil || *o != *of) {
+			all = append(all, b.key())
+		}
+	})
+	return all
 }
 
 func (g *group) retire() { g.each((*Breaker).retire) }

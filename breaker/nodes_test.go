@@ -228,7 +228,7 @@ func TestRule10NodesAreRestored(t *testing.T) {
 	r.node("n2", Success)
 	saved := r.engine.Export(r.now)
 	next := nodeRig(t, runRule(1))
-	if got := next.engine.Restore(saved, next.now); len(got) != 1 || got[0] != (Key{Upstream: "a", Node: "n1"}) {
+	if got := next.engine.Restore(saved, 0, next.now); len(got) != 1 || got[0] != (Key{Upstream: "a", Node: "n1"}) {
 		t.Errorf("restored %v, want n1", got)
 	}
 	if tr := next.transitions[0]; tr.Edge != (Edge{Closed, Open, Restored}) || tr.Key.Node != "n1" {

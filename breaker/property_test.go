@@ -18,8 +18,9 @@ const drift = time.Millisecond
 type world struct {
 	engine *Engine
 	now    Instant
-	pairs  []*pair // of the last Apply, in its order
-	gone   []*pair // removed ones: their handles and permits live on
+	pairs  []*pair        // of the last Apply, in its order
+	gone   []*pair        // removed ones: their handles and permits live on
+	kept   map[Key]*model // what they were when they were removed
 	calls  []*journey
 	heard  map[*model][]Transition
 	// unwatched: hardly anybody looks at a breaker that does nothing. Looking brings
@@ -62,7 +63,7 @@ func FuzzEngineIsItsModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(engineIsItsModel
 func engineIsItsModel(t *rapid.T) {
 	w := &world{
 		now: Instant(rapid.Int64Range(0, 1e15).Draw(t, "start")), unwatched: rapid.Bool().Draw(t, "unwatched"),
-		heard: map[*model][]Transition{}, promised: never,
+		heard: map[*model][]Transition{}, promised: never, kept: map[Key]*model{},
 	}
 	w.engine = NewEngine(Options{Listen: w.listen, Wake: w.wake})
 	w.apply(t)
@@ -486,15 +487,24 @@ func (w *world) restart(t *rapid.T) {
 	for i, p := range w.pairs {
 		specs[i] = p.model.spec
 	}
-	saved := w.engine.Export(w.now)
+	export, freeze := w.engine.Export, (*model).frozen
+	if rapid.Bool().Draw(t, "last") {
+		export, freeze = w.engine.ExportLast, (*model).last
+	}
+	saved := export(w.now)
+	earliest := w.now.Add(rapid.SampledFrom(pauses).Draw(t, "earliest"))
 	next := make([]*pair, len(w.pairs))
 	for i, p := range w.pairs {
-		next[i] = &pair{model: p.model.restart(w.now)}
+		f := freeze(p.model, w.now)
+		next[i] = &pair{model: newModel(p.model.spec, w.now)}
+		if f != nil {
+			next[i].model.takeUp(f, earliest, w.now)
+		}
 	}
 	w.pairs, w.gone, w.calls, w.heard = next, nil, nil, map[*model][]Transition{}
 	w.engine, w.promised, w.woken = NewEngine(Options{Listen: w.listen, Wake: w.wake}), never, false
 	w.engine.Apply(specs, w.now)
-	w.engine.Restore(saved, w.now)
+	w.engine.Restore(saved, earliest, w.now)
 	for _, p := range w.pairs {
 		p.breaker = w.engine.Breaker(p.model.spec.Key)
 	}
@@ -523,8 +533,10 @@ func (w *world) apply(t *rapid.T) {
 		}
 		specs = append(specs, s)
 		if i < 0 {
-			pairs = append(pairs, &pair{model: newModel(s, now)})
+			m := newModel(s, now)
+			pairs = append(pairs, &pair{model: m})
 			want.Added = append(want.Added, key)
+			w.addedAgain(m, now, &want)
 			continue
 		}
 		if old[i].model.configure(s, now) {
@@ -534,6 +546,7 @@ func (w *world) apply(t *rapid.T) {
 		old = slices.Delete(old, i, i+1)
 	}
 	for _, p := range old {
+		w.keep(p.model, now, &want)
 		p.model.retired = true
 		want.Removed = append(want.Removed, p.model.spec.Key)
 	}
@@ -554,6 +567,16 @@ func (w *world) compare(t *rapid.T, got, want Changes) {
 	byName := func(a, b Key) int { return strings.Compare(a.Upstream, b.Upstream) }
 	slices.SortFunc(got.Removed, byName)
 	slices.SortFunc(want.Removed, byName)
+	kept := func(all []Saved) (names []string) {
+		for _, s := range all {
+			names = append(names, s.Key.Upstream)
+		}
+		slices.Sort(names)
+		return names
+	}
+	if !slices.Equal(kept(got.Kept), kept(want.Kept)) || !slices.Equal(got.Restored, want.Restored) || len(got.Forgotten) > 0 {
+		t.Fatalf("changes %+v, want %+v", got, want)
+	}
 	if !slices.Equal(got.Added, want.Added) || !slices.Equal(got.Removed, want.Removed) || !slices.Equal(got.Restarted, want.Restarted) {
 		t.Fatalf("changes %+v, want %+v", got, want)
 	}

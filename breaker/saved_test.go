@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -13,7 +14,7 @@ func (r *rig) restart(cfg Config, down time.Duration) *rig {
 	next := &rig{t: r.t, now: r.now.Add(down)}
 	next.engine = NewEngine(Options{Listen: func(tr Transition) { next.transitions = append(next.transitions, tr) }})
 	next.apply(cfg)
-	next.engine.Restore(saved, next.now)
+	next.engine.Restore(saved, 0, next.now)
 	return next
 }
 
@@ -69,19 +70,59 @@ func TestRule10WaitThatEndedMeanwhile(t *testing.T) {
 	r.admit()
 }
 
-// TestRule10HalfOpenGoesOn until its end; probes of before are not waited for.
-func TestRule10HalfOpenGoesOn(t *testing.T) {
+// TestRule10HalfOpenBeginsAnew when no probe of before can be in flight any more.
+func TestRule10HalfOpenBeginsAnew(t *testing.T) {
 	r := halfOpenRig(t, 1, 2)
 	r.call(Success)
 	r.admit()
 	r.after(10 * time.Second)
 	r = r.restart(*r.status().Config, 10*time.Second)
-	r.want(Edge{Closed, HalfOpen, Restored})
-	r.call(Success)
-	r.after(40*time.Second - 1)
-	r.wantState(HalfOpen, 1)
+	r.want(Edge{Closed, Open, Restored})
+	r.after(20*time.Second - 1)
+	r.reject()
 	r.after(1)
+	r.call(Success)
+	r.wantState(HalfOpen, 2)
+	r.after(60 * time.Second)
 	r.want(Edge{HalfOpen, Open, HalfOpenExpired})
+}
+
+// TestRule10LastExport: whoever has stopped knows which probes are in flight.
+func TestRule10LastExport(t *testing.T) {
+	r := halfOpenRig(t, 2, 2)
+	next := func() *rig {
+		saved := r.engine.ExportLast(r.now)
+		next := newRig(t, *r.status().Config)
+		next.now = r.now
+		next.engine.Restore(saved, 0, r.now)
+		return next
+	}
+	next().want(Edge{Open, HalfOpen, WaitOver}) // there are none
+	r.admit()
+	r.after(5 * time.Second)
+	waiting := next()
+	waiting.want(Edge{Closed, Open, Restored})
+	waiting.after(15*time.Second - 1)
+	waiting.reject()
+	waiting.after(1)
+	waiting.want(Edge{Open, HalfOpen, WaitOver})
+}
+
+// TestRule10NotBeforeProxiesAreThere: half-open begins when somebody is there to bound its probes.
+func TestRule10NotBeforeProxiesAreThere(t *testing.T) {
+	for name, before := range map[string]*rig{"open": openRig(t, DefaultConfig()), "half-open": halfOpenRig(t, 1, 1)} {
+		cfg := *before.status().Config
+		r := newRig(t, cfg)
+		r.now = before.now.Add(time.Hour)
+		r.engine.Restore(before.engine.Export(before.now), r.now.Add(30*time.Second), r.now)
+		r.want(Edge{Closed, Open, Restored})
+		r.after(30*time.Second - 1)
+		if d := r.reject(); d.RetryAfter != 1 {
+			t.Errorf("%s: it is open for %s more, want 1ns", name, d.RetryAfter)
+		}
+		r.after(1)
+		r.want(Edge{Open, HalfOpen, WaitOver})
+	}
 }
 
 // TestRule10BackoffOutlivesARestart of a breaker that is closed, and not for longer
@@ -113,7 +154,7 @@ func TestRule10WhatAPersonDidOutlivesARestart(t *testing.T) {
 	}{
 		{"open", Open, time.Minute, Open, Edge{Closed, Open, Restored}},
 		{"closed", Closed, time.Minute, Closed, Edge{Closed, Closed, Restored}},
-		{"open, which has ended", Open, time.Hour, HalfOpen, Edge{Closed, HalfOpen, Restored}},
+		{"open, which has ended", Open, time.Hour, HalfOpen, Edge{Open, HalfOpen, WaitOver}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, runRule(1))
@@ -166,13 +207,13 @@ func TestRestoreLeavesAlone(t *testing.T) {
 
 	saved := r.engine.Export(r.now)
 	gone := NewEngine(Options{})
-	if got := gone.Restore(saved, r.now); len(got) > 0 {
+	if got := gone.Restore(saved, 0, r.now); len(got) > 0 {
 		t.Errorf("restored %v in an engine without breakers", got)
 	}
 	tripped := openRig(t, cfg)
 	tripped.after(30 * time.Second)
 	tripped.call(Success, Success, Success)
-	if got := tripped.engine.Restore(saved, tripped.now); len(got) > 0 {
+	if got := tripped.engine.Restore(saved, 0, tripped.now); len(got) > 0 {
 		t.Errorf("restored %v over what has happened since", got)
 	}
 	tripped.wantState(Closed, 3)
@@ -183,17 +224,17 @@ func TestRestoreBoundsTheWait(t *testing.T) {
 	cfg := backoffConfig()
 	r := newRig(t, cfg)
 	s := Saved{Key: keyA, Config: cfg, State: Open, Since: r.now.Add(time.Hour), Until: never - 1, Openings: 1 << 30, Sequence: 7, Generation: 9}
-	if got := r.engine.Restore([]Saved{s}, r.now); len(got) != 1 || got[0] != keyA {
+	if got := r.engine.Restore([]Saved{s}, 0, r.now); len(got) != 1 || got[0] != keyA {
 		t.Fatalf("restored %v, want a", got)
 	}
 	if got := r.status(); got.RetryAfter != 20*time.Second || got.Since != r.now || got.Openings != maxOpenings || got.Sequence != 8 {
 		t.Errorf("status %+v, want at most twice the longest wait, from now", got)
 	}
 	half := newRig(t, cfg)
-	s.State = HalfOpen
-	half.engine.Restore([]Saved{s}, half.now)
-	half.advanceUntil(half.now.Add(cfg.MaxWaitDurationInHalfOpenState))
-	half.want(Edge{HalfOpen, Open, HalfOpenExpired})
+	s.State, s.Lease = HalfOpen, math.MaxInt64
+	half.engine.Restore([]Saved{s}, 0, half.now)
+	half.advanceUntil(half.now.Add(MaxDuration))
+	half.want(Edge{Open, HalfOpen, WaitOver})
 }
 
 // TestExportIsOfWhatMatters: closed breakers that remember nothing are not in it, and

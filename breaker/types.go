@@ -160,7 +160,6 @@ func Edges() []Edge {
 		{Open, HalfOpen, ForceExpired},
 		{Closed, Closed, ForceExpired},
 		{Open, Closed, ForceExpired},
-		{Closed, HalfOpen, Restored},
 	}
 	for _, from := range []State{Closed, HalfOpen, Open} {
 		edges = append(edges,

@@ -23,6 +23,7 @@ type call struct {
 	peer     *guard.Peer
 	route    *route // nil: no breaker
 	refused  error  // the stream ends with it
+	marking  bool   // the call falls back unless it is marked
 	begun    breaker.Instant
 	asked    bool // the breaker was asked
 	grpc     bool // caller and upstream speak gRPC
@@ -77,7 +78,7 @@ var (
 // not exist in Envoy; if one came, it must not cost a second permit.
 func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (answer *extprocv3.ProcessingResponse, last bool) {
 	if c.route == nil || c.asked {
-		return continueRequestHeaders, false
+		return admitting(c.marking, ""), false
 	}
 	c.asked, c.upgrade = true, wire.IsUpgrade(value(h.GetHeaders(), "upgrade"))
 	c.whole = h.GetEndOfStream() || c.upgrade
@@ -107,9 +108,9 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	if id := permit.Probe(); id != 0 {
 		c.probe = true
 		c.lease = time.AfterFunc(c.route.lease*15/16, c.overdue)
-		return probing(c.server.options.Process, id), false
+		return admitting(c.marking, wire.Probe(c.server.options.Process, id)), false
 	}
-	return continueRequestHeaders, false
+	return admitting(c.marking, ""), false
 }
 
 func (c *call) reject(retryAfter time.Duration) (answer *extprocv3.ProcessingResponse, last bool) {
@@ -127,7 +128,7 @@ func (c *call) unheard() (answer *extprocv3.ProcessingResponse, last bool) {
 	c.peer.RefuseReport(guard.ExtProc, c.route.key.Upstream)
 	s := c.breaker.Status(c.begun)
 	if s.State == breaker.Closed || s.Config.Mode == breaker.MetricsOnly && s.Override == nil {
-		return continueRequestHeaders, false
+		return admitting(c.marking, ""), false
 	}
 	return c.reject(s.RetryAfter)
 }

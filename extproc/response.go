@@ -83,29 +83,45 @@ func onward(f *policy.Fallback) *extprocv3.ProcessingResponse {
 	if f.Cached != nil {
 		marks[wire.LoggedKey] = structpb.NewBoolValue(true)
 	}
+	return routedAgain(marks)
+}
+
+// routedAgain has a call routed again, with marks by which routes tell where it goes.
+func routedAgain(marks map[string]*structpb.Value) *extprocv3.ProcessingResponse {
 	return &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
 			Response: &extprocv3.CommonResponse{
 				ClearRouteCache: true,
 				// Envoy does so only where headers change (1.40), so one goes that no call has.
-				HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: []string{"x-breakwater-rejected"}},
+				HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: []string{"x-breakwater-routed"}},
 			},
 		}},
-		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
-			wire.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: marks}),
-		}},
+		DynamicMetadata: marksOf(marks),
 	}
 }
 
-// probing lets a call through that is a probe, and marks it as one for the log, which tells
-// whether its request has ended and how the call does.
-func probing(process, id uint32) *extprocv3.ProcessingResponse {
-	return &extprocv3.ProcessingResponse{
-		Response: continueRequestHeaders.Response,
-		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
-			wire.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-				wire.ProbeKey: structpb.NewStringValue(wire.Probe(process, id)),
-			}}),
-		}},
+func marksOf(marks map[string]*structpb.Value) *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{
+		wire.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: marks}),
+	}}
+}
+
+// admitted lets a call through that falls back without a mark; shared and never changed.
+var admitted = routedAgain(map[string]*structpb.Value{wire.AdmittedKey: structpb.NewBoolValue(true)})
+
+// admitting lets a call through. A probe is marked as one for the log, which tells whether its
+// request has ended and how the call does; others have none.
+func admitting(marking bool, probe string) *extprocv3.ProcessingResponse {
+	marks := map[string]*structpb.Value{wire.ProbeKey: structpb.NewStringValue(probe)}
+	switch {
+	case probe == "" && !marking:
+		return continueRequestHeaders
+	case probe == "":
+		return admitted
+	case !marking:
+		return &extprocv3.ProcessingResponse{Response: continueRequestHeaders.Response, DynamicMetadata: marksOf(marks)}
+	default:
+		marks[wire.AdmittedKey] = structpb.NewBoolValue(true)
+		return routedAgain(marks)
 	}
 }

@@ -21,6 +21,7 @@ type (
 		Override   *override   `json:"override,omitempty"`
 		Cause      *transition `json:"cause,omitempty"` // since format 2
 		Trip       *transition `json:"trip,omitempty"`
+		Lease      duration    `json:"lease,omitzero"` // since format 2
 	}
 	key struct {
 		Upstream string `json:"upstream"`
@@ -63,7 +64,7 @@ func newRecord(s breaker.Saved, a anchor) record {
 	r := record{
 		Key: key(s.Key), Config: newConfig(s.Config),
 		State: state(s.State), Since: a.timeOf(s.Since), Until: a.timeOfEnd(s.Until),
-		Openings: s.Openings, Sequence: s.Sequence, Generation: s.Generation,
+		Openings: s.Openings, Sequence: s.Sequence, Generation: s.Generation, Lease: duration(s.Lease),
 		Cause: newTransition(s.Cause, a), Trip: newTransition(s.Trip, a),
 	}
 	if o := s.Override; o != nil {
@@ -91,7 +92,7 @@ func (r record) saved(a anchor) breaker.Saved {
 	s := breaker.Saved{
 		Key: breaker.Key(r.Key), Config: r.Config.config(),
 		State: breaker.State(r.State), Since: a.past(r.Since), Until: a.waitOf(r.Since, r.Until),
-		Openings: r.Openings, Sequence: r.Sequence, Generation: r.Generation,
+		Openings: r.Openings, Sequence: r.Sequence, Generation: r.Generation, Lease: time.Duration(r.Lease),
 		Cause: r.Cause.transition(a), Trip: r.Trip.transition(a),
 	}
 	if o := r.Override; o != nil {

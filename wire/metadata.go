@@ -10,11 +10,18 @@ import (
 // breaker its request belongs to; the value is [breaker.Key.String].
 const BreakerMetadata = "x-breakwater-breaker"
 
+// AskingMetadata is in the gRPC metadata of a stream whose call is on its way to the fallback, and goes to
+// the service only if the answer marks it with [AdmittedKey] and has it routed again. So a call
+// that cannot ask falls back.
+const AskingMetadata = "x-breakwater-asking"
+
 // Marks are dynamic metadata that the control plane gives to a call in a proxy.
 const (
 	Namespace = "breakwater"
 	// RejectedKey is true for a call that is rejected and whose fallback the proxy has to see to.
 	RejectedKey = "rejected"
+	// AdmittedKey is true for a call that may go to the service, where calls fall back without it.
+	AdmittedKey = "admitted"
 	// LoggedKey is true for a call that is to be logged, whatever becomes of it.
 	LoggedKey = "logged"
 	// ProbeKey says which probe a call is, as text; see [Probe] and [ProbeOf].

@@ -1,8 +1,11 @@
 package xds
 
 import (
+	"slices"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -19,11 +22,6 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	if err != nil {
 		return nil, err
 	}
-	// A call that is to be a probe and cannot ask is rejected, as those around it are: a
-	// control plane that is slow must not let more probes through than are permitted. One
-	// that is gone takes this route with it, when the layer's TTL is over.
-	strict := *b
-	strict.FailOpen = false
 	// fork is the route again, for the share of calls that its key tells.
 	fork := func(suffix string, usual uint32, filters map[string]*anypb.Any) *routev3.Route {
 		r := proto.Clone(whole).(*routev3.Route)
@@ -40,17 +38,37 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	}
 	closed := proto.Clone(whole).(*routev3.Route)
 	closed.Name += RouteClosed
-	probe := fork(RouteProbe, 0, nil)
-	if err := setAsking(probe, u.Protocol, &strict); err != nil {
-		return nil, err
-	}
-	through := []*routev3.Route{probe, fork(RouteSampled, Million, marked), closed}
-	for _, r := range through {
+	sampled := fork(RouteSampled, Million, marked)
+	for _, r := range []*routev3.Route{sampled, closed} {
 		if err := setCopying(r, u.Protocol, b, false); err != nil {
 			return nil, err
 		}
 	}
-	return append([]*routev3.Route{counted, open}, through...), nil
+	// A call that is to be a probe and cannot ask is rejected, as those around it are: a
+	// control plane that is slow must not let more probes through than are permitted. One
+	// that is gone takes these routes with it, when the layer's TTL is over.
+	asking, err := askingRoutes(u.Protocol, b, fork(RouteProbe, 0, nil), whole.Name+RouteAsking)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]*routev3.Route{counted, open}, asking, []*routev3.Route{sampled, closed}), nil
+}
+
+// askingRoutes are two routes that take the same calls. The one of that name asks the control plane, and leads
+// to the fallback. An answer that admits a call marks it and has it routed again, and then it takes the
+// first one, which is admitted. So what becomes of a call without an answer needs nobody to decide it.
+func askingRoutes(p policy.Protocol, b *policy.Breaker, admitted *routev3.Route, name string) ([]*routev3.Route, error) {
+	asking := proto.Clone(admitted).(*routev3.Route)
+	asking.Name = name
+	if err := fallsBack(asking, p, b); err != nil {
+		return nil, err
+	}
+	if err := setAsking(asking, p, b, true); err != nil { // for the whole call, wherever it goes
+		return nil, err
+	}
+	admitted.Match.DynamicMetadata = []*matcherv3.MetadataMatcher{metadataIsTrue(wire.AdmittedKey)}
+	setTimes(admitted)
+	return []*routev3.Route{admitted, asking}, setCopying(admitted, p, b, false)
 }
 
 // fraction is the share of calls that a runtime key tells, or else the usual one.
@@ -73,10 +91,10 @@ func marking() (map[string]*anypb.Any, error) {
 // switchOn turns on a filter that is off elsewhere, as it is configured in the listener.
 func switchOn() (*anypb.Any, error) { return pack(&routev3.FilterConfig{Config: &anypb.Any{}}) }
 
-// setAsking turns ext_proc on for a route, and tells it the times of the call in a header that
-// nobody else gets to see.
-func setAsking(r *routev3.Route, p policy.Protocol, b *policy.Breaker) error {
-	guard, err := pack(guarded(p, b))
+// setAsking turns ext_proc on for a route, and takes the header with the times of the call out of
+// the response again. Marking: the route leads to the fallback, so that calls have to be marked.
+func setAsking(r *routev3.Route, p policy.Protocol, b *policy.Breaker, marking bool) error {
+	guard, err := pack(guarded(p, b, marking))
 	if err != nil {
 		return err
 	}
@@ -88,12 +106,20 @@ func setAsking(r *routev3.Route, p policy.Protocol, b *policy.Breaker) error {
 	if b.Spec.PerNode {
 		filter = nodeExtProcFilter
 	}
-	r.TypedPerFilterConfig = map[string]*anypb.Any{filter: guard, hidingFilter: on}
+	filters := map[string]*anypb.Any{filter: guard, hidingFilter: on}
+	for name, config := range r.TypedPerFilterConfig {
+		filters[name] = config
+	}
+	r.TypedPerFilterConfig = filters
+	return nil
+}
+
+// setTimes tells the control plane the times of the call, in a header of the response that nobody else gets to see.
+func setTimes(r *routev3.Route) {
 	r.ResponseHeadersToAdd = append(r.ResponseHeadersToAdd, &corev3.HeaderValueOption{
 		Header:       &corev3.HeaderValue{Key: wire.TimesHeader, Value: wire.TimesFormat},
 		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	})
-	return nil
 }
 
 // adaptive tells whether a route's breaker is enforced by gates. One that is disabled is
@@ -107,7 +133,7 @@ func largestFallback(set *policy.Set) uint32 {
 	largest := 0
 	for _, u := range set.Upstreams {
 		for i := range u.Routes {
-			if r := &u.Routes[i]; adaptive(r) || r.Breaker != nil && inProxy(r.Breaker) {
+			if r := &u.Routes[i]; adaptive(r) || r.Breaker != nil && (inProxy(r.Breaker) || !r.Breaker.FailOpen) {
 				largest = max(largest, len(r.Breaker.Fallback.Response.Body))
 			}
 		}

@@ -17,7 +17,8 @@ import (
 const (
 	RouteCounted = "~counted" // rejects, and is logged: a sample of the rejected calls
 	RouteOpen    = "~open"    // rejects, and is not logged
-	RouteProbe   = "~probe"   // asks the control plane for a permit
+	RouteProbe   = "~probe"   // goes through: a call of the next route that got a permit
+	RouteAsking  = "~asking"  // asks the control plane for a permit, and rejects without one
 	RouteSampled = "~sampled" // goes through, and is logged whatever comes of it
 	RouteClosed  = "~closed"  // goes through, and is logged if it fails or is slow
 )
@@ -37,7 +38,8 @@ type Gate struct {
 	Key breaker.Key
 	// Open is the share of calls that the proxy rejects by itself, in millionths.
 	Open uint32
-	// Probe has the calls that are left ask for permits.
+	// Probe has the calls that are left ask for permits: the breaker is half-open. Connections
+	// do not ask.
 	Probe bool
 	// OneIn: of so many calls that go through without a permit, one is logged
 	// whatever comes of it. 0 and 1: all.
@@ -64,6 +66,7 @@ type Gates struct {
 	nodes  map[string]*Resource // of the proxies that have gates of their own
 	sample map[breaker.Key]sample
 	limits map[breaker.Key]uint32 // Gate.Connections
+	brief  map[string]bool        // by node; that of all is ""
 }
 
 // sample is how much is logged of what goes through, and of what is rejected.
@@ -76,13 +79,14 @@ func NewGates(gates []Gate) (*Gates, error) { return Logged{}.NewGates(gates) }
 // gates of one key the last stands.
 func (l Logged) NewGates(gates []Gate) (*Gates, error) {
 	shared, own := l.keys(), map[string]map[string]*structpb.Value{}
-	samples, limits := map[breaker.Key]sample{}, map[breaker.Key]uint32{}
+	samples, limits, brief := map[breaker.Key]sample{}, map[breaker.Key]uint32{}, map[string]bool{}
 	for i := range gates {
 		g := &gates[i]
 		node := g.Key.Node
 		if g.Connections != nil {
 			limits[g.Key] = *g.Connections
 		}
+		brief[node] = brief[node] || g.brief()
 		if g.OneIn > 1 || g.RejectsOneIn > 1 {
 			samples[g.Key] = sample{oneIn: g.OneIn, rejectsOneIn: g.RejectsOneIn}
 		}
@@ -95,7 +99,7 @@ func (l Logged) NewGates(gates []Gate) (*Gates, error) {
 		}
 		g.keys(own[node])
 	}
-	all := &Gates{nodes: make(map[string]*Resource, len(own)), sample: samples, limits: limits}
+	all := &Gates{nodes: make(map[string]*Resource, len(own)), sample: samples, limits: limits, brief: brief}
 	var err error
 	if all.shared, err = layer(shared); err != nil {
 		return nil, err
@@ -120,6 +124,12 @@ func (g *Gates) Layer(node string) *Resource {
 	}
 	return g.shared
 }
+
+// Brief tells whether a proxy's layer has a gate of a breaker that is half-open or in its ramp. Such a gate is
+// right for a short time only: it rejects calls of a service that may be well again.
+func (g *Gates) Brief(node string) bool { return g.brief[""] || g.brief[node] }
+
+func (g *Gate) brief() bool { return g.Probe || g.Open > 0 && g.Open < Million }
 
 // OneIn tells how much proxies log of a breaker's calls: one of so many that go
 // through, and one of so many that are rejected; 1: all.
@@ -187,7 +197,7 @@ func (g *Gate) keys(into map[string]*structpb.Value) {
 	open := min(g.Open, Million)
 	set(RouteCounted, open/max(g.RejectsOneIn, 1), 0)
 	set(RouteOpen, open, 0)
-	if g.Probe {
+	if g.Probe && g.Connections == nil {
 		set(RouteProbe, Million, 0)
 	}
 	set(RouteSampled, open+(Million-open)/max(g.OneIn, 1), Million)

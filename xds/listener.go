@@ -13,7 +13,6 @@ import (
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -203,6 +202,7 @@ func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor 
 		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
 			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster, SkipEnvoyHeaders: true},
 		}},
+		// A call that cannot ask goes on: to the service, or where its route leads to otherwise.
 		FailureModeAllow:   true,
 		ProcessingMode:     processingMode(extprocv3.ProcessingMode_SKIP),
 		RequestAttributes:  requestAttributes,
@@ -219,8 +219,6 @@ func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor 
 			Untyped: []string{wire.Namespace},
 		}},
 		EmitClientSpan: wrapperspb.Bool(false),
-		// Where a policy fails closed; Envoy's default is 500.
-		StatusOnError: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
@@ -115,12 +114,16 @@ func routes(u *policy.Upstream, r *policy.Route) ([]*routev3.Route, error) {
 	return append([]*routev3.Route{rejected}, routes...), nil
 }
 
-// inlineRoutes are the one route that asks about every call.
+// inlineRoutes ask about every call. Where calls pass that cannot ask, they are one route.
 func inlineRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route) ([]*routev3.Route, error) {
 	out := proto.Clone(whole).(*routev3.Route)
-	if err := setAsking(out, u.Protocol, b); err != nil {
+	if !b.FailOpen {
+		return askingRoutes(u.Protocol, b, out, whole.Name+RouteAsking)
+	}
+	if err := setAsking(out, u.Protocol, b, false); err != nil {
 		return nil, err
 	}
+	setTimes(out)
 	if err := setCopying(out, u.Protocol, b, false); err != nil {
 		return nil, err
 	}
@@ -221,11 +224,14 @@ func setDeadlines(action *routev3.RouteAction, r *policy.Route) {
 	action.MaxStreamDuration = limit
 }
 
-// guarded turns ext_proc on for a route and says whose calls these are.
-func guarded(p policy.Protocol, b *policy.Breaker) *extprocv3.ExtProcPerRoute {
+// guarded turns ext_proc on for a route and says whose calls these are. A call that cannot ask
+// goes on where the route leads.
+func guarded(p policy.Protocol, b *policy.Breaker, marking bool) *extprocv3.ExtProcPerRoute {
 	overrides := &extprocv3.ExtProcOverrides{
 		GrpcInitialMetadata: []*corev3.HeaderValue{{Key: wire.BreakerMetadata, Value: b.Spec.Key.String()}},
-		FailureModeAllow:    wrapperspb.Bool(b.FailOpen),
+	}
+	if marking {
+		overrides.GrpcInitialMetadata = append(overrides.GrpcInitialMetadata, &corev3.HeaderValue{Key: wire.AskingMetadata, Value: "true"})
 	}
 	if p == policy.GRPC {
 		// The status of a call is in its trailers.

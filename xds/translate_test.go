@@ -113,8 +113,8 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 					continue // its route must not ask
 				}
 				name := b.Spec.Key.String()
-				if b.DataPath == policy.Adaptive {
-					name += RouteProbe
+				if b.DataPath == policy.Adaptive || !b.FailOpen {
+					name += RouteAsking
 				}
 				if b.Spec.PerNode {
 					name += " of a node"

@@ -158,7 +158,7 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.StringArrayVar(&o.HTTP.Names, "http-host", nil, "`name` by which people reach --http-listen in plain text, beside those as above; \"*\" is any; may be given several times")
 	f.BoolVar(&o.HTTP.Insecure, "http-insecure", false, "take changes of breakers over plain text from other hosts")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
-	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane; then calls pass")
+	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane, and a fifth of it while one is half-open; then calls pass")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "how long a shutdown waits for requests under way")
 }
 

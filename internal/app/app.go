@@ -78,7 +78,8 @@ type app struct {
 	handshakes *handshakes
 	current    atomic.Pointer[policy.Set]
 	stopping   atomic.Bool
-	refusal    string // the problems of the last load; of the goroutine that reloads
+	drained    atomic.Bool // no request is under way any more, and none will be
+	refusal    string      // the problems of the last load; of the goroutine that reloads
 }
 
 // Run starts a control plane and serves until ctx is over, then drains and
@@ -222,6 +223,7 @@ func (a *app) drain(server *grpc.Server) {
 	}()
 	select {
 	case <-done:
+		a.drained.Store(true)
 	case <-time.After(a.options.DrainTimeout):
 		a.log.Warn("some requests did not end in time; their proxies go on without the control plane")
 		server.Stop()

@@ -47,11 +47,27 @@ func (a *app) reload() error {
 	a.refusal = ""
 	a.log.Log(context.Background(), level, message, "revision", set.Revision,
 		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
-		"added", keys(changes.Added), "removed", keys(changes.Removed), "restarted", keys(changes.Restarted))
+		"added", keys(changes.Added), "removed", keys(changes.Removed), "restarted", keys(changes.Restarted), "restored", keys(changes.Restored))
 	for _, note := range set.Notes() {
 		a.log.Log(context.Background(), level, "the policy is right and may surprise", "note", note)
 	}
+	a.tellRemoved(changes)
 	return nil
+}
+
+// tellRemoved says what becomes of breakers that were removed in a state that is not over.
+func (a *app) tellRemoved(changes breaker.Changes) {
+	for i := range changes.Kept {
+		s := &changes.Kept[i]
+		details := []any{"breaker", s.Key.String(), "state", s.State.String(), "until", a.clock.Wall(s.Ends())}
+		if o := s.Override; o != nil {
+			details = append(details, "by", o.By, "note", o.Note)
+		}
+		a.log.Warn("a breaker was removed that is not closed, or that was forced by hand; if its upstream is added again by then, with the same rules, it goes on where it was", details...)
+	}
+	for _, key := range changes.Forgotten {
+		a.log.Warn("the state of a breaker is lost by this change of the policy; what was forced by hand is to be forced again", "breaker", key.String())
+	}
 }
 
 // announce logs the policy that the process starts with, once it can serve.

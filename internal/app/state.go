@@ -2,11 +2,16 @@ package app
 
 import (
 	"fmt"
+	"time"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/store"
 	"breakwater.dev/telemetry"
 )
+
+// returning is how long proxies that have lost a control plane take at most to come back to the next one, if they are
+// well: they try again every 2 s or sooner. Until then calls may pass them unasked, so nothing is half-open.
+const returning = 5 * time.Second
 
 // restore takes up the breakers that an earlier process has kept, and prepares to
 // keep them from now on. The policy is in force, and nobody is served yet.
@@ -18,17 +23,26 @@ func (a *app) restore() (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("keeping the state of breakers: %w", err)
 	}
-	restored := a.engine.Restore(saved, a.clock.Now())
+	now := a.clock.Now()
+	restored := a.engine.Restore(saved, now.Add(returning), now)
 	a.pace.Deliver()
 	if len(saved) > 0 {
 		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
 	}
-	a.keeper = store.NewKeeper(file, func() []breaker.Saved { return a.engine.Export(a.clock.Now()) }, a.log)
+	a.keeper = store.NewKeeper(file, a.export, a.log)
 	return func() {
 		if err := file.Close(); err != nil {
 			a.log.Warn("the state directory cannot be closed", "error", err.Error())
 		}
 	}, nil
+}
+
+// export is what is to be kept. Once every request has ended that asked, no probe is in flight that is not known.
+func (a *app) export() []breaker.Saved {
+	if a.drained.Load() {
+		return a.engine.ExportLast(a.clock.Now())
+	}
+	return a.engine.Export(a.clock.Now())
 }
 
 func (a *app) storeStatus() telemetry.StoreStatus {

@@ -120,13 +120,13 @@ func (d *deal) turn(s *breaker.Status, proxies []Proxy, now breaker.Instant) []x
 		d.again(s, proxies, now)
 	}
 	none := uint32(0)
-	gates := []xds.Gate{{Key: s.Key, Connections: &none}} // who has no permit
+	gates := []xds.Gate{{Key: s.Key, Probe: true, Connections: &none}} // who has no permit
 	for node, h := range d.hands {
 		limit := h.limit()
 		if limit == 0 {
 			continue
 		}
-		gate := xds.Gate{Key: s.Key, Connections: &limit}
+		gate := xds.Gate{Key: s.Key, Probe: true, Connections: &limit}
 		if gate.Key.Node != "" {
 			return []xds.Gate{gate}
 		}

@@ -8,11 +8,23 @@ import (
 	"breakwater.dev/xds"
 )
 
-// defaultTTL is how long a proxy keeps a runtime layer without hearing of it.
-const defaultTTL = 15 * time.Second
+const (
+	// defaultTTL is how long a proxy keeps a runtime layer without hearing of it.
+	defaultTTL = 15 * time.Second
+	// briefly is the part of it for which it keeps one with gates of breakers that are on their way
+	// back: they reject calls of services that may be well again.
+	briefly = 5
+	// heartbeats is how many of them there are in one TTL, so that one may be lost.
+	heartbeats = 3
+)
 
-// heartbeats is how many of them there are in one TTL, so that one may be lost.
-const heartbeats = 3
+// ttl is how long a proxy keeps its layer without hearing of it.
+func (s *Server) ttl(g *gates, node string) time.Duration {
+	if g.Brief(node) {
+		return max(s.options.TTL/briefly, min(s.options.TTL, time.Second))
+	}
+	return s.options.TTL
+}
 
 // PublishGates makes g what proxies get as their runtime layer, at once. Where decided
 // is not zero, it is measured from then on how long the proxies take whose layer changes.
@@ -21,8 +33,9 @@ func (s *Server) PublishGates(g *xds.Gates, decided time.Time) { s.rollouts.publ
 // layered is what a stream knows of its proxy's runtime layer. All of it is of the
 // goroutine that runs the stream.
 type layered struct {
-	gates  *gates    // of the last response, or those it came with; nil: neither
-	sentAt time.Time // when the last response was; zero: there is none
+	gates  *gates        // of the last response, or those it came with; nil: neither
+	sentAt time.Time     // when the last response was; zero: there is none
+	ttl    time.Duration // of the last response
 	beat   *time.Timer
 	// bare tells that the proxy came without a layer, and that this was not told yet.
 	bare bool
@@ -67,7 +80,7 @@ func (st *stream) planLayer() *response {
 	s.ttl = 0
 	rest := time.Duration(0) // until it is due
 	if lives(layer) && s.wants(layer.Name) {
-		s.ttl = st.server.options.TTL
+		s.ttl = st.server.ttl(g, st.node.ID)
 		rest = rt.sentAt.Add(s.ttl / heartbeats).Sub(now)
 		if rest <= 0 && !parked {
 			s.repeat(layer.Name)
@@ -77,7 +90,7 @@ func (st *stream) planLayer() *response {
 	st.seq++
 	r := st.protocol.respond(xds.RuntimeType, st.seq, s, []*xds.Resource{layer}, always)
 	if r != nil {
-		rt.gates, rt.sentAt = g, now
+		rt.gates, rt.sentAt, rt.ttl = g, now, s.ttl
 		return r // its answer leads here again
 	}
 	// It was sent this already.
@@ -130,7 +143,7 @@ func (st *stream) tellLayer() {
 		return
 	}
 	// A proxy that answers this late has let the layer go, and is sent it again.
-	if gone := rt.sentAt.Add(o.TTL); now.Before(gone) {
+	if gone := rt.sentAt.Add(rt.ttl); now.Before(gone) {
 		o.Obeyed(st.node.ID, g.Gates, now)
 		o.Obeyed(st.node.ID, nil, gone)
 	}

@@ -69,8 +69,11 @@ func or[T comparable](v, otherwise T) T {
 	return v
 }
 
+// testTTL has gates that reject a share of the calls stand for 15 s.
+const testTTL = briefly * defaultTTL
+
 func newServer() *Server {
-	return NewServer(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	return NewServer(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, TTL: testTTL})
 }
 
 func publish(t fatal, s *Server, ups ...up) {

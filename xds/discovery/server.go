@@ -64,7 +64,8 @@ type Options struct {
 	// Now gives the times that [Server.Status] reports.
 	Now func() time.Time
 	// TTL is how long proxies keep a runtime layer without hearing from this server; it
-	// is sent again three times as often. 0: 15 s.
+	// is sent again three times as often. While a breaker is half-open or in its ramp that is
+	// a fifth of it, at least 1 s. 0: 15 s.
 	TTL time.Duration
 	// Propagated gets how long it took from a decision until the last proxy obeyed whose
 	// layer changed. Nil: nobody does. It must be quick, as must Obeyed; streams call

@@ -1,0 +1,107 @@
+package breaker
+
+import "time"
+
+// frozen is the model as it was saved at now; nil if there is nothing to save.
+func (m *model) frozen(now Instant) *model {
+	m.advance(now)
+	if m.state == Closed && m.remembered(now) == 0 && m.override == nil {
+		return nil
+	}
+	copied := *m
+	return &copied
+}
+
+// last is the model as it is saved when no call asks any more.
+func (m *model) last(now Instant) *model {
+	f := m.frozen(now)
+	if f != nil && f.state == HalfOpen {
+		f.state, f.since, f.until = Open, now, now
+		for _, p := range m.probes {
+			f.until = max(f.until, p.deadline)
+		}
+	}
+	return f
+}
+
+// ends is when there is nothing left of what was saved.
+func (m *model) ends() Instant {
+	switch {
+	case m.override != nil:
+		return m.override.Until
+	case m.state == Closed, !m.timed():
+		return 0
+	default:
+		return m.until
+	}
+}
+
+// takeUp has a new breaker go on with what was saved, and tells whether it does.
+func (m *model) takeUp(saved *model, earliest, now Instant) bool {
+	o := saved.override
+	if o != nil && o.Until <= now {
+		o = nil
+	}
+	cfg := m.spec.Config
+	same := cfg == saved.spec.Config
+	if !same && o == nil {
+		return false
+	}
+	m.sequence, m.generation = max(m.sequence, saved.sequence), max(m.generation, saved.generation)
+	m.cause, m.trip, m.override = saved.cause, saved.trip, o
+	if same {
+		m.openings = saved.openings
+	}
+	forceEnded, to := saved.override != nil && o == nil, saved.state
+	switch {
+	case cfg.Mode == ForcedOpen:
+		to = Open
+	case forceEnded && (saved.override.State == Closed || cfg.Mode == Disabled):
+		to = Closed
+	case forceEnded, saved.state == HalfOpen:
+		to = Open
+	}
+	switch {
+	case o != nil:
+		m.moveBy(Transition{Edge: Edge{m.state, o.State, Restored}, By: o.By, Note: o.Note, Until: o.Until}, now)
+	case to != m.state:
+		m.move(to, Restored, now)
+	}
+	if m.state == saved.state {
+		m.since = min(saved.since, now)
+	}
+	if m.state == Open && m.timed() {
+		until := min(saved.until, now.Add(2*max(cfg.BackoffMax, cfg.WaitDurationInOpenState)))
+		switch {
+		case forceEnded:
+			until = now
+		case saved.state == HalfOpen: // of probes that may be in flight
+			until = now.Add(saved.spec.Lease)
+		}
+		m.until = max(until, earliest)
+	}
+	m.advance(now)
+	return true
+}
+
+// keep remembers a breaker that is removed.
+func (w *world) keep(m *model, now Instant, ch *Changes) {
+	f := m.frozen(now)
+	if f == nil || f.ends() <= now {
+		return
+	}
+	w.kept[m.spec.Key] = f
+	ch.Kept = append(ch.Kept, Saved{Key: m.spec.Key})
+}
+
+// addedAgain has a breaker that is added go on with what is remembered of it.
+func (w *world) addedAgain(m *model, now Instant, ch *Changes) {
+	key := m.spec.Key
+	if f := w.kept[key]; f != nil && f.ends() > now && m.takeUp(f, now, now) {
+		ch.Restored = append(ch.Restored, key)
+	}
+	delete(w.kept, key)
+}
+
+// pauses are until when breakers may have to wait in a new process.
+var pauses = []time.Duration{0, 0, time.Millisecond, time.Second}
