@@ -15,8 +15,11 @@ import (
 // documented is a block of Kubernetes' YAML on a page of the documentation.
 var documented = regexp.MustCompile("(?ms)^( *)```yaml (kubernetes|kustomization)\n(.*?)^ *```$")
 
+// fileName is the first line of a block that is a file which a kustomization of the same page names.
+var fileName = regexp.MustCompile(`^# (\S+\.yaml)\n`)
+
 // TestDocsManifests validates the documents of the documentation, and builds its kustomizations beside base and shop, with
-// the documents of the same page.
+// the named files of the same page.
 func TestDocsManifests(t *testing.T) {
 	v, found := newValidator(t), 0
 	for page, text := range pages(t) {
@@ -25,7 +28,9 @@ func TestDocsManifests(t *testing.T) {
 			block := unindent(m[3], m[1])
 			if m[2] == "kubernetes" {
 				found++
-				beside["state.yaml"] = block
+				if name := fileName.FindStringSubmatch(block); name != nil {
+					beside[name[1]] = block
+				}
 				if err := validate(v, block); err != nil {
 					t.Errorf("%s: %v\n%s", page, err, block)
 				}
