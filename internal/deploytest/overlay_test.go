@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,6 +109,10 @@ func TestNetwork(t *testing.T) {
 	for _, e := range monitor.Spec.Endpoints {
 		if !slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == e.Port }) || e.Path != "/metrics" {
 			t.Errorf("the monitor asks %s%s; the service has %v", e.Port, e.Path, service.Spec.Ports)
+		}
+		if e.Scheme != "https" || e.TLSConfig == nil || e.TLSConfig.ServerName == nil || *e.TLSConfig.ServerName != "breakwater.breakwater.svc" ||
+			e.TLSConfig.CA.Secret == nil || e.TLSConfig.CA.Secret.Name != "breakwater-tls" {
+			t.Errorf("the monitor does not ask over TLS with the CA: %v %+v", e.Scheme, e.TLSConfig)
 		}
 		if !e.HonorLabels {
 			t.Error("the operator's label service would take the place of ours")
@@ -248,7 +251,7 @@ var inForce = regexp.MustCompile(`breakwater_policy_info\{revision="([0-9a-f]+)"
 // revision is that of the policy in force.
 func revision(t *testing.T, s *server) string {
 	t.Helper()
-	r, err := http.Get("http://" + s.http + "/metrics")
+	r, err := kubelet().Get("https://" + s.http + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
