@@ -4,8 +4,10 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/breaker"
@@ -121,5 +123,44 @@ func TestGRPCStatus(t *testing.T) {
 			}))
 			r.want("grpc", countsOf(tt.want))
 		})
+	}
+}
+
+// TestUnsentCalls: what was sent to nobody is a failure in closed, as it was, and ignored in half-open. Of a call
+// that was sent before, that is not said.
+func TestUnsentCalls(t *testing.T) {
+	const ended = datav3.AccessLogType_TcpConnectionEnd
+	r := newRig(t)
+	nobody := func(c *datav3.AccessLogCommon) {
+		c.ResponseFlags, c.UpstreamRemoteAddress = &datav3.ResponseFlags{NoHealthyUpstream: true}, nil
+	}
+	r.connections(r.connection(ended, nobody))
+	r.want("db", breaker.Counts{Requests: 1, Failures: 1})
+
+	key := breaker.Key{Upstream: "db"}
+	forced := breaker.Override{State: breaker.Open, By: "somebody", Note: "a reason", Until: r.now.Add(time.Second)}
+	if err := r.engine.Force(key, forced, r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.now = r.now.Add(time.Second)
+	if s := r.engine.Breaker(key).Status(r.now); s.State != breaker.HalfOpen {
+		t.Fatalf("it is %s, want half-open", s.State)
+	}
+	r.now = r.now.Add(time.Second)
+	just := func(c *datav3.AccessLogCommon) {
+		nobody(c)
+		c.StartTime, c.Duration = timestamppb.New(wall(r.now)), nil
+	}
+	r.connections(r.connection(ended, just))
+	if s := r.engine.Breaker(key).Status(r.now); s.State != breaker.HalfOpen || s.Counts.Ignored != 1 {
+		t.Errorf("it is %s with %+v, want half-open and one ignored", s.State, s.Counts)
+	}
+	refused := func(c *datav3.AccessLogCommon) {
+		just(c)
+		c.ResponseFlags.UpstreamConnectionFailure = true
+	}
+	r.connections(r.connection(ended, refused))
+	if s := r.engine.Breaker(key).Status(r.now); s.State != breaker.Open {
+		t.Errorf("it is %s after an attempt was refused, want open", s.State)
 	}
 }

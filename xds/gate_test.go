@@ -172,3 +172,26 @@ func countRejected(t *testing.T, egress string, calls int) (rejected int) {
 	}
 	return rejected
 }
+
+// TestConnectionsOfGates: a proxy's own gate stands before the one that all share.
+func TestConnectionsOfGates(t *testing.T) {
+	none, three := uint32(0), uint32(3)
+	db, own := breaker.Key{Upstream: "db"}, breaker.Key{Upstream: "db", Node: "one"}
+	gates, err := NewGates([]Gate{{Key: db, Connections: &none}, {Key: own, Connections: &three}, {Key: breaker.Key{Upstream: "web"}, Open: Million}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		gates    *Gates
+		upstream string
+		node     string
+		limit    uint32
+		gated    bool
+	}{
+		{gates, "db", "one", 3, true}, {gates, "db", "two", 0, true}, {gates, "web", "one", 0, false}, {nil, "db", "one", 0, false},
+	} {
+		if limit, gated := tt.gates.Connections(breaker.Key{Upstream: tt.upstream}, tt.node); limit != tt.limit || gated != tt.gated {
+			t.Errorf("%s in %s: %d, %t, want %d, %t", tt.upstream, tt.node, limit, gated, tt.limit, tt.gated)
+		}
+	}
+}

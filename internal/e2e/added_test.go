@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestUpstreamsAddedUnderLoad: an upstream is called before it is there, and all the time while it is added. From the first
+// answer that it gives, it gives all; before that the proxy does not know it. Others notice nothing.
+func TestUpstreamsAddedUnderLoad(t *testing.T) {
+	t.Parallel()
+	const added = 12
+	for name, policyOf := range map[string]func(string, ...string) string{"Adaptive": adaptive, "Inline": guard} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ip := ownIP(t)
+			u := newUpstream(t, ip)
+			m := newMesh(t, ip, service("payments", u.address)+policyOf("payments"))
+			m.through(t, "payments")
+			others := m.load(t, 2)
+			var wg sync.WaitGroup
+			for i := range added {
+				host := fmt.Sprintf("added-%d", i)
+				m.write(t, host+".yaml", service(host, u.address)+policyOf(host))
+				c := newCaller(t, m.egress)
+				wg.Go(func() { c.knows(t, host, 200) })
+			}
+			wg.Wait()
+			others.more(t, 10)
+			others.clean(t)
+		})
+	}
+}
+
+// knows calls a host until the proxy knows it, and from then on until it has answered so many calls.
+func (c *caller) knows(t *testing.T, host string, calls int) {
+	answered := 0
+	for deadline := time.Now().Add(patience); answered < calls; {
+		r, err := c.get(t.Context(), host, "/")
+		switch {
+		case err == nil && r.status == http.StatusOK:
+			answered++
+		case err == nil && r.status == http.StatusNotFound && answered == 0 && time.Now().Before(deadline):
+		default:
+			t.Errorf("GET %s after %d answers: %d %q, %v", host, answered, r.status, r.body, err)
+			return
+		}
+	}
+}
+
+// TestCallersThatLeaveInMidStream: many callers leave in the middle of a response, at once and again. That says nothing of
+// the service: the breaker stays closed, no permit is lost, and others get their responses.
+func TestCallersThatLeaveInMidStream(t *testing.T) {
+	t.Parallel()
+	for name, policyOf := range map[string]func(string, ...string) string{"Adaptive": adaptive, "Inline": guard} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ip := ownIP(t)
+			u := newUpstream(t, ip)
+			u.behave(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/" {
+					return
+				}
+				for r.Context().Err() == nil { // it never ends by itself
+					if _, err := w.Write(make([]byte, 16<<10)); err != nil {
+						return
+					}
+				}
+			})
+			m := newMesh(t, ip, service("payments", u.address)+policyOf("payments",
+				"breaker: {consecutiveFailures: 2, failureRateThreshold: 10%, minimumNumberOfCalls: 5, waitDurationInOpenState: 1h}"))
+			m.through(t, "payments")
+			others := m.load(t, 1)
+			var wg sync.WaitGroup
+			for i := range 8 {
+				c := newCaller(t, m.egress)
+				wg.Go(func() {
+					for j := range 10 {
+						c.leave(t, int64(1+i*j*4096))
+					}
+				})
+			}
+			wg.Wait()
+			others.more(t, 10)
+			others.clean(t)
+			eventually(t, "no call is in flight", func() error {
+				if n := u.inFlight.Load(); n != 0 {
+					return fmt.Errorf("%d are", n)
+				}
+				return nil
+			})
+			if got := m.breaker(t, "payments"); got.State != "closed" || got.Counts.Failures != 0 {
+				t.Errorf("it is %+v, want closed without a failure", got)
+			}
+		})
+	}
+}
+
+// leave calls, reads so many bytes of the response, and closes the connection.
+func (c *caller) leave(t *testing.T, after int64) {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+c.egress+"/endless", nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	req.Host = "payments"
+	resp, err := c.client.Do(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, after); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%d, %v, want a response that goes on", resp.StatusCode, err)
+	}
+}

@@ -1,0 +1,103 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"breakwater.dev/internal/envoybin"
+)
+
+// epochs are the processes of a proxy that restarts hot: each takes the sockets over from the one before.
+type epochs struct {
+	*mesh
+	config, base string
+	last         int
+}
+
+func newEpochs(t *testing.T, m *mesh) *epochs {
+	t.Helper()
+	e := &epochs{mesh: m, config: filepath.Join(t.TempDir(), "envoy.yaml"), base: strconv.Itoa(1000 + rand.IntN(1<<20)), last: -1}
+	if err := os.WriteFile(e.config, []byte(m.bootstrap(t)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// next starts the next process, and waits until it serves.
+func (e *epochs) next(t *testing.T) *process {
+	t.Helper()
+	e.last++
+	p := start(t, fmt.Sprintf("envoy epoch %d", e.last), envoybin.Path(t), "-c", e.config, "--base-id", e.base,
+		"--restart-epoch", strconv.Itoa(e.last), "--drain-time-s", "1", "--parent-shutdown-time-s", "3", "--concurrency", "2", "-l", "warn")
+	e.ready(t, p, "http://"+e.ip+":9901/ready")
+	return p
+}
+
+// gone waits until a process has ended.
+func gone(t *testing.T, p *process) {
+	t.Helper()
+	eventually(t, "the process before ends", func() error {
+		select {
+		case <-p.exited:
+			return nil
+		default:
+			return errors.New("it is running")
+		}
+	})
+}
+
+// TestHotRestart: a proxy that restarts hot loses no call while its breaker is closed, and lets none
+// through while it is open.
+func TestHotRestart(t *testing.T) {
+	t.Parallel()
+	for name, policyOf := range map[string]func(string, ...string) string{"Adaptive": adaptive, "Inline": guard} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ip := ownIP(t)
+			u := newUpstream(t, ip)
+			m := prepareMesh(t, ip, service("payments", u.address)+policyOf("payments", "fallback: {response: {status: 200, body: instead}}",
+				"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}"))
+			m.startControl(t)
+			e := newEpochs(t, m)
+			first := e.next(t)
+			m.through(t, "payments")
+
+			closed := m.load(t, 2)
+			second := e.next(t)
+			gone(t, first)
+			closed.more(t, 100)
+			closed.clean(t)
+			if err := m.is(t, "payments", "closed"); err != nil {
+				t.Error(err)
+			}
+
+			u.behave(answer(http.StatusInternalServerError))
+			eventually(t, "it opens", func() error {
+				r, err := m.get(t.Context(), "payments", "/")
+				if err == nil && r.body != "instead" {
+					err = fmt.Errorf("got %d %q", r.status, r.body)
+				}
+				return err
+			})
+			m.state(t, "payments", "open")
+			reached := u.calls.Load()
+			open := m.load(t, 2)
+			e.next(t)
+			gone(t, second)
+			open.more(t, 100)
+			open.clean(t)
+			if n := u.calls.Load() - reached; n > 0 {
+				t.Errorf("%d calls reached the service of an open breaker", n)
+			}
+			if got := m.metric(t, "breakwater_xds_duplicate_nodes"); got != 0 {
+				t.Errorf("%v duplicates, want none: it is one proxy", got)
+			}
+		})
+	}
+}
