@@ -213,8 +213,8 @@ func (st *stream) answer(s *subscription, r request, message string) (refused bo
 }
 
 // waitsFor says which types must be settled before a type's changes are sent, so
-// that nothing is named before it is there. Endpoints wait for nothing: Envoy
-// holds its answer about clusters back until it has their endpoints.
+// that nothing is named before it is there. Endpoints and secrets wait for nothing: Envoy
+// holds its answer about clusters back until it has theirs.
 var waitsFor = map[string][]string{
 	xds.ListenerType: {xds.ClusterType},
 	xds.RouteType:    {xds.ClusterType, xds.EndpointType, xds.SecretType, xds.ListenerType},
