@@ -94,10 +94,11 @@ Exit codes: 0 fine, 1 problems found, 2 wrong usage.`),
 // versionCommand prints the same as --version.
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  breakwater version",
-		Args:    cobra.NoArgs,
+		Use:               "version",
+		Short:             "Print the version",
+		Example:           "  breakwater version",
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(c.OutOrStdout(), "breakwater version %s\n", version)
 			return err

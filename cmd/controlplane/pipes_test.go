@@ -14,6 +14,10 @@ import (
 
 const onePolicy = "apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: web}\nspec: {endpoints: [{address: 10.0.0.1, port: 80}]}\n"
 
+// shared is a policy whose copies users share, on purpose.
+const shared = "---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: web}\n" +
+	"spec: {targetRefs: [{kind: Upstream, name: web}], fallback: {cached: {keyHeaders: [accept]}}}\n"
+
 // pipe returns the reading end of a pipe that text comes from.
 func pipe(t *testing.T, text string) *os.File {
 	t.Helper()
@@ -62,6 +66,8 @@ func TestPipes(t *testing.T) {
 		"a problem":              {args: []string{"validate", "-"}, text: "a: 1\n", code: 1, prints: "stdin:1:1: "},
 		"too large":              {args: []string{"validate", "-"}, text: strings.Repeat("#\n", policy.MaxFileSize), code: 1, prints: "[file-too-large]"},
 		"too large by a pipe":    {args: []string{"validate"}, fd: true, text: strings.Repeat("#\n", policy.MaxFileSize), code: 1, prints: "[file-too-large]"},
+		"a note":                 {args: []string{"validate", "-"}, text: onePolicy + shared, prints: "no problems (revision"},
+		"its text":               {args: []string{"validate", "-"}, text: onePolicy + shared, prints: "note: stdin:6: fallback.cached.keyHeaders: one copy answers all requests to web"},
 		"nothing":                {args: []string{"validate", "-"}, code: 1, prints: "[no-policies]"},
 		"twice":                  {args: []string{"validate", "-", "-"}, text: onePolicy, prints: "1 upstream"},
 		"a server":               {args: []string{"serve", "-", "--state-dir", ""}, code: 1, prints: "stdin: a pipe; must be a file or directory"},

@@ -58,6 +58,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&tokenFile, "admin-token-file", "", "`file` with the token that lets people change breakers; may be replaced at any time (default $"+tokenEnv+")")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	completeWords(c, "instance", nil)
 	completeFiles(c, "tls-cert", "tls-key", "tls-client-ca", "http-tls-cert", "http-tls-key", "admin-token-file")
 	return c
 }

@@ -104,3 +104,18 @@ func TestInstance(t *testing.T) {
 		}
 	}
 }
+
+// TestCompletion: a shell offers files where paths are meant, and nowhere else. The last line
+// says so: 0 is names of files, 4 is none.
+func TestCompletion(t *testing.T) {
+	for args, want := range map[string]string{
+		"serve ": ":0\n", "render ": ":0\n", "validate ": ":0\n", "serve --policy ": ":0\n",
+		"version ": ":4\n", "serve --instance ": ":4\n", "versio": "version\tPrint the version\n:4\n",
+	} {
+		var stdout, stderr strings.Builder
+		code := run(append([]string{"__complete"}, strings.Split(args, " ")...), &stdout, &stderr)
+		if code != 0 || stdout.String() != want {
+			t.Errorf("%q: exit code %d, got %q, want %q", args, code, &stdout, want)
+		}
+	}
+}

@@ -67,7 +67,7 @@ func (o *operated) force(t *testing.T, args ...string) string {
 	t.Helper()
 	args = append(args, "--by", "alice@ops", "--reason", "moving the database", "--admin-token-file", o.tokenFile)
 	r := o.breakers(t, args...)
-	if r.code != 0 || r.stderr != "" {
+	if r.code != 0 || !strings.HasPrefix(r.stderr, "in force on this instance only: ") {
 		t.Fatalf("%v: exit code %d: %s", args, r.code, r.stderr)
 	}
 	return r.stdout

@@ -3,6 +3,9 @@ package e2e
 import (
 	"fmt"
 	"testing"
+	"time"
+
+	"breakwater.dev/xds"
 )
 
 // TestRenamesUnderLoad gives upstreams other names again and again while they are called: no
@@ -35,5 +38,41 @@ func TestRenamesUnderLoad(t *testing.T) {
 				t.Logf("%d calls, %d renames", l.calls.Load(), renames)
 			})
 		})
+	}
+}
+
+// TestRenamesOfConnections gives an upstream that speaks TCP other names: connections that are
+// there stay, and new ones are made after each.
+func TestRenamesOfConnections(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	db := newEchoServer(t, ip, echoes)
+	named := func(i int) string {
+		return service(fmt.Sprintf("db-%d", i), db.address, "protocol: TCP", "port: 15432")
+	}
+	m := newMesh(t, ip, named(0))
+	revision := m.revision(t, "")
+	conn, err := say(ip + ":15432")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for i := range 5 {
+		m.write(t, "policy.yaml", named(i+1))
+		revision = m.revision(t, revision)
+		eventually(t, "connections are made", func() error {
+			c, err := say(ip + ":15432")
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+		if err := talk(conn); err != nil {
+			t.Fatalf("after %d renames the connection that was there: %v", i+1, err)
+		}
+	}
+	holds(t, "the connection outlives the clusters", xds.RouteToHost+time.Second, func() error { return talk(conn) })
+	if got := m.metric(t, `breakwater_xds_nacks_total{type="Listener"}`); got != 0 {
+		t.Errorf("%v listeners were refused", got)
 	}
 }
