@@ -91,13 +91,19 @@ func (m *mesh) bootstrap(t *testing.T, flags ...string) string {
 
 func (m *mesh) runEnvoy(t *testing.T, bootstrap string) {
 	t.Helper()
+	m.runEnvoyBlind(t, bootstrap)
+	m.ready(t, m.envoy, "http://"+m.ip+":9901/ready")
+}
+
+// runEnvoyBlind does not wait for a proxy that may never be ready.
+func (m *mesh) runEnvoyBlind(t *testing.T, bootstrap string) {
+	t.Helper()
 	config := filepath.Join(t.TempDir(), "envoy.yaml")
 	if err := os.WriteFile(config, []byte(bootstrap), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	m.envoy = start(t, "envoy", envoybin.Path(t), "-c", config, "--use-dynamic-base-id",
 		"--concurrency", strconv.Itoa(cmp.Or(m.workers, 2)), "-l", "warn")
-	m.ready(t, m.envoy, "http://"+m.ip+":9901/ready")
 }
 
 func (m *mesh) ready(t *testing.T, p *process, url string) {
