@@ -151,6 +151,40 @@ func TestSidecarConnects(t *testing.T) {
 	})
 }
 
+// TestSidecarIsNobodyElse runs the sidecar with the shop's certificate in the name of another workload's pod.
+func TestSidecarIsNobodyElse(t *testing.T) {
+	o, certs := loadObjects(t), certificates(t)
+	s := serve(t, o, certs)
+	_, port, err := net.SplitHostPort(s.xds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := strings.NewReplacer(
+		"--xds breakwater.breakwater.svc:18000", "--tls-server-name breakwater.breakwater.svc --xds 127.0.0.1:"+port,
+		"127.0.0.1:10000", freeAddress(t), "127.0.0.1:9901", freeAddress(t),
+		"/etc/breakwater/tls", filepath.Join(certs, "proxy"),
+	).Replace(bootstrapCommand)
+	bootstrap, err := breakwater(t, strings.Fields(command)[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	writeAll(t, dir, map[string]string{"envoy.yaml": bootstrap})
+	container, _ := sidecar(t, o)
+	var args []string
+	for _, a := range container.Args {
+		args = append(args, strings.NewReplacer(mountPath(t, container, "bootstrap"), dir, "$(POD_NAME)", "payments-0").Replace(a))
+	}
+	runEnvoy(t, args)
+	waitFor(t, "it is refused", func() error {
+		page := "http://" + s.http + "/metrics"
+		if contains(page, `breakwater_proxies_refused_total{reason="identity",service="xds"} 0`) == nil {
+			return errors.New("no stream was refused")
+		}
+		return contains(page, "breakwater_xds_nodes 0")
+	})
+}
+
 // runEnvoy starts a real Envoy, and ends it with the test.
 func runEnvoy(t *testing.T, args []string) {
 	t.Helper()
