@@ -130,40 +130,47 @@ func TestSidecarAgrees(t *testing.T) {
 	}
 }
 
-// TestSidecarConnects runs the sidecar's command with a real Envoy against the control
-// plane's command, and waits until the application could send.
-func TestSidecarConnects(t *testing.T) {
-	o, certs := loadObjects(t), certificates(t)
-	s := serve(t, o, certs)
+// sidecarAddresses are where a sidecar that runs here is reached.
+type sidecarAddresses struct{ listen, ready, admin string }
+
+// runSidecar runs the sidecar's command with a real Envoy, in a pod of that name, against a control plane that runs here.
+func runSidecar(t *testing.T, o *objects, s *server, certs, pod string) sidecarAddresses {
+	t.Helper()
 	_, port, err := net.SplitHostPort(s.xds)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	listen, ready, admin := freeAddress(t), freeAddress(t), filepath.Join(dir, "admin.sock")
+	at := sidecarAddresses{freeAddress(t), freeAddress(t), filepath.Join(dir, "admin.sock")}
 	// What only a cluster has is replaced: the service's name, and the mounted
 	// certificates. Ports are, so that tests can run side by side.
-	files := bootstrapFiles(t,
+	writeAll(t, dir, bootstrapFiles(t,
 		"--xds breakwater.breakwater.svc:18000", "--tls-server-name breakwater.breakwater.svc --xds 127.0.0.1:"+port,
-		"127.0.0.1:10000", listen, "0.0.0.0:15021", ready, "/run/envoy/admin.sock", admin,
+		"127.0.0.1:10000", at.listen, "0.0.0.0:15021", at.ready, "/run/envoy/admin.sock", at.admin,
 		"/etc/breakwater/tls", filepath.Join(certs, "proxy"), "--config-dir /etc/envoy", "--config-dir "+dir,
-	)
-	writeAll(t, dir, files)
-
+	))
 	container, _ := sidecar(t, o)
 	var args []string
 	for _, a := range container.Args {
-		args = append(args, strings.NewReplacer(mountPath(t, container, "bootstrap"), dir, "$(POD_NAME)", "shop-7d9f8b6c5d-x2x4k").Replace(a))
+		args = append(args, strings.NewReplacer(mountPath(t, container, "bootstrap"), dir, "$(POD_NAME)", pod).Replace(a))
 	}
 	runEnvoy(t, args)
-	waitFor(t, "the startup probe succeeds", func() error { return contains(http.DefaultClient, "http://"+ready+"/ready", "") })
-	if c, err := net.Dial("tcp", listen); err != nil {
+	return at
+}
+
+// TestSidecarConnects runs the sidecar's command with a real Envoy against the control
+// plane's command, and waits until the application could send.
+func TestSidecarConnects(t *testing.T) {
+	o, certs := loadObjects(t), certificates(t)
+	at := runSidecar(t, o, serve(t, o, certs), certs, "shop-7d9f8b6c5d-x2x4k")
+	waitFor(t, "the startup probe succeeds", func() error { return contains(http.DefaultClient, "http://"+at.ready+"/ready", "") })
+	if c, err := net.Dial("tcp", at.listen); err != nil {
 		t.Errorf("the probe succeeds, and the application could not send: %v", err)
 	} else {
 		c.Close()
 	}
 	socket := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", admin)
+		return new(net.Dialer).DialContext(ctx, "unix", at.admin)
 	}}}
 	t.Cleanup(socket.CloseIdleConnections)
 	waitFor(t, "the node is called as the command line says", func() error {
@@ -172,6 +179,20 @@ func TestSidecarConnects(t *testing.T) {
 	waitFor(t, "the proxy knows what the shop calls", func() error {
 		return errors.Join(contains(socket, "http://envoy/clusters", "database::"), contains(socket, "http://envoy/clusters", "redis::"),
 			contains(socket, "http://envoy/clusters", "external_api::"))
+	})
+}
+
+// TestSidecarIsNobodyElse runs the sidecar with the shop's certificate in the name of another workload's pod.
+func TestSidecarIsNobodyElse(t *testing.T) {
+	o, certs := loadObjects(t), certificates(t)
+	s := serve(t, o, certs)
+	runSidecar(t, o, s, certs, "payments-0")
+	waitFor(t, "it is refused", func() error {
+		page := "https://" + s.http + "/metrics"
+		if contains(kubelet(), page, `breakwater_proxies_refused_total{reason="identity",service="xds"} 0`) == nil {
+			return errors.New("no stream was refused")
+		}
+		return contains(kubelet(), page, "breakwater_xds_nodes 0")
 	})
 }
 

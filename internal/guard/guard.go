@@ -74,7 +74,9 @@ func (g *Guard) Held() (bytes, most int64) { return g.held.Load(), g.options.Mem
 type account struct {
 	key         string
 	held        [all + 1]atomic.Int64 // by class
-	connections int                   // guarded by Guard.mu
+	connections int                   // guarded by Guard.mu, as are bans
+	banned      time.Time             // until then there are no new connections
+	ban         time.Duration         // how long that is
 
 	mu     sync.RWMutex // guards what follows
 	lists  int          // streams that say which upstreams they call
@@ -110,10 +112,32 @@ func (g *Guard) forget() {
 		return
 	}
 	for key, a := range g.accounts {
-		if a.connections == 0 {
+		if a.connections == 0 && !time.Now().Before(a.banned) {
 			delete(g.accounts, key)
 		}
 	}
+}
+
+// Bounds on how long an account gets no new connection.
+const leastBan, longestBan = time.Second, 30 * time.Second
+
+// forbid has an account get no new connection for a while, which is longer each time. Those that
+// it has go on: others may be behind the same address.
+func (g *Guard) forbid(a *account) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if now.Sub(a.banned) > 2*longestBan {
+		a.ban = 0
+	}
+	a.ban = min(max(2*a.ban, leastBan), longestBan)
+	a.banned = now.Add(a.ban)
+}
+
+func (g *Guard) forbidden(a *account) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return time.Now().Before(a.banned)
 }
 
 func (g *Guard) leave(a *account) {

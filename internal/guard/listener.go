@@ -36,7 +36,7 @@ func (t transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 		return nil, nil, err
 	}
 	p := g.meet(raw.RemoteAddr(), auth)
-	if err := p.Take(Connection, ConnectionBytes); err != nil {
+	if err := p.connect(); err != nil {
 		g.leave(p.account)
 		g.door.leave(raw)
 		_ = secured.Close() // the error says why

@@ -207,8 +207,17 @@ func (p *Peer) JoinXDS() (leave func(), err error) {
 // anything. An Envoy sends the first message together with the headers of the stream.
 const maxResets = 500
 
+// connect takes what a connection holds, if the peer may have one.
+func (p *Peer) connect() error {
+	if p.guard.forbidden(p.account) {
+		return p.Refuse(Connection, Resets, "a connection of this peer has just been closed for streams that ended before they had sent anything")
+	}
+	return p.Take(Connection, ConnectionBytes)
+}
+
 // Reset counts a stream that has ended before it sent anything. Who does that all the time wants
-// the work that streams cost (CVE-2023-44487), and loses the connection.
+// the work that streams cost (CVE-2023-44487), and loses the connection, and the next ones for a
+// while.
 func (p *Peer) Reset() {
 	if p == nil || p.close == nil {
 		return
@@ -217,7 +226,8 @@ func (p *Peer) Reset() {
 		p.resets.count.Store(0)
 	}
 	if p.resets.count.Add(1) == maxResets {
-		p.guard.refuse(kind{p.account.key, Connection, Resets}, fmt.Sprintf("%d streams ended within a second before they had sent anything; the connection is closed", maxResets))
+		p.guard.refuse(kind{p.account.key, Connection, Resets}, fmt.Sprintf("%d streams ended within a second before they had sent anything; the connection is closed, and there is no new one for a while", maxResets))
+		p.guard.forbid(p.account)
 		p.close()
 	}
 }

@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// issueTo makes a proxy's certificate that says one URI, as NAME.pem and NAME.key.
+func (a *authority) issueTo(t *testing.T, name, uri string) {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.last++
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: "shop-1"}, URIs: []*url.URL{u},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write(t, name+".key", "EC PRIVATE KEY", keyDER)
+	a.write(t, name+".pem", "CERTIFICATE", der)
+}
+
+// TestNodeIdentity: an Envoy whose certificate says who it is has all that others have, in both
+// data paths and in scope Node, also over a restart of the control plane. One with the certificate
+// of another workload gets nothing, and is named.
+func TestNodeIdentity(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	ca := newAuthority(t)
+	ca.issue(t, "server", ip, ca.cert)
+	ca.issueTo(t, "shop", "spiffe://cluster.local/ns/shop/sa/shop")
+	ca.issueTo(t, "thief", "spiffe://cluster.local/ns/shop/sa/thief")
+	u := newUpstream(t, ip)
+	m := prepareMesh(t, ip, service("payments", u.address)+guard("payments", "failOpen: false")+
+		service("own", u.address)+guard("own", "scope: Node")+service("orders", u.address)+adaptive("orders"))
+	serve := []string{"--tls-cert", ca.path("server.pem"), "--tls-key", ca.path("server.key"), "--tls-client-ca", ca.path("ca.pem"),
+		"--node-identity", "spiffe://{any}/ns/{any}/sa/{workload}"}
+	m.startControl(t, serve...)
+	as := func(name string) string {
+		return m.bootstrap(t, "--upstreams", "payments,own,orders", "--tls-ca", ca.path("ca.pem"), "--tls-cert", ca.path(name+".pem"), "--tls-key", ca.path(name+".key"))
+	}
+	m.runEnvoy(t, as("shop"))
+	counted := func() {
+		t.Helper()
+		for _, name := range []string{"payments", "own", "orders"} {
+			eventually(t, "calls of "+name+" are counted", func() error {
+				m.must(t, name, http.StatusOK)
+				if got := m.breaker(t, name).Counts.Successes; got == 0 {
+					return fmt.Errorf("successes = %d", got)
+				}
+				return nil
+			})
+		}
+	}
+	counted()
+	m.envoy.kill()
+	m.launchEnvoy(t, as("thief"))
+	eventually(t, "the thief is refused", func() error {
+		if n := m.metric(t, `breakwater_proxies_refused_total{reason="identity",service="xds"}`); n == 0 {
+			return fmt.Errorf("refused %v streams", n)
+		}
+		return nil
+	})
+	m.envoy.kill()
+	m.control.kill()
+	m.startControl(t, serve...)
+	m.runEnvoy(t, as("shop"))
+	counted()
+}
