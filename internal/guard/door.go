@@ -54,6 +54,10 @@ func (l listener) Accept() (net.Conn, error) {
 
 // enter tells whether there is room for a connection, which is idle at first.
 func (d *Door) enter(c net.Conn) bool {
+	if address := addressKey(c.RemoteAddr()); d.service == Connection && d.guard.forbids(address) {
+		d.guard.refuse(kind{address, Connection, Resets}, banned)
+		return false
+	}
 	d.mu.Lock()
 	full := len(d.open) >= d.most
 	var gone net.Conn

@@ -134,6 +134,14 @@ func (g *Guard) forbid(a *account) {
 	a.banned = now.Add(a.ban)
 }
 
+// forbids tells whether the account of a key, if there is one, gets no new connection now.
+func (g *Guard) forbids(key string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.accounts[key]
+	return a != nil && time.Now().Before(a.banned)
+}
+
 func (g *Guard) forbidden(a *account) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

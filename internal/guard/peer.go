@@ -207,10 +207,12 @@ func (p *Peer) JoinXDS() (leave func(), err error) {
 // anything. An Envoy sends the first message together with the headers of the stream.
 const maxResets = 500
 
+const banned = "a connection of this peer has just been closed for streams that ended before they had sent anything"
+
 // connect takes what a connection holds, if the peer may have one.
 func (p *Peer) connect() error {
 	if p.guard.forbidden(p.account) {
-		return p.Refuse(Connection, Resets, "a connection of this peer has just been closed for streams that ended before they had sent anything")
+		return p.Refuse(Connection, Resets, banned)
 	}
 	return p.Take(Connection, ConnectionBytes)
 }

@@ -39,7 +39,6 @@ const (
 	Memory                    // what peers hold has reached its bound, of one or of all
 	Streams                   // more streams on one connection than a proxy has
 	Metadata                  // what the proxy says of itself, or asks for, is too large
-	Views                     // more kinds of proxies than there may be
 	Connections               // no file descriptors are left for connections
 	Idle                      // the connection said nothing, and others came
 	Resets                    // streams that ended before they had begun
@@ -48,14 +47,14 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	"identity", "upstream", "memory", "streams", "metadata", "views", "connections", "idle", "resets", "probes",
+	"identity", "upstream", "memory", "streams", "metadata", "connections", "idle", "resets", "probes",
 }
 
 func (r Reason) String() string { return reasonNames[r] }
 
 // possible says which reasons each service has.
 var possible = [services][]Reason{
-	XDS:        {Identity, Memory, Streams, Metadata, Views},
+	XDS:        {Identity, Memory, Streams, Metadata},
 	ExtProc:    {Identity, Upstream, Memory, Probes},
 	AccessLog:  {Identity, Upstream, Memory, Metadata},
 	Connection: {Memory, Connections, Idle, Resets},
