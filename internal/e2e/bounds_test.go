@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -325,18 +326,68 @@ func TestSilentConnections(t *testing.T) {
 	}
 }
 
+// rapidResets begins streams and resets them at once, without reading anything, until the
+// connection is gone or it is time.
+func rapidResets(c net.Conn, end time.Time) {
+	const path, kind = "/envoy.service.ext_proc.v3.ExternalProcessor/Process", "application/grpc"
+	headers := []byte{0x83, 0x86, 0x01, 1, 'a', 0x04, byte(len(path))} // POST, http, and literals (RFC 7541)
+	headers = append(append(append(headers, path...), 0x0f, 0x10, byte(len(kind))), kind...)
+	frame := func(to []byte, length int, kind, flags byte, stream uint32) []byte {
+		return append(to, 0, 0, byte(length), kind, flags, byte(stream>>24), byte(stream>>16), byte(stream>>8), byte(stream))
+	}
+	out := frame([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 0, 4, 0, 0)
+	_ = c.SetDeadline(end) // then it is over anyway
+	for stream := uint32(1); stream < 1<<31; stream += 2 {
+		out = append(frame(out, len(headers), 1, 4, stream), headers...)
+		out = append(frame(out, 4, 3, 0, stream), 0, 0, 0, 8)
+		if len(out) < 16<<10 {
+			continue
+		}
+		if _, err := c.Write(out); err != nil {
+			return
+		}
+		out = out[:0]
+	}
+}
+
+// cpu is the time that the process has had of processors; a tick of /proc/PID/stat is 10 ms.
+func (f *fortress) cpu(t *testing.T) time.Duration {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(data), ") ")
+	sum := 0
+	for _, field := range strings.Fields(after)[11:13] { // utime and stime
+		ticks, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += ticks
+	}
+	return time.Duration(sum) * 10 * time.Millisecond
+}
+
 // TestRapidResets: streams that end at once cost their peer the connection.
 func TestRapidResets(t *testing.T) {
 	t.Parallel()
 	f := newFortress(t, upstreams(20), "")
-	c := f.from(t, attacker)
-	for range 5_000 {
-		ctx, cancel := context.WithCancel(t.Context())
-		_, err := extprocv3.NewExternalProcessorClient(c).Process(ctx)
-		cancel()
-		if err != nil && status.Code(err) != codes.Unavailable && status.Code(err) != codes.Canceled {
+	before, dialer := f.cpu(t), net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(attacker)}, Timeout: patience}
+	const lasting = 5 * time.Second
+	connections := 0
+	for end := time.Now().Add(lasting); time.Now().Before(end); connections++ { // a new one when one is gone
+		c, err := dialer.Dial("tcp", f.xds)
+		if err != nil {
 			t.Fatal(err)
 		}
+		rapidResets(c, end)
+		_ = c.Close() // it is gone
+	}
+	spent := f.cpu(t) - before
+	t.Logf("%d connections took %s of CPU in %s", connections, spent, lasting)
+	if spent > 2*time.Second {
+		t.Errorf("it took %s of CPU in %s", spent, lasting)
 	}
 	eventually(t, "the connection is closed", f.refused("connection/resets"))
 	f.holds(t, "connection/resets")
