@@ -45,8 +45,6 @@ func (c *client) distrusted(err error) error {
 		return fmt.Errorf("the certificate of %s is of no CA that is known here: %w; give the CA by --ca-file or %s", c.base, err, caFileEnv)
 	case errors.As(err, &name):
 		return fmt.Errorf("the certificate of %s is for another name: %w; where that is right, for example behind a tunnel, give --tls-server-name", c.base, err)
-	case errors.Is(err, http.ErrSchemeMismatch):
-		return fmt.Errorf("%s does not speak TLS: %w; try http", c.base, err)
 	}
 	return nil
 }

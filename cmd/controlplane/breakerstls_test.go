@@ -43,7 +43,7 @@ func TestBreakersOverTLS(t *testing.T) {
 		{"another name of it", "", []string{"--server", secure.URL, "--ca-file", ca, "--tls-server-name", "example.com"}, 0, "no breakers"},
 		{"no CA", "", []string{"--server", secure.URL}, 1, "give the CA by --ca-file or BREAKWATER_CA_FILE"},
 		{"a name that is not in it", "", []string{"--server", secure.URL, "--ca-file", ca, "--tls-server-name", "other"}, 1, "give --tls-server-name"},
-		{"plain text", "", []string{"--server", strings.Replace(plain.URL, "http", "https", 1), "--ca-file", ca}, 1, "try http"},
+		{"plain text", "", []string{"--server", strings.Replace(plain.URL, "http", "https", 1), "--ca-file", ca}, 1, "begin it with http://"},
 		{"no TLS", "", []string{"--server", strings.Replace(secure.URL, "https", "http", 1)}, 1, "give --server as an https URL"},
 		{"a file that is not there", "", []string{"--server", secure.URL, "--ca-file", ca + "x"}, 1, "reading the CA: open"},
 		{"a file without any", "", []string{"--server", secure.URL, "--ca-file", none}, 1, "holds no certificate in PEM"},

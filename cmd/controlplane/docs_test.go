@@ -19,10 +19,10 @@ func TestTroubleshootingNamesTheColumn(t *testing.T) {
 		word     string
 		sentence string // of the page, before the name of the column
 	}{
-		{breakerView{State: "open", Mode: "MetricsOnly"}, "MetricsOnly", "`MetricsOnly` or `Disabled`: column "},
-		{breakerView{State: "closed", Mode: "Disabled"}, "Disabled", "`MetricsOnly` or `Disabled`: column "},
-		{breakerView{State: "closed", Mode: "ForcedClosedByHand", Forced: &forcedView{By: "alice", Reason: "a drill"}}, "alice", "held closed by hand: column "},
-		{breakerView{State: "open", Cause: &transitionView{Reason: "failure_rate"}}, "failure_rate", "why it left closed: column "},
+		{breakerView{State: "open", Mode: "MetricsOnly"}, "MetricsOnly", "`MetricsOnly` or `Disabled`: the column "},
+		{breakerView{State: "closed", Mode: "Disabled"}, "Disabled", "`MetricsOnly` or `Disabled`: the column "},
+		{breakerView{State: "closed", Mode: "ForcedClosedByHand", Forced: &forcedView{By: "alice", Reason: "a drill"}}, "alice", "held closed by hand: the column "},
+		{breakerView{State: "open", Cause: &transitionView{Reason: "failure_rate"}}, "failure_rate", "why it left closed: the column "},
 	} {
 		tt.breaker.Key = "payments"
 		l := listing{breakers: []breakerView{tt.breaker}, now: time.Unix(1000, 0)}

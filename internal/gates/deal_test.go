@@ -190,7 +190,7 @@ func TestNodesBreakerOfConnections(t *testing.T) {
 	r.fail(own, 10)
 	r.pass(30 * time.Second)
 	eight := uint32(8)
-	r.want(dealPeriod, xds.Gate{Key: own, Connections: &eight})
+	r.want(dealPeriod, xds.Gate{Key: own, Probe: true, Connections: &eight})
 	r.nodes[1].Connections = 7
-	r.want(dealPeriod, xds.Gate{Key: own, Connections: &eight})
+	r.want(dealPeriod, xds.Gate{Key: own, Probe: true, Connections: &eight})
 }
