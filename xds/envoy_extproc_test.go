@@ -128,7 +128,7 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(web.Close)
 	route := func(name string) policy.Route {
-		return policy.Route{Timeout: 10 * time.Second, Breaker: guardedBy(name, false)}
+		return policy.Route{Timeout: 10 * time.Second, Breaker: guardedBy(name, true)}
 	}
 	perNode := route("own")
 	perNode.Breaker.Spec.PerNode = true

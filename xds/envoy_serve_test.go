@@ -184,7 +184,10 @@ func webUpstream(name string, port uint16, protocol policy.Protocol, routes ...p
 }
 
 func guardedBy(upstream string, failOpen bool) *policy.Breaker {
-	return &policy.Breaker{Spec: breaker.Spec{Key: breaker.Key{Upstream: upstream}}, FailOpen: failOpen}
+	return &policy.Breaker{
+		Spec: breaker.Spec{Key: breaker.Key{Upstream: upstream}}, FailOpen: failOpen,
+		Fallback: policy.Fallback{Response: policy.Response{Status: 503, Body: "the fallback"}},
+	}
 }
 
 // servedSet has upstreams that behave in all the ways that matter.
@@ -276,7 +279,7 @@ func checkHosts(t *testing.T, egress string) {
 		{"hung", 504, "upstream request timeout"},
 		{"nobody", 404, noUpstream},
 		{"failopen", 200, "GET failopen /"},
-		{"failclosed", 503, ""},
+		{"failclosed", 503, "the fallback"},
 	}
 	for _, c := range cases {
 		status, body := callEgress(t, egress, "GET "+c.host+" /")

@@ -74,9 +74,11 @@ func TestClustersStayWhileTheirRoutesDo(t *testing.T) {
 		p := connectDelta(t, s, node("app-1", nil))
 		p.start("a", "b")
 		publish(t, s, a)
+		for pause := 2 * firstRetry; pause < 8*xds.RouteToHost; pause *= 2 { // they are tried again each time
+			p.nack(p.gets1("routes +egress"))
+			time.Sleep(pause)
+		}
 		p.nack(p.gets1("routes +egress"))
-		time.Sleep(10 * xds.RouteToHost)
-		p.gets()
 		publish(t, s, ah)
 		p.ack(p.gets1("routes +egress"))
 		time.Sleep(xds.RouteToHost)
