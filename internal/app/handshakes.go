@@ -56,10 +56,14 @@ func (h *handshakes) status() map[string]uint64 {
 	return maps.Clone(h.counts)
 }
 
-// failed takes in a handshake that failed; port says what the port is for. Who connects
-// and goes without a word is not logged but at level debug: port scans and probes do that.
+// failed takes in a handshake that failed; port says what the port is for.
 func (h *handshakes) failed(port string, remote net.Addr, err error) {
-	reason := handshakeReason(err, h.now())
+	h.tell(port, remote.String(), handshakeReason(err, h.now()), err.Error(), describe(err)...)
+}
+
+// tell counts a failure and logs it. Who connects and goes without a word is not logged but at
+// level debug: port scans and probes do that.
+func (h *handshakes) tell(port, remote, reason, text string, more ...any) {
 	level := slog.LevelWarn
 	if reason == telemetry.HandshakeClosed {
 		level = slog.LevelDebug
@@ -68,8 +72,7 @@ func (h *handshakes) failed(port string, remote net.Addr, err error) {
 	if !loud {
 		return
 	}
-	attributes := []any{"port", port, "remote", remote.String(), "reason", reason, "error", clipped(err.Error())}
-	attributes = append(attributes, describe(err)...)
+	attributes := append([]any{"port", port, "remote", remote, "reason", reason, "error", clipped(text)}, more...)
 	if suppressed > 0 {
 		attributes = append(attributes, "suppressed", suppressed)
 	}
@@ -77,7 +80,7 @@ func (h *handshakes) failed(port string, remote net.Addr, err error) {
 }
 
 // count tells whether the failure is to be logged, and how many were not since the last.
-func (h *handshakes) count(reason string, remote net.Addr, level slog.Level) (suppressed int, loud bool) {
+func (h *handshakes) count(reason, remote string, level slog.Level) (suppressed int, loud bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.counts[reason]++
@@ -88,9 +91,9 @@ func (h *handshakes) count(reason string, remote net.Addr, level slog.Level) (su
 		h.began = now
 		clear(h.logged)
 	}
-	host, _, err := net.SplitHostPort(remote.String())
+	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
-		host = remote.String()
+		host = remote
 	}
 	if h.logged[host] || len(h.logged) >= handshakeLines {
 		h.suppressed++
@@ -130,6 +133,35 @@ func handshakeReason(err error, now time.Time) string {
 	default:
 		return telemetry.HandshakeOther
 	}
+}
+
+// webErrors is what the HTTP server writes its errors to: there a handshake that failed is a line of
+// text, and nothing else tells of it (net/http, Server.ErrorLog). All others are at level debug, since
+// anybody can cause them.
+type webErrors struct{ *handshakes }
+
+// Write implements [io.Writer].
+func (w webErrors) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	failure, handshake := strings.CutPrefix(text, "http: TLS handshake error from ")
+	remote, why, _ := strings.Cut(failure, ": ")
+	if !handshake {
+		w.log.Debug(clipped(text))
+		return len(line), nil
+	}
+	reason := telemetry.HandshakeOther
+	switch {
+	case strings.HasPrefix(why, "remote error: "): // an alert of the peer's
+		reason = telemetry.HandshakeRefusedByPeer
+	case strings.HasPrefix(why, "client sent an HTTP request"), strings.Contains(why, "first record does not look like a TLS handshake"):
+		reason = telemetry.HandshakeNotTLS
+	case strings.HasSuffix(why, "i/o timeout"):
+		reason = telemetry.HandshakeTimeout
+	case strings.HasSuffix(why, "EOF"), strings.HasSuffix(why, "connection reset by peer"), strings.HasSuffix(why, "broken pipe"):
+		reason = telemetry.HandshakeClosed
+	}
+	w.tell("HTTP", remote, reason, why)
+	return len(line), nil
 }
 
 // describe says what certificate was refused, where one was shown.

@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 
@@ -35,7 +35,7 @@ func (a *app) webServer() (*http.Server, func(), error) {
 	}
 	web := telemetry.NewHTTPServer(a.telemetry.GuardedHandler(names...))
 	web.RegisterOnShutdown(a.telemetry.Close)
-	web.ErrorLog = slog.NewLogLogger(a.log.Handler(), slog.LevelDebug) // anybody can fill it
+	web.ErrorLog = log.New(webErrors{a.handshakes}, "", 0)
 	if o.CertFile == "" && o.KeyFile == "" {
 		return web, func() {}, nil
 	}
