@@ -33,7 +33,7 @@ func checkShell(t *testing.T, b, _ markdown.Block) error {
 }
 
 // plain are programs of the system, whose flags are not checked.
-var plain = strings.Fields("cat cd cp curl done echo export for grep jobs kill mkdir mktemp mv openssl printf prometheus python3 rm seq sleep tail")
+var plain = strings.Fields("cat cd cp curl done echo export for grep jobs kill mkdir mktemp mv openssl printf prometheus python3 rm sed seq sleep tail")
 
 // checkCommand checks the words of one command on a page in dir.
 func checkCommand(t *testing.T, dir string, words []string) error {

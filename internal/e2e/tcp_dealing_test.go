@@ -19,12 +19,12 @@ import (
 // idleProxies connects n proxies that take every runtime layer, and whose applications never call.
 func (m *mesh) idleProxies(t *testing.T, n int) {
 	t.Helper()
-	conn, err := grpc.NewClient(m.ip+":18000", grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
 	for i := range n {
+		conn, err := grpc.NewClient(m.ip+":18000", grpc.WithTransportCredentials(insecure.NewCredentials())) // each has its own
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
 		stream, err := runtimev3.NewRuntimeDiscoveryServiceClient(conn).DeltaRuntime(t.Context())
 		if err != nil {
 			t.Fatal(err)
