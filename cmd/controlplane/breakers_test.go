@@ -90,7 +90,7 @@ func (f *fake) asked() string {
 // noEnvironment keeps a test from what the machine's own says.
 func noEnvironment(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{serverEnv, tokenEnv} {
+	for _, name := range []string{serverEnv, tokenEnv, caFileEnv, tlsNameEnv} {
 		t.Setenv(name, "")
 	}
 }

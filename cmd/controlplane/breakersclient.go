@@ -37,7 +37,7 @@ func (p *controlPlane) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	f.StringVar(&p.server, "server", "", "`URL` or host:port of the control plane's --http-listen (default $"+serverEnv+", else "+defaultServer+")")
 	f.StringVar(&p.caFile, "ca-file", "", "PEM `file` with the CA of the control plane's certificate (default $"+caFileEnv+", else the system's)")
-	f.StringVar(&p.tlsName, "tls-server-name", "", "`name` that has to be in that certificate, if it is not the host of --server")
+	f.StringVar(&p.tlsName, "tls-server-name", "", "`name` that has to be in that certificate, if it is not the host of --server (default $"+tlsNameEnv+")")
 	f.DurationVar(&p.timeout, "timeout", 5*time.Second, "how long to wait for each answer")
 }
 

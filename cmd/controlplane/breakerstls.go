@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,8 +10,11 @@ import (
 	"os"
 )
 
-// caFileEnv names the file with the CA where no flag does.
-const caFileEnv = "BREAKWATER_CA_FILE"
+// Where no flag does, these name the file with the CA, and the name in the certificate.
+const (
+	caFileEnv  = "BREAKWATER_CA_FILE"
+	tlsNameEnv = "BREAKWATER_TLS_SERVER_NAME"
+)
 
 // transport is how the control plane is reached: over TLS, if so, its certificate has to be one of
 // the CA, for the name.
@@ -20,7 +24,7 @@ func (p *controlPlane) transport() (http.RoundTripper, error) {
 		file = os.Getenv(caFileEnv)
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: p.tlsName}
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cmp.Or(p.tlsName, os.Getenv(tlsNameEnv))}
 	if file == "" {
 		return t, nil
 	}

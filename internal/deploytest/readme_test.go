@@ -101,11 +101,16 @@ func unindent(text, by string) string {
 // inPod is a command that the README runs in the pod of the control plane.
 var inPod = regexp.MustCompile(`(?m)^kubectl -n breakwater exec deploy/breakwater -- /breakwater (.*)$`)
 
-// TestReadmeCommands runs the README's commands for the pod with the binary, against a control plane as in the pod.
+// TestReadmeCommands runs the README's commands for the pod with the binary and the pod's environment, against
+// a control plane as in the pod.
 func TestReadmeCommands(t *testing.T) {
-	o := loadObjects(t)
-	s := serve(t, o, certificates(t))
-	admin := mountPath(t, controlPlane(t, o), "admin")
+	o, certs := loadObjects(t), certificates(t)
+	s, c := serve(t, o, certs), controlPlane(t, o)
+	admin := mountPath(t, c, "admin")
+	here := strings.NewReplacer("127.0.0.1:18080", s.http, mountPath(t, c, "tls"), filepath.Join(certs, "control-plane"))
+	for _, e := range c.Env {
+		t.Setenv(e.Name, here.Replace(e.Value))
+	}
 	commands := inPod.FindAllStringSubmatch(readFile(t, filepath.Join(manifests, "README.md")), -1)
 	if len(commands) < 3 {
 		t.Fatalf("the README has %d commands for the pod; want list, force and reset", len(commands))
@@ -115,7 +120,7 @@ func TestReadmeCommands(t *testing.T) {
 		for _, word := range regexp.MustCompile(`'[^']*'|\S+`).FindAllString(m[1], -1) {
 			args = append(args, strings.Replace(strings.Trim(word, "'"), admin, adminToken(t), 1))
 		}
-		out, err := breakwater(t, append(args, "--server", "http://"+s.http)...)
+		out, err := breakwater(t, args...)
 		if err != nil || !strings.Contains(out, "redis") {
 			t.Errorf("%s: %v\n%s", m[1], err, out)
 		}
