@@ -1,45 +1,24 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/url"
 	"testing"
-	"time"
 )
 
-// issueTo makes a proxy's certificate that says one URI, as NAME.pem and NAME.key.
+// issueTo makes a proxy's certificate that says one URI and no more, as NAME.pem and NAME.key.
 func (a *authority) issueTo(t *testing.T, name, uri string) {
 	t.Helper()
 	u, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.last++
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: "shop-1"}, URIs: []*url.URL{u},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.write(t, name+".key", "EC PRIVATE KEY", keyDER)
-	a.write(t, name+".pem", "CERTIFICATE", der)
+	a.issue(t, name, "", a.cert, func(c *x509.Certificate) {
+		c.Subject.CommonName, c.IPAddresses, c.URIs = "shop-1", nil, []*url.URL{u}
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	})
 }
 
 // TestNodeIdentity: an Envoy whose certificate says who it is has all that others have, in both
