@@ -1,0 +1,138 @@
+package discovery
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"breakwater.dev/policy"
+	"breakwater.dev/xds"
+)
+
+// access says which upstreams of a set the proxies of each workload get, by the callers that the upstreams
+// name. All workloads that no upstream names are one to it, so that what it keeps is bounded by the policy.
+type access struct {
+	set       *policy.Set // with what departs
+	upstreams map[string]*policy.Upstream
+	departing []string        // of them; whoever lists upstreams calls these, too
+	named     map[string]bool // workloads; empty: every workload may call every upstream
+
+	mu  sync.Mutex
+	all map[string]called // by workload, "" for those that are not named: of proxies that list nothing
+}
+
+// called are upstreams that a proxy calls and may call. Those that take over from them come besides: who may make a
+// call may have it taken over.
+type called struct {
+	names []string // nil: all
+	sum   [sha256.Size]byte
+}
+
+func newAccess(set *policy.Set, departing []departure) *access {
+	a := &access{set: set, upstreams: byName(set), named: map[string]bool{}, all: map[string]called{}}
+	for _, d := range departing {
+		a.departing = append(a.departing, d.upstream.Name)
+	}
+	for _, u := range set.Upstreams {
+		for _, workload := range u.Callers {
+			a.named[workload] = true
+		}
+	}
+	return a
+}
+
+func byName(set *policy.Set) map[string]*policy.Upstream {
+	upstreams := make(map[string]*policy.Upstream, len(set.Upstreams))
+	for _, u := range set.Upstreams {
+		upstreams[u.Name] = u
+	}
+	return upstreams
+}
+
+// newCalled tells no names from all, and quotes names, so that no node can claim what others get.
+func newCalled(names []string) called {
+	return called{names: names, sum: sha256.Sum256(fmt.Appendf(nil, "%#v", names))}
+}
+
+// of returns what a node calls.
+func (a *access) of(n Node) called {
+	if n.Upstreams != nil {
+		names := n.Upstreams
+		if len(a.departing) > 0 {
+			names = slices.Concat(names, a.departing)
+		}
+		return newCalled(admitted(a.upstreams, n.Cluster, names))
+	}
+	workload := n.Cluster
+	if !a.named[workload] {
+		workload = ""
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c, known := a.all[workload]
+	if !known {
+		c = newCalled(a.mayCall(workload))
+		a.all[workload] = c
+	}
+	return c
+}
+
+// mayCall returns all upstreams that a workload may call; nil: it may call all there are.
+func (a *access) mayCall(workload string) []string {
+	names := []string{}
+	for _, u := range a.set.Upstreams {
+		if u.Admits(workload) {
+			names = append(names, u.Name)
+		}
+	}
+	if len(names) == len(a.set.Upstreams) {
+		return nil
+	}
+	return names
+}
+
+// admitted returns those of the names whose upstreams admit a workload. Names that are not
+// known stay: they may come with a later policy.
+func admitted(upstreams map[string]*policy.Upstream, workload string, names []string) []string {
+	refuses := func(name string) bool {
+		u := upstreams[name]
+		return u != nil && !u.Admits(workload)
+	}
+	if !slices.ContainsFunc(names, refuses) {
+		return names
+	}
+	return slices.DeleteFunc(slices.Clone(names), refuses)
+}
+
+// view names what a proxy gets that listens there: proxies of one view share their resources.
+func (c *called) view(listen netip.AddrPort) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %x", listen, c.sum))
+	return string(sum[:])
+}
+
+// enter has the stream's proxy call what it may by a publication, and report on that alone. It is called
+// before the proxy is sent anything of the publication, and by whoever publishes, since a stream may be
+// stuck in sending. The caller holds st.mu.
+func (st *stream) enter(p *Publication) {
+	if st.node == nil || st.access == p.access {
+		return
+	}
+	left, entered := st.view, p.access.of(*st.node)
+	st.access, st.called, st.view = p.access, entered, entered.view(st.node.Listen)
+	if st.view != left {
+		st.server.joinView(st.view)
+		st.server.leaveView(left)
+	}
+	st.listing.Set(entered.names == nil, xds.Reached(p.access.set, entered.names))
+}
+
+// exit is called when the stream has ended.
+func (st *stream) exit() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.server.leaveView(st.view)
+	st.listing.Close()
+	st.node, st.listing = nil, nil // whoever publishes leaves it alone
+}
