@@ -137,3 +137,31 @@ func TestCallersThatBindNobodyAreTold(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoIsNoCallerAnyMoreReportsNothing: a policy that drops a workload holds for proxies that are connected.
+func TestWhoIsNoCallerAnyMoreReportsNothing(t *testing.T) {
+	o := options(t, strings.ReplaceAll(shopsOwn, "[shop]", "[shop, thief]"))
+	o.NodeIdentity = rule
+	s := run(t, o)
+	former := s.dial(t, s.authority.client(t, "thief", thief))
+	if answer, err := configure(t, former, proxy("thief-0", "thief")); err != nil || len(answer.GetResources()) != 3 {
+		t.Fatalf("a caller got %d clusters, %v; want 3", len(answer.GetResources()), err)
+	}
+	must(t, fail(t, former, "inline", ""))
+	if b := s.breaker(t, "inline"); b.Counts.Failures != 1 {
+		t.Fatalf("the report of a caller did not count: %+v", b)
+	}
+	write(t, o.Policy[0], shopsOwn)
+	eventually(t, "the policy is in force", func() error {
+		if got := strings.Count(s.log.String(), "policy in force"); got < 2 {
+			return fmt.Errorf("%d policies were in force", got)
+		}
+		return nil
+	})
+	for range 6 {
+		must(t, fail(t, former, "inline", ""))
+	}
+	if b := s.breaker(t, "inline"); b.State != "closed" || b.Counts.Failures != 1 {
+		t.Errorf("after the policy dropped the workload, its reports count: %+v", b)
+	}
+}
