@@ -23,15 +23,15 @@ type access struct {
 	all map[string]called // by workload, "" for those that are not named: of proxies that list nothing
 }
 
-// called are upstreams that a proxy calls and may call. Those that take over from them come besides: who may make a
-// call may have it taken over.
+// called are upstreams that a proxy calls and may call.
 type called struct {
-	names []string // nil: all
-	sum   [sha256.Size]byte
+	names   []string // nil: all
+	reached []string // they, and those that take over from them: who may make a call may have it taken over
+	sum     [sha256.Size]byte
 }
 
 func newAccess(set *policy.Set, departing []departure) *access {
-	a := &access{set: set, upstreams: byName(set), named: map[string]bool{}, all: map[string]called{}}
+	a := &access{set: set, upstreams: xds.ByName(set), named: map[string]bool{}, all: map[string]called{}}
 	for _, d := range departing {
 		a.departing = append(a.departing, d.upstream.Name)
 	}
@@ -43,17 +43,15 @@ func newAccess(set *policy.Set, departing []departure) *access {
 	return a
 }
 
-func byName(set *policy.Set) map[string]*policy.Upstream {
-	upstreams := make(map[string]*policy.Upstream, len(set.Upstreams))
-	for _, u := range set.Upstreams {
-		upstreams[u.Name] = u
+// call makes what calls these upstreams. It tells no names from all, and quotes names, so that no node can claim
+// what others get.
+func (a *access) call(names []string) called {
+	c := called{names: names}
+	if names != nil {
+		c.reached = xds.Reached(a.upstreams, names)
 	}
-	return upstreams
-}
-
-// newCalled tells no names from all, and quotes names, so that no node can claim what others get.
-func newCalled(names []string) called {
-	return called{names: names, sum: sha256.Sum256(fmt.Appendf(nil, "%#v", names))}
+	c.sum = sha256.Sum256(fmt.Appendf(nil, "%#v %#v", names, c.reached))
+	return c
 }
 
 // of returns what a node calls.
@@ -63,7 +61,7 @@ func (a *access) of(n Node) called {
 		if len(a.departing) > 0 {
 			names = slices.Concat(names, a.departing)
 		}
-		return newCalled(admitted(a.upstreams, n.Cluster, names))
+		return a.call(admitted(a.upstreams, n.Cluster, names))
 	}
 	workload := n.Cluster
 	if !a.named[workload] {
@@ -73,7 +71,7 @@ func (a *access) of(n Node) called {
 	defer a.mu.Unlock()
 	c, known := a.all[workload]
 	if !known {
-		c = newCalled(a.mayCall(workload))
+		c = a.call(a.mayCall(workload))
 		a.all[workload] = c
 	}
 	return c
@@ -119,13 +117,16 @@ func (st *stream) enter(p *Publication) {
 	if st.node == nil || st.access == p.access {
 		return
 	}
-	left, entered := st.view, p.access.of(*st.node)
-	st.access, st.called, st.view = p.access, entered, entered.view(st.node.Listen)
-	if st.view != left {
-		st.server.joinView(st.view)
-		st.server.leaveView(left)
+	before, joined := st.called, st.access != nil
+	st.access, st.called = p.access, p.access.of(*st.node)
+	if joined && st.called.sum == before.sum {
+		return // it calls what it did
 	}
-	st.listing.Set(entered.names == nil, xds.Reached(p.access.set, entered.names))
+	left := st.view
+	st.view = st.called.view(st.node.Listen)
+	st.server.joinView(st.view)
+	st.server.leaveView(left)
+	st.listing.Set(st.called.names == nil, st.called.reached)
 }
 
 // exit is called when the stream has ended.

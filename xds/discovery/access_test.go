@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -116,7 +115,7 @@ func TestWhoMayCallMayBeTakenOver(t *testing.T) {
 // for as long as it is so. What takes over is given to it, and no such thing.
 func TestForbiddenUpstreamsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log lockedLog
 		s := NewServer(Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
 		defer s.Close()
 		told := func(want int) {

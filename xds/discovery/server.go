@@ -145,10 +145,10 @@ func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
 func (s *Server) prepare(set *policy.Set, departing []departure) (*Publication, error) {
 	joined := withDeparting(set, departing)
 	p := &Publication{
-		set: set, upstreams: byName(set), access: newAccess(joined, departing), mu: &sync.Mutex{}, translation: xds.NewTranslation(joined),
+		set: set, upstreams: xds.ByName(set), access: newAccess(joined, departing), mu: &sync.Mutex{}, translation: xds.NewTranslation(joined),
 		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{},
 	}
-	if _, _, err := p.translated(xds.DefaultListen, newCalled(nil)); err != nil { // whoever may call it
+	if _, _, err := p.translated(xds.DefaultListen, p.access.call(nil)); err != nil { // whoever may call it
 		return nil, err
 	}
 	for _, n := range s.nodes() {

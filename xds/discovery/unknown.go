@@ -39,7 +39,7 @@ func (p *Publication) vain(n Node) (unknown, forbidden []string) {
 		return unknown, nil
 	}
 	gets := map[string]bool{} // since it takes over
-	for _, name := range xds.Reached(p.set, admitted(p.upstreams, n.Cluster, n.Upstreams)) {
+	for _, name := range xds.Reached(p.upstreams, admitted(p.upstreams, n.Cluster, n.Upstreams)) {
 		gets[name] = true
 	}
 	return unknown, slices.DeleteFunc(forbidden, func(name string) bool { return gets[name] })
