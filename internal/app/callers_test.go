@@ -165,3 +165,38 @@ func TestWhoIsNoCallerAnyMoreReportsNothing(t *testing.T) {
 		t.Errorf("after the policy dropped the workload, its reports count: %+v", b)
 	}
 }
+
+// TestNobodyReportsOnWhatIsAboutToBeRestricted: a proxy that calls all there is, or lists what is not there yet, and that reports
+// on it without a pause, is not heard in the moment in which a policy brings it.
+func TestNobodyReportsOnWhatIsAboutToBeRestricted(t *testing.T) {
+	for name, lists := range claims {
+		t.Run(name, func(t *testing.T) {
+			_, rest, _ := strings.Cut(shopsOwn, "---\n") // without inline
+			rest = rest[:strings.LastIndex(rest, "---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: inline}")] +
+				rest[strings.LastIndex(rest, "---\napiVersion"):]
+			o := options(t, strings.ReplaceAll(rest, ", callers: [shop]", ""))
+			o.NodeIdentity = rule
+			s := run(t, o)
+			stranger := s.dial(t, s.authority.client(t, "thief", thief))
+			_, err := configure(t, stranger, proxy("thief-0", "thief", lists...))
+			must(t, err)
+			var more strings.Builder // so that it takes a while to put the policy in force
+			for i := range 2_000 {
+				fmt.Fprintf(&more, "---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: more-%d}\nspec: {endpoints: [{address: 10.0.0.9, port: 80}]}\n", i)
+			}
+			write(t, o.Policy[0], shopsOwn+more.String())
+			eventually(t, "the policy is in force", func() error {
+				for range 50 {
+					must(t, fail(t, stranger, "inline", ""))
+				}
+				if got := strings.Count(s.log.String(), "policy in force"); got < 2 {
+					return fmt.Errorf("%d policies were in force", got)
+				}
+				return nil
+			})
+			if b := s.breaker(t, "inline"); b.State != "closed" || b.Counts.Failures != 0 {
+				t.Errorf("it is %+v", b)
+			}
+		})
+	}
+}

@@ -27,6 +27,7 @@ func (a *app) reload() error {
 	// Telemetry comes first, so that a new breaker's first transition has a series;
 	// proxies come last, when everything that they will ask for is there.
 	a.telemetry.Apply(set, time.Now())
+	a.xds.Admit(publication) // before there are breakers that only some may report on
 	changes := a.engine.Apply(set.Specs(), a.clock.Now())
 	a.extproc.Apply(set, a.engine)
 	a.feed.Apply(set, a.engine)

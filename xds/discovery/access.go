@@ -110,23 +110,45 @@ func (c *called) view(listen netip.AddrPort) string {
 	return string(sum[:])
 }
 
-// enter has the stream's proxy call what it may by a publication, and report on that alone. It is called
-// before the proxy is sent anything of the publication, and by whoever publishes, since a stream may be
-// stuck in sending. The caller holds st.mu.
+// enter has the stream's proxy get what it may by a publication. The caller holds st.mu.
 func (st *stream) enter(p *Publication) {
-	if st.node == nil || st.access == p.access {
+	st.list()
+	if st.access == p.access {
 		return
 	}
-	before, joined := st.called, st.access != nil
-	st.access, st.called = p.access, p.access.of(*st.node)
-	if joined && st.called.sum == before.sum {
-		return // it calls what it did
-	}
 	left := st.view
-	st.view = st.called.view(st.node.Listen)
-	st.server.joinView(st.view)
-	st.server.leaveView(left)
-	st.listing.Set(st.called.names == nil, st.called.reached)
+	st.access, st.called = p.access, p.access.of(*st.node)
+	if st.view = st.called.view(st.node.Listen); st.view != left {
+		st.server.joinView(st.view)
+		st.server.leaveView(left)
+	}
+}
+
+// Admit has proxies report, from now on, on nothing that the policy of a publication does not let them call.
+// [Server.Publish] does that too; whoever makes the breakers of a policy before calls this first, so that
+// nobody else reports on them meanwhile.
+func (s *Server) Admit(p *Publication) {
+	s.admits.Store(p.access)
+	for _, st := range s.all() { // they may be stuck in sending
+		st.mu.Lock()
+		if st.node != nil {
+			st.list()
+		}
+		st.mu.Unlock()
+	}
+}
+
+// list says what the stream's proxy may report on. The caller holds st.mu.
+func (st *stream) list() {
+	a := st.server.admits.Load()
+	if a == nil || a == st.listedBy {
+		return
+	}
+	c := a.of(*st.node)
+	if st.listedBy == nil || c.sum != st.listed.sum {
+		st.listing.Set(c.names == nil, c.reached)
+	}
+	st.listedBy, st.listed = a, c
 }
 
 // exit is called when the stream has ended.

@@ -192,7 +192,7 @@ func TestWorkloadsShareViews(t *testing.T) {
 	})
 }
 
-// TestAWithdrawalDoesNotWaitForTheProxy: one that reads nothing is no caller any more when the policy is published.
+// TestAWithdrawalDoesNotWaitForTheProxy: one that reads nothing is no caller any more before the policy is published.
 func TestAWithdrawalDoesNotWaitForTheProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
@@ -205,10 +205,18 @@ func TestAWithdrawalDoesNotWaitForTheProxy(t *testing.T) {
 		calls := func() []string {
 			st.mu.Lock()
 			defer st.mu.Unlock()
-			return st.called.names
+			return st.listed.names
 		}
 		same(t, calls(), nil)
-		publish(t, s, a, shops())
+		p, err := s.Prepare(setOf(t, a, shops()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Admit(p)
 		same(t, calls(), []string{"a"})
+		s.Publish(p)
+		same(t, calls(), []string{"a"})
+		publish(t, s, a, shops("other"))
+		same(t, calls(), nil)
 	})
 }

@@ -126,13 +126,8 @@ func (s *Server) show() {
 		next := slices.MinFunc(s.departing, func(a, b departure) int { return a.until.Compare(b.until) })
 		s.departs.Reset(next.until.Sub(now))
 	}
-	p = s.withEjected(p)
-	s.current.Store(p)
-	for _, st := range s.all() {
-		st.mu.Lock()
-		st.enter(p)
-		st.mu.Unlock()
-	}
+	s.Admit(p)
+	s.current.Store(s.withEjected(p))
 	s.wake()
 }
 

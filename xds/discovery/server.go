@@ -42,6 +42,7 @@ type Server struct {
 	departing  []departure
 	departs    *time.Timer // something of that is to go then
 	rollouts   rollouts
+	admits     atomic.Pointer[access] // by which proxies report; nil: nothing is published yet
 	unknown    unknownUpstreams
 
 	mu      sync.Mutex

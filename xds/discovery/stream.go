@@ -60,15 +60,17 @@ type stream struct {
 	retry     *time.Timer  // something that was refused is due again
 	looked    *Publication // the last one that was held against what the proxy lists
 
-	mu      sync.Mutex // guards what follows, for those who read the status
-	node    *Node      // nil until the first request
-	access  *access    // that what follows is by; nil: the proxy gets nothing yet
-	called  called
-	view    string
-	weight  weight // that is counted against the peer
-	listing *guard.Listing
-	subs    map[string]*subscription
-	seq     uint64
+	mu       sync.Mutex // guards what follows, for those who read the status
+	node     *Node      // nil until the first request
+	access   *access    // that what follows is by; nil: the proxy gets nothing yet
+	called   called
+	view     string
+	listedBy *access // that listing is by; nil: it says nothing yet
+	listed   called
+	weight   weight // that is counted against the peer
+	listing  *guard.Listing
+	subs     map[string]*subscription
+	seq      uint64
 }
 
 // run serves the stream until it ends, ctx is over or the server closes.
