@@ -36,6 +36,9 @@ type Upstream struct {
 	Origin   Origin
 	Hosts    []string // the authorities that reach it, sorted; at least one, none for TCP
 	Protocol Protocol
+	// Callers are the workloads whose proxies may call it, by their node.cluster, sorted; empty: every
+	// workload. Who may call another upstream may be sent here by its fallback.
+	Callers []string
 	// Exactly one of Endpoints and DNS is set.
 	Endpoints []Endpoint
 	DNS       *DNS

@@ -72,6 +72,7 @@ func (u *upstreamDoc) fields(o *object) yamlwalk.Fields {
 			}
 		},
 		"dns":         u.dns,
+		"callers":     u.callers,
 		"port":        port(&u.Port),
 		"tls":         u.tls,
 		"healthCheck": u.healthCheck,

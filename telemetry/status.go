@@ -36,6 +36,9 @@ type NodeStatus struct {
 	// UnknownUpstreams are those that its bootstrap lists and the policy does not
 	// have: the first ten, and how many more.
 	UnknownUpstreams []string `json:"unknown_upstreams,omitempty"`
+	// ForbiddenUpstreams are those that its bootstrap lists and that its workload is not
+	// among the callers of: the first ten, and how many more.
+	ForbiddenUpstreams []string `json:"forbidden_upstreams,omitempty"`
 	// Types are in the order in which they are sent.
 	Types []TypeStatus `json:"types"`
 }

@@ -6,7 +6,7 @@ import "breakwater.dev/policy"
 // Names that the set does not know are passed over: they may come with a later policy.
 func Only(set *policy.Set, names []string) *policy.Set {
 	wanted := map[string]bool{}
-	for _, name := range Reached(set, names) {
+	for _, name := range Reached(ByName(set), names) {
 		wanted[name] = true
 	}
 	cut := *set
@@ -19,12 +19,17 @@ func Only(set *policy.Set, names []string) *policy.Set {
 	return &cut
 }
 
-// Reached returns the names, each once, and those of the upstreams that take over from them.
-func Reached(set *policy.Set, names []string) []string {
+// ByName returns the upstreams of a set by their names.
+func ByName(set *policy.Set) map[string]*policy.Upstream {
 	upstreams := make(map[string]*policy.Upstream, len(set.Upstreams))
 	for _, u := range set.Upstreams {
 		upstreams[u.Name] = u
 	}
+	return upstreams
+}
+
+// Reached returns the names, each once, and those of the upstreams that take over from them.
+func Reached(upstreams map[string]*policy.Upstream, names []string) []string {
 	var all []string
 	known := map[string]bool{}
 	for more := names; len(more) > 0; {

@@ -79,6 +79,8 @@ type app struct {
 	current    atomic.Pointer[policy.Set]
 	stopping   atomic.Bool
 	drained    atomic.Bool // no request is under way any more, and none will be
+	bound      bool        // by their certificates, to what proxies say their workload is
+	told       bool        // that callers bind nobody; of the goroutine that reloads
 	refusal    string      // the problems of the last load; of the goroutine that reloads
 }
 
@@ -138,7 +140,7 @@ type servers struct {
 }
 
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
-	a := &app{options: o, log: o.Log, defaults: defaults, handshakes: newHandshakes(o.Log, time.Now)}
+	a := &app{options: o, log: o.Log, defaults: defaults, bound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
 	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: splitDescriptors().proxies, Log: o.Log})
 	a.pace = pace.New(a.observe)
 	a.clock, a.engine = a.pace.Clock, a.pace.Engine

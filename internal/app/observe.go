@@ -82,7 +82,7 @@ func (a *app) xdsStatus() telemetry.XDSStatus {
 			s.Nodes = append(s.Nodes, telemetry.NodeStatus{
 				ID: n.Node.ID, Cluster: untrusted.Name(n.Node.Cluster), Version: n.Node.Version,
 				ConnectedSince: n.Connected, Outdated: n.Node.TooOld(), Duplicate: slices.Contains(duplicates, n.Node.ID),
-				UnknownUpstreams: untrusted.Names(n.Unknown),
+				UnknownUpstreams: untrusted.Names(n.Unknown), ForbiddenUpstreams: untrusted.Names(n.Forbidden),
 			})
 		}
 		node := &s.Nodes[i]

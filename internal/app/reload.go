@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -26,6 +27,7 @@ func (a *app) reload() error {
 	// Telemetry comes first, so that a new breaker's first transition has a series;
 	// proxies come last, when everything that they will ask for is there.
 	a.telemetry.Apply(set, time.Now())
+	a.xds.Admit(publication) // before there are breakers that only some may report on
 	changes := a.engine.Apply(set.Specs(), a.clock.Now())
 	a.extproc.Apply(set, a.engine)
 	a.feed.Apply(set, a.engine)
@@ -33,6 +35,7 @@ func (a *app) reload() error {
 	a.gates.apply(set) // before routes that look for them
 	a.xds.Publish(publication)
 	old := a.current.Swap(set)
+	a.tellUnbound(set)
 	if old == nil {
 		return nil // see announce
 	}
@@ -53,6 +56,17 @@ func (a *app) reload() error {
 	}
 	a.tellRemoved(changes)
 	return nil
+}
+
+// tellUnbound warns, once, that a policy names callers and that any proxy can be one of them.
+func (a *app) tellUnbound(set *policy.Set) {
+	names := func(u *policy.Upstream) bool { return len(u.Callers) > 0 }
+	if a.bound || a.told || !slices.ContainsFunc(set.Upstreams, names) {
+		return
+	}
+	a.told = true
+	a.log.Warn("the policy says which workloads may call an upstream, and a proxy can say that it is of any of them; " +
+		"give --node-identity, with {workload} in each rule, to bind them")
 }
 
 // tellRemoved says what becomes of breakers that were removed in a state that is not over.

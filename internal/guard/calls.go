@@ -70,7 +70,7 @@ func (l *Listing) Close() {
 }
 
 // May tells whether what the peer reports on an upstream counts: one of its identity says over
-// xDS that it calls it, or has said so of late. Without rules it always does.
+// xDS that it calls it, and may, or has said so of late. Without rules it always does.
 func (p *Peer) May(upstream string) bool {
 	if p == nil || !p.bound {
 		return true
@@ -87,7 +87,7 @@ func (p *Peer) May(upstream string) bool {
 // RefuseReport counts that what the peer reported on an upstream did not count.
 func (p *Peer) RefuseReport(s Service, upstream string) {
 	if p.guard.refusals.count(kind{p.account.key, s, Upstream}) {
-		p.guard.say(kind{p.account.key, s, Upstream}, fmt.Sprintf("a report on upstream %.64q did not count: no configuration stream of this identity names it in the node's metadata", upstream))
+		p.guard.say(kind{p.account.key, s, Upstream}, fmt.Sprintf("a report on upstream %.64q did not count: no configuration stream of this identity names it in the node's metadata, or its callers do not name the workload", upstream))
 	}
 }
 

@@ -35,7 +35,7 @@ type Reason uint8
 // The reasons.
 const (
 	Identity    Reason = iota // the certificate does not allow what the proxy claims to be
-	Upstream                  // the proxy does not say over xDS that it calls the upstream; its word does not count
+	Upstream                  // the proxy does not say over xDS that it calls the upstream, or may not call it; its word does not count
 	Memory                    // what peers hold has reached its bound, of one or of all
 	Streams                   // more streams on one connection than a proxy has
 	Metadata                  // what the proxy says of itself, or asks for, is too large

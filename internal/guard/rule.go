@@ -108,6 +108,11 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
+// BindWorkloads tells whether no certificate lets a proxy choose its node.cluster.
+func (r *Rules) BindWorkloads() bool {
+	return r != nil && !slices.ContainsFunc(r.templates, func(t template) bool { return t.pattern.SubexpIndex(workload) < 0 })
+}
+
 // claim is what one name in a certificate allows. Empty fields allow all.
 type claim struct {
 	name           string // in the certificate

@@ -17,23 +17,29 @@ type departure struct {
 	upstream *policy.Upstream // as it was
 	host     string
 	until    time.Time
+	callers  []string // the workloads that may have such calls; empty: all
 }
 
 // departures are those there are when next replaces what is published.
 func (s *Server) departures(next *policy.Set) []departure {
 	var all []departure
 	add := func(d departure) {
-		same := func(o departure) bool { return o.host == d.host }
-		if !serves(next, d.host) && !slices.ContainsFunc(all, same) {
-			all = append(all, d)
+		if serves(next, d.host) {
+			return
 		}
+		if i := slices.IndexFunc(all, func(o departure) bool { return o.host == d.host }); i >= 0 {
+			all[i].callers = either(all[i].callers, d.callers)
+			return
+		}
+		all = append(all, d)
 	}
 	if s.published != nil {
 		until := s.options.Now().Add(xds.RouteToHost)
 		for _, u := range s.published.set.Upstreams {
 			for i := range u.Routes {
 				if b := u.Routes[i].Breaker; b != nil && b.Fallback.Upstream != nil {
-					add(departure{find(s.published.set, b.Fallback.Upstream.Name), b.Fallback.Upstream.Host, until})
+					to := find(s.published.set, b.Fallback.Upstream.Name)
+					add(departure{to, b.Fallback.Upstream.Host, until, either(to.Callers, u.Callers)})
 				}
 			}
 		}
@@ -42,6 +48,16 @@ func (s *Server) departures(next *policy.Set) []departure {
 		add(d)
 	}
 	return all
+}
+
+// either are the callers of two upstreams; none: every workload.
+func either(a, b []string) []string {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	both := slices.Concat(a, b)
+	slices.Sort(both)
+	return slices.Compact(both)
 }
 
 func find(set *policy.Set, name string) *policy.Upstream {
@@ -69,17 +85,18 @@ func withDeparting(set *policy.Set, departing []departure) *policy.Set {
 	joined := *set
 	joined.Upstreams = slices.Clone(set.Upstreams)
 	for _, d := range departing {
-		at, stays := slices.BinarySearchFunc(joined.Upstreams, d.upstream.Name, func(u *policy.Upstream, name string) int {
-			return cmp.Compare(u.Name, name)
-		})
+		at, stays := search(&joined, d.upstream.Name)
 		if stays { // under other hosts
 			u := *joined.Upstreams[at]
 			u.Hosts = append(slices.Clone(u.Hosts), d.host)
+			if _, stays := search(set, u.Name); !stays { // it departs under two hosts
+				u.Callers = either(u.Callers, d.callers)
+			}
 			joined.Upstreams[at] = &u
 			continue
 		}
 		u := *d.upstream
-		u.Hosts, u.Routes = []string{d.host}, slices.Clone(u.Routes)
+		u.Hosts, u.Routes, u.Callers = []string{d.host}, slices.Clone(u.Routes), d.callers
 		for i := range u.Routes {
 			u.Routes[i].Breaker = nil
 		}
@@ -88,16 +105,9 @@ func withDeparting(set *policy.Set, departing []departure) *policy.Set {
 	return &joined
 }
 
-// called returns the upstreams that a node calls, with those that depart; nil: all.
-func (p *Publication) called(n Node) []string {
-	if n.Upstreams == nil || len(p.departing) == 0 {
-		return n.Upstreams
-	}
-	names := slices.Clone(n.Upstreams)
-	for _, d := range p.departing {
-		names = append(names, d.upstream.Name)
-	}
-	return names
+// search returns where an upstream is in a set, or would be, and whether it is there.
+func search(set *policy.Set, name string) (at int, there bool) {
+	return slices.BinarySearchFunc(set.Upstreams, name, func(u *policy.Upstream, name string) int { return cmp.Compare(u.Name, name) })
 }
 
 // show makes what is published last, with what departs, what proxies get, and sees to it that
@@ -116,6 +126,7 @@ func (s *Server) show() {
 		next := slices.MinFunc(s.departing, func(a, b departure) int { return a.until.Compare(b.until) })
 		s.departs.Reset(next.until.Sub(now))
 	}
+	s.Admit(p)
 	s.current.Store(s.withEjected(p))
 	s.wake()
 }

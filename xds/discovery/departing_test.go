@@ -38,7 +38,7 @@ func publishSet(t *testing.T, s *Server, set *policy.Set) {
 func hosts(t *testing.T, s *Server, n Node) []string {
 	t.Helper()
 	synctest.Wait()
-	rs, _, err := s.current.Load().resources(n)
+	rs, err := resourcesOf(s.current.Load(), n)
 	if err != nil {
 		t.Fatal(err)
 	}

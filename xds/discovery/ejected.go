@@ -44,7 +44,7 @@ func (p *Publication) with(ejected map[string][]netip.AddrPort, upstreams ...str
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := &Publication{
-		set: p.set, names: p.names, departing: p.departing, mu: p.mu, translation: p.translation, ejected: ejected,
+		set: p.set, upstreams: p.upstreams, access: p.access, mu: p.mu, translation: p.translation, ejected: ejected,
 		plain: maps.Clone(p.plain), views: map[string]xds.Resources{},
 	}
 	for view, plain := range p.plain {

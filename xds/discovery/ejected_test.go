@@ -26,7 +26,7 @@ func eject(t fatal, s *Server, upstream string, endpoints ...string) {
 func unhealthy(t *testing.T, s *Server, n Node) []string {
 	t.Helper()
 	n.Listen = xds.DefaultListen
-	rs, _, err := s.current.Load().resources(n)
+	rs, err := resourcesOf(s.current.Load(), n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,9 +122,9 @@ func TestEjectTouchesOneResource(t *testing.T) {
 	s := newServer()
 	publish(t, s, a, b)
 	listen := Node{Listen: xds.DefaultListen}
-	before, _, err1 := s.current.Load().resources(listen)
+	before, err1 := resourcesOf(s.current.Load(), listen)
 	eject(t, s, "b", endpointOfAll)
-	after, _, err2 := s.current.Load().resources(listen)
+	after, err2 := resourcesOf(s.current.Load(), listen)
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}

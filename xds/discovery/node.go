@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -42,13 +41,6 @@ func (n Node) TooOld() bool {
 		return false
 	}
 	return major < minimumEnvoy[0] || major == minimumEnvoy[0] && minor < minimumEnvoy[1]
-}
-
-// view names what the node gets: nodes of one view share their resources. It quotes names, and
-// tells none from all, so that no node can claim the view of others.
-func (n Node) view() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %#v", n.Listen, n.Upstreams))
-	return string(sum[:])
 }
 
 // parseNode reads a node's introduction.

@@ -33,6 +33,7 @@ type up struct {
 	port     int
 	host     string
 	ca       string // the file that it is trusted by; empty: it speaks plain text
+	callers  string // as in YAML, without brackets; empty: every workload
 }
 
 // fatal is what the helpers need of a test: *testing.T, *testing.F and *rapid.T have it.
@@ -48,6 +49,9 @@ func setOf(t fatal, ups ...up) *policy.Set {
 		fmt.Fprintf(&b, "---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: %s}\nspec:\n"+
 			"  hosts: [%s%s]\n  protocol: HTTP1\n  loadBalancing: {policy: %s}\n  endpoints: [{address: 10.0.0.7, port: %d}]\n",
 			u.name, u.name, u.host, or(u.balancer, "LeastRequest"), or(u.port, 80))
+		if u.callers != "" {
+			fmt.Fprintf(&b, "  callers: [%s]\n", u.callers)
+		}
 		if u.ca != "" {
 			fmt.Fprintf(&b, "  tls: {sni: %s.example, caFile: %s}\n", u.name, u.ca)
 		}

@@ -1,13 +1,13 @@
 package discovery
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +17,24 @@ import (
 
 	"breakwater.dev/xds"
 )
+
+// lockedLog is a log that a test reads while others may write.
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
 
 // from is a context of a stream that comes from an address.
 func from(t *testing.T, address string) context.Context {
@@ -50,7 +68,7 @@ func TestTwoProxiesWithOneID(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
+				var log lockedLog
 				s := NewServer(Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
 				said := func() int { synctest.Wait(); return strings.Count(log.String(), "the same node id") }
 				appearing(t, s, "10.0.0.1:1", xds.ClusterType, nil)

@@ -776,7 +776,7 @@ func (h *history) look() error {
 	if p == nil {
 		return nil
 	}
-	rs, _, err := p.resources(Node{Listen: xds.DefaultListen})
+	rs, err := resourcesOf(p, Node{Listen: xds.DefaultListen})
 	if err != nil {
 		return err
 	}

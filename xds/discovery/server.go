@@ -42,12 +42,13 @@ type Server struct {
 	departing  []departure
 	departs    *time.Timer // something of that is to go then
 	rollouts   rollouts
+	admits     atomic.Pointer[access] // by which proxies report; nil: nothing is published yet
 	unknown    unknownUpstreams
 
 	mu      sync.Mutex
 	streams map[*stream]bool
 	present map[string][]*presence // by id
-	views   map[string]*view       // by Node.view, of the streams that are open
+	views   map[string]*view       // by called.view, of the streams that are open
 	counts  map[string]TypeCounts
 }
 
@@ -126,13 +127,13 @@ func (s *Server) Close() {
 // ready to be published.
 type Publication struct {
 	set       *policy.Set
-	names     map[string]bool // of the upstreams in set
-	departing []departure     // are there besides
+	upstreams map[string]*policy.Upstream // of set, by name
+	access    *access                     // to them, and to what departs
 	ejected   map[string][]netip.AddrPort
 
 	mu          *sync.Mutex // shared with those that differ in what is ejected, as is translation
 	translation *xds.Translation
-	plain       map[string]xds.Resources // by Node.view, as translated
+	plain       map[string]xds.Resources // by called.view, as translated
 	views       map[string]xds.Resources // the same without what is ejected
 }
 
@@ -143,15 +144,16 @@ func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
 }
 
 func (s *Server) prepare(set *policy.Set, departing []departure) (*Publication, error) {
+	joined := withDeparting(set, departing)
 	p := &Publication{
-		set: set, names: namesIn(set), departing: departing, mu: &sync.Mutex{}, translation: xds.NewTranslation(withDeparting(set, departing)),
+		set: set, upstreams: xds.ByName(set), access: newAccess(joined, departing), mu: &sync.Mutex{}, translation: xds.NewTranslation(joined),
 		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{},
 	}
-	if _, _, err := p.resources(Node{Listen: xds.DefaultListen}); err != nil {
+	if _, _, err := p.translated(xds.DefaultListen, p.access.call(nil)); err != nil { // whoever may call it
 		return nil, err
 	}
 	for _, n := range s.nodes() {
-		if _, _, err := p.resources(n); err != nil {
+		if _, _, err := p.translated(n.Listen, p.access.of(n)); err != nil {
 			return nil, err
 		}
 	}
@@ -186,23 +188,24 @@ func (s *Server) wake() {
 	}
 }
 
-// resources returns what a node gets, and how many bytes were made for it alone just now. Nodes
-// that listen at the same address and call the same upstreams share one translation.
-func (p *Publication) resources(n Node) (rs xds.Resources, own int, err error) {
+// translated returns what proxies get that listen there and call these upstreams, and how many bytes
+// were made for them alone just now.
+func (p *Publication) translated(listen netip.AddrPort, c called) (rs xds.Resources, own int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if rs, ok := p.views[n.view()]; ok {
+	view := c.view(listen)
+	if rs, ok := p.views[view]; ok {
 		return rs, 0, nil
 	}
-	rs, own, err = p.translation.For(p.called(n), n.Listen)
+	rs, own, err = p.translation.For(c.names, listen)
 	if err != nil {
-		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
+		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
 	}
 	shown, err := mark(rs, rs, p.ejected, slices.Collect(maps.Keys(p.ejected)))
 	if err != nil {
-		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", n.Listen, err)
+		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
 	}
-	p.plain[n.view()], p.views[n.view()] = rs, shown
+	p.plain[view], p.views[view] = rs, shown
 	return shown, own, nil
 }
 
@@ -231,8 +234,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 			s.leave(st.present)
 		}
 		st.leaveLayer()
-		st.listing.Close()
-		st.server.leaveView(st)
+		st.exit()
 		st.unload()
 		st.retry.Stop()
 	}()
@@ -302,17 +304,17 @@ func (s *Server) accepted(st *stream, typeURL string) {
 	s.tell(st.peer, slog.LevelInfo, "proxy has taken what it had refused", "node", untrusted.Name(st.node.ID), "type", typeURL)
 }
 
-// nodes returns the proxies that are connected, one for each view.
+// nodes returns the proxies that are connected.
 func (s *Server) nodes() []Node {
-	byView := map[string]Node{}
+	var all []Node
 	for _, st := range s.all() {
 		st.mu.Lock()
 		if st.node != nil {
-			byView[st.node.view()] = *st.node
+			all = append(all, *st.node)
 		}
 		st.mu.Unlock()
 	}
-	return slices.Collect(maps.Values(byView))
+	return all
 }
 
 func (s *Server) all() []*stream {

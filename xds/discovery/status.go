@@ -13,10 +13,12 @@ import (
 type NodeStatus struct {
 	Node      Node
 	Connected time.Time
-	// Unknown are the upstreams that the proxy lists and the policy does not have,
-	// sorted; at most 20.
+	// Unknown are the upstreams that the proxy lists and the policy does not have, sorted.
 	Unknown []string
-	Types   []TypeStatus // in the order of [Types]
+	// Forbidden are those that it lists and does not get, since their callers do not name its
+	// workload, sorted.
+	Forbidden []string
+	Types     []TypeStatus // in the order of [Types]
 }
 
 // TypeStatus is what a stream has of one resource type.
@@ -56,7 +58,7 @@ func (st *stream) status() (NodeStatus, bool) {
 	}
 	n := NodeStatus{Node: *st.node, Connected: st.connected}
 	if p := st.server.current.Load(); p != nil {
-		n.Unknown = p.unknown(n.Node)
+		n.Unknown, n.Forbidden = p.vain(n.Node)
 	}
 	for _, typeURL := range xds.Types {
 		s := st.subs[typeURL]
@@ -85,36 +87,31 @@ func (s *Server) Counts() map[string]TypeCounts {
 	return maps.Clone(s.counts)
 }
 
-// Calls returns the upstreams that a workload's proxies say they call, sorted,
+// Calls returns the upstreams that a workload's proxies say they call and may call, sorted,
 // and whether any proxy of that workload is connected. A proxy that lists none
-// calls all of them.
+// calls all that it may.
 func (s *Server) Calls(workload string) (upstreams []string, connected bool) {
+	p := s.current.Load()
 	names := map[string]bool{}
+	everything := false
 	for _, st := range s.all() {
 		st.mu.Lock()
 		if st.node != nil && st.node.Cluster == workload {
 			connected = true
-			listed := st.node.Upstreams
-			if listed == nil {
-				listed = s.upstreams()
-			}
-			for _, name := range listed {
+			everything = everything || st.node.Upstreams == nil
+			for _, name := range st.node.Upstreams {
 				names[name] = true
 			}
 		}
 		st.mu.Unlock()
 	}
-	return slices.Sorted(maps.Keys(names)), connected
-}
-
-func (s *Server) upstreams() []string {
-	p := s.current.Load()
 	if p == nil {
-		return nil
+		return slices.Sorted(maps.Keys(names)), connected
 	}
-	var names []string
-	for _, u := range p.set.Upstreams {
-		names = append(names, u.Name)
+	if everything {
+		for name := range p.upstreams {
+			names[name] = true
+		}
 	}
-	return names
+	return admitted(p.upstreams, workload, slices.Sorted(maps.Keys(names))), connected
 }

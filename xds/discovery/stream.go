@@ -14,7 +14,6 @@ import (
 
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/untrusted"
-	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
 
@@ -61,13 +60,17 @@ type stream struct {
 	retry     *time.Timer  // something that was refused is due again
 	looked    *Publication // the last one that was held against what the proxy lists
 
-	mu      sync.Mutex  // guards what follows, for those who read the status
-	node    *Node       // nil until the first request
-	set     *policy.Set // that listing is of
-	weight  weight      // that is counted against the peer
-	listing *guard.Listing
-	subs    map[string]*subscription
-	seq     uint64
+	mu       sync.Mutex // guards what follows, for those who read the status
+	node     *Node      // nil until the first request
+	access   *access    // that what follows is by; nil: the proxy gets nothing yet
+	called   called
+	view     string
+	listedBy *access // that listing is by; nil: it says nothing yet
+	listed   called
+	weight   weight // that is counted against the peer
+	listing  *guard.Listing
+	subs     map[string]*subscription
+	seq      uint64
 }
 
 // run serves the stream until it ends, ctx is over or the server closes.
@@ -148,7 +151,6 @@ func (st *stream) take(r request) error {
 			return err
 		}
 		st.node, st.listing = &n, st.peer.List()
-		st.server.joinView(st)
 		st.server.introduced(st.peer, n, r.typeURL)
 	}
 	s, known := st.subs[r.typeURL]
@@ -278,18 +280,9 @@ func (st *stream) plan() ([]*response, error) {
 	if p == nil {
 		return nil, nil
 	}
-	rs, own, err := p.resources(*st.node)
+	rs, err := st.resources(p)
 	if err != nil {
-		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
-	}
-	if own > 0 {
-		if err := st.server.chargeView(st, own); err != nil {
-			return nil, err
-		}
-	}
-	if st.set != p.set { // before the proxy can report on what it is sent
-		st.set = p.set
-		st.listing.Set(st.node.Upstreams == nil, xds.Reached(p.set, st.node.Upstreams))
+		return nil, err
 	}
 	st.lookForUnknown()
 	var out []*response

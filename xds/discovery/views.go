@@ -1,11 +1,14 @@
 package discovery
 
 import (
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/xds"
 )
 
-// view is what proxies have in common that listen at the same address and call the same upstreams.
+// view is what proxies have in common that listen at the same address, and call and may call the same upstreams.
 type view struct {
 	streams int         // that have it
 	peer    *guard.Peer // whom it is counted against: the first one
@@ -15,14 +18,14 @@ type view struct {
 // viewFactor is how much more than its bytes a resource takes: it is kept as a message, too.
 const viewFactor = 6
 
-// joinView has the stream's proxy among those of its view.
-func (s *Server) joinView(st *stream) {
+// joinView has one more stream among those of a view.
+func (s *Server) joinView(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.views[st.node.view()]
+	v := s.views[name]
 	if v == nil {
 		v = &view{}
-		s.views[st.node.view()] = v
+		s.views[name] = v
 	}
 	v.streams++
 }
@@ -35,26 +38,23 @@ func (s *Server) chargeView(st *stream, own int) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.views[st.node.view()]
+	v := s.views[st.view]
 	v.peer.GiveData(v.bytes) // of a policy before
 	v.peer, v.bytes = st.peer, bytes
 	return nil
 }
 
-// leaveView forgets a view with its last stream.
-func (s *Server) leaveView(st *stream) {
-	st.mu.Lock()
-	node := st.node
-	st.mu.Unlock()
-	if node == nil {
+// leaveView forgets a view with its last stream; "": none was joined.
+func (s *Server) leaveView(name string) {
+	if name == "" {
 		return
 	}
 	s.mu.Lock()
-	v := s.views[node.view()]
+	v := s.views[name]
 	v.streams--
 	last := v.streams == 0
 	if last {
-		delete(s.views, node.view())
+		delete(s.views, name)
 	}
 	s.mu.Unlock()
 	if !last {
@@ -62,7 +62,7 @@ func (s *Server) leaveView(st *stream) {
 	}
 	v.peer.GiveData(v.bytes)
 	if p := s.current.Load(); p != nil {
-		p.forget(node.view())
+		p.forget(name)
 	}
 }
 
@@ -84,20 +84,30 @@ type weight struct{ has, names int64 }
 // sentBytes is what it costs to know that a proxy has a resource.
 const sentBytes = 96
 
+// resources returns what the stream's proxy gets of a publication, and counts what was made for it.
+func (st *stream) resources(p *Publication) (xds.Resources, error) {
+	st.enter(p)
+	rs, own, err := p.translated(st.node.Listen, st.called)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
+	}
+	if own > 0 {
+		if err := st.server.chargeView(st, own); err != nil {
+			return nil, err
+		}
+	}
+	return rs, nil
+}
+
 // weighAnew is [stream.weigh] when the proxy has said something.
 func (st *stream) weighAnew() error {
 	p := st.server.current.Load()
 	if p == nil {
 		return nil
 	}
-	rs, own, err := p.resources(*st.node)
+	rs, err := st.resources(p)
 	if err != nil {
-		return nil // the flush that follows says so
-	}
-	if own > 0 {
-		if err := st.server.chargeView(st, own); err != nil {
-			return err
-		}
+		return err
 	}
 	return st.weigh(rs)
 }

@@ -1,0 +1,222 @@
+package discovery
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"breakwater.dev/policy"
+	"breakwater.dev/xds"
+)
+
+// of is a proxy of a workload that lists upstreams; none: all.
+func of(workload string, lists ...any) *corev3.Node {
+	n := node(workload+"-0", nil)
+	if lists != nil {
+		n = node(workload+"-0", map[string]any{xds.MetadataUpstreams: lists})
+	}
+	n.Cluster = workload
+	return n
+}
+
+// shops is an upstream that shop and the workloads named may call.
+func shops(more ...string) up {
+	return up{name: "b", callers: strings.Join(append([]string{"shop"}, more...), ", ")}
+}
+
+// TestCallersComeAndGo: a proxy gets an upstream with the policy that names its workload, and loses it with
+// the one that does not; nothing changes for others.
+func TestCallersComeAndGo(t *testing.T) {
+	for name, lists := range map[string][]any{"that list it": {"a", "b"}, "that list nothing": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				defer s.Close()
+				publish(t, s, a, shops())
+				shop, other := connectDelta(t, s, of("shop", lists...)), connectDelta(t, s, of("other", lists...))
+				shop.subscribe(xds.ClusterType)
+				shop.ack(shop.gets1("clusters +a +b"))
+				shop.start("a", "b")
+				other.subscribe(xds.ClusterType)
+				other.ack(other.gets1("clusters +a"))
+				other.start("a")
+				publish(t, s, a, shops("other"))
+				same(t, shop.settle(), nil)
+				other.subscribe(xds.EndpointType, "b")
+				same(t, other.settle(), []string{"clusters +b", "endpoints +b", "routes +egress"})
+				publish(t, s, a, shops())
+				same(t, shop.settle(), nil)
+				same(t, other.settle(), []string{"routes +egress", "clusters -b", "endpoints -b"})
+				publish(t, s, a, up{name: "b"})
+				same(t, shop.settle(), nil)
+				if got := other.settle(); !slices.Contains(got, "clusters +b") {
+					t.Errorf("an upstream for every workload came as %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestCallersOfADependency are asked for its health; others are not.
+func TestCallersOfADependency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		defer s.Close()
+		publish(t, s, a, shops())
+		for workload, want := range map[string][]string{"shop": {"a", "b"}, "other": {"a"}} {
+			connectDelta(t, s, of(workload)).start()
+			got, connected := s.Calls(workload)
+			if !connected || !slices.Equal(got, want) {
+				t.Errorf("%s calls %v, %t; want %v", workload, got, connected, want)
+			}
+		}
+		connectDelta(t, s, of("third", "b", "z")).start()
+		if got, _ := s.Calls("third"); !slices.Equal(got, []string{"z"}) {
+			t.Errorf("a proxy that lists b, which it may not call, and z calls %v", got)
+		}
+	})
+}
+
+// TestWhoMayCallMayBeTakenOver: a fallback of what a workload may call stays there for it, and nothing else does
+// that it may not call, also while a fallback departs.
+func TestWhoMayCallMayBeTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		defer s.Close()
+		set := func(to string) *policy.Set {
+			set := fallingBack(t, to, up{name: "secret", callers: "shop"})
+			find(set, to).Callers, find(set, "a").Callers = []string{"shop"}, []string{"shop", "caller"}
+			return set
+		}
+		workload := func(name string, lists ...string) Node {
+			return Node{Cluster: name, Listen: xds.DefaultListen, Upstreams: lists}
+		}
+		publishSet(t, s, set("b"))
+		same(t, hosts(t, s, workload("caller")), []string{"a", "b", "*"})
+		same(t, hosts(t, s, workload("caller", "a", "b", "secret")), []string{"a", "b", "*"})
+		same(t, hosts(t, s, workload("shop")), []string{"a", "b", "secret", "*"})
+		same(t, hosts(t, s, workload("thief", "b", "secret")), []string{"*"})
+		publishSet(t, s, set("c"))
+		same(t, hosts(t, s, workload("caller")), []string{"a", "b", "c", "*"})
+		same(t, hosts(t, s, workload("thief")), []string{"*"})
+		same(t, hosts(t, s, workload("thief", "b", "secret")), []string{"*"})
+		time.Sleep(2 * xds.RouteToHost)
+		same(t, hosts(t, s, workload("caller")), []string{"a", "c", "*"})
+	})
+}
+
+// TestForbiddenUpstreamsAreTold: what a proxy lists and may not call is in the log once, and in the status
+// for as long as it is so. What takes over is given to it, and no such thing.
+func TestForbiddenUpstreamsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedLog
+		s := NewServer(Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
+		defer s.Close()
+		told := func(want int) {
+			t.Helper()
+			if got := strings.Count(log.String(), "may not call"); got != want {
+				t.Fatalf("in the log %d times, want %d:\n%s", got, want, log.String())
+			}
+		}
+		publish(t, s, a)
+		p := connectDelta(t, s, of("other", "a", "b"))
+		p.start("a")
+		same(t, s.Status()[0].Unknown, []string{"b"})
+		publish(t, s, a, shops())
+		p.settle()
+		told(1)
+		same(t, s.Status()[0].Unknown, nil)
+		same(t, s.Status()[0].Forbidden, []string{"b"})
+		publish(t, s, a2, shops())
+		p.settle()
+		told(1)
+		set := fallingBack(t, "b")
+		find(set, "b").Callers = []string{"shop"}
+		publishSet(t, s, set)
+		p.settle()
+		same(t, s.Status()[0].Forbidden, nil)
+		publish(t, s, a, shops())
+		p.settle()
+		told(2)
+	})
+}
+
+// TestWorkloadsShareViews: proxies share what they get wherever it is the same, and nothing is kept of those
+// that are gone.
+func TestWorkloadsShareViews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		defer s.Close()
+		all := up{name: "b", callers: "shop, all"}
+		publish(t, s, a, all, up{name: "c", callers: "shop, all, half"})
+		var proxies []*deltaProxy
+		for _, workload := range []string{"shop", "all", "half"} {
+			for i := range 3 {
+				n := of(workload)
+				n.Id = fmt.Sprintf("%s-%d", workload, i)
+				proxies = append(proxies, connectDelta(t, s, n))
+			}
+		}
+		for i := range 20 { // nobody names them
+			proxies = append(proxies, connectDelta(t, s, of(fmt.Sprintf("other%d", i))))
+		}
+		for _, p := range proxies {
+			p.subscribe(xds.ClusterType)
+		}
+		if got := views(s); got != 3 {
+			t.Errorf("%d translations, want one for all upstreams, one for half and one for all other workloads", got)
+		}
+		if got := len(s.current.Load().access.all); got != 4 {
+			t.Errorf("what %d workloads may call is kept, want three that are named and one for all others", got)
+		}
+		publish(t, s, a, all)
+		for _, p := range proxies {
+			p.settle()
+		}
+		if got := views(s); got != 2 || len(s.views) != 2 {
+			t.Errorf("%d translations for %d views of streams, want two: half is as the others now", got, len(s.views))
+		}
+		for _, p := range proxies {
+			p.cancel()
+		}
+		synctest.Wait()
+		if len(s.views) != 0 || views(s) != 0 {
+			t.Errorf("%d views of streams and %d translations are kept of proxies that are gone", len(s.views), views(s))
+		}
+	})
+}
+
+// TestAWithdrawalDoesNotWaitForTheProxy: one that reads nothing is no caller any more before the policy is published.
+func TestAWithdrawalDoesNotWaitForTheProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		defer s.Close()
+		publish(t, s, a, shops("other"))
+		stuck := connectDelta(t, s, of("other"))
+		stuck.out = nil // whatever is sent to it stays on its way
+		stuck.subscribe(xds.ClusterType)
+		st := s.all()[0]
+		calls := func() []string {
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			return st.listed.names
+		}
+		same(t, calls(), nil)
+		p, err := s.Prepare(setOf(t, a, shops()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Admit(p)
+		same(t, calls(), []string{"a"})
+		s.Publish(p)
+		same(t, calls(), []string{"a"})
+		publish(t, s, a, shops("other"))
+		same(t, calls(), nil)
+	})
+}
