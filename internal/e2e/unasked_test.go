@@ -207,11 +207,16 @@ func TestProbesEndWithoutTheControlPlane(t *testing.T) {
 		got := make(chan reply, 3)
 		for range 3 {
 			go func() {
-				r, err := o.get(t.Context(), "payments", "/")
-				if err != nil {
-					t.Error(err)
+				for { // until the proxy knows that the breaker is half-open
+					r, err := o.get(t.Context(), "payments", "/")
+					if err != nil {
+						t.Error(err)
+					}
+					if err != nil || r.status != http.StatusServiceUnavailable {
+						got <- r
+						return
+					}
 				}
-				got <- r
 			}()
 		}
 		probes(t, o.mesh, 3)
