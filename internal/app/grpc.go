@@ -42,8 +42,8 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		grpc.ForceServerCodecV2(exact{feed.Codec()}), // all others as ever, access logs unread
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
-		// Connections are many, and most of them quiet: two buffers of 32 KiB for each are too much.
-		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true),
+		// Connections are many, and most of them quiet: a buffer of 32 KiB for each is too much, and gRPC shares those for writing.
+		grpc.ReadBufferSize(readBuffer),
 	}
 	secured, done := insecure.NewCredentials(), func() {}
 	if a.options.TLS.Enabled() {

@@ -81,11 +81,11 @@ func TestTwoProxiesWithOneID(t *testing.T) {
 					}
 					return
 				}
-				time.Sleep(tt.after - 1)
+				time.Sleep(tt.after - time.Nanosecond)
 				if ids := s.Duplicates(); ids != nil || said() != 0 {
 					t.Errorf("noticed %v too early", ids)
 				}
-				time.Sleep(2)
+				time.Sleep(2 * time.Nanosecond)
 				if ids := s.Duplicates(); !slices.Equal(ids, []string{"app-1"}) || said() != 1 {
 					t.Errorf("noticed %v and said so %d times, want app-1 and once", ids, said())
 				}
