@@ -1,6 +1,9 @@
 package breaker
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // frozen is the model as it was saved at now; nil if there is nothing to save.
 func (m *model) frozen(now Instant) *model {
@@ -87,11 +90,20 @@ func (m *model) takeUp(saved *model, earliest, now Instant) bool {
 // keep remembers a breaker that is removed.
 func (w *world) keep(m *model, now Instant, ch *Changes) {
 	f := m.frozen(now)
-	if f == nil || f.ends() <= now {
+	if f == nil {
+		return
+	}
+	w.forget(now)
+	if f.ends() <= now {
 		return
 	}
 	w.kept[m.spec.Key] = f
 	ch.Kept = append(ch.Kept, Saved{Key: m.spec.Key})
+}
+
+// forget drops what has ended of what is remembered, for good: a call may come with an earlier time.
+func (w *world) forget(now Instant) {
+	maps.DeleteFunc(w.kept, func(_ Key, f *model) bool { return f.ends() <= now })
 }
 
 // addedAgain has a breaker that is added go on with what is remembered of it.

@@ -492,6 +492,7 @@ func (w *world) restart(t *rapid.T) {
 		export, freeze = w.engine.ExportLast, (*model).last
 	}
 	saved := export(w.now)
+	w.forget(w.now)
 	earliest := w.now.Add(rapid.SampledFrom(pauses).Draw(t, "earliest"))
 	next := make([]*pair, len(w.pairs))
 	for i, p := range w.pairs {
