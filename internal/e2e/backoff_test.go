@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"testing"
@@ -41,13 +40,12 @@ type tripped struct {
 // tripAfter waits for a trip of the breaker that is later than the given one.
 func (m *mesh) tripAfter(t *testing.T, key string, sequence int) tripped {
 	t.Helper()
-	var s struct{ Trip tripped }
+	var trip tripped
 	eventually(t, "a trip of "+key, func() error {
-		err := json.Unmarshal([]byte(m.page(t, "/breakers/"+key)), &s)
-		if err == nil && s.Trip.Sequence <= sequence {
-			err = errors.New("none")
+		if trip = m.breaker(t, key).Trip; trip.Sequence <= sequence {
+			return errors.New("none")
 		}
-		return err
+		return nil
 	})
-	return s.Trip
+	return trip
 }

@@ -61,7 +61,7 @@ func (m *mesh) brought(t *testing.T, u *upstream, name string) {
 	for range 3 {
 		m.of(t, http.MethodPost, name, "/fail")
 	}
-	m.state(t, name, "open")
+	m.tripAfter(t, name, 0)
 }
 
 // rejected is how many rejected calls got one fallback, as Prometheus sees it.

@@ -182,6 +182,7 @@ func (m *mesh) pushes(t *testing.T) float64 {
 type breakerStatus struct {
 	State  string `json:"state"`
 	Probes int    `json:"probes_in_flight"`
+	Trip   tripped
 	Counts struct {
 		Requests, Rejected, Successes, Failures, Timeouts, Ignored int
 	} `json:"counts"`

@@ -71,7 +71,7 @@ func TestTCPHalfOpenFindsWhoCalls(t *testing.T) {
 			m.idleProxies(t, idle)
 			m.tripConnections(t, s, m.egress)
 			s.start(t)
-			took := m.closesWithin(t, m.egress, 4*time.Second)
+			took := m.closes(t, m.egress)
 			t.Logf("closed %s after it was half-open", took.Round(10*time.Millisecond))
 		})
 	}
@@ -89,7 +89,7 @@ func TestTCPPermitsMove(t *testing.T) {
 	m.tripConnections(t, s, m.egress)
 	s.start(t)
 	m.state(t, "db", "half_open")
-	took := m.closesWithin(t, other.egress, 6*time.Second)
+	took := m.closes(t, other.egress)
 	t.Logf("closed %s after somebody called", took.Round(10*time.Millisecond))
 }
 
@@ -117,10 +117,11 @@ func (m *mesh) tripConnections(t *testing.T, s *echoServer, egress string) {
 	})
 }
 
-// closesWithin has a pool of three connections connect until the breaker is closed, and returns how
-// long that took from when it was half-open.
-func (m *mesh) closesWithin(t *testing.T, egress string, most time.Duration) time.Duration {
+// closes has a pool of three connections connect until the breaker is closed, and returns how
+// long that took from when it was half-open: at most 10 s.
+func (m *mesh) closes(t *testing.T, egress string) time.Duration {
 	t.Helper()
+	const most = 10 * time.Second
 	address := connectionPort(t, egress)
 	var pool []net.Conn
 	defer func() {
