@@ -1,20 +1,16 @@
 package feed
 
 import (
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/wire"
 )
 
-const (
-	// explainEvery is how long nothing more is logged of connections that fail to a breaker's upstream.
-	explainEvery = time.Minute
-	// maxReason is how many bytes of a reason are logged.
-	maxReason = 300
-)
+// explainEvery is how long nothing more is logged of connections that fail to a breaker's upstream.
+const explainEvery = time.Minute
 
 // explained says when the log was last told of a breaker why connections fail; 0: never. One line a minute for
 // each breaker is all that proxies can have written, however many they are and whatever they send.
@@ -34,7 +30,7 @@ func (w *worker) explain(a *attribution, arrived breaker.Instant) {
 		return
 	}
 	w.server.options.Log.Warn("a proxy could not connect to a service; this is said once a minute",
-		"service", a.key.Upstream, "route", a.key.Route, "node", w.node.id, "endpoint", e.endpoint(), "reason", printable(e.reason))
+		"service", a.key.Upstream, "route", a.key.Route, "node", w.node.id, "endpoint", e.endpoint(), "reason", untrusted.Message(string(e.reason)))
 }
 
 // endpoint is the address that a call went to, or empty.
@@ -43,15 +39,4 @@ func (e *entry) endpoint() string {
 		return ""
 	}
 	return e.remote.String()
-}
-
-// printable is the beginning of a text that a proxy sent, without what no log should have.
-func printable(text []byte) string {
-	text = text[:min(len(text), maxReason)]
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(string(text), "?"))
 }

@@ -17,32 +17,31 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/telemetry"
 )
 
-// Within one handshakeWindow a peer's failed handshakes are one line in the log, and
-// those of all peers at most handshakeLines. The metric has all of them.
+// Within one handshakeWindow the failed handshakes of a host are one line in the log, and
+// those of all hosts at most handshakeLines. The metric has all of them.
 const (
 	handshakeWindow = 10 * time.Second
 	handshakeLines  = 20
-	// maxCertificateText bounds what is logged of one field of a peer's certificate.
-	maxCertificateText = 200
 )
 
 // handshakes counts and logs TLS handshakes that failed. It is safe for concurrent use.
 type handshakes struct {
-	log *slog.Logger
-	now func() time.Time
+	log   *slog.Logger
+	now   func() time.Time
+	lines untrusted.Once[string] // by the host of the peer
 
-	mu         sync.Mutex
-	counts     map[string]uint64 // by reason; every one of telemetry.HandshakeReasons is there
-	began      time.Time         // of the window
-	logged     map[string]bool   // hosts of peers in this window
-	suppressed int               // lines since the last one that was logged
+	mu     sync.Mutex
+	counts map[string]uint64 // by reason; every one of telemetry.HandshakeReasons is there
 }
 
 func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
-	h := &handshakes{log: log, now: now, counts: map[string]uint64{}, logged: map[string]bool{}}
+	h := &handshakes{
+		log: log, now: now, counts: map[string]uint64{}, lines: untrusted.Once[string]{Every: handshakeWindow, Most: handshakeLines},
+	}
 	for _, reason := range telemetry.HandshakeReasons() {
 		h.counts[reason] = 0
 	}
@@ -68,11 +67,11 @@ func (h *handshakes) tell(port, remote, reason, text string, more ...any) {
 	if reason == telemetry.HandshakeClosed {
 		level = slog.LevelDebug
 	}
-	suppressed, loud := h.count(reason, remote, level)
+	loud, suppressed := h.count(reason, remote, level)
 	if !loud {
 		return
 	}
-	attributes := append([]any{"port", port, "remote", remote, "reason", reason, "error", clipped(text)}, more...)
+	attributes := append([]any{"port", port, "remote", remote, "reason", reason, "error", untrusted.Message(text)}, more...)
 	if suppressed > 0 {
 		attributes = append(attributes, "suppressed", suppressed)
 	}
@@ -80,28 +79,18 @@ func (h *handshakes) tell(port, remote, reason, text string, more ...any) {
 }
 
 // count tells whether the failure is to be logged, and how many were not since the last.
-func (h *handshakes) count(reason, remote string, level slog.Level) (suppressed int, loud bool) {
+func (h *handshakes) count(reason, remote string, level slog.Level) (loud bool, suppressed uint64) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.counts[reason]++
+	h.mu.Unlock()
 	if level < slog.LevelInfo {
-		return 0, h.log.Enabled(context.Background(), level)
-	}
-	if now := h.now(); now.Sub(h.began) >= handshakeWindow {
-		h.began = now
-		clear(h.logged)
+		return h.log.Enabled(context.Background(), level), 0
 	}
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote
 	}
-	if h.logged[host] || len(h.logged) >= handshakeLines {
-		h.suppressed++
-		return 0, false
-	}
-	h.logged[host] = true
-	suppressed, h.suppressed = h.suppressed, 0
-	return suppressed, true
+	return h.lines.Due(host, h.now())
 }
 
 // handshakeReason sorts an error into one of telemetry.HandshakeReasons.
@@ -146,7 +135,7 @@ func (w webErrors) Write(line []byte) (int, error) {
 	failure, handshake := strings.CutPrefix(text, "http: TLS handshake error from ")
 	remote, why, _ := strings.Cut(failure, ": ")
 	if !handshake {
-		w.log.Debug(clipped(text))
+		w.log.Debug(untrusted.Message(text))
 		return len(line), nil
 	}
 	reason := telemetry.HandshakeOther
@@ -179,17 +168,9 @@ func describe(err error) []any {
 		names = append(names, ip.String())
 	}
 	return []any{
-		"subject", clipped(c.Subject.String()), "issuer", clipped(c.Issuer.String()), "names", clipped(strings.Join(names, " ")),
+		"subject", untrusted.Name(c.Subject.String()), "issuer", untrusted.Name(c.Issuer.String()), "names", untrusted.Name(strings.Join(names, " ")),
 		"not_before", c.NotBefore.UTC(), "not_after", c.NotAfter.UTC(),
 	}
-}
-
-// clipped bounds a text that a peer has chosen. The logger quotes what cannot be printed.
-func clipped(s string) string {
-	if len(s) <= maxCertificateText {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxCertificateText], "") + "..."
 }
 
 // watchedCredentials tell of handshakes that failed, which gRPC keeps to itself.

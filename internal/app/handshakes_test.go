@@ -40,6 +40,7 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 	t.Parallel()
 	var lines text
 	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
+	h.lines.Every = 0 // a line for each
 	web := httptest.NewUnstartedServer(http.NotFoundHandler())
 	web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
 	web.Config.ReadHeaderTimeout = 3 * time.Second
@@ -52,23 +53,18 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 		telemetry.HandshakeClosed:        func(net.Conn) {},
 		telemetry.HandshakeTimeout:       func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }, // until the server has had enough
 	} {
-		h.mu.Lock()
-		h.began = time.Time{} // a line for each
-		h.mu.Unlock()
 		c, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		connect(c)
 		c.Close()
+		want := "port=HTTP remote=" + c.LocalAddr().String() + " reason=" + reason
 		eventually(t, reason, func() error {
-			if h.status()[reason] == 0 {
-				return fmt.Errorf("not counted: %v\n%s", h.status(), &lines)
+			if h.status()[reason] == 0 || !strings.Contains(lines.String(), want) {
+				return fmt.Errorf("not counted, or no line with %s: %v\n%s", want, h.status(), &lines)
 			}
 			return nil
 		})
-		if want := "port=HTTP remote=" + c.LocalAddr().String() + " reason=" + reason; !strings.Contains(lines.String(), want) {
-			t.Errorf("no line with %s in\n%s", want, &lines)
-		}
 	}
 }

@@ -85,7 +85,7 @@ var table = []row{
 	},
 	{
 		pkg: "feed", layer: 3,
-		ours:   []string{"policy", "breaker", "outlier", "wire", "internal/guard"},
+		ours:   []string{"policy", "breaker", "outlier", "wire", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It tells the engine what proxies log. What becomes of that, the gates, reaches proxies by the app.",
 	},

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"breakwater.dev/internal/untrusted"
 )
 
 // Options are what a guard is made of.
@@ -60,7 +62,7 @@ func New(o Options) *Guard {
 		most = min(most, o.Connections)
 	}
 	g := &Guard{
-		options: o, refusals: refusals{log: o.Log, said: map[kind]time.Time{}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
+		options: o, refusals: refusals{log: o.Log, lines: untrusted.Once[kind]{Every: quiet, Most: maxKinds}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
 	}
 	g.door = newDoor(g, Connection, most)
 	return g

@@ -2,7 +2,6 @@ package guard
 
 import (
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -71,45 +70,24 @@ type Refused struct {
 type refusals struct {
 	log    *slog.Logger
 	totals [services][reasons]atomic.Uint64
-
-	mu   sync.Mutex
-	said map[kind]time.Time // when something was last logged of a peer
+	lines  untrusted.Once[kind]
 }
 
-// kind is what is logged once in a while.
+// kind is what is logged once in a while: the same refusals of the same peer.
 type kind struct {
 	peer    string
 	service Service
 	reason  Reason
 }
 
-// quiet is how long nothing more is logged about the same refusals of the same peer.
-const quiet = 10 * time.Second
-
-// maxKinds bounds what is remembered of them.
-const maxKinds = 1_024
+// quiet is how long nothing more is logged of a kind, and maxKinds how many are logged in that time.
+const quiet, maxKinds = 10 * time.Second, 1_024
 
 // count counts a refusal, and tells whether it is to be logged.
 func (r *refusals) count(k kind) bool {
 	r.totals[k.service][k.reason].Add(1)
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if last, known := r.said[k]; known && now.Sub(last) < quiet {
-		return false
-	}
-	if len(r.said) >= maxKinds {
-		for k, last := range r.said {
-			if now.Sub(last) >= quiet {
-				delete(r.said, k)
-			}
-		}
-		if len(r.said) >= maxKinds {
-			return false
-		}
-	}
-	r.said[k] = now
-	return true
+	due, _ := r.lines.Due(k, time.Now())
+	return due
 }
 
 // refuse counts a refusal and logs it, with why.

@@ -107,3 +107,30 @@ func TestLimiter(t *testing.T) {
 		t.Errorf("after an hour %d lines, %d peers; want 1, 1", got, len(l.peers))
 	}
 }
+
+// TestOnce has one line about a key in a while, and lines about few keys.
+func TestOnce(t *testing.T) {
+	o := Once[string]{Every: 10 * time.Second, Most: 2}
+	begin := time.Unix(1_000, 0)
+	for i, step := range []struct {
+		at     time.Duration
+		key    string
+		due    bool
+		silent uint64
+	}{
+		{0, "a", true, 0},
+		{1, "a", false, 0},
+		{2, "b", true, 1},
+		{3, "c", false, 0}, // there is room for two
+		{9, "a", false, 0},
+		{10, "a", true, 2},
+		{12, "c", true, 0}, // b is forgotten
+		{13, "b", false, 0},
+		{22, "b", true, 1},
+	} {
+		due, silent := o.Due(step.key, begin.Add(step.at*time.Second))
+		if due != step.due || silent != step.silent {
+			t.Errorf("step %d, %q after %d s: %t, %d silent, want %t, %d", i, step.key, step.at, due, silent, step.due, step.silent)
+		}
+	}
+}
