@@ -37,6 +37,7 @@ import (
 type fortress struct {
 	*process
 	xds, http string
+	policy    string // the file
 }
 
 // memoryBound is what an attacked control plane may take at most: GOMEMLIMIT in the manifests, whose limit is 256 MiB.
@@ -49,13 +50,13 @@ func newFortress(t *testing.T, policyText string, ulimits string) *fortress {
 	if out, err := exec.Command("go", "build", "-o", plain, "breakwater.dev/cmd/controlplane").CombinedOutput(); err != nil {
 		t.Fatalf("building the control plane: %v\n%s", err, out)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(policyText), 0o600); err != nil {
+	ip := ownIP(t)
+	f := &fortress{xds: ip + ":18000", http: "http://" + ip + ":18080", policy: filepath.Join(dir, "policy.yaml")}
+	if err := os.WriteFile(f.policy, []byte(policyText), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ip := ownIP(t)
-	f := &fortress{xds: ip + ":18000", http: "http://" + ip + ":18080"}
 	f.process = start(t, "control plane", "sh", "-c", ulimits+`exec env GOMEMLIMIT=230MiB "$@"`, "sh", plain, "serve",
-		"--policy", filepath.Join(dir, "policy.yaml"), "--xds-listen", f.xds, "--http-listen", ip+":18080", "--state-dir=")
+		"--policy", f.policy, "--xds-listen", f.xds, "--http-listen", ip+":18080", "--state-dir=")
 	eventually(t, "it serves", func() error {
 		f.running(t)
 		_, err := fetch(f.http + "/health/ready")
