@@ -110,7 +110,7 @@ func (a *app) plainAllowed() error {
 func unknown(_ any, stream grpc.ServerStream) error {
 	guard.Of(stream.Context()).Reset()
 	method, _ := grpc.MethodFromServerStream(stream)
-	return status.Errorf(codes.Unimplemented, "there is no method %.64q", method)
+	return status.Errorf(codes.Unimplemented, "there is no method %.100q", method)
 }
 
 // recovered keeps a bug in one stream from ending the process, and with it all others.
