@@ -119,7 +119,8 @@ func handshakeReason(err error, now time.Time) string {
 }
 
 // webErrors is what the HTTP server writes its errors to, as lines of text (net/http,
-// Server.ErrorLog): of handshakes that failed nothing else tells.
+// Server.ErrorLog): of handshakes that failed nothing else tells. All others are ours: a handler
+// that panics, with its stack, or misuses its answer, and a port that cannot take connections.
 type webErrors struct{ *handshakes }
 
 // Write implements [io.Writer].
@@ -128,15 +129,8 @@ func (w webErrors) Write(line []byte) (int, error) {
 	if failure, handshake := strings.CutPrefix(text, "http: TLS handshake error from "); handshake {
 		remote, why, _ := strings.Cut(failure, ": ")
 		w.tell("HTTP", remote, webReason(why), errors.New(why))
-		return len(line), nil
-	}
-	switch {
-	case strings.HasPrefix(text, "http: panic serving "): // with the stack
-		w.log.Error("a page's handler panicked; this is a bug", "error", text)
-	case strings.HasPrefix(text, "http: Accept error: "):
-		w.log.Error("the HTTP port cannot take a connection", "error", text)
-	default: // anybody can cause them
-		w.log.Debug(untrusted.Message(text))
+	} else {
+		w.log.Error("the HTTP server has an error that is not its peer's", "error", text)
 	}
 	return len(line), nil
 }

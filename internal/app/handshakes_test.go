@@ -41,42 +41,40 @@ func (t *text) String() string {
 // as one of the port for proxies is. The sentences are those of the Go that this is built with.
 func TestHandshakesOfTheHTTPPort(t *testing.T) {
 	t.Parallel()
-	var lines text
-	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
-	h.lines.Each = h.lines.All // a line for each
-	web := httptest.NewUnstartedServer(http.NotFoundHandler())
-	web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
-	web.Config.ReadHeaderTimeout = 3 * time.Second
-	var turnAway atomic.Bool
-	web.Config.ConnState = func(c net.Conn, s http.ConnState) {
-		if s == http.StateNew && turnAway.Load() {
-			_ = c.(*tls.Conn).NetConn().Close() // as the guard does
-		}
-	}
-	web.StartTLS()
-	defer web.Close()
-	address := web.Listener.Addr().String()
-	for reason, connect := range map[string]func(c net.Conn){
-		telemetry.HandshakeRefusedByPeer: func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, // knows no such CA
-		telemetry.HandshakeNotTLS:        func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) },
-		telemetry.HandshakeClosed:        func(net.Conn) {},
-		telemetry.HandshakeTimeout:       func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }, // until the server has had enough
-		telemetry.HandshakeTurnedAway:    func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) },
+	silence := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) } // until the server has had enough
+	const patience = time.Minute
+	for _, tt := range []struct {
+		reason, level string
+		connect       func(c net.Conn)
+		patience      time.Duration
+	}{
+		{telemetry.HandshakeRefusedByPeer, "WARN", func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, patience}, // knows no such CA
+		{telemetry.HandshakeNotTLS, "WARN", func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, patience},
+		{telemetry.HandshakeClosed, "DEBUG", func(net.Conn) {}, patience},
+		{telemetry.HandshakeTimeout, "WARN", silence, 10 * time.Millisecond},
+		{telemetry.HandshakeTurnedAway, "DEBUG", silence, patience},
 	} {
-		turnAway.Store(reason == telemetry.HandshakeTurnedAway)
-		c, err := net.Dial("tcp", address)
+		var lines text
+		h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
+		web := httptest.NewUnstartedServer(http.NotFoundHandler())
+		web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
+		web.Config.ReadHeaderTimeout = tt.patience
+		web.Config.ConnState = func(c net.Conn, s http.ConnState) {
+			if s == http.StateNew && tt.reason == telemetry.HandshakeTurnedAway {
+				_ = c.(*tls.Conn).NetConn().Close() // as the guard does
+			}
+		}
+		web.StartTLS()
+		defer web.Close()
+		c, err := net.Dial("tcp", web.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		connect(c)
+		tt.connect(c)
 		c.Close()
-		level := "WARN"
-		if reason == telemetry.HandshakeClosed || reason == telemetry.HandshakeTurnedAway {
-			level = "DEBUG"
-		}
-		want := "level=" + level + ` msg="TLS handshake failed" port=HTTP remote=` + c.LocalAddr().String() + " reason=" + reason
-		eventually(t, reason, func() error {
-			if h.status()[reason] == 0 || !strings.Contains(lines.String(), want) {
+		want := "level=" + tt.level + ` msg="TLS handshake failed" port=HTTP remote=` + c.LocalAddr().String() + " reason=" + tt.reason
+		eventually(t, tt.reason, func() error {
+			if h.status()[tt.reason] == 0 || !strings.Contains(lines.String(), want) {
 				return fmt.Errorf("not counted, or no line with %s: %v\n%s", want, h.status(), &lines)
 			}
 			return nil
@@ -99,8 +97,8 @@ func TestErrorsOfTheHTTPPort(t *testing.T) {
 	}
 	web.Close() // waits for the connection
 	for _, want := range []string{
-		`level=ERROR msg="a page's handler panicked; this is a bug" error="http: panic serving 127.0.0.1:`, long, "handshakes_test.go:",
-		`level=ERROR msg="the HTTP port cannot take a connection" error="http: Accept error: too many open files;`,
+		`level=ERROR msg="the HTTP server has an error that is not its peer's" error="http: panic serving 127.0.0.1:`, long, "handshakes_test.go:",
+		`level=ERROR msg="the HTTP server has an error that is not its peer's" error="http: Accept error: too many open files;`,
 	} {
 		if !strings.Contains(lines.String(), want) {
 			t.Errorf("no %.100q in\n%s", want, &lines)

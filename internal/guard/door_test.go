@@ -1,8 +1,10 @@
 package guard
 
 import (
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -101,5 +103,39 @@ func TestOneAddressLeavesRoom(t *testing.T) {
 	}
 	if g.refused(HTTP, Connections) != 1 || g.refused(HTTP, Idle) != 1 {
 		t.Errorf("refused: %v", g.Refused())
+	}
+}
+
+// TestOneAddressLeavesRoomForHTTP: requests that never end keep nobody at another address out.
+func TestOneAddressLeavesRoomForHTTP(t *testing.T) {
+	g, _ := newGuard(t)
+	door := g.People(6)
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // ends when the peer is gone
+	}))
+	web.Config.ConnState = door.State
+	web.Listener = door.Listen(web.Listener)
+	web.Start()
+	defer web.Close()
+	const many = 20
+	greedy := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	for range many {
+		c, err := greedy.Dial("tcp", web.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = c.Write([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")) // fails if it was turned away
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // as probes are
+	for range many {
+		r, err := client.Get(web.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+	}
+	if got := g.refused(HTTP, Connections) + g.refused(HTTP, Idle); got < many-3 {
+		t.Errorf("%d were refused; want all but 3", got)
 	}
 }
