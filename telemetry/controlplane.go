@@ -51,7 +51,7 @@ var (
 	feedBytesDesc    = ownDesc("feed_bytes_total", "Bytes of the messages of access logs that were received.")
 	feedEntriesDesc  = ownDesc("feed_entries_total", "Entries of access logs, by what became of them: reported told a breaker of an outcome, rejected told it of calls that the proxy rejected, skipped had nothing to tell, invalid could not be read, dropped came faster than they could be taken, refused told of an upstream that their proxy does not say it calls.", "result")
 
-	peersRefusedDesc = ownDesc("proxies_refused_total", "What was refused to who connects to the port for proxies, by service and reason; see the operations page.", "service", "reason")
+	peersRefusedDesc = ownDesc("proxies_refused_total", "Connections and streams that were refused, by service and reason; see the operations page.", "service", "reason")
 	peersHeldDesc    = ownDesc("proxies_held_bytes", "What proxies hold in the control plane, by estimate: connections, streams, and what is on its way to them.")
 	peersMostDesc    = ownDesc("proxies_held_limit_bytes", "How much proxies may hold in the control plane (--proxy-memory).")
 

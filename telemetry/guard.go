@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// GuardedHandler is [Telemetry.Handler] for a port that browsers can reach. It keeps a page that somebody's browser shows from reading the HTTP port: a page of
-// evil.example whose name is made to resolve to our address (DNS rebinding) is of the same origin
-// for the browser. Its requests have that name in Host, so a request in plain text is only
-// answered if its Host cannot be the name of a stranger:
+// GuardedHandler is [Telemetry.Handler] for a port that browsers can reach. No page that a browser
+// shows can read it: a page of evil.example whose name is made to resolve to our address (DNS
+// rebinding) is of the same origin for the browser, but its requests have that name in Host. So a
+// request in plain text is only answered if its Host cannot be the name of a stranger:
 //
 //   - an IP address, or none at all: what Prometheus and a kubelet send that know a pod by its address;
 //   - localhost, and names below it;

@@ -11,6 +11,7 @@ const (
 	HandshakeNotTLS             = "not_tls"             // the peer spoke something else, such as plain text
 	HandshakeTimeout            = "timeout"             // the peer was too slow
 	HandshakeClosed             = "closed"              // the peer went away, as probes of a port do
+	HandshakeTurnedAway         = "turned_away"         // we closed the connection, to have room for others
 	HandshakeOther              = "other"               // the log says what
 )
 
@@ -18,6 +19,7 @@ const (
 func HandshakeReasons() []string {
 	return []string{
 		HandshakeNoCertificate, HandshakeUnknownAuthority, HandshakeExpired, HandshakeNotYetValid, HandshakeInvalidCertificate,
-		HandshakeRefusedByPeer, HandshakeNotTLS, HandshakeTimeout, HandshakeClosed, HandshakeOther,
+		HandshakeRefusedByPeer, HandshakeNotTLS, HandshakeTimeout, HandshakeClosed, HandshakeTurnedAway,
+		HandshakeOther,
 	}
 }

@@ -96,7 +96,7 @@ type FeedStatus struct {
 	Refused  uint64 // told of an upstream that their proxy does not say it calls
 }
 
-// PeerStatus is what became of those who connect to the port for proxies.
+// PeerStatus is the connections and streams that were refused, and what proxies hold.
 type PeerStatus struct {
 	Refused    []RefusedTotal // every reason that each service has
 	Held, Most int64          // bytes, by estimate

@@ -113,6 +113,9 @@ func (f *bootstrapFlags) fill(o *xds.BootstrapOptions) error {
 	if f.configDir != "" && f.outputDir == "" {
 		return fmt.Errorf("--config-dir = %q without --output-dir; it says where the files of that are on the proxy", f.configDir)
 	}
+	if f.configDir != "" && !filepath.IsAbs(f.configDir) {
+		return fmt.Errorf("--config-dir = %q; must be an absolute path, on the machine of the proxy", f.configDir)
+	}
 	if f.tls == (xds.BootstrapTLS{}) {
 		return nil
 	}

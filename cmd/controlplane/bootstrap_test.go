@@ -24,13 +24,14 @@ func TestBootstrapTrimsUpstreams(t *testing.T) {
 
 func TestBootstrapRefusesFlags(t *testing.T) {
 	for flags, want := range map[string]string{
-		"--upstreams payments,,stock": `--upstreams = "payments,,stock"; must be names, with commas between them`,
-		"--admin 9901":                `--admin = "9901"; must be an IP address and port, or unix: and an absolute path`,
-		"--admin unix:admin.sock":     `--admin = "unix:admin.sock"; must be unix: and an absolute path`,
-		"--ready 15021":               `--ready = "15021"; must be an IP address and port`,
-		"--ready 127.0.0.1:9901":      "the admin and the readiness address are both 127.0.0.1:9901",
-		"--config-dir /etc/envoy":     `--config-dir = "/etc/envoy" without --output-dir`,
-		"--tls-cert /tls.crt":         "a certificate needs its key",
+		"--upstreams payments,,stock":           `--upstreams = "payments,,stock"; must be names, with commas between them`,
+		"--admin 9901":                          `--admin = "9901"; must be an IP address and port, or unix: and an absolute path`,
+		"--admin unix:admin.sock":               `--admin = "unix:admin.sock"; must be unix: and an absolute path`,
+		"--ready 15021":                         `--ready = "15021"; must be an IP address and port`,
+		"--ready 127.0.0.1:9901":                "the admin and the readiness address are both 127.0.0.1:9901",
+		"--config-dir /etc/envoy":               `--config-dir = "/etc/envoy" without --output-dir`,
+		"--output-dir x --config-dir etc/envoy": `--config-dir = "etc/envoy"; must be an absolute path, on the machine of the proxy`,
+		"--tls-cert /tls.crt":                   "a certificate needs its key",
 	} {
 		code, out, problems := bootstrapWith(strings.Fields(flags)...)
 		if code != exitUsage || out != "" || !strings.Contains(problems, want) {

@@ -176,7 +176,7 @@ func (c *client) elsewhere(err error) string {
 		cut && c.speaksGRPC():
 		return "it speaks gRPC; " + proxies
 	case strings.Contains(text, `malformed HTTP response "\x15\x03`), // an alert of TLS
-		cut && c.speaksTLS():
+		cut && !strings.HasPrefix(c.base, "https:") && c.speaksTLS():
 		return "it speaks TLS; where it is the HTTP address, begin it with https://, and else " + proxies
 	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
 		return "it speaks plain HTTP; begin it with http://"

@@ -59,7 +59,7 @@ that was held open probes, and one that was held closed starts anew.`) + byHandH
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			if duration <= 0 {
-				return usageError{fmt.Errorf("--for = %s; must be a duration above 0, such as 10m or 1d", &duration)}
+				return usageError{fmt.Errorf("--for = %s; must be a duration above 0, such as 10m or 1d", time.Duration(duration))}
 			}
 			return h.apply(c, args[0], change{Action: "force_" + args[1], ExpiresIn: time.Duration(duration).String()})
 		},
@@ -84,7 +84,7 @@ func breakersResetCommand(p *controlPlane) *cobra.Command {
 	h := byHand{controlPlane: p}
 	c := &cobra.Command{
 		Use:   "reset KEY --reason TEXT",
-		Short: "Close a breaker and have it forget, also what was forced",
+		Short: "Close a breaker, forget its calls, and end what was forced",
 		Long: strings.TrimSpace(`
 Reset closes a breaker, whatever its state. It forgets the calls it has seen and how
 often it has opened, and what was forced by hand is over. Its rules go on.`) + byHandHelp,

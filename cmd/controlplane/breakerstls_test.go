@@ -58,3 +58,20 @@ func TestBreakersOverTLS(t *testing.T) {
 		})
 	}
 }
+
+// TestAServerThatHangsUpOverTLS is not told to be asked over TLS.
+func TestAServerThatHangsUpOverTLS(t *testing.T) {
+	noEnvironment(t)
+	t.Setenv(caFileEnv, "")
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer secure.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	code := run([]string{"breakers", "list", "--server", secure.URL, "--ca-file", ca}, &stdout, &stderr)
+	if code != 1 || !strings.Contains(stderr.String(), "cannot reach the control plane at "+secure.URL) || strings.Contains(stderr.String(), "begin it with") {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}

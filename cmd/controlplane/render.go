@@ -19,8 +19,8 @@ func renderCommand() *cobra.Command {
 		Use:   "render PATH...",
 		Short: "Print the Envoy resources that policies mean",
 		Long: strings.TrimSpace(`
-Render prints what a proxy would be sent: clusters, endpoints, the listener and
-the routes, as one YAML document each or as one JSON array.
+Render prints what a proxy would be sent: clusters, endpoints, listeners, routes, and
+the secrets that name CA files, as one YAML document each or as one JSON array.
 
 It does not show everything that a policy says. Thresholds, rates and waits of a breaker
 are used in the control plane and never sent to a proxy, so changing them prints the

@@ -83,8 +83,9 @@ name, in which {workload}, {node} and {any} each stand for one segment:
 One name in the certificate has to fit one rule. {workload} must be the node's cluster, and the
 node's id that workload's name or the name of one of its pods, as Kubernetes makes them; {node}
 must be the node's id. Other streams get PERMISSION_DENIED. What a proxy reports counts only for
-upstreams that its own configuration stream names, or for all where that names none. Without
-rules a proxy with any certificate of --tls-client-ca may claim to be any other.
+upstreams that its own configuration stream names, or for all where that names none; and of those
+only for upstreams that have no 'callers', or whose 'callers' name its workload (or that take over
+from such). Without rules a proxy with any certificate of --tls-client-ca may claim to be any other.
 
 Proxies reject by themselves for open breakers in the data path Adaptive. When they have not heard
 from the control plane for --gate-ttl they let calls through, so that one that is gone
@@ -97,8 +98,8 @@ cannot be written the log says so, and nothing is kept.
 
 'breakwater breakers force' and 'reset' need the admin token, of --admin-token-file or
 of the environment variable BREAKWATER_ADMIN_TOKEN. Without one nobody can change breakers.
-From other hosts that needs TLS (--http-tls-cert, --http-tls-key), or somebody on the way could read
-the token; --http-insecure does without.
+From other hosts a change needs TLS (--http-tls-cert, --http-tls-key), because somebody on the way
+could read the token. With --http-insecure it is taken in plain text too.
 
 In plain text --http-listen answers only requests for a Host that no stranger can own, so that no page in a
 browser can read it: an IP address, localhost, a name without a dot, one that ends in .svc or
@@ -156,7 +157,7 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.BoolVar(&o.Insecure, "insecure", false, "allow plain text to proxies beyond this host")
 	f.StringVar(&o.HTTP.CertFile, "http-tls-cert", "", "PEM `file` with the certificate shown to people and Prometheus")
 	f.StringVar(&o.HTTP.KeyFile, "http-tls-key", "", "PEM `file` with its key")
-	f.StringArrayVar(&o.HTTP.Names, "http-host", nil, "`name` by which people reach --http-listen in plain text, beside those as above; \"*\" is any; may be given several times")
+	f.StringArrayVar(&o.HTTP.Names, "http-host", nil, "`name` by which people reach --http-listen in plain text, besides those listed above; \"*\" is any; may be given several times")
 	f.BoolVar(&o.HTTP.Insecure, "http-insecure", false, "take changes of breakers over plain text from other hosts")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
 	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane, and a fifth of it while one is half-open; then calls pass")

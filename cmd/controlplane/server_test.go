@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestServerIsSomethingElse: whoever names the wrong port is told what is there.
@@ -65,25 +64,6 @@ func silentTLS(t *testing.T) (address string) {
 		}
 	}()
 	return l.Addr().String()
-}
-
-func TestLasts(t *testing.T) {
-	const day = 24 * time.Hour
-	for text, want := range map[string]time.Duration{
-		"10m": 10 * time.Minute, "1h30m": 90 * time.Minute, "1d": day, "1.5d": 36 * time.Hour, "1d12h": 36 * time.Hour,
-		"1w": 7 * day, "1w1d": 8 * day, "0s": 0, "-1d": -day,
-	} {
-		var l lasts
-		if err := l.Set(text); err != nil || time.Duration(l) != want {
-			t.Errorf("%q: got %s, %v, want %s", text, &l, err, want)
-		}
-	}
-	for _, text := range []string{"", "d", "1", "1x", "ever", "d1", "1e999d", "nand", "1d1"} {
-		var l lasts
-		if err := l.Set(text); err == nil {
-			t.Errorf("%q is taken for %s", text, &l)
-		}
-	}
 }
 
 func TestInstance(t *testing.T) {

@@ -237,6 +237,27 @@ func TestRunCannotStart(t *testing.T) {
 	}
 }
 
+// TestTheStartSaysWhatMaySurprise, as a reload does, and once.
+func TestTheStartSaysWhatMaySurprise(t *testing.T) {
+	o := options(t, strings.NewReplacer("port: 80}]}", "port: 80}], callers: [shop]}",
+		"dataPath: Inline", "fallback: {cached: {keyHeaders: []}}").Replace(good))
+	var log strings.Builder
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	a := newApp(o, policy.BuiltinDefaults(), nil)
+	if err := a.reload(); err != nil {
+		t.Fatal(err)
+	}
+	a.announce()
+	if err := a.reload(); err != nil { // as when it begins to watch
+		t.Fatal(err)
+	}
+	for _, want := range []string{"the policy is right and may surprise", "give --node-identity"} {
+		if got := strings.Count(log.String(), want); got != 1 {
+			t.Errorf("%q is said %d times, want once:\n%s", want, got, log.String())
+		}
+	}
+}
+
 // TestTheSameRefusalIsLoggedOnce, until another policy was taken.
 func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
 	o := options(t, good)

@@ -38,7 +38,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		// A proxy that vanished without a word must not hold permits and streams for long.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
-		grpc.StreamInterceptor(recovered(a.log)),
+		grpc.StreamInterceptor(recovered(a.log)), grpc.UnknownServiceHandler(unknown),
 		grpc.ForceServerCodecV2(exact{feed.Codec()}), // all others as ever, access logs unread
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
@@ -103,6 +103,14 @@ func (a *app) plainAllowed() error {
 	}
 	return fmt.Errorf("--xds-listen = %q without TLS: anybody who reaches it can read the configuration and report outcomes; "+
 		"give --tls-cert, --tls-key and --tls-client-ca, or say --insecure", a.options.XDSListen)
+}
+
+// unknown answers streams of a method that there is not. They say nothing, as those do that are
+// reset, and count as such.
+func unknown(_ any, stream grpc.ServerStream) error {
+	guard.Of(stream.Context()).Reset()
+	method, _ := grpc.MethodFromServerStream(stream)
+	return status.Errorf(codes.Unimplemented, "there is no method %.100q", method)
 }
 
 // recovered keeps a bug in one stream from ending the process, and with it all others.

@@ -17,22 +17,16 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/telemetry"
-)
-
-// Within one handshakeWindow the failed handshakes of a host are one line in the log, and
-// those of all hosts at most handshakeLines. The metric has all of them.
-const (
-	handshakeWindow = 10 * time.Second
-	handshakeLines  = 20
 )
 
 // handshakes counts and logs TLS handshakes that failed. It is safe for concurrent use.
 type handshakes struct {
 	log   *slog.Logger
 	now   func() time.Time
-	lines untrusted.Once[string] // by the host of the peer
+	lines untrusted.Limiter[string] // by the network of the peer
 
 	mu     sync.Mutex
 	counts map[string]uint64 // by reason; every one of telemetry.HandshakeReasons is there
@@ -40,7 +34,8 @@ type handshakes struct {
 
 func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
 	h := &handshakes{
-		log: log, now: now, counts: map[string]uint64{}, lines: untrusted.Once[string]{Every: handshakeWindow, Most: handshakeLines},
+		log: log, now: now, counts: map[string]uint64{},
+		lines: untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 1, PerSecond: .1}, All: untrusted.Rate{Burst: 20, PerSecond: 2}},
 	}
 	for _, reason := range telemetry.HandshakeReasons() {
 		h.counts[reason] = 0
@@ -57,40 +52,37 @@ func (h *handshakes) status() map[string]uint64 {
 
 // failed takes in a handshake that failed; port says what the port is for.
 func (h *handshakes) failed(port string, remote net.Addr, err error) {
-	h.tell(port, remote.String(), handshakeReason(err, h.now()), err.Error(), describe(err)...)
+	h.tell(port, remote.String(), handshakeReason(err, h.now()), err)
 }
 
-// tell counts a failure and logs it. Who connects and goes without a word is not logged but at
-// level debug: port scans and probes do that.
-func (h *handshakes) tell(port, remote, reason, text string, more ...any) {
+// tell counts a failure and logs it. Whoever connects and goes without a word is not logged but at
+// level debug, since port scans and probes do that, and neither is whoever we closed the connection
+// of: the guard has said so.
+func (h *handshakes) tell(port, remote, reason string, err error) {
 	level := slog.LevelWarn
-	if reason == telemetry.HandshakeClosed {
+	if reason == telemetry.HandshakeClosed || reason == telemetry.HandshakeTurnedAway {
 		level = slog.LevelDebug
 	}
-	loud, suppressed := h.count(reason, remote, level)
-	if !loud {
+	due, silent := h.count(reason, remote, level)
+	if !due {
 		return
 	}
-	attributes := append([]any{"port", port, "remote", remote, "reason", reason, "error", untrusted.Message(text)}, more...)
-	if suppressed > 0 {
-		attributes = append(attributes, "suppressed", suppressed)
+	attributes := append([]any{"port", port, "remote", remote, "reason", reason, "error", untrusted.Message(err.Error())}, describe(err)...)
+	if silent > 0 {
+		attributes = append(attributes, "lines_left_out", silent)
 	}
 	h.log.Log(context.Background(), level, "TLS handshake failed", attributes...)
 }
 
 // count tells whether the failure is to be logged, and how many were not since the last.
-func (h *handshakes) count(reason, remote string, level slog.Level) (loud bool, suppressed uint64) {
+func (h *handshakes) count(reason, remote string, level slog.Level) (due bool, silent uint64) {
 	h.mu.Lock()
 	h.counts[reason]++
 	h.mu.Unlock()
 	if level < slog.LevelInfo {
 		return h.log.Enabled(context.Background(), level), 0
 	}
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
-	return h.lines.Due(host, h.now())
+	return h.lines.Allow(guard.Network(remote), h.now())
 }
 
 // handshakeReason sorts an error into one of telemetry.HandshakeReasons.
@@ -115,6 +107,8 @@ func handshakeReason(err error, now time.Time) string {
 		return telemetry.HandshakeRefusedByPeer
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return telemetry.HandshakeTimeout
+	case errors.Is(err, net.ErrClosed): // the guard needed room
+		return telemetry.HandshakeTurnedAway
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return telemetry.HandshakeClosed
 	case strings.Contains(err.Error(), "client didn't provide a certificate"): // crypto/tls has no type for it
@@ -124,33 +118,39 @@ func handshakeReason(err error, now time.Time) string {
 	}
 }
 
-// webErrors is what the HTTP server writes its errors to: there a handshake that failed is a line of
-// text, and nothing else tells of it (net/http, Server.ErrorLog). All others are at level debug, since
-// anybody can cause them.
+// webErrors is what the HTTP server writes its errors to, as lines of text (net/http,
+// Server.ErrorLog): of handshakes that failed nothing else tells. All others are ours: a handler
+// that panics, with its stack, or misuses its answer, and a port that cannot take connections.
 type webErrors struct{ *handshakes }
 
 // Write implements [io.Writer].
 func (w webErrors) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	failure, handshake := strings.CutPrefix(text, "http: TLS handshake error from ")
-	remote, why, _ := strings.Cut(failure, ": ")
-	if !handshake {
-		w.log.Debug(untrusted.Message(text))
-		return len(line), nil
+	if failure, handshake := strings.CutPrefix(text, "http: TLS handshake error from "); handshake {
+		remote, why, _ := strings.Cut(failure, ": ")
+		w.tell("HTTP", remote, webReason(why), errors.New(why))
+	} else {
+		w.log.Error("the HTTP server has an error that is not its peer's", "error", text)
 	}
-	reason := telemetry.HandshakeOther
+	return len(line), nil
+}
+
+// webReason is handshakeReason for what the HTTP server says of a handshake.
+func webReason(why string) string {
 	switch {
 	case strings.HasPrefix(why, "remote error: "): // an alert of the peer's
-		reason = telemetry.HandshakeRefusedByPeer
+		return telemetry.HandshakeRefusedByPeer
 	case strings.HasPrefix(why, "client sent an HTTP request"), strings.Contains(why, "first record does not look like a TLS handshake"):
-		reason = telemetry.HandshakeNotTLS
+		return telemetry.HandshakeNotTLS
 	case strings.HasSuffix(why, "i/o timeout"):
-		reason = telemetry.HandshakeTimeout
+		return telemetry.HandshakeTimeout
+	case strings.HasSuffix(why, net.ErrClosed.Error()):
+		return telemetry.HandshakeTurnedAway
 	case strings.HasSuffix(why, "EOF"), strings.HasSuffix(why, "connection reset by peer"), strings.HasSuffix(why, "broken pipe"):
-		reason = telemetry.HandshakeClosed
+		return telemetry.HandshakeClosed
+	default:
+		return telemetry.HandshakeOther
 	}
-	w.tell("HTTP", remote, reason, why)
-	return len(line), nil
 }
 
 // describe says what certificate was refused, where one was shown.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,33 +41,103 @@ func (t *text) String() string {
 // as one of the port for proxies is. The sentences are those of the Go that this is built with.
 func TestHandshakesOfTheHTTPPort(t *testing.T) {
 	t.Parallel()
-	var lines text
-	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
-	h.lines.Every = 0 // a line for each
-	web := httptest.NewUnstartedServer(http.NotFoundHandler())
-	web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
-	web.Config.ReadHeaderTimeout = 3 * time.Second
-	web.StartTLS()
-	defer web.Close()
-	address := web.Listener.Addr().String()
-	for reason, connect := range map[string]func(c net.Conn){
-		telemetry.HandshakeRefusedByPeer: func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, // knows no such CA
-		telemetry.HandshakeNotTLS:        func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) },
-		telemetry.HandshakeClosed:        func(net.Conn) {},
-		telemetry.HandshakeTimeout:       func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }, // until the server has had enough
+	silence := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) } // until the server has had enough
+	const patience = time.Minute
+	for _, tt := range []struct {
+		reason, level string
+		connect       func(c net.Conn)
+		patience      time.Duration
+	}{
+		{telemetry.HandshakeRefusedByPeer, "WARN", func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, patience}, // knows no such CA
+		{telemetry.HandshakeNotTLS, "WARN", func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, patience},
+		{telemetry.HandshakeClosed, "DEBUG", func(net.Conn) {}, patience},
+		{telemetry.HandshakeTimeout, "WARN", silence, 10 * time.Millisecond},
+		{telemetry.HandshakeTurnedAway, "DEBUG", silence, patience},
 	} {
-		c, err := net.Dial("tcp", address)
+		var lines text
+		h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
+		web := httptest.NewUnstartedServer(http.NotFoundHandler())
+		web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
+		web.Config.ReadHeaderTimeout = tt.patience
+		web.Config.ConnState = func(c net.Conn, s http.ConnState) {
+			if s == http.StateNew && tt.reason == telemetry.HandshakeTurnedAway {
+				_ = c.(*tls.Conn).NetConn().Close() // as the guard does
+			}
+		}
+		web.StartTLS()
+		defer web.Close()
+		c, err := net.Dial("tcp", web.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		connect(c)
+		tt.connect(c)
 		c.Close()
-		want := "port=HTTP remote=" + c.LocalAddr().String() + " reason=" + reason
-		eventually(t, reason, func() error {
-			if h.status()[reason] == 0 || !strings.Contains(lines.String(), want) {
+		want := "level=" + tt.level + ` msg="TLS handshake failed" port=HTTP remote=` + c.LocalAddr().String() + " reason=" + tt.reason
+		eventually(t, tt.reason, func() error {
+			if h.status()[tt.reason] == 0 || !strings.Contains(lines.String(), want) {
 				return fmt.Errorf("not counted, or no line with %s: %v\n%s", want, h.status(), &lines)
 			}
 			return nil
 		})
+	}
+}
+
+// TestErrorsOfTheHTTPPort: what is our own fault, or keeps everybody out, is logged as an error and whole.
+func TestErrorsOfTheHTTPPort(t *testing.T) {
+	t.Parallel()
+	var lines text
+	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, nil)), time.Now)
+	long := strings.Repeat("why ", 1_000)
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(long) }))
+	web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
+	web.Listener = &stumbling{Listener: web.Listener}
+	web.Start()
+	if _, err := web.Client().Get(web.URL); err == nil {
+		t.Error("a handler that panics has answered")
+	}
+	web.Close() // waits for the connection
+	for _, want := range []string{
+		`level=ERROR msg="the HTTP server has an error that is not its peer's" error="http: panic serving 127.0.0.1:`, long, "handshakes_test.go:",
+		`level=ERROR msg="the HTTP server has an error that is not its peer's" error="http: Accept error: too many open files;`,
+	} {
+		if !strings.Contains(lines.String(), want) {
+			t.Errorf("no %.100q in\n%s", want, &lines)
+		}
+	}
+}
+
+// stumbling is a listener whose first Accept fails.
+type stumbling struct {
+	net.Listener
+	stumbled atomic.Bool
+}
+
+func (s *stumbling) Accept() (net.Conn, error) {
+	if s.stumbled.CompareAndSwap(false, true) {
+		return nil, syscall.EMFILE
+	}
+	return s.Listener.Accept()
+}
+
+// TestHandshakesAreLoggedByNetwork: a host has a /64 of IPv6 to itself. And a line says how many there
+// were before it.
+func TestHandshakesAreLoggedByNetwork(t *testing.T) {
+	var lines text
+	now := time.Unix(1_000, 0)
+	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, nil)), func() time.Time { return now })
+	for i := range 1_000 {
+		h.failed("proxies", &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("2001:db8::%x", i)), Port: i}, errors.New("why"))
+		h.failed("proxies", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: i}, net.ErrClosed)
+	}
+	if got := strings.Count(lines.String(), "\n"); got != 1 || strings.Contains(lines.String(), "lines_left_out") {
+		t.Errorf("%d lines, want one of the one host:\n%s", got, &lines)
+	}
+	now = now.Add(10 * time.Second)
+	h.failed("proxies", &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, errors.New("why"))
+	if got := lines.String(); !strings.Contains(got, "reason=other error=why lines_left_out=999") {
+		t.Errorf("999 lines were left out:\n%s", got)
+	}
+	if got := h.status(); got[telemetry.HandshakeOther] != 1_001 || got[telemetry.HandshakeTurnedAway] != 1_000 {
+		t.Errorf("counted %v", got)
 	}
 }

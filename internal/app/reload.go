@@ -51,11 +51,15 @@ func (a *app) reload() error {
 	a.log.Log(context.Background(), level, message, "revision", set.Revision,
 		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
 		"added", keys(changes.Added), "removed", keys(changes.Removed), "restarted", keys(changes.Restarted), "restored", keys(changes.Restored))
+	a.tellNotes(level, set)
+	a.tellRemoved(changes)
+	return nil
+}
+
+func (a *app) tellNotes(level slog.Level, set *policy.Set) {
 	for _, note := range set.Notes() {
 		a.log.Log(context.Background(), level, "the policy is right and may surprise", "note", note)
 	}
-	a.tellRemoved(changes)
-	return nil
 }
 
 // tellUnbound warns, once, that a policy names callers and that any proxy can be one of them.
@@ -88,6 +92,7 @@ func (a *app) tellRemoved(changes breaker.Changes) {
 func (a *app) announce() {
 	set := a.current.Load()
 	a.log.Info("policy in force", "revision", set.Revision, "upstreams", len(set.Upstreams), "breakers", len(set.Specs()))
+	a.tellNotes(slog.LevelInfo, set)
 }
 
 // refused reports, in the log and on /config, a policy that was not taken while

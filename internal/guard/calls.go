@@ -86,8 +86,9 @@ func (p *Peer) May(upstream string) bool {
 
 // RefuseReport counts that what the peer reported on an upstream did not count.
 func (p *Peer) RefuseReport(s Service, upstream string) {
-	if p.guard.refusals.count(kind{p.account.key, s, Upstream}) {
-		p.guard.say(kind{p.account.key, s, Upstream}, fmt.Sprintf("a report on upstream %.64q did not count: no configuration stream of this identity names it in the node's metadata, or its callers do not name the workload", upstream))
+	k := kind{p.account.key, s, Upstream}
+	if due, silent := p.guard.refusals.count(k); due { // the sentence is made only then: reports are many
+		p.guard.say(k, fmt.Sprintf("a report on upstream %.64q did not count: no configuration stream of this identity names it in the node's metadata, or its callers do not name the workload", upstream), silent)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package guard stands at the port for proxies: who a peer may say that it is, what it may
-// report on, and how much it may hold.
+// Package guard stands at the ports: how many connections each may have, who a proxy may say
+// that it is, what it may report on, and how much it may hold.
 //
 // In: rules of identity, the certificates and connections of peers, and what the services hold for each.
 // Out: a [Peer] with each connection, gRPC errors for what is refused, and totals of those.

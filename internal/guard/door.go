@@ -19,19 +19,31 @@ type Door struct {
 	service  Service
 	most     int
 	mostIdle int
+	mostEach int // of one address
 
 	mu   sync.Mutex // guards what follows
-	open map[net.Conn]*list.Element
-	idle list.List // of [net.Conn], the oldest first
+	open map[net.Conn]*place
+	idle list.List      // of [net.Conn], the oldest first
+	of   map[string]int // how many each address has
 }
 
-func newDoor(g *Guard, s Service, most int) *Door {
-	return &Door{guard: g, service: s, most: most, mostIdle: min(maxIdle, (most+1)/2), open: map[net.Conn]*list.Element{}}
+// place is that of one connection.
+type place struct {
+	address string
+	idle    *list.Element // nil: it is busy
+	close   func() error  // of the connection, or of what its handshake has made of it
 }
 
-// People returns a door for the port for people with so many connections at most; its server
-// has to call [Door.State].
-func (g *Guard) People(most int) *Door { return newDoor(g, HTTP, most) }
+func newDoor(g *Guard, s Service, most, mostEach int) *Door {
+	return &Door{
+		guard: g, service: s, most: most, mostIdle: min(maxIdle, (most+1)/2), mostEach: mostEach,
+		open: map[net.Conn]*place{}, of: map[string]int{},
+	}
+}
+
+// People returns a door for the port for people with so many connections at most, half of them
+// from one address; its server has to call [Door.State].
+func (g *Guard) People(most int) *Door { return newDoor(g, HTTP, most, (most+1)/2) }
 
 // Listen returns a listener with the door in front of l.
 func (d *Door) Listen(l net.Listener) net.Listener { return listener{l, d} }
@@ -54,47 +66,74 @@ func (l listener) Accept() (net.Conn, error) {
 
 // enter tells whether there is room for a connection, which is idle at first.
 func (d *Door) enter(c net.Conn) bool {
-	if address := addressKey(c.RemoteAddr()); d.service == Connection && d.guard.forbids(address) {
+	address := addressKey(c.RemoteAddr())
+	if d.service == Connection && d.guard.forbids(address) {
 		d.guard.refuse(kind{address, Connection, Resets}, banned)
 		return false
 	}
-	d.mu.Lock()
-	full := len(d.open) >= d.most
-	var gone net.Conn
-	if oldest := d.idle.Front(); oldest != nil && (full || d.idle.Len() >= d.mostIdle) {
-		gone = oldest.Value.(net.Conn)
-		d.leaveLocked(gone)
-		full = false
-	}
-	if !full {
-		d.open[c] = d.idle.PushBack(c)
-	}
-	d.mu.Unlock()
+	gone, why := d.admit(c, address)
 	if gone != nil {
-		_ = gone.Close() // whoever reads from it finds out
-		d.guard.refuse(kind{addressKey(gone.RemoteAddr()), d.service, Idle}, "a connection that said nothing was closed, so that others can be taken")
+		_ = gone.close() // whoever reads from it finds out
+		d.guard.refuse(kind{gone.address, d.service, Idle}, "a connection that said nothing was closed, so that others can be taken")
 	}
-	if full {
-		d.guard.refuse(kind{addressKey(c.RemoteAddr()), d.service, Connections}, fmt.Sprintf("there are %d connections, and there may be no more", d.most))
+	if why != "" {
+		d.guard.refuse(kind{address, d.service, Connections}, why)
 	}
-	return !full
+	return why == ""
+}
+
+// admit takes a connection in, and returns the place of the one that gave way to it, which is to
+// be closed. Or it says why there is no room.
+func (d *Door) admit(c net.Conn, address string) (gone *place, why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	full, crowded := len(d.open) >= d.most, d.of[address] >= d.mostEach
+	oldest := d.idle.Front()
+	for crowded && oldest != nil && d.open[oldest.Value.(net.Conn)].address != address {
+		oldest = oldest.Next() // it is one of its own that has to go
+	}
+	if oldest != nil && (full || crowded || d.idle.Len() >= d.mostIdle) {
+		gone = d.leaveLocked(oldest.Value.(net.Conn))
+		full, crowded = false, false
+	}
+	switch {
+	case full:
+		return nil, fmt.Sprintf("there are %d connections, as many as there may be, and none of them is idle", d.most)
+	case crowded:
+		return nil, fmt.Sprintf("this address has %d connections, as many as one may have, and none of them is idle", d.mostEach)
+	}
+	d.open[c] = &place{address, d.idle.PushBack(c), c.Close}
+	d.of[address]++
+	return gone, ""
+}
+
+// holds says what is to be closed in place of a connection whose handshake is over. It is false
+// for one that has had to make room meanwhile.
+func (d *Door) holds(c net.Conn, close func() error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.open[c]
+	if p != nil {
+		p.close = close
+	}
+	return p != nil
 }
 
 // busy says that a connection is no longer idle.
 func (d *Door) busy(c net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e := d.open[c]; e != nil {
-		d.idle.Remove(e)
-		d.open[c] = nil
+	if p := d.open[c]; p != nil && p.idle != nil {
+		d.idle.Remove(p.idle)
+		p.idle = nil
 	}
 }
 
 func (d *Door) rest(c net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e, open := d.open[c]; open && e == nil {
-		d.open[c] = d.idle.PushBack(c)
+	if p := d.open[c]; p != nil && p.idle == nil {
+		p.idle = d.idle.PushBack(c)
 	}
 }
 
@@ -104,11 +143,20 @@ func (d *Door) leave(c net.Conn) {
 	d.leaveLocked(c)
 }
 
-func (d *Door) leaveLocked(c net.Conn) {
-	if e := d.open[c]; e != nil {
-		d.idle.Remove(e)
+// leaveLocked forgets a connection, and returns the place that it had.
+func (d *Door) leaveLocked(c net.Conn) *place {
+	p := d.open[c]
+	if p == nil {
+		return nil
 	}
 	delete(d.open, c)
+	if p.idle != nil {
+		d.idle.Remove(p.idle)
+	}
+	if d.of[p.address]--; d.of[p.address] == 0 {
+		delete(d.of, p.address)
+	}
+	return p
 }
 
 // State is for [http.Server.ConnState].

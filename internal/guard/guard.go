@@ -45,7 +45,8 @@ type Guard struct {
 	options  Options
 	refusals refusals
 	held     atomic.Int64
-	door     *Door // of the port for proxies
+	door     *Door  // of the port for proxies
+	shedAt   uint64 // how many collections there had been when a connection was last closed for memory; of Shed
 
 	mu       sync.Mutex // guards what follows
 	accounts map[string]*account
@@ -62,9 +63,9 @@ func New(o Options) *Guard {
 		most = min(most, o.Connections)
 	}
 	g := &Guard{
-		options: o, refusals: refusals{log: o.Log, lines: untrusted.Once[kind]{Every: quiet, Most: maxKinds}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
+		options: o, refusals: refusals{log: o.Log, lines: untrusted.Limiter[kind]{Each: quiet, All: loud}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
 	}
-	g.door = newDoor(g, Connection, most)
+	g.door = newDoor(g, Connection, most, most) // proxies behind one address are bounded by what they hold
 	return g
 }
 

@@ -4,11 +4,10 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -225,6 +224,17 @@ func TestQueueIsWhatIsNotWritten(t *testing.T) {
 	held(300)
 	p.wrote(1_000) // with all that frames it
 	held(0)
+	for range 2 { // while one is written in part
+		if err := p.Queue(100, 0); err != nil {
+			t.Fatal(err)
+		}
+		p.wrote(60)
+	}
+	held(100)
+	p.wrote(79)
+	held(100)
+	p.wrote(1)
+	held(0)
 	if err := p.Queue(10, 5); err != nil {
 		t.Fatal(err)
 	}
@@ -274,89 +284,6 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// TestDoor: the oldest that says nothing gives way, and whoever is busy stays.
-func TestDoor(t *testing.T) {
-	g, _ := newGuard(t)
-	d := g.People(4) // of which 2 may be idle
-	var all []net.Conn
-	enter := func() (int, bool) {
-		ours, theirs := net.Pipe()
-		t.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
-		all = append(all, ours)
-		return len(all) - 1, d.enter(ours)
-	}
-	closed := func(i int) bool {
-		_ = all[i].SetReadDeadline(time.Unix(1, 0)) // fails on one that is closed
-		return all[i].SetReadDeadline(time.Time{}) != nil
-	}
-	for range 6 {
-		if i, ok := enter(); !ok {
-			t.Errorf("%d was turned away", i)
-		}
-	}
-	for i, want := range []bool{true, true, true, true, false, false} {
-		if closed(i) != want {
-			t.Errorf("connection %d is closed: %v, want %v", i, closed(i), want)
-		}
-	}
-	d.State(all[4], http.StateActive)
-	d.State(all[5], http.StateActive)
-	for range 2 {
-		i, _ := enter()
-		d.State(all[i], http.StateActive)
-	}
-	if i, ok := enter(); ok {
-		t.Errorf("%d was taken, though all are busy", i)
-	}
-	d.State(all[4], http.StateIdle)
-	if i, ok := enter(); !ok || !closed(4) {
-		t.Errorf("%d was taken: %v; the idle one is closed: %v", i, ok, closed(4))
-	}
-	d.State(all[5], http.StateClosed)
-	if len(d.open) != 3 || g.refused(HTTP, Idle) != 5 || g.refused(HTTP, Connections) != 1 {
-		t.Errorf("%d are open, refused: %v", len(d.open), g.Refused())
-	}
-}
-
-// TestShed closes whoever has sent the most of late, and only while memory is short.
-func TestShed(t *testing.T) {
-	g, _ := newGuard(t)
-	var all []*conn
-	for i, sent := range []int64{3 << 20, 5 << 20, 1 << 10} {
-		ours, theirs := net.Pipe()
-		t.Cleanup(func() { _ = theirs.Close() })
-		c := &conn{Conn: ours, raw: ours, peer: meetAs(t, g, fmt.Sprint("w", i))}
-		c.received.Store(sent)
-		g.conns[c] = true
-		all = append(all, c)
-	}
-	left := func() (n int) {
-		for _, c := range all {
-			if g.conns[c] {
-				n++
-			}
-		}
-		return n
-	}
-	g.shed(99, 100)
-	if left() != 3 {
-		t.Fatal("one was closed without need")
-	}
-	g.shed(101, 100)
-	if g.conns[all[1]] || left() != 2 {
-		t.Error("the one that sent the most is not the one that was closed")
-	}
-	for range 30 {
-		g.shed(101, 100)
-	}
-	if left() != 1 || !g.conns[all[2]] {
-		t.Errorf("%d are left; want the quiet one", left())
-	}
-	if g.refused(Connection, Memory) != 2 {
-		t.Errorf("refused: %v", g.Refused())
-	}
-}
-
 func TestEveryReasonHasAName(t *testing.T) {
 	seen := map[Refused]bool{}
 	g, _ := newGuard(t)
@@ -366,4 +293,37 @@ func TestEveryReasonHasAName(t *testing.T) {
 		}
 		seen[r] = true
 	}
+}
+
+// TestNothingIsRefusedUnseen: also what a service is not known to have is shown.
+func TestNothingIsRefusedUnseen(t *testing.T) {
+	for s := range services {
+		for r := range reasons {
+			g, _ := newGuard(t)
+			_ = meetAs(t, g, "shop").Refuse(s, r, "why")
+			if want := (Refused{s.String(), r.String(), 1}); !slices.Contains(g.Refused(), want) {
+				t.Errorf("no %+v in %v", want, g.Refused())
+			}
+		}
+	}
+}
+
+// TestRefusalsAreLoggedOnceInAWhile, and the next line has how many there were.
+func TestRefusalsAreLoggedOnceInAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, log := newGuard(t)
+		p := meetAs(t, g, "shop")
+		for range 5 {
+			_ = p.Refuse(XDS, Streams, "why")
+			p.RefuseReport(ExtProc, "payments")
+		}
+		if got := strings.Count(log.String(), "something of a peer was refused"); got != 2 {
+			t.Errorf("%d lines, want one of each kind:\n%s", got, log)
+		}
+		time.Sleep(10 * time.Second)
+		p.RefuseReport(ExtProc, "payments")
+		if !strings.Contains(log.String(), "lines_left_out=8") || g.refused(ExtProc, Upstream) != 6 {
+			t.Errorf("%d are counted, and 8 lines were left out:\n%s", g.refused(ExtProc, Upstream), log)
+		}
+	})
 }

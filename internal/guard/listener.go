@@ -46,7 +46,11 @@ func (t transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 	g.mu.Lock()
 	g.conns[c] = true
 	g.mu.Unlock()
-	p.close = func() { _ = c.Close() } // it is the peer that is to find out
+	if !g.door.holds(raw, c.drop) {
+		_ = c.drop() // the door has closed it already
+		return nil, nil, net.ErrClosed
+	}
+	p.close = func() { _ = c.drop() } // it is the peer that is to find out
 	return c, info{auth, p}, nil
 }
 
@@ -80,6 +84,19 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // Close implements [net.Conn].
 func (c *conn) Close() error {
+	c.giveBack()
+	return c.Conn.Close()
+}
+
+// drop is Close without a word to the peer, which could keep us waiting.
+func (c *conn) drop() error {
+	c.giveBack()
+	return c.raw.Close()
+}
+
+// giveBack gives back, once, what the connection takes. Whoever closes it has to call it: gRPC
+// itself closes the raw connection alone, if it finds that one closed before it begins to serve.
+func (c *conn) giveBack() {
 	c.once.Do(func() {
 		g := c.peer.guard
 		g.mu.Lock()
@@ -90,5 +107,4 @@ func (c *conn) Close() error {
 		c.peer.GiveData(c.peer.queue.end())
 		g.leave(c.peer.account)
 	})
-	return c.Conn.Close()
 }

@@ -85,10 +85,13 @@ func show(c *x509.Certificate, names []string) string {
 
 // addressKey is the network that one peer without a certificate comes from: an IPv4 address, or
 // the /64 that a host with IPv6 has for itself.
-func addressKey(a net.Addr) string {
-	ap, err := netip.ParseAddrPort(a.String())
+func addressKey(a net.Addr) string { return Network(a.String()) }
+
+// Network is the network of one peer, of an address with a port.
+func Network(address string) string {
+	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return a.String()
+		return address
 	}
 	ip := ap.Addr().Unmap()
 	if ip.Is4() {
@@ -121,7 +124,7 @@ func (p *Peer) Admit(s Service, id, cluster string) error {
 			return nil
 		}
 	}
-	return p.Refuse(s, Identity, fmt.Sprintf("the stream claims to be of node %.64q and node.cluster %.64q, and the certificate says %s, which --node-identity does not let be that", id, cluster, p.shown))
+	return p.Refuse(s, Identity, fmt.Sprintf("the stream says that it is node %.64q of workload %.64q; its certificate says %s, and no rule of --node-identity allows that", id, cluster, p.shown))
 }
 
 // AdmitCall refuses a call whose certificate fits no rule, or which names a node that it does
@@ -138,7 +141,7 @@ func (p *Peer) AdmitCall(id string) error {
 	if id == "" {
 		return p.Refuse(ExtProc, Identity, fmt.Sprintf("the certificate says %s, which fits no rule of --node-identity", p.shown))
 	}
-	return p.Refuse(ExtProc, Identity, fmt.Sprintf("the call claims to be of node %.64q, and the certificate says %s, which --node-identity does not let be that", id, p.shown))
+	return p.Refuse(ExtProc, Identity, fmt.Sprintf("the call says that it is of node %.64q; its certificate says %s, and no rule of --node-identity allows that", id, p.shown))
 }
 
 // Take has the peer hold n bytes more, for a connection or a stream. An error says that it holds

@@ -37,9 +37,13 @@ func (p *Peer) Queue(bytes, extra int64) error {
 		p.GiveData(bytes + extra)
 		return nil
 	}
+	after := q.written.Load() // of what waits some may be written already
+	if n := len(q.waiting); n > 0 {
+		after = max(after, q.waiting[n-1].until)
+	}
 	q.bytes += bytes
 	q.extra += extra
-	q.waiting = append(q.waiting, queued{q.written.Load() + q.bytes, bytes, extra})
+	q.waiting = append(q.waiting, queued{after + bytes, bytes, extra})
 	q.next.Store(q.waiting[0].until)
 	return nil
 }

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +39,7 @@ const (
 	Memory                    // what peers hold has reached its bound, of one or of all
 	Streams                   // more streams on one connection than a proxy has
 	Metadata                  // what the proxy says of itself, or asks for, is too large
-	Connections               // no file descriptors are left for connections
+	Connections               // there are as many connections as there may be, and none of them is idle
 	Idle                      // the connection said nothing, and others came
 	Resets                    // streams that ended before they had begun
 	Probes                    // permits in half-open that were not given back
@@ -51,7 +52,7 @@ var reasonNames = [reasons]string{
 
 func (r Reason) String() string { return reasonNames[r] }
 
-// possible says which reasons each service has.
+// possible says which reasons each service has, whose totals are shown from the start.
 var possible = [services][]Reason{
 	XDS:        {Identity, Memory, Streams, Metadata},
 	ExtProc:    {Identity, Upstream, Memory, Probes},
@@ -70,7 +71,7 @@ type Refused struct {
 type refusals struct {
 	log    *slog.Logger
 	totals [services][reasons]atomic.Uint64
-	lines  untrusted.Once[kind]
+	lines  untrusted.Limiter[kind]
 }
 
 // kind is what is logged once in a while: the same refusals of the same peer.
@@ -80,34 +81,39 @@ type kind struct {
 	reason  Reason
 }
 
-// quiet is how long nothing more is logged of a kind, and maxKinds how many are logged in that time.
-const quiet, maxKinds = 10 * time.Second, 1_024
+// How many lines are written of one kind, and of all.
+var quiet, loud = untrusted.Rate{Burst: 1, PerSecond: .1}, untrusted.Rate{Burst: 1_000, PerSecond: 50}
 
-// count counts a refusal, and tells whether it is to be logged.
-func (r *refusals) count(k kind) bool {
+// count counts a refusal, and tells whether it is to be logged, and how many were not since the
+// last one that was.
+func (r *refusals) count(k kind) (due bool, silent uint64) {
 	r.totals[k.service][k.reason].Add(1)
-	due, _ := r.lines.Due(k, time.Now())
-	return due
+	return r.lines.Allow(k, time.Now())
 }
 
 // refuse counts a refusal and logs it, with why.
 func (g *Guard) refuse(k kind, why string) {
-	if g.refusals.count(k) {
-		g.say(k, why)
+	if due, silent := g.refusals.count(k); due {
+		g.say(k, why, silent)
 	}
 }
 
-func (g *Guard) say(k kind, why string) {
-	g.refusals.log.Warn("refused; the same is not logged again for 10 s, see breakwater_proxies_refused_total",
-		"peer", untrusted.Name(k.peer), "service", k.service.String(), "reason", k.reason.String(), "why", untrusted.Message(why))
+func (g *Guard) say(k kind, why string, silent uint64) {
+	what := []any{"peer", untrusted.Name(k.peer), "service", k.service.String(), "reason", k.reason.String(), "why", untrusted.Message(why)}
+	if silent > 0 {
+		what = append(what, "lines_left_out", silent)
+	}
+	g.refusals.log.Warn("something of a peer was refused; this is logged once in 10 s, and breakwater_proxies_refused_total counts all", what...)
 }
 
-// Refused returns the totals of everything that can be refused.
+// Refused returns the totals of everything that can be refused, and of whatever else was.
 func (g *Guard) Refused() []Refused {
 	var all []Refused
-	for s, reasons := range possible {
-		for _, r := range reasons {
-			all = append(all, Refused{Service(s).String(), r.String(), g.refusals.totals[s][r].Load()})
+	for s := range services {
+		for r := range reasons {
+			if total := g.refusals.totals[s][r].Load(); total > 0 || slices.Contains(possible[s], r) {
+				all = append(all, Refused{s.String(), r.String(), total})
+			}
 		}
 	}
 	return all

@@ -168,6 +168,14 @@ func (c *claim) allowsID(id string) bool {
 // Jobs. Anything else could be the name of another workload: "pay-backend-0" is none of "pay".
 // The letters are those of k8s.io/apimachinery/pkg/util/rand.
 func isPodOf(id, workload string) bool {
+	if at := len(id) - 5; at == maxGenerated && strings.Trim(id[at:], madeUp) == "" { // what is before them may be cut
+		if strings.HasPrefix(workload, id[:at]) {
+			return true
+		}
+		if hash, ok := strings.CutPrefix(id[:at], workload+"-"); ok && isHash(hash) {
+			return true
+		}
+	}
 	rest, ok := strings.CutPrefix(id, workload)
 	if !ok || rest == "" {
 		return ok
@@ -180,12 +188,20 @@ func isPodOf(id, workload string) bool {
 		return true
 	}
 	if first, last, two := strings.Cut(rest, "-"); two {
-		if first == "" || len(first) > 10 || strings.Trim(first, madeUp+"013") != "" {
+		if first == "" || !isHash(first) {
 			return false
 		}
 		rest = last
 	}
 	return len(rest) == 5 && strings.Trim(rest, madeUp) == ""
 }
+
+// isHash tells whether a text is what Kubernetes puts between the name of a Deployment or a CronJob
+// and the end of a pod's, or the beginning of it.
+func isHash(text string) bool { return len(text) <= 10 && strings.Trim(text, madeUp+"013") == "" }
+
+// maxGenerated is at how many bytes Kubernetes cuts a name before it puts five letters behind it
+// (k8s.io/apiserver/pkg/storage/names).
+const maxGenerated = 58
 
 const madeUp = "bcdfghjklmnpqrstvwxz2456789"

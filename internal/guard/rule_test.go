@@ -96,6 +96,38 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// generated is the name that Kubernetes makes of a beginning (k8s.io/apiserver/pkg/storage/names).
+func generated(base string) string { return base[:min(len(base), 58)] + "x2x4k" }
+
+// TestPodsOfLongNames: what is too long of the name of a pod is cut before its last five letters.
+func TestPodsOfLongNames(t *testing.T) {
+	name := func(length int) string { return strings.Repeat("payments-", 8)[:length-1] + "s" }
+	for _, length := range []int{45, 46, 47, 50, 56, 57, 58, 60, 63} {
+		w := name(length)
+		for what, id := range map[string]string{
+			"a Deployment": generated(w + "-7d9f8b6c5d-"), "with a short hash": generated(w + "-7d9f8b6c-"),
+			"a DaemonSet or a Job": generated(w + "-"), "a CronJob": generated(w + "-29301120-"), "a StatefulSet": w + "-0",
+		} {
+			if !isPodOf(id, w) {
+				t.Errorf("a workload of %d bytes, %s: %q is none of its pods", length, what, id)
+			}
+		}
+		for what, id := range map[string]string{
+			"another workload":           w + "-backend",
+			"its pod":                    generated(w[:40] + "-7d9f8b6c5d-"),
+			"another one, cut":           generated(w[:length-9] + "x-7d9f8b6c5d-aaaaaaaa-"),
+			"letters that are not there": generated(w + "-7d9f8b6c5d-")[:min(length+12, 58)] + "aeiou",
+		} {
+			if isPodOf(id, w) {
+				t.Errorf("a workload of %d bytes, %s: %q is one of its pods", length, what, id)
+			}
+		}
+	}
+	if w := name(47); isPodOf(w+"-backend-00"+"x2x4k", w) {
+		t.Error("a name that has been cut is one of any workload with the same beginning")
+	}
+}
+
 // FuzzRules: whatever is given as a rule compiles or says why not, and fits one segment a placeholder.
 func FuzzRules(f *testing.F) {
 	f.Add("spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay")

@@ -17,9 +17,10 @@ const (
 	shedShare = 70
 )
 
-// Shed closes connections while memory is short, one at a time, and that first which has sent the
-// most of late. It is for what is counted nowhere else: parts of messages that have not come to
-// their end. It returns when ctx is over, and at once where the process has no GOMEMLIMIT.
+// Shed closes connections while memory is short, one for each garbage collection, and that first
+// which has sent the most of late. It is for what is counted nowhere else: parts of messages that
+// have not come to their end. It returns when ctx is over, and at once where the process has no
+// GOMEMLIMIT.
 func (g *Guard) Shed(ctx context.Context) {
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
@@ -32,24 +33,27 @@ func (g *Guard) Shed(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			g.shed(living(), limit/100*shedShare)
+			lives, collections := living()
+			g.shed(lives, limit/100*shedShare, collections)
 		}
 	}
 }
 
-// living is what the last garbage collection left, and the stacks of goroutines.
-func living() int64 {
-	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+// living is what the last garbage collection left, with the stacks of goroutines, and how many
+// collections there have been.
+func living() (bytes int64, collections uint64) {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(s)
-	return int64(s[0].Value.Uint64() + s[1].Value.Uint64())
+	return int64(s[0].Value.Uint64() + s[1].Value.Uint64()), s[2].Value.Uint64()
 }
 
 // least is how much a connection must have sent of late to be the one that is closed: less cannot
 // be the reason.
 const least = 1 << 20
 
-// shed closes the connection that has sent the most of late, if more lives than may.
-func (g *Guard) shed(lives, most int64) {
+// shed closes the connection that has sent the most of late, if more lives than may. After that it
+// waits for another collection: what the connection had counts as living until then.
+func (g *Guard) shed(lives, most int64, collections uint64) {
 	var worst *conn
 	var sent int64
 	g.mu.Lock()
@@ -61,10 +65,11 @@ func (g *Guard) shed(lives, most int64) {
 		}
 	}
 	g.mu.Unlock()
-	if lives <= most || worst == nil {
+	if lives <= most || worst == nil || collections == g.shedAt {
 		return
 	}
+	g.shedAt = collections
 	g.refuse(kind{worst.peer.account.key, Connection, Memory},
 		fmt.Sprintf("%d MiB are in use, of at most %d; this connection has sent the most of late, %d KiB, and is closed", lives>>20, most>>20, sent>>10))
-	_ = worst.Close() // it is the peer that is to find out
+	_ = worst.drop() // it is the peer that is to find out
 }

@@ -5,18 +5,19 @@ import (
 	"time"
 )
 
-// How many lines are written about peers: each peer may cause a burst and then so many a
-// second, and so may all together.
-const (
-	peerBurst, peerRate = 50, 2
-	allBurst, allRate   = 2_000, 50
-	maxPeers            = 1_024 // that are remembered; the others share one allowance
-)
+// Rate is how many lines may be written: Burst at once, and PerSecond from then on.
+type Rate struct{ Burst, PerSecond float64 }
 
-// Limiter bounds the lines that peers cause in a log. The zero Limiter is ready.
-type Limiter struct {
-	mu     sync.Mutex
-	peers  map[string]*allowance
+// maxKeys is how many keys a [Limiter] remembers; the others share one allowance.
+const maxKeys = 1_024
+
+// Limiter bounds the lines that peers cause in a log, about each key and about all together. It
+// is safe for concurrent use, and is not copied.
+type Limiter[K comparable] struct {
+	Each, All Rate
+
+	mu     sync.Mutex // guards what follows
+	keys   map[K]*allowance
 	all    allowance
 	others allowance
 	silent uint64 // lines that were not written since the last one that was
@@ -29,20 +30,20 @@ type allowance struct {
 	since time.Time
 }
 
-func (a *allowance) refill(now time.Time, rate float64) {
-	a.spent = max(a.spent-max(now.Sub(a.since).Seconds(), 0)*rate, 0)
+func (a *allowance) refill(now time.Time, perSecond float64) {
+	a.spent = max(a.spent-max(now.Sub(a.since).Seconds(), 0)*perSecond, 0)
 	a.since = now
 }
 
-// Allow tells whether a line about a peer may be written now, and how many lines about any
-// peer were not written since the last one that was.
-func (l *Limiter) Allow(peer string, now time.Time) (ok bool, silent uint64) {
+// Allow tells whether a line about a key may be written now, and how many lines about any key
+// were not written since the last one that was.
+func (l *Limiter[K]) Allow(key K, now time.Time) (ok bool, silent uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	own := l.allowance(peer, now)
-	own.refill(now, peerRate)
-	l.all.refill(now, allRate)
-	if own.spent+1 > peerBurst || l.all.spent+1 > allBurst {
+	own := l.allowanceLocked(key, now)
+	own.refill(now, l.Each.PerSecond)
+	l.all.refill(now, l.All.PerSecond)
+	if own.spent+1 > l.Each.Burst || l.all.spent+1 > l.All.Burst {
 		l.silent++
 		return false, 0
 	}
@@ -52,26 +53,26 @@ func (l *Limiter) Allow(peer string, now time.Time) (ok bool, silent uint64) {
 	return true, silent
 }
 
-// allowance returns that of a peer. Those that have refilled are as good as forgotten.
-func (l *Limiter) allowance(peer string, now time.Time) *allowance {
-	if a := l.peers[peer]; a != nil {
+// allowanceLocked returns that of a key. Those that have refilled are as good as forgotten.
+func (l *Limiter[K]) allowanceLocked(key K, now time.Time) *allowance {
+	if a := l.keys[key]; a != nil {
 		return a
 	}
-	if len(l.peers) >= maxPeers && now.Sub(l.swept) >= time.Second {
+	if len(l.keys) >= maxKeys && now.Sub(l.swept) >= time.Second {
 		l.swept = now
-		for name, a := range l.peers {
-			if a.refill(now, peerRate); a.spent == 0 {
-				delete(l.peers, name)
+		for k, a := range l.keys {
+			if a.refill(now, l.Each.PerSecond); a.spent == 0 {
+				delete(l.keys, k)
 			}
 		}
 	}
-	if len(l.peers) >= maxPeers {
+	if len(l.keys) >= maxKeys {
 		return &l.others
 	}
-	if l.peers == nil {
-		l.peers = map[string]*allowance{}
+	if l.keys == nil {
+		l.keys = map[K]*allowance{}
 	}
 	a := &allowance{since: now}
-	l.peers[peer] = a
+	l.keys[key] = a
 	return a
 }

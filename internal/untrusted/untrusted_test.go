@@ -69,7 +69,8 @@ func TestNameAllocatesNothing(t *testing.T) {
 
 // TestLimiter gives each peer its own allowance, and says how many lines are missing.
 func TestLimiter(t *testing.T) {
-	var l Limiter
+	const burst, rate = 50, 2
+	l := Limiter[string]{Each: Rate{burst, rate}, All: Rate{2_000, 50}}
 	now := time.Unix(1_000, 0)
 	passed := func(peer string, n int) (lines int, silent uint64) {
 		for range n {
@@ -80,15 +81,15 @@ func TestLimiter(t *testing.T) {
 		}
 		return lines, silent
 	}
-	if got, silent := passed("a", 10_000); got != peerBurst || silent != 0 {
-		t.Errorf("%d lines of a flood, %d missing; want %d, 0", got, silent, peerBurst)
+	if got, silent := passed("a", 10_000); got != burst || silent != 0 {
+		t.Errorf("%d lines of a flood, %d missing; want %d, 0", got, silent, burst)
 	}
-	if got, silent := passed("b", 1); got != 1 || silent != 10_000-peerBurst {
-		t.Errorf("%d lines of another peer, %d missing; want 1, %d", got, silent, 10_000-peerBurst)
+	if got, silent := passed("b", 1); got != 1 || silent != 10_000-burst {
+		t.Errorf("%d lines of another peer, %d missing; want 1, %d", got, silent, 10_000-burst)
 	}
 	now = now.Add(10 * time.Second)
-	if got, _ := passed("a", 10_000); got != 10*peerRate {
-		t.Errorf("%d lines after 10 s, want %d", got, 10*peerRate)
+	if got, _ := passed("a", 10_000); got != 10*rate {
+		t.Errorf("%d lines after 10 s, want %d", got, 10*rate)
 	}
 	now = now.Add(time.Hour)
 	lines := 0
@@ -96,41 +97,42 @@ func TestLimiter(t *testing.T) {
 		n, _ := passed(fmt.Sprint("peer ", i), 1)
 		lines += n
 	}
-	if want := maxPeers + peerBurst; lines != want {
+	if want := maxKeys + burst; lines != want {
 		t.Errorf("%d lines about 100,000 peers at once, want %d", lines, want)
 	}
-	if len(l.peers) > maxPeers {
-		t.Errorf("%d peers are remembered, want at most %d", len(l.peers), maxPeers)
+	if len(l.keys) > maxKeys {
+		t.Errorf("%d keys are remembered, want at most %d", len(l.keys), maxKeys)
 	}
 	now = now.Add(time.Hour)
-	if got, _ := passed("late", 1); got != 1 || len(l.peers) != 1 {
-		t.Errorf("after an hour %d lines, %d peers; want 1, 1", got, len(l.peers))
+	if got, _ := passed("late", 1); got != 1 || len(l.keys) != 1 {
+		t.Errorf("after an hour %d lines, %d keys; want 1, 1", got, len(l.keys))
 	}
 }
 
-// TestOnce has one line about a key in a while, and lines about few keys.
-func TestOnce(t *testing.T) {
-	o := Once[string]{Every: 10 * time.Second, Most: 2}
+// TestLimiterOfOneLine has one line about a key in a while, and lines about few keys at once.
+func TestLimiterOfOneLine(t *testing.T) {
+	type key struct{ name string }
+	l := Limiter[key]{Each: Rate{1, .1}, All: Rate{2, .2}}
 	begin := time.Unix(1_000, 0)
 	for i, step := range []struct {
 		at     time.Duration
-		key    string
-		due    bool
+		name   string
+		ok     bool
 		silent uint64
 	}{
 		{0, "a", true, 0},
 		{1, "a", false, 0},
 		{2, "b", true, 1},
-		{3, "c", false, 0}, // there is room for two
+		{3, "c", false, 0}, // two lines are all there are for now
 		{9, "a", false, 0},
 		{10, "a", true, 2},
-		{12, "c", true, 0}, // b is forgotten
-		{13, "b", false, 0},
-		{22, "b", true, 1},
+		{11, "b", false, 0},
+		{12, "b", true, 1},
+		{30, "a", true, 0},
 	} {
-		due, silent := o.Due(step.key, begin.Add(step.at*time.Second))
-		if due != step.due || silent != step.silent {
-			t.Errorf("step %d, %q after %d s: %t, %d silent, want %t, %d", i, step.key, step.at, due, silent, step.due, step.silent)
+		ok, silent := l.Allow(key{step.name}, begin.Add(step.at*time.Second))
+		if ok != step.ok || silent != step.silent {
+			t.Errorf("step %d, %q after %d s: %t, %d silent, want %t, %d", i, step.name, step.at, ok, silent, step.ok, step.silent)
 		}
 	}
 }

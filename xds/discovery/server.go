@@ -30,7 +30,7 @@ import (
 type Server struct {
 	options  Options
 	log      *slog.Logger
-	lines    untrusted.Limiter
+	lines    untrusted.Limiter[string]
 	building chan struct{} // holds one for each stream that makes a response
 	closed   chan struct{}
 	close    sync.Once
@@ -95,6 +95,7 @@ func NewServer(o Options) *Server {
 		options: o, log: o.Log, closed: make(chan struct{}), building: make(chan struct{}, building),
 		streams: map[*stream]bool{}, views: map[string]*view{}, present: map[string][]*presence{}, counts: map[string]TypeCounts{},
 		rollouts: rollouts{now: o.Now, followers: map[*follower]bool{}},
+		lines:    untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 50, PerSecond: 2}, All: untrusted.Rate{Burst: 2_000, PerSecond: 50}},
 	}
 	none, err := xds.NewGates(nil)
 	if err != nil {
