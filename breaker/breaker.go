@@ -165,18 +165,29 @@ func (b *Breaker) admitLocked(c *cell, how uint64, now Instant) (Permit, Decisio
 		b.flight.now++
 		mark |= inBreaker
 	case d.Admitted:
-	case b.spec.Mode == MetricsOnly && b.past.override == nil:
-		b.past.wouldReject++
-		b.strays++
+	case b.passesLocked():
 		mark |= unjudged
 		d.Admitted, d.RetryAfter = true, 0
-	default:
-		b.counts.rejected++
 	}
 	if !d.Admitted {
 		return Permit{}, d
 	}
 	return Permit{cell: c, began: now, mark: mark}, d
+}
+
+// watchedLocked tells whether the state is only watched, and no call is rejected for it.
+func (b *Breaker) watchedLocked() bool { return b.spec.Mode.watched(b.pastLocked().override != nil) }
+
+// passesLocked counts a call that the state does not let through, and tells whether it passes
+// all the same, as a call that nobody judges.
+func (b *Breaker) passesLocked() bool {
+	if !b.watchedLocked() {
+		b.counts.rejected++
+		return false
+	}
+	b.past.wouldReject++
+	b.strays++
+	return true
 }
 
 // collided counts the times that a cell which was at w went on to be used by

@@ -268,7 +268,7 @@ func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
 		all := append(j.pair.succeeded, now)
 		j.pair.succeeded = all[max(0, len(all)-40):]
 	}
-	switch rapid.IntRange(0, 5).Draw(t, "how") {
+	switch rapid.IntRange(0, 6).Draw(t, "how") {
 	case 1:
 		j.permit.Answered(now)
 		j.ticket.answered(now)
@@ -280,6 +280,10 @@ func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
 	case 2:
 		j.permit.Unsent(o, time.Millisecond, now)
 		j.ticket.unsent(o, time.Millisecond, now)
+	case 3:
+		if got, want := j.permit.Refuse(now), j.ticket.refuse(now); got != want {
+			t.Fatalf("a call that is refused: %+v, want %+v", got, want)
+		}
 	default:
 		j.permit.Done(o, now)
 		j.ticket.done(o, now)
