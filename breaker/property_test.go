@@ -499,17 +499,20 @@ func (w *world) restart(t *rapid.T) {
 	w.forget(w.now)
 	earliest := w.now.Add(rapid.SampledFrom(pauses).Draw(t, "earliest"))
 	next := make([]*pair, len(w.pairs))
+	var wantRestored []Key
 	for i, p := range w.pairs {
 		f := freeze(p.model, w.now)
 		next[i] = &pair{model: newModel(p.model.spec, w.now)}
-		if f != nil {
-			next[i].model.takeUp(f, earliest, w.now)
+		if f != nil && next[i].model.takeUp(f, earliest, w.now) {
+			wantRestored = append(wantRestored, p.model.spec.Key)
 		}
 	}
 	w.pairs, w.gone, w.calls, w.heard = next, nil, nil, map[*model][]Transition{}
 	w.engine, w.promised, w.woken = NewEngine(Options{Listen: w.listen, Wake: w.wake}), never, false
 	w.engine.Apply(specs, w.now)
-	w.engine.Restore(saved, earliest, w.now)
+	if restored, lost := w.engine.Restore(saved, earliest, w.now); !slices.Equal(restored, wantRestored) || len(lost) > 0 {
+		t.Fatalf("restored %v and lost %v, want %v and none", restored, lost, wantRestored)
+	}
 	for _, p := range w.pairs {
 		p.breaker = w.engine.Breaker(p.model.spec.Key)
 	}
@@ -579,7 +582,7 @@ func (w *world) compare(t *rapid.T, got, want Changes) {
 		slices.Sort(names)
 		return names
 	}
-	if !slices.Equal(kept(got.Kept), kept(want.Kept)) || !slices.Equal(got.Restored, want.Restored) || len(got.Forgotten) > 0 {
+	if !slices.Equal(kept(got.Kept), kept(want.Kept)) || !slices.Equal(got.Restored, want.Restored) || !slices.Equal(got.Forgotten, want.Forgotten) {
 		t.Fatalf("changes %+v, want %+v", got, want)
 	}
 	if !slices.Equal(got.Added, want.Added) || !slices.Equal(got.Removed, want.Removed) || !slices.Equal(got.Restarted, want.Restarted) {
