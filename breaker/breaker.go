@@ -54,7 +54,7 @@ type terms struct {
 func (b *Breaker) begin(key Key, t *terms, e *shared, now Instant) {
 	b.upstream, b.engine, b.spec, b.generation, b.since = key.Upstream, e, t, 1, now
 	if key.Route != "" || key.Node != "" {
-		b.rest = &rest{key.Route, key.Node}
+		b.rest = &rest{route: key.Route, node: key.Node}
 	}
 	b.due = never
 	b.cell.breaker = b
@@ -74,8 +74,8 @@ func (b *Breaker) key() Key {
 	return Key{Upstream: b.upstream, Route: b.rest.route, Node: b.rest.node}
 }
 
-// rest is what few keys have besides the upstream.
-type rest struct{ route, node string }
+// rest is what few breakers have besides the upstream: the rest of the key, and whose proxy it is of, as far as that is known.
+type rest struct{ route, node, owner string }
 
 // named tells whether the breaker is that of an upstream's route.
 func (b *Breaker) named(upstream, route string) bool {

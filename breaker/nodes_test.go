@@ -111,6 +111,35 @@ func TestNodesAreBounded(t *testing.T) {
 	}
 }
 
+// TestNodesOfOneOwnerAreBounded: whoever makes up names leaves room for others, who have breakers of their own. When what
+// it has made up is idle, it may have new ones.
+func TestNodesOfOneOwnerAreBounded(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	own := func(node, owner string) bool {
+		p, _ := r.engine.NodeOf(keyA, node, owner, r.now).Acquire(r.now)
+		p.Done(Success, r.now)
+		return r.engine.Breaker(Key{Upstream: "a", Node: node}) != nil
+	}
+	for i := range maxOwned + 100 {
+		if got, want := own(fmt.Sprint("thief-", i), "thief"), i < maxOwned; got != want {
+			t.Fatalf("name %d that somebody makes up has a breaker of its own: %t, want %t", i, got, want)
+		}
+	}
+	for _, owner := range []string{"shop", ""} {
+		if !own(owner+"-1", owner) {
+			t.Errorf("a proxy of %q has no breaker of its own", owner)
+		}
+	}
+	for range 2 {
+		r.after(time.Minute)
+		own("thief-one-more", "thief")
+		own("shop-1", "shop")
+	}
+	if !own("thief-one-more", "thief") {
+		t.Error("there is no room though its breakers are idle")
+	}
+}
+
 // TestNodesThatAreGoneAreSwept, but no sum goes back, and nothing is forgotten that
 // matters still.
 func TestNodesThatAreGoneAreSwept(t *testing.T) {

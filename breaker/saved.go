@@ -127,7 +127,7 @@ func (e *Engine) takeUp(saved []Saved, earliest, now Instant) (restored, lost []
 			g := e.group(s.Key)
 			switch {
 			case g == nil && e.kept.add(s, now):
-			case g != nil && g.of(s.Key.Node, now).restore(s, earliest, now):
+			case g != nil && g.of(s.Key.Node, "", now).restore(s, earliest, now):
 				restored = append(restored, s.Key)
 			case s.Ends() > now:
 				lost = append(lost, s.Key)
