@@ -262,7 +262,9 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	}
 	w.explain(a, arrived)
 	what := e.connection()
-	w.node.linksTo(a.key.Upstream).take(e, what, arrived)
+	links := w.node.linksTo(a.key.Upstream)
+	links.attempt = a.attempt()
+	links.take(e, what, arrived)
 	g := w.batch.group(a, a.breakerFor(w.node.id, w.peer.Name(), arrived))
 	switch what {
 	case nothing:
