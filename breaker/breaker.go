@@ -54,7 +54,7 @@ type terms struct {
 func (b *Breaker) begin(key Key, t *terms, e *shared, now Instant) {
 	b.upstream, b.engine, b.spec, b.generation, b.since = key.Upstream, e, t, 1, now
 	if key.Route != "" || key.Node != "" {
-		b.rest = &rest{key.Route, key.Node}
+		b.rest = &rest{route: key.Route, node: key.Node}
 	}
 	b.due = never
 	b.cell.breaker = b
@@ -74,8 +74,8 @@ func (b *Breaker) key() Key {
 	return Key{Upstream: b.upstream, Route: b.rest.route, Node: b.rest.node}
 }
 
-// rest is what few keys have besides the upstream.
-type rest struct{ route, node string }
+// rest is what few breakers have besides the upstream: the rest of the key, and whose proxy it is of, as far as that is known.
+type rest struct{ route, node, owner string }
 
 // named tells whether the breaker is that of an upstream's route.
 func (b *Breaker) named(upstream, route string) bool {
@@ -165,18 +165,29 @@ func (b *Breaker) admitLocked(c *cell, how uint64, now Instant) (Permit, Decisio
 		b.flight.now++
 		mark |= inBreaker
 	case d.Admitted:
-	case b.spec.Mode == MetricsOnly && b.past.override == nil:
-		b.past.wouldReject++
-		b.strays++
+	case b.passesLocked():
 		mark |= unjudged
 		d.Admitted, d.RetryAfter = true, 0
-	default:
-		b.counts.rejected++
 	}
 	if !d.Admitted {
 		return Permit{}, d
 	}
 	return Permit{cell: c, began: now, mark: mark}, d
+}
+
+// watchedLocked tells whether the state is only watched, and no call is rejected for it.
+func (b *Breaker) watchedLocked() bool { return b.spec.Mode.watched(b.pastLocked().override != nil) }
+
+// passesLocked counts a call that the state does not let through, and tells whether it passes
+// all the same, as a call that nobody judges.
+func (b *Breaker) passesLocked() bool {
+	if !b.watchedLocked() {
+		b.counts.rejected++
+		return false
+	}
+	b.past.wouldReject++
+	b.strays++
+	return true
 }
 
 // collided counts the times that a cell which was at w went on to be used by

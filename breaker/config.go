@@ -70,10 +70,19 @@ func (m Mode) effective(byHand bool, s State) string {
 	}
 }
 
+// watched tells whether the state is only watched, and no call is rejected for it.
+func (m Mode) watched(byHand bool) bool { return m == MetricsOnly && !byHand }
+
+// rejects tells whether calls are rejected as the state says.
+func (m Mode) rejects(byHand bool) bool { return m != Disabled && !m.watched(byHand) }
+
 // EffectiveMode names what decides about the breaker's calls: the policy's mode, or
 // [ForcedOpenByHand] or [ForcedClosedByHand].
 func (s *Status) EffectiveMode() string {
-	return s.Config.Mode.effective(s.Override != nil, s.State)
+	if o := s.Override; o != nil { // the state of all proxies together may be that of another breaker
+		return s.Config.Mode.effective(true, o.State)
+	}
+	return s.Config.Mode.effective(false, s.State)
 }
 
 // Forced tells whether a person, or the policy's mode, holds the breaker in its state, so that
@@ -81,18 +90,13 @@ func (s *Status) EffectiveMode() string {
 func (s *Status) Forced() bool { return s.Override != nil || s.Config.Mode == ForcedOpen }
 
 // Rejects tells whether calls are rejected as the state says: not where that is only watched.
-func (s *Status) Rejects() bool {
-	mode := s.Config.Mode
-	return mode != Disabled && (mode != MetricsOnly || s.Override != nil)
-}
+func (s *Status) Rejects() bool { return s.Config.Mode.rejects(s.Override != nil) }
 
 // EffectiveMode is [Status.EffectiveMode] after the transition.
 func (t *Transition) EffectiveMode() string { return t.Mode.effective(t.Until != 0, t.Edge.To) }
 
 // Rejects is [Status.Rejects] after the transition.
-func (t *Transition) Rejects() bool {
-	return t.Mode != Disabled && (t.Mode != MetricsOnly || t.Until != 0)
-}
+func (t *Transition) Rejects() bool { return t.Mode.rejects(t.Until != 0) }
 
 // Config is when a breaker trips and how it recovers. All fields are in force
 // as they stand: there is no "unset", and 0 has the meaning given here. Configs
@@ -125,7 +129,8 @@ type Config struct {
 	WaitDurationInOpenState time.Duration
 	// BackoffMultiplier, in hundredths (100 is 1x), is by how much each further
 	// opening makes the wait longer, as long as the one before is not forgotten. A
-	// closed breaker forgets one after as long as the wait that it had caused.
+	// closed breaker forgets one after as long as the wait that it had caused. An opening
+	// after a half-open in which the service was not asked is not counted.
 	BackoffMultiplier uint32
 	// BackoffMax bounds the wait that grows; it never shortens WaitDurationInOpenState.
 	BackoffMax time.Duration

@@ -99,8 +99,9 @@ type Changes struct {
 	Restarted []Key // new semantics: closed, in a new generation
 	// Kept is what is remembered of those among Removed that were open, half-open or in the hands of a person.
 	Kept []Saved
-	// Forgotten are breakers that were in such a state and are not remembered: there is too much of it, or they
-	// were of a proxy, and all proxies share one now.
+	// Forgotten are breakers that were in such a state, which is lost: there is too much to remember, or they
+	// were of a proxy, and all proxies share one now, or, among those that are added again, they do not go on with what was
+	// remembered, since their semantics or their scope are other ones.
 	Forgotten []Key
 	// Restored are those among Added that go on with what was remembered.
 	Restored []Key
@@ -141,12 +142,8 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	next := newTable(list)
 	e.table.Store(next)
 	for _, key := range ch.Added {
-		g := next.find(key.Upstream, key.Route)
-		for _, s := range e.kept.take(key.Upstream, key.Route, now) {
-			if b := g.of(s.Key.Node, now); b.restore(&s, now, now) {
-				ch.Restored = append(ch.Restored, s.Key)
-			}
-		}
+		restored, lost := e.takeUp(e.kept.take(key.Upstream, key.Route, now), now, now)
+		ch.Restored, ch.Forgotten = append(ch.Restored, restored...), append(ch.Forgotten, lost...)
 	}
 	for _, g := range old.list {
 		if key := g.key(); next.find(key.Upstream, key.Route) == nil {

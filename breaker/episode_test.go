@@ -78,6 +78,11 @@ func TestCauseOfAnEarlierVersion(t *testing.T) {
 			t.Errorf("from %s: %s with the cause %+v", from, got.State, got.cause())
 		}
 	}
+	held := runRule(1)
+	held.Mode = ForcedOpen
+	r := newRig(t, held)
+	r.engine.Restore([]Saved{{Key: keyA, Config: held, State: Open, Since: r.now, Sequence: 7, Generation: 9}}, 0, r.now)
+	r.wantCause("restored without one", PolicyForced, 0, 0, r.now)
 }
 
 // TestResetOfAForcedPolicy: its episode begins anew.

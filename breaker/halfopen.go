@@ -104,12 +104,17 @@ func (h *halfOpen) takeBack(e ending) {
 	}
 }
 
+// holds tells whether the slot of a probe is still out.
+func (h *halfOpen) holds(probe uint32) bool {
+	return slices.ContainsFunc(h.slots, func(s slot) bool { return s.probe == probe })
+}
+
 // HoldsProbe tells whether the slot of the probe with that id, of which [Permit.Probe] told, is
 // still out. It does not look at the clock: one whose lease is over holds it until somebody asks.
 func (b *Breaker) HoldsProbe(id uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state == HalfOpen && slices.ContainsFunc(b.past.halfOpen.slots, func(s slot) bool { return s.probe == id })
+	return b.state == HalfOpen && b.past.halfOpen.holds(id)
 }
 
 // ReleaseProbe frees the slot of the probe with that id, of which [Permit.Probe] told, if

@@ -346,3 +346,52 @@ func TestUnsentProbe(t *testing.T) {
 	}
 	asked.Done(Success, r.now)
 }
+
+// TestUnsentProbeOfBefore: that a probe of an earlier half-open was sent to nobody says nothing of this one.
+func TestUnsentProbeOfBefore(t *testing.T) {
+	r := halfOpenRig(t, 1, 1)
+	late := r.admit()
+	r.after(60 * time.Second)
+	r.want(Edge{HalfOpen, Open, HalfOpenExpired})
+	r.after(30 * time.Second)
+	r.want(Edge{Open, HalfOpen, WaitOver})
+	before := r.status().Counts
+	late.Unsent(Failure, 0, r.now)
+	if got := r.status().Counts; got.Failures != before.Failures+1 || got.Ignored != before.Ignored {
+		t.Errorf("counts %+v, want one failure more than %+v", got, before)
+	}
+	r.call(Success)
+	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+}
+
+// TestRefusedProbe: a permit that is refused is free again. The call is rejected as if there had been none, or
+// goes on and is not judged where nothing is rejected.
+func TestRefusedProbe(t *testing.T) {
+	for _, mode := range []Mode{Enforce, MetricsOnly} {
+		cfg := DefaultConfig()
+		cfg.Mode, cfg.PermittedNumberOfCallsInHalfOpenState, cfg.SuccessThreshold = mode, 1, 1
+		r := openRig(t, cfg)
+		r.after(cfg.WaitDurationInOpenState)
+		before := r.status().Counts
+		p := r.admit()
+		want, counts := Decision{State: HalfOpen, Admitted: mode == MetricsOnly}, before
+		if got := p.Refuse(r.now); got != want || p.Probe() != 0 && got.Admitted {
+			t.Errorf("%s: decision %+v and probe %d, want %+v", mode, got, p.Probe(), want)
+		}
+		r.admit().Refuse(r.now)
+		p.Done(Failure, r.now)
+		if counts.Requests += 2; mode == MetricsOnly {
+			counts.WouldReject, counts.Failures = 2, before.Failures+1
+		} else {
+			counts.Rejected = 2
+		}
+		if got := r.status(); got.Counts != counts || got.State != HalfOpen || got.ProbesInFlight != 0 {
+			t.Errorf("%s: %s with %d probes and %+v, want half-open with none and %+v", mode, got.State, got.ProbesInFlight, got.Counts, counts)
+		}
+		r.call(Success)
+		r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
+		if got := r.admit().Refuse(r.now); !got.Admitted {
+			t.Errorf("%s: a call of a closed breaker is refused", mode)
+		}
+	}
+}

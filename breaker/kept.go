@@ -15,8 +15,8 @@ type kept struct {
 	all []Saved
 }
 
-// add keeps s, in place of what is kept of its breaker, and reports whether it does: what has ended at now is not kept, and
-// what is too much.
+// add keeps s in place of what is kept of the same breaker, and reports whether it was kept. What has ended at now, or does not
+// fit, is not kept.
 func (k *kept) add(s *Saved, now Instant) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -80,7 +81,7 @@ func TestRemovedIsKeptOverARestart(t *testing.T) {
 	removed := r.engine.Export(r.now)
 	for name, saved := range map[string][]Saved{"removed before": removed, "removed meanwhile": there} {
 		next := &rig{t: t, now: r.now.Add(time.Minute), engine: NewEngine(Options{})}
-		if got := next.engine.Restore(saved, 0, next.now); len(got) > 0 {
+		if got, lost := next.engine.Restore(saved, 0, next.now); len(got)+len(lost) > 0 {
 			t.Errorf("%s: restored %v, which is not there", name, got)
 		}
 		next.apply(DefaultConfig())
@@ -108,6 +109,44 @@ func TestRemovedNodesAreKept(t *testing.T) {
 	r.engine.Apply(nil, r.now)
 	if ch := r.apply(runRule(1)); len(ch.Restored) > 0 || r.status().State != Closed {
 		t.Errorf("what one proxy's breaker was became that of all: %v, %s", ch.Restored, r.status().State)
+	}
+}
+
+// TestWhatIsKeptAndNotTakenUp is told to be lost: of a breaker with other semantics, and of a proxy where all share one now.
+func TestWhatIsKeptAndNotTakenUp(t *testing.T) {
+	r := openRig(t, DefaultConfig())
+	r.engine.Apply(nil, r.now)
+	if ch := r.apply(runRule(7)); !slices.Equal(ch.Forgotten, []Key{keyA}) {
+		t.Errorf("forgotten %v under another policy, want a", ch.Forgotten)
+	}
+	r = openRig(t, DefaultConfig())
+	saved := r.engine.Export(r.now)
+	next := newRig(t, runRule(7))
+	if restored, lost := next.engine.Restore(saved, 0, next.now); len(restored) > 0 || !slices.Equal(lost, []Key{keyA}) {
+		t.Errorf("restored %v and lost %v under another policy, want none and a", restored, lost)
+	}
+	r.engine.Apply(nil, r.now)
+	r.after(30 * time.Second)
+	if ch := r.apply(runRule(7)); len(ch.Forgotten) > 0 {
+		t.Errorf("forgotten %v that had ended", ch.Forgotten)
+	}
+	n1 := Key{Upstream: "a", Node: "n1"}
+	r = nodeRig(t, runRule(1))
+	r.node("n1", Failure)
+	r.engine.Apply(nil, r.now)
+	if ch := r.apply(runRule(1)); !slices.Equal(ch.Forgotten, []Key{n1}) {
+		t.Errorf("forgotten %v in another scope, want n1", ch.Forgotten)
+	}
+}
+
+// TestRestoreOfTooMuch tells what is not kept.
+func TestRestoreOfTooMuch(t *testing.T) {
+	var saved []Saved
+	for i := range maxKept + 2 {
+		saved = append(saved, Saved{Key: Key{Upstream: fmt.Sprint(i)}, Config: runRule(1), State: Open, Until: epoch.Add(time.Hour)})
+	}
+	if restored, lost := NewEngine(Options{}).Restore(saved, 0, epoch); len(restored) > 0 || len(lost) != 2 {
+		t.Errorf("restored %v and lost %v, want two lost", restored, lost)
 	}
 }
 

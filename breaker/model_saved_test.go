@@ -45,13 +45,20 @@ func (m *model) takeUp(saved *model, earliest, now Instant) bool {
 	if o != nil && o.Until <= now {
 		o = nil
 	}
+	if o != nil && o.State == Open {
+		longer := *o
+		longer.Until, o = max(longer.Until, earliest), &longer
+	}
 	cfg := m.spec.Config
 	same := cfg == saved.spec.Config
 	if !same && o == nil {
 		return false
 	}
 	m.sequence, m.generation = max(m.sequence, saved.sequence), max(m.generation, saved.generation)
-	m.cause, m.trip, m.override = saved.cause, saved.trip, o
+	m.override = o
+	if saved.cause != nil || saved.trip != nil {
+		m.cause, m.trip = saved.cause, saved.trip
+	}
 	if same {
 		m.openings = saved.openings
 	}
@@ -109,8 +116,12 @@ func (w *world) forget(now Instant) {
 // addedAgain has a breaker that is added go on with what is remembered of it.
 func (w *world) addedAgain(m *model, now Instant, ch *Changes) {
 	key := m.spec.Key
-	if f := w.kept[key]; f != nil && f.ends() > now && m.takeUp(f, now, now) {
+	switch f := w.kept[key]; {
+	case f == nil || f.ends() <= now:
+	case m.takeUp(f, now, now):
 		ch.Restored = append(ch.Restored, key)
+	default:
+		ch.Forgotten = append(ch.Forgotten, key)
 	}
 	delete(w.kept, key)
 }

@@ -390,11 +390,29 @@ func (t *ticket) end(o Outcome, took time.Duration, now Instant) {
 func (t *ticket) unsent(o Outcome, took time.Duration, now Instant) {
 	m := t.model
 	if !t.used && t.slot {
-		if m.advance(now); m.state == HalfOpen {
+		if m.advance(now); slices.Contains(m.probes, t) {
 			o, m.resume = Ignored, now.Add(time.Second)
 		}
 	}
 	t.end(o, took, now)
+}
+
+// refuse is the permit's Refuse.
+func (t *ticket) refuse(now Instant) Decision {
+	m := t.model
+	if t.used || !t.slot || t.unjudged {
+		return Decision{Admitted: true}
+	}
+	t.release(now)
+	if m.spec.Config.Mode == MetricsOnly && m.override == nil {
+		m.counts.WouldReject++
+		t.unjudged = true
+		return Decision{State: HalfOpen, Admitted: true}
+	}
+	m.counts.Rejected++
+	m.inFlight--
+	t.used = true
+	return Decision{State: HalfOpen}
 }
 
 // answered is the permit's Answered.
@@ -666,12 +684,12 @@ func (m *model) reportOne(o Reported, now Instant) {
 		m.correct(o, own, now)
 		return
 	}
+	// What is logged in any case stands for itself: a failure, and a slow call.
 	if (void || o.Outcome == Success && !slow) && o.OneIn > 1 {
 		n = o.OneIn
 	}
 	if o.Unsent && m.state == HalfOpen {
 		o.Outcome, slow, void = Ignored, false, true
-		n = max(o.OneIn, 1)
 	}
 	m.count(o.Outcome, slow, uint64(n), at)
 	watched := m.spec.Config.Mode == MetricsOnly && m.override == nil

@@ -22,20 +22,24 @@ type nodes struct {
 	departed Counts            // of breakers that are no more, so that sums never go back
 	swept    Instant           // when idle breakers were last looked for
 	seen     map[string]uint64 // their requests at that time
+	owned    map[string]int    // how many each owner has
 }
 
 // Bounds on the breakers of one key: what a proxy says of itself is not trusted to
-// be finite. A proxy beyond the most of them shares the breaker of the key.
+// be finite. A proxy beyond the most of them, of all owners or of its own, shares the breaker of the
+// key. Where there is no room, idle breakers are looked for sooner.
 const (
-	maxNodes = 10_000
-	idleTime = Instant(10 * time.Minute)
+	maxNodes  = 10_000
+	maxOwned  = maxNodes / 4
+	idleTime  = Instant(10 * time.Minute)
+	idleInUse = Instant(time.Minute)
 )
 
 func newGroup(s *Spec, t *terms, e *shared, now Instant) *group {
 	g := &group{}
 	g.Breaker.begin(s.Key, t, e, now)
 	if s.PerNode {
-		g.nodes = &nodes{byNode: map[string]*Breaker{}, seen: map[string]uint64{}, spec: t, swept: now}
+		g.nodes = &nodes{byNode: map[string]*Breaker{}, seen: map[string]uint64{}, owned: map[string]int{}, spec: t, swept: now}
 	}
 	return g
 }
@@ -44,6 +48,12 @@ func newGroup(s *Spec, t *terms, e *shared, now Instant) *group {
 // be. Where all proxies share a breaker, or node is empty, it is that one. nil:
 // there is no such key.
 func (e *Engine) Node(key Key, node string, now Instant) *Breaker {
+	return e.NodeOf(key, node, "", now)
+}
+
+// NodeOf is [Engine.Node] for a proxy whose owner is known, such as the identity in its certificate. One owner has a
+// quarter of the breakers that there may be of a key, at most; others have room whatever it calls its proxies.
+func (e *Engine) NodeOf(key Key, node, owner string, now Instant) *Breaker {
 	g := e.group(key)
 	if g == nil {
 		return nil
@@ -52,15 +62,15 @@ func (e *Engine) Node(key Key, node string, now Instant) *Breaker {
 		return b
 	}
 	defer e.shared.deliver()
-	return g.of(node, now)
+	return g.of(node, owner, now)
 }
 
-// of is [Engine.Node] of a group, for callers that have transitions delivered later.
-func (g *group) of(node string, now Instant) *Breaker {
+// of is [Engine.NodeOf] of a group, for callers that have transitions delivered later.
+func (g *group) of(node, owner string, now Instant) *Breaker {
 	if g.nodes == nil || node == "" {
 		return &g.Breaker
 	}
-	return g.meet(node, now)
+	return g.meet(node, owner, now)
 }
 
 // known returns the breaker of a proxy that has one.
@@ -74,29 +84,36 @@ func (g *group) known(node string) *Breaker {
 }
 
 // meet returns the breaker of a proxy that has none yet.
-func (g *group) meet(node string, now Instant) *Breaker {
+func (g *group) meet(node, owner string, now Instant) *Breaker {
 	n := g.nodes
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if b := n.byNode[node]; b != nil {
 		return b
 	}
-	if now-n.swept >= idleTime {
+	if since := now - n.swept; since >= idleTime || since >= idleInUse && n.full(owner) {
 		n.sweep(now)
 	}
-	if len(n.list) >= maxNodes {
+	if n.full(owner) {
 		return &g.Breaker
 	}
 	b := &Breaker{}
 	key := g.key()
 	key.Node = node
 	b.begin(key, n.spec, g.engine, now)
+	b.rest.owner = owner
+	n.owned[owner]++
 	if o := g.overridden(); o != nil && o.Until > now {
 		b.force(*o, now)
 	}
 	n.byNode[node] = b
 	n.list = append(n.list, b)
 	return b
+}
+
+// full tells whether there is no room for one more breaker of a proxy of an owner; "" is not known.
+func (n *nodes) full(owner string) bool {
+	return len(n.list) >= maxNodes || owner != "" && n.owned[owner] >= maxOwned
 }
 
 // sweep drops the breakers that have done nothing since the last time, and have
@@ -111,6 +128,11 @@ func (n *nodes) sweep(now Instant) {
 		idle := s.State == Closed && s.Override == nil && s.InFlight == 0 && s.Openings == 0
 		if idle && before && last == s.Counts.Requests {
 			delete(n.byNode, node)
+			if owner := b.rest.owner; n.owned[owner] > 1 {
+				n.owned[owner]--
+			} else {
+				delete(n.owned, owner)
+			}
 			b.retire()
 			n.departed.sum(&s.Counts)
 			continue

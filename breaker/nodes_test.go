@@ -111,6 +111,35 @@ func TestNodesAreBounded(t *testing.T) {
 	}
 }
 
+// TestNodesOfOneOwnerAreBounded: whoever makes up names leaves room for others, who have breakers of their own. When what
+// it has made up is idle, it may have new ones.
+func TestNodesOfOneOwnerAreBounded(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	own := func(node, owner string) bool {
+		p, _ := r.engine.NodeOf(keyA, node, owner, r.now).Acquire(r.now)
+		p.Done(Success, r.now)
+		return r.engine.Breaker(Key{Upstream: "a", Node: node}) != nil
+	}
+	for i := range maxOwned + 100 {
+		if got, want := own(fmt.Sprint("thief-", i), "thief"), i < maxOwned; got != want {
+			t.Fatalf("name %d that somebody makes up has a breaker of its own: %t, want %t", i, got, want)
+		}
+	}
+	for _, owner := range []string{"shop", ""} {
+		if !own(owner+"-1", owner) {
+			t.Errorf("a proxy of %q has no breaker of its own", owner)
+		}
+	}
+	for range 2 {
+		r.after(time.Minute)
+		own("thief-one-more", "thief")
+		own("shop-1", "shop")
+	}
+	if !own("thief-one-more", "thief") {
+		t.Error("there is no room though its breakers are idle")
+	}
+}
+
 // TestNodesThatAreGoneAreSwept, but no sum goes back, and nothing is forgotten that
 // matters still.
 func TestNodesThatAreGoneAreSwept(t *testing.T) {
@@ -228,11 +257,67 @@ func TestRule10NodesAreRestored(t *testing.T) {
 	r.node("n2", Success)
 	saved := r.engine.Export(r.now)
 	next := nodeRig(t, runRule(1))
-	if got := next.engine.Restore(saved, 0, next.now); len(got) != 1 || got[0] != (Key{Upstream: "a", Node: "n1"}) {
+	if got, _ := next.engine.Restore(saved, 0, next.now); len(got) != 1 || got[0] != (Key{Upstream: "a", Node: "n1"}) {
 		t.Errorf("restored %v, want n1", got)
 	}
 	if tr := next.transitions[0]; tr.Edge != (Edge{Closed, Open, Restored}) || tr.Key.Node != "n1" {
 		t.Errorf("transition %+v, want that n1 is open", tr)
+	}
+}
+
+// TestRule10NodesInOtherHandsThanAll: what a person did to the breaker of one proxy outlives a restart, and a policy that is removed and
+// added again, also where another person has done something to all of them. Proxies that come later are in the hands of that one.
+func TestRule10NodesInOtherHandsThanAll(t *testing.T) {
+	n1, n2 := Key{Upstream: "a", Node: "n1"}, Key{Upstream: "a", Node: "n2"}
+	r := nodeRig(t, runRule(1))
+	r.node("n1", Success)
+	r.node("n2", Success)
+	all := r.force(Open, time.Hour)
+	one := Override{State: Closed, By: "bob", Note: "works for this one", Until: r.now.Add(2 * time.Hour)}
+	if err := r.engine.Force(n1, one, r.now); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.engine.Reset(n2, "bob", "let it try", r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.node("n2", Failure)
+	want := func(r *rig, what string, restored, lost []Key) {
+		t.Helper()
+		if len(restored) != 3 || len(lost) > 0 {
+			t.Errorf("%s: restored %v and lost %v, want all three", what, restored, lost)
+		}
+		for key, want := range map[Key]*Override{keyA: &all, n1: &one, n2: nil, {Upstream: "a", Node: "n3"}: &all} {
+			got := r.engine.Node(keyA, key.Node, r.now).Status(r.now)
+			if (got.Override == nil) != (want == nil) || want != nil && *got.Override != *want || (got.State == Open) != (key != n1) {
+				t.Errorf("%s: %s is %s and forced %+v, want %+v", what, key, got.State, got.Override, want)
+			}
+		}
+	}
+	saved := r.engine.Export(r.now)
+	for _, order := range [][]Saved{saved, {saved[2], saved[1], saved[0]}} {
+		next := nodeRig(t, runRule(1))
+		restored, lost := next.engine.Restore(order, 0, next.now)
+		want(next, "restarted", restored, lost)
+	}
+	if ch := r.engine.Apply(nil, r.now); len(ch.Kept) != 3 {
+		t.Errorf("kept %+v, want all three", ch.Kept)
+	}
+	ch := r.perNode(runRule(1))
+	want(r, "added again", ch.Restored, ch.Forgotten)
+}
+
+// TestModeOfAllTogether is that of what a person did to all, though a proxy whose breaker is on its own again is worse off.
+func TestModeOfAllTogether(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	r.node("n1", Success)
+	r.force(Closed, time.Hour)
+	if err := r.engine.Reset(Key{Upstream: "a", Node: "n1"}, "bob", "let it try", r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.node("n1", Failure)
+	got := r.engine.Snapshot(r.now)
+	if all := got[0]; all.State != Open || all.EffectiveMode() != ForcedClosedByHand || got[1].EffectiveMode() != "Enforce" {
+		t.Errorf("%s and %s, and n1 %s; want open, %s, and Enforce", all.State, all.EffectiveMode(), got[1].EffectiveMode(), ForcedClosedByHand)
 	}
 }
 

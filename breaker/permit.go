@@ -51,19 +51,40 @@ func (p *Permit) Settle(o Outcome, took time.Duration, now Instant) {
 // Unsent is [Permit.Settle] for a call that was sent to nobody, since the service has no
 // endpoint to send it to, or since a limit of the caller's own was reached. In half-open that
 // says nothing of the service: the permit is free again, the call counts as ignored, and no
-// other is let through for a second. In other states the outcome is o.
+// other is let through for a second. In other states, and where the permit of a probe is no longer
+// out, the outcome is o.
 func (p *Permit) Unsent(o Outcome, took time.Duration, now Instant) {
 	if p.cell == nil {
 		return
 	}
 	if b := p.cell.breaker; p.Probe() != 0 {
 		b.lock(now)
-		if b.state == HalfOpen {
+		if b.state == HalfOpen && b.past.halfOpen.holds(p.Probe()) {
 			o, b.past.halfOpen.resume = Ignored, now.Add(unsentPause)
 		}
 		b.unlock()
 	}
 	p.Settle(o, took, now)
+}
+
+// Refuse gives back the permit of a probe that is not to be made after all, and decides as if
+// none had been free: the call is rejected, and its permit does nothing any more, or where the
+// mode is MetricsOnly it goes on, and nobody judges it. Of another permit it changes nothing.
+func (p *Permit) Refuse(now Instant) Decision {
+	c := p.cell
+	if c == nil || p.Probe() == 0 {
+		return Decision{Admitted: true}
+	}
+	b := c.breaker
+	b.lock(now)
+	b.landLocked(c, p, ending{outcome: Ignored}, now)
+	d := Decision{State: HalfOpen, Admitted: b.passesLocked()}
+	p.cell = nil
+	if d.Admitted {
+		p.cell, p.mark = c, uint64(byLock)<<phaseShift|uint64(b.epoch)<<tagShift|unjudged
+	}
+	b.unlock()
+	return d
 }
 
 // Answered says that the service has answered within the threshold of slow calls, and

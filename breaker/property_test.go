@@ -268,7 +268,7 @@ func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
 		all := append(j.pair.succeeded, now)
 		j.pair.succeeded = all[max(0, len(all)-40):]
 	}
-	switch rapid.IntRange(0, 5).Draw(t, "how") {
+	switch rapid.IntRange(0, 6).Draw(t, "how") {
 	case 1:
 		j.permit.Answered(now)
 		j.ticket.answered(now)
@@ -280,6 +280,10 @@ func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
 	case 2:
 		j.permit.Unsent(o, time.Millisecond, now)
 		j.ticket.unsent(o, time.Millisecond, now)
+	case 3:
+		if got, want := j.permit.Refuse(now), j.ticket.refuse(now); got != want {
+			t.Fatalf("a call that is refused: %+v, want %+v", got, want)
+		}
 	default:
 		j.permit.Done(o, now)
 		j.ticket.done(o, now)
@@ -495,17 +499,20 @@ func (w *world) restart(t *rapid.T) {
 	w.forget(w.now)
 	earliest := w.now.Add(rapid.SampledFrom(pauses).Draw(t, "earliest"))
 	next := make([]*pair, len(w.pairs))
+	var wantRestored []Key
 	for i, p := range w.pairs {
 		f := freeze(p.model, w.now)
 		next[i] = &pair{model: newModel(p.model.spec, w.now)}
-		if f != nil {
-			next[i].model.takeUp(f, earliest, w.now)
+		if f != nil && next[i].model.takeUp(f, earliest, w.now) {
+			wantRestored = append(wantRestored, p.model.spec.Key)
 		}
 	}
 	w.pairs, w.gone, w.calls, w.heard = next, nil, nil, map[*model][]Transition{}
 	w.engine, w.promised, w.woken = NewEngine(Options{Listen: w.listen, Wake: w.wake}), never, false
 	w.engine.Apply(specs, w.now)
-	w.engine.Restore(saved, earliest, w.now)
+	if restored, lost := w.engine.Restore(saved, earliest, w.now); !slices.Equal(restored, wantRestored) || len(lost) > 0 {
+		t.Fatalf("restored %v and lost %v, want %v and none", restored, lost, wantRestored)
+	}
 	for _, p := range w.pairs {
 		p.breaker = w.engine.Breaker(p.model.spec.Key)
 	}
@@ -575,7 +582,7 @@ func (w *world) compare(t *rapid.T, got, want Changes) {
 		slices.Sort(names)
 		return names
 	}
-	if !slices.Equal(kept(got.Kept), kept(want.Kept)) || !slices.Equal(got.Restored, want.Restored) || len(got.Forgotten) > 0 {
+	if !slices.Equal(kept(got.Kept), kept(want.Kept)) || !slices.Equal(got.Restored, want.Restored) || !slices.Equal(got.Forgotten, want.Forgotten) {
 		t.Fatalf("changes %+v, want %+v", got, want)
 	}
 	if !slices.Equal(got.Added, want.Added) || !slices.Equal(got.Removed, want.Removed) || !slices.Equal(got.Restarted, want.Restarted) {

@@ -90,18 +90,18 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 		b.correctLocked(o, e, now)
 		return
 	}
-	if o.Unsent && b.state == HalfOpen {
-		e = ending{outcome: Ignored}
-	}
 	at, n := min(o.At, now), uint32(1)
 	if e.outcome == Ignored || e.outcome == Success && !e.slow {
 		n = max(1, min(o.OneIn, maxOneIn))
+	}
+	if o.Unsent && b.state == HalfOpen {
+		e = ending{outcome: Ignored} // it stands for as many calls as what it was
 	}
 	b.addLocked(e, uint64(n))
 	if e.outcome.Failed() {
 		b.lastFailure = max(b.lastFailure, at)
 	}
-	watched := b.spec.Mode == MetricsOnly && b.pastLocked().override == nil
+	watched := b.watchedLocked()
 	switch {
 	case b.state == Open && watched:
 		b.past.wouldReject += uint64(n)

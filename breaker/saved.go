@@ -102,7 +102,7 @@ func (b *Breaker) probesEnd(now Instant) Instant {
 }
 
 // Restore takes up what another engine has exported, with its instants on this
-// engine's clock, and returns the breakers that it is for. Breakers that
+// engine's clock, and returns the breakers that it is for, and those whose state is lost though it has not ended. Breakers that
 // have changed their state already, or whose semantics have changed, are left alone; but what a
 // person did is kept as long as there is such a breaker. What is of breakers that do not exist is
 // kept for the case that they are added; see [Engine.Apply]. What has ended since then has: an open breaker whose wait is over is
@@ -110,19 +110,31 @@ func (b *Breaker) probesEnd(now Instant) Instant {
 //
 // None is half-open before earliest, which is when the proxies are expected to be
 // there that have to bound its probes. One that was half-open is open until the leases have run out of probes that may be in flight.
-func (e *Engine) Restore(saved []Saved, earliest, now Instant) (restored []Key) {
-	for i := range saved {
-		s := &saved[i]
-		b := e.Node(s.Key, s.Key.Node, now)
-		switch {
-		case b == nil:
-			e.kept.add(s, now)
-		case b.restore(s, earliest, now):
-			restored = append(restored, s.Key)
+func (e *Engine) Restore(saved []Saved, earliest, now Instant) (restored, lost []Key) {
+	defer e.shared.deliver()
+	return e.takeUp(saved, earliest, now)
+}
+
+// takeUp is [Engine.Restore] for callers that have transitions delivered later. Breakers of proxies come before that of all of them: while
+// that is in the hands of a person, so is every proxy that comes, whatever was done to it before.
+func (e *Engine) takeUp(saved []Saved, earliest, now Instant) (restored, lost []Key) {
+	for _, ofProxies := range [...]bool{true, false} {
+		for i := range saved {
+			s := &saved[i]
+			if (s.Key.Node != "") != ofProxies {
+				continue
+			}
+			g := e.group(s.Key)
+			switch {
+			case g == nil && e.kept.add(s, now):
+			case g != nil && g.of(s.Key.Node, "", now).restore(s, earliest, now):
+				restored = append(restored, s.Key)
+			case s.Ends() > now:
+				lost = append(lost, s.Key)
+			}
 		}
 	}
-	e.shared.deliver()
-	return restored
+	return restored, lost
 }
 
 func (b *Breaker) restore(s *Saved, earliest, now Instant) bool {
@@ -132,8 +144,13 @@ func (b *Breaker) restore(s *Saved, earliest, now Instant) bool {
 		return false
 	}
 	o := s.Override
-	if o != nil && o.Until <= now {
+	switch {
+	case o == nil:
+	case o.Until <= now:
 		o = nil
+	case o.State == Open && o.Until < earliest: // what comes after it is half-open
+		longer := *o
+		longer.Until, o = earliest, &longer
 	}
 	same := b.spec.Config == s.Config
 	if !same && o == nil {
@@ -143,7 +160,10 @@ func (b *Breaker) restore(s *Saved, earliest, now Instant) bool {
 		b.past = &past{}
 	}
 	b.sequence, b.generation = max(b.sequence, s.Sequence), max(b.generation, s.Generation)
-	b.past.episode, b.past.override = s.episode(), o
+	b.past.override = o
+	if e := s.episode(); e != nil {
+		b.past.episode = e
+	}
 	if same {
 		b.past.open.openings = min(s.Openings, maxOpenings)
 	}

@@ -110,18 +110,20 @@ func TestRule10LastExport(t *testing.T) {
 
 // TestRule10NotBeforeProxiesAreThere: half-open begins when somebody is there to bound its probes.
 func TestRule10NotBeforeProxiesAreThere(t *testing.T) {
-	for name, before := range map[string]*rig{"open": openRig(t, DefaultConfig()), "half-open": halfOpenRig(t, 1, 1)} {
+	forced := newRig(t, DefaultConfig())
+	forced.force(Open, time.Hour+time.Second)
+	for name, before := range map[string]*rig{"open": openRig(t, DefaultConfig()), "half-open": halfOpenRig(t, 1, 1), "forced": forced} {
 		cfg := *before.status().Config
 		r := newRig(t, cfg)
 		r.now = before.now.Add(time.Hour)
 		r.engine.Restore(before.engine.Export(before.now), r.now.Add(30*time.Second), r.now)
 		r.want(Edge{Closed, Open, Restored})
 		r.after(30*time.Second - 1)
-		if d := r.reject(); d.RetryAfter != 1 {
+		if d := r.reject(); d.RetryAfter != 1 && name != "forced" {
 			t.Errorf("%s: it is open for %s more, want 1ns", name, d.RetryAfter)
 		}
 		r.after(1)
-		r.want(Edge{Open, HalfOpen, WaitOver})
+		r.want(Edge{Open, HalfOpen, map[bool]Reason{true: ForceExpired, false: WaitOver}[name == "forced"]})
 	}
 }
 
@@ -207,13 +209,13 @@ func TestRestoreLeavesAlone(t *testing.T) {
 
 	saved := r.engine.Export(r.now)
 	gone := NewEngine(Options{})
-	if got := gone.Restore(saved, 0, r.now); len(got) > 0 {
+	if got, _ := gone.Restore(saved, 0, r.now); len(got) > 0 {
 		t.Errorf("restored %v in an engine without breakers", got)
 	}
 	tripped := openRig(t, cfg)
 	tripped.after(30 * time.Second)
 	tripped.call(Success, Success, Success)
-	if got := tripped.engine.Restore(saved, 0, tripped.now); len(got) > 0 {
+	if got, _ := tripped.engine.Restore(saved, 0, tripped.now); len(got) > 0 {
 		t.Errorf("restored %v over what has happened since", got)
 	}
 	tripped.wantState(Closed, 3)
@@ -224,7 +226,7 @@ func TestRestoreBoundsTheWait(t *testing.T) {
 	cfg := backoffConfig()
 	r := newRig(t, cfg)
 	s := Saved{Key: keyA, Config: cfg, State: Open, Since: r.now.Add(time.Hour), Until: never - 1, Openings: 1 << 30, Sequence: 7, Generation: 9}
-	if got := r.engine.Restore([]Saved{s}, 0, r.now); len(got) != 1 || got[0] != keyA {
+	if got, _ := r.engine.Restore([]Saved{s}, 0, r.now); len(got) != 1 || got[0] != keyA {
 		t.Fatalf("restored %v, want a", got)
 	}
 	if got := r.status(); got.RetryAfter != 20*time.Second || got.Since != r.now || got.Openings != maxOpenings || got.Sequence != 8 {

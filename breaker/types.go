@@ -264,7 +264,8 @@ type Status struct {
 	LastFailure            Instant // meaningful when Counts.Failures > 0
 	// Override is what a person did to it; nil: nothing.
 	Override *Override
-	// Episode is the present one, or the last; nil: it was never anything but closed.
+	// Episode is the present one, or the last. nil: nothing is known of one. The breaker was always closed, or was reset, or an
+	// earlier version did not keep it.
 	Episode *Episode
 	// Nodes is how many breakers of proxies are in this status, in a scope of nodes,
 	// and OpenNodes how many of these are open.

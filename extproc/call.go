@@ -97,8 +97,7 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	}
 	permit, decision := acquire(c.begun)
 	if decision.Admitted && permit.Probe() != 0 && !c.peer.Probes(c.route.name) {
-		permit.Settle(breaker.Ignored, 0, c.begun) // it is for others
-		decision = breaker.Decision{}
+		decision = permit.Refuse(c.begun) // it is for others
 	}
 	if !decision.Admitted {
 		return c.reject(decision.RetryAfter)
@@ -107,7 +106,9 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	c.permit, c.held = permit, true
 	if id := permit.Probe(); id != 0 {
 		c.probe = true
-		c.lease = time.AfterFunc(c.route.lease*15/16, c.overdue)
+		if late := c.route.late; late > 0 {
+			c.lease = time.AfterFunc(late, c.overdue)
+		}
 		return admitting(c.marking, wire.Probe(c.server.options.Process, id)), false
 	}
 	return admitting(c.marking, ""), false
@@ -127,7 +128,7 @@ func (c *call) reject(retryAfter time.Duration) (answer *extprocv3.ProcessingRes
 func (c *call) unheard() (answer *extprocv3.ProcessingResponse, last bool) {
 	c.peer.RefuseReport(guard.ExtProc, c.route.key.Upstream)
 	s := c.breaker.Status(c.begun)
-	if s.State == breaker.Closed || s.Config.Mode == breaker.MetricsOnly && s.Override == nil {
+	if s.State == breaker.Closed || !s.Rejects() {
 		return admitting(c.marking, ""), false
 	}
 	return c.reject(s.RetryAfter)
@@ -145,7 +146,8 @@ func (c *call) overdue() {
 // judge takes the response's headers. They come without a permit when a filter
 // before this one has answered, and say nothing then. Failures and slow calls are settled at
 // once, and so are probes. Another response may still break off. A probe that was sent to nobody
-// falls back: its caller is to see no more of half-open than others.
+// falls back: its caller is to see no more of half-open than others. Its caller gets the fallback's
+// response, of whatever kind the fallback is: at the headers of a response a call cannot be routed again.
 func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (fallsBack bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

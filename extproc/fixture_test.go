@@ -70,7 +70,13 @@ type rig struct {
 
 func newRig(t testing.TB, breakerFields string) *rig {
 	t.Helper()
-	set, diagnostics := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(document + breakerFields + "\n")}}, policy.BuiltinDefaults())
+	return newRigOf(t, document+breakerFields+"\n")
+}
+
+// newRigOf is newRig with a policy of the test's own.
+func newRigOf(t testing.TB, text string) *rig {
+	t.Helper()
+	set, diagnostics := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(text)}}, policy.BuiltinDefaults())
 	if len(diagnostics) > 0 {
 		t.Fatal(diagnostics)
 	}

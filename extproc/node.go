@@ -30,7 +30,7 @@ func (r *route) breakerFor(attributes map[string]*structpb.Struct, peer *guard.P
 	if err := peer.AdmitCall(id); err != nil {
 		return nil, err
 	}
-	if b := r.nodes.Node(r.key, id, now); b != nil {
+	if b := r.nodes.NodeOf(r.key, id, peer.Name(), now); b != nil {
 		return b, nil
 	}
 	return r.breaker, nil // the policy has just changed, and the engine no longer has the key

@@ -44,6 +44,7 @@ type route struct {
 	key      breaker.Key
 	name     string // of the key
 	lease    time.Duration
+	late     time.Duration // when a probe is late that still holds its permit; 0: no probe ever is
 	breaker  *breaker.Breaker
 	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
 	rules    wire.Rules
@@ -85,7 +86,7 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 			}
 			key := r.Breaker.Spec.Key
 			known := &route{
-				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, breaker: engine.Breaker(key), fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
+				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, late: lateAfter(&r), breaker: engine.Breaker(key), fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
 				slow: r.Breaker.Spec.Config.SlowCallDurationThreshold, enforced: r.Breaker.Spec.Config.Mode != breaker.MetricsOnly,
 				rules: wire.Rules{
 					Classify: r.Breaker.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: r.Breaker.Spec.ClientGone,
@@ -99,6 +100,17 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 		}
 	}
 	s.routes.Store(&routes)
+}
+
+// lateAfter is how long a probe may hold its permit before its proxy is held to blame for it: nearly the whole
+// lease, whose last seconds are more than an honest proxy needs. 0: nothing ends a call of the
+// route in time, so no proxy is to blame.
+func lateAfter(r *policy.Route) time.Duration {
+	if r.Timeout == 0 && r.ResponseHeaderTimeout == 0 {
+		return 0
+	}
+	lease := r.Breaker.Spec.Lease
+	return max(lease*15/16, lease-time.Second)
 }
 
 // Counts returns the totals.

@@ -94,10 +94,13 @@ func (a *attribution) certain(o breaker.Outcome, took time.Duration) bool {
 	return o.Failed() || o != breaker.Ignored && a.slow > 0 && took >= a.slow
 }
 
-// breakerFor returns the breaker of a proxy.
-func (a *attribution) breakerFor(node string, now breaker.Instant) *breaker.Breaker {
+// attempt is how long after its beginning a connection is made or has failed, and is told of, at the latest.
+func (a *attribution) attempt() time.Duration { return a.rules.Timeout + mostHeldBack }
+
+// breakerFor returns the breaker of a proxy, which is of the identity owner.
+func (a *attribution) breakerFor(node, owner string, now breaker.Instant) *breaker.Breaker {
 	if a.nodes != nil {
-		if b := a.nodes.Node(a.key, node, now); b != nil {
+		if b := a.nodes.NodeOf(a.key, node, owner, now); b != nil {
 			return b
 		}
 	}

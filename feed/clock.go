@@ -39,8 +39,8 @@ const (
 	// mostHeldBack is how late an entry may be: what is not sent for longer is not sent at all,
 	// since connections that are dead for so long are closed.
 	mostHeldBack = 15 * time.Second
-	// mostEnd bounds the times that entries claim, so that differences of them can be told.
-	mostEnd = time.Duration(math.MaxInt64 / 4)
+	// mostEnd bounds the times that entries claim, so that sums and differences of two of them can be told. It is in the year 2105.
+	mostEnd = 136 * 365 * 24 * time.Hour
 )
 
 const unknown = time.Duration(math.MaxInt64)
@@ -58,7 +58,10 @@ func (c *clock) take(end time.Duration, now breaker.Instant) {
 	case passed >= forgetting:
 		c.lag, c.before, c.since = unknown, c.lag, now
 	}
-	late := own - c.smallest() // far below 0 where nothing is known
+	late := time.Duration(0)
+	if s := c.smallest(); s != unknown {
+		late = own - s
+	}
 	switch {
 	case end < c.lastEnd-jitter, late > mostHeldBack:
 		c.begin(own, now)

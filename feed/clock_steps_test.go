@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -134,6 +135,21 @@ func TestOneBadTime(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestClockOfAnotherCentury: calls keep their distances also when the wall clocks show the year 2100, and when the proxy's has never been set.
+func TestClockOfAnotherCentury(t *testing.T) {
+	for _, year := range []int{1901, 1970, 2043, 2044, 2100} {
+		l := newTeller(t)
+		off := time.Date(year, 7, 1, 0, 0, 0, 0, time.UTC).Sub(wall(l.now))
+		for i := range 20 {
+			l.now = l.now.Add(20 * time.Millisecond)
+			ago := time.Duration((19-i)%5) * time.Millisecond
+			l.wantNear(fmt.Sprint("a call in ", year), l.call("", ago, off), 4*time.Millisecond)
+		}
+		l.now = l.now.Add(8 * time.Second)
+		l.wantNear(fmt.Sprint("one that was held back in ", year), l.call("", 7*time.Second, off), 4*time.Millisecond)
 	}
 }
 

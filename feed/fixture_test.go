@@ -50,6 +50,11 @@ spec: {endpoints: [{address: 10.0.0.4, port: 80}]}
 ---
 apiVersion: breakwater.dev/v1alpha1
 kind: Upstream
+metadata: {name: watched}
+spec: {endpoints: [{address: 10.0.0.6, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
 metadata: {name: db}
 spec: {protocol: TCP, port: 15432, endpoints: [{address: 10.0.0.5, port: 5432}]}
 ---
@@ -71,6 +76,11 @@ apiVersion: breakwater.dev/v1alpha1
 kind: BreakerPolicy
 metadata: {name: own}
 spec: {targetRefs: [{kind: Upstream, name: own}], scope: Node}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: watched}
+spec: {targetRefs: [{kind: Upstream, name: watched}], mode: MetricsOnly}
 ---
 apiVersion: breakwater.dev/v1alpha1
 kind: BreakerPolicy
@@ -116,7 +126,7 @@ func newRig(t testing.TB) *rig {
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	r.server.Apply(set, r.engine)
-	r.node = r.server.node("one")
+	r.node = r.server.node("one", "")
 	r.worker = newWorker(r.server, r.node, "")
 	return r
 }

@@ -126,6 +126,20 @@ func TestGRPCStatus(t *testing.T) {
 	}
 }
 
+// halfOpen makes a breaker half-open.
+func (r *rig) halfOpen(upstream string) {
+	r.t.Helper()
+	key := breaker.Key{Upstream: upstream}
+	forced := breaker.Override{State: breaker.Open, By: "somebody", Note: "a reason", Until: r.now.Add(time.Second)}
+	if err := r.engine.Force(key, forced, r.now); err != nil {
+		r.t.Fatal(err)
+	}
+	r.now = r.now.Add(time.Second)
+	if s := r.engine.Breaker(key).Status(r.now); s.State != breaker.HalfOpen {
+		r.t.Fatalf("%s is %s, want half-open", upstream, s.State)
+	}
+}
+
 // TestUnsentCalls: what was sent to nobody is a failure in closed, as it was, and ignored in half-open. Of a call
 // that was sent before, that is not said.
 func TestUnsentCalls(t *testing.T) {
@@ -137,21 +151,14 @@ func TestUnsentCalls(t *testing.T) {
 	r.connections(r.connection(ended, nobody))
 	r.want("db", breaker.Counts{Requests: 1, Failures: 1})
 
-	key := breaker.Key{Upstream: "db"}
-	forced := breaker.Override{State: breaker.Open, By: "somebody", Note: "a reason", Until: r.now.Add(time.Second)}
-	if err := r.engine.Force(key, forced, r.now); err != nil {
-		t.Fatal(err)
-	}
-	r.now = r.now.Add(time.Second)
-	if s := r.engine.Breaker(key).Status(r.now); s.State != breaker.HalfOpen {
-		t.Fatalf("it is %s, want half-open", s.State)
-	}
+	r.halfOpen("db")
 	r.now = r.now.Add(time.Second)
 	just := func(c *datav3.AccessLogCommon) {
 		nobody(c)
 		c.StartTime, c.Duration = timestamppb.New(wall(r.now)), nil
 	}
 	r.connections(r.connection(ended, just))
+	key := breaker.Key{Upstream: "db"}
 	if s := r.engine.Breaker(key).Status(r.now); s.State != breaker.HalfOpen || s.Counts.Ignored != 1 {
 		t.Errorf("it is %s with %+v, want half-open and one ignored", s.State, s.Counts)
 	}
@@ -162,5 +169,31 @@ func TestUnsentCalls(t *testing.T) {
 	r.connections(r.connection(ended, refused))
 	if s := r.engine.Breaker(key).Status(r.now); s.State != breaker.Open {
 		t.Errorf("it is %s after an attempt was refused, want open", s.State)
+	}
+}
+
+// TestUnsentRequests: where nothing is rejected, all calls are probes. One that no endpoint was there for is ignored in half-open;
+// one that was tried before, and for which none was there then, has failed.
+func TestUnsentRequests(t *testing.T) {
+	for attempts, want := range map[uint32]struct {
+		state  breaker.State
+		counts breaker.Counts
+	}{
+		0: {breaker.HalfOpen, breaker.Counts{Requests: 1, Ignored: 1}},
+		1: {breaker.HalfOpen, breaker.Counts{Requests: 1, Ignored: 1}},
+		2: {breaker.Open, breaker.Counts{Requests: 1, Failures: 1}},
+	} {
+		r := newRig(t)
+		r.halfOpen("watched")
+		r.now = r.now.Add(time.Second)
+		r.take(r.logged("watched~sampled", func(e *datav3.HTTPAccessLogEntry) {
+			unanswered(time.Millisecond, &datav3.ResponseFlags{NoHealthyUpstream: true})(e)
+			e.CommonProperties.UpstreamRequestAttemptCount = attempts
+			e.Response = &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(503), ResponseCodeDetails: "no_healthy_upstream"}
+		}))
+		s := r.engine.Breaker(breaker.Key{Upstream: "watched"}).Status(r.now)
+		if s.State != want.state || s.Counts != want.counts {
+			t.Errorf("after %d attempts it is %s with %+v, want %s with %+v", attempts, s.State, s.Counts, want.state, want.counts)
+		}
 	}
 }

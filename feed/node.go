@@ -12,7 +12,8 @@ import (
 // node is what is known of one proxy. Its streams, of which each of its workers has some,
 // share it.
 type node struct {
-	id string
+	id    string
+	owner string // the identity that it is of; "": not known. Guarded by the server.
 
 	mu       sync.Mutex
 	clocks   clocks
@@ -33,10 +34,13 @@ type Links struct {
 	// Pause is how long nobody had called before the last second in which somebody did; 0: not known.
 	Pause time.Duration
 
-	second breaker.Instant // when that second began
+	second  breaker.Instant // when that second began
+	begun   breaker.Instant // when the last connection began to be made that was not turned away
+	before  breaker.Instant // and the one before it
+	attempt time.Duration   // how long one may take
 }
 
-// links returns those to an upstream.
+// linksTo returns those to an upstream, which are made if there are none.
 func (n *node) linksTo(upstream string) *Links {
 	l := n.links[upstream]
 	if l == nil {
@@ -57,13 +61,15 @@ func (l *Links) called(now breaker.Instant) {
 }
 
 // take takes on an entry. Those of one connection come in order: its start, that it is established,
-// and its end, which is all there is of it where the proxy logs no start.
+// and its end, which is all there is of it where the proxy logs no start. An end may be lost.
 func (l *Links) take(e *entry, what connected, now breaker.Instant) {
+	l.settle(now)
 	made := e.remote.IsValid() && e.flags&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
 	switch {
 	case e.kind == tcpConnectionStart:
 		l.called(now)
 		l.Connecting++
+		l.before, l.begun = l.begun, now
 		return
 	case what == established:
 		l.Connecting -= min(l.Connecting, 1)
@@ -77,10 +83,19 @@ func (l *Links) take(e *entry, what connected, now breaker.Instant) {
 		l.Connecting -= min(l.Connecting, 1)
 	}
 	l.called(now)
-	if what == turnedAway {
-		l.Refused = now
-	} else {
+	if what != turnedAway {
 		l.Admitted = now
+		return
+	}
+	if l.Refused = now; l.before > 0 {
+		l.begun = l.before // that one was over at once
+	}
+}
+
+// settle corrects what was lost: of connections that were being made, none is when the last one has had its time.
+func (l *Links) settle(now breaker.Instant) {
+	if now.Sub(l.begun) > l.attempt {
+		l.Connecting = 0
 	}
 }
 
@@ -88,9 +103,15 @@ func (l *Links) take(e *entry, what connected, now breaker.Instant) {
 const lingering = time.Minute
 
 func (n *node) forgotten(now breaker.Instant) bool {
+	left, streams := n.presence()
+	return streams == 0 && now.Sub(left) >= lingering
+}
+
+// presence returns how many streams the proxy has, and when the last one ended.
+func (n *node) presence() (left breaker.Instant, streams int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.streams == 0 && now.Sub(n.left) >= lingering
+	return n.left, n.streams
 }
 
 // turn begins another second, and adds what was busier than at other proxies.

@@ -84,9 +84,9 @@ func (s *Server) Sample(now breaker.Instant) []Share {
 	}
 	s.turned = now
 	busiest := map[breaker.Key]meter{}
-	for id, n := range s.nodes {
+	for _, n := range s.nodes.byID {
 		if n.forgotten(now) {
-			delete(s.nodes, id)
+			s.nodes.forget(n)
 			continue
 		}
 		n.turn(seconds, busiest)
@@ -115,7 +115,7 @@ func (s *Server) Traffic(key breaker.Key) float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := 0.
-	for id, n := range s.nodes {
+	for id, n := range s.nodes.byID {
 		if node == "" || node == id {
 			sum += n.traffic(key)
 		}

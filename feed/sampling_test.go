@@ -77,7 +77,7 @@ func TestSampleFollowsTheBusiestProxy(t *testing.T) {
 	if got, want := r.share(web), (Share{web, 1, 1}); got != want {
 		t.Errorf("a quiet proxy: %+v, want %+v", got, want)
 	}
-	r.worker = newWorker(r.server, r.server.node("two"), "")
+	r.worker = newWorker(r.server, r.server.node("two", ""), "")
 	r.second(1000, 150)
 	if got, want := r.share(web), (Share{web, 32, 4}); got != want {
 		t.Errorf("a busy one: %+v, want %+v", got, want)
@@ -100,8 +100,8 @@ func TestSharesOfWhatIsGone(t *testing.T) {
 	r.share(breaker.Key{Upstream: "web"})
 	r.now = r.now.Add(2 * lingering)
 	r.server.Sample(r.now)
-	if len(r.server.nodes) != 0 {
-		t.Errorf("%d proxies are remembered that have no stream", len(r.server.nodes))
+	if len(r.server.nodes.byID) != 0 {
+		t.Errorf("%d proxies are remembered that have no stream", len(r.server.nodes.byID))
 	}
 	empty := newRig(t)
 	r.server.Apply(emptySet, empty.engine)

@@ -54,7 +54,7 @@ type Server struct {
 	}
 
 	mu     sync.Mutex // guards what follows
-	nodes  map[string]*node
+	nodes  nodes
 	shares map[breaker.Key]*thinnings
 	turned breaker.Instant
 }
@@ -76,7 +76,7 @@ type Counts struct {
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{
-		options: o, nodes: map[string]*node{}, shares: map[breaker.Key]*thinnings{}, turned: o.Now(),
+		options: o, nodes: newNodes(), shares: map[breaker.Key]*thinnings{}, turned: o.Now(),
 	}
 	s.table.Store(&table{})
 	return s
@@ -113,7 +113,7 @@ func (s *Server) Counts() Counts {
 // Obeyed says how a proxy samples from an instant on; nil: it logs everything. Calls
 // for one proxy are in order.
 func (s *Server) Obeyed(id string, sampling Sampling, from breaker.Instant) {
-	n := s.node(id)
+	n := s.node(id, "")
 	if n == nil {
 		return
 	}
@@ -125,7 +125,7 @@ func (s *Server) Obeyed(id string, sampling Sampling, from breaker.Instant) {
 // Links returns what a proxy has told of its connections to an upstream that speaks TCP.
 func (s *Server) Links(upstream, id string) Links {
 	s.mu.Lock()
-	n := s.nodes[id]
+	n := s.nodes.byID[id]
 	s.mu.Unlock()
 	if n == nil {
 		return Links{}
@@ -133,6 +133,7 @@ func (s *Server) Links(upstream, id string) Links {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if l := n.links[upstream]; l != nil {
+		l.settle(s.options.Now())
 		return *l
 	}
 	return Links{}
@@ -140,7 +141,7 @@ func (s *Server) Links(upstream, id string) Links {
 
 // Began says that a proxy has just begun, whatever one of that id had told before: it has no connections.
 func (s *Server) Began(id string) {
-	n := s.node(id)
+	n := s.node(id, "")
 	if n == nil {
 		return
 	}
@@ -151,24 +152,22 @@ func (s *Server) Began(id string) {
 	}
 }
 
-// maxNodes bounds the proxies that are remembered: each may call itself what it likes.
-const maxNodes = 20_000
-
-// node returns what is known of a proxy; nil: there are too many.
-func (s *Server) node(id string) *node {
+// node returns what is known of a proxy, which is of the identity owner as far as that is known; nil: there are too many.
+func (s *Server) node(id, owner string) *node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.nodes[id]
-	if n == nil {
-		if len(s.nodes) >= maxNodes {
-			return nil
-		}
-		now := s.options.Now()
-		n = &node{
-			id: id, meters: map[breaker.Key]*meter{},
-			links: map[string]*Links{}, left: now,
-		}
-		s.nodes[id] = n
+	return s.nodes.meet(id, owner, s.options.Now())
+}
+
+// join is node for a stream of the proxy, which lasts until [worker.leave].
+func (s *Server) join(id, owner string) *node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.nodes.meet(id, owner, s.options.Now())
+	if n != nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.streams++
 	}
 	return n
 }
@@ -207,6 +206,9 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		}
 		var f frame
 		if err := stream.RecvMsg(&f); err != nil {
+			if first {
+				peer.Reset()
+			}
 			return ended(stream, err)
 		}
 		arrived := s.options.Now()
@@ -247,12 +249,9 @@ func (s *Server) introduce(data []byte, peer *guard.Peer) (n *node, upstream str
 	if err := peer.Admit(guard.AccessLog, string(m.node), string(m.cluster)); err != nil {
 		return nil, "", err
 	}
-	if n = s.node(string(m.node)); n == nil {
-		return nil, "", peer.Refuse(guard.AccessLog, guard.Metadata, fmt.Sprintf("logs of %d proxies came within the last minute, and no more are remembered", maxNodes))
+	if n = s.join(string(m.node), peer.Name()); n == nil {
+		return nil, "", peer.Refuse(guard.AccessLog, guard.Metadata, fmt.Sprintf("there are streams of as many proxies as are remembered, which are %d, and %d of one identity", maxNodes, maxOwned))
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.streams++
 	return n, upstream, nil
 }
 

@@ -131,7 +131,7 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		return
 	}
 	chosen := w.node.timeline.sampled(at.Add(-max(e.took, 0)), a.key)
-	of := a.breakerFor(w.node.id, arrived)
+	of := a.breakerFor(w.node.id, w.peer.Name(), arrived)
 	if a.way == onward { // the breaker knows
 		counts.rejected.Add(1)
 		w.answered(a, 1)
@@ -222,7 +222,7 @@ func (w *worker) running(a *attribution, arrived breaker.Instant) {
 	if a == nil || !w.peer.May(a.key.Upstream) || a.way != asked || e.probe == 0 || e.process != w.server.options.Process || e.requestEnd >= 0 || wire.IsUpgrade(e.upgrade) {
 		return
 	}
-	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
+	g := w.batch.group(a, a.breakerFor(w.node.id, w.peer.Name(), arrived))
 	g.uploading = append(g.uploading, e.probe)
 }
 
@@ -262,8 +262,10 @@ func (w *worker) connection(a *attribution, arrived breaker.Instant) {
 	}
 	w.explain(a, arrived)
 	what := e.connection()
-	w.node.linksTo(a.key.Upstream).take(e, what, arrived)
-	g := w.batch.group(a, a.breakerFor(w.node.id, arrived))
+	links := w.node.linksTo(a.key.Upstream)
+	links.attempt = a.attempt()
+	links.take(e, what, arrived)
+	g := w.batch.group(a, a.breakerFor(w.node.id, w.peer.Name(), arrived))
 	switch what {
 	case nothing:
 		counts.skipped.Add(1)

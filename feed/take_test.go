@@ -332,3 +332,36 @@ func TestLinks(t *testing.T) {
 	r.server.Began("one")
 	want("another process", Links{Called: r.now, Admitted: r.now, Refused: r.now, Pause: 3 * time.Second})
 }
+
+// TestLinksWhoseEndIsLost: of a connection that began and of which nothing more is told, it is known after a while that it is made no
+// longer, also where others are turned away all the time.
+func TestLinksWhoseEndIsLost(t *testing.T) {
+	const started, ended = datav3.AccessLogType_TcpConnectionStart, datav3.AccessLogType_TcpConnectionEnd
+	const attempt = 10*time.Second + mostHeldBack // the policy's timeout, and the time to tell
+	for _, retries := range []bool{false, true} {
+		r := newRig(t)
+		nowhere := func(c *datav3.AccessLogCommon) { c.UpstreamRemoteAddress = nil }
+		refused := func(c *datav3.AccessLogCommon) {
+			nowhere(c)
+			c.ResponseFlags = &datav3.ResponseFlags{UpstreamOverflow: true}
+		}
+		r.connections(r.connection(started, nowhere), r.connection(ended, refused))
+		r.now = r.now.Add(time.Minute)
+		r.connections(r.connection(started, nowhere))
+		for began := r.now; r.now <= began.Add(attempt); r.now = r.now.Add(time.Second) {
+			if retries {
+				r.connections(r.connection(started, nowhere), r.connection(ended, refused))
+			}
+			if got := r.server.Links("db", "one").Connecting; got != 1 {
+				t.Fatalf("%s after it began, retries %t: %d are being made, want 1", r.now.Sub(began), retries, got)
+			}
+		}
+		if got := r.server.Links("db", "one").Connecting; got != 0 {
+			t.Errorf("retries %t: %d are being made, want none", retries, got)
+		}
+		r.connections(r.connection(started, nowhere))
+		if got := r.server.Links("db", "one").Connecting; got != 1 {
+			t.Errorf("retries %t: %d are being made after another began, want 1", retries, got)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"errors"
-	"math"
 	"net/netip"
 	"time"
 
@@ -351,7 +350,7 @@ func readTime(data []byte) (time.Duration, error) {
 		}
 		return nil
 	})
-	const most = math.MaxInt64 / int64(time.Second) / 4 // sums of them fit too
+	const most = int64(mostEnd / time.Second)
 	seconds = max(-most, min(seconds, most))
 	return time.Duration(seconds)*time.Second + time.Duration(nanos), err
 }

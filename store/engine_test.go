@@ -19,7 +19,7 @@ func restarted(t *testing.T, dir string, away time.Duration) (engine *breaker.En
 	}
 	closeFile(t, f)
 	engine = engineOf(clock.instant)
-	if restored := engine.Restore(saved, 0, clock.instant); len(restored) != 1 {
+	if restored, _ := engine.Restore(saved, 0, clock.instant); len(restored) != 1 {
 		t.Fatalf("restored %v, want one", restored)
 	}
 	return engine, engine.Snapshot(clock.instant)[0], clock.instant

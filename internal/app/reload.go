@@ -83,8 +83,13 @@ func (a *app) tellRemoved(changes breaker.Changes) {
 		}
 		a.log.Warn("a breaker was removed that is not closed, or that was forced by hand; if its upstream is added again by then, with the same rules, it goes on where it was", details...)
 	}
-	for _, key := range changes.Forgotten {
-		a.log.Warn("the state of a breaker is lost by this change of the policy; what was forced by hand is to be forced again", "breaker", key.String())
+	a.tellLost(changes.Forgotten, "this change of the policy")
+}
+
+// tellLost says that breakers have lost a state that is not over, and why.
+func (a *app) tellLost(lost []breaker.Key, why string) {
+	for _, key := range lost {
+		a.log.Warn("the state of a breaker is lost; what was forced by hand is to be forced again", "breaker", key.String(), "why", why)
 	}
 }
 

@@ -24,11 +24,12 @@ func (a *app) restore() (stop func(), err error) {
 		return nil, fmt.Errorf("keeping the state of breakers: %w", err)
 	}
 	now := a.clock.Now()
-	restored := a.engine.Restore(saved, now.Add(returning), now)
+	restored, lost := a.engine.Restore(saved, now.Add(returning), now)
 	a.pace.Deliver()
 	if len(saved) > 0 {
 		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
 	}
+	a.tellLost(lost, "the policy is another one than before, or there is too much to keep")
 	a.keeper = store.NewKeeper(file, a.export, a.log)
 	return func() {
 		if err := file.Close(); err != nil {

@@ -1,0 +1,144 @@
+package extproc
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/internal/guard"
+)
+
+// shown is a handshake in which the client shows the certificate of a workload.
+type shown struct {
+	credentials.TransportCredentials
+	workload string
+}
+
+func (s shown) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	u, err := url.Parse("spiffe://c/ns/n/sa/" + s.workload)
+	info := credentials.TLSInfo{}
+	info.State.PeerCertificates = []*x509.Certificate{{URIs: []*url.URL{u}}}
+	return c, info, err
+}
+
+// silent is a connection on which nothing is said.
+type silent struct{ net.Conn }
+
+func (silent) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4} }
+func (silent) Close() error         { return nil }
+
+// proxies returns, for each workload, what makes a stream one of its proxy, which calls all upstreams, and returns the peer.
+func (r *rig) proxies(workloads ...string) []func(*stream) *guard.Peer {
+	r.t.Helper()
+	rules, err := guard.ParseRules([]string{"spiffe://{any}/ns/{any}/sa/{workload}"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	g := guard.New(guard.Options{Rules: rules, Log: slog.New(slog.DiscardHandler)})
+	var all []func(*stream) *guard.Peer
+	for _, w := range workloads {
+		_, info, err := g.Credentials(shown{workload: w}).ServerHandshake(silent{})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		guard.Of(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: info})).List().Set(true, nil)
+		all = append(all, func(s *stream) *guard.Peer {
+			s.ctx = peer.NewContext(s.ctx, &peer.Peer{AuthInfo: info})
+			return guard.Of(s.ctx)
+		})
+	}
+	return all
+}
+
+// TestPausedProxyProbesNothing: whoever let a probe run out leaves the permit to others. Its call is rejected and
+// counted as one, or where nothing is rejected goes on and is not judged.
+func TestPausedProxyProbesNothing(t *testing.T) {
+	for _, mode := range []string{"Enforce", "MetricsOnly"} {
+		t.Run(mode, func(t *testing.T) {
+			r := newRig(t, inMode(mode, oneProbe))
+			proxies := r.proxies("thief", "shop")
+			thief, shop := proxies[0], proxies[1]
+			r.open("http")
+			r.after(wait)
+			before := r.status("http").Counts
+			s := r.stream("http", requestHeaders(), responseHeaders(":status", "500"))
+			thief(s).Overdue("http", time.Minute)
+			if err := r.server.Process(s); err != nil {
+				t.Fatal(err)
+			}
+			want, rejected := before, mode == "Enforce"
+			if want.Requests++; rejected {
+				want.Rejected++
+			} else {
+				want.WouldReject, want.Failures = want.WouldReject+1, want.Failures+1
+			}
+			if got := s.answers[0].GetImmediateResponse() != nil; got != rejected {
+				t.Errorf("answer %v, want the call rejected: %t", s.answers[0], rejected)
+			}
+			if got := r.status("http"); got.Counts != want || got.State != breaker.HalfOpen || got.ProbesInFlight != 0 {
+				t.Errorf("%s with %d probes and %+v, want half-open with none and %+v", got.State, got.ProbesInFlight, got.Counts, want)
+			}
+			for range 2 {
+				s := r.stream("http", requestHeaders(), responseHeaders(":status", "200"))
+				shop(s)
+				if err := r.server.Process(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := r.status("http").State; got != breaker.Closed {
+				t.Errorf("it is %s after the probes of another proxy, want closed", got)
+			}
+		})
+	}
+}
+
+// TestProbesThatAreLate: a proxy whose probe ends in the time that the policy gives calls is not to blame for it, however long
+// that is. One that does not say for longer what became of it is, unless the policy lets calls take any time.
+func TestProbesThatAreLate(t *testing.T) {
+	const longProbe = "{consecutiveFailures: 1, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1, maxWaitDurationInHalfOpenState: 3h}"
+	const telling, late = 2 * time.Second, 6 * time.Second // beyond the policy's time
+	for _, tt := range []struct {
+		timeout string
+		time    time.Duration
+		blamed  bool
+	}{
+		{"300ms", 300 * time.Millisecond, true},
+		{"75s", 75 * time.Second, true},
+		{"2m", 2 * time.Minute, true},
+		{"1h", time.Hour, true},
+		{"0s", 3 * time.Hour, false}, // the lease is as long as half-open may last
+		{"0s\n  responseHeaderTimeout: 2m", 2 * time.Minute, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			for beyond, blamed := range map[time.Duration]bool{telling: false, late: tt.blamed} {
+				r := newRigOf(t, strings.Replace(document, "timeout: 300ms", "timeout: "+tt.timeout, 1)+longProbe+"\n")
+				proxy := r.proxies("shop")[0]
+				r.open("http")
+				r.after(wait)
+				answer, seen := responseHeaders(":status", "503"), false
+				s := r.stream("http", requestHeaders(), answer)
+				p := proxy(s)
+				s.events[1].before = func() {
+					time.Sleep(tt.time + beyond)
+					seen = !p.Probes("http")
+				}
+				if err := r.server.Process(s); err != nil {
+					t.Fatal(err)
+				}
+				if seen != blamed || r.status("http").State != breaker.Open {
+					t.Errorf("timeout %s: after a probe of %s blamed %t and %s, want %t and open", tt.timeout, tt.time+beyond, seen, r.status("http").State, blamed)
+				}
+			}
+		})
+	}
+}
