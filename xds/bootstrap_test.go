@@ -168,6 +168,14 @@ func TestOnlyLoopbackIsTrusted(t *testing.T) {
 		if got := strings.Contains(printed(t, o), prematureResets); got != trusted {
 			t.Errorf("%s: trusted %t, want %t", listen, got, trusted)
 		}
+		o.Ready = netip.MustParseAddrPort("0.0.0.0:15021")
+		text := printed(t, o)
+		if got := strings.Contains(text, prematureResets); got != trusted {
+			t.Errorf("%s with a readiness listener: trusted %t, want %t", listen, got, trusted)
+		}
+		if !strings.Contains(text, "codec_type: HTTP1\n") {
+			t.Errorf("%s: a readiness listener takes HTTP/2, of which others can cancel as many requests as they like:\n%s", listen, text)
+		}
 	}
 }
 
