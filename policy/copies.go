@@ -113,7 +113,7 @@ func (c *compiler) checkCopies(s *settings) {
 
 // Notes say what is right in a set and may surprise: a line each, with its place.
 func (s *Set) Notes() []string {
-	var notes []string
+	notes := slices.Clone(s.notes)
 	for _, u := range s.Upstreams {
 		for i := range u.Routes {
 			b := u.Routes[i].Breaker

@@ -40,7 +40,7 @@ func (c *compiler) run(files []File) (*Set, Diagnostics) {
 	if len(c.diagnostics) > 0 {
 		return nil, c.diagnostics.sorted()
 	}
-	set.Revision = revision(set.Upstreams)
+	set.Revision, set.notes = revision(set.Upstreams), c.notes
 	return set, nil
 }
 
@@ -56,6 +56,7 @@ type compiler struct {
 	byTarget  map[target]*layer
 	refs      []targetRef // all targets, each once
 	takeovers []takeover
+	notes     []string
 }
 
 // fail reports a place.
