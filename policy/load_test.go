@@ -219,21 +219,27 @@ dir/sub/dots: a link to a directory elsewhere; must be a file, or a directory be
 		"links to files that are no policies": {
 			files: map[string]string{
 				"passwd": "root:x:0:0:root:/root:/bin/sh\n", "secret": "password: hunter2\nuser: bob\n", "list": "- hunter2\n", "anchor": "a: &hunter2 1\nb: *hunter3\n",
+				"compose": "services: {db: {image: postgres, environment: {TOKEN: hunter2}}}\n", "token": "services: {token: hunter2}\n", "services": "services: [hunter2]\n",
+				"mixed":  "services: {a: {failure_threshold: 5}, b: {failure_threshold: 5, password: hunter2}}\n",
 				"tagged": "!hunter2 text\n", "bytes": "PATH=hunter2\x00", "manifest": "apiVersion: v1\nkind: Secret\nhunter2: {a: b}\n", "dir/a.yaml": upstreamYAML("a"),
 			},
 			setup: func(t *testing.T) {
-				for _, name := range []string{"passwd", "secret", "list", "anchor", "tagged", "bytes", "manifest"} {
+				for _, name := range []string{"passwd", "secret", "list", "anchor", "tagged", "bytes", "manifest", "compose", "token", "services", "mixed"} {
 					must(t, os.Symlink("../"+name, "dir/"+name+".yaml"))
 				}
 			},
 			paths: []string{"dir"},
 			want: `dir/anchor.yaml:1:1: an alias without its anchor; must be well-formed YAML [yaml-syntax]
 dir/bytes.yaml:1:13: the control character U+0000; must be text in UTF-8 [not-text]
-dir/list.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/manifest.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/passwd.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/secret.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/tagged.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]`,
+dir/compose.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/list.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/manifest.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/mixed.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/passwd.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/secret.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/services.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/tagged.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/token.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]`,
 		},
 	} {
 		t.Run(name, tc.run)
