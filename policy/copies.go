@@ -17,8 +17,9 @@ const maxKeyHeaders = 32
 // irrelevantHeaders are the only request headers in which two requests may differ that one
 // copy answers. A service answers the same whatever they say. Whatever could name a user,
 // a tenant, a place or a wish is not among them: not baggage, which carries what
-// applications put into it (W3C Baggage, section 4); not x-forwarded-for, -host, -proto
-// and x-envoy-external-address, which name a client and what links are made of; not user-agent.
+// applications put into it (W3C Baggage, section 4); not x-forwarded-for, -host and -proto,
+// which name a client and what links are made of; not user-agent. Of those that begin with
+// steeringHeaders no request has any.
 var irrelevantHeaders = []string{
 	// They only trace a call: W3C, B3, Datadog, AWS, Google, Jaeger, OpenTracing, Sentry, Elastic, New Relic, Microsoft.
 	"traceparent", "tracestate",
@@ -30,9 +31,10 @@ var irrelevantHeaders = []string{
 	"x-request-id", "x-correlation-id", "x-client-trace-id",
 	// They end at the next hop (RFC 9110 section 7.6.1), or frame a message.
 	"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "content-length",
-	// Proxies say so of one try of a call.
-	"x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
 }
+
+// steeringHeaders is how the names of those headers begin that the proxy takes out of every request.
+const steeringHeaders = "x-envoy-"
 
 // credentialHeaders keep a response out of the copies, or with withCredentials are always compared.
 var credentialHeaders = []string{"authorization", "cookie", "proxy-authorization"}
@@ -58,6 +60,8 @@ func readKeyHeaders(dst *[]string) yamlwalk.Field {
 				v.Fail("another header: this one never tells requests apart for a copy", "no-effect")
 			case name == "host":
 				v.Fail("another header: a copy is always of the same method, host and path", "no-effect")
+			case strings.HasPrefix(name, steeringHeaders):
+				v.Fail("another header: the proxy takes "+steeringHeaders+" headers out of every request", "no-effect")
 			case name == "range":
 				v.Fail("another header: no copy answers a request with a range", "no-effect")
 			default:
@@ -77,22 +81,39 @@ func readKeyHeaders(dst *[]string) yamlwalk.Field {
 	}
 }
 
-// checkKeyHeaders reports credentials among the headers that tell copies apart where no
-// request with credentials has a copy.
-func (c *Cached) checkKeyHeaders(v yamlwalk.Value) {
-	if c.WithCredentials {
+// checkCopies reports what contradicts itself in the copies of responses, as all policies together have
+// them. The most specific one that wrote a part of it could know the rest.
+func (c *compiler) checkCopies(s *settings) {
+	const (
+		all, one      = cachedPath + ".maxBytes", cachedPath + ".maxBodyBytes"
+		keys, private = cachedPath + ".keyHeaders", cachedPath + ".withCredentials"
+	)
+	copies := s.fallback.cached
+	if copies.MaxBodyBytes > copies.MaxBytes {
+		at, want := s.places.newest(all, one), "at least maxBodyBytes: it bounds all copies together"
+		if at.Path() == one {
+			want = "at most maxBytes, which bounds all copies together"
+		}
+		c.fail(at, want, "contradiction")
+	}
+	if copies.WithCredentials {
 		return
 	}
-	for _, name := range c.KeyHeaders {
-		if slices.Contains(credentialHeaders, name) {
-			v.FailAs(name, "beside withCredentials: true, without which no request that has this header has a copy", "no-effect")
+	for _, name := range copies.KeyHeaders {
+		if !slices.Contains(credentialHeaders, name) {
+			continue
+		}
+		if at := s.places.newest(keys, private); at.Path() == private {
+			c.fail(at, fmt.Sprintf("true, or beside keyHeaders without %s: no request that has this header has a copy", name), "no-effect")
+		} else {
+			c.failAs(at, name, "beside withCredentials: true, without which no request that has this header has a copy", "no-effect")
 		}
 	}
 }
 
 // Notes say what is right in a set and may surprise: a line each, with its place.
 func (s *Set) Notes() []string {
-	var notes []string
+	notes := slices.Clone(s.notes)
 	for _, u := range s.Upstreams {
 		for i := range u.Routes {
 			b := u.Routes[i].Breaker

@@ -70,17 +70,6 @@ func (f *fallback) readCached(v yamlwalk.Value) {
 	}) {
 		f.cached = &c
 	}
-	if at, ok := v.Get("keyHeaders"); ok {
-		c.checkKeyHeaders(at)
-	}
-	if c.MaxBodyBytes <= c.MaxBytes {
-		return
-	}
-	if at, ok := v.Get("maxBytes"); ok {
-		at.Fail("at least maxBodyBytes: it bounds all copies together", "contradiction")
-	} else if at, ok := v.Get("maxBodyBytes"); ok {
-		at.Fail("at most maxBytes, which bounds all copies together", "contradiction")
-	}
 }
 
 func (f *fallback) fields() yamlwalk.Fields {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -54,6 +55,25 @@ func authorities(host string) []string {
 		return nil
 	}
 	return []string{strings.ToLower(name)}
+}
+
+// Authority returns the host of a call that is nobody's: the upstream's own name if that is one of its
+// hosts, or else its first name, or else its first address; "" where every host has a wildcard.
+func (u *Upstream) Authority() string {
+	name, address := "", ""
+	for _, h := range u.Hosts {
+		_, err := netip.ParseAddr(strings.Trim(h, "[]"))
+		switch {
+		case strings.Contains(h, "*"):
+		case h == u.Name:
+			return h
+		case err != nil && name == "":
+			name = h
+		case err == nil && address == "":
+			address = h
+		}
+	}
+	return cmp.Or(name, address)
 }
 
 // ipv6 reads an IPv6 address that means the same on every host.

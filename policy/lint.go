@@ -124,7 +124,6 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 	minimum("failurePercentageThreshold", "failurePercentageMinimumEndpoints", o.FailurePercentageMinimumEndpoints)
 	minimum("successRateStdevFactor", "successRateMinimumEndpoints", o.SuccessRateMinimumEndpoints)
 
-	c.checkEjectionTime(u, s)
 	healthy := breaker.Whole - breaker.Ratio(o.MaxEjectionPercent)*100
 	if static {
 		healthy = breaker.Ratio(uint64(n-o.MaxEjected(n)) * uint64(breaker.Whole) / uint64(n))
@@ -135,15 +134,33 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 	}
 }
 
-// checkEjectionTime reports that all endpoints may be ejected for longer than the breaker is open: half-open
-// then has nobody to send a probe to.
-func (c *compiler) checkEjectionTime(u *upstreamDoc, s *settings) {
-	o, b, n := u.Outlier, s.config(), len(u.Endpoints)
-	all := u.DNS != nil && o.MaxEjectionPercent == 100 || u.DNS == nil && o.MaxEjected(n) == n
-	if !all || len(s.layers) == 0 || b.Mode != breaker.Enforce || o.BaseEjectionTime <= b.WaitDurationInOpenState {
+// checkEjectionTime reports that all endpoints may be ejected for longer than a breaker is open: half-open
+// then has nobody to send a probe to. Where no policy of the upstream's own asks for outlier detection it is
+// a note, since what is said for the whole mesh fits most upstreams.
+func (c *compiler) checkEjectionTime(u *upstreamDoc, s *settings, breakers []*Breaker) {
+	o, n := u.Outlier, len(u.Endpoints)
+	if o == nil || u.DNS != nil && o.MaxEjectionPercent < 100 || u.DNS == nil && o.MaxEjected(n) < n {
 		return
 	}
-	c.fail(s.places.at(outlierPath+".baseEjectionTime", yamlwalk.FormatDuration(o.BaseEjectionTime)),
-		fmt.Sprintf("at most %s (waitDurationInOpenState): all endpoints may be ejected, and until they are back half-open has none to probe",
-			yamlwalk.FormatDuration(b.WaitDurationInOpenState)), "ejection-outlasts-wait")
+	wait, whose := o.BaseEjectionTime, ""
+	for _, b := range breakers {
+		if config := b.Spec.Config; config.Mode == breaker.Enforce && config.WaitDurationInOpenState < wait {
+			wait, whose = config.WaitDurationInOpenState, "upstream "+u.Name
+			if route := b.Spec.Key.Route; route != "" {
+				whose = "route " + route + " of " + whose
+			}
+		}
+	}
+	if whose == "" {
+		return
+	}
+	ejected, most := yamlwalk.FormatDuration(o.BaseEjectionTime), yamlwalk.FormatDuration(wait)
+	at := s.places.at(outlierPath+".baseEjectionTime", ejected)
+	const why = "all its endpoints may be ejected, and until they are back half-open has none to probe"
+	if s.meshWide(s.places[outlierPath]) {
+		c.notes = append(c.notes, fmt.Sprintf("%s:%d: outlierDetection.baseEjectionTime: it is %s, and the waitDurationInOpenState of %s is %s: %s",
+			at.file, at.Line(), ejected, whose, most, why))
+		return
+	}
+	c.fail(at, fmt.Sprintf("at most %s, the waitDurationInOpenState of %s: %s", most, whose, why), "ejection-outlasts-wait")
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 
 	"breakwater.dev/breaker"
@@ -50,4 +51,51 @@ func tryAll(run, least, most uint32) breaker.Ratio {
 		}
 	}
 	return best
+}
+
+// TestNotesOnEjections: an ejection that only the mesh's policy asks for, and that is longer than the wait of some
+// upstreams, is a note for each of them. A policy that worked before goes on to be taken.
+func TestNotesOnEjections(t *testing.T) {
+	set, diagnostics := Parse([]File{
+		{Name: "upstreams.yaml", Data: []byte(`apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: redis}
+spec: {endpoints: [{address: 10.0.0.1, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: web}
+spec: {endpoints: [{address: 10.0.0.2, port: 80}], routes: [{name: quick, match: {path: /quick}}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: two}
+spec: {endpoints: [{address: 10.0.0.3, port: 80}, {address: 10.0.0.4, port: 80}]}
+---
+services: {redis: {recovery_timeout_seconds: 15}, two: {recovery_timeout_seconds: 15}}
+`)},
+		{Name: "mesh.yaml", Data: []byte(`apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: mesh}
+spec:
+  targetRefs: [{kind: Mesh}]
+  outlierDetection: {alwaysEjectOneEndpoint: true}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: quick}
+spec:
+  targetRefs: [{kind: Upstream, name: web, sectionName: quick}]
+  breaker: {waitDurationInOpenState: 5s}
+`)},
+	}, BuiltinDefaults())
+	if len(diagnostics) > 0 {
+		t.Fatal(diagnostics)
+	}
+	const head, why = "mesh.yaml:6: outlierDetection.baseEjectionTime: it is 30s, and the waitDurationInOpenState of ",
+		": all its endpoints may be ejected, and until they are back half-open has none to probe"
+	want := []string{head + "route quick of upstream web is 5s" + why, head + "upstream redis is 15s" + why}
+	if got := set.Notes(); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

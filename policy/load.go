@@ -17,12 +17,12 @@ const (
 
 // Load reads and compiles files and directories. Of a directory it takes *.yaml
 // and *.yml, its subdirectories too; it leaves out what is hidden, which includes
-// the ..data directories of a mounted ConfigMap, and follows symbolic links to files only. A file
-// that is reached by two ways is read once. It returns a Set or diagnostics, like [Parse].
+// the ..data directory of a mounted ConfigMap, and follows symbolic links to files, and to
+// directories below the one that was given. A file that is reached by two ways is read once. It returns a Set or diagnostics, like [Parse].
 func Load(paths []string, d Defaults) (*Set, Diagnostics) { return load(paths, nil, d) }
 
-// LoadOnce is Load for who reads but once: a path may also be that of a pipe, which is read
-// to its end, or "-", which is stdin.
+// LoadOnce is Load for a caller that reads only once: a path may also be that of a pipe, which is
+// read to its end, or "-", which is stdin.
 func LoadOnce(paths []string, stdin io.Reader, d Defaults) (*Set, Diagnostics) {
 	return load(paths, stdin, d)
 }
@@ -32,7 +32,7 @@ func load(paths []string, stdin io.Reader, d Defaults) (*Set, Diagnostics) {
 	if len(paths) == 0 {
 		c.diagnostics.report("policies", yamlwalk.Problem{Got: "no path", Want: "at least one file or directory", Rule: "no-policies"})
 	}
-	read, problems := files.ReadOnce(paths, stdin)
+	read, problems := files.Read(paths, stdin)
 	for _, p := range problems {
 		c.diagnostics.report(p.Path, yamlwalk.Problem{Got: p.Got, Want: p.Want, Rule: p.Rule})
 	}

@@ -163,40 +163,83 @@ gone.yaml: no such file or directory; must be a readable file or directory [unre
 	}
 }
 
-// TestLoadLinks: a link in a directory leads to a file or nowhere, and nothing of what is no policy
-// is shown.
+// TestLoadMountedDirectories: the kubelet mounts items with paths, and projected volumes, so that a directory
+// is a link into the hidden directory that it swaps. Links that lead round end.
+func TestLoadMountedDirectories(t *testing.T) {
+	write(t, map[string]string{
+		"mounted/..1/team-a/p.yaml": upstreamYAML("a"), "mounted/..1/team-b/deep/q.yaml": upstreamYAML("b"),
+	})
+	must(t, os.Symlink("..1", "mounted/..data"))
+	for _, name := range []string{"team-a", "team-b"} {
+		must(t, os.Symlink("..data/"+name, "mounted/"+name))
+	}
+	must(t, os.Symlink(".", "mounted/round"))
+	must(t, os.Symlink("../..", "mounted/..1/team-a/up"))
+	must(t, os.Symlink("mounted", "linked"))
+	absolute, err := filepath.Abs("mounted/..data/team-a")
+	must(t, err)
+	must(t, os.Symlink(absolute, "mounted/z"))
+	for _, path := range []string{"mounted", "linked", filepath.Dir(filepath.Dir(absolute))} {
+		set, ds := policy.Load([]string{path, "mounted"}, policy.BuiltinDefaults())
+		if len(ds) > 0 {
+			t.Errorf("%s: %v", path, ds)
+			continue
+		}
+		var got []string
+		for _, u := range set.Upstreams {
+			got = append(got, u.Name+" "+u.Origin.File)
+		}
+		want := []string{"a " + path + "/team-a/p.yaml", "b " + path + "/team-b/deep/q.yaml"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("upstreams of %s differ (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+// TestLoadLinks: a link in a directory leads to nothing that is elsewhere but files, and nothing of
+// what is no policy is shown.
 func TestLoadLinks(t *testing.T) {
 	for name, tc := range map[string]refusedLoad{
 		"links to directories": {
 			files: map[string]string{"dir/sub/a.yaml": upstreamYAML("a"), "elsewhere/b.yaml": upstreamYAML("b")},
 			setup: func(t *testing.T) {
 				must(t, os.Symlink("../elsewhere", "dir/more"))
-				must(t, os.Symlink("..", "dir/sub/up"))
+				must(t, os.Symlink("..", "dir/sub/up")) // the directory itself: what is there is read once
+				must(t, os.Symlink("../../elsewhere", "dir/sub/dots"))
+				must(t, os.Symlink("../directory", "dir/alike"))
+				must(t, os.Mkdir("directory", 0o755))
 				must(t, os.Symlink("/proc", "dir/proc.yaml"))
 			},
 			paths: []string{"dir"},
-			want: `dir/more: a link to a directory; must be a file, a directory or a link to a file; give what it leads to by itself [linked-directory]
-dir/proc.yaml: a link to a directory; must be a file, a directory or a link to a file; give what it leads to by itself [linked-directory]
-dir/sub/up: a link to a directory; must be a file, a directory or a link to a file; give what it leads to by itself [linked-directory]`,
+			want: `dir/alike: a link to a directory elsewhere; must be a file, or a directory below the one that was given; give what it leads to by itself [linked-directory]
+dir/more: a link to a directory elsewhere; must be a file, or a directory below the one that was given; give what it leads to by itself [linked-directory]
+dir/proc.yaml: a link to a directory elsewhere; must be a file, or a directory below the one that was given; give what it leads to by itself [linked-directory]
+dir/sub/dots: a link to a directory elsewhere; must be a file, or a directory below the one that was given; give what it leads to by itself [linked-directory]`,
 		},
 		"links to files that are no policies": {
 			files: map[string]string{
 				"passwd": "root:x:0:0:root:/root:/bin/sh\n", "secret": "password: hunter2\nuser: bob\n", "list": "- hunter2\n", "anchor": "a: &hunter2 1\nb: *hunter3\n",
+				"compose": "services: {db: {image: postgres, environment: {TOKEN: hunter2}}}\n", "token": "services: {token: hunter2}\n", "services": "services: [hunter2]\n",
+				"mixed":  "services: {a: {failure_threshold: 5}, b: {failure_threshold: 5, password: hunter2}}\n",
 				"tagged": "!hunter2 text\n", "bytes": "PATH=hunter2\x00", "manifest": "apiVersion: v1\nkind: Secret\nhunter2: {a: b}\n", "dir/a.yaml": upstreamYAML("a"),
 			},
 			setup: func(t *testing.T) {
-				for _, name := range []string{"passwd", "secret", "list", "anchor", "tagged", "bytes", "manifest"} {
+				for _, name := range []string{"passwd", "secret", "list", "anchor", "tagged", "bytes", "manifest", "compose", "token", "services", "mixed"} {
 					must(t, os.Symlink("../"+name, "dir/"+name+".yaml"))
 				}
 			},
 			paths: []string{"dir"},
 			want: `dir/anchor.yaml:1:1: an alias without its anchor; must be well-formed YAML [yaml-syntax]
 dir/bytes.yaml:1:13: the control character U+0000; must be text in UTF-8 [not-text]
-dir/list.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/manifest.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/passwd.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/secret.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]
-dir/tagged.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services [not-a-policy]`,
+dir/compose.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/list.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/manifest.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/mixed.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/passwd.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/secret.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/services.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/tagged.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]
+dir/token.yaml:1:1: a document that is no policy; must be an object with apiVersion breakwater.dev/v1alpha1 and a kind, or with services that have no fields but those of the short form [not-a-policy]`,
 		},
 	} {
 		t.Run(name, tc.run)

@@ -12,12 +12,21 @@ func (c *compiler) compileUpstream(u *upstreamDoc, mesh *settings) {
 		c.lintUpstream(u, s)
 	}
 	own := c.compileRoute(u, s, "")
+	var breakers []*Breaker // those that are judged
+	judge := func(s *settings, r Route) {
+		if !s.broken && r.Breaker != nil {
+			breakers = append(breakers, r.Breaker)
+		}
+	}
+	judge(s, own)
 	for i := range u.Routes {
 		r := &u.Routes[i]
 		t := target{kind: kindUpstream, upstream: u.Name, route: r.Name}
 		compiled := own
 		if c.byTarget[t] != nil {
-			compiled = c.compileRoute(u, c.overlay(s, t), r.Name)
+			special := c.overlay(s, t)
+			compiled = c.compileRoute(u, special, r.Name)
+			judge(special, compiled)
 		}
 		compiled.Name, compiled.Match = r.Name, r.Match
 		*r = compiled
@@ -25,6 +34,7 @@ func (c *compiler) compileUpstream(u *upstreamDoc, mesh *settings) {
 	u.Routes = append(u.Routes, own)
 	if !s.broken {
 		c.checkMeshEjections(u, s)
+		c.checkEjectionTime(u, s, breakers)
 	}
 }
 

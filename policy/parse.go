@@ -40,7 +40,7 @@ func (c *compiler) run(files []File) (*Set, Diagnostics) {
 	if len(c.diagnostics) > 0 {
 		return nil, c.diagnostics.sorted()
 	}
-	set.Revision = revision(set.Upstreams)
+	set.Revision, set.notes = revision(set.Upstreams), c.notes
 	return set, nil
 }
 
@@ -56,6 +56,7 @@ type compiler struct {
 	byTarget  map[target]*layer
 	refs      []targetRef // all targets, each once
 	takeovers []takeover
+	notes     []string
 }
 
 // fail reports a place.
@@ -79,22 +80,21 @@ func (c *compiler) file(f File) {
 	c.complete = c.complete && complete
 	for _, doc := range documents {
 		c.documents++
-		if doc.Has("services") && !doc.Has("kind") {
+		switch {
+		case isShortForm(doc):
 			c.shortForm(f.Name, doc)
-			continue
-		}
-		if !isPolicy(doc) {
+		case isPolicy(doc):
+			c.document(f.Name, doc)
+		default:
 			c.complete = false
 			c.diagnostics.report(f.Name, doc.Problem("a document that is no policy", wantDocument, "not-a-policy"))
-			continue
 		}
-		c.document(f.Name, doc)
 	}
 }
 
-// isPolicy tells whether a document means to be a policy. Of others nothing is shown: problems are
-// there for everybody to read, and a file that came into the directory by mistake, or by a link, may
-// hold secrets.
+// isPolicy tells whether a document means to be a policy. Of one that neither is nor [isShortForm] nothing
+// is shown: problems are there for everybody to read, and a file that came into the directory by
+// mistake, or by a link, may hold secrets.
 func isPolicy(doc yamlwalk.Value) bool {
 	says := func(field string, accept func(string) bool) bool {
 		v, ok := doc.Get(field)
@@ -115,7 +115,7 @@ const (
 	longestName    = 63
 	wantName       = "a name of at most 63 characters a-z, 0-9, - and _, with a letter or digit at both ends"
 	wantLabelValue = "a string"
-	wantDocument   = "an object with apiVersion " + apiVersion + " and a kind, or with services"
+	wantDocument   = "an object with apiVersion " + apiVersion + " and a kind, or with services that have no fields but those of the short form"
 )
 
 // object is a document in the shape of a Kubernetes object.

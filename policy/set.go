@@ -21,6 +21,7 @@ type Set struct {
 	Upstreams []*Upstream
 	// Policies are the BreakerPolicy documents the set was made of, in order of file and line.
 	Policies []Origin
+	notes    []string // found while it was compiled
 }
 
 // Origin is the document that something was written in.

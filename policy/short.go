@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -23,6 +25,25 @@ func shortFields(s *settings) yamlwalk.Fields {
 		"timeout_seconds":          yamlwalk.Seconds(&s.timeout, 0, breaker.MaxDuration),
 		"success_threshold":        count(&s.breaker.SuccessThreshold),
 	}
+}
+
+// isShortForm tells whether a document means to be in the short form. Others have services too, as those of
+// Docker Compose do, but with other fields.
+func isShortForm(doc yamlwalk.Value) bool {
+	services, ok := doc.Get("services")
+	if !ok || doc.Has("kind") || !services.IsObject() {
+		return false
+	}
+	known, all := slices.Collect(maps.Keys(shortPaths)), true
+	silent := yamlwalk.Visitor{Report: func(yamlwalk.Problem) {}}
+	services.With(silent).Entries(func(_ string, _, service yamlwalk.Value) {
+		all = all && (service.IsObject() || service.Got() == "null")
+		service.With(silent).Entries(func(field string, _, _ yamlwalk.Value) {
+			_, near := yamlwalk.Nearest(field, known)
+			all = all && near
+		})
+	})
+	return all
 }
 
 // shortForm reads a document that has services: one policy for each entry,

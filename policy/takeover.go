@@ -29,16 +29,24 @@ func (c *compiler) fallsBack(u *upstreamDoc, s *settings, b *Breaker) {
 	if u.Protocol == TCP {
 		return
 	}
-	if at, ok := s.places[cachedPath]; ok && s.fallback.cached != nil && !s.broken && !s.meshWide(at) {
-		c.checkCached(u, b.Spec.Key.Route, at)
+	if s.fallback.cached != nil && !s.broken {
+		c.checkCached(u, s, b.Spec.Key.Route)
 	}
 	if s.fallback.upstream != "" && !s.broken {
 		c.takeovers = append(c.takeovers, takeover{from: u, to: s.fallback.upstream, at: s.places[fallbackPath], breaker: b})
 	}
 }
 
-// checkCached reports copies of responses where no call asks for any.
-func (c *compiler) checkCached(u *upstreamDoc, route string, at place) {
+// checkCached reports copies of responses that cannot be as they are wanted, or where no call asks for
+// any. Calls that ask for none may be those of the mesh.
+func (c *compiler) checkCached(u *upstreamDoc, s *settings, route string) {
+	at := s.places[cachedPath]
+	if u.Protocol != GRPC {
+		c.checkCopies(s)
+	}
+	if s.meshWide(at) {
+		return
+	}
 	if u.Protocol == GRPC {
 		c.fail(at, fmt.Sprintf("response or upstream: upstream %s speaks GRPC, whose calls are no GET requests", u.Name), "not-for-grpc")
 	}
@@ -96,11 +104,7 @@ func (t *takeover) reaches(to *upstreamDoc) (host, problem string) {
 		return "", fmt.Sprintf("an upstream that understands the calls of upstream %s, whose protocol is %s: that of %s is %s",
 			t.from.Name, t.from.Protocol, to.Name, to.Protocol)
 	}
-	for _, h := range to.Hosts {
-		if !strings.Contains(h, "*") && (host == "" || h == to.Name) {
-			host = h
-		}
-	}
+	host = to.Authority()
 	if host == "" {
 		return "", fmt.Sprintf("an upstream with a host that has no *: calls reach upstream %s by one of its hosts", to.Name)
 	}

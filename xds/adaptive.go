@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"maps"
 	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -54,9 +55,10 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	return slices.Concat([]*routev3.Route{counted, open}, asking, []*routev3.Route{sampled, closed}), nil
 }
 
-// askingRoutes are two routes that take the same calls. The one of that name asks the control plane, and leads
-// to the fallback. An answer that admits a call marks it and has it routed again, and then it takes the
-// first one, which is admitted. So what becomes of a call without an answer needs nobody to decide it.
+// askingRoutes returns two routes for the same calls. A call first matches the second one, called name, which
+// asks the control plane and leads to the fallback. If the answer admits the call, it marks it and has it
+// routed again; then the call matches the first route, which leads to the service. A call that gets no
+// answer has no mark, and so it falls back.
 func askingRoutes(p policy.Protocol, b *policy.Breaker, admitted *routev3.Route, name string) ([]*routev3.Route, error) {
 	asking := proto.Clone(admitted).(*routev3.Route)
 	asking.Name = name
@@ -106,12 +108,15 @@ func setAsking(r *routev3.Route, p policy.Protocol, b *policy.Breaker, marking b
 	if b.Spec.PerNode {
 		filter = nodeExtProcFilter
 	}
-	filters := map[string]*anypb.Any{filter: guard, hidingFilter: on}
-	for name, config := range r.TypedPerFilterConfig {
-		filters[name] = config
-	}
-	r.TypedPerFilterConfig = filters
+	addFilters(r, map[string]*anypb.Any{filter: guard, hidingFilter: on})
 	return nil
+}
+
+// addFilters gives a route the configuration of more filters. Routes share their maps, so it gets another one.
+func addFilters(r *routev3.Route, more map[string]*anypb.Any) {
+	filters := maps.Clone(more)
+	maps.Copy(filters, r.TypedPerFilterConfig)
+	r.TypedPerFilterConfig = filters
 }
 
 // setTimes tells the control plane the times of the call, in a header of the response that nobody else gets to see.

@@ -89,11 +89,11 @@ func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	overload, err := overloadManager()
+	overload, err := overloadManager(maxDownstreamConnections)
 	if err != nil {
 		return nil, err
 	}
-	runtime, err := layeredRuntime(o.Listen.Addr())
+	runtime, err := o.layeredRuntime()
 	if err != nil {
 		return nil, err
 	}
@@ -252,16 +252,27 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 // another rate than resources, and carries a TTL. Below it is what stays. There is no
 // layer for the admin interface, which could only be above it: any process that reaches
 // the interface could open or close breakers there.
-func layeredRuntime(listen netip.Addr) (*bootstrapv3.LayeredRuntime, error) {
+func (o BootstrapOptions) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) {
 	var layers []*bootstrapv3.RuntimeLayer
-	if listen.IsLoopback() {
-		trusted, err := structpb.NewStruct(map[string]any{prematureResets: math.MaxUint32})
+	static := func(name, key string, value uint32) error {
+		values, err := structpb.NewStruct(map[string]any{key: value})
 		if err != nil {
-			return nil, fmt.Errorf("runtime: %w", err)
+			return fmt.Errorf("runtime: %w", err)
 		}
 		layers = append(layers, &bootstrapv3.RuntimeLayer{
-			Name: "trusted", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: trusted},
+			Name: name, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: values},
 		})
+		return nil
+	}
+	if o.Listen.Addr().IsLoopback() {
+		if err := static("trusted", prematureResets, math.MaxUint32); err != nil {
+			return nil, err
+		}
+	}
+	if o.Ready.IsValid() {
+		if err := static("readiness", readinessLimit, readinessConnections); err != nil {
+			return nil, err
+		}
 	}
 	return &bootstrapv3.LayeredRuntime{Layers: append(layers,
 		&bootstrapv3.RuntimeLayer{
@@ -282,14 +293,15 @@ func layeredRuntime(listen netip.Addr) (*bootstrapv3.LayeredRuntime, error) {
 // of which half are reset within a second and without a response (CVE-2023-44487). An attacker
 // does that, and so does an application whose callers give up while a service hangs: the calls
 // to all other services on its connection would end with it. Nobody else reaches a proxy on
-// loopback, so there is no such number then.
+// loopback, so there is no such number then. The readiness listener, which others reach, speaks
+// HTTP/1 only.
 const prematureResets = "overload.premature_reset_total_stream_count"
 
 // overloadManager refuses connections of applications before file descriptors run
 // out, which would hit the connections to upstreams and to the control plane too.
-func overloadManager() (*overloadv3.OverloadManager, error) {
+func overloadManager(connections int64) (*overloadv3.OverloadManager, error) {
 	limit, err := pack(&connectionsv3.DownstreamConnectionsConfig{
-		MaxActiveDownstreamConnections: maxDownstreamConnections,
+		MaxActiveDownstreamConnections: connections,
 	})
 	if err != nil {
 		return nil, err

@@ -80,16 +80,23 @@ func TestBootstrapOptionsShowUp(t *testing.T) {
 
 // An IP cannot be a server name (RFC 6066), so only the certificate is checked for it.
 func TestBootstrapTLSToAnAddress(t *testing.T) {
-	o := documentedBootstrap()
-	o.XDS, o.TLS = "[::1]:18000", &BootstrapTLS{}
-	got := printed(t, o)
-	for _, want := range []string{"type: STATIC\n", "address: ::1\n", "san_type: IP_ADDRESS\n", "exact: ::1\n"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("no %q in\n%s", want, got)
+	for _, c := range []struct{ control, name, address, proven string }{
+		{"[::1]:18000", "", "::1", "::1"},
+		{"[FD00:0::1]:18000", "", "FD00:0::1", "fd00::1"},
+		{"10.0.0.1:18000", "FD00::0:2", "10.0.0.1", "fd00::2"},
+		{"10.0.0.1:18000", "::ffff:10.0.0.2", "10.0.0.1", "10.0.0.2"},
+	} {
+		o := documentedBootstrap()
+		o.XDS, o.TLS = c.control, &BootstrapTLS{ServerName: c.name}
+		got := printed(t, o)
+		for _, want := range []string{"type: STATIC\n", "address: " + c.address + "\n", "san_type: IP_ADDRESS\n", "exact: " + c.proven + "\n"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: no %q in\n%s", c.control, want, got)
+			}
 		}
-	}
-	if strings.Contains(got, "sni:") {
-		t.Errorf("an address is sent as server name:\n%s", got)
+		if strings.Contains(got, "sni:") {
+			t.Errorf("%s: an address is sent as server name:\n%s", c.control, got)
+		}
 	}
 }
 
@@ -167,6 +174,14 @@ func TestOnlyLoopbackIsTrusted(t *testing.T) {
 		o.Listen = netip.MustParseAddrPort(listen)
 		if got := strings.Contains(printed(t, o), prematureResets); got != trusted {
 			t.Errorf("%s: trusted %t, want %t", listen, got, trusted)
+		}
+		o.Ready = netip.MustParseAddrPort("0.0.0.0:15021")
+		text := printed(t, o)
+		if got := strings.Contains(text, prematureResets); got != trusted {
+			t.Errorf("%s with a readiness listener: trusted %t, want %t", listen, got, trusted)
+		}
+		if !strings.Contains(text, "codec_type: HTTP1\n") {
+			t.Errorf("%s: a readiness listener takes HTTP/2, of which others can cancel as many requests as they like:\n%s", listen, text)
 		}
 	}
 }

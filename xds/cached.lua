@@ -7,7 +7,7 @@
 --   ttl, entries, bytes, body          limits: seconds, and counts of copies, bytes, bytes of one
 --   credentials                        requests with credentials count too
 --   headers                            what tells requests apart, with commas between; *: all but the irrelevant ones
---   framed                             responses say how long they are, or end by themselves
+--   framed                             the protocol marks the end of each response, whatever its headers say
 --
 -- Before this script stands the set of names irrelevant, from package policy.
 --
@@ -23,7 +23,7 @@ local credentials = set("authorization", "cookie", "proxy-authorization")
 local good = set("200", "203", "204")
 -- Parts of a response that were meant for one caller, or that the proxy says of one call.
 local dropped = set(":status", "age", "authentication-info", "proxy-authenticate", "proxy-authentication-info",
-  "x-breakwater-times", "x-envoy-upstream-service-time")
+  "x-breakwater-times", "x-envoy-attempt-count", "x-envoy-upstream-service-time")
 
 -- A request with more than so many bytes of headers has no copy, so that keys do not take the place of copies.
 local longest = 8192
@@ -103,8 +103,10 @@ local function key(handle, context)
       values[name] = before and before .. "\r" .. value or value
     end
   end
-  -- HTTP/2 has bodies that no header tells of.
+  -- HTTP/2 has bodies that no header tells of. To know whether one comes can take a wait, which a request that
+  -- ends with trailers gets through; what was the proxy's before it is gone then, and using it an error.
   for _ in handle:bodyChunks() do return nil end
+  if not pcall(context.get, context, "serve") then return nil end
   table.sort(names)
   local parts = {rule}
   for _, name in ipairs(names) do
@@ -146,20 +148,28 @@ local function answer(handle, copy, now)
 end
 
 -- Keys of requests whose responses are to be kept: a response does not know its request, and what the stream knows
--- is logged, so it has a number alone. The oldest make way, which then have no copy.
-local asked, turn, most = {}, 0, 512
-
-local function remember(wanted)
-  turn = turn + 1
-  asked[turn % most] = {turn = turn, key = wanted}
-  return turn
-end
+-- is logged, so it has a number alone. Beyond so many bytes the oldest make way, which then have no copy; each counts
+-- as a little more than its key, for what it takes beside.
+local asked, first, last, held, most, beside = {}, 1, 0, 0, 4 * 1024 * 1024, 64
 
 local function recall(number)
-  local a = asked[number % most]
-  if not a or a.turn ~= number then return nil end
-  asked[number % most] = nil
-  return a.key
+  local wanted = asked[number]
+  if wanted then
+    asked[number] = nil
+    held = held - #wanted - beside
+  end
+  return wanted
+end
+
+local function remember(wanted)
+  last = last + 1
+  asked[last] = wanted
+  held = held + #wanted + beside
+  while held > most or not asked[first] do
+    recall(first)
+    first = first + 1
+  end
+  return last
 end
 
 function envoy_on_request(handle)

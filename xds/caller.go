@@ -12,7 +12,8 @@ const (
 	// envoyHeaders is how the names of the headers begin by which Envoy is steered: timeouts,
 	// tries, hedging, names of statistics. What callers may do is in the policy.
 	envoyHeaders = "x-envoy-"
-	// noAddress would have the address of a caller. Nobody can send it, since it is one of [envoyHeaders].
+	// noAddress is the header in which Envoy looks for a caller's address. Nobody can send it, since it
+	// begins with [envoyHeaders]; so Envoy believes no address.
 	noAddress = envoyHeaders + "breakwater-address"
 )
 

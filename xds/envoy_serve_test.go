@@ -38,6 +38,12 @@ func startEnvoy(t *testing.T, set *policy.Set, controlPlane uint16) string {
 
 // startEnvoyOn runs a real Envoy on a bootstrap, with ports of its own.
 func startEnvoyOn(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) string {
+	egress, _ := startEnvoyAt(t, b, controlPlane)
+	return egress
+}
+
+// startEnvoyAt is startEnvoyOn that returns the address of the admin interface too.
+func startEnvoyAt(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) (egress, admin string) {
 	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
 	b.DynamicResources = nil
@@ -67,7 +73,11 @@ func startEnvoyOn(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) s
 	if err != nil {
 		t.Fatalf("waiting for Envoy: %v", err)
 	}
-	return egress
+	at, err := os.ReadFile(adminFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return egress, string(at)
 }
 
 // egressOf asks Envoy's admin interface until the egress listener is there.

@@ -84,11 +84,7 @@ func setCopying(r *routev3.Route, p policy.Protocol, b *policy.Breaker, serve bo
 	if err != nil {
 		return err
 	}
-	filters := map[string]*anypb.Any{cachedFilter: packed}
-	for name, config := range r.TypedPerFilterConfig {
-		filters[name] = config // routes share their maps
-	}
-	r.TypedPerFilterConfig = filters
+	addFilters(r, map[string]*anypb.Any{cachedFilter: packed})
 	return nil
 }
 

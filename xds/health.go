@@ -1,7 +1,7 @@
 package xds
 
 import (
-	"strings"
+	"cmp"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -48,16 +48,8 @@ func healthChecks(u *policy.Upstream) []*corev3.HealthCheck {
 	return []*corev3.HealthCheck{check}
 }
 
-// checkedHost is the authority of a health check: the upstream's first host that is
-// a real name. Envoy's default is the name of the cluster.
-func checkedHost(u *policy.Upstream) string {
-	for _, h := range u.Hosts {
-		if !strings.Contains(h, "*") {
-			return h
-		}
-	}
-	return u.Name
-}
+// checkedHost is the authority of a health check. Envoy's default is the name of the cluster.
+func checkedHost(u *policy.Upstream) string { return cmp.Or(u.Authority(), u.Name) }
 
 func codec(p policy.Protocol) typev3.CodecClientType {
 	if p == policy.HTTP1 {

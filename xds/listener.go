@@ -213,7 +213,8 @@ func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor 
 		// Retry-After.
 		MutationRules: &mutationv3.HeaderMutationRules{DisallowSystem: wrapperspb.Bool(true)},
 		ForwardRules:  &extprocv3.HeaderForwardingRules{AllowedHeaders: anyOf(forwardedHeaders())},
-		// Only an answer that asks for it has a call routed again: a rejected one, to its fallback.
+		// A call is routed again only if the answer asks for it: a rejected one goes to its fallback,
+		// and an admitted one from the asking route to the service.
 		RouteCacheAction: extprocv3.ExternalProcessor_DEFAULT,
 		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{
 			Untyped: []string{wire.Namespace},

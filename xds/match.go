@@ -3,7 +3,6 @@ package xds
 import (
 	"fmt"
 	"strings"
-	"unicode"
 
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 )
@@ -35,7 +34,7 @@ func otherThan(word string) string {
 		if i > 0 {
 			b.WriteString("|")
 		}
-		fmt.Fprintf(&b, "%s([^%c%c].*)?", word[:i], c, unicode.ToUpper(c))
+		fmt.Fprintf(&b, "%s([^%c].*)?", word[:i], c)
 	}
 	return "(?i)(" + b.String() + "|" + word + ".+)"
 }

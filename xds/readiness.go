@@ -27,10 +27,14 @@ const (
 	// readinessRequest is how long a request may take to come, so that nobody holds
 	// connections of a port that others reach.
 	readinessRequest = 5 * time.Second
+	// readinessConnections is how many connections the listener holds at once. They do not count as those
+	// of applications, so that nobody takes these away.
+	readinessConnections = 128
+	readinessLimit       = "envoy.resource_limits.listener." + readinessName + ".connection_limit"
 )
 
-// addReadiness adds a listener that answers GET /ready with 200 while listen accepts
-// connections, otherwise with 503, and everything else with 404. It is for those who
+// addReadiness adds a listener that answers every request for /ready with 200 while listen accepts
+// connections, otherwise with 503, and all other paths with 404. It is for those who
 // cannot reach the proxy on loopback, and have no shell in its image: a kubelet.
 func addReadiness(static *bootstrapv3.Bootstrap_StaticResources, listen, ready netip.AddrPort) error {
 	self, err := egress(listen)
@@ -73,6 +77,8 @@ func readinessListener(ready netip.AddrPort) (*listenerv3.Listener, error) {
 		return nil, err
 	}
 	manager, err := pack(&hcmv3.HttpConnectionManager{
+		// A kubelet speaks HTTP/1. Whoever reaches the port could misuse HTTP/2: see prematureResets.
+		CodecType:             hcmv3.HttpConnectionManager_HTTP1,
 		StatPrefix:            "ready",
 		RouteSpecifier:        &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{Name: readinessName}},
 		RequestHeadersTimeout: durationpb.New(readinessRequest),
@@ -88,7 +94,7 @@ func readinessListener(ready netip.AddrPort) (*listenerv3.Listener, error) {
 		return nil, err
 	}
 	return &listenerv3.Listener{
-		Name: readinessName, Address: address(ready), StatPrefix: "ready",
+		Name: readinessName, Address: address(ready), StatPrefix: "ready", IgnoreGlobalConnLimit: true,
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 			Name:       "envoy.filters.network.http_connection_manager",
 			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: manager},

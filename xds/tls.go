@@ -54,11 +54,12 @@ func tlsSocket(name string, common *tlsv3.CommonTlsContext) (*corev3.TransportSo
 }
 
 // provesToBe demands a name of the server's certificate. With no validation context
-// Envoy would accept any certificate at all.
+// Envoy would accept any certificate at all. It compares addresses as texts, so
+// they have to be in the form in which it writes those of a certificate.
 func provesToBe(name string) *tlsv3.CertificateValidationContext {
 	san := tlsv3.SubjectAltNameMatcher_DNS
-	if isAddress(name) {
-		san = tlsv3.SubjectAltNameMatcher_IP_ADDRESS
+	if ip, err := netip.ParseAddr(name); err == nil {
+		san, name = tlsv3.SubjectAltNameMatcher_IP_ADDRESS, ip.Unmap().String()
 	}
 	return &tlsv3.CertificateValidationContext{
 		MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{SanType: san, Matcher: exactly(name)}},

@@ -54,7 +54,7 @@ func NewTranslation(set *policy.Set) *Translation {
 }
 
 // For returns every resource of a proxy that calls the named upstreams, nil: all, and listens
-// there, as [Translate] does, and how many bytes of them were made for this proxy alone.
+// there, as [Translate] does, and how many bytes this call had to make that not every proxy shares.
 func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resources, own int, err error) {
 	set, kind := t.set, "all"
 	if upstreams != nil {
@@ -103,8 +103,8 @@ type draft struct {
 type build func() (name string, m proto.Message, err error)
 
 // share adds a resource that all proxies share, and makes it if there is none yet.
-func (d *draft) share(parts string, make build) error {
-	r, err := d.make(d.of.common, parts, make)
+func (d *draft) share(parts string, how build) error {
+	r, err := d.make(d.of.common, parts, how)
 	if err != nil {
 		return err
 	}
@@ -112,13 +112,13 @@ func (d *draft) share(parts string, make build) error {
 }
 
 // vary adds a resource that proxies share for whom parts are the same.
-func (d *draft) vary(parts string, make build) error {
+func (d *draft) vary(parts string, how build) error {
 	if d.of.bytes > maxVariants {
 		clear(d.of.variants)
 		d.of.bytes = 0
 	}
 	before := len(d.of.variants)
-	r, err := d.make(d.of.variants, parts, make)
+	r, err := d.make(d.of.variants, parts, how)
 	if err != nil {
 		return err
 	}
@@ -130,11 +130,11 @@ func (d *draft) vary(parts string, make build) error {
 	return d.rs.add(r)
 }
 
-func (d *draft) make(made map[string]*Resource, parts string, make build) (*Resource, error) {
+func (d *draft) make(made map[string]*Resource, parts string, how build) (*Resource, error) {
 	if r := made[parts]; r != nil {
 		return r, nil
 	}
-	name, m, err := make()
+	name, m, err := how()
 	if err != nil {
 		return nil, err
 	}

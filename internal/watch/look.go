@@ -24,13 +24,14 @@ type sight struct {
 	sum         fingerprint
 }
 
-// look walks the paths, each real directory once. It follows links, but in a directory only
-// those to files, as who reads policies does: one to /proc would be walked at each look.
+// look walks the paths, each real directory once. It follows links to directories below the path that
+// leads to them, as the reader of policies does, but not to others: one to /proc would be walked at each look.
 func look(paths []string) sight {
 	l := looker{directories: map[string]directory{}, visited: map[string]bool{}, hash: sha256.New()}
 	for _, p := range paths {
 		l.watch(filepath.Dir(p))
-		l.path(p, true)
+		l.root = realPath(p)
+		l.path(p)
 	}
 	s := sight{directories: l.directories}
 	l.hash.Sum(s.sum[:0])
@@ -39,6 +40,7 @@ func look(paths []string) sight {
 
 type looker struct {
 	directories map[string]directory
+	root        string          // real path of what is walked
 	visited     map[string]bool // real paths
 	hash        hash.Hash
 }
@@ -50,7 +52,20 @@ func (l *looker) watch(dir string) {
 	}
 }
 
-func (l *looker) path(path string, given bool) {
+// realPath is absolute, and empty where nothing is there.
+func realPath(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return ""
+	}
+	path, err = filepath.EvalSymlinks(path)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+func (l *looker) path(path string) {
 	target, err := os.Readlink(path)
 	if err != nil {
 		target = "" // no link, or nothing at all
@@ -61,11 +76,12 @@ func (l *looker) path(path string, given bool) {
 		return
 	}
 	fmt.Fprintf(l.hash, "%q %q %s %d %d\n", path, target, info.Mode(), info.Size(), info.ModTime().UnixNano())
-	if !info.IsDir() || target != "" && !given {
+	if !info.IsDir() {
 		return
 	}
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil || l.visited[real] {
+	real := realPath(path)
+	below, err := filepath.Rel(l.root, real)
+	if err != nil || !filepath.IsLocal(below) || l.visited[real] {
 		return
 	}
 	l.visited[real] = true
@@ -77,7 +93,7 @@ func (l *looker) path(path string, given bool) {
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), ".") {
-			l.path(filepath.Join(path, e.Name()), false)
+			l.path(filepath.Join(path, e.Name()))
 		}
 	}
 }

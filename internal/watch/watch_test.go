@@ -106,6 +106,28 @@ func TestConfigMap(t *testing.T) {
 	expectCall(t, file, "the swap, watching one file")
 }
 
+// Where a ConfigMap is mounted by items with paths, its directories are links too.
+func TestConfigMapWithDirectories(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "mounted")
+	put(t, filepath.Join(root, "..1", "team-a", "p.yaml"), "1")
+	must(t, os.Symlink("..1", filepath.Join(root, "..data")))
+	must(t, os.Symlink(filepath.Join("..data", "team-a"), filepath.Join(root, "team-a")))
+	calls := start(t, notified, root)
+	before := look([]string{root}).sum
+
+	put(t, filepath.Join(root, "..2", "team-a", "p.yaml"), "12")
+	must(t, os.Symlink("..2", filepath.Join(root, "..data_tmp")))
+	must(t, os.Rename(filepath.Join(root, "..data_tmp"), filepath.Join(root, "..data")))
+	must(t, os.RemoveAll(filepath.Join(root, "..1")))
+	expectCall(t, calls, "the swap")
+	if look([]string{root}).sum == before {
+		t.Error("a poll does not see the swap")
+	}
+	drain(calls)
+	put(t, filepath.Join(root, "..2", "team-a", "p.yaml"), "123")
+	expectCall(t, calls, "a file written in the directory that is there now")
+}
+
 // A directory that is a link, as git-sync makes it, is watched at its new target too.
 func TestLinkedDirectory(t *testing.T) {
 	dir := t.TempDir()
@@ -172,8 +194,8 @@ func TestLookIsCheapToCompare(t *testing.T) {
 	}
 }
 
-// TestLinkToDirectory: one in a watched directory is seen, and what is behind it is not; one that is
-// asked for by name is followed.
+// TestLinkToDirectory: one that leads out of a watched directory is seen, and what is behind it is not; one
+// that is asked for by name is followed.
 func TestLinkToDirectory(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	put(t, filepath.Join(dir, "a.yaml"), "1")

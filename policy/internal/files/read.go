@@ -31,15 +31,15 @@ type Problem struct {
 }
 
 // Read reads files, and of directories *.yaml and *.yml, subdirectories too. Hidden
-// entries are left out, which includes the ..data directories of a mounted ConfigMap;
-// of symbolic links in it those to regular files are followed, and those to directories are
-// problems: one to /proc would be walked. What is reached by two ways is read once. Where there
-// are more files than the limits allow, none is returned.
-func Read(paths []string) ([]File, []Problem) { return ReadOnce(paths, nil) }
-
-// ReadOnce is Read for who reads but once: a path may also be that of a pipe, which is
+// entries are left out, which includes the ..data directory of a mounted ConfigMap. Symbolic
+// links are followed to files, and to directories below the one that was given, as those of a
+// ConfigMap are; a link to a directory elsewhere is a problem: one to /proc would be walked. What
+// is reached by two ways is read once. Where there are more files than the limits allow, none is
+// returned.
+//
+// stdin is for a caller that reads only once: with it a path may also be that of a pipe, which is
 // read to its end, or "-", which is stdin. A nil stdin takes neither.
-func ReadOnce(paths []string, stdin io.Reader) ([]File, []Problem) {
+func Read(paths []string, stdin io.Reader) ([]File, []Problem) {
 	r := reader{seen: map[string]bool{}, stdin: stdin}
 	for _, path := range paths {
 		r.argument(path)
@@ -55,7 +55,8 @@ type reader struct {
 	files    []File
 	total    int
 	full     bool
-	seen     map[string]bool // by path without symbolic links
+	root     string          // the directory that was given, as in seen
+	seen     map[string]bool // by absolute path without symbolic links
 	stdin    io.Reader       // nil: pipes are refused
 	problems []Problem
 }
@@ -98,6 +99,12 @@ func (r *reader) argument(path string) {
 		}
 		return
 	}
+	root, err := realPath(path)
+	if err != nil {
+		r.unreadable(path, err)
+		return
+	}
+	r.root = root
 	if r.path(path) == 0 {
 		r.fail(path, "a directory without policies", "a directory with *.yaml or *.yml files", "no-policies")
 	}
@@ -106,7 +113,7 @@ func (r *reader) argument(path string) {
 // path reads a file, or all policy files of a directory, whatever links lead there. It returns how many there
 // are, where one that was read before or cannot be read counts too.
 func (r *reader) path(path string) (found int) {
-	real, err := filepath.EvalSymlinks(path)
+	real, err := realPath(path)
 	if err != nil {
 		r.unreadable(path, err)
 		return 1
@@ -135,15 +142,37 @@ func (r *reader) path(path string) (found int) {
 	return found
 }
 
-// entry is path for an entry of a directory, whose links do not lead to others.
+// realPath is absolute, so that it can be compared.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// leaves tells whether a path leads out of the directory that was given.
+func (r *reader) leaves(path string) bool {
+	real, err := realPath(path)
+	if err != nil {
+		return true
+	}
+	below, err := filepath.Rel(r.root, real)
+	return err != nil || !filepath.IsLocal(below)
+}
+
+// entry is path for an entry of a directory. No link to a directory leads out of the one that was given.
 func (r *reader) entry(path string, e fs.DirEntry) (found int) {
 	if strings.HasPrefix(e.Name(), ".") {
 		return 0
 	}
 	if e.Type()&fs.ModeSymlink != 0 {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			r.fail(path, "a link to a directory", "a file, a directory or a link to a file; give what it leads to by itself", "linked-directory")
-			return 1
+			if r.leaves(path) {
+				r.fail(path, "a link to a directory elsewhere", "a file, or a directory below the one that was given; give what it leads to by itself", "linked-directory")
+				return 1
+			}
+			return r.path(path)
 		}
 	}
 	if e.IsDir() || slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(path)) {

@@ -15,7 +15,7 @@ func TestReadOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, problems := Read([]string{filepath.Join(dir, "b.yaml"), dir, dir, dir + "/./a.yaml"})
+	got, problems := Read([]string{filepath.Join(dir, "b.yaml"), dir, dir, dir + "/./a.yaml"}, nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -34,7 +34,7 @@ func TestReadAtTheLimit(t *testing.T) {
 		if err := os.WriteFile(path, make([]byte, size), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got, problems := Read([]string{path}); len(got) != want || len(problems) != 1-want {
+		if got, problems := Read([]string{path}, nil); len(got) != want || len(problems) != 1-want {
 			t.Errorf("%d bytes: %d files, problems %v", size, len(got), problems)
 		}
 	}

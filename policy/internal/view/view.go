@@ -81,6 +81,9 @@ func (n Notation) object(v reflect.Value) Object {
 	var o Object
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
 		value, keep := n.Field(v.Type(), field, n.of(v.Field(i)))
 		if !keep {
 			continue

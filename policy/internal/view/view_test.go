@@ -18,6 +18,7 @@ func TestOf(t *testing.T) {
 		List   []inner
 		Word   string `json:"other"`
 		Own    rune
+		inside int
 	}
 	n := Notation{
 		Value: func(v any) (any, bool) {
@@ -26,7 +27,7 @@ func TestOf(t *testing.T) {
 		},
 		Field: func(_ reflect.Type, f reflect.StructField, v any) (any, bool) { return v, f.Name != "Hidden" },
 	}
-	got := n.Of(&outer{Zulu: 1, Alpha: &inner{CAFile: "<&>"}, List: []inner{{DNS: "yes: no"}}, Word: "true"})
+	got := n.Of(&outer{Zulu: 1, Alpha: &inner{CAFile: "<&>"}, List: []inner{{DNS: "yes: no"}}, Word: "true", inside: 1})
 
 	asJSON, err := json.Marshal(got)
 	if err != nil {
