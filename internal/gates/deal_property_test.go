@@ -132,7 +132,12 @@ func (w *world) end(t *rapid.T, p *simulated) {
 	case p.fresh > 0:
 		p.fresh--
 		w.tell(t, p, func(told *Proxy, _ breaker.Instant) { told.Connections-- })
-	case p.before > 0 && !p.hidden:
+	}
+}
+
+// endOld ends a connection from before half-open that was told of.
+func (w *world) endOld(t *rapid.T, p *simulated) {
+	if p.before > 0 && !p.hidden {
 		p.before--
 		w.room++
 		w.tell(t, p, func(told *Proxy, _ breaker.Instant) { told.Connections-- })
@@ -158,21 +163,27 @@ func TestPermitsNeverExceed(t *testing.T) {
 		}
 		w.rig = halfOpen(t, uint32(permits), nodes...)
 		w.turn(rt)
+		kinds := 16
+		if rapid.Bool().Draw(rt, "some end") {
+			kinds = 20
+		}
 		for range rapid.IntRange(1, 150).Draw(rt, "steps") {
 			i := rapid.IntRange(0, len(w.proxies)-1).Draw(rt, "proxy")
-			switch rapid.IntRange(0, 6).Draw(rt, "what") {
-			case 0:
+			switch rapid.IntRange(0, kinds).Draw(rt, "what") {
+			case 0, 1, 2, 3:
 				w.now = w.now.Add(time.Duration(rapid.Int64Range(1, int64(1200*time.Millisecond)).Draw(rt, "pass")))
 				w.turn(rt)
-			case 1:
+			case 4, 5, 6, 7:
 				w.layer(i)
-			case 2, 3:
+			case 8, 9, 10, 11, 12, 13:
 				w.call(rt, w.proxies[i])
-			case 4:
+			case 14, 15, 16:
 				w.end(rt, w.proxies[i])
-			case 5:
+			case 17, 18:
+				w.endOld(rt, w.proxies[i])
+			case 19:
 				w.stream(rt, i)
-			case 6:
+			case 20:
 				w.restart(i)
 			}
 			fresh := 0
