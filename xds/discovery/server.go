@@ -152,7 +152,7 @@ func (s *Server) prepare(set *policy.Set, departing []departure) (*Publication, 
 	if _, _, err := p.translated(xds.DefaultListen, p.access.call(nil)); err != nil { // whoever may call it
 		return nil, err
 	}
-	for _, n := range s.nodes() {
+	for _, n := range s.Nodes() {
 		if _, _, err := p.translated(n.Listen, p.access.of(n)); err != nil {
 			return nil, err
 		}
@@ -302,19 +302,6 @@ func (s *Server) nacked(st *stream, typeURL string, names []string, message stri
 // accepted logs that nothing of a type is refused any more.
 func (s *Server) accepted(st *stream, typeURL string) {
 	s.tell(st.peer, slog.LevelInfo, "proxy has taken what it had refused", "node", untrusted.Name(st.node.ID), "type", typeURL)
-}
-
-// nodes returns the proxies that are connected.
-func (s *Server) nodes() []Node {
-	var all []Node
-	for _, st := range s.all() {
-		st.mu.Lock()
-		if st.node != nil {
-			all = append(all, *st.node)
-		}
-		st.mu.Unlock()
-	}
-	return all
 }
 
 func (s *Server) all() []*stream {
