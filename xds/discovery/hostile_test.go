@@ -36,6 +36,7 @@ func TestBadIntroductions(t *testing.T) {
 		"upstreams a string":  {node("x", map[string]any{xds.MetadataUpstreams: "a"}), xds.MetadataUpstreams},
 		"upstreams numbers":   {only("a", 1), xds.MetadataUpstreams},
 		"upstreams an empty":  {only(""), xds.MetadataUpstreams},
+		"upstreams too long":  {only("a", strings.Repeat("x", policy.MaxName+1)), "[1] has 64 bytes; must be the name of an upstream, which has at most 63"},
 		"upstreams too many":  {node("x", map[string]any{xds.MetadataUpstreams: many}), "at most 10000"},
 		"upstreams of a null": {node("x", map[string]any{xds.MetadataUpstreams: nil}), xds.MetadataUpstreams},
 	}

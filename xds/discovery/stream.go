@@ -150,7 +150,11 @@ func (st *stream) take(r request) error {
 		if err := st.peer.Admit(guard.XDS, n.ID, n.Cluster); err != nil {
 			return err
 		}
-		st.node, st.listing = &n, st.peer.List()
+		described := weightOf(r.node, &n)
+		if err := st.peer.Take(guard.XDS, described); err != nil {
+			return err
+		}
+		st.node, st.listing, st.weight.node = &n, st.peer.List(), described
 		st.server.introduced(st.peer, n, r.typeURL)
 	}
 	s, known := st.subs[r.typeURL]
@@ -197,7 +201,7 @@ func (st *stream) unload() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.peer.GiveData(st.weight.names)
-	st.peer.Give(guard.XDS, st.weight.has)
+	st.peer.Give(guard.XDS, st.weight.node+st.weight.has)
 }
 
 // answer takes the proxy's answer to a response, and tells whether it was refused.

@@ -56,11 +56,20 @@ const (
 )
 
 func retryPause(tries int) time.Duration {
-	pause := lastRetry
-	if doublings := tries - 1; doublings < 6 {
-		pause = min(firstRetry<<doublings, lastRetry)
-	}
+	pause := min(firstRetry<<min(tries-1, 6), lastRetry)
 	return pause - pause/4 + rand.N(pause/2+1)
+}
+
+// maxVersion is the longest version of a resource that is remembered, in bytes. Ours are shorter.
+const maxVersion = 64
+
+// claimed is the version that a proxy says it has of a resource, or "", which is none of ours,
+// where it is too long to be one.
+func claimed(version string) string {
+	if len(version) > maxVersion {
+		return ""
+	}
+	return version
 }
 
 func newSubscription() *subscription {

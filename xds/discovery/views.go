@@ -1,8 +1,10 @@
 package discovery
 
 import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/xds"
@@ -79,7 +81,15 @@ func (p *Publication) forget(view string) {
 const nameBytes = 256
 
 // weight is what a stream holds for its proxy, in bytes.
-type weight struct{ has, names int64 }
+type weight struct{ node, has, names int64 }
+
+// listedBytes is what an upstream costs beside its name that a node lists.
+const listedBytes = 64
+
+// weightOf is what a stream keeps of how its proxy has introduced itself.
+func weightOf(p *corev3.Node, n *Node) int64 {
+	return int64(proto.Size(p.GetMetadata()) + len(n.Upstreams)*listedBytes)
+}
 
 // sentBytes is what it costs to know that a proxy has a resource.
 const sentBytes = 96
@@ -114,7 +124,7 @@ func (st *stream) weighAnew() error {
 
 // weigh counts what the stream keeps for its proxy: what that has, and names that mean nothing.
 func (st *stream) weigh(rs xds.Resources) error {
-	now := weight{}
+	now := weight{node: st.weight.node}
 	for typeURL, s := range st.subs {
 		now.has += int64(len(s.sent)) * sentBytes
 		for name := range s.names {
@@ -131,7 +141,7 @@ func (st *stream) weigh(rs xds.Resources) error {
 	before := st.weight
 	st.peer.GiveData(before.names)
 	st.peer.Give(guard.XDS, before.has)
-	st.weight = weight{}
+	st.weight = weight{node: now.node}
 	if err := st.peer.TakeData(now.names); err != nil {
 		return err
 	}
