@@ -44,7 +44,7 @@ func TestNodesOfOneViewShareATranslation(t *testing.T) {
 
 // resourcesOf is what a node gets.
 func resourcesOf(p *Publication, n Node) (xds.Resources, error) {
-	rs, _, err := p.translated(n.Listen, p.access.of(n))
+	rs, err := p.translated(n.Listen, p.access.of(n))
 	return rs, err
 }
 

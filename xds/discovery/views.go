@@ -15,6 +15,7 @@ type view struct {
 	streams int         // that have it
 	peer    *guard.Peer // whom it is counted against: the first one
 	bytes   int64
+	of      *xds.Translation // that is counted; nil: none is
 }
 
 // viewFactor is how much more than its bytes a resource takes: it is kept as a message, too.
@@ -32,18 +33,36 @@ func (s *Server) joinView(name string) {
 	v.streams++
 }
 
-// chargeView counts what was made for a view against the peer that was the first to need it.
-func (s *Server) chargeView(st *stream, own int) error {
-	bytes := int64(own) * viewFactor
+// chargeView counts what a publication has for a view against the peer that is the first to get it, also
+// where it was made in advance.
+func (s *Server) chargeView(st *stream, p *Publication) error {
+	s.mu.Lock()
+	v := s.views[st.view]
+	counted := v.of == p.translation
+	s.mu.Unlock()
+	if counted {
+		return nil
+	}
+	bytes := p.ownBytes(st.view) * viewFactor
 	if err := st.peer.TakeData(bytes); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	v := s.views[st.view]
-	v.peer.GiveData(v.bytes) // of a policy before
-	v.peer, v.bytes = st.peer, bytes
+	peer := st.peer
+	if v.of != p.translation { // else another stream was first meanwhile
+		peer, v.peer = v.peer, peer
+		bytes, v.bytes = v.bytes, bytes // of a policy before
+		v.of = p.translation
+	}
+	s.mu.Unlock()
+	peer.GiveData(bytes)
 	return nil
+}
+
+func (p *Publication) ownBytes(view string) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int64(p.own[view])
 }
 
 // leaveView forgets a view with its last stream; "": none was joined.
@@ -63,8 +82,10 @@ func (s *Server) leaveView(name string) {
 		return
 	}
 	v.peer.GiveData(v.bytes)
-	if p := s.current.Load(); p != nil {
-		p.forget(name)
+	for _, p := range []*Publication{s.current.Load(), s.published.Load()} {
+		if p != nil {
+			p.forget(name)
+		}
 	}
 }
 
@@ -74,6 +95,7 @@ func (p *Publication) forget(view string) {
 	defer p.mu.Unlock()
 	delete(p.plain, view)
 	delete(p.views, view)
+	delete(p.own, view)
 }
 
 // nameBytes is what a name costs beside itself that a proxy asks for, or says that it has, and
@@ -97,14 +119,12 @@ const sentBytes = 96
 // resources returns what the stream's proxy gets of a publication, and counts what was made for it.
 func (st *stream) resources(p *Publication) (xds.Resources, error) {
 	st.enter(p)
-	rs, own, err := p.translated(st.node.Listen, st.called)
+	rs, err := p.translated(st.node.Listen, st.called)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
 	}
-	if own > 0 {
-		if err := st.server.chargeView(st, own); err != nil {
-			return nil, err
-		}
+	if err := st.server.chargeView(st, p); err != nil {
+		return nil, err
 	}
 	return rs, nil
 }
