@@ -19,7 +19,6 @@ type simulated struct {
 	gone   bool         // it is no more
 	fresh  int          // those since
 	making int          // of these, the ones that are not established
-	sent   *xds.Gates   // what it was last sent
 	answer func(*Proxy) // to be given; nil: it has answered
 	told   []telling    // on its way to us, in order
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"breakwater.dev/breaker"
 	"breakwater.dev/xds"
 )
 
@@ -418,7 +417,8 @@ func TestObeyed(t *testing.T) {
 func TestTheSameLayerForAShorterTime(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s, none := newServer(), uint32(0)
-		open := xds.Gate{Key: breaker.Key{Upstream: "db"}, Connections: &none}
+		open := gate("db", "", 0)
+		open.Connections = &none
 		halfOpen := open
 		halfOpen.Probe = true
 		p := connectLayer(t, s, newLink())
