@@ -28,13 +28,13 @@ type gatekeeper struct {
 	app  *app
 	wake chan struct{} // holds one
 
-	mu      sync.Mutex // guards what follows
-	board   *gates.Board
-	logged  xds.Logged
-	callers map[string]*policy.Upstream // by name: who may call it
-	decided time.Time                   // of the first change that is not published; zero: there is none
-	next    breaker.Instant             // when time alone changes the gates
-	status  telemetry.GateStatus
+	mu        sync.Mutex // guards what follows
+	board     *gates.Board
+	logged    xds.Logged
+	upstreams map[string]*policy.Upstream // by name
+	decided   time.Time                   // of the first change that is not published; zero: there is none
+	next      breaker.Instant             // when time alone changes the gates
+	status    telemetry.GateStatus
 
 	obeying obeying
 }
@@ -63,7 +63,7 @@ func (k *gatekeeper) changed(t breaker.Transition) {
 func (k *gatekeeper) apply(set *policy.Set) {
 	k.mu.Lock()
 	k.board.Apply(set, k.app.clock.Now())
-	k.logged, k.callers = logged(set), xds.ByName(set)
+	k.logged, k.upstreams = logged(set), xds.ByName(set)
 	k.mu.Unlock()
 	k.publish()
 }
@@ -204,27 +204,21 @@ func (k *gatekeeper) proxies() func(upstream string) []gates.Proxy {
 			})
 			return &all[len(all)-1]
 		}
-		u := k.callers[upstream]
+		u := k.upstreams[upstream]
 		nodes, ids := connected()
 		for i := range nodes {
 			n := &nodes[i]
 			again := i > 0 && nodes[i-1].ID == n.ID // it has a stream for its layer, too
-			if again || n.Upstreams != nil && !sorted(n.Upstreams, upstream) {
-				continue
+			_, listed := slices.BinarySearch(n.Upstreams, upstream)
+			if !again && (listed || n.Upstreams == nil) {
+				add(n.ID).Barred = u != nil && !u.Admits(n.Cluster)
 			}
-			add(n.ID).Barred = u != nil && !u.Admits(n.Cluster)
 		}
 		for _, id := range k.obeying.left(ids, now) {
 			add(id).Left = true
 		}
 		return all
 	}
-}
-
-// sorted tells whether a name is among sorted ones.
-func sorted(names []string, name string) bool {
-	_, found := slices.BinarySearch(names, name)
-	return found
 }
 
 // logged is what proxies have to log so that nothing is missed that a breaker has to know: in

@@ -130,8 +130,8 @@ func search(set *policy.Set, name string) (at int, there bool) {
 }
 
 // show makes what is published last, with what departs, what proxies get, and sees to it that
-// that goes in time. It returns that. The caller holds publishing.
-func (s *Server) show() *Publication {
+// that goes in time. Admit is called with that before. The caller holds publishing.
+func (s *Server) show(admit func(*Publication)) {
 	now := s.options.Now()
 	s.departing = slices.DeleteFunc(s.departing, func(d departure) bool { return !now.Before(d.until) })
 	p := s.published.Load()
@@ -145,9 +145,9 @@ func (s *Server) show() *Publication {
 		next := slices.MinFunc(s.departing, func(a, b departure) int { return a.until.Compare(b.until) })
 		s.departs.Reset(next.until.Sub(now))
 	}
+	admit(p)
 	s.current.Store(s.withEjected(p))
 	s.wake()
-	return p
 }
 
 // departed shows what is left when something has departed.
@@ -158,8 +158,10 @@ func (s *Server) departed() {
 		return
 	}
 	before := s.current.Load().access
-	// Where that is not what counts for reports, it has made way for the next policy, which is on its way.
-	if p := s.show(); s.admits.CompareAndSwap(before, p.access) {
-		s.list()
-	}
+	s.show(func(p *Publication) {
+		// Where that is not what counts for reports, it has made way for the next policy, which is on its way.
+		if s.admits.CompareAndSwap(before, p.access) {
+			s.list()
+		}
+	})
 }

@@ -167,7 +167,7 @@ func (s *Server) Publish(p *Publication) {
 	defer s.publishing.Unlock()
 	s.departing = s.departures(p.set)
 	s.published.Store(p)
-	s.Admit(s.show())
+	s.show(s.Admit)
 }
 
 // withEjected is p without what is ejected.
