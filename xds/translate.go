@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -59,7 +60,7 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 	set, kind := t.set, "all"
 	if upstreams != nil {
 		set = Only(set, upstreams)
-		kind = fmt.Sprintf("%q", upstreams)
+		kind = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%q", upstreams))) // short, since it is kept
 	}
 	d := draft{rs: Resources{}, of: t}
 	for _, u := range set.Upstreams {
@@ -123,7 +124,7 @@ func (d *draft) vary(parts string, how build) error {
 		return err
 	}
 	if len(d.of.variants) > before {
-		size := len(r.Body.GetValue())
+		size := len(parts) + len(r.Body.GetValue())
 		d.of.bytes += size
 		d.own += size
 	}

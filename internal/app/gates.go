@@ -13,78 +13,30 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery"
 )
 
-// samplingPeriod is how often it is decided how much proxies log.
-const samplingPeriod = time.Second
+const (
+	// samplingPeriod is how often it is decided how much proxies log.
+	samplingPeriod = time.Second
+	// forgettingPeriod is how often what proxies obey is forgotten that are gone.
+	forgettingPeriod = time.Minute
+)
 
 // gatekeeper keeps what stands in proxies in step with the breakers.
 type gatekeeper struct {
 	app  *app
 	wake chan struct{} // holds one
 
-	mu      sync.Mutex // guards what follows
-	board   *gates.Board
-	logged  xds.Logged
-	decided time.Time       // of the first change that is not published; zero: there is none
-	next    breaker.Instant // when time alone changes the gates
-	status  telemetry.GateStatus
+	mu        sync.Mutex // guards what follows
+	board     *gates.Board
+	logged    xds.Logged
+	upstreams map[string]*policy.Upstream // by name
+	decided   time.Time                   // of the first change that is not published; zero: there is none
+	next      breaker.Instant             // when time alone changes the gates
+	status    telemetry.GateStatus
 
 	obeying obeying
-}
-
-// obeying is which gates are in force in proxies.
-type obeying struct {
-	mu    sync.Mutex
-	nodes map[string]obeyed
-}
-
-// obeyed is what one proxy obeys.
-type obeyed struct {
-	gates *xds.Gates
-	since breaker.Instant
-	until breaker.Instant // when they fall away; 0: they have no time to live
-}
-
-// note takes on that gates are in force in a proxy from a time on; nil: none are any more.
-func (o *obeying) note(node string, g *xds.Gates, from, now breaker.Instant) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	is := o.nodes[node]
-	switch {
-	case g != nil && g == is.gates: // it has heard of them again
-		o.nodes[node] = obeyed{gates: g, since: is.since}
-	case g != nil:
-		o.nodes[node] = obeyed{gates: g, since: from}
-	case from > now:
-		is.until = from
-		o.nodes[node] = is
-	default:
-		delete(o.nodes, node)
-	}
-}
-
-// read returns what a proxy obeys now.
-func (o *obeying) read(node string) obeyed {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.nodes[node]
-}
-
-// left returns the proxies that are not among those here, and obey gates still, and forgets the others.
-func (o *obeying) left(here map[string]bool, now breaker.Instant) (nodes []string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for node, is := range o.nodes {
-		switch {
-		case here[node]:
-		case is.until > now:
-			nodes = append(nodes, node)
-		default:
-			delete(o.nodes, node)
-		}
-	}
-	return nodes
 }
 
 func newGatekeeper(a *app) *gatekeeper {
@@ -111,7 +63,7 @@ func (k *gatekeeper) changed(t breaker.Transition) {
 func (k *gatekeeper) apply(set *policy.Set) {
 	k.mu.Lock()
 	k.board.Apply(set, k.app.clock.Now())
-	k.logged = logged(set)
+	k.logged, k.upstreams = logged(set), xds.ByName(set)
 	k.mu.Unlock()
 	k.publish()
 }
@@ -131,12 +83,17 @@ func (k *gatekeeper) run(ctx context.Context) {
 	defer timer.Stop()
 	sampling := time.NewTicker(samplingPeriod)
 	defer sampling.Stop()
+	forgetting := time.NewTicker(forgettingPeriod)
+	defer forgetting.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.wake:
 		case <-timer.C:
+		case <-forgetting.C:
+			k.obeying.forget(here(k.app.xds.Nodes()), k.app.clock.Now())
+			continue
 		case <-sampling.C:
 			k.hold()
 			if !k.sample() {
@@ -163,7 +120,7 @@ func (k *gatekeeper) sample() (changed bool) {
 func (k *gatekeeper) hold() {
 	now := k.app.clock.Now()
 	k.mu.Lock()
-	holding := k.board.Holding(now, k.app.proxies)
+	holding := k.board.Holding(now, k.proxies())
 	k.mu.Unlock() // a report may bring about a transition
 	for key, n := range holding {
 		outcomes := make([]breaker.Reported, n)
@@ -185,7 +142,7 @@ func (k *gatekeeper) publish() breaker.Instant {
 }
 
 func (k *gatekeeper) publishLocked() error {
-	all, next := k.board.Gates(k.app.clock.Now(), k.app.proxies)
+	all, next := k.board.Gates(k.app.clock.Now(), k.proxies())
 	k.next = next
 	published, err := k.logged.NewGates(all)
 	if err != nil {
@@ -220,29 +177,48 @@ func (a *app) feedStatus() telemetry.FeedStatus {
 	}
 }
 
-// proxies are those that reach an upstream, with what they have told of their connections to it.
-func (a *app) proxies(upstream string) []gates.Proxy {
-	var all []gates.Proxy
-	here := map[string]bool{}
-	add := func(node string, left bool) {
-		links, obeys := a.feed.Links(upstream, node), a.gates.obeying.read(node)
-		all = append(all, gates.Proxy{
-			Node: node, Connections: links.Connections, Connecting: links.Connecting, Called: links.Called, Refused: links.Refused,
-			Admitted: links.Admitted, Pause: links.Pause, Obeys: obeys.gates, Since: obeys.since, Left: left,
-		})
+// here are the ids of proxies.
+func here(nodes []discovery.Node) map[string]bool {
+	ids := make(map[string]bool, len(nodes))
+	for i := range nodes {
+		ids[nodes[i].ID] = true
 	}
-	for _, n := range a.xds.Status() {
-		id := n.Node.ID
-		reaches := n.Node.Upstreams == nil || slices.Contains(n.Node.Upstreams, upstream)
-		if !here[id] && reaches {
-			add(id, false)
+	return ids
+}
+
+// proxies tells which proxies reach an upstream, with what they have told of their connections to it. Those
+// that are connected are looked up once, when somebody asks. The caller holds k.mu as long as it asks.
+func (k *gatekeeper) proxies() func(upstream string) []gates.Proxy {
+	now := k.app.clock.Now()
+	connected := sync.OnceValues(func() ([]discovery.Node, map[string]bool) {
+		nodes := k.app.xds.Nodes()
+		return nodes, here(nodes)
+	})
+	return func(upstream string) []gates.Proxy {
+		var all []gates.Proxy
+		add := func(node string) *gates.Proxy {
+			links, obeys := k.app.feed.Links(upstream, node), k.obeying.read(node)
+			all = append(all, gates.Proxy{
+				Node: node, Connections: links.Connections, Connecting: links.Connecting, Called: links.Called, Refused: links.Refused,
+				Admitted: links.Admitted, Pause: links.Pause, Obeys: obeys.gates, Told: obeys.told, Began: obeys.began,
+			})
+			return &all[len(all)-1]
 		}
-		here[id] = true
+		u := k.upstreams[upstream]
+		nodes, ids := connected()
+		for i := range nodes {
+			n := &nodes[i]
+			again := i > 0 && nodes[i-1].ID == n.ID // it has a stream for its layer, too
+			_, listed := slices.BinarySearch(n.Upstreams, upstream)
+			if !again && (listed || n.Upstreams == nil) {
+				add(n.ID).Barred = u != nil && !u.Admits(n.Cluster)
+			}
+		}
+		for _, id := range k.obeying.left(ids, now) {
+			add(id).Left = true
+		}
+		return all
 	}
-	for _, id := range a.gates.obeying.left(here, a.clock.Now()) {
-		add(id, true)
-	}
-	return all
 }
 
 // logged is what proxies have to log so that nothing is missed that a breaker has to know: in

@@ -186,7 +186,7 @@ func (b *Board) Holding(now breaker.Instant, proxies func(upstream string) []Pro
 		}
 		live := uint32(0)
 		for _, p := range proxies(key.Upstream) {
-			if !p.Left && (key.Node == "" || key.Node == p.Node) {
+			if !p.Left && !p.Barred && (key.Node == "" || key.Node == p.Node) {
 				live += p.Connections
 			}
 		}

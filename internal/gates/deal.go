@@ -18,11 +18,15 @@ type Proxy struct {
 	Called, Refused, Admitted breaker.Instant
 	// Pause is how long nobody called before the last second in which somebody did.
 	Pause time.Duration
-	// Obeys are the gates that are in force in it since an instant; nil: none.
+	// Obeys are the gates that are in force in it, and Told is when it last said so; nil: none.
 	Obeys *xds.Gates
-	Since breaker.Instant
+	Told  breaker.Instant
+	// Began is when it last came without gates, as one does that has restarted; 0: not known.
+	Began breaker.Instant
 	// Left says that it has no stream any more. Its gates are in force until their time is over.
 	Left bool
+	// Barred says that its workload may not call the upstream. It may have a permit from before.
+	Barred bool
 }
 
 const (
@@ -59,6 +63,9 @@ type hand struct {
 	highest uint32          // the highest limit that may be in force
 	since   breaker.Instant // when share was last changed
 	probes  uint32          // connections that are not from before
+	began   breaker.Instant // Proxy.Began, as it was
+	obeys   breaker.Instant // when it was first known to obey the limit of now; 0: it is not
+	turned  breaker.Instant // when it first let nobody through since then; 0: it has not
 }
 
 // limit is how many connections the proxy may have. Without a permit it is none: old ones
@@ -79,26 +86,40 @@ func (h *hand) spare() uint32 { return h.share - min(h.share, h.probes) }
 
 // look takes on what a proxy has told and how far it obeys.
 func (h *hand) look(p *Proxy, key breaker.Key, now breaker.Instant) {
+	if p.Began > h.began {
+		h.began, h.hidden = p.Began, 0 // those were of the process before
+	}
 	live := p.Connections + h.hidden
 	h.old = min(h.old, live)
 	h.probes = live + p.Connecting - h.old
-	limit, gated := p.Obeys.Connections(key, p.Node)
-	if !gated || limit > h.limit() || p.Since < h.since || now.Sub(p.Since) < arriving {
+	if limit, gated := p.Obeys.Connections(key, p.Node); !gated || limit != h.limit() || p.Told < h.since {
+		h.obeys, h.turned = 0, 0
+		return
+	}
+	if h.obeys == 0 {
+		h.obeys = p.Told
+	}
+	known := h.obeys.Add(arriving) // all that came of the limit before
+	if now < known {
 		return
 	}
 	h.highest = h.limit()
+	if h.turned == 0 && p.Refused > known {
+		h.turned = p.Refused
+	}
 	// It has a permit, has used none, and lets nobody through: then it has connections that
 	// it never told of, such as those from before this process.
-	refuses := p.Refused > p.Since.Add(arriving) && now.Sub(p.Refused) >= arriving && p.Admitted < h.since
-	if h.share > 0 && limit == h.limit() && h.probes == 0 && refuses {
+	refuses := h.turned > 0 && now.Sub(h.turned) >= arriving && p.Admitted < h.since
+	if h.share > 0 && h.probes == 0 && refuses {
 		h.hidden, h.old = h.hidden+h.share, h.old+h.share
-		h.highest, h.since = h.limit(), now
+		h.change(h.share, now)
 	}
 }
 
-// give adds permits to those that a proxy has.
-func (h *hand) give(n uint32, now breaker.Instant) {
-	h.share, h.since = h.share+n, now
+// change gives the proxy so many permits from now on.
+func (h *hand) change(share uint32, now breaker.Instant) {
+	h.share, h.since = share, now
+	h.obeys, h.turned = 0, 0
 	h.highest = max(h.highest, h.limit())
 }
 
@@ -146,7 +167,7 @@ func (d *deal) begin(s *breaker.Status, proxies []Proxy, now breaker.Instant) {
 		if limit, gated := p.Obeys.Connections(s.Key, p.Node); gated && limit > 0 {
 			d.hands[p.Node] = &hand{old: p.Connections, highest: limit, since: now}
 		}
-		if p.Left {
+		if p.Left || p.Barred {
 			continue
 		}
 		all = append(all, p.Node)
@@ -191,7 +212,7 @@ func (d *deal) give(n uint32, nodes []string, proxies []Proxy, now breaker.Insta
 			h = &hand{old: proxies[at].Connections}
 			d.hands[node] = h
 		}
-		h.give(more, now)
+		h.change(h.share+more, now)
 	}
 }
 
@@ -208,6 +229,9 @@ func (d *deal) again(s *breaker.Status, proxies []Proxy, now breaker.Instant) {
 			continue
 		}
 		h.look(p, s.Key, now)
+		if p.Barred && h.share > 0 {
+			h.change(0, now)
+		}
 		if h.used() == 0 {
 			delete(d.hands, node)
 		}
@@ -226,7 +250,7 @@ func (d *deal) again(s *breaker.Status, proxies []Proxy, now breaker.Instant) {
 	}
 	for node, h := range d.hands {
 		if p := here[node]; !p.Left && !slices.Contains(wanting, node) && h.idle(p, now) {
-			h.share, h.since = h.share-h.spare(), now
+			h.change(h.share-h.spare(), now)
 		}
 	}
 }
@@ -236,7 +260,7 @@ func (d *deal) wanting(s *breaker.Status, proxies []Proxy, now breaker.Instant) 
 	var wanting []*Proxy
 	for i := range proxies {
 		p := &proxies[i]
-		if p.Left || p.Refused == 0 || p.Refused < s.Since || now.Sub(p.Refused) > mostPatience {
+		if p.Left || p.Barred || p.Refused == 0 || p.Refused < s.Since || now.Sub(p.Refused) > mostPatience {
 			continue
 		}
 		if h := d.hands[p.Node]; h == nil || h.spare() == 0 && p.Refused > h.since {

@@ -15,9 +15,10 @@ import (
 type simulated struct {
 	limit  uint32       // in force
 	before uint32       // connections from before half-open
+	hidden bool         // those were never told of
+	gone   bool         // it is no more
 	fresh  int          // those since
 	making int          // of these, the ones that are not established
-	sent   *xds.Gates   // what it was last sent
 	answer func(*Proxy) // to be given; nil: it has answered
 	told   []telling    // on its way to us, in order
 }
@@ -32,6 +33,19 @@ type world struct {
 	*rig
 	proxies []*simulated
 	gates   *xds.Gates
+	// room is how many connections from before half-open have ended: until that is known, others
+	// may take their place.
+	room int
+}
+
+// here are the proxies that are known.
+func (w *world) here(string) (here []Proxy) {
+	for i, p := range w.proxies {
+		if !p.gone {
+			here = append(here, w.nodes[i])
+		}
+	}
+	return here
 }
 
 // turn is what happens each second at least: permits are dealt, and published.
@@ -42,7 +56,7 @@ func (w *world) turn(t *rapid.T) {
 			p.told = p.told[1:]
 		}
 	}
-	all, _ := w.board.Gates(w.now, func(string) []Proxy { return w.nodes })
+	all, _ := w.board.Gates(w.now, w.here)
 	gates, err := xds.NewGates(all)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +64,8 @@ func (w *world) turn(t *rapid.T) {
 	w.gates = gates
 }
 
-// layer takes the runtime layer of a proxy one step further: it is sent, it is in force, or that is known.
+// layer takes the runtime layer of a proxy one step further: it is sent, also if it is the same, it
+// is in force, or that is known.
 func (w *world) layer(i int) {
 	p := w.proxies[i]
 	if p.answer != nil {
@@ -58,14 +73,35 @@ func (w *world) layer(i int) {
 		p.answer = nil
 		return
 	}
-	sent := w.gates
-	before, _ := p.sent.Connections(keyDB, w.nodes[i].Node)
-	limit, _ := sent.Connections(keyDB, w.nodes[i].Node)
-	if p.sent != nil && limit == before {
+	if w.nodes[i].Left {
 		return
 	}
-	p.sent, p.limit = sent, limit
-	p.answer = func(told *Proxy) { told.Obeys, told.Since = sent, w.now }
+	sent := w.gates
+	p.limit, _ = sent.Connections(keyDB, w.nodes[i].Node)
+	p.answer = func(told *Proxy) { told.Obeys, told.Told = sent, w.now }
+}
+
+// stream has a proxy leave, or one that has left return or be no more.
+func (w *world) stream(t *rapid.T, i int) {
+	p, told := w.proxies[i], &w.nodes[i]
+	p.answer = nil
+	if p.gone {
+		return
+	}
+	if told.Left && rapid.Bool().Draw(t, "for good") {
+		w.room += int(p.before)
+		p.gone, p.limit, p.before, p.fresh, p.making = true, 0, 0, 0, 0
+		return
+	}
+	told.Left = !told.Left
+}
+
+// restart has a proxy begin anew, which lets nobody through before it has its layer.
+func (w *world) restart(i int) {
+	told := &w.nodes[i]
+	w.room += int(w.proxies[i].before)
+	*w.proxies[i] = simulated{}
+	*told = Proxy{Node: told.Node, Called: told.Called, Refused: told.Refused, Admitted: told.Admitted, Began: w.now}
 }
 
 // tell has the proxy tell something, in time.
@@ -98,6 +134,15 @@ func (w *world) end(t *rapid.T, p *simulated) {
 	}
 }
 
+// endOld ends a connection from before half-open that was told of.
+func (w *world) endOld(t *rapid.T, p *simulated) {
+	if p.before > 0 && !p.hidden {
+		p.before--
+		w.room++
+		w.tell(t, p, func(told *Proxy, _ breaker.Instant) { told.Connections-- })
+	}
+}
+
 // TestPermitsNeverExceed what is permitted, over all proxies, whenever they obey and
 // whatever they tell late.
 func TestPermitsNeverExceed(t *testing.T) {
@@ -111,31 +156,41 @@ func TestPermitsNeverExceed(t *testing.T) {
 		for i, p := range w.proxies {
 			told := p.before
 			if rapid.Bool().Draw(rt, "hidden") {
-				told = 0
+				told, p.hidden = 0, true
 			}
 			nodes = append(nodes, Proxy{Node: fmt.Sprint(i), Connections: told})
 		}
 		w.rig = halfOpen(t, uint32(permits), nodes...)
 		w.turn(rt)
+		kinds := 16
+		if rapid.Bool().Draw(rt, "some end") {
+			kinds = 20
+		}
 		for range rapid.IntRange(1, 150).Draw(rt, "steps") {
 			i := rapid.IntRange(0, len(w.proxies)-1).Draw(rt, "proxy")
-			switch rapid.IntRange(0, 4).Draw(rt, "what") {
-			case 0:
+			switch rapid.IntRange(0, kinds).Draw(rt, "what") {
+			case 0, 1, 2, 3:
 				w.now = w.now.Add(time.Duration(rapid.Int64Range(1, int64(1200*time.Millisecond)).Draw(rt, "pass")))
 				w.turn(rt)
-			case 1:
+			case 4, 5, 6, 7:
 				w.layer(i)
-			case 2, 3:
+			case 8, 9, 10, 11, 12, 13:
 				w.call(rt, w.proxies[i])
-			case 4:
+			case 14, 15, 16:
 				w.end(rt, w.proxies[i])
+			case 17, 18:
+				w.endOld(rt, w.proxies[i])
+			case 19:
+				w.stream(rt, i)
+			case 20:
+				w.restart(i)
 			}
 			fresh := 0
 			for _, p := range w.proxies {
 				fresh += p.fresh
 			}
-			if fresh > permits {
-				rt.Fatalf("%d connections since half-open began, want %d at most", fresh, permits)
+			if most := permits + w.room; fresh > most {
+				rt.Fatalf("%d connections since half-open began, want %d at most", fresh, most)
 			}
 		}
 	})

@@ -35,7 +35,7 @@ func (r *rig) obeyed() {
 		r.t.Fatal(err)
 	}
 	for i := range r.nodes {
-		r.nodes[i].Obeys, r.nodes[i].Since = in, r.now
+		r.nodes[i].Obeys, r.nodes[i].Told = in, r.now
 	}
 }
 
@@ -175,6 +175,52 @@ func TestHiddenConnections(t *testing.T) {
 	r.nodes[0].Refused = r.now.Add(1)
 	r.pass(arriving + 1)
 	r.wantLimits("it is in use", map[string]uint32{"a": 8})
+}
+
+// TestHiddenConnectionsOfABusyProxy are found however often its application is refused.
+func TestHiddenConnectionsOfABusyProxy(t *testing.T) {
+	r := halfOpen(t, 2, Proxy{Node: "a"})
+	for range 100 {
+		r.pass(100 * time.Millisecond)
+		r.nodes[0].Refused, r.nodes[0].Called = r.now, r.now
+		r.obeyed()
+	}
+	if got := r.limits()["a"]; got < 8 {
+		t.Errorf("after 10 s of refusals each 100 ms it may have %d connections, want 8 or more", got)
+	}
+}
+
+// TestHiddenConnectionsEndWithTheirProxy: one that has restarted has none of the process before, though it
+// obeys again before permits are dealt.
+func TestHiddenConnectionsEndWithTheirProxy(t *testing.T) {
+	r := halfOpen(t, 1, Proxy{Node: "a"})
+	r.limits()
+	for range 5 {
+		r.obeyed()
+		r.pass(time.Second)
+		r.nodes[0].Refused, r.nodes[0].Called = r.now, r.now
+		r.pass(arriving)
+		r.limits()
+	}
+	r.wantLimits("five are there", map[string]uint32{"a": 6})
+	r.nodes[0].Began = r.now
+	r.obeyed()
+	r.pass(time.Second)
+	r.wantLimits("it has begun anew", map[string]uint32{"a": 1})
+}
+
+// TestBarredProxiesGetNoPermit, and lose the one that they have.
+func TestBarredProxiesGetNoPermit(t *testing.T) {
+	r := halfOpen(t, 1, Proxy{Node: "a", Barred: true}, Proxy{Node: "b"})
+	r.nodes[0].Called = r.now
+	r.wantLimits("one may not call", map[string]uint32{"b": 1})
+	r.obeyed()
+	r.nodes[0].Barred, r.nodes[1].Barred = false, true
+	r.wantLimits("now it is the other", map[string]uint32{})
+	r.obeyed()
+	r.pass(arriving)
+	r.nodes[0].Refused = r.now
+	r.wantLimits("it is known to obey", map[string]uint32{"a": 1})
 }
 
 // TestNodesBreakerOfConnections: a proxy's own breaker gives all permits to it, on top of what it had.

@@ -12,7 +12,7 @@ import (
 )
 
 // access says which upstreams of a set the proxies of each workload get, by the callers that the upstreams
-// name. All workloads that no upstream names are one to it, so that what it keeps is bounded by the policy.
+// name. It treats all workloads that no upstream names as one, so the policy bounds its size.
 type access struct {
 	set       *policy.Set // with what departs
 	upstreams map[string]*policy.Upstream
@@ -43,8 +43,8 @@ func newAccess(set *policy.Set, departing []departure) *access {
 	return a
 }
 
-// call makes what calls these upstreams. It tells no names from all, and quotes names, so that no node can claim
-// what others get.
+// call makes what calls these upstreams. An empty list and nil (all) give different sums, and names are
+// quoted, so that no node can claim what others get.
 func (a *access) call(names []string) called {
 	c := called{names: names}
 	if names != nil {
@@ -124,11 +124,16 @@ func (st *stream) enter(p *Publication) {
 	}
 }
 
-// Admit has proxies report, from now on, on nothing that the policy of a publication does not let them call.
-// [Server.Publish] does that too; whoever makes the breakers of a policy before calls this first, so that
-// nobody else reports on them meanwhile.
+// Admit makes reports count, from now on, only for upstreams that p lets their workload call. An identity
+// that has no configuration stream keeps what it had for up to a minute. [Server.Publish] does that too;
+// whoever makes the breakers of a policy before calls this first, so that nobody else reports on them meanwhile.
 func (s *Server) Admit(p *Publication) {
 	s.admits.Store(p.access)
+	s.list()
+}
+
+// list says what all proxies may report on.
+func (s *Server) list() {
 	for _, st := range s.all() { // they may be stuck in sending
 		st.mu.Lock()
 		if st.node != nil {

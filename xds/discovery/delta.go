@@ -36,7 +36,7 @@ func applyDelta(s *subscription, m *discoveryv3.DeltaDiscoveryRequest, first boo
 	if first {
 		s.resumed = len(m.GetInitialResourceVersions()) > 0
 		for name, version := range m.GetInitialResourceVersions() {
-			s.sent[name] = &xds.Resource{Name: name, Version: version}
+			s.sent[name] = &xds.Resource{Name: name, Version: claimed(version)}
 		}
 		// A first request that names nothing means everything, for types that allow it.
 		s.wildcard = len(m.GetResourceNamesSubscribe()) == 0

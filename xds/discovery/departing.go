@@ -10,22 +10,22 @@ import (
 	"breakwater.dev/xds"
 )
 
-// departure is a host of an upstream that took calls over, and that the policy has no more. Such
-// calls go through their proxy once more, and choose a route there by this host: those that
-// set out by the routes of before would find none.
+// departure is a host of an upstream that took calls over, and that the policy has no more, or not for
+// those whose calls these were. Such calls go through their proxy once more, and choose a route there
+// by this host: those that set out by the routes of before would find none.
 type departure struct {
 	upstream *policy.Upstream // as it was
 	host     string
 	until    time.Time
-	callers  []string // the workloads that may have such calls; empty: all
+	callers  []string // of those that it took over from, whose calls these are; empty: all workloads
 }
 
 // departures are those there are when next replaces what is published.
 func (s *Server) departures(next *policy.Set) []departure {
 	var all []departure
 	add := func(d departure) {
-		if serves(next, d.host) {
-			return
+		if at, stays := search(next, d.upstream.Name); serves(next, d.host) && !(stays && answers(next.Upstreams[at], d.host)) {
+			return // calls to the host are another's now
 		}
 		if i := slices.IndexFunc(all, func(o departure) bool { return o.host == d.host }); i >= 0 {
 			all[i].callers = either(all[i].callers, d.callers)
@@ -33,13 +33,12 @@ func (s *Server) departures(next *policy.Set) []departure {
 		}
 		all = append(all, d)
 	}
-	if s.published != nil {
+	if p := s.published.Load(); p != nil {
 		until := s.options.Now().Add(xds.RouteToHost)
-		for _, u := range s.published.set.Upstreams {
-			for i := range u.Routes {
-				if b := u.Routes[i].Breaker; b != nil && b.Fallback.Upstream != nil {
-					to := find(s.published.set, b.Fallback.Upstream.Name)
-					add(departure{to, b.Fallback.Upstream.Host, until, either(to.Callers, u.Callers)})
+		for _, u := range p.set.Upstreams {
+			for _, to := range fallbacks(u) {
+				if !fallsBack(next, u.Name, to) || !serves(next, to.Host) {
+					add(departure{find(p.set, to.Name), to.Host, until, u.Callers})
 				}
 			}
 		}
@@ -48,6 +47,23 @@ func (s *Server) departures(next *policy.Set) []departure {
 		add(d)
 	}
 	return all
+}
+
+// fallbacks are where calls to an upstream go that it does not take.
+func fallbacks(u *policy.Upstream) []policy.FallbackUpstream {
+	var all []policy.FallbackUpstream
+	for i := range u.Routes {
+		if b := u.Routes[i].Breaker; b != nil && b.Fallback.Upstream != nil {
+			all = append(all, *b.Fallback.Upstream)
+		}
+	}
+	return all
+}
+
+// fallsBack tells whether calls to an upstream go there in a set.
+func fallsBack(set *policy.Set, name string, to policy.FallbackUpstream) bool {
+	at, there := search(set, name)
+	return there && slices.Contains(fallbacks(set.Upstreams[at]), to)
 }
 
 // either are the callers of two upstreams; none: every workload.
@@ -67,14 +83,17 @@ func find(set *policy.Set, name string) *policy.Upstream {
 
 // serves tells whether calls to a host reach an upstream.
 func serves(set *policy.Set, host string) bool {
+	return slices.ContainsFunc(set.Upstreams, func(u *policy.Upstream) bool { return answers(u, host) })
+}
+
+// answers tells whether a host is one of an upstream.
+func answers(u *policy.Upstream, host string) bool {
 	reaches := func(pattern string) bool {
 		suffix, any := strings.CutPrefix(pattern, "*")
 		prefix, anyEnd := strings.CutSuffix(pattern, "*")
 		return pattern == host || any && strings.HasSuffix(host, suffix) || anyEnd && strings.HasPrefix(host, prefix)
 	}
-	return slices.ContainsFunc(set.Upstreams, func(u *policy.Upstream) bool {
-		return u.Protocol != policy.TCP && slices.ContainsFunc(u.Hosts, reaches)
-	})
+	return u.Protocol != policy.TCP && slices.ContainsFunc(u.Hosts, reaches)
 }
 
 // withDeparting is the set with what departs, as it was but for breakers, which are no more.
@@ -86,17 +105,17 @@ func withDeparting(set *policy.Set, departing []departure) *policy.Set {
 	joined.Upstreams = slices.Clone(set.Upstreams)
 	for _, d := range departing {
 		at, stays := search(&joined, d.upstream.Name)
-		if stays { // under other hosts
+		if stays { // for others, or under other hosts
 			u := *joined.Upstreams[at]
-			u.Hosts = append(slices.Clone(u.Hosts), d.host)
-			if _, stays := search(set, u.Name); !stays { // it departs under two hosts
-				u.Callers = either(u.Callers, d.callers)
+			if !answers(&u, d.host) {
+				u.Hosts = append(slices.Clone(u.Hosts), d.host)
 			}
+			u.Callers = either(u.Callers, d.callers)
 			joined.Upstreams[at] = &u
 			continue
 		}
 		u := *d.upstream
-		u.Hosts, u.Routes, u.Callers = []string{d.host}, slices.Clone(u.Routes), d.callers
+		u.Hosts, u.Routes, u.Callers = []string{d.host}, slices.Clone(u.Routes), either(u.Callers, d.callers)
 		for i := range u.Routes {
 			u.Routes[i].Breaker = nil
 		}
@@ -111,11 +130,11 @@ func search(set *policy.Set, name string) (at int, there bool) {
 }
 
 // show makes what is published last, with what departs, what proxies get, and sees to it that
-// that goes in time. The caller holds publishing.
-func (s *Server) show() {
+// that goes in time. Admit is called with that before. The caller holds publishing.
+func (s *Server) show(admit func(*Publication)) {
 	now := s.options.Now()
 	s.departing = slices.DeleteFunc(s.departing, func(d departure) bool { return !now.Before(d.until) })
-	p := s.published
+	p := s.published.Load()
 	if len(s.departing) > 0 {
 		joined, err := s.prepare(p.set, s.departing)
 		if err == nil {
@@ -126,7 +145,7 @@ func (s *Server) show() {
 		next := slices.MinFunc(s.departing, func(a, b departure) int { return a.until.Compare(b.until) })
 		s.departs.Reset(next.until.Sub(now))
 	}
-	s.Admit(p)
+	admit(p)
 	s.current.Store(s.withEjected(p))
 	s.wake()
 }
@@ -135,7 +154,14 @@ func (s *Server) show() {
 func (s *Server) departed() {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	if s.published != nil {
-		s.show()
+	if s.published.Load() == nil {
+		return
 	}
+	before := s.current.Load().access
+	s.show(func(p *Publication) {
+		// Where that is not what counts for reports, it has made way for the next policy, which is on its way.
+		if s.admits.CompareAndSwap(before, p.access) {
+			s.list()
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -92,5 +93,113 @@ func TestFallbacksStayUnderTheirHost(t *testing.T) {
 		same(t, hosts(t, s, n), []string{"a", "c", "b", "*"})
 		time.Sleep(2 * xds.RouteToHost)
 		same(t, hosts(t, s, n), []string{"a", "c", "b", "*"})
+	})
+}
+
+// TestFallbacksThatStayAreReachedForAWhile: an upstream that takes over no more, and stays one, stays that long
+// also for proxies that got it for nothing else: those that list others, and those whose workload may not call it.
+func TestFallbacksThatStayAreReachedForAWhile(t *testing.T) {
+	b := up{name: "b", callers: "friend"}
+	for name, n := range map[string]Node{
+		"one that lists others": {Listen: xds.DefaultListen, Cluster: "friend", Upstreams: []string{"a"}},
+		"one that may not call": {Listen: xds.DefaultListen, Cluster: "shop"},
+		"one that does both":    {Listen: xds.DefaultListen, Cluster: "shop", Upstreams: []string{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				defer s.Close()
+				set := func(to string, others ...up) *policy.Set {
+					set := fallingBack(t, to, others...)
+					find(set, "b").Callers = []string{"friend"}
+					find(set, "a").Callers = []string{"friend", "shop"}
+					return set
+				}
+				publishSet(t, s, set("b", up{name: "c"}))
+				before := hosts(t, s, n)
+				if !slices.Contains(before, "b") {
+					t.Fatalf("its routes lead to %q, want b among them", before)
+				}
+				publishSet(t, s, set("c", b))
+				if got := hosts(t, s, n); !slices.Contains(got, "b") {
+					t.Errorf("right after its routes lead to %q, want b among them", got)
+				}
+				time.Sleep(xds.RouteToHost)
+				if got := hosts(t, s, n); slices.Contains(got, "b") {
+					t.Errorf("at last its routes lead to %q, want b no more", got)
+				}
+				stranger := Node{Listen: xds.DefaultListen, Cluster: "stranger"}
+				if got := hosts(t, s, stranger); slices.Contains(got, "b") {
+					t.Errorf("the routes of a stranger lead to %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatDepartsLeavesTheNextPolicyAlone: reports count by the policy that comes next from when it is admitted,
+// also when the time of something that departs is over before it is published; without one, by what is left.
+func TestWhatDepartsLeavesTheNextPolicyAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		defer s.Close()
+		publishSet(t, s, fallingBack(t, "b"))
+		connectDelta(t, s, of("other", "a")).start("a", "b")
+		st := s.all()[0]
+		reports := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			same(t, st.listed.reached, want)
+		}
+		publishSet(t, s, fallingBack(t, "c"))
+		reports("a", "b", "c")
+		time.Sleep(xds.RouteToHost)
+		reports("a", "c")
+		publishSet(t, s, fallingBack(t, "d"))
+		next := fallingBack(t, "d")
+		find(next, "a").Callers = []string{"shop"}
+		p, err := s.Prepare(next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Admit(p)
+		reports()
+		time.Sleep(xds.RouteToHost)
+		reports()
+		s.Publish(p)
+		reports()
+	})
+}
+
+// TestPreparedViewsGoWithTheirStreams, also when something departs afterwards; while they are there, they are counted.
+func TestPreparedViewsGoWithTheirStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		defer s.Close()
+		publishSet(t, s, fallingBack(t, "b"))
+		var proxies []*deltaProxy
+		for i := range 20 {
+			p := connectDelta(t, s, node(fmt.Sprint("n", i), map[string]any{xds.MetadataListen: fmt.Sprint("127.0.0.1:", 10_001+i)}))
+			p.subscribe(xds.ClusterType)
+			proxies = append(proxies, p)
+		}
+		publishSet(t, s, fallingBack(t, "c"))
+		synctest.Wait()
+		for _, v := range s.views {
+			if v.bytes == 0 || v.of != s.current.Load().translation {
+				t.Errorf("of a view %d bytes are counted, which is not what was prepared for it", v.bytes)
+			}
+		}
+		for _, p := range proxies {
+			p.cancel()
+		}
+		synctest.Wait()
+		time.Sleep(2 * xds.RouteToHost)
+		synctest.Wait()
+		if got := views(s); got > 1 || len(s.published.Load().own) > 1 {
+			t.Errorf("%d views are kept, want that of no proxy alone", got)
+		}
 	})
 }

@@ -45,7 +45,7 @@ func (p *Publication) with(ejected map[string][]netip.AddrPort, upstreams ...str
 	defer p.mu.Unlock()
 	next := &Publication{
 		set: p.set, upstreams: p.upstreams, access: p.access, mu: p.mu, translation: p.translation, ejected: ejected,
-		plain: maps.Clone(p.plain), views: map[string]xds.Resources{},
+		plain: maps.Clone(p.plain), views: map[string]xds.Resources{}, own: p.own,
 	}
 	for view, plain := range p.plain {
 		marked, err := mark(p.views[view], plain, ejected, upstreams)

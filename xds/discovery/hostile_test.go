@@ -12,6 +12,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
@@ -36,6 +37,7 @@ func TestBadIntroductions(t *testing.T) {
 		"upstreams a string":  {node("x", map[string]any{xds.MetadataUpstreams: "a"}), xds.MetadataUpstreams},
 		"upstreams numbers":   {only("a", 1), xds.MetadataUpstreams},
 		"upstreams an empty":  {only(""), xds.MetadataUpstreams},
+		"upstreams too long":  {only("a", strings.Repeat("x", policy.MaxName+1)), "[1] has 64 bytes; must be the name of an upstream, which has at most 63"},
 		"upstreams too many":  {node("x", map[string]any{xds.MetadataUpstreams: many}), "at most 10000"},
 		"upstreams of a null": {node("x", map[string]any{xds.MetadataUpstreams: nil}), xds.MetadataUpstreams},
 	}
@@ -256,5 +258,56 @@ func FuzzSotw(f *testing.F) {
 				t.Errorf("ended with %v", err)
 			}
 		})
+	})
+}
+
+// TestWhatANodeListsIsCounted, and no more of it is remembered as logged than is meant to be.
+func TestWhatANodeListsIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a)
+		for i := range 3 {
+			var names []any
+			for j := range maxNodeUpstreams {
+				names = append(names, fmt.Sprintf("unknown-%d-%d", i, j))
+			}
+			n := only(names...)
+			n.Id = fmt.Sprint("app-", i)
+			size := int64(proto.Size(n.Metadata))
+			p := connectDelta(t, s, n)
+			p.subscribe(xds.ClusterType)
+			if st := s.all()[0]; st.weight.node < size {
+				t.Errorf("of metadata of %d bytes %d are counted", size, st.weight.node)
+			}
+			if got := len(s.unknown.told); got > maxUnknownTold {
+				t.Errorf("%d upstreams are remembered, want %d at most", got, maxUnknownTold)
+			}
+			p.cancel()
+			synctest.Wait()
+		}
+	})
+}
+
+// TestVersionsThatAProxyClaims are not kept where they cannot be ours; it is sent what is there.
+func TestVersionsThatAProxyClaims(t *testing.T) {
+	long := strings.Repeat("v", 1<<20)
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		publish(t, s, a)
+		d := connectDelta(t, s, node("delta", nil))
+		d.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType, InitialResourceVersions: map[string]string{"a": long}})
+		for _, st := range s.all() {
+			if got := len(st.subs[xds.ClusterType].sent["a"].Version); got > maxVersion {
+				t.Errorf("a version of %d bytes is kept", got)
+			}
+		}
+		d.gets("clusters +a")
+		s = newServer() // it has nothing to answer
+		w := connectSotw(t, s, node("sotw", nil))
+		w.took[xds.ClusterType] = long
+		w.subscribe(xds.ClusterType, "")
+		if sub := s.all()[0].subs[xds.ClusterType]; len(sub.version) > maxVersion || !sub.resumed {
+			t.Errorf("a version of %d bytes is kept; resumed %t, want true", len(sub.version), sub.resumed)
+		}
 	})
 }

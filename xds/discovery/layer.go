@@ -76,13 +76,13 @@ func (st *stream) planLayer() *response {
 	rt, g, now := &st.runtime, st.server.rollouts.current.Load(), st.server.options.Now()
 	layer := g.Layer(st.node.ID)
 	s.retry(now)
-	_, parked := s.refused[layer.Name]
+	_, refused := s.refused[layer.Name]
 	s.ttl = 0
 	rest := time.Duration(0) // until it is due
 	if lives(layer) && s.wants(layer.Name) {
 		s.ttl = st.server.ttl(g, st.node.ID)
 		rest = rt.sentAt.Add(s.ttl / heartbeats).Sub(now)
-		if rest <= 0 && !parked {
+		if rest <= 0 && !refused {
 			s.repeat(layer.Name)
 			s.version = "" // for SotW, whose unit is all of it
 		}
@@ -97,7 +97,7 @@ func (st *stream) planLayer() *response {
 	if rt.gates == nil {
 		rt.gates, rt.taken = g, g
 	}
-	rt.passed, rt.refused = g.number, parked
+	rt.passed, rt.refused = g.number, refused
 	if s.ttl > 0 && rest > 0 {
 		rt.beat.Reset(rest)
 	}

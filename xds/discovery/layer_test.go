@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -408,5 +409,72 @@ func TestObeyed(t *testing.T) {
 		wait(time.Second)
 		connectLayer(t, s, l).gets()
 		told(t, &log, "app-1 nothing at 22s")
+	})
+}
+
+// TestTheSameLayerForAShorterTime: a breaker of connections has the same keys when it is open and, in a proxy without
+// a permit, half-open; the proxy is told within a second that they are to be kept for less long.
+func TestTheSameLayerForAShorterTime(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		s, none := newServer(), uint32(0)
+		open := gate("db", "", 0)
+		open.Connections = &none
+		halfOpen := open
+		halfOpen.Probe = true
+		p := connectLayer(t, s, newLink())
+		p.takes("nothing")
+		s.PublishGates(gatesOf(t, open), time.Time{})
+		long := func() (ttl time.Duration) {
+			synctest.Wait()
+			for _, n := range p.received() {
+				ttl = n.ttl
+				if err := p.answer(n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return ttl
+		}
+		if got := long(); got != testTTL {
+			t.Errorf("of an open breaker it lives for %s, want %s", got, testTTL)
+		}
+		wait(beat - time.Second)
+		s.PublishGates(gatesOf(t, halfOpen), time.Now())
+		wait(time.Second)
+		if got := long(); got != testTTL/briefly {
+			t.Errorf("of one in half-open it lives for %s, want %s", got, testTTL/briefly)
+		}
+		rolled(t, s, RolloutCounts{})
+	})
+}
+
+// TestALayerThatIsDueWhileTheStreamLooks is sent again: its pause may be over when the other types are looked
+// at, and not yet when the layer is.
+func TestALayerThatIsDueWhileTheStreamLooks(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		var late atomic.Pointer[time.Time] // from when on each look at the clock finds it later
+		o := newServer().options
+		o.Now = func() time.Time {
+			if at := late.Load(); at != nil {
+				next := at.Add(time.Microsecond)
+				late.Store(&next)
+				return *at
+			}
+			return time.Now()
+		}
+		s := NewServer(o)
+		publish(t, s, a)
+		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		p := connectLayer(t, s, newLink())
+		p.refuses("a=7 for 15s")
+		synctest.Wait()
+		due := s.all()[0].subs[xds.RuntimeType].refused[xds.RuntimeLayer].due
+		wait(time.Until(due) - time.Millisecond)
+		at := due.Add(-2 * time.Microsecond) // the layer is looked at with the second look at the clock
+		late.Store(&at)
+		s.wake()
+		synctest.Wait()
+		late.Store(nil)
+		wait(time.Second)
+		p.takes("a=7 for 15s")
 	})
 }

@@ -12,22 +12,37 @@ type removable func(name string) bool
 func always(string) bool { return true }
 func never(string) bool  { return false }
 
-// unnamed returns which clusters, or endpoints of them, may be removed from the proxy: those
-// that its routes and listeners have not named for so long that no call is left which
-// chose them before. Whatever it has refused may still name what it had.
-func (st *stream) unnamed(typeURL string, rs xds.Resources) removable {
+// remove adds to out the removals of clusters, and of what belongs to them, that may go now, and sees to it
+// that the stream looks again when the next may.
+func (st *stream) remove(out []*response, rs xds.Resources) []*response {
+	var least time.Duration
+	for _, typeURL := range goLast {
+		may, wait := st.unnamed(typeURL, rs)
+		if wait > 0 && (least == 0 || wait < least) {
+			least = wait
+		}
+		out = st.respond(out, typeURL, rs, may)
+	}
+	if least > 0 {
+		st.leaving.Reset(least)
+	}
+	return out
+}
+
+// unnamed returns which resources of a type may be removed from the proxy: those that its routes and
+// listeners have not named for so long that no call is left which chose them before. Whatever it
+// has refused may still name what it had. It returns after what time the next may go, too; 0: nothing waits.
+func (st *stream) unnamed(typeURL string, rs xds.Resources) (may removable, next time.Duration) {
 	s := st.subs[typeURL]
 	if s == nil || !st.settled(xds.Types...) || !st.routesKnown() || st.refuses(xds.RouteType) || st.refuses(xds.ListenerType) {
-		return never
+		return never, 0
 	}
 	now := st.server.options.Now()
-	if wait := s.leave(rs[typeURL], now); wait > 0 {
-		st.leaving.Reset(wait)
-	}
+	next = s.leave(rs[typeURL], now)
 	return func(name string) bool {
 		since, leaving := s.leaving[name]
 		return leaving && now.Sub(since) >= xds.RouteToHost
-	}
+	}, next
 }
 
 // refuses tells whether the proxy has refused anything of a type.

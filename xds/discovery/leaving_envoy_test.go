@@ -67,20 +67,26 @@ func TestCallsThatAskOutliveTheirUpstream(t *testing.T) {
 			p := startProxy(t, apiType, uint16(20_200+10*i), func(r grpc.ServiceRegistrar) {
 				extprocv3.RegisterExternalProcessorServer(r, asked)
 			})
-			p.publishText(named("old"))
-			p.await("the old upstream is there", func() bool { return p.has("old") && !pending(p.server) })
-			answered := make(chan string, 1)
-			go func() { answered <- p.call("web") }()
-			<-asked.asked
-			routed := p.server.Counts()[xds.RouteType].Pushes
-			p.publishText(named("new"))
-			p.await("the routes name the new upstream", func() bool {
-				return p.server.Counts()[xds.RouteType].Pushes > routed && !pending(p.server)
+			from, to := "old", "new"
+			p.publishText(named(from))
+			p.await("what the call goes to would outlive the change of routes", func() bool {
+				p.await("the upstream is there", func() bool { return p.has(from) && !pending(p.server) })
+				answered := make(chan string, 1)
+				go func() { answered <- p.call("web") }()
+				<-asked.asked
+				routed := p.server.Counts()[xds.RouteType].Pushes
+				p.publishText(named(to))
+				p.await("the routes name the other upstream", func() bool {
+					return p.server.Counts()[xds.RouteType].Pushes > routed && !pending(p.server)
+				})
+				asks := len(answered) == 0 // else the routes were too late to tell anything
+				if got := <-answered; got != "200 here" {
+					t.Errorf("the call that asked got %q", got)
+				}
+				p.await("the upstream before is gone", func() bool { return !p.has(from) })
+				from, to = to, from
+				return asks
 			})
-			if got := <-answered; got != "200 here" {
-				t.Errorf("the call that asked got %q", got)
-			}
-			p.await("the old upstream is gone", func() bool { return !p.has("old") })
 			if c := p.server.Counts()[xds.ClusterType]; c.NACKs != 0 {
 				t.Errorf("%d of %d responses were refused", c.NACKs, c.Pushes)
 			}

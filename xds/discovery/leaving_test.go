@@ -100,3 +100,30 @@ func TestSotwClustersStayWhileCallsAsk(t *testing.T) {
 		p.gets("clusters =a", "endpoints =a =b")
 	})
 }
+
+// Clusters do not wait for secrets that go later.
+func TestClustersDoNotWaitForSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, trusting := newServer(), up{name: "a", ca: "/etc/ca.pem"}
+		publish(t, s, trusting, b)
+		p := connectDelta(t, s, node("app-1", nil))
+		p.subscribe(xds.SecretType, "ca:/etc/ca.pem")
+		p.start("a", "b")
+		answer := func() {
+			for synctest.Wait(); len(p.out) > 0; synctest.Wait() {
+				p.ack(<-p.out)
+			}
+		}
+		publish(t, s, trusting)
+		answer()
+		time.Sleep(xds.RouteToHost / 2)
+		publish(t, s, a)
+		answer()
+		time.Sleep(xds.RouteToHost / 2)
+		p.ack(p.gets1("clusters -b"))
+		p.ack(p.gets1("endpoints -b"))
+		p.gets()
+		time.Sleep(xds.RouteToHost / 2)
+		p.gets("secrets -ca:/etc/ca.pem")
+	})
+}

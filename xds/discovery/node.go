@@ -77,10 +77,14 @@ func parseNode(p *corev3.Node) (Node, error) {
 		}
 		n.Upstreams = make([]string, 0, len(values))
 		for i, v := range values {
-			if v.GetStringValue() == "" {
+			name := v.GetStringValue()
+			if name == "" {
 				return Node{}, fmt.Errorf("node.metadata[%q][%d] is not a name; must be that of an upstream", xds.MetadataUpstreams, i)
 			}
-			n.Upstreams = append(n.Upstreams, v.GetStringValue())
+			if len(name) > policy.MaxName {
+				return Node{}, fmt.Errorf("node.metadata[%q][%d] has %d bytes; must be the name of an upstream, which has at most %d", xds.MetadataUpstreams, i, len(name), policy.MaxName)
+			}
+			n.Upstreams = append(n.Upstreams, name)
 		}
 		slices.Sort(n.Upstreams)
 		n.Upstreams = slices.Compact(n.Upstreams)

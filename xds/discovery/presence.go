@@ -72,7 +72,7 @@ func (s *Server) leave(p *presence) {
 }
 
 // meet looks for proxies with the id of p that were there before it, and says so if that has lasted too
-// long for one proxy. It returns after what time it has to look again; 0: never.
+// long for one proxy. It returns how long to wait before it looks again; 0: it need not.
 func (s *Server) meet(p *presence) (again time.Duration) {
 	s.mu.Lock()
 	known, other := false, (*presence)(nil)

@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,4 +193,35 @@ func refusedTypes(s *Server) []string {
 		}
 	}
 	return types
+}
+
+// TestTakenIsToldWhenAllIs: where two were refused together and one of them is taken, the other may be refused again.
+func TestTakenIsToldWhenAllIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedLog
+		s := NewServer(Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
+		defer s.Close()
+		publish(t, s, a, b)
+		p := connectDelta(t, s, node("app-1", nil))
+		p.subscribe(xds.ClusterType)
+		p.nack(p.gets1("clusters +a +b"))
+		publish(t, s, a2, b)
+		told := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if got := strings.Count(log.String(), "has taken what it had refused"); got != want {
+				t.Fatalf("in the log %d times, want %d:\n%s", got, want, log.String())
+			}
+		}
+		p.ack(p.gets1("clusters +a"))
+		told(0)
+		p.nack(p.gets1("clusters +b"))
+		told(0)
+		time.Sleep(2 * firstRetry)
+		p.ack(p.gets1("clusters +b"))
+		told(1)
+		publish(t, s, a, b)
+		p.ack(p.gets1("clusters +a"))
+		told(1)
+	})
 }

@@ -67,7 +67,8 @@ func (s *Server) Rollouts() RolloutCounts {
 	return counts
 }
 
-// publish makes g current, and wakes the followers for whom that is another layer.
+// publish makes g current, and wakes the followers for whom that is another layer, or the same for
+// a shorter time.
 func (r *rollouts) publish(g *xds.Gates, decided time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,6 +81,9 @@ func (r *rollouts) publish(g *xds.Gates, decided time.Time) {
 		if same && f.obeyed == before.number {
 			f.obeyed = next.number
 			o.refused = o.refused || f.refuses
+			if next.Brief(f.node) && !before.Brief(f.node) {
+				signal(f.wake) // it is to hear of the same layer more often, and keep it for less long
+			}
 			continue
 		}
 		o.waiting++

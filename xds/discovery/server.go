@@ -37,8 +37,8 @@ type Server struct {
 
 	publishing sync.Mutex // serialises what changes current
 	current    atomic.Pointer[Publication]
+	published  atomic.Pointer[Publication] // last, as it was prepared; nil: none yet
 	ejected    map[string][]netip.AddrPort // of upstreams; never changed
-	published  *Publication                // last, as it was prepared; nil: none yet
 	departing  []departure
 	departs    *time.Timer // something of that is to go then
 	rollouts   rollouts
@@ -136,6 +136,7 @@ type Publication struct {
 	translation *xds.Translation
 	plain       map[string]xds.Resources // by called.view, as translated
 	views       map[string]xds.Resources // the same without what is ejected
+	own         map[string]int           // bytes that were made for a view alone; shared as mu is
 }
 
 // Prepare translates set for a default proxy and for every proxy connected. It
@@ -148,13 +149,13 @@ func (s *Server) prepare(set *policy.Set, departing []departure) (*Publication, 
 	joined := withDeparting(set, departing)
 	p := &Publication{
 		set: set, upstreams: xds.ByName(set), access: newAccess(joined, departing), mu: &sync.Mutex{}, translation: xds.NewTranslation(joined),
-		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{},
+		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}, own: map[string]int{},
 	}
-	if _, _, err := p.translated(xds.DefaultListen, p.access.call(nil)); err != nil { // whoever may call it
+	if _, err := p.translated(xds.DefaultListen, p.access.call(nil)); err != nil { // whoever may call it
 		return nil, err
 	}
-	for _, n := range s.nodes() {
-		if _, _, err := p.translated(n.Listen, p.access.of(n)); err != nil {
+	for _, n := range s.Nodes() {
+		if _, err := p.translated(n.Listen, p.access.of(n)); err != nil {
 			return nil, err
 		}
 	}
@@ -166,8 +167,8 @@ func (s *Server) Publish(p *Publication) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	s.departing = s.departures(p.set)
-	s.published = p
-	s.show()
+	s.published.Store(p)
+	s.show(s.Admit)
 }
 
 // withEjected is p without what is ejected.
@@ -189,25 +190,24 @@ func (s *Server) wake() {
 	}
 }
 
-// translated returns what proxies get that listen there and call these upstreams, and how many bytes
-// were made for them alone just now.
-func (p *Publication) translated(listen netip.AddrPort, c called) (rs xds.Resources, own int, err error) {
+// translated returns what proxies get that listen there and call these upstreams.
+func (p *Publication) translated(listen netip.AddrPort, c called) (xds.Resources, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	view := c.view(listen)
 	if rs, ok := p.views[view]; ok {
-		return rs, 0, nil
+		return rs, nil
 	}
-	rs, own, err = p.translation.For(c.names, listen)
+	rs, own, err := p.translation.For(c.names, listen)
 	if err != nil {
-		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
+		return nil, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
 	}
 	shown, err := mark(rs, rs, p.ejected, slices.Collect(maps.Keys(p.ejected)))
 	if err != nil {
-		return nil, 0, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
+		return nil, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
 	}
-	p.plain[view], p.views[view] = rs, shown
-	return shown, own, nil
+	p.plain[view], p.views[view], p.own[view] = rs, shown, own
+	return shown, nil
 }
 
 // serve runs one stream of a proxy to its end.
@@ -238,6 +238,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		st.exit()
 		st.unload()
 		st.retry.Stop()
+		st.leaving.Stop()
 	}()
 	return st.run(ctx)
 }
@@ -303,19 +304,6 @@ func (s *Server) nacked(st *stream, typeURL string, names []string, message stri
 // accepted logs that nothing of a type is refused any more.
 func (s *Server) accepted(st *stream, typeURL string) {
 	s.tell(st.peer, slog.LevelInfo, "proxy has taken what it had refused", "node", untrusted.Name(st.node.ID), "type", typeURL)
-}
-
-// nodes returns the proxies that are connected.
-func (s *Server) nodes() []Node {
-	var all []Node
-	for _, st := range s.all() {
-		st.mu.Lock()
-		if st.node != nil {
-			all = append(all, *st.node)
-		}
-		st.mu.Unlock()
-	}
-	return all
 }
 
 func (s *Server) all() []*stream {

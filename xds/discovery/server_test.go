@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"slices"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
@@ -44,7 +46,7 @@ func TestNodesOfOneViewShareATranslation(t *testing.T) {
 
 // resourcesOf is what a node gets.
 func resourcesOf(p *Publication, n Node) (xds.Resources, error) {
-	rs, _, err := p.translated(n.Listen, p.access.of(n))
+	rs, err := p.translated(n.Listen, p.access.of(n))
 	return rs, err
 }
 
@@ -271,4 +273,47 @@ func deltaAnswers(t *testing.T, st interface {
 	if got := deltaText(m); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// TestStreamsThatSayNothing cost their peer the connection, when there are many of them.
+func TestStreamsThatSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, g := newServer(), guard.New(guard.Options{Log: slog.New(slog.DiscardHandler)})
+		server := grpc.NewServer(grpc.Creds(g.Credentials(insecure.NewCredentials())))
+		s.Register(server)
+		listener := bufconn.Listen(1 << 20)
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(g.Listen(listener)) }()
+		conn, err := grpc.NewClient("passthrough:///x", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := discoveryv3.NewAggregatedDiscoveryServiceClient(conn)
+		closed := func() bool {
+			return slices.ContainsFunc(g.Refused(), func(r guard.Refused) bool {
+				return r.Service == guard.Connection.String() && r.Reason == guard.Resets.String() && r.Total > 0
+			})
+		}
+		for i := 0; i < 1000 && !closed(); i++ { // in one second of the bubble
+			ctx, end := context.WithCancel(t.Context())
+			_, err := client.DeltaAggregatedResources(ctx)
+			synctest.Wait()
+			end()
+			synctest.Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !closed() {
+			t.Errorf("refused: %+v, want resets", g.Refused())
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 }

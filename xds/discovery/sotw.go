@@ -39,8 +39,8 @@ func (w sotw) recv() (request, error) {
 // applySotw takes on what the proxy wants: every request has the whole list.
 func applySotw(s *subscription, m *discoveryv3.DiscoveryRequest, first bool) {
 	if first {
-		s.version = m.GetVersionInfo() // of an earlier stream
-		s.resumed = s.version != ""
+		s.version = claimed(m.GetVersionInfo()) // of an earlier stream
+		s.resumed = m.GetVersionInfo() != ""
 	}
 	// Nothing named means everything, until something is.
 	if first || len(m.GetResourceNames()) > 0 {

@@ -77,9 +77,12 @@ type stream struct {
 func (st *stream) run(ctx context.Context) error {
 	requests, failed := make(chan request), make(chan error, 1)
 	go func() {
-		for {
+		for first := true; ; first = false {
 			r, err := st.protocol.recv()
 			if err != nil {
+				if first {
+					st.peer.Reset()
+				}
 				failed <- err
 				return
 			}
@@ -150,7 +153,11 @@ func (st *stream) take(r request) error {
 		if err := st.peer.Admit(guard.XDS, n.ID, n.Cluster); err != nil {
 			return err
 		}
-		st.node, st.listing = &n, st.peer.List()
+		described := weightOf(r.node, &n)
+		if err := st.peer.Take(guard.XDS, described); err != nil {
+			return err
+		}
+		st.node, st.listing, st.weight.node = &n, st.peer.List(), described
 		st.server.introduced(st.peer, n, r.typeURL)
 	}
 	s, known := st.subs[r.typeURL]
@@ -197,18 +204,17 @@ func (st *stream) unload() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.peer.GiveData(st.weight.names)
-	st.peer.Give(guard.XDS, st.weight.has)
+	st.peer.Give(guard.XDS, st.weight.node+st.weight.has)
 }
 
 // answer takes the proxy's answer to a response, and tells whether it was refused.
 func (st *stream) answer(s *subscription, r request, message string) (refused bool) {
-	before := len(s.refused)
 	again := slices.ContainsFunc(s.flight, func(name string) bool { return s.refused[name].message == message })
 	refused = s.answer(r.nonce, message, st.server.options.Now())
 	switch {
 	case refused:
 		st.server.nacked(st, r.typeURL, s.flight, message, again)
-	case before > 0 && len(s.refused) == 0:
+	case s.satisfied():
 		st.server.accepted(st, r.typeURL)
 	}
 	return refused
@@ -301,9 +307,7 @@ func (st *stream) plan() ([]*response, error) {
 			out = st.respond(out, typeURL, rs, may)
 		}
 	}
-	for _, typeURL := range goLast {
-		out = st.respond(out, typeURL, rs, st.unnamed(typeURL, rs))
-	}
+	out = st.remove(out, rs)
 	// In SotW, removing clusters says all others again, and those may have been refused
 	// before: they need their endpoints now, as there is nothing else to wake us.
 	if out = st.respond(out, xds.EndpointType, rs, never); len(out) > 0 {
@@ -317,11 +321,15 @@ func (st *stream) plan() ([]*response, error) {
 func (st *stream) planRetries() {
 	now := st.server.options.Now()
 	var first time.Time
-	for _, s := range st.subs {
+	for typeURL, s := range st.subs {
 		if s.inFlight {
 			continue // its answer leads here again
 		}
-		if next := s.retry(now); !next.IsZero() && (first.IsZero() || next.Before(first)) {
+		next := s.due()
+		if typeURL != xds.RuntimeType { // which flushLayer sends, that looks for itself
+			next = s.retry(now)
+		}
+		if !next.IsZero() && (first.IsZero() || next.Before(first)) {
 			first = next
 		}
 	}

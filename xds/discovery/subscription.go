@@ -26,6 +26,8 @@ type subscription struct {
 	// again holds what is to be sent once more, though it has not changed.
 	again   map[string]bool
 	refused map[string]refusal
+	// complained tells that something was refused since all was taken.
+	complained bool
 	// flight holds the names in the response that awaits its answer.
 	flight   []string
 	inFlight bool
@@ -56,11 +58,20 @@ const (
 )
 
 func retryPause(tries int) time.Duration {
-	pause := lastRetry
-	if doublings := tries - 1; doublings < 6 {
-		pause = min(firstRetry<<doublings, lastRetry)
-	}
+	pause := min(firstRetry<<min(tries-1, 6), lastRetry)
 	return pause - pause/4 + rand.N(pause/2+1)
+}
+
+// maxVersion is the longest version of a resource that is remembered, in bytes. Ours are shorter.
+const maxVersion = 64
+
+// claimed is the version that a proxy says it has of a resource, or "", which is none of ours,
+// where it is too long to be one.
+func claimed(version string) string {
+	if len(version) > maxVersion {
+		return ""
+	}
+	return version
 }
 
 func newSubscription() *subscription {
@@ -108,6 +119,7 @@ func (s *subscription) answer(nonce, message string, now time.Time) (refused boo
 // refuse records that the response on its way was refused, and when its resources are
 // tried again: together, since which of them was bad is known to Envoy alone.
 func (s *subscription) refuse(message string, now time.Time) {
+	s.complained = true
 	tries := 1
 	for _, name := range s.flight {
 		r := refusal{message: message, nonce: s.nonce, at: now, tries: 1}
@@ -132,18 +144,34 @@ func (s *subscription) refuse(message string, now time.Time) {
 // pause will be; zero: nothing waits.
 func (s *subscription) retry(now time.Time) (next time.Time) {
 	for name, r := range s.refused {
-		switch {
-		case r.due.IsZero():
-		case !now.Before(r.due):
+		if !r.due.IsZero() && !now.Before(r.due) {
 			r.due = time.Time{}
 			s.refused[name] = r
 			s.repeat(name)
 			s.version = "" // for SotW, whose unit is all of it
-		case next.IsZero() || r.due.Before(next):
+		}
+	}
+	return s.due()
+}
+
+// due returns when the next pause is over of what was refused; zero: nothing waits.
+func (s *subscription) due() (next time.Time) {
+	for _, r := range s.refused {
+		if !r.due.IsZero() && (next.IsZero() || r.due.Before(next)) {
 			next = r.due
 		}
 	}
 	return next
+}
+
+// satisfied tells, once, that the proxy has taken all that it had refused, and what was
+// refused together with that.
+func (s *subscription) satisfied() bool {
+	if !s.complained || s.inFlight || len(s.refused) > 0 || len(s.again) > 0 {
+		return false
+	}
+	s.complained = false
+	return true
 }
 
 // resolve ends refusals. What was refused together with one of them may have been

@@ -50,7 +50,7 @@ func (u *unknownUpstreams) news(n Node, p *Publication) (unknown, forbidden []st
 	unknown, forbidden = p.vain(n)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.told == nil || len(u.told) > maxUnknownTold {
+	if u.told == nil {
 		u.told = map[listed]bool{}
 	}
 	fresh := func(vain []string, isForbidden bool) (news []string) {
@@ -60,6 +60,9 @@ func (u *unknownUpstreams) news(n Node, p *Publication) (unknown, forbidden []st
 			case !isVain:
 				delete(u.told, l)
 			case !u.told[l]:
+				if len(u.told) >= maxUnknownTold {
+					clear(u.told)
+				}
 				u.told[l] = true
 				news = append(news, name)
 			}

@@ -1,8 +1,10 @@
 package discovery
 
 import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/xds"
@@ -13,6 +15,7 @@ type view struct {
 	streams int         // that have it
 	peer    *guard.Peer // whom it is counted against: the first one
 	bytes   int64
+	of      *xds.Translation // that is counted; nil: none is
 }
 
 // viewFactor is how much more than its bytes a resource takes: it is kept as a message, too.
@@ -30,18 +33,36 @@ func (s *Server) joinView(name string) {
 	v.streams++
 }
 
-// chargeView counts what was made for a view against the peer that was the first to need it.
-func (s *Server) chargeView(st *stream, own int) error {
-	bytes := int64(own) * viewFactor
+// chargeView counts what a publication has for a view against the peer that is the first to get it, also
+// where it was made in advance.
+func (s *Server) chargeView(st *stream, p *Publication) error {
+	s.mu.Lock()
+	v := s.views[st.view]
+	counted := v.of == p.translation
+	s.mu.Unlock()
+	if counted {
+		return nil
+	}
+	bytes := p.ownBytes(st.view) * viewFactor
 	if err := st.peer.TakeData(bytes); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	v := s.views[st.view]
-	v.peer.GiveData(v.bytes) // of a policy before
-	v.peer, v.bytes = st.peer, bytes
+	peer := st.peer
+	if v.of != p.translation { // else another stream was first meanwhile
+		peer, v.peer = v.peer, peer
+		bytes, v.bytes = v.bytes, bytes // of a policy before
+		v.of = p.translation
+	}
+	s.mu.Unlock()
+	peer.GiveData(bytes)
 	return nil
+}
+
+func (p *Publication) ownBytes(view string) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int64(p.own[view])
 }
 
 // leaveView forgets a view with its last stream; "": none was joined.
@@ -61,8 +82,10 @@ func (s *Server) leaveView(name string) {
 		return
 	}
 	v.peer.GiveData(v.bytes)
-	if p := s.current.Load(); p != nil {
-		p.forget(name)
+	for _, p := range []*Publication{s.current.Load(), s.published.Load()} {
+		if p != nil {
+			p.forget(name)
+		}
 	}
 }
 
@@ -72,6 +95,7 @@ func (p *Publication) forget(view string) {
 	defer p.mu.Unlock()
 	delete(p.plain, view)
 	delete(p.views, view)
+	delete(p.own, view)
 }
 
 // nameBytes is what a name costs beside itself that a proxy asks for, or says that it has, and
@@ -79,7 +103,15 @@ func (p *Publication) forget(view string) {
 const nameBytes = 256
 
 // weight is what a stream holds for its proxy, in bytes.
-type weight struct{ has, names int64 }
+type weight struct{ node, has, names int64 }
+
+// listedBytes is what an upstream costs beside its name that a node lists.
+const listedBytes = 64
+
+// weightOf is what a stream keeps of how its proxy has introduced itself.
+func weightOf(p *corev3.Node, n *Node) int64 {
+	return int64(proto.Size(p.GetMetadata()) + len(n.Upstreams)*listedBytes)
+}
 
 // sentBytes is what it costs to know that a proxy has a resource.
 const sentBytes = 96
@@ -87,14 +119,12 @@ const sentBytes = 96
 // resources returns what the stream's proxy gets of a publication, and counts what was made for it.
 func (st *stream) resources(p *Publication) (xds.Resources, error) {
 	st.enter(p)
-	rs, own, err := p.translated(st.node.Listen, st.called)
+	rs, err := p.translated(st.node.Listen, st.called)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
 	}
-	if own > 0 {
-		if err := st.server.chargeView(st, own); err != nil {
-			return nil, err
-		}
+	if err := st.server.chargeView(st, p); err != nil {
+		return nil, err
 	}
 	return rs, nil
 }
@@ -114,7 +144,7 @@ func (st *stream) weighAnew() error {
 
 // weigh counts what the stream keeps for its proxy: what that has, and names that mean nothing.
 func (st *stream) weigh(rs xds.Resources) error {
-	now := weight{}
+	now := weight{node: st.weight.node}
 	for typeURL, s := range st.subs {
 		now.has += int64(len(s.sent)) * sentBytes
 		for name := range s.names {
@@ -131,7 +161,7 @@ func (st *stream) weigh(rs xds.Resources) error {
 	before := st.weight
 	st.peer.GiveData(before.names)
 	st.peer.Give(guard.XDS, before.has)
-	st.weight = weight{}
+	st.weight = weight{node: now.node}
 	if err := st.peer.TakeData(now.names); err != nil {
 		return err
 	}
