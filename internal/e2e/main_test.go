@@ -138,6 +138,17 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
+// ends waits until the process has ended by itself, and returns its exit code.
+func (p *process) ends(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatalf("%s is running %s after it was to end", p.cmd.Path, patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
 func (p *process) output() string {
 	data, err := os.ReadFile(p.log)
 	if err != nil {
