@@ -52,9 +52,12 @@ func TestFailedHandshakesAreSeen(t *testing.T) {
 			continue // probes of a port do that all the time
 		}
 		line := regexp.MustCompile(`level=WARN msg="TLS handshake failed" port=proxies remote=` + from.IP.String() + `:\d+ reason=` + reason + ` .*` + c.want)
-		if log := m.control.output(); !line.MatchString(log) {
-			t.Errorf("no line %s in\n%s", line, log)
-		}
+		eventually(t, "the log says who and why", func() error {
+			if log := m.control.output(); !line.MatchString(log) {
+				return fmt.Errorf("no line %s in\n%s", line, log)
+			}
+			return nil
+		})
 	}
 
 	from := &net.TCPAddr{IP: net.ParseIP(ownIP(t))}
@@ -63,7 +66,14 @@ func TestFailedHandshakesAreSeen(t *testing.T) {
 			t.Fatal("the control plane took the connection")
 		}
 	}
-	if got := strings.Count(m.control.output(), "remote="+from.IP.String()+":"); got == 0 || got > 3 {
+	lines := func() int { return strings.Count(m.control.output(), "remote="+from.IP.String()+":") }
+	eventually(t, "all are counted, and the log has one", func() error {
+		if n := m.metric(t, `breakwater_tls_handshake_failures_total{reason="no_certificate"}`); n != 51 || lines() == 0 {
+			return fmt.Errorf("%v are counted, and %d lines are in the log", n, lines())
+		}
+		return nil
+	})
+	if got := lines(); got > 3 {
 		t.Errorf("50 failures of one peer are %d lines, want one each 10 s", got)
 	}
 }

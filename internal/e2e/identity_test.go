@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
+	"time"
 )
 
 // issueTo makes a proxy's certificate that says one URI and no more, as NAME.pem and NAME.key.
@@ -59,6 +62,19 @@ func TestNodeIdentity(t *testing.T) {
 	eventually(t, "the thief is refused", func() error {
 		if n := m.metric(t, `breakwater_proxies_refused_total{reason="identity",service="xds"}`); n == 0 {
 			return fmt.Errorf("refused %v streams", n)
+		}
+		return nil
+	})
+	eventually(t, "the log says so", func() error {
+		if log := m.control.output(); !strings.Contains(log, "service=xds reason=identity") {
+			return errors.New(tail(log, 5))
+		}
+		return nil
+	})
+	holds(t, "its proxy serves nothing", 500*time.Millisecond, func() error {
+		m.envoy.running(t)
+		if r, err := m.get(t.Context(), "payments", "/"); err == nil {
+			return fmt.Errorf("got %d %q", r.status, r.body)
 		}
 		return nil
 	})

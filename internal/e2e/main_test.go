@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -39,6 +40,17 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// buildOnce builds a program for the first test that asks for it; name is that of the file.
+func buildOnce(name, path string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		to := filepath.Join(filepath.Dir(binary), name)
+		if out, err := exec.Command("go", "build", "-o", to, path).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("building %s: %w\n%s", path, err, out)
+		}
+		return to, nil
+	})
 }
 
 // patience is how long a condition may take to come true on a busy machine. It

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -140,28 +139,11 @@ func TestMountedConfigMap(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
-	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-	mount := func(version, text string) {
-		t.Helper()
-		dir := filepath.Join(m.policies, version)
-		for _, err := range []error{
-			os.Mkdir(dir, 0o755),
-			os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(text), 0o644),
-			os.Symlink(version, filepath.Join(m.policies, "..data_tmp")),
-			os.Rename(filepath.Join(m.policies, "..data_tmp"), filepath.Join(m.policies, "..data")),
-		} {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	mount("..2026_01_01", service("payments", u.address)+guard("payments"))
-	if err := os.Symlink("..data/policy.yaml", filepath.Join(m.policies, "policy.yaml")); err != nil {
-		t.Fatal(err)
-	}
+	mounted := newMount(t, map[string]string{"policy.yaml": service("payments", u.address) + guard("payments")})
+	m := &mesh{ip: ip, policies: mounted.dir, caller: newCaller(t, ip+":10000")}
 	m.startControl(t)
 	revision := m.revision(t, "")
-	mount("..2026_01_02", service("payments", u.address)+guard("payments", "timeout: 3s"))
+	mounted.swap(t, map[string]string{"policy.yaml": service("payments", u.address) + guard("payments", "timeout: 3s")})
 	m.revision(t, revision)
 	if config := m.page(t, "/config"); !strings.Contains(config, `"3s"`) {
 		t.Errorf("the new timeout is not on /config:\n%s", config)
