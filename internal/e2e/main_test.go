@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -98,6 +100,9 @@ func holds(t *testing.T, what string, d time.Duration, check func() error) {
 		}
 	}
 }
+
+// noLog is for the servers of tests: clients that go away, or that do not trust them, are what tests are about.
+var noLog = log.New(io.Discard, "", 0)
 
 // process is a program that the test started and that is gone when it ends.
 type process struct {

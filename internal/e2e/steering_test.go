@@ -91,7 +91,7 @@ func newAttempts(t *testing.T, ip string) *attempts {
 	a := &attempts{counts: map[string]int{}, seen: map[string]http.Header{}}
 	l := listen(t, ip)
 	a.address = l.Addr().String()
-	server := &http.Server{Handler: a, Protocols: new(http.Protocols)}
+	server := &http.Server{Handler: a, ErrorLog: noLog, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	go server.Serve(l)

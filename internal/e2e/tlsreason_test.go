@@ -23,6 +23,7 @@ func TestReasonOfAFailedHandshake(t *testing.T) {
 	server.Listener.Close()
 	server.Listener = listen(t, ip)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = noLog
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	var documents string
