@@ -40,11 +40,7 @@ func TestBadPolicyChangesNothing(t *testing.T) {
 			t.Errorf("bad policy %d: /config does not show what is wrong:\n%s", i, config)
 		}
 		if i == 0 {
-			for where, text := range map[string]string{"/config": config, "the log": m.control.output()} {
-				if !strings.Contains(text, "[unknown-field]") {
-					t.Errorf("%s does not name the rule:\n%s", where, text)
-				}
-			}
+			m.says(t, "[unknown-field]")
 		}
 		if got := m.revision(t, ""); got != revision {
 			t.Errorf("revision %s in force, want the old %s", got, revision)
@@ -64,6 +60,21 @@ func TestBadPolicyChangesNothing(t *testing.T) {
 	m.revision(t, revision)
 	m.state(t, "payments", "closed")
 	m.must(t, "payments", http.StatusOK)
+}
+
+// says waits until both /config and the log have all of these.
+func (m *mesh) says(t *testing.T, all ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("/config and the log say %q", all), func() error {
+		for where, text := range map[string]string{"/config": m.page(t, "/config"), "the log": m.control.output()} {
+			for _, part := range all {
+				if !strings.Contains(text, part) {
+					return fmt.Errorf("%s does not say %s:\n%s", where, part, text)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // TestReloadUnderLoad changes everything that can be changed, without one failed request.
@@ -198,11 +209,7 @@ func TestNACK(t *testing.T) {
 				}
 				return nil
 			})
-			for where, text := range map[string]string{"/config": m.page(t, "/config"), "the log": m.control.output()} {
-				if !strings.Contains(text, "/nonexistent/ca.pem") || !strings.Contains(text, "shop-1") {
-					t.Errorf("%s does not say which node refused what:\n%s", where, text)
-				}
-			}
+			m.says(t, "/nonexistent/ca.pem", "shop-1")
 			pushes := m.pushes(t)
 			holds(t, "what was refused is sent again, and seldom", 2*time.Second, func() error {
 				if got := m.pushes(t); got > pushes+3 {
