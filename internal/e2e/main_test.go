@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +26,25 @@ func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
 }
 
+// atOnce is how many tests run at once at least: they wait, mostly, for the timers of breakers.
+const atOnce = 6
+
+// runTogether has as many tests run at once, unless the command line says how many.
+func runTogether() error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0))))
+}
+
 func testMain(m *testing.M) int {
+	if err := runTogether(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "breakwater-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
