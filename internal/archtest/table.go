@@ -193,6 +193,10 @@ var table = []row{
 		reason: "Test kit: it finds the real Envoy, and fails the test where there is none.",
 	},
 	{
+		pkg: "internal/testca", layer: 0,
+		reason: "Test kit: it signs certificates, and knows nothing of who uses them.",
+	},
+	{
 		pkg: "internal/markdown", layer: 0,
 		reason: "Test kit: it finds the documentation's pages and code blocks, and knows nothing of what is in them.",
 	},
@@ -213,7 +217,7 @@ var table = []row{
 }
 
 // testKit are our packages that every test may import, and no other code.
-var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown"}
+var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca"}
 
 // testLibraries are the modules of others that every test may import.
 var testLibraries = []string{

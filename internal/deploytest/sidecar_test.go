@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -141,9 +142,10 @@ func runSidecar(t *testing.T, o *objects, s *server, certs, pod string) sidecarA
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	at := sidecarAddresses{freeAddress(t), freeAddress(t), filepath.Join(dir, "admin.sock")}
+	ip := ownIP(t)
+	at := sidecarAddresses{ip + ":10000", ip + ":15021", filepath.Join(dir, "admin.sock")}
 	// What only a cluster has is replaced: the service's name, and the mounted
-	// certificates. Ports are, so that tests can run side by side.
+	// certificates. Addresses are, so that tests can run side by side.
 	writeAll(t, dir, bootstrapFiles(t,
 		"--xds breakwater.breakwater.svc:18000", "--tls-server-name breakwater.breakwater.svc --xds 127.0.0.1:"+port,
 		"127.0.0.1:10000", at.listen, "0.0.0.0:15021", at.ready, "/run/envoy/admin.sock", at.admin,
@@ -164,10 +166,8 @@ func TestSidecarConnects(t *testing.T) {
 	o, certs := loadObjects(t), certificates(t)
 	at := runSidecar(t, o, serve(t, o, certs), certs, "shop-7d9f8b6c5d-x2x4k")
 	waitFor(t, "the startup probe succeeds", func() error { return contains(http.DefaultClient, "http://"+at.ready+"/ready", "") })
-	if c, err := net.Dial("tcp", at.listen); err != nil {
+	if err := connects(at.listen); err != nil {
 		t.Errorf("the probe succeeds, and the application could not send: %v", err)
-	} else {
-		c.Close()
 	}
 	socket := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", at.admin)
@@ -180,6 +180,10 @@ func TestSidecarConnects(t *testing.T) {
 		return errors.Join(contains(socket, "http://envoy/clusters", "database::"), contains(socket, "http://envoy/clusters", "redis::"),
 			contains(socket, "http://envoy/clusters", "external_api::"))
 	})
+	ip, _, _ := strings.Cut(at.listen, ":")
+	waitFor(t, "the application could send to what speaks no HTTP", func() error {
+		return errors.Join(connects(ip+":15432"), connects(ip+":16379"))
+	})
 }
 
 // TestSidecarIsNobodyElse runs the sidecar with the shop's certificate in the name of another workload's pod.
@@ -187,12 +191,13 @@ func TestSidecarIsNobodyElse(t *testing.T) {
 	o, certs := loadObjects(t), certificates(t)
 	s := serve(t, o, certs)
 	runSidecar(t, o, s, certs, "payments-0")
+	refused := regexp.MustCompile(`(?m)^breakwater_proxies_refused_total\{reason="identity",service="xds"\} [1-9]`)
 	waitFor(t, "it is refused", func() error {
-		page := "https://" + s.http + "/metrics"
-		if contains(kubelet(), page, `breakwater_proxies_refused_total{reason="identity",service="xds"} 0`) == nil {
-			return errors.New("no stream was refused")
+		text, err := textOf(kubelet(), "https://"+s.http+"/metrics")
+		if err == nil && (!refused.MatchString(text) || !strings.Contains(text, "\nbreakwater_xds_nodes 0\n")) {
+			err = fmt.Errorf("no stream was refused, or a proxy is connected:\n%s", text)
 		}
-		return contains(kubelet(), page, "breakwater_xds_nodes 0")
+		return err
 	})
 }
 
@@ -235,29 +240,53 @@ func envoyPath(t *testing.T) string {
 	return path
 }
 
-// freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
+// ownIP returns a loopback address that nobody else uses, so that each sidecar can have the documented ports.
+func ownIP(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		ip := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, "10000"))
+		if err != nil {
+			continue // somebody does
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return ip
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("found no free loopback address")
+	return ""
+}
+
+func connects(address string) error {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // contains wants a page with status 200 that has a text.
 func contains(c *http.Client, url, text string) error {
+	body, err := textOf(c, url)
+	if err == nil && !strings.Contains(body, text) {
+		err = fmt.Errorf("%s does not contain %q", url, text)
+	}
+	return err
+}
+
+// textOf returns a page with status 200.
+func textOf(c *http.Client, url string) (string, error) {
 	r, err := c.Get(url)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	if err == nil && (r.StatusCode != http.StatusOK || !strings.Contains(string(body), text)) {
-		err = fmt.Errorf("%s has status %d and does not contain %q", url, r.StatusCode, text)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s has status %d", url, r.StatusCode)
 	}
-	return err
+	return string(body), err
 }
 
 // rootsOf reads the certificates to trust.

@@ -12,28 +12,24 @@ import (
 // TestUpstreamsAddedUnderLoad: an upstream is called before it is there, and all the time while it is added. From the first
 // answer that it gives, it gives all; before that the proxy does not know it. Others notice nothing.
 func TestUpstreamsAddedUnderLoad(t *testing.T) {
-	t.Parallel()
 	const added = 12
-	for name, policyOf := range map[string]func(string, ...string) string{"Adaptive": adaptive, "Inline": guard} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ip := ownIP(t)
-			u := newUpstream(t, ip)
-			m := newMesh(t, ip, service("payments", u.address)+policyOf("payments"))
-			m.through(t, "payments")
-			others := m.load(t, 2)
-			var wg sync.WaitGroup
-			for i := range added {
-				host := fmt.Sprintf("added-%d", i)
-				m.write(t, host+".yaml", service(host, u.address)+policyOf(host))
-				c := newCaller(t, m.egress)
-				wg.Go(func() { c.knows(t, host, 200) })
-			}
-			wg.Wait()
-			others.more(t, 10)
-			others.clean(t)
-		})
-	}
+	eachPath(t, func(t *testing.T, dataPath string) {
+		ip := ownIP(t)
+		u := newUpstream(t, ip)
+		m := newMesh(t, ip, service("payments", u.address)+policyFor("payments", dataPath))
+		m.through(t, "payments")
+		others := m.load(t, 2)
+		var wg sync.WaitGroup
+		for i := range added {
+			host := fmt.Sprintf("added-%d", i)
+			m.write(t, host+".yaml", service(host, u.address)+policyFor(host, dataPath))
+			c := newCaller(t, m.egress)
+			wg.Go(func() { c.knows(t, host, 200) })
+		}
+		wg.Wait()
+		others.more(t, 10)
+		others.clean(t)
+	})
 }
 
 // knows calls a host until the proxy knows it, and from then on until it has answered so many calls.
@@ -55,49 +51,48 @@ func (c *caller) knows(t *testing.T, host string, calls int) {
 // TestCallersThatLeaveInMidStream: many callers leave in the middle of a response, at once and again. That says nothing of
 // the service: the breaker stays closed, no permit is lost, and others get their responses.
 func TestCallersThatLeaveInMidStream(t *testing.T) {
-	t.Parallel()
-	for name, policyOf := range map[string]func(string, ...string) string{"Adaptive": adaptive, "Inline": guard} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ip := ownIP(t)
-			u := newUpstream(t, ip)
-			u.behave(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/" {
+	eachPath(t, func(t *testing.T, dataPath string) {
+		ip := ownIP(t)
+		u := newUpstream(t, ip)
+		u.behave(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/" {
+				return
+			}
+			for r.Context().Err() == nil { // it never ends by itself
+				if _, err := w.Write(make([]byte, 16<<10)); err != nil {
 					return
 				}
-				for r.Context().Err() == nil { // it never ends by itself
-					if _, err := w.Write(make([]byte, 16<<10)); err != nil {
-						return
-					}
-				}
-			})
-			m := newMesh(t, ip, service("payments", u.address)+policyOf("payments",
-				"breaker: {consecutiveFailures: 2, failureRateThreshold: 10%, minimumNumberOfCalls: 5, waitDurationInOpenState: 1h}"))
-			m.through(t, "payments")
-			others := m.load(t, 1)
-			var wg sync.WaitGroup
-			for i := range 8 {
-				c := newCaller(t, m.egress)
-				wg.Go(func() {
-					for j := range 10 {
-						c.leave(t, int64(1+i*j*4096))
-					}
-				})
-			}
-			wg.Wait()
-			others.more(t, 10)
-			others.clean(t)
-			eventually(t, "no call is in flight", func() error {
-				if n := u.inFlight.Load(); n != 0 {
-					return fmt.Errorf("%d are", n)
-				}
-				return nil
-			})
-			if got := m.breaker(t, "payments"); got.State != "closed" || got.Counts.Failures != 0 {
-				t.Errorf("it is %+v, want closed without a failure", got)
 			}
 		})
-	}
+		m := newMesh(t, ip, service("payments", u.address)+policyFor("payments", dataPath,
+			"breaker: {consecutiveFailures: 2, failureRateThreshold: 10%, minimumNumberOfCalls: 5, waitDurationInOpenState: 1h}"))
+		m.through(t, "payments")
+		others := m.load(t, 1)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			c := newCaller(t, m.egress)
+			wg.Go(func() {
+				for j := range 10 {
+					c.leave(t, int64(1+i*j*4096))
+				}
+			})
+		}
+		wg.Wait()
+		others.more(t, 10)
+		others.clean(t)
+		eventually(t, "no call is in flight", func() error {
+			if n := u.inFlight.Load(); n != 0 {
+				return fmt.Errorf("%d are", n)
+			}
+			return nil
+		})
+		holds(t, "it is closed without a failure, also when the last logs are there", 500*time.Millisecond, func() error {
+			if got := m.breaker(t, "payments"); got.State != "closed" || got.Counts.Failures != 0 {
+				return fmt.Errorf("it is %+v", got)
+			}
+			return nil
+		})
+	})
 }
 
 // leave calls, reads so many bytes of the response, and closes the connection.

@@ -18,7 +18,8 @@ func TestAdminDoesNotOverrideGates(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
-	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments", "breaker: {consecutiveFailures: 1, waitDurationInOpenState: 10m}"))
+	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments", "breaker: {consecutiveFailures: 1, waitDurationInOpenState: 10m}")+
+		service("closed", u.address)+adaptive("closed"))
 	u.behave(answer(http.StatusInternalServerError))
 	m.must(t, "payments", http.StatusInternalServerError)
 	m.state(t, "payments", "open")
@@ -26,17 +27,26 @@ func TestAdminDoesNotOverrideGates(t *testing.T) {
 	u.behave(answer(http.StatusOK))
 	calls := u.calls.Load()
 	for _, key := range runtimeKeys(t, m) {
-		resp, err := http.Post("http://"+ip+":9901/runtime_modify?"+key+"=0", "", nil)
-		if err != nil {
-			t.Fatal(err)
+		for _, change := range []string{key + "=0", strings.Replace(key, "payments", "closed", 1) + "=100"} {
+			resp, err := http.Post("http://"+ip+":9901/runtime_modify?"+change, "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != http.StatusServiceUnavailable || string(body) != "No admin layer specified" {
+				t.Errorf("%s: got %d %q, %v, want it to be refused", change, resp.StatusCode, body, err)
+			}
 		}
-		resp.Body.Close()
 	}
 	for range 20 {
 		m.must(t, "payments", http.StatusServiceUnavailable)
 	}
 	if got := u.calls.Load(); got != calls {
 		t.Errorf("%d calls came through an open breaker", got-calls)
+	}
+	for range 20 {
+		m.must(t, "closed", http.StatusOK)
 	}
 }
 

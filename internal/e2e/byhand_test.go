@@ -430,15 +430,7 @@ func TestWatchBreakers(t *testing.T) {
 	o.force(t, "force", "payments", "open", "--for", "1h")
 	seen(closed, lost, back, "payments: closed -> open, forced by alice@ops")
 	w.signal(t, syscall.SIGINT)
-	eventually(t, "it ends", func() error {
-		select {
-		case <-w.exited:
-			return nil
-		default:
-			return errors.New("it is running")
-		}
-	})
-	if code := w.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := w.ends(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }

@@ -13,37 +13,31 @@ func TestProxiesComeBackSoon(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
-	m := prepareMesh(t, ip, service("payments", u.address)+adaptive("payments", "breaker: {consecutiveFailures: 1, waitDurationInOpenState: 10m}"))
-	state := []string{"--state-dir", t.TempDir()}
-	m.startControl(t, state...)
-	m.startEnvoy(t)
+	o := prepareOperated(t, ip, service("payments", u.address)+adaptive("payments", "breaker: {consecutiveFailures: 1, waitDurationInOpenState: 10m}"))
+	o.startOperated(t)
+	o.startEnvoy(t)
 	u.behave(answer(http.StatusInternalServerError))
-	m.must(t, "payments", http.StatusInternalServerError)
-	m.state(t, "payments", "open")
-	m.answers(t, "payments", http.StatusServiceUnavailable)
-	eventually(t, "the open breaker is on disk", func() error {
-		if m.metric(t, "breakwater_store_writes_total") == 0 {
-			return errors.New("nothing was written")
-		}
-		return nil
-	})
+	o.must(t, "payments", http.StatusInternalServerError)
+	o.state(t, "payments", "open")
+	o.answers(t, "payments", http.StatusServiceUnavailable)
+	o.stored(t, `"open"`)
 
-	m.control.kill()
+	o.control.kill()
 	// As long as it takes for Envoy's pauses to be long, and for the gate to fall away.
 	outage := 40 * time.Second
 	holds(t, "the proxy serves", outage, func() error {
-		_, err := m.get(t.Context(), "payments", "/")
+		_, err := o.get(t.Context(), "payments", "/")
 		return err
 	})
-	m.startControl(t, state...)
+	o.startOperated(t)
 	began := time.Now()
 	eventually(t, "the proxy is connected", func() error {
-		if m.metric(t, "breakwater_xds_nodes") == 0 {
+		if o.metric(t, "breakwater_xds_nodes") == 0 {
 			return errors.New("not yet")
 		}
 		return nil
 	})
-	m.answers(t, "payments", http.StatusServiceUnavailable)
+	o.answers(t, "payments", http.StatusServiceUnavailable)
 	took := time.Since(began)
 	t.Logf("the open breaker was in force %s after the control plane was back", took.Round(10*time.Millisecond))
 	if took > 10*time.Second { // the longest pause, and room for a busy machine

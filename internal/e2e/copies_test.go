@@ -20,6 +20,16 @@ func mirror(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, strings.Join(lines, "\n"))
 }
 
+// newCopying is a mesh whose proxy has one worker, which has all the copies, as connections come and go.
+func newCopying(t *testing.T, ip, text string) *mesh {
+	t.Helper()
+	m := prepareMesh(t, ip, text)
+	m.workers = 1
+	m.startControl(t)
+	m.startEnvoy(t)
+	return m
+}
+
 // shutBehindCopies holds every upstream of a mesh open by its policy, and waits until a POST says so.
 func (m *mesh) shutBehindCopies(t *testing.T, text string, names ...string) {
 	t.Helper()
@@ -47,7 +57,7 @@ func TestCopiesAreNobodyElses(t *testing.T) {
 		u.behave(mirror)
 		text := service("payments", u.address, "hosts: [payments, other]") + policyFor("payments", "dataPath: "+path, "mode: Enforce",
 			"fallback: {cached: {}, response: {status: 503, body: none}}")
-		m := newMesh(t, ip, text)
+		m := newCopying(t, ip, text)
 		traced := append(slices.Clone(alice), "Traceparent: 00-1-1-01", "Tracestate: a=1", "X-Request-Id: 1", "B3: 1", "X-B3-Traceid: 1",
 			"X-Datadog-Trace-Id: 1", "X-Cloud-Trace-Context: 1", "Sentry-Trace: 1", "Uber-Trace-Id: 1", "X-Amzn-Trace-Id: 1")
 		live := m.of(t, http.MethodGet, "payments", "/account?a=1", traced...)
@@ -136,10 +146,7 @@ func TestCopiesOfWholePublicResponsesOnly(t *testing.T) {
 		u := newUpstream(t, ip)
 		text := service("payments", u.address) + policyFor("payments", "dataPath: "+path, "mode: Enforce",
 			"breaker: {consecutiveFailures: 0, failureRateThreshold: 0%}", "fallback: {cached: {}, response: {status: 503, body: none}}")
-		m := prepareMesh(t, ip, text)
-		m.workers = 1 // which has all the copies, as connections come and go
-		m.startControl(t)
-		m.startEnvoy(t)
+		m := newCopying(t, ip, text)
 		kept := map[string]http.HandlerFunc{
 			"/good": responding(200), "/empty": responding(204), "/public": responding(200, "Cache-Control: public, max-age=1"),
 			"/vary": responding(200, "Vary: X-User-Id", "Vary: Accept-Language"), "/zipped": responding(200, "Content-Encoding: gzip"),
@@ -200,7 +207,7 @@ func TestCopiesByKeyHeaders(t *testing.T) {
 		} {
 			text += service(name, u.address) + policyFor(name, "dataPath: "+path, "mode: Enforce", "fallback: {cached: {"+fields+"}}")
 		}
-		m := newMesh(t, ip, text)
+		m := newCopying(t, ip, text)
 		u.behave(mirror)
 		for _, name := range []string{"tenants", "all", "secret"} {
 			m.of(t, http.MethodGet, name, "/", "X-Tenant: 1", "X-User-Id: alice")
@@ -256,7 +263,7 @@ func TestCopiesOfBodies(t *testing.T) {
 		u.behave(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 		text := service("payments", u.address) + policyFor("payments", "dataPath: "+path, "mode: Enforce",
 			"fallback: {cached: {}, response: {status: 503, body: none}}")
-		m := newMesh(t, ip, text)
+		m := newCopying(t, ip, text)
 		transport := &http.Transport{Protocols: new(http.Protocols)}
 		transport.Protocols.SetUnencryptedHTTP2(true)
 		t.Cleanup(transport.CloseIdleConnections)

@@ -125,10 +125,32 @@ func TestDocsBlocksThatAreWrong(t *testing.T) {
 // checkedThere wants the fence to be as TestDocsManifests finds it.
 func checkedThere(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
-	if !strings.Contains(page(t, b.Page).Text, "```"+b.Kind+"\n") {
+	line := strings.Split(page(t, b.Page).Text, "\n")[b.Line-1]
+	if strings.TrimLeft(line, " ") != "```"+b.Kind {
 		return fmt.Errorf("write the fence as ```%s", b.Kind)
 	}
 	return nil
+}
+
+// TestCheckedThereLooksAtItsFence, not at another one of the page.
+func TestCheckedThereLooksAtItsFence(t *testing.T) {
+	t.Parallel()
+	found := false
+	for _, p := range documentation(t) {
+		for _, b := range p.Blocks {
+			if b.Kind != "yaml kubernetes" {
+				continue
+			}
+			found = true
+			b.Line++
+			if err := checkedThere(t, b, markdown.Block{}); err == nil {
+				t.Errorf("%s: line %d is taken for a fence", p.Path, b.Line)
+			}
+		}
+	}
+	if !found {
+		t.Error("no page has such a block")
+	}
 }
 
 func checkJSON(t *testing.T, b, _ markdown.Block) error {

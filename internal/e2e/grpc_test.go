@@ -173,7 +173,7 @@ func TestGRPCDeadlines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(hang), Protocols: new(http.Protocols)}
+	server := &http.Server{Handler: http.HandlerFunc(hang), ErrorLog: noLog, Protocols: new(http.Protocols)}
 	server.Protocols.SetUnencryptedHTTP2(true)
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })

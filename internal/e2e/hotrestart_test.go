@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -39,65 +38,48 @@ func (e *epochs) next(t *testing.T) *process {
 	return p
 }
 
-// gone waits until a process has ended.
-func gone(t *testing.T, p *process) {
-	t.Helper()
-	eventually(t, "the process before ends", func() error {
-		select {
-		case <-p.exited:
-			return nil
-		default:
-			return errors.New("it is running")
-		}
-	})
-}
-
 // TestHotRestart: a proxy that restarts hot loses no call while its breaker is closed, and lets none
 // through while it is open.
 func TestHotRestart(t *testing.T) {
-	t.Parallel()
-	for name, policyOf := range map[string]func(string, ...string) string{"Adaptive": adaptive, "Inline": guard} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ip := ownIP(t)
-			u := newUpstream(t, ip)
-			m := prepareMesh(t, ip, service("payments", u.address)+policyOf("payments", "fallback: {response: {status: 200, body: instead}}",
-				"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}"))
-			m.startControl(t)
-			e := newEpochs(t, m)
-			first := e.next(t)
-			m.through(t, "payments")
+	eachPath(t, func(t *testing.T, dataPath string) {
+		ip := ownIP(t)
+		u := newUpstream(t, ip)
+		m := prepareMesh(t, ip, service("payments", u.address)+policyFor("payments", dataPath, "fallback: {response: {status: 200, body: instead}}",
+			"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}"))
+		m.startControl(t)
+		e := newEpochs(t, m)
+		first := e.next(t)
+		m.through(t, "payments")
 
-			closed := m.load(t, 2)
-			second := e.next(t)
-			gone(t, first)
-			closed.more(t, 100)
-			closed.clean(t)
-			if err := m.is(t, "payments", "closed"); err != nil {
-				t.Error(err)
-			}
+		closed := m.load(t, 2)
+		second := e.next(t)
+		first.ends(t)
+		closed.more(t, 100)
+		closed.clean(t)
+		if err := m.is(t, "payments", "closed"); err != nil {
+			t.Error(err)
+		}
 
-			u.behave(answer(http.StatusInternalServerError))
-			eventually(t, "it opens", func() error {
-				r, err := m.get(t.Context(), "payments", "/")
-				if err == nil && r.body != "instead" {
-					err = fmt.Errorf("got %d %q", r.status, r.body)
-				}
-				return err
-			})
-			m.state(t, "payments", "open")
-			reached := u.calls.Load()
-			open := m.load(t, 2)
-			e.next(t)
-			gone(t, second)
-			open.more(t, 100)
-			open.clean(t)
-			if n := u.calls.Load() - reached; n > 0 {
-				t.Errorf("%d calls reached the service of an open breaker", n)
+		u.behave(answer(http.StatusInternalServerError))
+		eventually(t, "it opens", func() error {
+			r, err := m.get(t.Context(), "payments", "/")
+			if err == nil && r.body != "instead" {
+				err = fmt.Errorf("got %d %q", r.status, r.body)
 			}
-			if got := m.metric(t, "breakwater_xds_duplicate_nodes"); got != 0 {
-				t.Errorf("%v duplicates, want none: it is one proxy", got)
-			}
+			return err
 		})
-	}
+		m.state(t, "payments", "open")
+		reached := u.calls.Load()
+		open := m.load(t, 2)
+		e.next(t)
+		second.ends(t)
+		open.more(t, 100)
+		open.clean(t)
+		if n := u.calls.Load() - reached; n > 0 {
+			t.Errorf("%d calls reached the service of an open breaker", n)
+		}
+		if got := m.metric(t, "breakwater_xds_duplicate_nodes"); got != 0 {
+			t.Errorf("%v duplicates, want none: it is one proxy", got)
+		}
+	})
 }

@@ -2,21 +2,24 @@ package e2e
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
+	"time"
 )
 
 // issueTo makes a proxy's certificate that says one URI and no more, as NAME.pem and NAME.key.
-func (a *authority) issueTo(t *testing.T, name, uri string) {
+func (a authority) issueTo(t *testing.T, name, uri string) {
 	t.Helper()
 	u, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.issue(t, name, "", a.cert, func(c *x509.Certificate) {
-		c.Subject.CommonName, c.IPAddresses, c.URIs = "shop-1", nil, []*url.URL{u}
+	a.Issue(t, name, "", func(c *x509.Certificate) {
+		c.Subject.CommonName, c.URIs = "shop-1", []*url.URL{u}
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	})
 }
@@ -28,17 +31,17 @@ func TestNodeIdentity(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	ca := newAuthority(t)
-	ca.issue(t, "server", ip, ca.cert)
+	ca.Issue(t, "server", ip)
 	ca.issueTo(t, "shop", "spiffe://cluster.local/ns/shop/sa/shop")
 	ca.issueTo(t, "thief", "spiffe://cluster.local/ns/shop/sa/thief")
 	u := newUpstream(t, ip)
 	m := prepareMesh(t, ip, service("payments", u.address)+guard("payments", "failOpen: false")+
 		service("own", u.address)+guard("own", "scope: Node")+service("orders", u.address)+adaptive("orders"))
-	serve := []string{"--tls-cert", ca.path("server.pem"), "--tls-key", ca.path("server.key"), "--tls-client-ca", ca.path("ca.pem"),
+	serve := []string{"--tls-cert", ca.Path("server.pem"), "--tls-key", ca.Path("server.key"), "--tls-client-ca", ca.Path("ca.pem"),
 		"--node-identity", "spiffe://{any}/ns/{any}/sa/{workload}"}
 	m.startControl(t, serve...)
 	as := func(name string) string {
-		return m.bootstrap(t, "--upstreams", "payments,own,orders", "--tls-ca", ca.path("ca.pem"), "--tls-cert", ca.path(name+".pem"), "--tls-key", ca.path(name+".key"))
+		return m.bootstrap(t, "--upstreams", "payments,own,orders", "--tls-ca", ca.Path("ca.pem"), "--tls-cert", ca.Path(name+".pem"), "--tls-key", ca.Path(name+".key"))
 	}
 	m.runEnvoy(t, as("shop"))
 	counted := func() {
@@ -59,6 +62,19 @@ func TestNodeIdentity(t *testing.T) {
 	eventually(t, "the thief is refused", func() error {
 		if n := m.metric(t, `breakwater_proxies_refused_total{reason="identity",service="xds"}`); n == 0 {
 			return fmt.Errorf("refused %v streams", n)
+		}
+		return nil
+	})
+	eventually(t, "the log says so", func() error {
+		if log := m.control.output(); !strings.Contains(log, "service=xds reason=identity") {
+			return errors.New(tail(log, 5))
+		}
+		return nil
+	})
+	holds(t, "its proxy serves nothing", 500*time.Millisecond, func() error {
+		m.envoy.running(t)
+		if r, err := m.get(t.Context(), "payments", "/"); err == nil {
+			return fmt.Errorf("got %d %q", r.status, r.body)
 		}
 		return nil
 	})

@@ -2,13 +2,19 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -20,7 +26,25 @@ func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
 }
 
+// atOnce is how many tests run at once at least: they wait, mostly, for the timers of breakers.
+const atOnce = 6
+
+// runTogether has as many tests run at once, unless the command line says how many.
+func runTogether() error {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0))))
+}
+
 func testMain(m *testing.M) int {
+	if err := runTogether(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "breakwater-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -39,6 +63,17 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// buildOnce builds a program for the first test that asks for it; name is that of the file.
+func buildOnce(name, path string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		to := filepath.Join(filepath.Dir(binary), name)
+		if out, err := exec.Command("go", "build", "-o", to, path).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("building %s: %w\n%s", path, err, out)
+		}
+		return to, nil
+	})
 }
 
 // patience is how long a condition may take to come true on a busy machine. It
@@ -86,6 +121,9 @@ func holds(t *testing.T, what string, d time.Duration, check func() error) {
 		}
 	}
 }
+
+// noLog is for the servers of tests: clients that go away, or that do not trust them, are what tests are about.
+var noLog = log.New(io.Discard, "", 0)
 
 // process is a program that the test started and that is gone when it ends.
 type process struct {
@@ -136,6 +174,17 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatalf("signalling: %v", err)
 	}
+}
+
+// ends waits until the process has ended by itself, and returns its exit code.
+func (p *process) ends(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatalf("%s is running %s after it was to end", p.cmd.Path, patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
 }
 
 func (p *process) output() string {

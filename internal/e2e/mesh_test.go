@@ -212,7 +212,8 @@ func (m *mesh) is(t *testing.T, key, want string) error {
 	return nil
 }
 
-// revision waits until the policy in force is not the old one, and returns its revision.
+// revision waits until the policy in force is not the old one, and returns its revision. Breakers, gates and what is
+// published are then those of the policy.
 func (m *mesh) revision(t *testing.T, old string) string {
 	t.Helper()
 	var c struct {
@@ -225,6 +226,12 @@ func (m *mesh) revision(t *testing.T, old string) string {
 		if c.Revision == old {
 			return errors.New("still the old revision")
 		}
+		// The page comes first, and the line when all is done.
+		const line = `msg="policy in force" revision=`
+		log := m.control.output()
+		if i := strings.LastIndex(log, line); i < 0 || !strings.HasPrefix(log[i+len(line):], c.Revision+" ") {
+			return fmt.Errorf("the log does not say that %s is in force", c.Revision)
+		}
 		return nil
 	})
 	return c.Revision
@@ -234,15 +241,7 @@ func (m *mesh) revision(t *testing.T, old string) string {
 func (m *mesh) terminate(t *testing.T) int {
 	t.Helper()
 	m.control.signal(t, syscall.SIGTERM)
-	eventually(t, "control plane ends", func() error {
-		select {
-		case <-m.control.exited:
-			return nil
-		default:
-			return errors.New("it is running")
-		}
-	})
-	return m.control.cmd.ProcessState.ExitCode()
+	return m.control.ends(t)
 }
 
 // service is an Upstream document with one endpoint.

@@ -151,15 +151,7 @@ func TestShutdownDrains(t *testing.T) {
 	if r := <-got; r.status != http.StatusOK {
 		t.Errorf("the request under way got %+v", r)
 	}
-	eventually(t, "the control plane ends", func() error {
-		select {
-		case <-m.control.exited:
-			return nil
-		default:
-			return errors.New("it is running")
-		}
-	})
-	if code := m.control.cmd.ProcessState.ExitCode(); code != 0 {
+	if code := m.control.ends(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	u.behave(answer(http.StatusOK))

@@ -160,11 +160,13 @@ func TestDemoInterrupted(t *testing.T) {
 	}
 }
 
+var demonstration = buildOnce("quickstart", "breakwater.dev/examples/quickstart")
+
 func buildDemo(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "quickstart")
-	if out, err := exec.Command("go", "build", "-o", path, "breakwater.dev/examples/quickstart").CombinedOutput(); err != nil {
-		t.Fatalf("building the demonstration: %v\n%s", err, out)
+	path, err := demonstration()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,11 +40,7 @@ func TestBadPolicyChangesNothing(t *testing.T) {
 			t.Errorf("bad policy %d: /config does not show what is wrong:\n%s", i, config)
 		}
 		if i == 0 {
-			for where, text := range map[string]string{"/config": config, "the log": m.control.output()} {
-				if !strings.Contains(text, "[unknown-field]") {
-					t.Errorf("%s does not name the rule:\n%s", where, text)
-				}
-			}
+			m.says(t, "[unknown-field]")
 		}
 		if got := m.revision(t, ""); got != revision {
 			t.Errorf("revision %s in force, want the old %s", got, revision)
@@ -65,6 +60,21 @@ func TestBadPolicyChangesNothing(t *testing.T) {
 	m.revision(t, revision)
 	m.state(t, "payments", "closed")
 	m.must(t, "payments", http.StatusOK)
+}
+
+// says waits until both /config and the log have all of these.
+func (m *mesh) says(t *testing.T, all ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("/config and the log say %q", all), func() error {
+		for where, text := range map[string]string{"/config": m.page(t, "/config"), "the log": m.control.output()} {
+			for _, part := range all {
+				if !strings.Contains(text, part) {
+					return fmt.Errorf("%s does not say %s:\n%s", where, part, text)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // TestReloadUnderLoad changes everything that can be changed, without one failed request.
@@ -140,28 +150,11 @@ func TestMountedConfigMap(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
-	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
-	mount := func(version, text string) {
-		t.Helper()
-		dir := filepath.Join(m.policies, version)
-		for _, err := range []error{
-			os.Mkdir(dir, 0o755),
-			os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(text), 0o644),
-			os.Symlink(version, filepath.Join(m.policies, "..data_tmp")),
-			os.Rename(filepath.Join(m.policies, "..data_tmp"), filepath.Join(m.policies, "..data")),
-		} {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	mount("..2026_01_01", service("payments", u.address)+guard("payments"))
-	if err := os.Symlink("..data/policy.yaml", filepath.Join(m.policies, "policy.yaml")); err != nil {
-		t.Fatal(err)
-	}
+	mounted := newMount(t, map[string]string{"policy.yaml": service("payments", u.address) + guard("payments")})
+	m := &mesh{ip: ip, policies: mounted.dir, caller: newCaller(t, ip+":10000")}
 	m.startControl(t)
 	revision := m.revision(t, "")
-	mount("..2026_01_02", service("payments", u.address)+guard("payments", "timeout: 3s"))
+	mounted.swap(t, map[string]string{"policy.yaml": service("payments", u.address) + guard("payments", "timeout: 3s")})
 	m.revision(t, revision)
 	if config := m.page(t, "/config"); !strings.Contains(config, `"3s"`) {
 		t.Errorf("the new timeout is not on /config:\n%s", config)
@@ -216,11 +209,7 @@ func TestNACK(t *testing.T) {
 				}
 				return nil
 			})
-			for where, text := range map[string]string{"/config": m.page(t, "/config"), "the log": m.control.output()} {
-				if !strings.Contains(text, "/nonexistent/ca.pem") || !strings.Contains(text, "shop-1") {
-					t.Errorf("%s does not say which node refused what:\n%s", where, text)
-				}
-			}
+			m.says(t, "/nonexistent/ca.pem", "shop-1")
 			pushes := m.pushes(t)
 			holds(t, "what was refused is sent again, and seldom", 2*time.Second, func() error {
 				if got := m.pushes(t); got > pushes+3 {

@@ -2,9 +2,9 @@ package e2e
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -58,12 +58,12 @@ func (m *mount) swap(t *testing.T, files map[string]string) {
 }
 
 // identity is what a side of mutual TLS has, as a Secret of cert-manager.
-func (a *authority) identity(t *testing.T, name, ip string) map[string]string {
+func (a authority) identity(t *testing.T, name, ip string) map[string]string {
 	t.Helper()
-	a.issue(t, name, ip, a.cert)
+	a.Issue(t, name, ip)
 	return map[string]string{
-		"tls.crt": contents(t, a.path(name+".pem")), "tls.key": contents(t, a.path(name+".key")),
-		"ca.crt": contents(t, a.path("ca.pem")),
+		"tls.crt": contents(t, a.Path(name+".pem")), "tls.key": contents(t, a.Path(name+".key")),
+		"ca.crt": contents(t, a.Path("ca.pem")),
 	}
 }
 
@@ -109,9 +109,10 @@ func TestCertificatesOfBothSidesAreRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the control plane shows its new certificate, and takes those of the new CA", func() error {
-		return after.shake(ip+":18000", fresh)
+		_, err := after.shake(ip+":18000", fresh)
+		return err
 	})
-	if err := after.shake(ip+":18000", old); err == nil {
+	if _, err := after.shake(ip+":18000", old); err == nil {
 		t.Error("the control plane still takes a certificate of the old CA")
 	}
 	m.answers(t, "payments", http.StatusOK) // connections that are there go on
@@ -127,29 +128,20 @@ func TestCertificatesOfBothSidesAreRotated(t *testing.T) {
 	})
 }
 
-// shake does a handshake with a server of the authority.
-func (a *authority) shake(address string, certificate tls.Certificate) error {
+// shake does a handshake with a server of the authority, and returns the serial number of its certificate.
+func (a authority) shake(address string, certificates ...tls.Certificate) (*big.Int, error) {
 	conn, err := tls.Dial("tcp", address, &tls.Config{
-		RootCAs: a.pool(), Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2"},
+		RootCAs: a.Pool(), Certificates: certificates, NextProtos: []string{"h2"},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Close()
 	// With TLS 1.3 a server's refusal comes with the first bytes it sends.
-	_, err = conn.Read(make([]byte, 1))
-	return err
-}
-
-// pair issues a certificate for name.
-func (a *authority) pair(t *testing.T, name, ip string, edits ...func(*x509.Certificate)) *tls.Certificate {
-	t.Helper()
-	a.issue(t, name, ip, a.cert, edits...)
-	pair, err := tls.LoadX509KeyPair(a.path(name+".pem"), a.path(name+".key"))
-	if err != nil {
-		t.Fatal(err)
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return nil, err
 	}
-	return &pair
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber, nil
 }
 
 // trusting is the field of an upstream that proves to be ip to the CA in a file.
@@ -179,18 +171,18 @@ func TestUpstreamCAIsRotated(t *testing.T) {
 				t.Parallel()
 				ip := ownIP(t)
 				before, after := newAuthority(t), newAuthority(t)
-				trust := newMount(t, map[string]string{"ca.crt": contents(t, before.path("ca.pem"))})
-				u := newSecureUpstream(t, ip, before.pair(t, "payments", ip))
+				trust := newMount(t, map[string]string{"ca.crt": contents(t, before.Path("ca.pem"))})
+				u := newSecureUpstream(t, ip, before.Pair(t, "payments", ip))
 				m := prepareMesh(t, ip, service("payments", u.address, trusting(ip, trust.path("ca.crt"))))
 				m.startControl(t)
 				m.startEnvoy(t, variant)
 				m.answers(t, "payments", http.StatusOK)
 
 				u.stop()
-				u.certificate = after.pair(t, "payments", ip)
+				u.certificate = after.Pair(t, "payments", ip)
 				u.restart(t)
 				m.answers(t, "payments", http.StatusServiceUnavailable)
-				replace(t, trust, contents(t, after.path("ca.pem")))
+				replace(t, trust, contents(t, after.Path("ca.pem")))
 				m.answers(t, "payments", http.StatusOK)
 			})
 		}
@@ -219,11 +211,11 @@ func TestCAThatAppearsLate(t *testing.T) {
 				t.Parallel()
 				ip := ownIP(t)
 				ca := newAuthority(t)
-				u, plain := newSecureUpstream(t, ip, ca.pair(t, "payments", ip)), newUpstream(t, ip)
+				u, plain := newSecureUpstream(t, ip, ca.Pair(t, "payments", ip)), newUpstream(t, ip)
 				dir := t.TempDir()
 				late := filepath.Join(dir, "late.pem")
 				m := prepareMesh(t, ip, service("payments", u.address, trusting(ip, late))+
-					service("another", u.address, trusting(ip, ca.path("ca.pem")))+service("stock", plain.address))
+					service("another", u.address, trusting(ip, ca.Path("ca.pem")))+service("stock", plain.address))
 				m.startControl(t)
 				began := time.Now()
 				m.startEnvoy(t, variant)
@@ -247,7 +239,7 @@ func TestCAThatAppearsLate(t *testing.T) {
 					m.control.kill()
 					m.startControl(t)
 				}
-				if err := os.WriteFile(late, []byte(contents(t, ca.path("ca.pem"))), 0o600); err != nil {
+				if err := os.WriteFile(late, []byte(contents(t, ca.Path("ca.pem"))), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				m.answers(t, "payments", http.StatusOK)

@@ -108,6 +108,7 @@ func newHTTP2Server(t *testing.T, ip string) (address string) {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			play(&http2Voice{w: w, r: r, isGRPC: strings.HasPrefix(r.Header.Get("content-type"), "application/grpc")}, r.Header.Get(scriptHeader))
 		}),
+		ErrorLog:  noLog,
 		Protocols: new(http.Protocols),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, c)

@@ -91,7 +91,7 @@ func newAttempts(t *testing.T, ip string) *attempts {
 	a := &attempts{counts: map[string]int{}, seen: map[string]http.Header{}}
 	l := listen(t, ip)
 	a.address = l.Addr().String()
-	server := &http.Server{Handler: a, Protocols: new(http.Protocols)}
+	server := &http.Server{Handler: a, ErrorLog: noLog, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	go server.Serve(l)
@@ -144,7 +144,7 @@ type steerer struct {
 
 func newSteerer(t *testing.T, egress string, d dialect) *steerer {
 	t.Helper()
-	s := &steerer{egress: egress, dialect: d, transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
+	s := &steerer{egress: egress, dialect: d, transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 128}}
 	if d == grpcs {
 		s.transport.Protocols = new(http.Protocols)
 		s.transport.Protocols.SetUnencryptedHTTP2(true)
@@ -215,7 +215,7 @@ func TestCallersSteerNothing(t *testing.T) {
 		for _, p := range paths {
 			name := d.name + p.suffix
 			documents.WriteString(service(name, a.address, "protocol: "+d.protocol) +
-				policyFor(name, "dataPath: "+p.dataPath, "timeout: 700ms", "breaker: {consecutiveFailures: 100000, failureRateThreshold: 0%}"))
+				policyFor(name, "dataPath: "+p.dataPath, "timeout: 3s", "breaker: {consecutiveFailures: 100000, failureRateThreshold: 0%}"))
 		}
 	}
 	m := newMesh(t, ip, documents.String())
@@ -233,7 +233,7 @@ func TestCallersSteerNothing(t *testing.T) {
 			name := d.name + p.suffix
 			s := newSteerer(t, m.egress, d)
 			var wg sync.WaitGroup
-			slots := make(chan struct{}, 24)
+			slots := make(chan struct{}, 128) // so that the calls that hang wait at once
 			for _, k := range kinds {
 				for i, sent := range tries {
 					wg.Go(func() {
@@ -287,7 +287,7 @@ func TestCallersSteerNoProbe(t *testing.T) {
 					a.most.Store(0)
 					eventually(t, "a probe", func() error {
 						// The proxy may still have the gate of the open breaker.
-						if _, err := s.call(t.Context(), "payments", path, id, sent[len(sent)-13+i]); err != nil {
+						if _, err := s.call(t.Context(), "payments", path, id, sent[len(sent)-len(claims)+i]); err != nil {
 							return err
 						}
 						if n, _ := a.of(id); n == 0 {

@@ -52,8 +52,13 @@ func (m *mesh) idleProxies(t *testing.T, n int) {
 				}
 			}
 		}()
-		if err := <-taken; err != nil {
-			t.Fatalf("an idle proxy gets its layer: %v", err)
+		select {
+		case err := <-taken:
+			if err != nil {
+				t.Fatalf("an idle proxy gets its layer: %v", err)
+			}
+		case <-time.After(2 * patience):
+			t.Fatal("an idle proxy gets no layer")
 		}
 	}
 }
@@ -129,7 +134,7 @@ func (m *mesh) closes(t *testing.T, egress string) time.Duration {
 			c.Close()
 		}
 	}()
-	var began time.Time
+	called, began := time.Now(), time.Time{}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for range tick.C {
@@ -141,6 +146,8 @@ func (m *mesh) closes(t *testing.T, egress string) time.Duration {
 			return time.Since(began)
 		case !began.IsZero() && time.Since(began) > most:
 			t.Fatalf("it is %s %s after it was half-open, want closed", state, most)
+		case began.IsZero() && time.Since(called) > 2*patience:
+			t.Fatalf("it is %s after %s of calls, want half_open", state, 2*patience)
 		}
 		if len(pool) < 3 {
 			if c, err := say(address); err == nil {

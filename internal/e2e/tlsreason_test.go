@@ -14,8 +14,8 @@ func TestReasonOfAFailedHandshake(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	ca, other := newAuthority(t), newAuthority(t)
-	ca.issue(t, "server", ip, ca.cert)
-	pair, err := tls.LoadX509KeyPair(ca.path("server.pem"), ca.path("server.key"))
+	ca.Issue(t, "server", ip)
+	pair, err := tls.LoadX509KeyPair(ca.Path("server.pem"), ca.Path("server.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,12 +23,13 @@ func TestReasonOfAFailedHandshake(t *testing.T) {
 	server.Listener.Close()
 	server.Listener = listen(t, ip)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.Config.ErrorLog = noLog
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	var documents string
 	for _, p := range paths {
 		name := "payments" + p.suffix
-		documents += service(name, server.Listener.Addr().String(), "tls: {sni: "+ip+", caFile: "+other.path("ca.pem")+"}") +
+		documents += service(name, server.Listener.Addr().String(), "tls: {sni: "+ip+", caFile: "+other.Path("ca.pem")+"}") +
 			policyFor(name, "dataPath: "+p.dataPath)
 	}
 	m := newMesh(t, ip, documents)

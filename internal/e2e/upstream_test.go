@@ -65,7 +65,7 @@ func newSecureUpstream(t *testing.T, ip string, certificate *tls.Certificate) *u
 }
 
 func (u *upstream) serve(l net.Listener) {
-	u.server = &http.Server{Handler: u}
+	u.server = &http.Server{Handler: u, ErrorLog: noLog}
 	if u.certificate != nil {
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*u.certificate}})
 	}

@@ -3,7 +3,8 @@
 //
 // In: the root of the repository.
 // Out: each page with its text, and its blocks with their kind and line; an error where a block has no kind.
-// Called by: the tests of the documentation, internal/e2e and internal/deploytest.
+// Called by: the tests of the documentation in internal/e2e. internal/deploytest, a module of its own, looks for its
+// blocks itself.
 // Never: decides whether a block is right.
 // Concurrency: functions without state.
 package markdown

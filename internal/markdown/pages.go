@@ -33,7 +33,7 @@ func (b Block) Place() string { return fmt.Sprintf("%s:%d", b.Page, b.Line) }
 
 // Read returns all pages below root in the order of their paths. It leaves out directories that begin with a dot,
 // testdata, and bin. It fails when a block cannot be checked: one that has no kind, is not closed, or has
-// no fence.
+// no fence; or when text follows a comment on its line, where nothing would check it.
 func Read(root string) ([]Page, error) {
 	var pages []Page
 	var problems []error
@@ -78,6 +78,9 @@ func parse(path, text string) (Page, error) {
 	}
 	for i := 0; i < len(lines); i++ {
 		if end := comment(lines, i); end >= 0 {
+			if _, text, _ := strings.Cut(lines[end], "-->"); strings.TrimSpace(text) != "" {
+				problem(end, "write text on a line of its own, not behind a comment")
+			}
 			clear(prose[i : end+1])
 			i = end
 			continue
@@ -112,7 +115,7 @@ func comment(lines []string, i int) int {
 	if !strings.HasPrefix(strings.TrimSpace(lines[i]), "<!--") {
 		return -1
 	}
-	end := slices.IndexFunc(lines[i:], func(l string) bool { return strings.HasSuffix(strings.TrimSpace(l), "-->") })
+	end := slices.IndexFunc(lines[i:], func(l string) bool { return strings.Contains(l, "-->") })
 	if end < 0 {
 		return -1
 	}

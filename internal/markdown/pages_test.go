@@ -33,6 +33,8 @@ func TestBlocksThatCannotBeChecked(t *testing.T) {
 		"not closed": {"```sh\nmake\n", "a.md:1: the block is not closed"},
 		"indented":   {"a:\n\n    make\n", "a.md:3: a code block without a fence"},
 		"a tab":      {"a:\n\n\tmake\n", "a.md:3: a code block without a fence"},
+		"comment":    {"a\n<!-- b --> c\n\n```sh\nd\n```\n<!-- e -->\n", "a.md:2: write text on a line of its own, not behind a comment"},
+		"its end":    {"<!-- a\nb --> c\n", "a.md:2: write text on a line of its own"},
 		"HTML":       {"<pre>\nmake\n</pre>\n", "a.md:1: a code block without a fence"},
 	} {
 		t.Run(name, func(t *testing.T) {
