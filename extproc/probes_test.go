@@ -1,60 +1,32 @@
 package extproc
 
 import (
-	"context"
-	"crypto/x509"
 	"log/slog"
-	"net"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
-
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/guard/guardtest"
 )
-
-// shown is a handshake in which the client shows the certificate of a workload.
-type shown struct {
-	credentials.TransportCredentials
-	workload string
-}
-
-func (s shown) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	u, err := url.Parse("spiffe://c/ns/n/sa/" + s.workload)
-	info := credentials.TLSInfo{}
-	info.State.PeerCertificates = []*x509.Certificate{{URIs: []*url.URL{u}}}
-	return c, info, err
-}
-
-// silent is a connection on which nothing is said.
-type silent struct{ net.Conn }
-
-func (silent) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4} }
-func (silent) Close() error         { return nil }
 
 // proxies returns, for each workload, what makes a stream one of its proxy, which calls all upstreams, and returns the peer.
 func (r *rig) proxies(workloads ...string) []func(*stream) *guard.Peer {
 	r.t.Helper()
-	rules, err := guard.ParseRules([]string{"spiffe://{any}/ns/{any}/sa/{workload}"})
+	rules, err := guard.ParseRules([]string{guardtest.Rules})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	g := guard.New(guard.Options{Rules: rules, Log: slog.New(slog.DiscardHandler)})
 	var all []func(*stream) *guard.Peer
 	for _, w := range workloads {
-		_, info, err := g.Credentials(shown{workload: w}).ServerHandshake(silent{})
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		guard.Of(peer.NewContext(context.Background(), &peer.Peer{AuthInfo: info})).List().Set(true, nil)
+		p := guardtest.Connect(r.t, g, w)
+		p.Peer().List().Set(true, nil)
 		all = append(all, func(s *stream) *guard.Peer {
-			s.ctx = peer.NewContext(s.ctx, &peer.Peer{AuthInfo: info})
-			return guard.Of(s.ctx)
+			s.ctx = p.Context(s.ctx)
+			return p.Peer()
 		})
 	}
 	return all

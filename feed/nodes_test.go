@@ -2,57 +2,25 @@ package feed
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/url"
 	"testing"
 	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/guard/guardtest"
 )
 
-// shown is a handshake in which the client shows the certificate of a workload.
-type shown struct {
-	credentials.TransportCredentials
-	workload string
-}
-
-func (s shown) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	u, err := url.Parse("spiffe://c/ns/n/sa/" + s.workload)
-	info := credentials.TLSInfo{}
-	info.State.PeerCertificates = []*x509.Certificate{{URIs: []*url.URL{u}}}
-	return c, info, err
-}
-
-// silent is a connection on which nothing is said.
-type silent struct {
-	net.Conn
-	closed *bool
-}
-
-func (silent) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4} }
-func (s silent) Close() error       { *s.closed = true; return nil }
-
-// meetAs returns a peer that shows the certificate of a workload, the context of its streams, and whether its connection is closed.
-func meetAs(t *testing.T, workload string) (p *guard.Peer, ctx context.Context, closed *bool) {
+// meetAs returns a proxy that shows the certificate of a workload.
+func meetAs(t *testing.T, workload string) *guardtest.Proxy {
 	t.Helper()
-	g, closed := guard.New(guard.Options{Log: slog.New(slog.DiscardHandler)}), new(bool)
-	_, info, err := g.Credentials(shown{workload: workload}).ServerHandshake(silent{closed: closed})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx = peer.NewContext(t.Context(), &peer.Peer{AuthInfo: info})
-	return guard.Of(ctx), ctx, closed
+	return guardtest.Connect(t, guard.New(guard.Options{Log: slog.New(slog.DiscardHandler)}), workload)
 }
 
 // introduce begins a stream of a proxy, and tells whether it may.
@@ -72,8 +40,8 @@ func (r *rig) introduce(p *guard.Peer, id string) (*worker, error) {
 // TestNamesThatOneIdentityMakesUp: what is remembered of them, and streams that go on in them, leave room for others.
 func TestNamesThatOneIdentityMakesUp(t *testing.T) {
 	r := newRig(t)
-	thief, _, _ := meetAs(t, "thief")
-	shop, _, _ := meetAs(t, "shop")
+	thief := meetAs(t, "thief").Peer()
+	shop := meetAs(t, "shop").Peer()
 	for i := range maxNodes + 100 {
 		w, err := r.introduce(thief, fmt.Sprint("left-", i))
 		if err != nil {
@@ -142,14 +110,15 @@ func TestStreamsThatEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // all within a second
 		r := newRig(t)
 		for _, end := range []error{io.EOF, status.Error(codes.Canceled, "reset")} {
-			_, ctx, closed := meetAs(t, "thief")
+			thief := meetAs(t, "thief")
+			ctx := thief.Context(t.Context())
 			few := 100
 			for range few {
 				if err := r.server.serve(quiet{ctx: ctx, err: end}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if *closed {
+			if thief.Closed() {
 				t.Error("the connection is closed after a few")
 			}
 			for range 10 * few {
@@ -157,7 +126,7 @@ func TestStreamsThatEndAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if !*closed {
+			if !thief.Closed() {
 				t.Errorf("the connection is not closed after 1,100 streams that ended with %v", end)
 			}
 		}

@@ -197,6 +197,12 @@ var table = []row{
 		reason: "Test kit: it signs certificates, and knows nothing of who uses them.",
 	},
 	{
+		pkg: "internal/guard/guardtest", layer: 3,
+		ours:   []string{"internal/guard"},
+		third:  []string{grpcGo},
+		reason: "Test kit: it connects proxies to a guard, for the services that ask one.",
+	},
+	{
 		pkg: "internal/markdown", layer: 0,
 		reason: "Test kit: it finds the documentation's pages and code blocks, and knows nothing of what is in them.",
 	},
@@ -217,7 +223,7 @@ var table = []row{
 }
 
 // testKit are our packages that every test may import, and no other code.
-var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca"}
+var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/guard/guardtest"}
 
 // testLibraries are the modules of others that every test may import.
 var testLibraries = []string{
