@@ -121,7 +121,7 @@ func TestAdaptiveFailures(t *testing.T) {
 		{name: "status", fail: func(u *upstream) { u.behave(answer(500)) }, status: 500},
 		{name: "status of the policy", fields: []string{"classify: {failure: {statusCodes: [\"429\"]}}"},
 			fail: func(u *upstream) { u.behave(answer(429)) }, status: 429},
-		{name: "timeout", fields: []string{"timeout: 100ms"}, fail: func(u *upstream) { u.behave(hang) }, status: 504, timeouts: 3},
+		{name: "timeout", fields: []string{"timeout: 1s"}, fail: func(u *upstream) { u.behave(hang) }, status: 504, timeouts: 3},
 		{name: "refused", fail: func(u *upstream) { u.stop() }, status: 503},
 		{name: "reset", fail: func(u *upstream) { u.behave(reset) }, status: 503},
 	}
