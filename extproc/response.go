@@ -33,7 +33,7 @@ func ending(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) wi
 		case "content-type":
 			e.GRPCResponse = wire.IsGRPC(text(v))
 		case "grpc-status":
-			e.GRPCStatus = wire.GRPCStatusOf(text(v))
+			e.GRPCStatus, e.StatusAlone = wire.GRPCStatusOf(text(v)), h.GetEndOfStream()
 		}
 	}
 	if h.GetEndOfStream() && e.GRPCResponse && e.GRPCStatus == wire.NoGRPCStatus {

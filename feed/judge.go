@@ -21,7 +21,7 @@ func (e *entry) ending(r *wire.Rules) wire.Ending {
 	case e.grpcStatus != nil:
 		x.GRPCStatus = wire.GRPCStatusOf(e.grpcStatus)
 	case e.grpcHeader != nil:
-		x.GRPCStatus = wire.GRPCStatusOf(e.grpcHeader)
+		x.GRPCStatus, x.StatusAlone = wire.GRPCStatusOf(e.grpcHeader), true
 	}
 	// Flags may tell of an earlier attempt, where there were several.
 	if x.Details == wire.Passed && e.attempts > 1 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -195,5 +196,32 @@ func TestUnsentRequests(t *testing.T) {
 		if s.State != want.state || s.Counts != want.counts {
 			t.Errorf("after %d attempts it is %s with %+v, want %s with %+v", attempts, s.State, s.Counts, want.state, want.counts)
 		}
+	}
+}
+
+// TestWhoNoticesTheTimeoutFirst makes no difference: the service, which says so and nothing else, or
+// the proxy. Of the 10 s that the policy gives the call, its request took one.
+func TestWhoNoticesTheTimeoutFirst(t *testing.T) {
+	for name, edit := range map[string]func(e *datav3.HTTPAccessLogEntry){
+		"service": func(e *datav3.HTTPAccessLogEntry) {
+			e.CommonProperties.TimeToFirstUpstreamRxByte = durationpb.New(10 * time.Second)
+			e.Response.ResponseHeaders = map[string]string{"content-type": "application/grpc", "grpc-status": "4"}
+			e.Response.ResponseCodeDetails = "via_upstream"
+		},
+		"proxy": func(e *datav3.HTTPAccessLogEntry) {
+			e.CommonProperties.TimeToFirstUpstreamRxByte = nil
+			e.Response.ResponseCodeDetails = "max_duration_timeout"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.take(r.logged("grpc~sampled", func(e *datav3.HTTPAccessLogEntry) {
+				e.CommonProperties.Duration, e.CommonProperties.TimeToLastRxByte = durationpb.New(10*time.Second), durationpb.New(time.Second)
+				e.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc"}}
+				e.Response = &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(200)}
+				edit(e)
+			}))
+			r.want("grpc", breaker.Counts{Requests: 1, Ignored: 1, Slow: 1})
+		})
 	}
 }

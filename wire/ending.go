@@ -34,6 +34,9 @@ type Ending struct {
 	// that of server-sent events.
 	GRPCResponse, EventStream bool
 	GRPCStatus                GRPCStatus
+	// StatusAlone says that the response's headers are its end, and the status is in them, which gRPC calls
+	// Trailers-Only: the service said nothing before.
+	StatusAlone bool
 	// Probe says that the call holds or held a permit of a half-open breaker.
 	Probe bool
 	// Took is the service's time, from the end of the request to the headers of the response,
@@ -237,6 +240,8 @@ func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 	switch {
 	case e.expired(r):
 		return r.ClientGone.Outcome()
+	case e.outlasted(r) && e.StatusAlone:
+		return e.left(r) // as where the proxy notices it first
 	case e.outlasted(r):
 		return breaker.Ignored
 	default:

@@ -107,6 +107,9 @@ var complete = []row{
 	{"gRPC DEADLINE_EXCEEDED with more patience than the policy", with(called, func(e *Ending) {
 		e.GRPCStatus, e.Deadline, e.Lasted = 4, time.Minute, 9*time.Second
 	}), timeout, timeout},
+	{"gRPC DEADLINE_EXCEEDED alone at the policy's timeout, which the request took a part of", with(called, func(e *Ending) {
+		e.GRPCStatus, e.StatusAlone, e.Took, e.Lasted = 4, true, 9*time.Second, 10*time.Second
+	}), gone, gone},
 	{"gRPC without a status", called, failure, ignored},
 	{"gRPC, a page", with(called, func(e *Ending) { e.GRPCResponse = false }), failure, failure},
 	{"gRPC, an error page", with(called, func(e *Ending) { e.GRPCResponse, e.Status = false, 404 }), success, success},
