@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
 )
 
@@ -124,10 +125,11 @@ func (a *app) refused(err error) {
 	}
 }
 
+// keys are the names of breakers as the log has them: the first ones, and how many there are besides.
 func keys(ks []breaker.Key) []string {
 	names := make([]string, len(ks))
 	for i, k := range ks {
 		names[i] = k.String()
 	}
-	return names
+	return untrusted.Names(names)
 }
