@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"breakwater.dev/policy"
@@ -16,9 +17,18 @@ import (
 type departure struct {
 	upstream *policy.Upstream // as it was
 	host     string
-	until    time.Time
-	callers  []string // of those that it took over from, whose calls these are; empty: all workloads
+	until    time.Time // or longer, while there is a proxy that has not taken the routes of now
+	latest   time.Time // but no longer than this
+	callers  []string  // of those that it took over from, whose calls these are; empty: all workloads
 }
+
+const (
+	// mostLate is how long what departs waits for proxies that are late. Routes are sent when
+	// clusters were taken, which a busy proxy may take a while for.
+	mostLate = 10 * xds.RouteToHost
+	// lateAgain is how long after one was found to be late it is looked again.
+	lateAgain = 250 * time.Millisecond
+)
 
 // departures are those there are when next replaces what is published.
 func (s *Server) departures(next *policy.Set) []departure {
@@ -34,11 +44,12 @@ func (s *Server) departures(next *policy.Set) []departure {
 		all = append(all, d)
 	}
 	if p := s.published.Load(); p != nil {
-		until := s.options.Now().Add(xds.RouteToHost)
+		now := s.options.Now()
+		until, latest := now.Add(xds.RouteToHost), now.Add(mostLate)
 		for _, u := range p.set.Upstreams {
 			for _, to := range fallbacks(u) {
 				if !fallsBack(next, u.Name, to) || !serves(next, to.Host) {
-					add(departure{find(p.set, to.Name), to.Host, until, u.Callers})
+					add(departure{find(p.set, to.Name), to.Host, until, latest, u.Callers})
 				}
 			}
 		}
@@ -132,8 +143,10 @@ func search(set *policy.Set, name string) (at int, there bool) {
 // show makes what is published last, with what departs, what proxies get, and sees to it that
 // that goes in time. Admit is called with that before. The caller holds publishing.
 func (s *Server) show(admit func(*Publication)) {
-	now := s.options.Now()
-	s.departing = slices.DeleteFunc(s.departing, func(d departure) bool { return !now.Before(d.until) })
+	now, late := s.options.Now(), sync.OnceValue(s.late)
+	s.departing = slices.DeleteFunc(s.departing, func(d departure) bool {
+		return !now.Before(d.latest) || !now.Before(d.until) && !late()
+	})
 	p := s.published.Load()
 	if len(s.departing) > 0 {
 		joined, err := s.prepare(p.set, s.departing)
@@ -143,7 +156,7 @@ func (s *Server) show(admit func(*Publication)) {
 			s.log.Error("calls on their way to a fallback that is no more will not reach it", "error", err.Error())
 		}
 		next := slices.MinFunc(s.departing, func(a, b departure) int { return a.until.Compare(b.until) })
-		s.departs.Reset(next.until.Sub(now))
+		s.departs.Reset(max(next.until.Sub(now), lateAgain))
 	}
 	admit(p)
 	s.current.Store(s.withEjected(p))
@@ -164,4 +177,31 @@ func (s *Server) departed() {
 			s.list()
 		}
 	})
+}
+
+// late tells whether there is a proxy that has not taken the routes that it is to have now.
+func (s *Server) late() bool {
+	p := s.current.Load()
+	return p != nil && slices.ContainsFunc(s.all(), func(st *stream) bool { return st.late(p) })
+}
+
+// late tells whether the proxy has not taken its routes of p. What it has refused it does not take.
+func (st *stream) late(p *Publication) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.subs[xds.RouteType]
+	if s == nil || s.inFlight {
+		return s != nil
+	}
+	return slices.ContainsFunc(s.missing(p.shown(st.view)[xds.RouteType]), func(r *xds.Resource) bool {
+		_, refused := s.refused[r.Name]
+		return !refused
+	})
+}
+
+// shown returns what proxies of a view get, if that is made already.
+func (p *Publication) shown(view string) xds.Resources {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.views[view]
 }

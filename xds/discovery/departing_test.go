@@ -76,6 +76,32 @@ func TestFallbacksStayWhileCallsGoThere(t *testing.T) {
 	}
 }
 
+// TestFallbacksStayForWhoIsLate: a proxy goes by its old routes until it has taken clusters that new ones
+// name. There is a bound, for one that never does.
+func TestFallbacksStayForWhoIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, n := newServer(), Node{Listen: xds.DefaultListen}
+		publishSet(t, s, fallingBack(t, "b"))
+		p := connectDelta(t, s, node("app-1", nil))
+		p.start("a", "b")
+		publishSet(t, s, fallingBack(t, "c"))
+		clusters := p.gets1("clusters +c")
+		time.Sleep(2 * xds.RouteToHost)
+		same(t, hosts(t, s, n), []string{"a", "b", "c", "*"})
+		p.ack(clusters)
+		p.settle()
+		time.Sleep(lateAgain)
+		same(t, hosts(t, s, n), []string{"a", "c", "*"})
+		p.settle()
+		publishSet(t, s, fallingBack(t, "d"))
+		p.gets("clusters +d")
+		time.Sleep(mostLate - lateAgain)
+		same(t, hosts(t, s, n), []string{"a", "c", "d", "*"})
+		time.Sleep(2 * lateAgain)
+		same(t, hosts(t, s, n), []string{"a", "d", "*"})
+	})
+}
+
 // A fallback that is given another host answers to both for a while; one that takes the
 // host of another at once.
 func TestFallbacksStayUnderTheirHost(t *testing.T) {
@@ -144,7 +170,8 @@ func TestWhatDepartsLeavesTheNextPolicyAlone(t *testing.T) {
 		s := newServer()
 		defer s.Close()
 		publishSet(t, s, fallingBack(t, "b"))
-		connectDelta(t, s, of("other", "a")).start("a", "b")
+		proxy := connectDelta(t, s, of("other", "a"))
+		proxy.start("a", "b")
 		st := s.all()[0]
 		reports := func(want ...string) {
 			t.Helper()
@@ -155,9 +182,11 @@ func TestWhatDepartsLeavesTheNextPolicyAlone(t *testing.T) {
 		}
 		publishSet(t, s, fallingBack(t, "c"))
 		reports("a", "b", "c")
+		proxy.settle()
 		time.Sleep(xds.RouteToHost)
 		reports("a", "c")
 		publishSet(t, s, fallingBack(t, "d"))
+		proxy.settle()
 		next := fallingBack(t, "d")
 		find(next, "a").Callers = []string{"shop"}
 		p, err := s.Prepare(next)
