@@ -104,14 +104,15 @@ func TestBareFallback(t *testing.T) {
 }
 
 // TestOnward: where the proxy has a fallback of its own, a rejected call goes back to it with a
-// mark, and its stream is over.
+// mark, and its stream is over. A proxy whose routes have none yet would let the call through: it gets the response.
 func TestOnward(t *testing.T) {
+	full := policy.Response{Status: 503}
 	for name, tt := range map[string]struct {
 		fallback policy.Fallback
 		logged   bool
 	}{
-		"upstream": {policy.Fallback{Upstream: &policy.FallbackUpstream{Name: "backup", Host: "backup"}}, false},
-		"cached":   {policy.Fallback{Cached: &policy.Cached{}}, true},
+		"upstream": {policy.Fallback{Response: full, Upstream: &policy.FallbackUpstream{Name: "backup", Host: "backup"}}, false},
+		"cached":   {policy.Fallback{Response: full, Cached: &policy.Cached{}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, oneProbe)
@@ -120,7 +121,10 @@ func TestOnward(t *testing.T) {
 			}
 			r.apply()
 			r.open("http")
-			answers, err := r.run("http", requestHeaders())
+			if got := r.rejected("http").GetStatus().GetCode(); int(got) != tt.fallback.Response.Status {
+				t.Errorf("a proxy without the fallback answers %d, want %d", got, tt.fallback.Response.Status)
+			}
+			answers, err := r.with(wire.FallbackMetadata, "http", requestHeaders())
 			if err != nil || len(answers) != 1 {
 				t.Fatalf("got %v, %v, want one answer", answers, err)
 			}
@@ -135,7 +139,7 @@ func TestOnward(t *testing.T) {
 			if common := answers[0].GetRequestHeaders().GetResponse(); !common.GetClearRouteCache() || common.GetHeaderMutation() == nil {
 				t.Errorf("answer %v, want it routed again, which Envoy does where headers change", answers[0])
 			}
-			if got, want := r.server.Counts(), (Counts{Rejected: 1}); got != want {
+			if got, want := r.server.Counts(), (Counts{Rejected: 2}); got != want {
 				t.Errorf("server counts %+v, want %+v", got, want)
 			}
 		})

@@ -3,7 +3,7 @@ package extproc
 import (
 	"testing"
 
-	"google.golang.org/grpc/metadata"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"breakwater.dev/wire"
 )
@@ -14,16 +14,18 @@ func TestCallsThatFallBackAreMarked(t *testing.T) {
 	for _, upstream := range []string{"http", "nobody"} {
 		for _, asking := range []bool{true, false} {
 			r := newRig(t, neverTrips)
-			s := r.stream(upstream, requestHeaders(), event{err: errCanceled})
+			run := r.run
 			if asking {
-				md, _ := metadata.FromIncomingContext(s.ctx)
-				s.ctx = metadata.NewIncomingContext(s.ctx, metadata.Join(md, metadata.Pairs(wire.AskingMetadata, "true")))
+				run = func(upstream string, events ...event) ([]*extprocv3.ProcessingResponse, error) {
+					return r.with(wire.AskingMetadata, upstream, events...)
+				}
 			}
-			if err := r.server.Process(s); err != nil || len(s.answers) != 1 {
-				t.Fatalf("%s: answers %v and error %v, want one", upstream, s.answers, err)
+			answers, err := run(upstream, requestHeaders(), event{err: errCanceled})
+			if err != nil || len(answers) != 1 {
+				t.Fatalf("%s: answers %v and error %v, want one", upstream, answers, err)
 			}
-			marked := s.answers[0].GetDynamicMetadata().GetFields()[wire.Namespace].GetStructValue().GetFields()[wire.AdmittedKey].GetBoolValue()
-			again := s.answers[0].GetRequestHeaders().GetResponse().GetClearRouteCache()
+			marked := answers[0].GetDynamicMetadata().GetFields()[wire.Namespace].GetStructValue().GetFields()[wire.AdmittedKey].GetBoolValue()
+			again := answers[0].GetRequestHeaders().GetResponse().GetClearRouteCache()
 			if marked != asking || again != asking {
 				t.Errorf("%s, asking %t: marked %t, routed again %t", upstream, asking, marked, again)
 			}

@@ -24,6 +24,7 @@ type call struct {
 	route    *route // nil: no breaker
 	refused  error  // the stream ends with it
 	marking  bool   // the call falls back unless it is marked
+	falling  bool   // the proxy sees to the fallback of a call that is marked as rejected
 	begun    breaker.Instant
 	asked    bool // the breaker was asked
 	grpc     bool // caller and upstream speak gRPC
@@ -116,7 +117,7 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 
 func (c *call) reject(retryAfter time.Duration) (answer *extprocv3.ProcessingResponse, last bool) {
 	c.server.counts.rejected.Add(1)
-	if c.route.onward != nil {
+	if c.route.onward != nil && c.falling {
 		return c.route.onward, true
 	}
 	return reject(&c.route.fallback, retryAfter), true

@@ -179,6 +179,15 @@ func (r *rig) run(upstream string, events ...event) ([]*extprocv3.ProcessingResp
 	return s.answers, err
 }
 
+// with is run for a stream that has one more key in its metadata.
+func (r *rig) with(key, upstream string, events ...event) ([]*extprocv3.ProcessingResponse, error) {
+	s := r.stream(upstream, events...)
+	md, _ := metadata.FromIncomingContext(s.ctx)
+	s.ctx = metadata.NewIncomingContext(s.ctx, metadata.Join(md, metadata.Pairs(key, "true")))
+	err := r.server.Process(s)
+	return s.answers, err
+}
+
 func (r *rig) stream(upstream string, events ...event) *stream {
 	ctx := metadata.NewIncomingContext(r.t.Context(), metadata.Pairs(wire.BreakerMetadata, upstream))
 	return &stream{rig: r, ctx: ctx, events: events}

@@ -1,7 +1,6 @@
 package extproc
 
 import (
-	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -139,8 +138,11 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	if err := peer.AdmitCall(""); err != nil {
 		return err
 	}
-	c := call{server: s, peer: peer}
-	c.route, c.marking = s.route(stream.Context())
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	c := call{
+		server: s, peer: peer, route: s.route(md[wire.BreakerMetadata]),
+		marking: len(md[wire.AskingMetadata]) > 0, falling: len(md[wire.FallbackMetadata]) > 0,
+	}
 	defer c.end()
 	for first := true; ; first = false {
 		m, err := stream.Recv()
@@ -167,19 +169,16 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	}
 }
 
-// route finds the breaker that a stream's metadata names; nil when there is none. It also tells
-// whether the call falls back unless it is marked.
-func (s *Server) route(ctx context.Context) (r *route, marking bool) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	marking = len(md[wire.AskingMetadata]) > 0
-	if values := md[wire.BreakerMetadata]; len(values) == 1 {
-		if r := (*s.routes.Load())[values[0]]; r != nil {
-			return r, marking
+// route finds the breaker that a stream's metadata names; nil when there is none.
+func (s *Server) route(names []string) *route {
+	if len(names) == 1 {
+		if r := (*s.routes.Load())[names[0]]; r != nil {
+			return r
 		}
 	}
 	// A proxy may still have a route whose policy has just gone.
 	s.counts.unknown.Add(1)
-	return nil, marking
+	return nil
 }
 
 // ended turns the end of a stream into what the handler returns: that a request

@@ -15,6 +15,11 @@ const BreakerMetadata = "x-breakwater-breaker"
 // that cannot ask falls back.
 const AskingMetadata = "x-breakwater-asking"
 
+// FallbackMetadata is in the gRPC metadata of a stream whose proxy's routes see to the fallback of a call that the
+// answer marks with [RejectedKey] and has routed again. Routes of an earlier policy may not, and such a call would go to
+// the service.
+const FallbackMetadata = "x-breakwater-fallback"
+
 // Marks are dynamic metadata that the control plane gives to a call in a proxy.
 const (
 	Namespace = "breakwater"

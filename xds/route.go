@@ -233,6 +233,9 @@ func guarded(p policy.Protocol, b *policy.Breaker, marking bool) *extprocv3.ExtP
 	if marking {
 		overrides.GrpcInitialMetadata = append(overrides.GrpcInitialMetadata, &corev3.HeaderValue{Key: wire.AskingMetadata, Value: "true"})
 	}
+	if inProxy(b) {
+		overrides.GrpcInitialMetadata = append(overrides.GrpcInitialMetadata, &corev3.HeaderValue{Key: wire.FallbackMetadata, Value: "true"})
+	}
 	if p == policy.GRPC {
 		// The status of a call is in its trailers.
 		overrides.ProcessingMode = processingMode(extprocv3.ProcessingMode_SEND)

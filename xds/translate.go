@@ -105,7 +105,7 @@ type build func() (name string, m proto.Message, err error)
 
 // share adds a resource that all proxies share, and makes it if there is none yet.
 func (d *draft) share(parts string, how build) error {
-	r, err := d.make(d.of.common, parts, how)
+	r, err := made(d.of.common, parts, how)
 	if err != nil {
 		return err
 	}
@@ -114,25 +114,32 @@ func (d *draft) share(parts string, how build) error {
 
 // vary adds a resource that proxies share for whom parts are the same.
 func (d *draft) vary(parts string, how build) error {
-	if d.of.bytes > maxVariants {
-		clear(d.of.variants)
-		d.of.bytes = 0
-	}
-	before := len(d.of.variants)
-	r, err := d.make(d.of.variants, parts, how)
+	r, own, err := d.of.variant(parts, how)
 	if err != nil {
 		return err
 	}
-	if len(d.of.variants) > before {
-		size := len(parts) + len(r.Body.GetValue())
-		d.of.bytes += size
-		d.own += size
-	}
+	d.own += own
 	return d.rs.add(r)
 }
 
-func (d *draft) make(made map[string]*Resource, parts string, how build) (*Resource, error) {
-	if r := made[parts]; r != nil {
+// variant returns a resource that proxies share for whom parts are the same, and how many bytes it had
+// to make for that.
+func (t *Translation) variant(parts string, how build) (r *Resource, own int, err error) {
+	if t.bytes > maxVariants {
+		clear(t.variants)
+		t.bytes = 0
+	}
+	before := len(t.variants)
+	r, err = made(t.variants, parts, how)
+	if err == nil && len(t.variants) > before {
+		own = len(parts) + len(r.Body.GetValue())
+		t.bytes += own
+	}
+	return r, own, err
+}
+
+func made(all map[string]*Resource, parts string, how build) (*Resource, error) {
+	if r := all[parts]; r != nil {
 		return r, nil
 	}
 	name, m, err := how()
@@ -143,7 +150,7 @@ func (d *draft) make(made map[string]*Resource, parts string, how build) (*Resou
 	if err != nil {
 		return nil, err
 	}
-	made[parts] = r
+	all[parts] = r
 	return r, nil
 }
 

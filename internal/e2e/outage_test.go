@@ -25,6 +25,12 @@ type load struct {
 
 func (m *mesh) load(t *testing.T, callers int) *load {
 	t.Helper()
+	return m.loadThatGets(t, callers, func(r reply) bool { return r.status == http.StatusOK })
+}
+
+// loadThatGets is load for calls that are answered otherwise.
+func (m *mesh) loadThatGets(t *testing.T, callers int, ok func(reply) bool) *load {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	l := &load{stop: stop}
 	for range callers {
@@ -35,7 +41,7 @@ func (m *mesh) load(t *testing.T, callers int) *load {
 					return
 				}
 				l.calls.Add(1)
-				if err != nil || r.status != http.StatusOK {
+				if err != nil || !ok(r) {
 					l.errors.Add(1)
 					l.first.CompareAndSwap(nil, fmt.Sprintf("%d %q %v", r.status, r.body, err))
 				}

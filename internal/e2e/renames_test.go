@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,5 +76,48 @@ func TestRenamesOfConnections(t *testing.T) {
 	holds(t, "the connection outlives the clusters", xds.RouteToHost+time.Second, func() error { return talk(conn) })
 	if got := m.metric(t, `breakwater_xds_nacks_total{type="Listener"}`); got != 0 {
 		t.Errorf("%v listeners were refused", got)
+	}
+}
+
+// TestOpenBreakersOfOtherPoliciesUnderLoad changes again and again how an open breaker's calls are answered, or where the breaker is
+// enforced: whatever routes the proxy has meanwhile, no call gets past the breaker.
+func TestOpenBreakersOfOtherPoliciesUnderLoad(t *testing.T) {
+	fallbacks := func(path string) [][]string {
+		return [][]string{{path}, {path, "fallback: {upstream: $}"}, {path, "fallback: {cached: {}}"}}
+	}
+	for kind, options := range map[string][][]string{
+		"fallbacks, Adaptive":    fallbacks("dataPath: Adaptive"),
+		"fallbacks, Inline":      fallbacks("dataPath: Inline"),
+		"fallbacks, fail closed": fallbacks("dataPath: Inline\n  failOpen: false"),
+		"data paths":             {{"dataPath: Adaptive"}, {"dataPath: Inline"}, {"dataPath: Inline", "failOpen: false"}},
+		"scopes":                 {{"scope: Mesh"}, {"scope: Node"}},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			ip := ownIP(t)
+			u, backup := newUpstream(t, ip), newUpstream(t, ip)
+			backup.behave(answer(http.StatusAccepted))
+			policy := func(i int) string {
+				name := fmt.Sprint("backup-", i) // is new each time
+				fields := append([]string{"mode: ForcedOpen"}, options[i%len(options)]...)
+				return service("payments", u.address) + service(name, backup.address) +
+					strings.ReplaceAll(policyFor("payments", fields...), "$", name)
+			}
+			m := newMesh(t, ip, policy(0))
+			m.state(t, "payments", "open")
+			l := m.loadThatGets(t, 8, func(r reply) bool {
+				return r.status == http.StatusServiceUnavailable || r.status == http.StatusAccepted
+			})
+			revision := m.revision(t, "")
+			for i := range 9 {
+				m.write(t, "policy.yaml", policy(i+1))
+				revision = m.revision(t, revision)
+				l.more(t, 300)
+			}
+			l.clean(t)
+			if got := u.calls.Load(); got > 0 {
+				t.Errorf("%d calls got past the open breaker", got)
+			}
+		})
 	}
 }

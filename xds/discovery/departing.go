@@ -17,7 +17,7 @@ import (
 type departure struct {
 	upstream *policy.Upstream // as it was
 	host     string
-	until    time.Time // or longer, while there is a proxy that has not taken the routes of now
+	until    time.Time // or longer, while there is a proxy that is [stream.late]
 	latest   time.Time // but no longer than this
 	callers  []string  // of those that it took over from, whose calls these are; empty: all workloads
 }
@@ -179,19 +179,23 @@ func (s *Server) departed() {
 	})
 }
 
-// late tells whether there is a proxy that has not taken the routes that it is to have now.
+// late tells whether there is a proxy with calls by other routes than those that it is to have now.
 func (s *Server) late() bool {
-	p := s.current.Load()
-	return p != nil && slices.ContainsFunc(s.all(), func(st *stream) bool { return st.late(p) })
+	p, now := s.current.Load(), s.options.Now()
+	return p != nil && slices.ContainsFunc(s.all(), func(st *stream) bool { return st.late(p, now) })
 }
 
-// late tells whether the proxy has not taken its routes of p. What it has refused it does not take.
-func (st *stream) late(p *Publication) bool {
+// late tells whether there may be calls by other routes than those of p: the proxy has not taken these yet, or
+// not long ago. What it has refused it does not take.
+func (st *stream) late(p *Publication, now time.Time) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.subs[xds.RouteType]
-	if s == nil || s.inFlight {
-		return s != nil
+	if s == nil {
+		return false
+	}
+	if s.inFlight || now.Sub(s.ackedAt) < xds.RouteToHost {
+		return true
 	}
 	return slices.ContainsFunc(s.missing(p.shown(st.view)[xds.RouteType]), func(r *xds.Resource) bool {
 		_, refused := s.refused[r.Name]

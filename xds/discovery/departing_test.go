@@ -17,13 +17,18 @@ import (
 func fallingBack(t *testing.T, to string, more ...up) *policy.Set {
 	t.Helper()
 	set := setOf(t, append(more, a, up{name: to})...)
-	u := *find(set, "a")
-	u.Routes = slices.Clone(u.Routes)
-	u.Routes[len(u.Routes)-1].Breaker = &policy.Breaker{
+	set.Upstreams[slices.Index(set.Upstreams, find(set, "a"))] = takenOverBy(find(set, "a"), to)
+	return set
+}
+
+// takenOverBy is an upstream whose calls another takes over.
+func takenOverBy(u *policy.Upstream, to string) *policy.Upstream {
+	falling := *u
+	falling.Routes = slices.Clone(u.Routes)
+	falling.Routes[len(u.Routes)-1].Breaker = &policy.Breaker{
 		Fallback: policy.Fallback{Response: policy.Response{Status: 503}, Upstream: &policy.FallbackUpstream{Name: to, Host: to}},
 	}
-	set.Upstreams[slices.Index(set.Upstreams, find(set, "a"))] = &u
-	return set
+	return &falling
 }
 
 func publishSet(t *testing.T, s *Server, set *policy.Set) {

@@ -24,7 +24,7 @@ func (st *stream) remove(out []*response, rs xds.Resources) []*response {
 		out = st.respond(out, typeURL, rs, may)
 	}
 	if least > 0 {
-		st.leaving.Reset(least)
+		st.later.Reset(least)
 	}
 	return out
 }
@@ -34,7 +34,7 @@ func (st *stream) remove(out []*response, rs xds.Resources) []*response {
 // has refused may still name what it had. It returns after what time the next may go, too; 0: nothing waits.
 func (st *stream) unnamed(typeURL string, rs xds.Resources) (may removable, next time.Duration) {
 	s := st.subs[typeURL]
-	if s == nil || !st.settled(xds.Types...) || !st.routesKnown() || st.refuses(xds.RouteType) || st.refuses(xds.ListenerType) {
+	if s == nil || st.goal != nil || !st.settled(xds.Types...) || !st.routesKnown() || st.refuses(xds.RouteType) || st.refuses(xds.ListenerType) {
 		return never, 0
 	}
 	now := st.server.options.Now()

@@ -77,6 +77,16 @@ func (p pool) set(t fatal, shapes [4]int) *policy.Set {
 			set.Upstreams = append(set.Upstreams, u)
 		}
 	}
+	// Of some shapes one's calls are taken over by the next, or by the last.
+	last := len(set.Upstreams) - 1
+	for i := range last {
+		switch shapes[i] % 4 {
+		case 1:
+			set.Upstreams[i] = takenOverBy(set.Upstreams[i], set.Upstreams[i+1].Name)
+		case 2:
+			set.Upstreams[i] = takenOverBy(set.Upstreams[i], set.Upstreams[last].Name)
+		}
+	}
 	return set
 }
 
@@ -281,6 +291,9 @@ type peer struct {
 	listener  string
 	routes    string
 	routed    []string             // clusters that the routes name
+	led       []string             // where the routes lead, as ledBy writes it
+	ledSince  time.Time            // when it last answered that it has taken some
+	earlier   bool                 // it has them from an earlier stream
 	unrouted  map[string]time.Time // clusters that the routes named, and when they ceased to
 	denied    map[string]denial
 	known     map[string]map[string]string // delta: content last sent, by type and name
@@ -319,7 +332,7 @@ func (p *peer) edsNames() []string {
 
 // begin asks for what the proxy wants, on a new stream.
 func (p *peer) begin() error {
-	p.asked, p.open, p.inbox = map[string]bool{}, map[string]*news{}, nil
+	p.asked, p.open, p.inbox, p.earlier = map[string]bool{}, map[string]*news{}, nil, true
 	if err := p.want(xds.ClusterType, nil, nil, nil); err != nil {
 		return err
 	}
@@ -487,6 +500,9 @@ func (p *peer) receive(refuse bool) error {
 		if err := n.bodies[xds.EgressName].UnmarshalTo(rc); err != nil {
 			return fmt.Errorf("reading %s: %w", n.text(), err)
 		}
+		if err := p.fallbacksHold(ledBy(rc)); err != nil {
+			return fmt.Errorf("%s: %w", n.text(), err)
+		}
 		for _, name := range p.routed {
 			p.unrouted[name] = time.Now()
 		}
@@ -497,6 +513,29 @@ func (p *peer) receive(refuse bool) error {
 					p.routed = append(p.routed, c)
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// fallbacksHold demands of routes that come that every host which they begin to send calls to was there already, and for
+// long enough that all threads know it. What the proxy has from an earlier stream is not known to the server.
+func (p *peer) fallbacksHold(led []string) error {
+	fresh := p.earlier || p.routes == ""
+	before := p.led
+	p.led, p.earlier = led, false
+	if fresh {
+		return nil
+	}
+	for _, line := range led {
+		_, to, falls := strings.Cut(line, ">")
+		heads := func(line string) bool { return strings.HasSuffix(line, ">"+to) }
+		leads := func(line string) bool { return line == to || strings.HasPrefix(line, to+">") }
+		if !falls || slices.ContainsFunc(before, heads) {
+			continue
+		}
+		if since := time.Since(p.ledSince); !slices.ContainsFunc(before, leads) || since < threadsLate {
+			return fmt.Errorf("calls are taken over by %q, %s after routes to %q", to, since, before)
 		}
 	}
 	return nil
@@ -627,6 +666,9 @@ func (p *peer) reply(typeURL string, now xds.Resources) (bool, error) {
 			p.resolve(slices.Collect(maps.Keys(n.bodies)))
 		}
 	}
+	if typeURL == xds.RouteType {
+		p.ledSince = time.Now()
+	}
 	delete(p.open, typeURL)
 	p.trace = append(p.trace, fmt.Sprintf("answers %s, refused=%v", n.text(), n.refused))
 	return true, p.answer(n)
@@ -650,7 +692,7 @@ func (p *peer) routesHold() error {
 
 // settle processes and answers everything, also what waits for calls; then the proxy must
 // have what there is.
-func (p *peer) settle(refuse bool, now xds.Resources) error {
+func (p *peer) settle(refuse bool, look func() (xds.Resources, error)) error {
 	for moved, waited := true, false; moved || !waited; {
 		if waited = !moved; waited {
 			wait(beat / 2)
@@ -666,6 +708,10 @@ func (p *peer) settle(refuse bool, now xds.Resources) error {
 			return err
 		}
 		for _, typeURL := range xds.Types {
+			now, err := look()
+			if err != nil {
+				return err
+			}
 			answered, err := p.reply(typeURL, now)
 			if err != nil {
 				return err
@@ -677,8 +723,9 @@ func (p *peer) settle(refuse bool, now xds.Resources) error {
 		return fmt.Errorf("the proxy waits for endpoints of %v", slices.Sorted(maps.Keys(p.warming)))
 	}
 	p.stranger = false
-	if now == nil {
-		return nil
+	now, err := look()
+	if now == nil || err != nil {
+		return err
 	}
 	return errors.Join(p.hasClusters(now), p.hasRest(now), p.hasLayer(now), p.routesHold())
 }
@@ -757,7 +804,6 @@ type history struct {
 	peer   *peer
 	pool   pool
 	shapes [4]int
-	now    xds.Resources // nil before the first publication
 }
 
 func (h *history) publish(t fatal) error {
@@ -767,41 +813,39 @@ func (h *history) publish(t fatal) error {
 	}
 	h.server.Publish(p)
 	h.peer.trace = append(h.peer.trace, fmt.Sprintf("published %v", h.shapes))
-	return h.look()
-}
-
-// look finds out what there is for the proxy now.
-func (h *history) look() error {
-	p := h.server.current.Load()
-	if p == nil {
-		return nil
-	}
-	rs, err := resourcesOf(p, Node{Listen: xds.DefaultListen})
-	if err != nil {
-		return err
-	}
-	h.now = maps.Clone(rs)
-	h.now[xds.RuntimeType] = []*xds.Resource{h.server.rollouts.current.Load().Layer("app-1")}
 	return nil
 }
 
+// look returns what there is for the proxy now; nil before the first publication.
+func (h *history) look() (xds.Resources, error) {
+	p := h.server.current.Load()
+	if p == nil {
+		return nil, nil
+	}
+	rs, err := resourcesOf(p, Node{Listen: xds.DefaultListen})
+	if err != nil {
+		return nil, err
+	}
+	rs = maps.Clone(rs)
+	rs[xds.RuntimeType] = []*xds.Resource{h.server.rollouts.current.Load().Layer("app-1")}
+	return rs, nil
+}
+
 // publishGates publishes one of a few layers, of all proxies or of one.
-func (h *history) publishGates(t *testing.T, arg int) error {
+func (h *history) publishGates(t *testing.T, arg int) {
 	var all []xds.Gate
 	if share := []uint32{0, 100, 200, poison}[arg%4]; share > 0 {
 		all = append(all, gate("a", []string{"", "app-1", "app-2"}[arg/4%3], share))
 	}
 	h.server.PublishGates(gatesOf(t, all...), time.Now())
 	h.peer.trace = append(h.peer.trace, fmt.Sprintf("gates of %v", all))
-	return h.look()
 }
 
 // eject ejects an endpoint that an upstream may have, or none.
-func (h *history) eject(t *testing.T, arg int) error {
+func (h *history) eject(t *testing.T, arg int) {
 	name, out := []string{"a", "b", "c", "d"}[arg%4], [][]string{nil, {"10.0.0.7:80"}, {"10.0.0.7:81"}}[arg/4%3]
 	eject(t, h.server, name, out...)
 	h.peer.trace = append(h.peer.trace, fmt.Sprintf("ejects %v of %s", out, name))
-	return h.look()
 }
 
 func (h *history) move(t *testing.T, m move) error {
@@ -818,12 +862,17 @@ func (h *history) move(t *testing.T, m move) error {
 	case "receive":
 		return h.peer.receive(m.Arg%2 == 1)
 	case "answer":
-		_, err := h.peer.reply(xds.Types[m.Arg%len(xds.Types)], h.now)
+		now, err := h.look()
+		if err == nil {
+			_, err = h.peer.reply(xds.Types[m.Arg%len(xds.Types)], now)
+		}
 		return err
 	case "gates":
-		return h.publishGates(t, m.Arg)
+		h.publishGates(t, m.Arg)
+		return nil
 	case "eject":
-		return h.eject(t, m.Arg)
+		h.eject(t, m.Arg)
+		return nil
 	case "wait":
 		for range m.Arg % 8 {
 			wait(beat / 2) // all happens at multiples of this, so that it is collected when it comes
@@ -836,7 +885,7 @@ func (h *history) move(t *testing.T, m move) error {
 		h.peer.trace = append(h.peer.trace, "reconnects")
 		return h.peer.reconnect(t, h.server)
 	default:
-		return h.peer.settle(m.Arg%2 == 1, h.now)
+		return h.peer.settle(m.Arg%2 == 1, h.look)
 	}
 }
 

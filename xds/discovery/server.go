@@ -222,7 +222,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		server: s, protocol: p, peer: peer, publish: make(chan struct{}, 1), follower: &follower{wake: make(chan struct{}, 1)},
 		connected: s.options.Now(), subs: map[string]*subscription{},
 	}
-	st.runtime.beat, st.meeting, st.leaving, st.retry = stopped(), stopped(), stopped(), stopped()
+	st.runtime.beat, st.meeting, st.later, st.retry = stopped(), stopped(), stopped(), stopped()
 	s.mu.Lock()
 	s.streams[st] = true
 	s.mu.Unlock()
@@ -238,7 +238,7 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 		st.exit()
 		st.unload()
 		st.retry.Stop()
-		st.leaving.Stop()
+		st.later.Stop()
 	}()
 	return st.run(ctx)
 }

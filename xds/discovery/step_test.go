@@ -1,0 +1,314 @@
+package discovery
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"breakwater.dev/xds"
+)
+
+// led writes where routes lead: "a>b b *" where calls to a are taken over by b.
+func led(t fatal, body *anypb.Any) []string {
+	t.Helper()
+	rc := &routev3.RouteConfiguration{}
+	if err := body.UnmarshalTo(rc); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return ledBy(rc)
+}
+
+func ledBy(rc *routev3.RouteConfiguration) []string {
+	var all []string
+	for _, vh := range rc.VirtualHosts {
+		to := ""
+		for _, r := range vh.Routes {
+			if host := r.GetRoute().GetHostRewriteLiteral(); host != "" {
+				to = ">" + host
+			}
+		}
+		for _, host := range vh.Domains {
+			all = append(all, host+to)
+		}
+	}
+	return all
+}
+
+// routed demands that routes are all that the proxy gets, and where these lead.
+func (p *deltaProxy) routed(want ...string) *discoveryv3.DeltaDiscoveryResponse {
+	p.t.Helper()
+	m := p.gets1("routes +egress")
+	same(p.t, led(p.t, m.Resources[0].Resource), want)
+	return m
+}
+
+// stepping is a proxy whose calls to "a" go to "b" if they are taken over.
+func stepping(t *testing.T) (*Server, *deltaProxy) {
+	t.Helper()
+	s := newServer()
+	publishSet(t, s, fallingBack(t, "b"))
+	p := connectDelta(t, s, node("app-1", nil))
+	p.start("a", "b")
+	return s, p
+}
+
+// publishNew publishes that another upstream takes over, and has the proxy take all but the routes.
+func (p *deltaProxy) publishNew(s *Server, to string) {
+	p.t.Helper()
+	publishSet(p.t, s, fallingBack(p.t, to))
+	p.ack(p.gets1("clusters +" + to))
+}
+
+// TestFallbacksAreThereFirst: a call that is taken over comes in at any thread of the proxy, and all have to know its host.
+func TestFallbacksAreThereFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := stepping(t)
+		defer s.Close()
+		p.publishNew(s, "c")
+		first := p.routed("a>b", "b", "*", "c")
+		time.Sleep(2 * threadsLate)
+		p.gets()
+		p.ack(first)
+		time.Sleep(threadsLate - time.Millisecond)
+		p.gets()
+		time.Sleep(time.Millisecond)
+		p.ack(p.routed("a>c", "b", "c", "*"))
+		p.gets()
+	})
+}
+
+// TestChainsOfFallbacksComeFromTheirEnd, which calls to a host of the chain may get to as soon as that is there.
+func TestChainsOfFallbacksComeFromTheirEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := stepping(t)
+		defer s.Close()
+		set := fallingBack(t, "c", up{name: "d"})
+		set.Upstreams[slices.Index(set.Upstreams, find(set, "c"))] = takenOverBy(find(set, "c"), "d")
+		publishSet(t, s, set)
+		p.ack(p.gets1("clusters +c +d"))
+		for _, want := range [][]string{
+			{"a>b", "b", "*", "d"},
+			{"a>b", "b", "*", "d", "c>d"},
+			{"a>c", "b", "c>d", "d", "*"},
+		} {
+			p.ack(p.routed(want...))
+			time.Sleep(threadsLate - time.Millisecond)
+			p.gets()
+			time.Sleep(time.Millisecond)
+		}
+		p.gets()
+	})
+}
+
+func TestFallbacksAreThereFirstInSotw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		defer s.Close()
+		publishSet(t, s, fallingBack(t, "b"))
+		p := connectSotw(t, s, node("app-1", nil))
+		p.start("a", "b")
+		publishSet(t, s, fallingBack(t, "c"))
+		var routes [][]string
+		for {
+			synctest.Wait()
+			batch := drained(p.out)
+			if len(batch) == 0 && len(routes) == 2 {
+				break
+			}
+			for _, m := range batch {
+				if m.TypeUrl == xds.RouteType {
+					routes = append(routes, led(t, m.Resources[0]))
+				}
+				p.ack(m)
+			}
+			time.Sleep(threadsLate)
+		}
+		same(t, routes[0], []string{"a>b", "b", "*", "c"})
+		same(t, routes[1], []string{"a>c", "b", "c", "*"})
+	})
+}
+
+// TestFallbacksThatAreThereTakeOver, at once if they have been there for long, and else when every thread has them.
+func TestFallbacksThatAreThereTakeOver(t *testing.T) {
+	for name, since := range map[string]time.Duration{"for long": threadsLate, "not for long": threadsLate / 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, p := stepping(t)
+				defer s.Close()
+				publishSet(t, s, fallingBack(t, "b", up{name: "c"}))
+				p.ack(p.gets1("clusters +c"))
+				p.ack(p.routed("a>b", "b", "c", "*"))
+				time.Sleep(since)
+				publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
+				if rest := threadsLate - since; rest > 0 {
+					p.gets()
+					time.Sleep(rest)
+				}
+				p.ack(p.routed("a>c", "b", "c", "*"))
+				p.gets()
+			})
+		})
+	}
+}
+
+// TestFallbacksOfWhoComesBack: of a proxy that comes back it is known what it has, if that is what there is.
+func TestFallbacksOfWhoComesBack(t *testing.T) {
+	for name, missed := range map[string]bool{"with what there is": false, "with what was there before": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				defer s.Close()
+				publishSet(t, s, fallingBack(t, "b"))
+				had := s.current.Load()
+				if missed {
+					publishSet(t, s, fallingBack(t, "c"))
+					time.Sleep(2 * xds.RouteToHost)
+				}
+				p := connectDelta(t, s, node("app-1", nil))
+				rs, err := resourcesOf(had, Node{Listen: xds.DefaultListen})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.RouteType} {
+					m := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, InitialResourceVersions: map[string]string{}}
+					for _, r := range rs[typeURL] {
+						m.InitialResourceVersions[r.Name] = r.Version
+						if typeURL == xds.EndpointType || typeURL == xds.RouteType {
+							m.ResourceNamesSubscribe = append(m.ResourceNamesSubscribe, r.Name)
+						}
+					}
+					p.say(m)
+				}
+				if missed {
+					p.ack(p.gets1("clusters +c"))
+					p.ack(p.routed("a>c", "c", "*"))
+					return
+				}
+				p.gets()
+				p.publishNew(s, "c")
+				p.ack(p.routed("a>b", "b", "*", "c"))
+				time.Sleep(threadsLate)
+				p.ack(p.routed("a>c", "b", "c", "*"))
+			})
+		})
+	}
+}
+
+// TestFallbacksAgainAndAgain: a proxy gets the routes that it has the hosts for, however soon the next ones are there.
+func TestFallbacksAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := stepping(t)
+		defer s.Close()
+		begun, taken := map[string]bool{}, 0
+		for i := range 50 {
+			publishSet(t, s, fallingBack(t, fmt.Sprintf("b%d", i)))
+			time.Sleep(threadsLate / 5)
+			for moved := true; moved; {
+				synctest.Wait()
+				batch := drained(p.out)
+				moved = len(batch) > 0
+				for _, m := range batch {
+					if m.TypeUrl == xds.RouteType {
+						to := led(t, m.Resources[0].Resource)[0]
+						if !begun[to] {
+							taken++
+						}
+						begun[to] = true
+					}
+					p.ack(m)
+				}
+			}
+		}
+		if taken < 8 {
+			t.Errorf("of 50 fallbacks in a row the proxy has got %d, want one each %v, which is 10", taken, threadsLate)
+		}
+		p.settle()
+		p.gets()
+	})
+}
+
+// TestTheLatestIsNotKeptWaiting: what needs no host that is not there comes at once, in place of what waits for some.
+func TestTheLatestIsNotKeptWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := stepping(t)
+		defer s.Close()
+		p.publishNew(s, "c")
+		p.ack(p.routed("a>b", "b", "*", "c"))
+		publishSet(t, s, fallingBack(t, "b", up{name: "c"}))
+		p.ack(p.routed("a>b", "b", "c", "*"))
+		time.Sleep(2 * threadsLate)
+		p.gets()
+	})
+}
+
+// TestNothingLeavesOnTheWay: clusters stay that routes on the way name, though the policy has them no more.
+func TestNothingLeavesOnTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := stepping(t)
+		defer s.Close()
+		time.Sleep(xds.RouteToHost)
+		p.publishNew(s, "c")
+		m := p.routed("a>b", "b", "*", "c")
+		time.Sleep(2 * mostLate) // b has departed
+		p.gets()
+		p.ack(m)
+		time.Sleep(threadsLate)
+		m = p.routed("a>c", "c", "*")
+		time.Sleep(2 * xds.RouteToHost)
+		p.gets()
+		p.ack(m)
+		time.Sleep(xds.RouteToHost)
+		p.ack(p.gets1("clusters -b"))
+	})
+}
+
+// TestRefusedSteps are tried again after pauses, as all that was refused.
+func TestRefusedSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := stepping(t)
+		defer s.Close()
+		publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
+		p.ack(p.gets1("clusters +c"))
+		time.Sleep(threadsLate)
+		p.nack(p.routed("a>b", "b", "*", "c"))
+		p.gets()
+		time.Sleep(2 * firstRetry)
+		p.ack(p.routed("a>b", "b", "*", "c"))
+		time.Sleep(threadsLate)
+		m := p.routed("a>c", "b", "c", "*")
+		began := time.Now()
+		for range 3 {
+			p.nack(m)
+			p.gets()
+			for m = nil; m == nil; {
+				time.Sleep(10 * time.Millisecond)
+				synctest.Wait()
+				for _, m = range drained(p.out) {
+					if m.TypeUrl != xds.RouteType {
+						t.Fatalf("got %s", deltaText(m))
+					}
+				}
+			}
+		}
+		if pause := time.Since(began); pause < (1+2+4)*firstRetry*3/4 {
+			t.Errorf("three tries took %s", pause)
+		}
+		p.ack(m)
+		// What it has is known again.
+		publishSet(t, s, fallingBack(t, "d", up{name: "b"}, up{name: "c"}))
+		p.ack(p.gets1("clusters +d"))
+		p.nack(p.routed("a>c", "b", "c", "*", "d"))
+		// What comes next is on no way to what was before.
+		publishSet(t, s, fallingBack(t, "e", up{name: "b"}, up{name: "c"}))
+		p.ack(p.gets1("clusters +e"))
+		p.ack(p.routed("a>c", "b", "c", "*", "e"))
+		time.Sleep(threadsLate)
+		p.ack(p.routed("a>e", "b", "c", "d", "e", "*"))
+	})
+}
