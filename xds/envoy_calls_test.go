@@ -86,32 +86,38 @@ func checkUpgrade(t *testing.T, egress string) {
 
 // The route's timeout is 300 ms; the client's own deadline counts where it is shorter.
 func checkGRPCDeadlines(t *testing.T, egress string) {
-	transport := &http.Transport{Protocols: new(http.Protocols)}
-	transport.Protocols.SetUnencryptedHTTP2(true)
-	defer transport.CloseIdleConnections()
 	cases := []struct{ grpcTimeout, message string }{
 		{"", "upstream request timeout"},
 		{"9S", "upstream request timeout"},
 		{"100m", "downstream duration timeout"},
 	}
 	for _, c := range cases {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+egress+"/s/m", strings.NewReader("x"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = "hunggrpc"
-		req.Header.Set("Content-Type", "application/grpc+proto")
-		if c.grpcTimeout != "" {
-			req.Header.Set("Grpc-Timeout", c.grpcTimeout)
-		}
-		resp, err := transport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
 		// 4 is DEADLINE_EXCEEDED.
-		if status, message := resp.Header.Get("Grpc-Status"), resp.Header.Get("Grpc-Message"); status != "4" || message != c.message {
+		if status, message := callGRPC(t, egress, "hunggrpc", c.grpcTimeout); status != "4" || message != c.message {
 			t.Errorf("grpc-timeout %q: got status %s %q, want 4 %q", c.grpcTimeout, status, message, c.message)
 		}
 	}
+}
+
+// callGRPC makes a call that is answered with headers alone.
+func callGRPC(t *testing.T, egress, host, timeout string) (status, message string) {
+	t.Helper()
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+egress+"/s/m", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	req.Header.Set("Content-Type", "application/grpc+proto")
+	if timeout != "" {
+		req.Header.Set("Grpc-Timeout", timeout)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.Header.Get("Grpc-Status"), resp.Header.Get("Grpc-Message")
 }

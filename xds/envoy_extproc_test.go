@@ -26,6 +26,7 @@ import (
 type processor struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	told chan told
+	late time.Duration // how long it takes to answer a request
 }
 
 // told is one exchange: the breaker's key and the names of the headers that came.
@@ -45,6 +46,12 @@ func (p *processor) Process(stream extprocv3.ExternalProcessor_ProcessServer) er
 			return nil // the call is over
 		}
 		answer := &extprocv3.ProcessingResponse{}
+		if in.GetRequestHeaders() != nil {
+			select {
+			case <-time.After(p.late):
+			case <-stream.Context().Done():
+			}
+		}
 		switch {
 		case in.GetRequestHeaders() == nil:
 			exchange.response = headerNames(in.GetResponseHeaders())
@@ -109,14 +116,15 @@ func diversion() *extprocv3.ProcessingResponse_RequestHeaders {
 	}}
 }
 
-func TestEnvoyAsksTheControlPlane(t *testing.T) {
+// start serves, and returns the port.
+func (p *processor) start(t *testing.T) uint16 {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	control := &processor{told: make(chan told, 10)}
 	server := grpc.NewServer()
-	extprocv3.RegisterExternalProcessorServer(server, control)
+	extprocv3.RegisterExternalProcessorServer(server, p)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -125,6 +133,11 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 			t.Errorf("the control plane: %v", err)
 		}
 	})
+	return uint16(listener.Addr().(*net.TCPAddr).Port)
+}
+
+func TestEnvoyAsksTheControlPlane(t *testing.T) {
+	control := &processor{told: make(chan told, 10)}
 	web := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(web.Close)
 	route := func(name string) policy.Route {
@@ -137,7 +150,7 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 		webUpstream("rejecting", portOf(t, web), policy.HTTP1, route("rejecting")),
 		webUpstream("unguarded", portOf(t, web), policy.HTTP1, policy.Route{Timeout: 10 * time.Second}),
 		webUpstream("web", portOf(t, web), policy.HTTP1, route("web")),
-	}}, uint16(listener.Addr().(*net.TCPAddr).Port))
+	}}, control.start(t))
 	t.Run("admitted", func(t *testing.T) { checkAdmitted(t, egress, control, "web", map[string]any{}) })
 	t.Run("in a scope of nodes", func(t *testing.T) {
 		checkAdmitted(t, egress, control, "own", map[string]any{"xds.node.id": documentedBootstrap().NodeID})
@@ -152,6 +165,20 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 			t.Errorf("the control plane was asked %d times about a call without a breaker", n)
 		}
 	})
+}
+
+// TestTimeoutsOfASlowControlPlane: a gRPC service that hangs has the whole timeout, and it is that which ends the call, also
+// when the control plane takes nearly as long to answer as it may.
+func TestTimeoutsOfASlowControlPlane(t *testing.T) {
+	control := &processor{told: make(chan told, 10), late: messageTimeout * 3 / 4}
+	route := policy.Route{Timeout: 300 * time.Millisecond, Breaker: guardedBy("web", true)}
+	egress := startEnvoy(t, &policy.Set{Upstreams: []*policy.Upstream{webUpstream("web", hungPort(t), policy.GRPC, route)}}, control.start(t))
+	if status, message := callGRPC(t, egress, "web", ""); status != "4" || message != "upstream request timeout" {
+		t.Errorf("got status %s %q, want 4 and that the request to the service timed out", status, message)
+	}
+	if got := (<-control.told).attributes; got["response.code_details"] != "upstream_per_try_timeout" {
+		t.Errorf("the control plane was told %v, want that the try timed out", got)
+	}
 }
 
 // checkAdmitted: the control plane gets the listed headers and no others, is told who

@@ -21,10 +21,11 @@ const (
 	anyHost = "*"
 	// noUpstream is what a caller gets that names a host of no upstream.
 	noUpstream = "breakwater: no upstream of the policy has this host\n"
-	// streamMargin is how much later than the only try a gRPC stream is ended. The try
-	// begins later than the stream, by what it takes to connect to the endpoint, and is
-	// to end first, since it tells more.
-	streamMargin = 100 * time.Millisecond
+	// streamMargin is how much later than the only try a gRPC stream is ended. The try begins later than
+	// the stream: the control plane may be asked before, and a connection made. It is to end first, since it tells
+	// more; and a call that the stream's end ends has been at the service for the whole timeout by
+	// the clock of the control plane too, which begins when it is asked.
+	streamMargin = messageTimeout + 100*time.Millisecond
 	// defaultResponseBytes is Envoy's default for the size of a direct response
 	// (RouteConfiguration.max_direct_response_body_size_bytes).
 	defaultResponseBytes = 4096

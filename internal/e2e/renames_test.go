@@ -112,7 +112,7 @@ func TestOpenBreakersOfOtherPoliciesUnderLoad(t *testing.T) {
 			for i := range 9 {
 				m.write(t, "policy.yaml", policy(i+1))
 				revision = m.revision(t, revision)
-				l.more(t, 300)
+				l.more(t, 100)
 			}
 			l.clean(t)
 			if got := u.calls.Load(); got > 0 {
