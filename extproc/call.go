@@ -164,6 +164,7 @@ func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 		requestEnd = max(requestEnd, 0)
 	}
 	e.Clock(requestEnd, headers, now.Sub(c.begun), c.upgrade)
+	c.begun = min(c.begun, now.Add(-e.Lasted)) // it took a while to ask
 	o, known := e.AtHeaders(&c.route.rules)
 	switch slow := c.route.slow; {
 	case known && (o != breaker.Success || c.probe || h.GetEndOfStream() || slow > 0 && e.Took >= slow):

@@ -219,13 +219,38 @@ func TestTotalTime(t *testing.T) {
 	for _, events := range [][]event{
 		{requestHeaders(), after(time.Second, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})},
 		{requestHeaders(), after(time.Second, event{err: errCanceled})},
+		// It took 300 ms to ask.
+		{requestHeaders(), after(time.Second, responseHeaders(":status", "200", wire.TimesHeader, "0/1300000")), after(time.Hour, event{err: errCanceled})},
 	} {
 		if _, err := r.run("http", events...); err != nil {
 			t.Errorf("error %v, want none", err)
 		}
 	}
-	if want := []time.Duration{time.Hour + time.Second}; !slices.Equal(r.lasted, want) {
+	if want := []time.Duration{time.Hour + time.Second, time.Hour + 1300*time.Millisecond}; !slices.Equal(r.lasted, want) {
 		t.Errorf("lasted %v, want %v", r.lasted, want)
+	}
+}
+
+// TestDeadlinesOfASlowControlPlane: a service that acts on a client's deadline does so by the time that has passed for the
+// client, and not by that since the control plane was asked.
+func TestDeadlinesOfASlowControlPlane(t *testing.T) {
+	for name, events := range map[string][]event{ // it was asked 50 ms after the beginning
+		"at once": {after(140*time.Millisecond, responseHeaders(":status", "200", "content-type", "application/grpc", "grpc-status", "4", wire.TimesHeader, "0/190000"))},
+		"after its headers": {
+			after(10*time.Millisecond, responseHeaders(":status", "200", "content-type", "application/grpc", wire.TimesHeader, "0/60000")),
+			after(130*time.Millisecond, responseTrailers("grpc-status", "4")),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, neverTrips)
+			request := requestHeaders("content-type", "application/grpc", "grpc-timeout", "200m")
+			if _, err := r.run("grpc", append([]event{request}, events...)...); err != nil {
+				t.Errorf("error %v, want none", err)
+			}
+			if got := r.status("grpc").Counts; got.Failures != 0 || got.Ignored != 1 {
+				t.Errorf("%+v, want one call, ignored as one whose client left", got)
+			}
+		})
 	}
 }
 

@@ -91,7 +91,8 @@ const buffered = 1 << 20
 
 // Clock sets what is said of the request's end, and the service's time: from the end of the
 // request to the headers of the response, or else to the end of the call. All times are from
-// the beginning of the call; requestEnd and headers are negative where they did not come.
+// the beginning of the call; requestEnd and headers are negative where they did not come. An end that is
+// told by another clock, which began later, may be before the headers; it was not.
 // The request of an upgrade is its headers, since what follows has no end.
 func (e *Ending) Clock(requestEnd, headers, end time.Duration, upgrade bool) {
 	if upgrade {
@@ -100,7 +101,7 @@ func (e *Ending) Clock(requestEnd, headers, end time.Duration, upgrade bool) {
 	if headers < 0 {
 		headers = end
 	}
-	e.Whole, e.Lasted = requestEnd >= 0, max(end, 0)
+	e.Whole, e.Lasted = requestEnd >= 0, max(end, headers, 0)
 	if e.Whole {
 		e.Took = max(headers-requestEnd, 0)
 	}

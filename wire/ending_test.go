@@ -208,6 +208,7 @@ func TestClock(t *testing.T) {
 		{"unanswered", 3 * ms, never, 9 * ms, false, Ending{Whole: true, Took: 6 * ms, Lasted: 9 * ms}},
 		{"unanswered, in the upload", never, never, 9 * ms, false, Ending{Lasted: 9 * ms}},
 		{"upgraded", never, 5 * ms, 9 * ms, true, Ending{Whole: true, Took: 5 * ms, Lasted: 9 * ms}},
+		{"seen too late", 0, 5 * ms, 4 * ms, false, Ending{Whole: true, Took: 5 * ms, Lasted: 5 * ms}},
 		{"not upgraded", never, never, 9 * ms, true, Ending{Whole: true, Took: 9 * ms, Lasted: 9 * ms}},
 	} {
 		var got Ending
