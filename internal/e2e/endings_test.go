@@ -244,17 +244,3 @@ func table(rows []*played) string {
 	w.Flush()
 	return text.String()
 }
-
-// unheard is how many calls have gone on without the answer of the control plane.
-func (s *scripted) unheard(t *testing.T) (n int) {
-	t.Helper()
-	page, err := fetch("http://" + s.ip + ":9901/stats?filter=ext_proc.*message_timeouts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(page) {
-		_, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		n += number(value)
-	}
-	return n
-}

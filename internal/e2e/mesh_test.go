@@ -272,3 +272,17 @@ func indent(lines []string) string {
 	}
 	return b.String()
 }
+
+// unheard is how many messages of ext_proc the control plane has not answered in time: such calls go on without it.
+func (m *mesh) unheard(t *testing.T) (n int) {
+	t.Helper()
+	page, err := fetch("http://" + m.ip + ":9901/stats?filter=ext_proc.*message_timeouts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(page) {
+		_, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		n += number(value)
+	}
+	return n
+}
