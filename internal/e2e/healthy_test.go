@@ -49,7 +49,7 @@ var healthy = []traffic{
 	{"slow-readers", http1, "read 200 send:4MiB", "slowly:45ms", 5, now, "200"},
 	{"slow-readers-cut", http1, "read 200 send:16MiB", "slowly:300ms hurry:10s", 8, now, "200, cut"}, // by the timeout
 	{"hedged", http1, "read after:50ms 200 | read hang", "hedged", 1, 200 * time.Millisecond, "200 left"},
-	{"impatient", http1, "read after:1s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
+	{"impatient", http1, "read after:8s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
 
 	{"grpc-plain", grpcs, "read 200 send:100", "", 2, 200 * time.Millisecond, "OK"},
 	{"grpc-both-ways", grpcs, "200 drip:3s read", "upload:3s", 4, now, "OK"},
@@ -57,7 +57,7 @@ var healthy = []traffic{
 	{"grpc-streams-cut", grpcs, "read 200 drip:1m", "", 8, now, "INTERNAL"}, // by the timeout
 	{"grpc-uploads", grpcs, "read 200 send:100", "upload:2.5s", 3, now, "OK"},
 	{"grpc-hedged", grpcs, "read after:50ms 200 | read hang", "hedged", 1, 200 * time.Millisecond, "OK left"},
-	{"grpc-impatient", grpcs, "read after:1s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
+	{"grpc-impatient", grpcs, "read after:8s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
 	// The deadlines of one caller that has less patience than the service takes, or hardly more.
 	{"grpc-5ms-for-1ms", grpcs, "read after:1ms 200 send:100", "deadline:5ms", 1, 100 * time.Millisecond, "OK|" + expired},
 	{"grpc-5ms-for-40ms", grpcs, "read after:40ms 200 send:100", "deadline:5ms", 1, 100 * time.Millisecond, expired},

@@ -105,7 +105,7 @@ func TestOpenBreakersOfOtherPoliciesUnderLoad(t *testing.T) {
 			}
 			m := newMesh(t, ip, policy(0))
 			m.state(t, "payments", "open")
-			l := m.loadThatGets(t, 8, func(r reply) bool {
+			l := m.loadThatGets(t, 4, func(r reply) bool {
 				return r.status == http.StatusServiceUnavailable || r.status == http.StatusAccepted || r.status == http.StatusOK
 			})
 			revision := m.revision(t, "")
