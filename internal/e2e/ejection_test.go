@@ -41,6 +41,10 @@ func TestMeshEjectsWhatNoProxySees(t *testing.T) {
 		}
 		return nil
 	})
+	ejections := `breakwater_outlier_ejections_total{rule="consecutive_5xx_errors",service="payments"}`
+	if got := m.metric(t, ejections); got != 1 {
+		t.Errorf("%v ejections, want 1", got)
+	}
 	for _, p := range proxies {
 		eventually(t, "the proxy leaves it alone", func() error {
 			reached := bad.calls.Load()
@@ -55,6 +59,7 @@ func TestMeshEjectsWhatNoProxySees(t *testing.T) {
 			return nil
 		})
 	}
+	before := m.metric(t, ejections) // more than 1 where these calls took longer than the ejection
 	bad.behave(answer(http.StatusOK))
 	reached := bad.calls.Load()
 	eventually(t, "it is back", func() error {
@@ -68,7 +73,7 @@ func TestMeshEjectsWhatNoProxySees(t *testing.T) {
 		}
 		return nil
 	})
-	if got := m.metric(t, `breakwater_outlier_ejections_total{rule="consecutive_5xx_errors",service="payments"}`); got != 1 {
-		t.Errorf("%v ejections, want 1", got)
+	if got := m.metric(t, ejections); got != before {
+		t.Errorf("%v ejections, want the %v of before", got, before)
 	}
 }

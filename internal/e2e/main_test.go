@@ -78,7 +78,7 @@ func buildOnce(name, path string) func() (string, error) {
 
 // patience is how long a condition may take to come true on a busy machine. It
 // bounds failures; nothing waits for it that goes well.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // eventually waits until check returns nil, and fails the test with its last
 // error if it does not in time.
