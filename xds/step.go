@@ -11,7 +11,7 @@ import (
 )
 
 // Step returns the routes that a proxy, which has those of had, is to take next on its way to those of next. A
-// call that another upstream takes over comes in once more, maybe on another thread of the proxy, and each thread
+// call that another upstream takes over comes in once more, maybe on another worker of the proxy, and each worker
 // takes up new routes at its own moment. So all of them have to know a host before any sends calls there.
 //
 // It is next where that sends calls to no host that had does not send calls to; had itself where all such

@@ -81,9 +81,9 @@ func TestHalfOpenNeverMoreThanPermitted(t *testing.T) {
 	const permitted, callers = 3, 64
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
-	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 1s",
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 10s", // which no probe takes
 		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
-			"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 500, maxWaitDurationInHalfOpenState: 200s}"))
+			"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 500, maxWaitDurationInHalfOpenState: 30m}"))
 	trip(t, m, u)
 	u.most.Store(0)
 	before := u.calls.Load()
@@ -102,12 +102,7 @@ func TestHalfOpenNeverMoreThanPermitted(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "380 probes", func() error {
-		if n := probes.Load(); n < 380 {
-			return fmt.Errorf("%d so far", n)
-		}
-		return nil
-	})
+	grows(t, "380 probes", 380, probes.Load)
 	wg.Wait()
 	if got := m.breaker(t, "payments").State; got != "half_open" {
 		t.Fatalf("the breaker is %s, want half_open: the test saw another state", got)

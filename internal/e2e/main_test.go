@@ -78,7 +78,22 @@ func buildOnce(name, path string) func() (string, error) {
 
 // patience is how long a condition may take to come true on a busy machine. It
 // bounds failures; nothing waits for it that goes well.
-const patience = time.Minute
+const patience = 30 * time.Second
+
+// grows waits until a count has come so far. However long that takes, it has to grow meanwhile.
+func grows(t *testing.T, what string, want int64, count func() int64) {
+	t.Helper()
+	for n := count(); n < want; {
+		eventually(t, what, func() error {
+			now := count()
+			if now <= n {
+				return fmt.Errorf("%d of %d, and no more come", now, want)
+			}
+			n = now
+			return nil
+		})
+	}
+}
 
 // eventually waits until check returns nil, and fails the test with its last
 // error if it does not in time.

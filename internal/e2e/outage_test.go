@@ -55,13 +55,7 @@ func (m *mesh) loadThatGets(t *testing.T, callers int, ok func(reply) bool) *loa
 // more waits until n further calls were made.
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
-	before := l.calls.Load()
-	eventually(t, fmt.Sprintf("%d more calls", n), func() error {
-		if got := l.calls.Load() - before; got < n {
-			return fmt.Errorf("%d so far", got)
-		}
-		return nil
-	})
+	grows(t, fmt.Sprintf("%d more calls", n), l.calls.Load()+n, l.calls.Load)
 }
 
 // clean ends the load and wants not one error.

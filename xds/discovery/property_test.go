@@ -519,7 +519,7 @@ func (p *peer) receive(refuse bool) error {
 }
 
 // fallbacksHold demands of routes that come that every host which they begin to send calls to was there already, and for
-// long enough that all threads know it. What the proxy has from an earlier stream is not known to the server.
+// long enough that all workers know it. What the proxy has from an earlier stream is not known to the server.
 func (p *peer) fallbacksHold(led []string) error {
 	fresh := p.earlier || p.routes == ""
 	before := p.led
@@ -534,7 +534,7 @@ func (p *peer) fallbacksHold(led []string) error {
 		if !falls || slices.ContainsFunc(before, heads) {
 			continue
 		}
-		if since := time.Since(p.ledSince); !slices.ContainsFunc(before, leads) || since < threadsLate {
+		if since := time.Since(p.ledSince); !slices.ContainsFunc(before, leads) || since < workersLate {
 			return fmt.Errorf("calls are taken over by %q, %s after routes to %q", to, since, before)
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"breakwater.dev/xds"
 )
 
-// threadsLate bounds how much later than a proxy has answered that it has taken its routes the last of
-// its threads goes by them.
-const threadsLate = 250 * time.Millisecond
+// workersLate bounds how much later than a proxy has answered that it has taken its routes the last of
+// its workers goes by them.
+const workersLate = 250 * time.Millisecond
 
 // step is rs with the routes that the proxy may have now, see [xds.Translation.Step]. It is called when no type
 // that routes wait for awaits its answer.
@@ -35,7 +35,7 @@ func (st *stream) step(p *Publication, rs xds.Resources) (xds.Resources, error) 
 	if err != nil {
 		return nil, err
 	}
-	if rest := threadsLate - st.server.options.Now().Sub(s.ackedAt); wait && rest > 0 {
+	if rest := workersLate - st.server.options.Now().Sub(s.ackedAt); wait && rest > 0 {
 		st.later.Reset(rest)
 		via = s.sent[next.Name]
 	} else if via == st.goal {
@@ -44,7 +44,7 @@ func (st *stream) step(p *Publication, rs xds.Resources) (xds.Resources, error) 
 	return withRoutes(rs, via), nil
 }
 
-// via returns the routes by which the proxy gets to its goal from those that it has taken, and whether all its threads
+// via returns the routes by which the proxy gets to its goal from those that it has taken, and whether all its workers
 // have to go by these before.
 func (st *stream) via(p *Publication, next *xds.Resource, refused bool) (via *xds.Resource, wait bool, err error) {
 	if via, err = p.step(st.taken, next); err != nil {

@@ -65,17 +65,17 @@ func (p *deltaProxy) publishNew(s *Server, to string) {
 	p.ack(p.gets1("clusters +" + to))
 }
 
-// TestFallbacksAreThereFirst: a call that is taken over comes in at any thread of the proxy, and all have to know its host.
+// TestFallbacksAreThereFirst: a call that is taken over comes in at any worker of the proxy, and all have to know its host.
 func TestFallbacksAreThereFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := stepping(t)
 		defer s.Close()
 		p.publishNew(s, "c")
 		first := p.routed("a>b", "b", "*", "c")
-		time.Sleep(2 * threadsLate)
+		time.Sleep(2 * workersLate)
 		p.gets()
 		p.ack(first)
-		time.Sleep(threadsLate - time.Millisecond)
+		time.Sleep(workersLate - time.Millisecond)
 		p.gets()
 		time.Sleep(time.Millisecond)
 		p.ack(p.routed("a>c", "b", "c", "*"))
@@ -98,7 +98,7 @@ func TestChainsOfFallbacksComeFromTheirEnd(t *testing.T) {
 			{"a>c", "b", "c>d", "d", "*"},
 		} {
 			p.ack(p.routed(want...))
-			time.Sleep(threadsLate - time.Millisecond)
+			time.Sleep(workersLate - time.Millisecond)
 			p.gets()
 			time.Sleep(time.Millisecond)
 		}
@@ -115,28 +115,27 @@ func TestFallbacksAreThereFirstInSotw(t *testing.T) {
 		p.start("a", "b")
 		publishSet(t, s, fallingBack(t, "c"))
 		var routes [][]string
-		for {
+		for range 10 {
 			synctest.Wait()
-			batch := drained(p.out)
-			if len(batch) == 0 && len(routes) == 2 {
-				break
-			}
-			for _, m := range batch {
+			for _, m := range drained(p.out) {
 				if m.TypeUrl == xds.RouteType {
 					routes = append(routes, led(t, m.Resources[0]))
 				}
 				p.ack(m)
 			}
-			time.Sleep(threadsLate)
+			time.Sleep(workersLate)
+		}
+		if len(routes) != 2 {
+			t.Fatalf("it got routes to %q, want two kinds of them", routes)
 		}
 		same(t, routes[0], []string{"a>b", "b", "*", "c"})
 		same(t, routes[1], []string{"a>c", "b", "c", "*"})
 	})
 }
 
-// TestFallbacksThatAreThereTakeOver, at once if they have been there for long, and else when every thread has them.
+// TestFallbacksThatAreThereTakeOver, at once if they have been there for long, and else when every worker has them.
 func TestFallbacksThatAreThereTakeOver(t *testing.T) {
-	for name, since := range map[string]time.Duration{"for long": threadsLate, "not for long": threadsLate / 2} {
+	for name, since := range map[string]time.Duration{"for long": workersLate, "not for long": workersLate / 2} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, p := stepping(t)
@@ -146,7 +145,7 @@ func TestFallbacksThatAreThereTakeOver(t *testing.T) {
 				p.ack(p.routed("a>b", "b", "c", "*"))
 				time.Sleep(since)
 				publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
-				if rest := threadsLate - since; rest > 0 {
+				if rest := workersLate - since; rest > 0 {
 					p.gets()
 					time.Sleep(rest)
 				}
@@ -193,7 +192,7 @@ func TestFallbacksOfWhoComesBack(t *testing.T) {
 				p.gets()
 				p.publishNew(s, "c")
 				p.ack(p.routed("a>b", "b", "*", "c"))
-				time.Sleep(threadsLate)
+				time.Sleep(workersLate)
 				p.ack(p.routed("a>c", "b", "c", "*"))
 			})
 		})
@@ -208,7 +207,7 @@ func TestFallbacksAgainAndAgain(t *testing.T) {
 		begun, taken := map[string]bool{}, 0
 		for i := range 50 {
 			publishSet(t, s, fallingBack(t, fmt.Sprintf("b%d", i)))
-			time.Sleep(threadsLate / 5)
+			time.Sleep(workersLate / 5)
 			for moved := true; moved; {
 				synctest.Wait()
 				batch := drained(p.out)
@@ -226,7 +225,7 @@ func TestFallbacksAgainAndAgain(t *testing.T) {
 			}
 		}
 		if taken < 8 {
-			t.Errorf("of 50 fallbacks in a row the proxy has got %d, want one each %v, which is 10", taken, threadsLate)
+			t.Errorf("of 50 fallbacks in a row the proxy has got %d, want one each %v, which is 10", taken, workersLate)
 		}
 		p.settle()
 		p.gets()
@@ -242,7 +241,7 @@ func TestTheLatestIsNotKeptWaiting(t *testing.T) {
 		p.ack(p.routed("a>b", "b", "*", "c"))
 		publishSet(t, s, fallingBack(t, "b", up{name: "c"}))
 		p.ack(p.routed("a>b", "b", "c", "*"))
-		time.Sleep(2 * threadsLate)
+		time.Sleep(2 * workersLate)
 		p.gets()
 	})
 }
@@ -258,7 +257,7 @@ func TestNothingLeavesOnTheWay(t *testing.T) {
 		time.Sleep(2 * mostLate) // b has departed
 		p.gets()
 		p.ack(m)
-		time.Sleep(threadsLate)
+		time.Sleep(workersLate)
 		m = p.routed("a>c", "c", "*")
 		time.Sleep(2 * xds.RouteToHost)
 		p.gets()
@@ -275,19 +274,21 @@ func TestRefusedSteps(t *testing.T) {
 		defer s.Close()
 		publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
 		p.ack(p.gets1("clusters +c"))
-		time.Sleep(threadsLate)
+		time.Sleep(workersLate)
 		p.nack(p.routed("a>b", "b", "*", "c"))
 		p.gets()
 		time.Sleep(2 * firstRetry)
 		p.ack(p.routed("a>b", "b", "*", "c"))
-		time.Sleep(threadsLate)
+		time.Sleep(workersLate)
 		m := p.routed("a>c", "b", "c", "*")
 		began := time.Now()
 		for range 3 {
 			p.nack(m)
 			p.gets()
 			for m = nil; m == nil; {
-				time.Sleep(10 * time.Millisecond)
+				if time.Sleep(10 * time.Millisecond); time.Since(began) > time.Minute {
+					t.Fatal("it is not tried again")
+				}
 				synctest.Wait()
 				for _, m = range drained(p.out) {
 					if m.TypeUrl != xds.RouteType {
@@ -308,7 +309,7 @@ func TestRefusedSteps(t *testing.T) {
 		publishSet(t, s, fallingBack(t, "e", up{name: "b"}, up{name: "c"}))
 		p.ack(p.gets1("clusters +e"))
 		p.ack(p.routed("a>c", "b", "c", "*", "e"))
-		time.Sleep(threadsLate)
+		time.Sleep(workersLate)
 		p.ack(p.routed("a>e", "b", "c", "d", "e", "*"))
 	})
 }

@@ -71,7 +71,7 @@ type stream struct {
 	listing  *guard.Listing
 	subs     map[string]*subscription
 	taken    *xds.Resource // the routes that the proxy has; nil: they are not known
-	goal     *xds.Resource // the routes that it gets next, when all its threads know their hosts; nil: none
+	goal     *xds.Resource // the routes that it gets next, when all its workers know their hosts; nil: none
 	seq      uint64
 }
 
