@@ -194,20 +194,23 @@ func TestGRPCDeadlines(t *testing.T) {
 		}
 		return err
 	}
-	// On a busy machine a call with so little time may not get as far as the control plane.
+	// On a busy machine a call may not be counted: with so little time it may not get as far as the
+	// control plane, and one whose question is not answered in time passes unasked.
 	eventually(t, "a client that leaves is counted", func() error {
 		if c := m.breaker(t, "orders").Counts; c.Ignored == 0 {
 			return errors.Join(call(300*time.Millisecond), fmt.Errorf("%+v, want 1 ignored", c))
 		}
 		return nil
 	})
-	_ = call(patience)
-	eventually(t, "the timeout is counted", func() error {
-		if c := m.breaker(t, "orders").Counts; c.Timeouts != 1 || c.Ignored == 0 || c.Requests != c.Timeouts+c.Ignored {
-			return fmt.Errorf("%+v, want 1 timeout, and all others ignored", c)
+	eventually(t, "a timeout is counted", func() error {
+		if c := m.breaker(t, "orders").Counts; c.Timeouts == 0 {
+			return errors.Join(call(patience), fmt.Errorf("%+v, want a timeout", c))
 		}
 		return nil
 	})
+	if c := m.breaker(t, "orders").Counts; c.Requests != c.Timeouts+c.Ignored {
+		t.Errorf("%+v, want only timeouts and ignored calls", c)
+	}
 }
 
 // TestGRPCHangsAfterHeaders: a call that was answered and then is silent for the policy's
