@@ -5,15 +5,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/guard"
-	"breakwater.dev/policy"
-)
-
-const (
-	// attributesName is where Envoy files the attributes of every ext_proc filter,
-	// whatever the filter is called.
-	attributesName = "envoy.filters.http.ext_proc"
-	// nodeAttribute is node.id of the proxy's bootstrap; routes of breakers in a scope of nodes send it.
-	nodeAttribute = "xds.node.id"
+	"breakwater.dev/wire"
 )
 
 // breakerFor returns the breaker to ask. A proxy that does not say who it is, or says
@@ -23,8 +15,8 @@ func (r *route) breakerFor(attributes map[string]*structpb.Struct, peer *guard.P
 	if r.nodes == nil {
 		return r.breaker, nil
 	}
-	id := attributes[attributesName].GetFields()[nodeAttribute].GetStringValue()
-	if !policy.NamesNode(id) {
+	id := attributes[wire.ExtProcFilter].GetFields()[wire.NodeIDAttribute].GetStringValue()
+	if !wire.ValidNodeID(id) {
 		return r.breaker, nil
 	}
 	if err := peer.AdmitCall(id); err != nil {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // perNode are the fields of a policy whose scope is the proxy.
@@ -18,8 +18,8 @@ func perNode(breakerFields string) string { return breakerFields + "\n  scope: N
 
 // from is e, of the proxy with the id.
 func from(id string, e event) event {
-	e.message.Attributes = map[string]*structpb.Struct{attributesName: {Fields: map[string]*structpb.Value{
-		nodeAttribute: structpb.NewStringValue(id),
+	e.message.Attributes = map[string]*structpb.Struct{wire.ExtProcFilter: {Fields: map[string]*structpb.Value{
+		wire.NodeIDAttribute: structpb.NewStringValue(id),
 	}}}
 	return e
 }
@@ -88,7 +88,7 @@ func TestScopeMeshAsksNobodyWhoTheyAre(t *testing.T) {
 // TestNamesThatNobodyCouldRead share the breaker of the key, and leave no trace.
 func TestNamesThatNobodyCouldRead(t *testing.T) {
 	for name, id := range map[string]string{
-		"empty": "", "too long": strings.Repeat("x", policy.MaxNode+1), "10 KB": strings.Repeat("x", 10<<10),
+		"empty": "", "too long": strings.Repeat("x", wire.MaxNodeID+1), "10 KB": strings.Repeat("x", 10<<10),
 		"newline": "shop\n1", "escape": "shop\x1b[31m", "nothing": "\x00", "delete": "shop\x7f",
 		"not UTF-8": "shop\xff", "turns the text around": "shop\u202e1", "line separator": "shop\u2028",
 	} {
@@ -110,7 +110,7 @@ func TestNamesThatNobodyCouldRead(t *testing.T) {
 // TestNamesThatAreNames: whatever can be read is told from everything else.
 func TestNamesThatAreNames(t *testing.T) {
 	r := newRig(t, perNode(oneProbe))
-	ids := []string{"shop 1", "shop/1@zone", "söder", "-", "店", strings.Repeat("x", policy.MaxNode), strings.Repeat("x", policy.MaxNode-1) + "y"}
+	ids := []string{"shop 1", "shop/1@zone", "söder", "-", "店", strings.Repeat("x", wire.MaxNodeID), strings.Repeat("x", wire.MaxNodeID-1) + "y"}
 	for _, id := range ids {
 		if !r.call("http", id, "503") {
 			t.Errorf("%q shares its breaker with another", id)
@@ -126,11 +126,11 @@ func TestNamesThatAreNames(t *testing.T) {
 func TestNodeAttributesOfAnyShape(t *testing.T) {
 	for name, attributes := range map[string]map[string]*structpb.Struct{
 		"none":    nil,
-		"nil":     {attributesName: nil},
-		"empty":   {attributesName: {}},
-		"foreign": {"other": {Fields: map[string]*structpb.Value{nodeAttribute: structpb.NewStringValue("shop-1")}}},
-		"number":  {attributesName: {Fields: map[string]*structpb.Value{nodeAttribute: structpb.NewNumberValue(1)}}},
-		"null":    {attributesName: {Fields: map[string]*structpb.Value{nodeAttribute: nil}}},
+		"nil":     {wire.ExtProcFilter: nil},
+		"empty":   {wire.ExtProcFilter: {}},
+		"foreign": {"other": {Fields: map[string]*structpb.Value{wire.NodeIDAttribute: structpb.NewStringValue("shop-1")}}},
+		"number":  {wire.ExtProcFilter: {Fields: map[string]*structpb.Value{wire.NodeIDAttribute: structpb.NewNumberValue(1)}}},
+		"null":    {wire.ExtProcFilter: {Fields: map[string]*structpb.Value{wire.NodeIDAttribute: nil}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, perNode(neverTrips))

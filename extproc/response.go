@@ -20,8 +20,8 @@ import (
 func ending(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) wire.Ending {
 	e := wire.Ending{Details: wire.Passed, GRPCStatus: wire.NoGRPCStatus}
 	for _, a := range attributes {
-		e.Details = wire.DetailsOf(a.GetFields()["response.code_details"].GetStringValue())
-		e.Flags = wire.FlagsOfAttribute(uint64(a.GetFields()["response.flags"].GetNumberValue()))
+		e.Details = wire.DetailsOf(a.GetFields()[wire.DetailsAttribute].GetStringValue())
+		e.Flags = wire.FlagsOfAttribute(uint64(a.GetFields()[wire.FlagsAttribute].GetNumberValue()))
 	}
 	if e.Responded = e.Details == wire.Passed; e.Responded {
 		e.Flags = 0
@@ -67,7 +67,7 @@ func reject(f *policy.Response, retryAfter time.Duration) *extprocv3.ProcessingR
 			Headers:    &extprocv3.HeaderMutation{SetHeaders: headers},
 			Body:       []byte(f.Body),
 			GrpcStatus: &extprocv3.GrpcStatus{Status: uint32(codes.Unavailable)},
-			Details:    "breakwater_open",
+			Details:    wire.RejectedDetails,
 		},
 	}}
 }
@@ -93,7 +93,7 @@ func routedAgain(marks map[string]*structpb.Value) *extprocv3.ProcessingResponse
 			Response: &extprocv3.CommonResponse{
 				ClearRouteCache: true,
 				// Envoy does so only where headers change (1.40), so one goes that no call has.
-				HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: []string{"x-breakwater-routed"}},
+				HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: []string{wire.NoHeader}},
 			},
 		}},
 		DynamicMetadata: marksOf(marks),

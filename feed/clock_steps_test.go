@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // teller tells a feed of calls, as proxies do whose clocks are set.
@@ -47,7 +48,7 @@ func (l *teller) raw(stream string, start *timestamppb.Timestamp, took time.Dura
 	l.worker, l.told = l.streams[stream], nil
 	l.message(&alsv3.StreamAccessLogsMessage{LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{
 		HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: []*datav3.HTTPAccessLogEntry{
-			l.logged("web~closed", func(e *datav3.HTTPAccessLogEntry) {
+			l.logged(route("web", wire.RouteClosed), func(e *datav3.HTTPAccessLogEntry) {
 				e.CommonProperties.StartTime, e.CommonProperties.Duration = start, durationpb.New(took)
 				e.CommonProperties.UpstreamRemoteAddress = remote("10.0.0.1:80")
 				e.Response.ResponseCode.Value = 500

@@ -24,13 +24,13 @@ func (x *explained) due(now breaker.Instant) bool {
 
 // explain logs why a proxy could not connect to an upstream: above all the reason of a failed TLS handshake, which
 // no caller's status and no metric tells.
-func (w *worker) explain(a *attribution, arrived breaker.Instant) {
+func (w *worker) explain(to *target, arrived breaker.Instant) {
 	e := &w.entry
-	if len(e.reason) == 0 || e.flags&wire.ConnectFailure == 0 || !a.explained.due(arrived) {
+	if len(e.reason) == 0 || e.flags&wire.ConnectFailure == 0 || !to.explained.due(arrived) {
 		return
 	}
 	w.server.options.Log.Warn("a proxy could not connect to a service; this is said once a minute",
-		"service", a.key.Upstream, "route", a.key.Route, "node", w.node.id, "endpoint", e.endpoint(), "reason", untrusted.Message(string(e.reason)))
+		"service", to.key.Upstream, "route", to.key.Route, "node", w.node.id, "endpoint", e.endpoint(), "reason", untrusted.Message(string(e.reason)))
 }
 
 // endpoint is the address that a call went to, or empty.

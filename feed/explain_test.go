@@ -10,6 +10,7 @@ import (
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 
 	"breakwater.dev/internal/untrusted"
+	"breakwater.dev/wire"
 )
 
 // TestExplanations: why connections fail is logged once a minute for each breaker, and no more of it
@@ -32,25 +33,25 @@ func TestExplanations(t *testing.T) {
 			t.Fatalf("%s: %d lines, want %d:\n%s", what, got, want, log.String())
 		}
 	}
-	r.take(r.logged("web~closed", failed("")), r.logged("web~sampled", nil))
+	r.take(r.logged(route("web", wire.RouteClosed), failed("")), r.logged(route("web", wire.RouteSampled), nil))
 	wantLines("no reason", 0)
-	r.take(r.logged("web~closed", failed(reason)), r.logged("web~sampled", failed(reason)), r.logged("web~closed", failed(reason)))
+	r.take(r.logged(route("web", wire.RouteClosed), failed(reason)), r.logged(route("web", wire.RouteSampled), failed(reason)), r.logged(route("web", wire.RouteClosed), failed(reason)))
 	wantLines("three calls", 1)
 	for _, part := range []string{"service=web", "node=one", "endpoint=10.0.0.1:80", reason} {
 		if !strings.Contains(log.String(), part) {
 			t.Errorf("no %q in %s", part, log.String())
 		}
 	}
-	r.take(r.logged("own~closed", failed(strings.Repeat("a\x1b\n", 1<<20))))
+	r.take(r.logged(route("own", wire.RouteClosed), failed(strings.Repeat("a\x1b\n", 1<<20))))
 	wantLines("another breaker", 2)
 	if log.Len() > untrusted.MessageLength+1000 || strings.ContainsRune(log.String(), '\x1b') {
 		t.Errorf("%d bytes of log", log.Len())
 	}
 	r.now = r.now.Add(explainEvery - time.Second)
-	r.take(r.logged("web~closed", failed(reason)))
+	r.take(r.logged(route("web", wire.RouteClosed), failed(reason)))
 	wantLines("within a minute", 2)
 	r.now = r.now.Add(time.Second)
-	r.take(r.logged("web~closed", failed(reason)))
+	r.take(r.logged(route("web", wire.RouteClosed), failed(reason)))
 	wantLines("a minute later", 3)
 	r.take(r.logged("inline", failed(reason)))
 	wantLines("in the data path Inline", 4)

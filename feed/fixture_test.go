@@ -22,6 +22,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -279,4 +280,9 @@ func (r *rig) eventually(what string, check func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// route is the name of a route of the given kind.
+func route(name string, kind wire.RouteKind) string {
+	return wire.RouteName(breaker.ParseKey(name), kind)
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // TestRule4Outcomes: of what the proxy itself ended, timeouts, connect failures and resets
@@ -47,7 +48,7 @@ func TestRule4Outcomes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
-			r.take(r.logged("web~sampled", func(e *datav3.HTTPAccessLogEntry) {
+			r.take(r.logged(route("web", wire.RouteSampled), func(e *datav3.HTTPAccessLogEntry) {
 				e.Response.ResponseCode, e.Response.ResponseCodeDetails = wrapperspb.UInt32(tt.code), tt.details
 				e.CommonProperties.ResponseFlags = tt.flags
 				if tt.details != "via_upstream" && tt.code != 200 && tt.code != 500 {
@@ -77,7 +78,7 @@ func countsOf(o breaker.Outcome) breaker.Counts {
 // TestFlagsOfAnEarlierAttempt say nothing of the answer that came in the end.
 func TestFlagsOfAnEarlierAttempt(t *testing.T) {
 	r := newRig(t)
-	r.take(r.logged("web~sampled", func(e *datav3.HTTPAccessLogEntry) {
+	r.take(r.logged(route("web", wire.RouteSampled), func(e *datav3.HTTPAccessLogEntry) {
 		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamRemoteReset: true}
 		e.CommonProperties.UpstreamRequestAttemptCount = 2
 	}))
@@ -108,7 +109,7 @@ func TestGRPCStatus(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
-			r.take(r.logged("grpc~sampled", func(e *datav3.HTTPAccessLogEntry) {
+			r.take(r.logged(route("grpc", wire.RouteSampled), func(e *datav3.HTTPAccessLogEntry) {
 				e.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc", "grpc-timeout": tt.trailers["deadline"]}}
 				headers := maps.Clone(tt.headers)
 				if !strings.Contains(tt.name, "page") {
@@ -187,7 +188,7 @@ func TestUnsentRequests(t *testing.T) {
 		r := newRig(t)
 		r.halfOpen("watched")
 		r.now = r.now.Add(time.Second)
-		r.take(r.logged("watched~sampled", func(e *datav3.HTTPAccessLogEntry) {
+		r.take(r.logged(route("watched", wire.RouteSampled), func(e *datav3.HTTPAccessLogEntry) {
 			unanswered(time.Millisecond, &datav3.ResponseFlags{NoHealthyUpstream: true})(e)
 			e.CommonProperties.UpstreamRequestAttemptCount = attempts
 			e.Response = &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(503), ResponseCodeDetails: "no_healthy_upstream"}
@@ -215,7 +216,7 @@ func TestWhoNoticesTheTimeoutFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.take(r.logged("grpc~sampled", func(e *datav3.HTTPAccessLogEntry) {
+			r.take(r.logged(route("grpc", wire.RouteSampled), func(e *datav3.HTTPAccessLogEntry) {
 				e.CommonProperties.Duration, e.CommonProperties.TimeToLastRxByte = durationpb.New(10*time.Second), durationpb.New(time.Second)
 				e.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc"}}
 				e.Response = &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(200)}

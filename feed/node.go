@@ -174,7 +174,7 @@ type batch struct {
 
 // group is what a message tells of one breaker.
 type group struct {
-	of       *attribution
+	of       *target
 	breaker  *breaker.Breaker
 	outcomes []breaker.Reported
 	rejected uint64
@@ -193,7 +193,7 @@ func (b *batch) reset() {
 	b.groups, b.judged = b.groups[:0], b.judged[:0]
 }
 
-func (b *batch) group(a *attribution, of *breaker.Breaker) *group {
+func (b *batch) group(to *target, of *breaker.Breaker) *group {
 	i, known := b.byBreaker[of]
 	if !known {
 		i = len(b.groups)
@@ -201,9 +201,9 @@ func (b *batch) group(a *attribution, of *breaker.Breaker) *group {
 		if i < cap(b.groups) {
 			b.groups = b.groups[:i+1]
 			g := &b.groups[i]
-			*g = group{of: a, breaker: of, outcomes: g.outcomes[:0], uploading: g.uploading[:0]}
+			*g = group{of: to, breaker: of, outcomes: g.outcomes[:0], uploading: g.uploading[:0]}
 		} else {
-			b.groups = append(b.groups, group{of: a, breaker: of})
+			b.groups = append(b.groups, group{of: to, breaker: of})
 		}
 	}
 	return &b.groups[i]

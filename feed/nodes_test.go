@@ -15,6 +15,7 @@ import (
 
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/guard/guardtest"
+	"breakwater.dev/wire"
 )
 
 // meetAs returns a proxy that shows the certificate of a workload.
@@ -26,7 +27,7 @@ func meetAs(t *testing.T, workload string) *guardtest.Proxy {
 // introduce begins a stream of a proxy, and tells whether it may.
 func (r *rig) introduce(p *guard.Peer, id string) (*worker, error) {
 	r.t.Helper()
-	data, err := proto.Marshal(introduced(id, LogName))
+	data, err := proto.Marshal(introduced(id, wire.RequestLog))
 	if err != nil {
 		r.t.Fatal(err)
 	}

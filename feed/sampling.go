@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // Sampling is how much of breakers' calls a proxy logs: one of so many of those that go
@@ -19,9 +20,8 @@ type Share struct {
 }
 
 const (
-	// wanted is how many entries per second each proxy should log of a breaker, of calls
-	// that go through and of those it rejects. Below it, all of them are.
-	wanted = 50
+	// wanted is how many entries each proxy should log of a breaker in a second.
+	wanted = wire.SampledPerSecond
 	// maxOneIn is as sparse as it gets.
 	maxOneIn = 1024
 	// patience is how many times in a row fewer entries have to have come before more are

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // TestThinningHoldsStill: at any steady rate the share is found at once, and kept; up to
@@ -49,10 +50,10 @@ func TestThinningRecovers(t *testing.T) {
 func (r *rig) second(through, rejected int) {
 	calls := make([]*datav3.HTTPAccessLogEntry, 0, through+rejected)
 	for range through {
-		calls = append(calls, r.logged("web~sampled", nil))
+		calls = append(calls, r.logged(route("web", wire.RouteSampled), nil))
 	}
 	for range rejected {
-		calls = append(calls, r.logged("web~counted", nil))
+		calls = append(calls, r.logged(route("web", wire.RouteCounted), nil))
 	}
 	r.take(calls...)
 	r.now = r.now.Add(time.Second)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,12 +17,8 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
-
-// LogName is what proxies call the log that is for breakers; package xds tells them to. That
-// of connections has a slash behind it and the name of the upstream, since of one that
-// was not let through the entry does not tell where it was to go (Envoy 1.40).
-const LogName = "breakwater"
 
 // Options are what a server needs of the process around it. All are required.
 type Options struct {
@@ -87,7 +82,7 @@ func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 	t := newTable(set, engine)
 	s.table.Store(t)
 	known := map[breaker.Key]bool{}
-	for _, of := range []map[string]*attribution{t.routes, t.upstreams} {
+	for _, of := range []map[string]*target{t.routes, t.upstreams} {
 		for _, a := range of {
 			known[a.key] = true
 		}
@@ -240,11 +235,11 @@ func (s *Server) introduce(data []byte, peer *guard.Peer) (n *node, upstream str
 		s.counts.invalid.Add(1)
 		return nil, "", status.Error(codes.InvalidArgument, err.Error())
 	}
-	name, upstream, _ := strings.Cut(string(m.log), "/")
-	if !m.identified || !policy.NamesNode(string(m.node)) || name != LogName {
+	upstream, ours := wire.ParseLog(string(m.log))
+	if !m.identified || !wire.ValidNodeID(string(m.node)) || !ours {
 		s.counts.invalid.Add(1)
 		return nil, "", status.Errorf(codes.InvalidArgument,
-			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.node, m.log, policy.MaxNode, LogName)
+			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.node, m.log, wire.MaxNodeID, wire.RequestLog)
 	}
 	if err := peer.Admit(guard.AccessLog, string(m.node), string(m.cluster)); err != nil {
 		return nil, "", err

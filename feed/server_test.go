@@ -16,6 +16,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 var emptySet = &policy.Set{}
@@ -37,9 +38,9 @@ func TestStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range []*alsv3.StreamAccessLogsMessage{
-		introduced("one", LogName, r.logged("web~sampled", nil), r.logged("web~sampled", answered(500))),
+		introduced("one", wire.RequestLog, r.logged(route("web", wire.RouteSampled), nil), r.logged(route("web", wire.RouteSampled), answered(500))),
 		{LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{
-			LogEntry: []*datav3.HTTPAccessLogEntry{r.logged("web~probe", nil), r.logged("web~counted", nil)},
+			LogEntry: []*datav3.HTTPAccessLogEntry{r.logged(route("web", wire.RouteProbe), nil), r.logged(route("web", wire.RouteCounted), nil)},
 		}}},
 	} {
 		if err := stream.Send(m); err != nil {
@@ -59,12 +60,12 @@ func TestStream(t *testing.T) {
 // TestStreamsThatAreRefused say why.
 func TestStreamsThatAreRefused(t *testing.T) {
 	for name, m := range map[string]*alsv3.StreamAccessLogsMessage{
-		"nobody":         introduced("", LogName),
+		"nobody":         introduced("", wire.RequestLog),
 		"nothing":        {},
 		"another log":    introduced("one", "somebody-elses"),
-		"a long name":    introduced(strings.Repeat("x", policy.MaxNode+1), LogName),
-		"unprintable":    introduced("one\x00", LogName),
-		"a broken entry": {Identifier: introduced("one", LogName).GetIdentifier()},
+		"a long name":    introduced(strings.Repeat("x", wire.MaxNodeID+1), wire.RequestLog),
+		"unprintable":    introduced("one\x00", wire.RequestLog),
+		"a broken entry": {Identifier: introduced("one", wire.RequestLog).GetIdentifier()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -76,14 +77,14 @@ func TestStreamsThatAreRefused(t *testing.T) {
 				if err := proto.Unmarshal([]byte{}, m); err != nil {
 					t.Fatal(err)
 				}
-				m = introduced("one", LogName, &datav3.HTTPAccessLogEntry{})
+				m = introduced("one", wire.RequestLog, &datav3.HTTPAccessLogEntry{})
 				m.ProtoReflect().SetUnknown([]byte{0x12, 0x03, 0x0a, 0x01, 0xff}) // http_logs {log_entry: a tag without a field}
 			}
 			if err := stream.Send(m); err != nil {
 				t.Fatal(err)
 			}
 			for err == nil {
-				err = stream.Send(introduced("one", LogName)) // until the end is heard of
+				err = stream.Send(introduced("one", wire.RequestLog)) // until the end is heard of
 			}
 			if _, err := stream.CloseAndRecv(); grpcstatus.Code(err) != codes.InvalidArgument {
 				t.Errorf("error %v, want InvalidArgument", err)
@@ -106,9 +107,9 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	const messages = 3 * queueLength
-	call := r.logged("web~sampled", nil)
+	call := r.logged(route("web", wire.RouteSampled), nil)
 	for range messages {
-		if err := stream.Send(introduced("one", LogName, call, call)); err != nil {
+		if err := stream.Send(introduced("one", wire.RequestLog, call, call)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -154,7 +155,7 @@ func TestClientThatLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(introduced("one", LogName, r.logged("web~sampled", nil))); err != nil {
+	if err := stream.Send(introduced("one", wire.RequestLog, r.logged(route("web", wire.RouteSampled), nil))); err != nil {
 		t.Fatal(err)
 	}
 	r.eventually("it is there", func() bool { return r.server.Counts().Streams == 1 && r.server.Counts().Reported == 1 })

@@ -24,7 +24,7 @@ type worker struct {
 // late is what a message tells of a call that had a permit.
 type late struct {
 	due     breaker.Instant
-	of      *attribution
+	of      *target
 	breaker *breaker.Breaker
 	told    breaker.Reported
 }
@@ -100,7 +100,8 @@ func (w *worker) read(t *table, m *message, arrived breaker.Instant) error {
 		if err := w.entry.read(data); err != nil {
 			return err
 		}
-		w.call(t.routes[string(w.entry.route)], arrived)
+		to, kind := t.route(w.entry.route)
+		w.call(to, kind, arrived)
 		return nil
 	})
 	if err != nil {
@@ -116,44 +117,44 @@ func (w *worker) read(t *table, m *message, arrived breaker.Instant) error {
 }
 
 // call takes the entry of an HTTP call.
-func (w *worker) call(a *attribution, arrived breaker.Instant) {
+func (w *worker) call(to *target, kind wire.RouteKind, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
 	if e.kind == downstreamPeriodic {
-		w.running(a, arrived)
+		w.running(to, kind, arrived)
 		return
 	}
 	at := w.node.clocks.at(w.clock, e.start+e.took, arrived)
-	if a == nil {
+	if to == nil {
 		counts.skipped.Add(1)
 		return
 	}
-	if !w.may(a) {
+	if !w.may(to) {
 		return
 	}
-	chosen := w.node.timeline.sampled(at.Add(-max(e.took, 0)), a.key)
-	of := a.breakerFor(w.node.id, w.peer.Name(), arrived)
-	if a.way == onward { // the breaker knows
+	chosen := w.node.timeline.sampled(at.Add(-max(e.took, 0)), to.key)
+	of := to.breakerFor(w.node.id, w.peer.Name(), arrived)
+	if kind == wire.RouteRejected { // the breaker has counted it
 		counts.rejected.Add(1)
-		w.answered(a, 1)
+		w.answered(to, 1)
 		return
 	}
-	if a.way == counted {
+	if kind == wire.RouteCounted {
 		counts.rejected.Add(1)
-		w.answered(a, chosen.rejected)
-		w.node.meter(a.key).rejected.calls += uint64(chosen.rejected)
-		w.batch.group(a, of).rejected += uint64(chosen.rejected)
+		w.answered(to, chosen.rejected)
+		w.node.meter(to.key).rejected.calls += uint64(chosen.rejected)
+		w.batch.group(to, of).rejected += uint64(chosen.rejected)
 		return
 	}
-	w.explain(a, arrived)
-	x := e.ending(&a.rules)
-	told := breaker.Reported{Outcome: x.Outcome(&a.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
+	w.explain(to, arrived)
+	x := e.ending(&to.rules)
+	told := breaker.Reported{Outcome: x.Outcome(&to.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
 	told.Unsent = x.Unsent() && e.attempts <= 1
-	if a.way == asked {
-		w.correct(a, of, &x, &told, arrived)
+	if asked(kind) {
+		w.correct(to, of, &x, &told, arrived)
 		return
 	}
-	certain := a.certain(told.Outcome, x.Took)
-	if a.way == closed && !certain {
+	certain := to.certain(told.Outcome, x.Took)
+	if kind == wire.RouteClosed && !certain {
 		counts.skipped.Add(1)
 		return
 	}
@@ -162,38 +163,42 @@ func (w *worker) call(a *attribution, arrived breaker.Instant) {
 		n = chosen.through
 	}
 	counts.reported.Add(1)
-	w.node.meter(a.key).through.calls += uint64(n)
+	w.node.meter(to.key).through.calls += uint64(n)
 	told.OneIn = n
 	if certain { // it stands for itself, but others may have gone unseen before it
 		told.OneIn = chosen.sparsest
 	}
-	w.tell(a, of, &told)
-	w.endpoint(a, &x, &told, n)
+	w.tell(to, of, &told)
+	w.endpoint(to, &x, &told, n)
 }
 
-// may tells whether an entry counts: its proxy says that it calls the upstream.
-func (w *worker) may(a *attribution) bool {
-	if w.peer.May(a.key.Upstream) {
+// asked reports whether calls on routes of a kind had asked the control plane, which knows what was known at their
+// headers.
+func asked(kind wire.RouteKind) bool { return kind == wire.RouteWhole || kind == wire.RouteProbe }
+
+// may reports whether an entry counts: its proxy says that it calls the upstream.
+func (w *worker) may(to *target) bool {
+	if w.peer.May(to.key.Upstream) {
 		return true
 	}
 	w.server.counts.refused.Add(1)
-	w.peer.RefuseReport(guard.AccessLog, a.key.Upstream)
+	w.peer.RefuseReport(guard.AccessLog, to.key.Upstream)
 	return false
 }
 
 // correct tells of a call that had a permit, where it ended otherwise than it seemed at its headers.
-func (w *worker) correct(a *attribution, of *breaker.Breaker, x *wire.Ending, told *breaker.Reported, arrived breaker.Instant) {
-	settled := x.Settled(&a.rules)
-	if !x.Corrects(settled, told.Outcome) || !a.certain(told.Outcome, x.Took) {
+func (w *worker) correct(to *target, of *breaker.Breaker, x *wire.Ending, told *breaker.Reported, arrived breaker.Instant) {
+	settled := x.Settled(&to.rules)
+	if !x.Corrects(settled, told.Outcome) || !to.certain(told.Outcome, x.Took) {
 		w.server.counts.skipped.Add(1)
 		return
 	}
 	w.server.counts.reported.Add(1)
 	told.Corrects, told.Was, told.Probe = true, settled, x.Probe
-	if told.Settled = told.At; x.Probe || a.slow > 0 && x.Took >= a.slow {
+	if told.Settled = told.At; x.Probe || to.slow > 0 && x.Took >= to.slow {
 		told.Settled = told.At.Add(min(w.entry.headers-x.Lasted, 0)) // at its headers
 	}
-	w.late = append(w.late, late{arrived.Add(settling), a, of, *told})
+	w.late = append(w.late, late{arrived.Add(settling), to, of, *told})
 }
 
 // settle tells of the corrections that are due, or that are too many, and returns when the next one is; ok is false
@@ -216,71 +221,71 @@ func (w *worker) settle(now breaker.Instant) (next breaker.Instant, ok bool) {
 
 // running hears of a call that has not ended: of a probe without a response. As long as its
 // request has not ended, it is the caller's time that passes, and others may probe.
-func (w *worker) running(a *attribution, arrived breaker.Instant) {
+func (w *worker) running(to *target, kind wire.RouteKind, arrived breaker.Instant) {
 	e := &w.entry
 	w.server.counts.skipped.Add(1)
-	if a == nil || !w.peer.May(a.key.Upstream) || a.way != asked || e.probe == 0 || e.process != w.server.options.Process || e.requestEnd >= 0 || wire.IsUpgrade(e.upgrade) {
+	if to == nil || !w.peer.May(to.key.Upstream) || !asked(kind) || e.probe == 0 || e.process != w.server.options.Process || e.requestEnd >= 0 || wire.IsUpgrade(e.upgrade) {
 		return
 	}
-	g := w.batch.group(a, a.breakerFor(w.node.id, w.peer.Name(), arrived))
+	g := w.batch.group(to, to.breakerFor(w.node.id, w.peer.Name(), arrived))
 	g.uploading = append(g.uploading, e.probe)
 }
 
-func (w *worker) tell(a *attribution, of *breaker.Breaker, told *breaker.Reported) {
-	g := w.batch.group(a, of)
+func (w *worker) tell(to *target, of *breaker.Breaker, told *breaker.Reported) {
+	g := w.batch.group(to, of)
 	g.outcomes = append(g.outcomes, *told)
 }
 
 // answered tells what rejected calls got, where that is not known before.
-func (w *worker) answered(a *attribution, n uint32) {
-	if a.cached {
-		w.server.options.Answered(a.key, wire.DetailsOf(w.entry.details) == wire.Copied, uint64(n))
+func (w *worker) answered(to *target, n uint32) {
+	if to.cached {
+		w.server.options.Answered(to.key, wire.DetailsOf(w.entry.details) == wire.Copied, uint64(n))
 	}
 }
 
 // endpoint tells of a call's endpoint, where the mesh judges it.
-func (w *worker) endpoint(a *attribution, x *wire.Ending, told *breaker.Reported, n uint32) {
+func (w *worker) endpoint(to *target, x *wire.Ending, told *breaker.Reported, n uint32) {
 	e := &w.entry
-	if a.upstream == "" || !e.remote.IsValid() || told.Outcome == breaker.Ignored || told.Outcome == breaker.Abandoned {
+	if to.upstream == "" || !e.remote.IsValid() || told.Outcome == breaker.Ignored || told.Outcome == breaker.Abandoned {
 		return
 	}
 	o := EndpointOutcome{Endpoint: e.remote, Status: x.HTTPStatus(), At: told.At, Calls: n, OneIn: told.OneIn}
 	o.Local = told.Outcome.Failed() && x.Flags&(wire.Timeouts|wire.StreamIdle|wire.ConnectFailure|wire.Cuts) != 0
-	w.batch.endpoint(a.upstream, o)
+	w.batch.endpoint(to.upstream, o)
 }
 
 // connection takes an entry of a connection.
-func (w *worker) connection(a *attribution, arrived breaker.Instant) {
+func (w *worker) connection(to *target, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
 	at := w.node.clocks.at(w.clock, e.start+e.took, arrived)
-	if a == nil {
+	if to == nil {
 		counts.skipped.Add(1)
 		return
 	}
-	if !w.may(a) {
+	if !w.may(to) {
 		return
 	}
-	w.explain(a, arrived)
+	w.explain(to, arrived)
 	what := e.connection()
-	links := w.node.linksTo(a.key.Upstream)
-	links.attempt = a.attempt()
+	links := w.node.linksTo(to.key.Upstream)
+	links.attempt = to.attempt()
 	links.take(e, what, arrived)
-	g := w.batch.group(a, a.breakerFor(w.node.id, w.peer.Name(), arrived))
+	g := w.batch.group(to, to.breakerFor(w.node.id, w.peer.Name(), arrived))
 	switch what {
 	case nothing:
 		counts.skipped.Add(1)
 		return
 	case turnedAway:
 		counts.rejected.Add(1)
-		w.node.meter(a.key).rejected.calls++
+		w.node.meter(to.key).rejected.calls++
 		g.rejected++
 		return
 	}
 	outcome := map[connected]breaker.Outcome{established: breaker.Success, failed: breaker.Failure, timedOut: breaker.Timeout}[what]
 	counts.reported.Add(1)
-	w.node.meter(a.key).through.calls++
+	w.node.meter(to.key).through.calls++
 	g.outcomes = append(g.outcomes, breaker.Reported{Outcome: outcome, At: at, Lasted: max(e.took, 0), Probe: true, Unsent: e.flags.Unsent()})
-	if a.upstream != "" && e.remote.IsValid() {
-		w.batch.endpoint(a.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, Calls: 1, OneIn: 1})
+	if to.upstream != "" && e.remote.IsValid() {
+		w.batch.endpoint(to.upstream, EndpointOutcome{Endpoint: e.remote, Local: outcome.Failed(), At: at, Calls: 1, OneIn: 1})
 	}
 }

@@ -23,15 +23,15 @@ func TestRoutes(t *testing.T) {
 		upstream string
 		counts   breaker.Counts
 	}{
-		"web~sampled":        {"web", breaker.Counts{Requests: 8, Successes: 8}},
-		"web/charge~sampled": {"web", breaker.Counts{Requests: 8, Successes: 8}}, // shares the breaker
-		"web~closed":         {"web", breaker.Counts{}},                          // logged for somebody else's sake
-		"web~probe":          {"web", breaker.Counts{}},                          // asked for a permit, and ended as it seemed to
-		"web~counted":        {"web", breaker.Counts{Requests: 8, Rejected: 8}},
-		"web":                {"web", breaker.Counts{}},
-		"inline~sampled":     {"inline", breaker.Counts{}},
-		"nobody~sampled":     {"web", breaker.Counts{}},
-		"":                   {"web", breaker.Counts{}},
+		route("web", wire.RouteSampled):        {"web", breaker.Counts{Requests: 8, Successes: 8}},
+		route("web/charge", wire.RouteSampled): {"web", breaker.Counts{Requests: 8, Successes: 8}}, // shares the breaker
+		route("web", wire.RouteClosed):         {"web", breaker.Counts{}},                          // logged for somebody else's sake
+		route("web", wire.RouteProbe):          {"web", breaker.Counts{}},                          // asked for a permit, and ended as it seemed to
+		route("web", wire.RouteCounted):        {"web", breaker.Counts{Requests: 8, Rejected: 8}},
+		"web":                                  {"web", breaker.Counts{}},
+		route("inline", wire.RouteSampled):     {"inline", breaker.Counts{}},
+		route("nobody", wire.RouteSampled):     {"web", breaker.Counts{}},
+		"":                                     {"web", breaker.Counts{}},
 	} {
 		r := newRig(t)
 		r.server.Obeyed("one", every(8), 0)
@@ -49,7 +49,7 @@ func TestAnswered(t *testing.T) {
 	copied := func(e *datav3.HTTPAccessLogEntry) {
 		e.CommonProperties.ResponseFlags, e.Response.ResponseCodeDetails = nil, "lua_response"
 	}
-	r.take(r.logged("inline~rejected", copied), r.logged("inline~rejected", nil), r.logged("inline~rejected", copied), r.logged("web~rejected", copied))
+	r.take(r.logged(route("inline", wire.RouteRejected), copied), r.logged(route("inline", wire.RouteRejected), nil), r.logged(route("inline", wire.RouteRejected), copied), r.logged(route("web", wire.RouteRejected), copied))
 	want := map[string]uint64{"inline cached true": 2, "inline cached false": 1}
 	if diff := cmp.Diff(want, r.answered); diff != "" {
 		t.Errorf("answered (-want +got):\n%s", diff)
@@ -66,8 +66,8 @@ func TestWeights(t *testing.T) {
 	r := newRig(t)
 	r.server.Obeyed("one", every(16), 0)
 	slow := took(2 * time.Second)
-	for _, route := range []string{"web~sampled", "web~closed"} {
-		r.take(r.logged(route, answered(500)), r.logged(route, slow), r.logged(route, nil), r.logged(route, nil))
+	for _, name := range []string{route("web", wire.RouteSampled), route("web", wire.RouteClosed)} {
+		r.take(r.logged(name, answered(500)), r.logged(name, slow), r.logged(name, nil), r.logged(name, nil))
 	}
 	r.want("web", breaker.Counts{Requests: 2 + 2 + 2*16, Failures: 2, Successes: 2 + 2*16, Slow: 2})
 	if got := r.observed[breaker.Key{Upstream: "web"}]; got != 2+2+2*16 {
@@ -104,7 +104,7 @@ func TestServiceTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.take(r.logged("web~sampled", tt.change))
+			r.take(r.logged(route("web", wire.RouteSampled), tt.change))
 			r.want("web", tt.counts)
 			if got := r.took; got != tt.took {
 				t.Errorf("observed %s, want %s", got, tt.took)
@@ -148,7 +148,7 @@ func TestCorrections(t *testing.T) {
 			r.now = r.now.Add(5 * time.Second)
 			e := r.logged("inline", tt.change)
 			permit.Settle(tt.settled, e.CommonProperties.TimeToFirstUpstreamRxByte.AsDuration(), r.now)
-			r.take(e, r.logged("inline~sampled", answered(500)))
+			r.take(e, r.logged(route("inline", wire.RouteSampled), answered(500)))
 			r.settled("inline", tt.want)
 		})
 	}
@@ -165,7 +165,7 @@ func TestProbesThatUpload(t *testing.T) {
 	r.now = r.now.Add(time.Second)
 	permit, _ := b.AcquireUploading(r.now)
 	running := func(ended bool) *datav3.HTTPAccessLogEntry {
-		e := r.logged("web~probe", unanswered(time.Second, nil))
+		e := r.logged(route("web", wire.RouteProbe), unanswered(time.Second, nil))
 		c := e.CommonProperties
 		c.AccessLogType, c.Duration = datav3.AccessLogType_DownstreamPeriodic, nil
 		c.Metadata = probe(wire.Probe(process, permit.Probe()))
@@ -193,7 +193,7 @@ func TestProbesThatUpload(t *testing.T) {
 // TestNodesHaveBreakersOfTheirOwn in a scope of nodes.
 func TestNodesHaveBreakersOfTheirOwn(t *testing.T) {
 	r := newRig(t)
-	r.take(r.logged("own~closed", answered(500)), r.logged("own~counted", nil))
+	r.take(r.logged(route("own", wire.RouteClosed), answered(500)), r.logged(route("own", wire.RouteCounted), nil))
 	own := r.engine.Breaker(breaker.Key{Upstream: "own", Node: "one"})
 	if own == nil {
 		t.Fatal("the proxy has no breaker")
@@ -208,7 +208,7 @@ func TestEndpoints(t *testing.T) {
 	r := newRig(t)
 	r.server.Obeyed("one", every(4), 0)
 	at := func(address string, change func(*datav3.HTTPAccessLogEntry)) *datav3.HTTPAccessLogEntry {
-		e := r.logged("web~sampled", change)
+		e := r.logged(route("web", wire.RouteSampled), change)
 		e.CommonProperties.UpstreamRemoteAddress = remote(address)
 		return e
 	}
@@ -227,7 +227,7 @@ func TestEndpoints(t *testing.T) {
 		e.Response.ResponseBodyBytes = 0
 	}
 	r.take(at("10.0.0.2:80", slowReader), at("10.0.0.2:80", hangs))
-	r.take(at("10.0.0.1:80", nil), at("[2001:db8::1]:81", answered(500)), at("10.0.0.1:80", refused), at("10.0.0.1:80", unanswered(time.Millisecond, left)), r.logged("web~sampled", nil), r.logged("own~sampled", nil))
+	r.take(at("10.0.0.1:80", nil), at("[2001:db8::1]:81", answered(500)), at("10.0.0.1:80", refused), at("10.0.0.1:80", unanswered(time.Millisecond, left)), r.logged(route("web", wire.RouteSampled), nil), r.logged(route("own", wire.RouteSampled), nil))
 	for i := range r.told {
 		if r.told[i].At > r.now {
 			t.Errorf("outcome %d is %s to come", i, r.told[i].At.Sub(r.now))

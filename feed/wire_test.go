@@ -18,16 +18,16 @@ import (
 // that is hostile does harm.
 func FuzzMessage(f *testing.F) {
 	r := newRig(f)
-	refused := r.logged("web~closed", answered(503))
+	refused := r.logged(route("web", wire.RouteClosed), answered(503))
 	refused.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamConnectionFailure: true, NoHealthyUpstream: true}
 	refused.CommonProperties.UpstreamRemoteAddress = remote("10.0.0.1:80")
-	grpc := r.logged("grpc~sampled", nil)
+	grpc := r.logged(route("grpc", wire.RouteSampled), nil)
 	grpc.Response.ResponseTrailers = map[string]string{"grpc-status": "14", "other": "x"}
 	grpc.Response.ResponseHeaders = map[string]string{"grpc-status": "0", "content-type": "application/grpc"}
 	grpc.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc", "grpc-timeout": "25m"}}
 	grpc.Response.ResponseBodyBytes, grpc.CommonProperties.Metadata = 1<<20, probe("7")
 	for _, m := range []proto.Message{
-		introduced("one", LogName, refused, grpc),
+		introduced("one", wire.RequestLog, refused, grpc),
 		&alsv3.StreamAccessLogsMessage{LogEntries: &alsv3.StreamAccessLogsMessage_TcpLogs{TcpLogs: &alsv3.StreamAccessLogsMessage_TCPAccessLogEntries{
 			LogEntry: []*datav3.TCPAccessLogEntry{r.connection(datav3.AccessLogType_TcpConnectionEnd, nil)},
 		}}},
@@ -133,11 +133,11 @@ func BenchmarkTake(b *testing.B) {
 	r.server.options.Observe = func(breaker.Key, time.Duration, time.Duration, uint64) {}
 	var calls []*datav3.HTTPAccessLogEntry
 	for i := range 40 {
-		e := r.logged("grpc~sampled", nil)
+		e := r.logged(route("grpc", wire.RouteSampled), nil)
 		e.Request = &datav3.HTTPRequestProperties{RequestHeaders: map[string]string{"content-type": "application/grpc"}}
 		e.Response.ResponseHeaders = map[string]string{"content-type": "application/grpc"}
 		if i%2 == 0 {
-			e = r.logged("web/charge~closed", answered(503))
+			e = r.logged(route("web/charge", wire.RouteClosed), answered(503))
 		}
 		e.CommonProperties.UpstreamRemoteAddress, e.CommonProperties.DownstreamRemoteAddress = remote("10.0.0.1:80"), remote("10.0.0.9:31234")
 		e.CommonProperties.UpstreamCluster, e.CommonProperties.ResponseFlags = "web", &datav3.ResponseFlags{UpstreamConnectionFailure: true}
@@ -147,7 +147,7 @@ func BenchmarkTake(b *testing.B) {
 		e.Request.Path, e.Request.Authority, e.Request.UserAgent, e.Request.Scheme = "/charge/7", "web.shop.svc", "bench", "http"
 		calls = append(calls, e)
 	}
-	data, err := proto.Marshal(introduced("one", LogName, calls...))
+	data, err := proto.Marshal(introduced("one", wire.RequestLog, calls...))
 	if err != nil {
 		b.Fatal(err)
 	}

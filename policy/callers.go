@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"breakwater.dev/policy/internal/yamlwalk"
+	"breakwater.dev/wire"
 )
 
 // Admits tells whether proxies of a workload may call the upstream.
@@ -17,7 +18,7 @@ func (u *Upstream) Admits(workload string) bool {
 func (u *upstreamDoc) callers(v yamlwalk.Value) {
 	count := v.Each(func(v yamlwalk.Value) {
 		var workload string
-		yamlwalk.Text(&workload, fmt.Sprintf("a workload, as node.cluster of its proxies says it: printable, at most %d bytes", MaxNode), "bad-caller", NamesNode)(v)
+		yamlwalk.Text(&workload, fmt.Sprintf("a workload, as node.cluster of its proxies says it: printable, at most %d bytes", wire.MaxNodeID), "bad-caller", wire.ValidNodeID)(v)
 		switch {
 		case workload == "":
 		case slices.Contains(u.Callers, workload):

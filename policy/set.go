@@ -8,8 +8,8 @@ import (
 	"breakwater.dev/outlier"
 )
 
-// ReservedUpstream is the name by which proxies know the control plane; no upstream has it.
-const ReservedUpstream = "breakwater"
+// MaxName is the longest name of an upstream, in bytes.
+const MaxName = longestName
 
 // Set is a whole policy, compiled. Every field is resolved: what a file left out
 // has its default, what a less specific policy gave is merged in.

@@ -14,6 +14,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy/internal/yamlwalk"
+	"breakwater.dev/wire"
 )
 
 // upstreamDoc is an Upstream with what is needed to judge it later.
@@ -112,12 +113,6 @@ func (u *upstreamDoc) finish(spec yamlwalk.Value) {
 	})
 }
 
-// Ports that each proxy listens on by default, at the address at which it listens for upstreams of protocol TCP.
-const (
-	EgressPort = 10000 // for HTTP
-	AdminPort  = 9901  // Envoy's admin interface
-)
-
 // checkPort reports what only an upstream of the other kind has. Calls that are not HTTP
 // say nothing of where they go to: only the port tells.
 func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
@@ -128,9 +123,9 @@ func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
 	case u.Protocol == TCP && !has:
 		spec.Missing("port", "nothing").Fail("the port on which the proxy listens for it", "missing-field")
 	}
-	if u.Protocol == TCP && (u.Port == EgressPort || u.Port == AdminPort) {
+	if u.Protocol == TCP && (u.Port == wire.EgressPort || u.Port == wire.AdminPort) {
 		at.Fail(fmt.Sprintf("another port: unless a proxy's bootstrap says otherwise it has its HTTP listener at %d and its admin interface at %d",
-			EgressPort, AdminPort), "reserved-port")
+			wire.EgressPort, wire.AdminPort), "reserved-port")
 	}
 	for _, field := range []string{"hosts", "routes"} {
 		if at, has := u.places["spec."+field]; has && u.Protocol == TCP {
@@ -306,7 +301,7 @@ func (c *compiler) checkUpstreams() {
 		if u.Name == "" {
 			continue
 		}
-		if u.Name == ReservedUpstream {
+		if u.Name == wire.ControlPlaneCluster {
 			c.fail(u.nameAt, "another name: it is the control plane's own", "reserved-name")
 		}
 		if !c.unique(names, u.Name, u.nameAt, "duplicate-name") {

@@ -22,6 +22,7 @@ const FallbackMetadata = "x-breakwater-fallback"
 
 // Marks are dynamic metadata that the control plane gives to a call in a proxy.
 const (
+	// Namespace is the one of all marks.
 	Namespace = "breakwater"
 	// RejectedKey is true for a call that is rejected and whose fallback the proxy has to see to.
 	RejectedKey = "rejected"
@@ -69,6 +70,22 @@ func micros(s string) time.Duration {
 	}
 	return time.Duration(n) * time.Microsecond
 }
+
+// The filter of ext_proc, under whose name Envoy files the attributes of every filter of that kind, and
+// the attributes that a proxy sends with the headers of a request or a response.
+const (
+	ExtProcFilter    = "envoy.filters.http.ext_proc"
+	NodeIDAttribute  = "xds.node.id" // of a request, where each proxy has a breaker of its own
+	DetailsAttribute = "response.code_details"
+	FlagsAttribute   = "response.flags" // see [FlagsOfAttribute]
+)
+
+// RejectedDetails are the response_code_details of a call that the control plane has answered itself.
+const RejectedDetails = "breakwater_open"
+
+// NoHeader is a header that no request has. Envoy routes a call again only where ext_proc changes its
+// headers (1.40), so it is told to remove this one.
+const NoHeader = "x-breakwater-routed"
 
 // Websocket is the value of the header "upgrade" of requests that have no end.
 const Websocket = "websocket"

@@ -20,9 +20,6 @@ import (
 )
 
 const (
-	// LogName is how the streams of a proxy's access log introduce themselves.
-	LogName = "breakwater"
-
 	// markFilter marks calls for the log, on routes that turn it on. A request header
 	// could do the same, but would reach the upstream, and clients could forge it.
 	markFilter     = "envoy.filters.http.set_metadata"
@@ -46,7 +43,7 @@ func accessLog() (*accesslogv3.AccessLog, error) {
 		return nil, err
 	}
 	config, err := pack(&grpclogv3.HttpGrpcAccessLogConfig{
-		CommonConfig: grpcLog(LogName),
+		CommonConfig: grpcLog(wire.RequestLog),
 		// What tells gRPC calls from others, the patience of their clients, sockets and event
 		// streams, and what became of a gRPC call. Entries have the times that matter anyway.
 		AdditionalRequestHeadersToLog:   []string{"content-type", "grpc-timeout", "upgrade"},
@@ -62,17 +59,17 @@ func accessLog() (*accesslogv3.AccessLog, error) {
 		Filter: anyFilter(
 			allFilters(running(false), anyFilter(
 				marked(wire.LoggedKey),
-				allFilters(status(accesslogv3.ComparisonFilter_GE, defaultStatus, statusKey), answered),
-				lasted(defaultSlow, slowKey),
+				allFilters(status(accesslogv3.ComparisonFilter_GE, defaultStatus, wire.LogStatus), answered),
+				lasted(defaultSlow, wire.LogSlow),
 				// Rejected calls are spared what follows, unless the fallback is no error.
-				allFilters(status(accesslogv3.ComparisonFilter_LE, defaultStatus-1, belowKey), anyFilter(
+				allFilters(status(accesslogv3.ComparisonFilter_LE, defaultStatus-1, wire.LogBelow), anyFilter(
 					flagged(wire.FailureFlags()),
 					allFilters(grpcRequest(), grpcFailed()),
-					allFilters(flagged(wire.CallerLeftFlags()), switchedOn(goneKey)),
+					allFilters(flagged(wire.CallerLeftFlags()), switchedOn(wire.LogGone)),
 				)),
 			)),
 			// Probes that wait for the end of their request, or for a response.
-			allFilters(running(true), status(accesslogv3.ComparisonFilter_EQ, 0, waitingKey), marked(wire.ProbeKey)),
+			allFilters(running(true), status(accesslogv3.ComparisonFilter_EQ, 0, wire.LogWaiting), marked(wire.ProbeKey)),
 		),
 	}, nil
 }
@@ -87,22 +84,16 @@ func running(yes bool) *accesslogv3.AccessLogFilter {
 }
 
 // switchedOn matches everything while a runtime key is at 100 %, and nothing without it.
-func switchedOn(key string) *accesslogv3.AccessLogFilter {
+func switchedOn(key wire.RuntimeKey) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_RuntimeFilter{
-		RuntimeFilter: &accesslogv3.RuntimeFilter{RuntimeKey: key, PercentSampled: &typev3.FractionalPercent{}},
+		RuntimeFilter: &accesslogv3.RuntimeFilter{RuntimeKey: string(key), PercentSampled: &typev3.FractionalPercent{}},
 	}}
 }
-
-// belowKey and waitingKey are never set: the filters have to name one.
-const (
-	belowKey   = RuntimeLayer + ".log.below"
-	waitingKey = RuntimeLayer + ".log.waiting"
-)
 
 // tcpAccessLog tells of each connection when it is established, and when it has ended. Its
 // name tells the upstream, as the entry of a connection that was not let through does not.
 func tcpAccessLog(upstream string) (*accesslogv3.AccessLog, error) {
-	config, err := pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: grpcLog(LogName + "/" + upstream)})
+	config, err := pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: grpcLog(wire.ConnectionLog(upstream))})
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +107,7 @@ func grpcLog(name string) *grpclogv3.CommonGrpcAccessLogConfig {
 	return &grpclogv3.CommonGrpcAccessLogConfig{
 		LogName: name,
 		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster, SkipEnvoyHeaders: true},
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: wire.ControlPlaneCluster, SkipEnvoyHeaders: true},
 		}},
 		TransportApiVersion: corev3.ApiVersion_V3,
 		BufferFlushInterval: durationpb.New(flushInterval),
@@ -155,20 +146,20 @@ func metadataIsTrue(key string) *matcherv3.MetadataMatcher {
 	}
 }
 
-func compared(op accesslogv3.ComparisonFilter_Op, value uint32, key string) *accesslogv3.ComparisonFilter {
+func compared(op accesslogv3.ComparisonFilter_Op, value uint32, key wire.RuntimeKey) *accesslogv3.ComparisonFilter {
 	return &accesslogv3.ComparisonFilter{
-		Op: op, Value: &corev3.RuntimeUInt32{DefaultValue: value, RuntimeKey: key},
+		Op: op, Value: &corev3.RuntimeUInt32{DefaultValue: value, RuntimeKey: string(key)},
 	}
 }
 
-func status(op accesslogv3.ComparisonFilter_Op, code uint32, key string) *accesslogv3.AccessLogFilter {
+func status(op accesslogv3.ComparisonFilter_Op, code uint32, key wire.RuntimeKey) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
 		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: compared(op, code, key)},
 	}}
 }
 
 // lasted matches calls that took as long, in whole milliseconds.
-func lasted(d time.Duration, key string) *accesslogv3.AccessLogFilter {
+func lasted(d time.Duration, key wire.RuntimeKey) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_DurationFilter{
 		DurationFilter: &accesslogv3.DurationFilter{
 			Comparison: compared(accesslogv3.ComparisonFilter_GE, uint32(d.Milliseconds()), key),

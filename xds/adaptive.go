@@ -24,22 +24,22 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 		return nil, err
 	}
 	// fork is the route again, for the share of calls that its key tells.
-	fork := func(suffix string, usual uint32, filters map[string]*anypb.Any) *routev3.Route {
+	fork := func(kind wire.RouteKind, usual uint32, filters map[string]*anypb.Any) *routev3.Route {
 		r := proto.Clone(whole).(*routev3.Route)
-		r.Name += suffix
+		r.Name += kind.Suffix()
 		r.TypedPerFilterConfig = filters
-		r.Match.RuntimeFraction = fraction(runtimeKey(b.Spec.Key, suffix), usual)
+		r.Match.RuntimeFraction = fraction(wire.ShareKey(b.Spec.Key, kind), usual)
 		return r
 	}
-	counted, open := fork(RouteCounted, 0, marked), fork(RouteOpen, 0, nil)
+	counted, open := fork(wire.RouteCounted, 0, marked), fork(wire.RouteOpen, 0, nil)
 	for _, r := range []*routev3.Route{counted, open} {
 		if err := fallsBack(r, u.Protocol, b); err != nil {
 			return nil, err
 		}
 	}
 	closed := proto.Clone(whole).(*routev3.Route)
-	closed.Name += RouteClosed
-	sampled := fork(RouteSampled, Million, marked)
+	closed.Name += wire.RouteClosed.Suffix()
+	sampled := fork(wire.RouteSampled, wire.Million, marked)
 	for _, r := range []*routev3.Route{sampled, closed} {
 		if err := setCopying(r, u.Protocol, b, false); err != nil {
 			return nil, err
@@ -48,7 +48,7 @@ func adaptiveRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route)
 	// A call that is to be a probe and cannot ask is rejected, as those around it are: a
 	// control plane that is slow must not let more probes through than are permitted. One
 	// that is gone takes these routes with it, when the layer's TTL is over.
-	asking, err := askingRoutes(u.Protocol, b, fork(RouteProbe, 0, nil), whole.Name+RouteAsking)
+	asking, err := askingRoutes(u.Protocol, b, fork(wire.RouteProbe, 0, nil), whole.Name+wire.RouteAsking.Suffix())
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +74,10 @@ func askingRoutes(p policy.Protocol, b *policy.Breaker, admitted *routev3.Route,
 }
 
 // fraction is the share of calls that a runtime key tells, or else the usual one.
-func fraction(key string, usual uint32) *corev3.RuntimeFractionalPercent {
+func fraction(key wire.RuntimeKey, usual uint32) *corev3.RuntimeFractionalPercent {
 	return &corev3.RuntimeFractionalPercent{
 		DefaultValue: &typev3.FractionalPercent{Numerator: usual, Denominator: typev3.FractionalPercent_MILLION},
-		RuntimeKey:   key,
+		RuntimeKey:   string(key),
 	}
 }
 
@@ -104,7 +104,7 @@ func setAsking(r *routev3.Route, p policy.Protocol, b *policy.Breaker, marking b
 	if err != nil {
 		return err
 	}
-	filter := extProcFilter
+	filter := wire.ExtProcFilter
 	if b.Spec.PerNode {
 		filter = nodeExtProcFilter
 	}

@@ -22,14 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
-)
-
-// Keys of node.metadata, by which a proxy tells the control plane what it wants.
-const (
-	// MetadataListen is the address and port of the egress listener, a string.
-	MetadataListen = "breakwater.dev/listen"
-	// MetadataUpstreams is the list of upstreams to send; a proxy without it gets all.
-	MetadataUpstreams = "breakwater.dev/upstreams"
+	"breakwater.dev/wire"
 )
 
 const (
@@ -161,13 +154,13 @@ func (o BootstrapOptions) check() (host string, port uint16, err error) {
 
 // Node is how the proxy introduces itself.
 func (o BootstrapOptions) Node() (*corev3.Node, error) {
-	metadata := map[string]any{MetadataListen: o.Listen.String()}
+	metadata := map[string]any{wire.MetadataListen: o.Listen.String()}
 	if len(o.Upstreams) > 0 {
 		names := make([]any, len(o.Upstreams))
 		for i, u := range o.Upstreams {
 			names[i] = u
 		}
-		metadata[MetadataUpstreams] = names
+		metadata[wire.MetadataUpstreams] = names
 	}
 	fields, err := structpb.NewStruct(metadata)
 	if err != nil {
@@ -180,10 +173,10 @@ func (o BootstrapOptions) Node() (*corev3.Node, error) {
 // is a request to it for as long as it lasts, so its limits must never be met.
 func (o BootstrapOptions) controlPlane(host string, port uint16) (*clusterv3.Cluster, error) {
 	c := &clusterv3.Cluster{
-		Name:            ControlPlaneCluster,
+		Name:            wire.ControlPlaneCluster,
 		ConnectTimeout:  durationpb.New(controlPlaneConnect),
 		CircuitBreakers: unlimited(),
-		LoadAssignment:  nameAssignment(ControlPlaneCluster, host, port),
+		LoadAssignment:  nameAssignment(wire.ControlPlaneCluster, host, port),
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
@@ -236,7 +229,7 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 		TransportApiVersion: corev3.ApiVersion_V3,
 		GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
 			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
-				ClusterName: ControlPlaneCluster,
+				ClusterName: wire.ControlPlaneCluster,
 				// Of all retry policies that a stream of resources can be given, Envoy 1.40
 				// heeds this one (Config::Utility::prepareJitteredExponentialBackOffStrategy).
 				RetryPolicy: &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
@@ -276,9 +269,9 @@ func (o BootstrapOptions) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) 
 	}
 	return &bootstrapv3.LayeredRuntime{Layers: append(layers,
 		&bootstrapv3.RuntimeLayer{
-			Name: RuntimeLayer,
+			Name: wire.RuntimeLayer,
 			LayerSpecifier: &bootstrapv3.RuntimeLayer_RtdsLayer_{RtdsLayer: &bootstrapv3.RuntimeLayer_RtdsLayer{
-				Name: RuntimeLayer,
+				Name: wire.RuntimeLayer,
 				RtdsConfig: &corev3.ConfigSource{
 					ConfigSourceSpecifier: &corev3.ConfigSource_ApiConfigSource{ApiConfigSource: controlPlaneStream()},
 					InitialFetchTimeout:   durationpb.New(runtimeWait),

@@ -18,6 +18,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // reader is a control plane that keeps what proxies log.
@@ -65,7 +66,7 @@ func startCopying(t *testing.T, answers http.Handler, controlPlane uint16) (egre
 // openUp opens the breaker of web.
 func openUp(t *testing.T, egress, admin string) {
 	t.Helper()
-	resp, err := http.Post("http://"+admin+"/runtime_modify?"+runtimeKey(breaker.Key{Upstream: "web"}, RouteOpen)+"=100", "", nil)
+	resp, err := http.Post("http://"+admin+"/runtime_modify?"+string(wire.ShareKey(breaker.Key{Upstream: "web"}, wire.RouteOpen))+"=100", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // validate asks a real Envoy whether it would take a bootstrap.
@@ -95,13 +96,13 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	for _, r := range rs[SecretType] {
 		b.StaticResources.Secrets = append(b.StaticResources.Secrets, r.Message.(*tlsv3.Secret))
 	}
-	l := proto.Clone(rs.find(ListenerType, EgressName).Message).(*listenerv3.Listener)
+	l := proto.Clone(rs.find(ListenerType, wire.EgressName).Message).(*listenerv3.Listener)
 	filter := l.GetFilterChains()[0].GetFilters()[0]
 	manager := new(hcmv3.HttpConnectionManager)
 	if err := filter.GetTypedConfig().UnmarshalTo(manager); err != nil {
 		t.Fatal(err)
 	}
-	routes := proto.Clone(rs.find(RouteType, EgressName).Message).(*routev3.RouteConfiguration)
+	routes := proto.Clone(rs.find(RouteType, wire.EgressName).Message).(*routev3.RouteConfiguration)
 	routes.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: routeHeader, Value: "%ROUTE_NAME%"}}}
 	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes}
 	packed, err := pack(manager)

@@ -26,9 +26,6 @@ import (
 const (
 	// cachedFilter keeps and serves copies of responses, on routes that turn it on.
 	cachedFilter = "envoy.filters.http.lua"
-	// egressCluster is the proxy itself, for calls that another upstream takes over. Names
-	// of upstreams have no slash.
-	egressCluster = ControlPlaneCluster + "/" + EgressName
 )
 
 //go:embed cached.lua
@@ -92,7 +89,7 @@ func setCopying(r *routev3.Route, p policy.Protocol, b *policy.Breaker, serve bo
 // routes, breakers and timeout are for it to go by.
 func takenOver(to *policy.FallbackUpstream) *routev3.RouteAction {
 	return &routev3.RouteAction{
-		ClusterSpecifier:     &routev3.RouteAction_Cluster{Cluster: egressCluster},
+		ClusterSpecifier:     &routev3.RouteAction_Cluster{Cluster: wire.EgressCluster},
 		HostRewriteSpecifier: &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: to.Host},
 		Timeout:              durationpb.New(0),
 		IdleTimeout:          durationpb.New(0),
@@ -106,7 +103,7 @@ func rejectedRoute(whole *routev3.Route, p policy.Protocol, b *policy.Breaker) (
 		return nil, nil
 	}
 	r := proto.Clone(whole).(*routev3.Route)
-	r.Name += RouteRejected
+	r.Name += wire.RouteRejected.Suffix()
 	r.TypedPerFilterConfig = nil
 	r.Match.DynamicMetadata = []*matcherv3.MetadataMatcher{metadataIsTrue(wire.RejectedKey)}
 	if err := fallsBack(r, p, b); err != nil {
@@ -125,13 +122,13 @@ func egress(listen netip.AddrPort) (*clusterv3.Cluster, error) {
 		to = netip.AddrPortFrom(netip.IPv6Loopback(), listen.Port())
 	}
 	c := &clusterv3.Cluster{
-		Name:                 egressCluster,
+		Name:                 wire.EgressCluster,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		ConnectTimeout:       durationpb.New(connectTimeout),
 		// Limits are the business of the upstreams at both ends.
 		CircuitBreakers: unlimited(),
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: egressCluster,
+			ClusterName: wire.EgressCluster,
 			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
 				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address(to)}},
 			}}}},

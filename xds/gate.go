@@ -2,34 +2,14 @@ package xds
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
-
-// The routes of a breaker in the data path Adaptive, in the order in which they are
-// matched. Each is called after the breaker, with one of these behind it, and all but
-// the last are reached by a share of the calls that a runtime key tells.
-const (
-	RouteCounted = "~counted" // rejects, and is logged: a sample of the rejected calls
-	RouteOpen    = "~open"    // rejects, and is not logged
-	RouteProbe   = "~probe"   // goes through: a call of the next route that got a permit
-	RouteAsking  = "~asking"  // asks the control plane for a permit, and rejects without one
-	RouteSampled = "~sampled" // goes through, and is logged whatever comes of it
-	RouteClosed  = "~closed"  // goes through, and is logged if it fails or is slow
-)
-
-// RouteRejected comes before all others of a breaker, in either data path, where it takes the
-// proxy to answer rejected calls: those that the control plane rejected come back to it.
-const RouteRejected = "~rejected"
-
-// Million is the denominator of every share. Envoy compares the remainder of one
-// random number by the denominator, so shares nest only where it is the same.
-const Million = 1_000_000
 
 // Gate is what stands in the data plane for one breaker in the data path Adaptive.
 // The zero gate, but for its key, lets all calls through and has all of them logged.
@@ -129,7 +109,7 @@ func (g *Gates) Layer(node string) *Resource {
 // right for a short time only: it rejects calls of a service that may be well again.
 func (g *Gates) Brief(node string) bool { return g.brief[""] || g.brief[node] }
 
-func (g *Gate) brief() bool { return g.Probe || g.Open > 0 && g.Open < Million }
+func (g *Gate) brief() bool { return g.Probe || g.Open > 0 && g.Open < wire.Million }
 
 // OneIn tells how much proxies log of a breaker's calls: one of so many that go
 // through, and one of so many that are rejected; 1: all.
@@ -153,18 +133,15 @@ func (g *Gates) Connections(key breaker.Key, node string) (limit uint32, gated b
 }
 
 func layer(keys map[string]*structpb.Value) (*Resource, error) {
-	r, err := newResource(RuntimeLayer, &runtimev3.Runtime{Name: RuntimeLayer, Layer: &structpb.Struct{Fields: keys}})
+	r, err := newResource(wire.RuntimeLayer, &runtimev3.Runtime{Name: wire.RuntimeLayer, Layer: &structpb.Struct{Fields: keys}})
 	if err != nil {
 		return nil, fmt.Errorf("the runtime layer: %w", err)
 	}
 	return r, nil
 }
 
-// Runtime keys of the filter of the access log, and what holds without them.
+// What holds without the runtime keys of the access log's filter.
 const (
-	statusKey     = RuntimeLayer + ".log.status"
-	slowKey       = RuntimeLayer + ".log.slow_ms"
-	goneKey       = RuntimeLayer + ".log.gone"
 	defaultStatus = 500
 	defaultSlow   = 2 * time.Second
 )
@@ -173,13 +150,13 @@ const (
 func (l Logged) keys() map[string]*structpb.Value {
 	keys := map[string]*structpb.Value{}
 	if l.Status != 0 && l.Status != defaultStatus {
-		keys[statusKey] = structpb.NewNumberValue(float64(l.Status))
+		keys[string(wire.LogStatus)] = structpb.NewNumberValue(float64(l.Status))
 	}
 	if l.Slow != 0 && l.Slow != defaultSlow {
-		keys[slowKey] = structpb.NewNumberValue(float64(max(l.Slow.Milliseconds(), 1)))
+		keys[string(wire.LogSlow)] = structpb.NewNumberValue(float64(max(l.Slow.Milliseconds(), 1)))
 	}
 	if l.Gone {
-		keys[goneKey] = structpb.NewNumberValue(100) // a filter takes no share but in its own denominator
+		keys[string(wire.LogGone)] = structpb.NewNumberValue(100) // a filter takes no share but in its own denominator
 	}
 	return keys
 }
@@ -187,34 +164,21 @@ func (l Logged) keys() map[string]*structpb.Value {
 // keys adds what differs from the defaults in the routes. One random number decides a
 // call, so each share includes those of the routes before it.
 func (g *Gate) keys(into map[string]*structpb.Value) {
-	prefix := g.Key
-	prefix.Node = ""
-	set := func(route string, share, usual uint32) {
+	set := func(kind wire.RouteKind, share, usual uint32) {
 		if share != usual {
-			into[runtimeKey(prefix, route)] = millionths(share)
+			into[string(wire.ShareKey(g.Key, kind))] = millionths(share)
 		}
 	}
-	open := min(g.Open, Million)
-	set(RouteCounted, open/max(g.RejectsOneIn, 1), 0)
-	set(RouteOpen, open, 0)
+	open := min(g.Open, wire.Million)
+	set(wire.RouteCounted, open/max(g.RejectsOneIn, 1), 0)
+	set(wire.RouteOpen, open, 0)
 	if g.Probe && g.Connections == nil {
-		set(RouteProbe, Million, 0)
+		set(wire.RouteProbe, wire.Million, 0)
 	}
-	set(RouteSampled, open+(Million-open)/max(g.OneIn, 1), Million)
+	set(wire.RouteSampled, open+(wire.Million-open)/max(g.OneIn, 1), wire.Million)
 	if g.Connections != nil {
-		into[maxConnectionsKey(g.Key.Upstream)] = structpb.NewNumberValue(float64(*g.Connections))
+		into[string(wire.ConnectionsKey(g.Key.Upstream))] = structpb.NewNumberValue(float64(*g.Connections))
 	}
-}
-
-// runtimeKey is the key of the share of calls that take one of a breaker's routes.
-func runtimeKey(key breaker.Key, route string) string {
-	return RuntimeLayer + "." + key.String() + "." + strings.TrimPrefix(route, "~")
-}
-
-// maxConnectionsKey overrides max_connections of a cluster's default priority; Envoy
-// reads it for every connection (envoy.config.cluster.v3.CircuitBreakers).
-func maxConnectionsKey(cluster string) string {
-	return "circuit_breakers." + cluster + ".default.max_connections"
 }
 
 // millionths is a FractionalPercent as a runtime value.

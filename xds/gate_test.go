@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // keysOf are the keys of a layer; shares of calls are in millionths.
@@ -132,7 +132,7 @@ func TestEnvoyNestsShares(t *testing.T) {
 			}
 			b := static(t, rs)
 			b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-				Name: RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message.(*runtimev3.Runtime).GetLayer()},
+				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message.(*runtimev3.Runtime).GetLayer()},
 			}}}
 			egress := startEnvoyOn(t, b, refusingPort(t))
 			const calls = 20_000
@@ -163,10 +163,11 @@ func countRejected(t *testing.T, egress string, calls int) (rejected int) {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body) // its end is what makes the connection free again
 		resp.Body.Close()
-		switch route := resp.Header.Get(routeHeader); {
-		case strings.HasSuffix(route, RouteCounted), strings.HasSuffix(route, RouteOpen):
+		route := resp.Header.Get(routeHeader)
+		switch _, kind, _ := wire.ParseRouteName(route); kind {
+		case wire.RouteCounted, wire.RouteOpen:
 			rejected++
-		case strings.HasSuffix(route, RouteAsking), strings.HasSuffix(route, RouteSampled), strings.HasSuffix(route, RouteClosed):
+		case wire.RouteAsking, wire.RouteSampled, wire.RouteClosed:
 		default:
 			t.Fatalf("answered %d by route %q", resp.StatusCode, route)
 		}
@@ -178,7 +179,7 @@ func countRejected(t *testing.T, egress string, calls int) (rejected int) {
 func TestConnectionsOfGates(t *testing.T) {
 	none, three := uint32(0), uint32(3)
 	db, own := breaker.Key{Upstream: "db"}, breaker.Key{Upstream: "db", Node: "one"}
-	gates, err := NewGates([]Gate{{Key: db, Connections: &none}, {Key: own, Connections: &three}, {Key: breaker.Key{Upstream: "web"}, Open: Million}})
+	gates, err := NewGates([]Gate{{Key: db, Connections: &none}, {Key: own, Connections: &three}, {Key: breaker.Key{Upstream: "web"}, Open: wire.Million}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,12 +20,11 @@ import (
 )
 
 const (
-	extProcFilter = "envoy.filters.http.ext_proc"
 	// nodeExtProcFilter is ext_proc once more, for routes whose breakers are the
 	// proxy's own: it also says which proxy asks. What a filter sends cannot be set for
 	// a route (Envoy ignores the request_attributes of ExtProcOverrides), and
 	// breakers of the mesh are not to pay for it.
-	nodeExtProcFilter = extProcFilter + ".node"
+	nodeExtProcFilter = wire.ExtProcFilter + ".node"
 	// hidingFilter takes the header with the times of a call out of responses again. It comes
 	// before the filters that ask, and so after them on the way back.
 	hidingFilter = "envoy.filters.http.header_mutation"
@@ -54,13 +53,13 @@ func forwardedHeaders() []string {
 
 // responseAttributes go with the response headers: what tells a proxy's own answer,
 // and why it was given, from the upstream's.
-func responseAttributes() []string { return []string{"response.code_details", "response.flags"} }
+func responseAttributes() []string { return []string{wire.DetailsAttribute, wire.FlagsAttribute} }
 
 // requestAttributes go with the request headers of [nodeExtProcFilter]: node.id of the
 // proxy's own bootstrap, which no client can forge. Two other ways are closed: xds.node
 // without a field is 80 KB a request, and CEL in the metadata of a gRPC service crashes
 // the proxy with its first request (Envoy 1.37 and 1.40).
-func requestAttributes() []string { return []string{"xds.node.id"} }
+func requestAttributes() []string { return []string{wire.NodeIDAttribute} }
 
 // listener is where applications send to, either with the Host header they would
 // use anyway or as to an HTTP proxy.
@@ -74,9 +73,9 @@ func listener(listen netip.AddrPort) (*listenerv3.Listener, error) {
 		return nil, err
 	}
 	return &listenerv3.Listener{
-		Name:             EgressName,
+		Name:             wire.EgressName,
 		Address:          address(listen),
-		StatPrefix:       EgressName,
+		StatPrefix:       wire.EgressName,
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 			Name:       hcmFilter,
@@ -105,9 +104,9 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 		return nil, err
 	}
 	return &hcmv3.HttpConnectionManager{
-		StatPrefix: EgressName,
+		StatPrefix: wire.EgressName,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
-			ConfigSource: overADS(), RouteConfigName: EgressName,
+			ConfigSource: overADS(), RouteConfigName: wire.EgressName,
 		}},
 		HttpFilters: filters,
 		AccessLog:   []*accesslogv3.AccessLog{log},
@@ -176,7 +175,7 @@ func httpFilters() ([]*hcmv3.HttpFilter, error) {
 	return []*hcmv3.HttpFilter{
 		{Name: hidingFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: hide}},
 		// Off where no route turns it on, so that a call without a breaker costs nothing.
-		{Name: extProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: processor}},
+		{Name: wire.ExtProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: processor}},
 		{Name: nodeExtProcFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: nodeProcessor}},
 		{Name: markFilter, Disabled: true, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: mark}},
 		// Behind those that ask, so that it serves what they let go on to a fallback.
@@ -200,7 +199,7 @@ func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor 
 	return &extprocv3.ExternalProcessor{
 		// No timeout here: the stream lasts as long as the call.
 		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ControlPlaneCluster, SkipEnvoyHeaders: true},
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: wire.ControlPlaneCluster, SkipEnvoyHeaders: true},
 		}},
 		// A call that cannot ask goes on: to the service, or where its route leads to otherwise.
 		FailureModeAllow:   true,
@@ -208,7 +207,7 @@ func externalProcessor(requestAttributes []string) *extprocv3.ExternalProcessor 
 		RequestAttributes:  requestAttributes,
 		ResponseAttributes: responseAttributes(),
 		MessageTimeout:     durationpb.New(messageTimeout),
-		StatPrefix:         ControlPlaneCluster,
+		StatPrefix:         wire.ControlPlaneCluster,
 		// Forbidding every header would take those of a rejection too: its content type, its
 		// Retry-After.
 		MutationRules: &mutationv3.HeaderMutationRules{DisallowSystem: wrapperspb.Bool(true)},

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"breakwater.dev/wire"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -18,7 +19,7 @@ import (
 
 const (
 	// readinessName names the listener and the cluster. No upstream can have it.
-	readinessName = ControlPlaneCluster + "/ready"
+	readinessName = wire.ControlPlaneCluster + "/ready"
 	readinessPath = "/ready"
 	// The proxy asks itself more often while it is not ready: that is what others wait for.
 	readinessTimeout  = time.Second

@@ -35,7 +35,7 @@ const (
 // hosts that no upstream has.
 func routeConfiguration(set *policy.Set) (*routev3.RouteConfiguration, error) {
 	rc := &routev3.RouteConfiguration{
-		Name: EgressName,
+		Name: wire.EgressName,
 		// "payments:8080" reaches the upstream that has the host "payments".
 		IgnorePortInHostMatching: true,
 	}
@@ -91,7 +91,7 @@ func unknownHost() *routev3.VirtualHost {
 // or could have.
 func routes(u *policy.Upstream, r *policy.Route) ([]*routev3.Route, error) {
 	out := &routev3.Route{
-		Name:   breaker.Key{Upstream: u.Name, Route: r.Name}.String(),
+		Name:   wire.RouteName(breaker.Key{Upstream: u.Name, Route: r.Name}, wire.RouteWhole),
 		Match:  match(r.Match),
 		Action: &routev3.Route_Route{Route: routeAction(u, r)},
 	}
@@ -119,7 +119,7 @@ func routes(u *policy.Upstream, r *policy.Route) ([]*routev3.Route, error) {
 func inlineRoutes(u *policy.Upstream, b *policy.Breaker, whole *routev3.Route) ([]*routev3.Route, error) {
 	out := proto.Clone(whole).(*routev3.Route)
 	if !b.FailOpen {
-		return askingRoutes(u.Protocol, b, out, whole.Name+RouteAsking)
+		return askingRoutes(u.Protocol, b, out, whole.Name+wire.RouteAsking.Suffix())
 	}
 	if err := setAsking(out, u.Protocol, b, false); err != nil {
 		return nil, err

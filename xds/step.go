@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"breakwater.dev/wire"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -112,7 +113,7 @@ func takenOverHosts(rc *routev3.RouteConfiguration) map[string]bool {
 
 // takenOverTo is the host that a route sends calls to through the proxy once more; "": it does not.
 func takenOverTo(r *routev3.Route) string {
-	if to := r.GetRoute(); to.GetCluster() == egressCluster {
+	if to := r.GetRoute(); to.GetCluster() == wire.EgressCluster {
 		return to.GetHostRewriteLiteral()
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 // routesText writes routes as their upstreams with hosts, and where calls are taken over to:
@@ -18,7 +19,7 @@ func routesText(r *Resource) []string {
 	for _, vh := range r.Message.(*routev3.RouteConfiguration).VirtualHosts {
 		line := vh.Name + ": " + strings.Join(vh.Domains, ", ")
 		for _, route := range vh.Routes {
-			if to := route.GetRoute(); to.GetCluster() == egressCluster && strings.HasSuffix(route.Name, RouteRejected) {
+			if to := route.GetRoute(); to.GetCluster() == wire.EgressCluster && strings.HasSuffix(route.Name, wire.RouteRejected.Suffix()) {
 				line += " > " + to.GetHostRewriteLiteral()
 			}
 		}

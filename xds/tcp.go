@@ -10,13 +10,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 const (
 	tcpProxyFilter = "envoy.filters.network.tcp_proxy"
-	// tcpPrefix comes before the names of upstreams in the names of their listeners. Names
-	// of upstreams have no slash, so that none is called as the egress listener is.
-	tcpPrefix = "tcp/"
 )
 
 // tcpListener is where applications connect to an upstream whose protocol is TCP: at the
@@ -46,7 +44,7 @@ func tcpListener(u *policy.Upstream, listen netip.AddrPort) (*listenerv3.Listene
 		return nil, err
 	}
 	return &listenerv3.Listener{
-		Name:             tcpPrefix + u.Name,
+		Name:             wire.TCPListener(u.Name),
 		Address:          address(netip.AddrPortFrom(listen.Addr(), u.Port)),
 		StatPrefix:       "tcp." + u.Name,
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,

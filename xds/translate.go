@@ -10,22 +10,11 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"breakwater.dev/policy"
-)
-
-// Names that proxies and control plane have to agree on.
-const (
-	// EgressName is the name of the listener that applications send to, and of its
-	// route configuration.
-	EgressName = "egress"
-	// ControlPlaneCluster is the cluster by which a proxy reaches the control plane;
-	// the bootstrap defines it, listeners refer to it.
-	ControlPlaneCluster = policy.ReservedUpstream
-	// RuntimeLayer is the name of the runtime layer that the bootstrap asks for.
-	RuntimeLayer = "breakwater"
+	"breakwater.dev/wire"
 )
 
 // DefaultListen is where a proxy listens whose bootstrap does not say.
-var DefaultListen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), policy.EgressPort)
+var DefaultListen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), wire.EgressPort)
 
 // Translate returns every resource of a proxy whose applications send to listen, but for
 // its runtime layer, which is of [Gates]. It
@@ -79,14 +68,14 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 	}
 	routes := func() (string, proto.Message, error) {
 		r, err := routeConfiguration(set)
-		return EgressName, r, err
+		return wire.EgressName, r, err
 	}
 	if err := d.vary("routes of "+kind, routes); err != nil {
 		return nil, 0, fmt.Errorf("translating routes: %w", err)
 	}
 	entrance := func() (string, proto.Message, error) {
 		l, err := listener(listen)
-		return EgressName, l, err
+		return wire.EgressName, l, err
 	}
 	if err := d.vary("egress of "+listen.String(), entrance); err != nil {
 		return nil, 0, fmt.Errorf("translating the listener: %w", err)
@@ -155,7 +144,7 @@ func made(all map[string]*Resource, parts string, how build) (*Resource, error) 
 }
 
 func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
-	if u.Name == ControlPlaneCluster {
+	if u.Name == wire.ControlPlaneCluster {
 		// The bootstrap's cluster would stand, and the upstream's calls go to the control plane.
 		return errors.New("the name is taken by the control plane's own cluster; give the upstream another one")
 	}

@@ -13,6 +13,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 )
 
 var egressAddress = netip.MustParseAddrPort("127.0.0.1:10000")
@@ -48,7 +49,7 @@ func (rs Resources) versions() map[string]string {
 
 func routesOf(t rapid.TB, rs Resources) []*routev3.VirtualHost {
 	t.Helper()
-	rc, ok := rs.find(RouteType, EgressName).Message.(*routev3.RouteConfiguration)
+	rc, ok := rs.find(RouteType, wire.EgressName).Message.(*routev3.RouteConfiguration)
 	if !ok {
 		t.Fatal("there is no route configuration")
 	}
@@ -97,9 +98,9 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 		for _, vh := range routesOf(t, translate(t, set)) {
 			for _, r := range vh.GetRoutes() {
 				switch filters := r.GetTypedPerFilterConfig(); {
-				case filters[extProcFilter] != nil && filters[nodeExtProcFilter] != nil:
+				case filters[wire.ExtProcFilter] != nil && filters[nodeExtProcFilter] != nil:
 					t.Errorf("route %s asks twice", r.GetName())
-				case filters[extProcFilter] != nil:
+				case filters[wire.ExtProcFilter] != nil:
 					got = append(got, r.GetName())
 				case filters[nodeExtProcFilter] != nil:
 					got = append(got, r.GetName()+" of a node")
@@ -114,7 +115,7 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 				}
 				name := b.Spec.Key.String()
 				if b.DataPath == policy.Adaptive || !b.FailOpen {
-					name += RouteAsking
+					name += wire.RouteAsking.Suffix()
 				}
 				if b.Spec.PerNode {
 					name += " of a node"
@@ -143,7 +144,7 @@ func TestAChangeOfOneUpstreamChangesItsResourcesOnly(t *testing.T) {
 			url, resource, _ := strings.Cut(key, " ")
 			// The last upstream that another takes over from takes the way there along, and
 			// the last one that trusts a file takes its secret.
-			shared := url == RouteType || url == SecretType || resource == egressCluster
+			shared := url == RouteType || url == SecretType || resource == wire.EgressCluster
 			if after[key] != version && resource != name && !shared {
 				t.Errorf("changing upstream %s changed %s", name, key)
 			}

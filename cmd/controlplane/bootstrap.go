@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -60,7 +60,7 @@ func bootstrapCommand() *cobra.Command {
 	f.StringVar(&o.NodeCluster, "node-cluster", "", "the `workload` that the proxy belongs to")
 	f.StringVar(&o.XDS, "xds", "127.0.0.1:18000", "`host:port` of the control plane")
 	f.StringVar(&flags.listen, "listen", xds.DefaultListen.String(), "`address` that applications send to")
-	f.StringVar(&flags.admin, "admin", fmt.Sprintf("127.0.0.1:%d", policy.AdminPort), "`address` of Envoy's admin interface, or unix:PATH for a socket that only Envoy's own user may use")
+	f.StringVar(&flags.admin, "admin", fmt.Sprintf("127.0.0.1:%d", wire.AdminPort), "`address` of Envoy's admin interface, or unix:PATH for a socket that only Envoy's own user may use")
 	f.StringVar(&flags.ready, "ready", "", "`address` where GET /ready answers 200 while applications can send, for a probe that cannot reach --listen (default none)")
 	f.StringSliceVar(&o.Upstreams, "upstreams", nil, "`names` of the upstreams that the workload calls; without it the proxy gets all")
 	f.StringVar(&flags.tls.CAFile, "tls-ca", "", "`path`, on the proxy, of the CA that signed the control plane's certificate")

@@ -12,6 +12,7 @@ import (
 	"breakwater.dev/internal/gates"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery"
 )
@@ -259,7 +260,7 @@ func gateStatus(all []xds.Gate, published *xds.Gates) telemetry.GateStatus {
 			s.Connections++
 		case g.Probe:
 			s.Probing++
-		case g.Open == xds.Million:
+		case g.Open == wire.Million:
 			s.Open++
 		case g.Open > 0:
 			s.Ramping++

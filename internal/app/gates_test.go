@@ -18,6 +18,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/gates"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -63,7 +64,7 @@ func connect(ctx context.Context, a *app, n *corev3.Node) {
 	a.xds.Register(&s)
 	st := &layerStream{ctx: ctx, in: make(chan *discoveryv3.DeltaDiscoveryRequest), out: make(chan *discoveryv3.DeltaDiscoveryResponse, 1)}
 	go func() { _ = s.runtime.DeltaRuntime(st) }()
-	st.in <- &discoveryv3.DeltaDiscoveryRequest{Node: n, TypeUrl: xds.RuntimeType, ResourceNamesSubscribe: []string{xds.RuntimeLayer}}
+	st.in <- &discoveryv3.DeltaDiscoveryRequest{Node: n, TypeUrl: xds.RuntimeType, ResourceNamesSubscribe: []string{wire.RuntimeLayer}}
 	go func() {
 		for {
 			select {

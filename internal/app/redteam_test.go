@@ -23,6 +23,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -74,7 +76,7 @@ const (
 func proxy(id, cluster string, upstreams ...any) *corev3.Node {
 	n := &corev3.Node{Id: id, Cluster: cluster}
 	if len(upstreams) > 0 {
-		fields, err := structpb.NewStruct(map[string]any{xds.MetadataUpstreams: upstreams})
+		fields, err := structpb.NewStruct(map[string]any{wire.MetadataUpstreams: upstreams})
 		if err != nil {
 			panic(err) // the test's own literal
 		}
@@ -144,7 +146,7 @@ func report(t *testing.T, c *grpc.ClientConn, n *corev3.Node, entries int, end t
 		all = append(all, &datav3.HTTPAccessLogEntry{
 			CommonProperties: &datav3.AccessLogCommon{
 				StartTime: timestamppb.New(end.Add(-time.Millisecond)), TimeToLastDownstreamTxByte: durationpb.New(time.Millisecond),
-				RouteName: "adaptive~closed",
+				RouteName: wire.RouteName(breaker.Key{Upstream: "adaptive"}, wire.RouteClosed),
 			},
 			Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(500), ResponseCodeDetails: "via_upstream"},
 		})

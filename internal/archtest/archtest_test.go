@@ -13,12 +13,13 @@ import (
 
 // checks are all rules about a tree, by the name of the directory of bad examples below testdata.
 var checks = map[string]func(*tree) []finding{
-	"imports": func(t *tree) []finding { return checkImports(t, table) },
-	"purity":  func(t *tree) []finding { return checkPurity(t, table) },
-	"budgets": checkBudgets,
-	"docs":    checkDocs,
-	"tests":   checkTests,
-	"names":   checkNames,
+	"imports":  func(t *tree) []finding { return checkImports(t, table) },
+	"purity":   func(t *tree) []finding { return checkPurity(t, table) },
+	"budgets":  checkBudgets,
+	"docs":     checkDocs,
+	"tests":    checkTests,
+	"names":    checkNames,
+	"contract": checkContract,
 }
 
 // repository loads this repository.

@@ -40,12 +40,12 @@ var table = []row{
 	},
 	{
 		pkg: "policy", layer: 2, pure: true,
-		ours:   []string{"breaker", "outlier", "policy/internal/..."},
+		ours:   []string{"breaker", "outlier", "wire", "policy/internal/..."},
 		third:  []string{yaml},
-		reason: "Engines own their Config and its validation, so policy imports them. Knowing Envoy here would let its terms leak into the language.",
+		reason: "Engines own their Config and its validation, so policy imports them, and refuses the names and ports in wire that proxies use for themselves. Knowing Envoy here would let its terms leak into the language.",
 	},
 	{
-		pkg: "wire", layer: 2, pure: true, silent: true,
+		pkg: "wire", layer: 1, pure: true, silent: true,
 		ours:   []string{"breaker"},
 		reason: "What we and a proxy agree on is one package, so that those who write it and those who read it cannot drift apart. It knows neither Envoy's messages nor who reads them.",
 	},
@@ -73,7 +73,7 @@ var table = []row{
 	},
 	{
 		pkg: "xds/discovery", layer: 4,
-		ours:   []string{"policy", "xds", "internal/guard", "internal/untrusted"},
+		ours:   []string{"policy", "xds", "wire", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
 		reason: "It sends what xds made of the policy. What it sends or hears reaches others as values, through the app.",
 	},
@@ -91,7 +91,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/gates", layer: 4, pure: true, silent: true,
-		ours:   []string{"breaker", "policy", "xds"},
+		ours:   []string{"breaker", "policy", "wire", "xds"},
 		reason: "What stands in the data plane for a state is a pure function of it; when it is published is the app's business.",
 	},
 	{
@@ -127,13 +127,13 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 5,
-		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace", "internal/guard", "internal/untrusted"},
+		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "internal/gates", "internal/watch", "internal/pace", "internal/guard", "internal/untrusted", "wire"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "The one place where everything meets, so that nothing else has to.",
 	},
 	{
 		pkg: "cmd/controlplane", layer: 6,
-		ours:   []string{"internal/app", "internal/nearest", "policy", "xds"},
+		ours:   []string{"internal/app", "internal/nearest", "policy", "wire", "xds"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 		reason: "Flags, signals and exit codes; what they start is in the app, and is tested there.",
 	},

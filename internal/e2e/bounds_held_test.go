@@ -21,6 +21,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -125,7 +127,7 @@ func TestBoundOnEntries(t *testing.T) {
 		CommonProperties: &datav3.AccessLogCommon{
 			StartTime: timestamppb.New(time.Now()), Duration: durationpb.New(time.Millisecond),
 			TimeToLastRxByte: durationpb.New(0), TimeToFirstUpstreamRxByte: durationpb.New(time.Millisecond),
-			RouteName: "u0" + xds.RouteSampled, UpstreamRequestAttemptCount: 1, AccessLogType: datav3.AccessLogType_DownstreamEnd,
+			RouteName: wire.RouteName(breaker.Key{Upstream: "u0"}, wire.RouteSampled), UpstreamRequestAttemptCount: 1, AccessLogType: datav3.AccessLogType_DownstreamEnd,
 		},
 		Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(200), ResponseCodeDetails: "via_upstream"},
 	}
@@ -134,7 +136,7 @@ func TestBoundOnEntries(t *testing.T) {
 		all[i] = entry
 	}
 	m := &alsv3.StreamAccessLogsMessage{
-		Identifier: &alsv3.StreamAccessLogsMessage_Identifier{Node: &corev3.Node{Id: "a-0", Cluster: "a"}, LogName: xds.LogName},
+		Identifier: &alsv3.StreamAccessLogsMessage_Identifier{Node: &corev3.Node{Id: "a-0", Cluster: "a"}, LogName: wire.RequestLog},
 		LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: all}},
 	}
 	data, err := proto.Marshal(m)

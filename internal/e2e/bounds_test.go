@@ -210,7 +210,7 @@ func TestBoundOnKindsOfProxies(t *testing.T) {
 	t.Parallel()
 	f := newFortress(t, upstreams(300), "")
 	for i, st := range f.open(t, 400, 8) {
-		metadata, err := structpb.NewStruct(map[string]any{xds.MetadataListen: fmt.Sprint("127.0.0.1:", 10_000+i)})
+		metadata, err := structpb.NewStruct(map[string]any{wire.MetadataListen: fmt.Sprint("127.0.0.1:", 10_000+i)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
@@ -12,8 +14,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"breakwater.dev/xds"
 )
 
 // logStream is a stream of a proxy's access log, of calls to "payments". Its clock may be any.
@@ -36,7 +36,7 @@ func (m *mesh) logStream(t *testing.T, node string) *logStream {
 	}
 	s := &logStream{AccessLogService_StreamAccessLogsClient: stream, node: node}
 	err = s.Send(&alsv3.StreamAccessLogsMessage{Identifier: &alsv3.StreamAccessLogsMessage_Identifier{
-		Node: &corev3.Node{Id: node}, LogName: xds.LogName,
+		Node: &corev3.Node{Id: node}, LogName: wire.RequestLog,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func (s *logStream) call(t *testing.T, status uint32) {
 		CommonProperties: &datav3.AccessLogCommon{
 			StartTime: timestamppb.New(time.Now().Add(s.off - took)), Duration: durationpb.New(took),
 			TimeToLastRxByte: durationpb.New(0), TimeToFirstUpstreamRxByte: durationpb.New(took),
-			RouteName: "payments" + xds.RouteSampled, UpstreamRequestAttemptCount: 1, AccessLogType: datav3.AccessLogType_DownstreamEnd,
+			RouteName: wire.RouteName(breaker.Key{Upstream: "payments"}, wire.RouteSampled), UpstreamRequestAttemptCount: 1, AccessLogType: datav3.AccessLogType_DownstreamEnd,
 		},
 		Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(status), ResponseCodeDetails: "via_upstream"},
 	}

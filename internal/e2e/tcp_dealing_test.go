@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -31,7 +32,7 @@ func (m *mesh) idleProxies(t *testing.T, n int) {
 		}
 		err = stream.Send(&discoveryv3.DeltaDiscoveryRequest{
 			Node:    &corev3.Node{Id: fmt.Sprintf("idle-%d", i), Cluster: "idle"},
-			TypeUrl: xds.RuntimeType, ResourceNamesSubscribe: []string{xds.RuntimeLayer},
+			TypeUrl: xds.RuntimeType, ResourceNamesSubscribe: []string{wire.RuntimeLayer},
 		})
 		if err != nil {
 			t.Fatal(err)

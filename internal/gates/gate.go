@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -15,9 +16,9 @@ const (
 	// probeRate is how many calls per second are let through to ask for permits, as far
 	// as the traffic from before the trip tells. It is what a proxy logs of an upstream too,
 	// below which all calls are.
-	probeRate = 50
+	probeRate = wire.SampledPerSecond
 	// leastProbes is the smallest share of calls that is let through to ask.
-	leastProbes = xds.Million / 100
+	leastProbes = wire.Million / 100
 	// probeStep is after how long that share is doubled: callers may have gone away since,
 	// and half-open is not to end for want of probes.
 	probeStep = time.Second
@@ -41,17 +42,17 @@ func gateOf(s *breaker.Status, traffic float64, now breaker.Instant) (g xds.Gate
 	g.Key = s.Key
 	switch s.State {
 	case breaker.Open:
-		g.Open = xds.Million // its end is a transition
+		g.Open = wire.Million // its end is a transition
 		return g, never
 	case breaker.HalfOpen:
 		share, until := probing(now.Sub(s.Since), s.Config.SuccessThreshold, traffic)
-		g.Open, g.Probe = xds.Million-share, true
+		g.Open, g.Probe = wire.Million-share, true
 		if until == 0 {
 			return g, never
 		}
 		return g, s.Since.Add(until)
 	default:
-		const unit = xds.Million / uint32(breaker.Whole)
+		const unit = wire.Million / uint32(breaker.Whole)
 		g.Open = (uint32(breaker.Whole) - uint32(s.Admits)) * unit
 		return g, now.Add(max(s.Config.RampDuration/rampSteps, rampStep))
 	}
@@ -61,14 +62,14 @@ func gateOf(s *breaker.Status, traffic float64, now breaker.Instant) (g xds.Gate
 // long into it that will be more; 0: it is all.
 func probing(past time.Duration, successes uint32, traffic float64) (share uint32, until time.Duration) {
 	wanted := max(probeRate, float64(successes))
-	first := float64(xds.Million)
+	first := float64(wire.Million)
 	if traffic > wanted {
 		first = max(first*wanted/traffic, leastProbes)
 	}
 	steps := max(past, 0) / probeStep
 	grown := first * math.Exp2(float64(min(steps, 20)))
-	if grown >= xds.Million {
-		return xds.Million, 0
+	if grown >= wire.Million {
+		return wire.Million, 0
 	}
 	return uint32(grown), (steps + 1) * probeStep
 }

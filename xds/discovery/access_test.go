@@ -12,6 +12,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -19,7 +20,7 @@ import (
 func of(workload string, lists ...any) *corev3.Node {
 	n := node(workload+"-0", nil)
 	if lists != nil {
-		n = node(workload+"-0", map[string]any{xds.MetadataUpstreams: lists})
+		n = node(workload+"-0", map[string]any{wire.MetadataUpstreams: lists})
 	}
 	n.Cluster = workload
 	return n

@@ -7,6 +7,7 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -31,7 +32,7 @@ func TestDeltaFirstAnswers(t *testing.T) {
 		p.subscribe(xds.EndpointType, "b")
 		endpoints := p.gets1("endpoints +b")
 		p.subscribe(xds.ListenerType)
-		p.subscribe(xds.RouteType, xds.EgressName)
+		p.subscribe(xds.RouteType, wire.EgressName)
 		p.gets() // they wait for the answer about clusters
 		p.ack(clusters)
 		listeners := p.gets1("listeners +egress")
@@ -39,7 +40,7 @@ func TestDeltaFirstAnswers(t *testing.T) {
 		p.gets() // routes wait for endpoints as well
 		p.ack(endpoints)
 		p.ack(p.gets1("routes +egress"))
-		p.subscribe(xds.RuntimeType, xds.RuntimeLayer)
+		p.subscribe(xds.RuntimeType, wire.RuntimeLayer)
 		p.ack(p.gets1("runtime +breakwater"))
 		p.gets()
 	})
@@ -84,7 +85,7 @@ func versionsOf(t *testing.T, typeURL string, ups ...up) map[string]string {
 // back subscribes like a proxy that comes back with everything of ups.
 func (p *deltaProxy) back(ups ...up) {
 	p.t.Helper()
-	names := map[string][]string{xds.RouteType: {xds.EgressName}}
+	names := map[string][]string{xds.RouteType: {wire.EgressName}}
 	for _, u := range ups {
 		names[xds.EndpointType] = append(names[xds.EndpointType], u.name)
 	}
@@ -367,7 +368,7 @@ func TestNodeGetsItsUpstreams(t *testing.T) {
 		p := connectDelta(t, s, only("a", "later"))
 		p.subscribe(xds.ClusterType)
 		p.ack(p.gets1("clusters +a"))
-		p.subscribe(xds.RouteType, xds.EgressName)
+		p.subscribe(xds.RouteType, wire.EgressName)
 		p.ack(p.gets1("routes +egress"))
 		publish(t, s, a, b2)
 		p.gets()

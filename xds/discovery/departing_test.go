@@ -10,6 +10,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -215,7 +216,7 @@ func TestPreparedViewsGoWithTheirStreams(t *testing.T) {
 		publishSet(t, s, fallingBack(t, "b"))
 		var proxies []*deltaProxy
 		for i := range 20 {
-			p := connectDelta(t, s, node(fmt.Sprint("n", i), map[string]any{xds.MetadataListen: fmt.Sprint("127.0.0.1:", 10_001+i)}))
+			p := connectDelta(t, s, node(fmt.Sprint("n", i), map[string]any{wire.MetadataListen: fmt.Sprint("127.0.0.1:", 10_001+i)}))
 			p.subscribe(xds.ClusterType)
 			proxies = append(proxies, p)
 		}

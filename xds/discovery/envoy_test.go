@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"breakwater.dev/internal/envoybin"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -212,7 +213,7 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 			if got := p.open(); got != "" {
 				t.Errorf("without gates the key is %q", got)
 			}
-			p.server.PublishGates(gatesOf(t, gate("a", "", xds.Million)), time.Time{})
+			p.server.PublishGates(gatesOf(t, gate("a", "", wire.Million)), time.Time{})
 			t.Logf("the key came within %s", p.await("the key is there", func() bool { return p.open() != "" }))
 
 			began := time.Now()

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -29,17 +30,17 @@ func TestBadIntroductions(t *testing.T) {
 	}{
 		"no node":             {nil, "node.id"},
 		"no id":               {node("", nil), "node.id"},
-		"an id too long":      {node(strings.Repeat("x", policy.MaxNode+1), nil), "257 bytes; must have at most 256"},
+		"an id too long":      {node(strings.Repeat("x", wire.MaxNodeID+1), nil), "257 bytes; must have at most 256"},
 		"an id of two lines":  {node("x\ny", nil), "printable"},
 		"an id not of text":   {node("x\xff", nil), "printable"},
-		"listen a name":       {node("x", map[string]any{xds.MetadataListen: "localhost:1"}), xds.MetadataListen},
-		"listen a number":     {node("x", map[string]any{xds.MetadataListen: 10000}), xds.MetadataListen},
-		"upstreams a string":  {node("x", map[string]any{xds.MetadataUpstreams: "a"}), xds.MetadataUpstreams},
-		"upstreams numbers":   {only("a", 1), xds.MetadataUpstreams},
-		"upstreams an empty":  {only(""), xds.MetadataUpstreams},
+		"listen a name":       {node("x", map[string]any{wire.MetadataListen: "localhost:1"}), wire.MetadataListen},
+		"listen a number":     {node("x", map[string]any{wire.MetadataListen: 10000}), wire.MetadataListen},
+		"upstreams a string":  {node("x", map[string]any{wire.MetadataUpstreams: "a"}), wire.MetadataUpstreams},
+		"upstreams numbers":   {only("a", 1), wire.MetadataUpstreams},
+		"upstreams an empty":  {only(""), wire.MetadataUpstreams},
 		"upstreams too long":  {only("a", strings.Repeat("x", policy.MaxName+1)), "[1] has 64 bytes; must be the name of an upstream, which has at most 63"},
-		"upstreams too many":  {node("x", map[string]any{xds.MetadataUpstreams: many}), "at most 10000"},
-		"upstreams of a null": {node("x", map[string]any{xds.MetadataUpstreams: nil}), xds.MetadataUpstreams},
+		"upstreams too many":  {node("x", map[string]any{wire.MetadataUpstreams: many}), "at most 10000"},
+		"upstreams of a null": {node("x", map[string]any{wire.MetadataUpstreams: nil}), wire.MetadataUpstreams},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +133,7 @@ func (s script) next(n int) int {
 }
 
 func (s script) names() []string {
-	all := []string{"a", "b", "none", "*", "", xds.EgressName}
+	all := []string{"a", "b", "none", "*", "", wire.EgressName}
 	var names []string
 	for range s.next(4) {
 		names = append(names, all[s.next(len(all))])

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -72,7 +73,7 @@ func connectLayer(t *testing.T, s *Server, l link) *layerProxy {
 	t.Helper()
 	p := &layerProxy{link: l, t: t}
 	p.connect(t, s)
-	if err := p.ask(xds.RuntimeType, true, []string{xds.RuntimeLayer}, []string{xds.RuntimeLayer}, nil); err != nil {
+	if err := p.ask(xds.RuntimeType, true, []string{wire.RuntimeLayer}, []string{wire.RuntimeLayer}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -84,7 +85,7 @@ func (p *layerProxy) gets(want ...string) {
 	synctest.Wait()
 	var got []string
 	for _, n := range p.received() {
-		text := layerOf(n.bodies[xds.RuntimeLayer])
+		text := layerOf(n.bodies[wire.RuntimeLayer])
 		if n.ttl > 0 {
 			text += fmt.Sprintf(" for %s", n.ttl)
 		}
@@ -177,7 +178,7 @@ func TestOpenLivesLonger(t *testing.T) {
 		s := newServer()
 		p := connectLayer(t, s, newLink())
 		p.takes("nothing")
-		open, probing := gate("a", "", xds.Million), gate("b", "", 0)
+		open, probing := gate("a", "", wire.Million), gate("b", "", 0)
 		probing.Probe = true
 		for _, tt := range []struct {
 			gates []xds.Gate
@@ -329,10 +330,10 @@ func TestLayersAfterAStandstill(t *testing.T) {
 		publish(t, s, a)
 		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
 		p := &deltaProxy{t: t, node: node("app-1", nil)}
-		p.deltaWire = newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
-		go p.run(s, delta{stream: p.deltaWire})
+		p.deltaPipe = newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
+		go p.run(s, delta{stream: p.deltaPipe})
 		defer p.cancel()
-		p.subscribe(xds.RuntimeType, xds.RuntimeLayer)
+		p.subscribe(xds.RuntimeType, wire.RuntimeLayer)
 		p.ack(<-p.out)
 		p.subscribe(xds.EndpointType, "a")
 		p.ack(<-p.out)
@@ -467,7 +468,7 @@ func TestALayerThatIsDueWhileTheStreamLooks(t *testing.T) {
 		p := connectLayer(t, s, newLink())
 		p.refuses("a=7 for 15s")
 		synctest.Wait()
-		due := s.all()[0].subs[xds.RuntimeType].refused[xds.RuntimeLayer].due
+		due := s.all()[0].subs[xds.RuntimeType].refused[wire.RuntimeLayer].due
 		wait(time.Until(due) - time.Millisecond)
 		at := due.Add(-2 * time.Microsecond) // the layer is looked at with the second look at the clock
 		late.Store(&at)

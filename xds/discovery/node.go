@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -48,8 +49,8 @@ func parseNode(p *corev3.Node) (Node, error) {
 	if err := checkID(p.GetId()); err != nil {
 		return Node{}, err
 	}
-	if size := len(p.GetCluster()); size > policy.MaxNode {
-		return Node{}, fmt.Errorf("node.cluster has %d bytes; must have at most %d", size, policy.MaxNode)
+	if size := len(p.GetCluster()); size > wire.MaxNodeID {
+		return Node{}, fmt.Errorf("node.cluster has %d bytes; must have at most %d", size, wire.MaxNodeID)
 	}
 	if size := proto.Size(p.GetMetadata()); size > maxMetadata {
 		return Node{}, fmt.Errorf("node.metadata has %d bytes; must have at most %d", size, maxMetadata)
@@ -59,30 +60,30 @@ func parseNode(p *corev3.Node) (Node, error) {
 		n.Version = fmt.Sprintf("%d.%d.%d", v.GetMajorNumber(), v.GetMinorNumber(), v.GetPatch())
 	}
 	meta := p.GetMetadata().GetFields()
-	if v, ok := meta[xds.MetadataListen]; ok {
+	if v, ok := meta[wire.MetadataListen]; ok {
 		addr, err := netip.ParseAddrPort(v.GetStringValue())
 		if err != nil {
-			return Node{}, fmt.Errorf("node.metadata[%q] = %.64q; must be an address and port such as %q", xds.MetadataListen, v.GetStringValue(), xds.DefaultListen)
+			return Node{}, fmt.Errorf("node.metadata[%q] = %.64q; must be an address and port such as %q", wire.MetadataListen, v.GetStringValue(), xds.DefaultListen)
 		}
 		n.Listen = addr
 	}
-	if v, ok := meta[xds.MetadataUpstreams]; ok {
+	if v, ok := meta[wire.MetadataUpstreams]; ok {
 		list, ok := v.GetKind().(*structpb.Value_ListValue)
 		if !ok {
-			return Node{}, fmt.Errorf("node.metadata[%q] is not a list; must be a list of upstreams' names", xds.MetadataUpstreams)
+			return Node{}, fmt.Errorf("node.metadata[%q] is not a list; must be a list of upstreams' names", wire.MetadataUpstreams)
 		}
 		values := list.ListValue.GetValues()
 		if len(values) > maxNodeUpstreams {
-			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", xds.MetadataUpstreams, len(values), maxNodeUpstreams)
+			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", wire.MetadataUpstreams, len(values), maxNodeUpstreams)
 		}
 		n.Upstreams = make([]string, 0, len(values))
 		for i, v := range values {
 			name := v.GetStringValue()
 			if name == "" {
-				return Node{}, fmt.Errorf("node.metadata[%q][%d] is not a name; must be that of an upstream", xds.MetadataUpstreams, i)
+				return Node{}, fmt.Errorf("node.metadata[%q][%d] is not a name; must be that of an upstream", wire.MetadataUpstreams, i)
 			}
 			if len(name) > policy.MaxName {
-				return Node{}, fmt.Errorf("node.metadata[%q][%d] has %d bytes; must be the name of an upstream, which has at most %d", xds.MetadataUpstreams, i, len(name), policy.MaxName)
+				return Node{}, fmt.Errorf("node.metadata[%q][%d] has %d bytes; must be the name of an upstream, which has at most %d", wire.MetadataUpstreams, i, len(name), policy.MaxName)
 			}
 			n.Upstreams = append(n.Upstreams, name)
 		}
@@ -97,9 +98,9 @@ func checkID(id string) error {
 	switch {
 	case id == "":
 		return fmt.Errorf("node.id = empty; must be the proxy's id: give it with --service-node or in the bootstrap")
-	case len(id) > policy.MaxNode:
-		return fmt.Errorf("node.id has %d bytes; must have at most %d", len(id), policy.MaxNode)
-	case !policy.NamesNode(id):
+	case len(id) > wire.MaxNodeID:
+		return fmt.Errorf("node.id has %d bytes; must have at most %d", len(id), wire.MaxNodeID)
+	case !wire.ValidNodeID(id):
 		return fmt.Errorf("node.id = %q; must be printable", id)
 	}
 	return nil

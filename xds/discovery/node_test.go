@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -31,7 +31,7 @@ func TestNodeOfABootstrap(t *testing.T) {
 
 // Ids that ext_proc takes for a breaker of their own are taken here.
 func TestNodeIDs(t *testing.T) {
-	for _, id := range []string{"x", "sidecar~10.0.0.7~shop-1.shop~svc.cluster.local", "Zürich 1", strings.Repeat("x", policy.MaxNode)} {
+	for _, id := range []string{"x", "sidecar~10.0.0.7~shop-1.shop~svc.cluster.local", "Zürich 1", strings.Repeat("x", wire.MaxNodeID)} {
 		got, err := parseNode(node(id, nil))
 		if err != nil || got.ID != id {
 			t.Errorf("%q: %q, %v", id, got.ID, err)

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -98,12 +99,12 @@ func node(id string, metadata map[string]any) *corev3.Node {
 }
 
 func only(names ...any) *corev3.Node {
-	return node("app-1", map[string]any{xds.MetadataUpstreams: names})
+	return node("app-1", map[string]any{wire.MetadataUpstreams: names})
 }
 
-// wire is the proxy's end of a stream of requests Q and responses R. The server's
+// pipe is the proxy's end of a stream of requests Q and responses R. The server's
 // end is its Recv and Send.
-type wire[Q, R any] struct {
+type pipe[Q, R any] struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	in     chan *Q
@@ -111,7 +112,7 @@ type wire[Q, R any] struct {
 	ended  chan error
 }
 
-func (w *wire[Q, R]) Recv() (*Q, error) {
+func (w *pipe[Q, R]) Recv() (*Q, error) {
 	select {
 	case m, ok := <-w.in:
 		if !ok {
@@ -123,7 +124,7 @@ func (w *wire[Q, R]) Recv() (*Q, error) {
 	}
 }
 
-func (w *wire[Q, R]) Send(m *R) error {
+func (w *pipe[Q, R]) Send(m *R) error {
 	select {
 	case w.out <- m:
 		return nil
@@ -133,20 +134,20 @@ func (w *wire[Q, R]) Send(m *R) error {
 }
 
 // run serves the wire, as gRPC would.
-func (w *wire[Q, R]) run(s *Server, p protocol) {
+func (w *pipe[Q, R]) run(s *Server, p protocol) {
 	err := s.serve(w.ctx, p)
 	w.ended <- err
 	w.cancel()
 }
 
-func newWire[Q, R any](ctx context.Context, room int) *wire[Q, R] {
+func newPipe[Q, R any](ctx context.Context, room int) *pipe[Q, R] {
 	ctx, cancel := context.WithCancel(ctx)
-	return &wire[Q, R]{ctx: ctx, cancel: cancel, in: make(chan *Q), out: make(chan *R, room), ended: make(chan error, 1)}
+	return &pipe[Q, R]{ctx: ctx, cancel: cancel, in: make(chan *Q), out: make(chan *R, room), ended: make(chan error, 1)}
 }
 
 type (
-	deltaWire = wire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse]
-	sotwWire  = wire[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse]
+	deltaPipe = pipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse]
+	sotwPipe  = pipe[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse]
 )
 
 // room is more responses than a test leaves unread.
@@ -155,16 +156,16 @@ const room = 1000
 // deltaProxy is a proxy whose every word is said by the test. It lives in a
 // synctest bubble: what it does not get, it was not sent.
 type deltaProxy struct {
-	*deltaWire
+	*deltaPipe
 	t    *testing.T
 	node *corev3.Node
 }
 
 func connectDelta(t *testing.T, s *Server, n *corev3.Node) *deltaProxy {
-	w := newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room)
+	w := newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room)
 	go w.run(s, delta{stream: w})
 	t.Cleanup(w.cancel)
-	return &deltaProxy{deltaWire: w, t: t, node: n}
+	return &deltaProxy{deltaPipe: w, t: t, node: n}
 }
 
 // say sends a request; the first one has the node.
@@ -221,18 +222,18 @@ func (p *deltaProxy) start(upstreams ...string) {
 	p.subscribe(xds.ClusterType)
 	p.subscribe(xds.EndpointType, upstreams...)
 	p.subscribe(xds.ListenerType)
-	p.subscribe(xds.RouteType, xds.EgressName)
+	p.subscribe(xds.RouteType, wire.EgressName)
 	p.settle()
 }
 
 // settle takes responses until no more come, and returns them.
 func (p *deltaProxy) settle() []string {
 	p.t.Helper()
-	return settle(p.deltaWire, deltaText, p.ack)
+	return settle(p.deltaPipe, deltaText, p.ack)
 }
 
 // settle acknowledges responses until no more come, also none that waits for calls.
-func settle[Q, R any](w *wire[Q, R], text func(*R) string, ack func(*R)) []string {
+func settle[Q, R any](w *pipe[Q, R], text func(*R) string, ack func(*R)) []string {
 	var got []string
 	for waited := false; ; {
 		synctest.Wait()

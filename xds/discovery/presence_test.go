@@ -15,6 +15,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	grpcpeer "google.golang.org/grpc/peer"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -44,17 +45,17 @@ func from(t *testing.T, address string) context.Context {
 // appearing connects a proxy from an address, and returns what takes it away.
 func appearing(t *testing.T, s *Server, address, typeURL string, metadata map[string]any) (leave func()) {
 	t.Helper()
-	w := newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](from(t, address), room)
+	w := newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](from(t, address), room)
 	go w.run(s, delta{stream: w})
 	t.Cleanup(w.cancel)
-	p := &deltaProxy{deltaWire: w, t: t, node: node("app-1", metadata)}
+	p := &deltaProxy{deltaPipe: w, t: t, node: node("app-1", metadata)}
 	p.subscribe(typeURL)
 	return func() { w.cancel(); synctest.Wait() }
 }
 
 // TestTwoProxiesWithOneID are noticed, once, and no proxy is that connects again or restarts.
 func TestTwoProxiesWithOneID(t *testing.T) {
-	other := map[string]any{xds.MetadataListen: "127.0.0.1:10001"}
+	other := map[string]any{wire.MetadataListen: "127.0.0.1:10001"}
 	for _, tt := range []struct {
 		name, second string
 		typeURL      string

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -117,14 +118,14 @@ type link interface {
 }
 
 type deltaLink struct {
-	*deltaWire
+	*deltaPipe
 	introduced bool
 	versions   map[string]map[string]string // by type and name, of what was taken
 }
 
 func (l *deltaLink) connect(t *testing.T, s *Server) {
-	l.deltaWire, l.introduced = newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room), false
-	go l.run(s, delta{stream: l.deltaWire})
+	l.deltaPipe, l.introduced = newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room), false
+	go l.run(s, delta{stream: l.deltaPipe})
 }
 
 func (l *deltaLink) full() bool { return false }
@@ -133,7 +134,7 @@ func (l *deltaLink) say(m *discoveryv3.DeltaDiscoveryRequest) error {
 	if !l.introduced {
 		m.Node, l.introduced = node("app-1", nil), true
 	}
-	return say(l.deltaWire, m)
+	return say(l.deltaPipe, m)
 }
 
 func (l *deltaLink) ask(typeURL string, first bool, want, add, drop []string) error {
@@ -182,7 +183,7 @@ func (l *deltaLink) heard(n *news) {
 }
 
 type sotwLink struct {
-	*sotwWire
+	*sotwPipe
 	introduced bool
 	nonces     map[string]string   // of the last answered response, by type
 	versions   map[string]string   // of the last response taken, by type
@@ -190,9 +191,9 @@ type sotwLink struct {
 }
 
 func (l *sotwLink) connect(t *testing.T, s *Server) {
-	l.sotwWire, l.introduced = newWire[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse](t.Context(), room), false
+	l.sotwPipe, l.introduced = newPipe[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse](t.Context(), room), false
 	l.nonces = map[string]string{}
-	go l.run(s, sotw{stream: l.sotwWire})
+	go l.run(s, sotw{stream: l.sotwPipe})
 }
 
 func (l *sotwLink) full() bool { return true }
@@ -202,7 +203,7 @@ func (l *sotwLink) say(m *discoveryv3.DiscoveryRequest) error {
 	if !l.introduced {
 		m.Node, l.introduced = node("app-1", nil), true
 	}
-	return say(l.sotwWire, m)
+	return say(l.sotwPipe, m)
 }
 
 func (l *sotwLink) ask(typeURL string, _ bool, want, _, _ []string) error {
@@ -242,7 +243,7 @@ func (l *sotwLink) heard(n *news) {
 }
 
 // say sends m and waits until the server has done all it does about it.
-func say[Q, R any](w *wire[Q, R], m *Q) error {
+func say[Q, R any](w *pipe[Q, R], m *Q) error {
 	select {
 	case w.in <- m:
 	case err := <-w.ended:
@@ -252,7 +253,7 @@ func say[Q, R any](w *wire[Q, R], m *Q) error {
 	return nil
 }
 
-func (w *wire[Q, R]) disconnect() {
+func (w *pipe[Q, R]) disconnect() {
 	w.cancel()
 	<-w.ended
 	synctest.Wait()
@@ -342,13 +343,13 @@ func (p *peer) begin() error {
 		}
 	}
 	p.layerSent, p.sentLayer, p.noLayer, p.deniedAt = time.Time{}, "-", "-", time.Time{}
-	if err := p.want(xds.RuntimeType, []string{xds.RuntimeLayer}, nil, nil); err != nil {
+	if err := p.want(xds.RuntimeType, []string{wire.RuntimeLayer}, nil, nil); err != nil {
 		return err
 	}
 	if err := p.want(xds.ListenerType, nil, nil, nil); err != nil || p.listener == "" {
 		return err
 	}
-	return p.want(xds.RouteType, []string{xds.EgressName}, nil, nil)
+	return p.want(xds.RouteType, []string{wire.EgressName}, nil, nil)
 }
 
 func (p *peer) want(typeURL string, want, add, drop []string) error {
@@ -436,7 +437,7 @@ func (p *peer) mayCome(n *news) error {
 // layerMayCome demands of a layer what is demanded of all, but for heartbeats of one that
 // would fall away without.
 func (p *peer) layerMayCome(n *news) error {
-	body, since := string(n.bodies[xds.RuntimeLayer].GetValue()), time.Since(p.layerSent)
+	body, since := string(n.bodies[wire.RuntimeLayer].GetValue()), time.Since(p.layerSent)
 	switch {
 	case body == p.noLayer:
 		if !mayRetry(p.noLayerAt) {
@@ -444,7 +445,7 @@ func (p *peer) layerMayCome(n *news) error {
 		}
 	case body == p.sentLayer && (n.ttl == 0 || since < beat):
 		return fmt.Errorf("%s is sent again after %s", n.text(), since)
-	case (n.ttl != 0) != (layerOf(n.bodies[xds.RuntimeLayer]) != "nothing"):
+	case (n.ttl != 0) != (layerOf(n.bodies[wire.RuntimeLayer]) != "nothing"):
 		return fmt.Errorf("%s has a TTL of %s", n.text(), n.ttl)
 	}
 	p.layerSent, p.sentLayer = time.Now(), body
@@ -452,7 +453,7 @@ func (p *peer) layerMayCome(n *news) error {
 }
 
 func (p *peer) receiveLayer(n *news, refuse bool) {
-	body := n.bodies[xds.RuntimeLayer]
+	body := n.bodies[wire.RuntimeLayer]
 	n.refused = refuse && strings.Contains(layerOf(body), fmt.Sprint(poison))
 	p.heard(n)
 	if n.refused {
@@ -490,14 +491,14 @@ func (p *peer) receive(refuse bool) error {
 		p.receiveLayer(n, refuse)
 	case xds.ListenerType:
 		p.heard(n)
-		p.listener = string(n.bodies[xds.EgressName].GetValue())
+		p.listener = string(n.bodies[wire.EgressName].GetValue())
 		if !p.asked[xds.RouteType] {
-			return p.want(xds.RouteType, []string{xds.EgressName}, nil, nil)
+			return p.want(xds.RouteType, []string{wire.EgressName}, nil, nil)
 		}
 	case xds.RouteType:
 		p.heard(n)
 		rc := &routev3.RouteConfiguration{}
-		if err := n.bodies[xds.EgressName].UnmarshalTo(rc); err != nil {
+		if err := n.bodies[wire.EgressName].UnmarshalTo(rc); err != nil {
 			return fmt.Errorf("reading %s: %w", n.text(), err)
 		}
 		if err := p.fallbacksHold(ledBy(rc)); err != nil {
@@ -506,7 +507,7 @@ func (p *peer) receive(refuse bool) error {
 		for _, name := range p.routed {
 			p.unrouted[name] = time.Now()
 		}
-		p.routes, p.routed = string(n.bodies[xds.EgressName].Value), nil
+		p.routes, p.routed = string(n.bodies[wire.EgressName].Value), nil
 		for _, vh := range rc.VirtualHosts {
 			for _, r := range vh.Routes {
 				if c := r.GetRoute().GetCluster(); c != "" {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -31,9 +32,9 @@ func (r *refuser) subscribe(t *testing.T, secrets []string) {
 		case xds.SecretType:
 			names = secrets
 		case xds.RouteType:
-			names = []string{xds.EgressName}
+			names = []string{wire.EgressName}
 		case xds.RuntimeType:
-			names = []string{xds.RuntimeLayer}
+			names = []string{wire.RuntimeLayer}
 		}
 		if err := r.want(typeURL, names, nil, nil); err != nil {
 			t.Fatal(err)

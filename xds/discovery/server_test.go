@@ -18,6 +18,7 @@ import (
 
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
@@ -82,7 +83,7 @@ func TestPrepareThatFailsChangesNothing(t *testing.T) {
 		p.start("a")
 		before := s.current.Load()
 		bad := setOf(t, a)
-		bad.Upstreams[0].Name = xds.ControlPlaneCluster
+		bad.Upstreams[0].Name = wire.ControlPlaneCluster
 		if got, err := s.Prepare(bad); err == nil || got != nil {
 			t.Fatalf("Prepare = %v, %v; want an error and nothing else", got, err)
 		}
@@ -176,7 +177,7 @@ func TestAProxyThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		w := newWire[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
+		w := newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
 		go w.run(s, delta{stream: w})
 		defer w.cancel()
 		w.in <- &discoveryv3.DeltaDiscoveryRequest{Node: node("stuck", nil), TypeUrl: xds.ClusterType}

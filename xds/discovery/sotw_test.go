@@ -8,12 +8,13 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
 // sotwProxy is deltaProxy's sister.
 type sotwProxy struct {
-	*sotwWire
+	*sotwPipe
 	t     *testing.T
 	node  *corev3.Node
 	names map[string][]string
@@ -21,10 +22,10 @@ type sotwProxy struct {
 }
 
 func connectSotw(t *testing.T, s *Server, n *corev3.Node) *sotwProxy {
-	w := newWire[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse](t.Context(), room)
+	w := newPipe[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse](t.Context(), room)
 	go w.run(s, sotw{stream: w})
 	t.Cleanup(w.cancel)
-	return &sotwProxy{sotwWire: w, t: t, node: n, names: map[string][]string{}, took: map[string]string{}}
+	return &sotwProxy{sotwPipe: w, t: t, node: n, names: map[string][]string{}, took: map[string]string{}}
 }
 
 func (p *sotwProxy) say(m *discoveryv3.DiscoveryRequest) {
@@ -76,13 +77,13 @@ func (p *sotwProxy) start(upstreams ...string) {
 	p.subscribe(xds.ClusterType, "")
 	p.subscribe(xds.EndpointType, "", upstreams...)
 	p.subscribe(xds.ListenerType, "")
-	p.subscribe(xds.RouteType, "", xds.EgressName)
+	p.subscribe(xds.RouteType, "", wire.EgressName)
 	p.settle()
 }
 
 func (p *sotwProxy) settle() []string {
 	p.t.Helper()
-	return settle(p.sotwWire, sotwText, p.ack)
+	return settle(p.sotwPipe, sotwText, p.ack)
 }
 
 func TestSotwSendsWhatChanged(t *testing.T) {

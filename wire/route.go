@@ -1,0 +1,79 @@
+package wire
+
+import (
+	"strings"
+
+	"breakwater.dev/breaker"
+)
+
+// RouteKind is which of a breaker's routes a call takes in a proxy. The name of a route is the key of its
+// breaker and the suffix of its kind.
+type RouteKind uint8
+
+// The kinds of routes. In the data path Inline a breaker has RouteWhole, or where it fails closed RouteWhole and
+// RouteAsking. In Adaptive it has all the others, which a proxy matches in this order. RouteRejected is there in both data
+// paths if the fallback is one that only the proxy can produce (an upstream, a cached response).
+const (
+	RouteWhole    RouteKind = iota // the call asks the control plane, or there is no breaker
+	RouteRejected                  // the control plane has rejected the call; the route leads to its fallback
+	RouteCounted                   // rejects the call, and logs it: a sample of the rejected calls
+	RouteOpen                      // rejects the call, and does not log it
+	RouteProbe                     // goes through: a call of RouteAsking that got a permit
+	RouteAsking                    // asks the control plane for a permit, and rejects the call without one
+	RouteSampled                   // goes through, and is logged whatever comes of it
+	RouteClosed                    // goes through, and is logged if it fails or is slow
+	routeKinds
+)
+
+// separator begins the suffix of a kind. Keys of breakers do not hold it.
+const separator = "~"
+
+// suffixes of the names of routes, by kind.
+var suffixes = [routeKinds]string{
+	RouteWhole:    "",
+	RouteRejected: separator + "rejected",
+	RouteCounted:  separator + "counted",
+	RouteOpen:     separator + "open",
+	RouteProbe:    separator + "probe",
+	RouteAsking:   separator + "asking",
+	RouteSampled:  separator + "sampled",
+	RouteClosed:   separator + "closed",
+}
+
+// String returns the name of the kind, such as "open"; that of RouteWhole is empty.
+func (k RouteKind) String() string { return strings.TrimPrefix(suffixes[k], separator) }
+
+// Suffix returns the end of the names of the kind's routes, such as "~open"; that of RouteWhole is empty.
+func (k RouteKind) Suffix() string { return suffixes[k] }
+
+// RouteName returns the name of a breaker's route in a proxy, such as "payments/charge~open". The key's node is
+// not part of it.
+func RouteName(key breaker.Key, kind RouteKind) string {
+	key.Node = ""
+	return key.String() + kind.Suffix()
+}
+
+// CutRouteName splits what [RouteName] returned into the name of the breaker's key and the kind. ok is false for
+// a suffix that no kind has. It allocates nothing.
+func CutRouteName[T string | []byte](name T) (key T, kind RouteKind, ok bool) {
+	at := len(name)
+	for i := range len(name) {
+		if name[i] == separator[0] {
+			at = i
+			break
+		}
+	}
+	suffix := name[at:]
+	for k, s := range suffixes {
+		if string(suffix) == s {
+			return name[:at], RouteKind(k), true
+		}
+	}
+	return name[:at], 0, false
+}
+
+// ParseRouteName is [CutRouteName] for callers that want the key.
+func ParseRouteName(name string) (key breaker.Key, kind RouteKind, ok bool) {
+	text, kind, ok := CutRouteName(name)
+	return breaker.ParseKey(text), kind, ok
+}

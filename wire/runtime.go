@@ -1,0 +1,69 @@
+package wire
+
+import (
+	"strings"
+
+	"breakwater.dev/breaker"
+)
+
+// RuntimeLayer is the name of the runtime layer that a proxy's bootstrap asks for, and of its resource.
+const RuntimeLayer = "breakwater"
+
+// Million is the denominator of every share in a runtime layer. Envoy compares the remainder of one
+// random number by the denominator, so shares nest only where they have the same one.
+const Million = 1_000_000
+
+// RuntimeKey is a key of a proxy's runtime.
+type RuntimeKey string
+
+// The runtime keys of the filter of a proxy's access log. LogStatus is the lowest HTTP status to log, LogSlow the shortest duration
+// to log in milliseconds, and LogGone the share of calls to log whose callers left.
+const (
+	LogStatus RuntimeKey = RuntimeLayer + ".log.status"
+	LogSlow   RuntimeKey = RuntimeLayer + ".log.slow_ms"
+	LogGone   RuntimeKey = RuntimeLayer + ".log.gone"
+	// LogBelow and LogWaiting are never set: Envoy's filters have to name some key.
+	LogBelow   RuntimeKey = RuntimeLayer + ".log.below"
+	LogWaiting RuntimeKey = RuntimeLayer + ".log.waiting"
+)
+
+// ShareKey is the key for the share of a breaker's calls that take its route of a kind, which is not RouteWhole. Shares are
+// cumulative: one random number decides, so each includes those of the routes before it. The key's
+// node is not part of it.
+func ShareKey(key breaker.Key, kind RouteKind) RuntimeKey {
+	key.Node = ""
+	return RuntimeKey(RuntimeLayer + "." + key.String() + "." + kind.String())
+}
+
+// ParseShareKey reads what [ShareKey] returned; ok is false for other keys.
+func ParseShareKey(k RuntimeKey) (key breaker.Key, kind RouteKind, ok bool) {
+	text, ok := strings.CutPrefix(string(k), RuntimeLayer+".")
+	dot := strings.LastIndexByte(text, '.')
+	if !ok || dot < 0 {
+		return key, 0, false
+	}
+	_, kind, ok = CutRouteName(separator + text[dot+1:])
+	if !ok || kind == RouteWhole {
+		return key, 0, false
+	}
+	return breaker.ParseKey(text[:dot]), kind, true
+}
+
+// Around the name of a cluster in the key of its most connections.
+const (
+	connectionsPrefix = "circuit_breakers."
+	connectionsSuffix = ".default.max_connections"
+)
+
+// ConnectionsKey overrides max_connections of a cluster's default priority. Envoy reads it for
+// every connection (envoy.config.cluster.v3.CircuitBreakers).
+func ConnectionsKey(cluster string) RuntimeKey {
+	return RuntimeKey(connectionsPrefix + cluster + connectionsSuffix)
+}
+
+// ParseConnectionsKey reads what [ConnectionsKey] returned; ok is false for other keys.
+func ParseConnectionsKey(k RuntimeKey) (cluster string, ok bool) {
+	cluster, begins := strings.CutPrefix(string(k), connectionsPrefix)
+	cluster, ends := strings.CutSuffix(cluster, connectionsSuffix)
+	return cluster, begins && ends
+}
