@@ -227,10 +227,14 @@ func (r *rig) settled(upstream string, want breaker.Counts) {
 	r.want(upstream, want)
 }
 
-// every logs one call of so many.
-type every uint32
-
-func (n every) OneIn(breaker.Key) (through, rejected uint32) { return uint32(n), uint32(n) }
+// every is a proxy that logs one call in n of each breaker of the fixture.
+func every(n int) map[breaker.Key]wire.Sampling {
+	sampling := map[breaker.Key]wire.Sampling{}
+	for _, upstream := range []string{"web", "own", "inline", "grpc", "watched", "db"} {
+		sampling[breaker.Key{Upstream: upstream}] = wire.Sampling{Passed: uint32(n), Rejected: uint32(n)}
+	}
+	return sampling
+}
 
 func remote(address string) *corev3.Address {
 	a := netip.MustParseAddrPort(address)

@@ -72,7 +72,7 @@ func TestWhoHasNoStreamGivesWay(t *testing.T) {
 	r.server.join("stays", "")
 	for i := len(r.server.nodes.byID); i < maxNodes; i++ {
 		r.now++
-		r.server.Obeyed(fmt.Sprint(i), nil, r.now)
+		r.server.Applied(fmt.Sprint(i), nil, r.now)
 	}
 	if r.server.join("comes", "shop") == nil || r.server.node("comes too", "") == nil {
 		t.Fatal("there is no room, though most proxies have no stream")

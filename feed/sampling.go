@@ -7,12 +7,6 @@ import (
 	"breakwater.dev/wire"
 )
 
-// Sampling is how much of breakers' calls a proxy logs: one of so many of those that go
-// through, and of those that it rejects. Keys have no node.
-type Sampling interface {
-	OneIn(key breaker.Key) (through, rejected uint32)
-}
-
 // Share is how much of a breaker's calls is to be logged.
 type Share struct {
 	Key                 breaker.Key // without a node
@@ -126,7 +120,7 @@ func (s *Server) Traffic(key breaker.Key) float64 {
 // epoch is how a proxy samples from a time on.
 type epoch struct {
 	from     breaker.Instant
-	sampling Sampling // nil: it logs everything
+	sampling map[breaker.Key]wire.Sampling // by key without a node; of others it logs everything
 }
 
 // timeline is how a proxy has sampled of late, oldest first.
@@ -136,7 +130,7 @@ type timeline []epoch
 const remembered = 10 * time.Minute
 
 // obey adds what holds from an instant on, in place of what was to hold then.
-func (t timeline) obey(from breaker.Instant, sampling Sampling) timeline {
+func (t timeline) obey(from breaker.Instant, sampling map[breaker.Key]wire.Sampling) timeline {
 	for len(t) > 0 && t[len(t)-1].from >= from {
 		t = t[:len(t)-1]
 	}
@@ -167,32 +161,32 @@ type sampled struct {
 // does not would.
 func (t timeline) sampled(when breaker.Instant, key breaker.Key) sampled {
 	s := sampled{through: maxOneIn, rejected: maxOneIn, sparsest: 1}
-	last := Sampling(nil)
+	last := -1
 	for i, at := range [...]breaker.Instant{when.Add(-slack), when, when.Add(slack)} {
-		e, known := t.at(at)
-		if known && i > 0 && e == last {
+		e := t.at(at)
+		if i > 0 && e >= 0 && e == last {
 			continue
 		}
 		last = e
-		through, rejected := uint32(1), uint32(1)
-		if e != nil {
-			through, rejected = e.OneIn(key)
+		one := wire.Sampling{Passed: 1, Rejected: 1}
+		if e >= 0 {
+			one = t[e].sampling[key].All()
 		}
-		s.through, s.rejected = min(s.through, through), min(s.rejected, rejected)
-		s.sparsest = max(s.sparsest, through)
-		if !known {
+		s.through, s.rejected = min(s.through, one.Passed), min(s.rejected, one.Rejected)
+		s.sparsest = max(s.sparsest, one.Passed)
+		if e < 0 {
 			s.sparsest = maxOneIn
 		}
 	}
 	return s
 }
 
-// at returns what held at an instant, if that is known.
-func (t timeline) at(when breaker.Instant) (s Sampling, known bool) {
+// at returns the index of what held at an instant; below 0 where that is not known.
+func (t timeline) at(when breaker.Instant) int {
 	for i := len(t) - 1; i >= 0; i-- {
 		if t[i].from <= when {
-			return t[i].sampling, true
+			return i
 		}
 	}
-	return nil, false
+	return -1
 }

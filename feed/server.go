@@ -105,9 +105,9 @@ func (s *Server) Counts() Counts {
 	}
 }
 
-// Obeyed says how a proxy samples from an instant on; nil: it logs everything. Calls
-// for one proxy are in order.
-func (s *Server) Obeyed(id string, sampling Sampling, from breaker.Instant) {
+// Applied says how densely a proxy logs from an instant on, by key without a node. Of a breaker that is not there it logs all
+// calls. The map must not be changed. Calls for one proxy are in order.
+func (s *Server) Applied(id string, sampling map[breaker.Key]wire.Sampling, from breaker.Instant) {
 	n := s.node(id, "")
 	if n == nil {
 		return

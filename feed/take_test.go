@@ -34,7 +34,7 @@ func TestRoutes(t *testing.T) {
 		"":                                     {"web", breaker.Counts{}},
 	} {
 		r := newRig(t)
-		r.server.Obeyed("one", every(8), 0)
+		r.server.Applied("one", every(8), 0)
 		r.take(r.logged(route, nil))
 		if got := r.counts(want.upstream); got != want.counts {
 			t.Errorf("%s: %+v, want %+v", route, got, want.counts)
@@ -64,7 +64,7 @@ func TestAnswered(t *testing.T) {
 // other calls in a sample.
 func TestWeights(t *testing.T) {
 	r := newRig(t)
-	r.server.Obeyed("one", every(16), 0)
+	r.server.Applied("one", every(16), 0)
 	slow := took(2 * time.Second)
 	for _, name := range []string{route("web", wire.RouteSampled), route("web", wire.RouteClosed)} {
 		r.take(r.logged(name, answered(500)), r.logged(name, slow), r.logged(name, nil), r.logged(name, nil))
@@ -206,7 +206,7 @@ func TestNodesHaveBreakersOfTheirOwn(t *testing.T) {
 // TestEndpoints: what became of calls is told of endpoints that the mesh judges.
 func TestEndpoints(t *testing.T) {
 	r := newRig(t)
-	r.server.Obeyed("one", every(4), 0)
+	r.server.Applied("one", every(4), 0)
 	at := func(address string, change func(*datav3.HTTPAccessLogEntry)) *datav3.HTTPAccessLogEntry {
 		e := r.logged(route("web", wire.RouteSampled), change)
 		e.CommonProperties.UpstreamRemoteAddress = remote(address)

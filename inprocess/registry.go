@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/internal/pace"
+	"breakwater.dev/internal/driver"
 	"breakwater.dev/policy"
 )
 
@@ -31,7 +31,7 @@ type Registry struct {
 	paths    []string
 	options  Options
 	defaults policy.Defaults
-	pace     *pace.Pace
+	driver   *driver.Driver
 	running  sync.Mutex // held by Run
 
 	loading sync.Mutex // serialises Reload, so that what was read last is in force
@@ -46,7 +46,10 @@ func Open(o Options, paths ...string) (*Registry, error) {
 	if len(diagnostics) > 0 {
 		return nil, diagnostics
 	}
-	r := &Registry{paths: paths, options: o, defaults: defaults, pace: pace.New(o.OnTransition)}
+	r := &Registry{paths: paths, options: o, defaults: defaults, driver: driver.New()}
+	if o.OnTransition != nil {
+		r.driver.Observe([]driver.Observer{{Name: "program", Reason: "It is the only one.", Observe: o.OnTransition}})
+	}
 	if err := r.Reload(); err != nil {
 		return nil, err
 	}
@@ -74,7 +77,7 @@ func (r *Registry) load() policy.Diagnostics {
 	for i := range specs {
 		specs[i].PerNode = false // this process is one node
 	}
-	r.pace.Engine.Apply(specs, r.Now())
+	r.driver.Engine.Apply(specs, r.Now())
 	r.current.Store(set)
 	return nil
 }
@@ -86,10 +89,10 @@ func (r *Registry) load() policy.Diagnostics {
 // stops no program. [Registry.Require] finds the names that are misspelt.
 func (r *Registry) Breaker(name string) *breaker.Breaker {
 	key := breaker.ParseKey(name)
-	b := r.pace.Engine.Breaker(key)
+	b := r.driver.Engine.Breaker(key)
 	if b == nil && key.Route != "" {
 		key.Route = ""
-		b = r.pace.Engine.Breaker(key)
+		b = r.driver.Engine.Breaker(key)
 	}
 	return b
 }
@@ -125,12 +128,12 @@ func (r *Registry) Require(names ...string) error {
 }
 
 // Snapshot returns the status of every breaker as it stands now.
-func (r *Registry) Snapshot() []breaker.Status { return r.pace.Engine.Snapshot(r.Now()) }
+func (r *Registry) Snapshot() []breaker.Status { return r.driver.Engine.Snapshot(r.Now()) }
 
 // Force puts the breaker of that very name in a state by hand, until r.Now().Add of
 // some time or [Registry.Reset]; see [breaker.Engine.Force], also for the errors.
 func (r *Registry) Force(name string, o breaker.Override) error {
-	if err := r.pace.Engine.Force(breaker.ParseKey(name), o, r.Now()); err != nil {
+	if err := r.driver.Engine.Force(breaker.ParseKey(name), o, r.Now()); err != nil {
 		return fmt.Errorf("forcing breaker %q: %w", name, err)
 	}
 	return nil
@@ -140,7 +143,7 @@ func (r *Registry) Force(name string, o breaker.Override) error {
 // ends what [Registry.Force] began. by and note are who did it, and why. The error is a
 // [breaker.ErrUnknown].
 func (r *Registry) Reset(name, by, note string) error {
-	if err := r.pace.Engine.Reset(breaker.ParseKey(name), by, note, r.Now()); err != nil {
+	if err := r.driver.Engine.Reset(breaker.ParseKey(name), by, note, r.Now()); err != nil {
 		return fmt.Errorf("resetting breaker %q: %w", name, err)
 	}
 	return nil
@@ -148,7 +151,7 @@ func (r *Registry) Reset(name, by, note string) error {
 
 // Now reads the monotonic clock of all instants of the registry: for those who call
 // [breaker.Breaker.Acquire] themselves, or say when something is to end.
-func (r *Registry) Now() breaker.Instant { return r.pace.Clock.Now() }
+func (r *Registry) Now() breaker.Instant { return r.driver.Clock.Now() }
 
 // Time is the time of an instant, for people: that of a transition, or of a status.
-func (r *Registry) Time(i breaker.Instant) time.Time { return r.pace.Clock.Wall(i) }
+func (r *Registry) Time(i breaker.Instant) time.Time { return r.driver.Clock.Wall(i) }

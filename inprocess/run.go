@@ -22,7 +22,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	// A last reload may change breakers: it ends before those who hear of it do.
 	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { r.pace.Run(listening) })
+	running.Go(func() { r.driver.Run(listening) })
 	// The files may have changed since they were loaded, so it loads them once more when it
 	// begins to watch.
 	err := watch.Paths(ctx, r.paths, watch.Options{}, r.refresh, r.refresh)

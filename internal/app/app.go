@@ -18,8 +18,9 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/extproc"
 	"breakwater.dev/feed"
+	"breakwater.dev/gate/publisher"
+	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/guard"
-	"breakwater.dev/internal/pace"
 	"breakwater.dev/internal/watch"
 	"breakwater.dev/policy"
 	"breakwater.dev/store"
@@ -63,15 +64,15 @@ type Options struct {
 type app struct {
 	options    Options
 	log        *slog.Logger
-	pace       *pace.Pace
-	clock      pace.Clock      // of pace
-	engine     *breaker.Engine // of pace
+	driver     *driver.Driver
+	clock      driver.Clock    // of driver
+	engine     *breaker.Engine // of driver
 	defaults   policy.Defaults
 	keeper     *store.Keeper // nil where nothing is kept
 	xds        *discovery.Server
 	extproc    *extproc.Server
 	feed       *feed.Server
-	gates      *gatekeeper
+	gates      *publisher.Publisher
 	outliers   *outliers
 	guard      *guard.Guard
 	telemetry  *telemetry.Telemetry
@@ -97,6 +98,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("--node-identity: %w", err)
 	}
 	a := newApp(o, defaults, rules)
+	defer a.publishGates(ctx)()
 	if err := a.reload(); err != nil {
 		return err
 	}
@@ -131,6 +133,18 @@ func Run(ctx context.Context, o Options) error {
 	return a.serve(ctx, servers{server, proxies, web, people})
 }
 
+// publishGates publishes gates until stop is called. It has to run before the first policy is applied, and go on until
+// nothing applies one any more.
+func (a *app) publishGates(ctx context.Context) (stop func()) {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { a.gates.Run(background) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
 // servers are what the process answers by.
 type servers struct {
 	grpc    *grpc.Server
@@ -142,12 +156,12 @@ type servers struct {
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	a := &app{options: o, log: o.Log, defaults: defaults, bound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
 	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: splitDescriptors().proxies, Log: o.Log})
-	a.pace = pace.New(a.observe)
-	a.clock, a.engine = a.pace.Clock, a.pace.Engine
+	a.driver = driver.New()
+	a.clock, a.engine = a.driver.Clock, a.driver.Engine
 	a.telemetry = telemetry.New(a.telemetryOptions())
 	a.xds = discovery.NewServer(discovery.Options{
 		Log: o.Log, Now: time.Now, TTL: o.GateTTL,
-		Propagated: a.telemetry.ObserveGatePropagation, Obeyed: a.obeyed,
+		Propagated: a.telemetry.ObserveGatePropagation, Applied: a.applied,
 	})
 	process := rand.Uint32()
 	a.extproc = extproc.NewServer(extproc.Options{
@@ -156,7 +170,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 		Observe:      func(key breaker.Key, d time.Duration) { a.telemetry.ObserveCalls(key, d, 1) },
 		ObserveTotal: func(key breaker.Key, d time.Duration) { a.telemetry.ObserveWholeCalls(key, d, 1) },
 	})
-	a.outliers = newOutliers(a)
+	a.outliers = newOutliers(a.clock, a.xds, o.Log)
 	a.feed = feed.NewServer(feed.Options{
 		Process: process, Now: a.clock.Now, Answered: a.telemetry.ObserveAnswered,
 		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
@@ -165,7 +179,8 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 		},
 		Endpoints: a.outliers.report, Log: o.Log,
 	})
-	a.gates = newGatekeeper(a)
+	a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: reports{a.feed}, Proxies: a.xds, Clock: a.clock, Log: o.Log})
+	a.driver.Observe(a.observers())
 	return a
 }
 
@@ -191,8 +206,7 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	run("serving HTTP", func() error { return serveWeb(s.web, door.Listen(s.people)) })
 	run("watching the policy", func() error { return a.watch(background) })
 	running.Go(func() { a.guard.Shed(background) })
-	running.Go(func() { a.pace.Run(background) })
-	running.Go(func() { a.gates.run(background) })
+	running.Go(func() { a.driver.Run(background) })
 	running.Go(func() { a.outliers.run(background) })
 	if a.keeper != nil {
 		running.Go(func() { a.keeper.Run(background) })

@@ -64,7 +64,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 	for name, bad := range map[string]string{"not a policy": misspelt, "not translatable": reserved} {
 		t.Run(name, func(t *testing.T) {
 			o := options(t, good)
-			a := newApp(o, policy.BuiltinDefaults(), nil)
+			a := publishing(t, o)
 			if err := a.reload(); err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 // Equal content keeps breakers, changed semantics restart them.
 func TestReloadPutsInForce(t *testing.T) {
 	o := options(t, good)
-	a := newApp(o, policy.BuiltinDefaults(), nil)
+	a := publishing(t, o)
 	if err := a.reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestTheStartSaysWhatMaySurprise(t *testing.T) {
 		"dataPath: Inline", "fallback: {cached: {keyHeaders: []}}").Replace(good))
 	var log strings.Builder
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
-	a := newApp(o, policy.BuiltinDefaults(), nil)
+	a := publishing(t, o)
 	if err := a.reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
 	o := options(t, good)
 	var log strings.Builder
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
-	a := newApp(o, policy.BuiltinDefaults(), nil)
+	a := publishing(t, o)
 	load := func(text string) {
 		t.Helper()
 		write(t, o.Policy[0], text)
@@ -288,7 +288,7 @@ func TestARefusedPolicyThatIsPutBack(t *testing.T) {
 	o := options(t, good)
 	var log strings.Builder
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
-	a := newApp(o, policy.BuiltinDefaults(), nil)
+	a := publishing(t, o)
 	for _, text := range []string{good, misspelt, good, good} {
 		write(t, o.Policy[0], text)
 		if err := a.reload(); err != nil {
@@ -303,4 +303,11 @@ func TestARefusedPolicyThatIsPutBack(t *testing.T) {
 	if !strings.Contains(page.Body.String(), "breakwater_reload_last_successful 1\n") {
 		t.Errorf("the metrics say otherwise:\n%s", page.Body.String())
 	}
+}
+
+// publishing returns an app that has no policy yet, and that publishes gates until the test ends.
+func publishing(t *testing.T, o Options) *app {
+	a := newApp(o, policy.BuiltinDefaults(), nil)
+	t.Cleanup(a.publishGates(t.Context()))
+	return a
 }

@@ -2,10 +2,7 @@ package app
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"runtime"
-	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,10 +13,12 @@ import (
 	"google.golang.org/grpc"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/internal/gates"
+	"breakwater.dev/gate"
+	"breakwater.dev/gate/publisher"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery"
 )
 
 // services are those that a server registers.
@@ -90,6 +89,30 @@ func connections(permits uint32) *policy.Set {
 	}}}
 }
 
+// busyFeed reports of every proxy that it has no connections and last refused one at an instant.
+type busyFeed struct {
+	publisher.Feed
+	refused atomic.Int64
+}
+
+// Links implements [publisher.Feed].
+func (f *busyFeed) Links(string, string) gate.Links {
+	at := breaker.Instant(f.refused.Load())
+	return gate.Links{Called: at, Refused: at}
+}
+
+// spy keeps the gates that were published last.
+type spy struct {
+	*discovery.Server
+	last atomic.Pointer[gate.Set]
+}
+
+// PublishGates implements [publisher.Proxies].
+func (s *spy) PublishGates(set *gate.Set, decided time.Time) error {
+	s.last.Store(set)
+	return s.Server.PublishGates(set, decided)
+}
+
 // TestConnectionsFromBeforeAreFound: a proxy has connections that a control plane does not know which was started
 // after they were made. At the default settings, while the gates are published each second and the proxy says as
 // often that it obeys them, it is given permits on top of them, however often its application calls.
@@ -101,36 +124,26 @@ func TestConnectionsFromBeforeAreFound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, set, key := newApp(options(t, mesh), policy.BuiltinDefaults(), nil), connections(permits), breaker.Key{Upstream: "db"}
 				defer a.xds.Close()
+				busy, published := &busyFeed{Feed: reports{a.feed}}, &spy{Server: a.xds}
+				a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: busy, Proxies: published, Clock: a.clock, Log: a.log})
+				a.driver.Observe(a.observers())
+				defer a.publishGates(t.Context())()
 				connect(t.Context(), a, &corev3.Node{Id: "one"})
 				a.engine.Apply(set.Specs(), a.clock.Now())
-				a.gates.board.Apply(set, a.clock.Now())
+				a.gates.Apply(set)
 				a.engine.Report(key, []breaker.Reported{{Outcome: breaker.Failure, At: a.clock.Now()}}, a.clock.Now())
-				a.gates.board.Changed(key, 0)
-				var refused breaker.Instant
-				proxies := func(string) []gates.Proxy {
-					is := a.gates.obeying.read("one")
-					return []gates.Proxy{{Node: "one", Called: refused, Refused: refused, Obeys: is.gates, Told: is.told, Began: is.began}}
-				}
-				publish := func() {
-					all, _ := a.gates.board.Gates(a.clock.Now(), proxies)
-					g, err := xds.NewGates(all)
-					must(t, err)
-					a.xds.PublishGates(g, time.Time{})
-				}
-				publish()
+				a.driver.Deliver()
 				time.Sleep(set.Specs()[0].Config.WaitDurationInOpenState)
 				a.engine.Advance(a.clock.Now())
+				a.driver.Deliver()
 				limit, steps := uint32(0), 0
 				for ; limit <= before && steps < 30_000/50; steps++ {
 					if time.Duration(steps)*50*time.Millisecond%every == 0 {
-						refused = a.clock.Now()
-					}
-					if steps%20 == 0 {
-						publish()
+						busy.refused.Store(int64(a.clock.Now()))
 					}
 					time.Sleep(50 * time.Millisecond)
 					synctest.Wait()
-					limit, _ = a.gates.obeying.read("one").gates.Connections(key, "one")
+					limit, _ = published.last.Load().Connections(key, "one")
 				}
 				if limit <= before || limit > before+permits {
 					t.Errorf("after %d steps of 50 ms the proxy may have %d connections, want those %d from before and some of %d permits", steps, limit, before, permits)
@@ -138,84 +151,4 @@ func TestConnectionsFromBeforeAreFound(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestObeyingIsForgotten: of proxies that are gone nothing is kept, also where no upstream's calls are connections.
-func TestObeyingIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newApp(options(t, mesh), policy.BuiltinDefaults(), nil)
-		defer a.xds.Close()
-		run, stop := context.WithCancel(t.Context())
-		defer stop()
-		go a.gates.run(run)
-		ctx, leave := context.WithCancel(t.Context())
-		connect(t.Context(), a, &corev3.Node{Id: "stays"})
-		for i := range 100 {
-			connect(ctx, a, &corev3.Node{Id: fmt.Sprint("leaves-", i)})
-		}
-		kept := func(want int) {
-			t.Helper()
-			synctest.Wait()
-			if got := len(a.gates.obeying.nodes); got != want {
-				t.Fatalf("it is kept what %d proxies obey, want %d", got, want)
-			}
-		}
-		kept(101)
-		leave()
-		time.Sleep(forgettingPeriod)
-		kept(1)
-	})
-}
-
-// BenchmarkProxies looks up who reaches an upstream whose calls are connections, as is done each second for each
-// breaker of one in half-open.
-func BenchmarkProxies(b *testing.B) {
-	var listed []any
-	for i := range 500 {
-		listed = append(listed, fmt.Sprint("upstream-", i))
-	}
-	a := newApp(Options{Log: slog.New(slog.DiscardHandler)}, policy.BuiltinDefaults(), nil)
-	defer a.xds.Close()
-	for i := range 1000 {
-		connect(b.Context(), a, proxy(fmt.Sprint("shop-", i), "shop", listed...))
-	}
-	for len(a.xds.Nodes()) < 1000 {
-		runtime.Gosched()
-	}
-	for b.Loop() {
-		proxies := a.gates.proxies()
-		for i := range 10 {
-			if got := len(proxies(fmt.Sprint("upstream-", i))); got != 1000 {
-				b.Fatalf("%d proxies reach it, want 1000", got)
-			}
-		}
-	}
-}
-
-// TestProxies: of those that are connected, the ones that call an upstream, each once, and those that may not; and
-// those that left and obey gates still.
-func TestProxies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, set := newApp(options(t, mesh), policy.BuiltinDefaults(), nil), connections(1)
-		defer a.xds.Close()
-		set.Upstreams[0].Callers = []string{"shop"}
-		a.gates.apply(set)
-		ctx, leave := context.WithCancel(t.Context())
-		for _, n := range []*corev3.Node{proxy("a", "shop"), proxy("a", "shop"), proxy("b", "shop", "db", "x"), proxy("c", "shop", "x"), proxy("d", "thief", "db")} {
-			connect(t.Context(), a, n)
-		}
-		connect(ctx, a, proxy("e", "shop"))
-		synctest.Wait()
-		leave()
-		a.gates.obeying.note("e", nil, a.clock.Now().Add(time.Second), a.clock.Now())
-		synctest.Wait()
-		var got []string
-		for _, p := range a.gates.proxies()("db") {
-			got = append(got, fmt.Sprintf("%s left=%t barred=%t", p.Node, p.Left, p.Barred))
-		}
-		want := []string{"a left=false barred=false", "b left=false barred=false", "d left=false barred=true", "e left=true barred=false"}
-		if !slices.Equal(got, want) {
-			t.Errorf("the proxies are %q, want %q", got, want)
-		}
-	})
 }

@@ -18,16 +18,6 @@ func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, er
 	return telemetry.NewLogger(w, format, level)
 }
 
-// observe tells of a transition, in order.
-func (a *app) observe(t breaker.Transition) {
-	if a.keeper != nil {
-		a.keeper.Notify()
-	}
-	a.gates.changed(t) // first: everybody else has time
-	a.telemetry.ObserveTransition(t)
-	telemetry.LogTransition(a.log, t, a.clock.Wall)
-}
-
 func (a *app) telemetryOptions() telemetry.Options {
 	return telemetry.Options{
 		Version:    a.options.Version,
@@ -42,7 +32,7 @@ func (a *app) telemetryOptions() telemetry.Options {
 		Feed:       a.feedStatus,
 		Outliers:   func() []telemetry.OutlierStatus { return a.outliers.status() },
 		Peers:      a.peerStatus,
-		Gates:      func() telemetry.GateStatus { return a.gates.read() },
+		Gates:      a.gateStatus,
 		Store:      a.storeStatus,
 		Handshakes: a.handshakes.status,
 		Admin:      a.admin(),
@@ -130,5 +120,13 @@ func (a *app) extprocStatus() telemetry.ExtprocStatus {
 	return telemetry.ExtprocStatus{
 		Streams: uint64(c.Active), Admitted: c.Admitted, Rejected: c.Rejected,
 		UnknownBreakers: c.Unknown, Errors: c.Invalid,
+	}
+}
+
+func (a *app) feedStatus() telemetry.FeedStatus {
+	c := a.feed.Counts()
+	return telemetry.FeedStatus{
+		Streams: uint64(c.Streams), Messages: c.Messages, Bytes: c.Bytes, Reported: c.Reported,
+		Rejected: c.Rejected, Skipped: c.Skipped, Invalid: c.Invalid, Dropped: c.Dropped, Refused: c.Refused,
 	}
 }

@@ -9,20 +9,29 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed"
+	"breakwater.dev/internal/driver"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
 )
 
-// outliers ejects endpoints that no single proxy would.
+// ejector has proxies leave endpoints alone.
+type ejector interface {
+	// Eject makes these the ejected endpoints of an upstream.
+	Eject(upstream string, endpoints []netip.AddrPort) error
+}
+
+// outliers runs mesh-wide outlier detection.
 type outliers struct {
-	app      *app
+	clock    driver.Clock
+	proxies  ejector
+	log      *slog.Logger
 	detector *outlier.Detector
 	wake     chan struct{} // holds one
 }
 
-func newOutliers(a *app) *outliers {
-	o := &outliers{app: a, wake: make(chan struct{}, 1)}
+func newOutliers(clock driver.Clock, proxies ejector, log *slog.Logger) *outliers {
+	o := &outliers{clock: clock, proxies: proxies, log: log, wake: make(chan struct{}, 1)}
 	o.detector = outlier.NewDetector(o.happened)
 	return o
 }
@@ -41,8 +50,8 @@ func (o *outliers) apply(set *policy.Set) {
 		judged = append(judged, j)
 	}
 	before := o.detector.Snapshot()
-	o.detector.Apply(judged, outlier.Instant(o.app.clock.Now()))
-	for _, s := range before { // what is judged no more, or is no more, is not out
+	o.detector.Apply(judged, outlier.Instant(o.clock.Now()))
+	for _, s := range before { // upstreams that are no longer judged have no ejected endpoints
 		o.eject(s.Upstream)
 	}
 	select {
@@ -62,7 +71,7 @@ func (o *outliers) run(ctx context.Context) {
 		case <-o.wake:
 		case <-timer.C:
 		}
-		now := o.app.clock.Now()
+		now := o.clock.Now()
 		if next, ok := o.detector.Sweep(outlier.Instant(now)); ok {
 			timer.Reset(max(breaker.Instant(next).Sub(now), 0))
 		}
@@ -77,7 +86,7 @@ func (o *outliers) report(upstream string, told []feed.EndpointOutcome) {
 			Endpoint: t.Endpoint, Class: classOf(&t), At: outlier.Instant(t.At), Calls: t.Calls, OneIn: t.OneIn,
 		}
 	}
-	o.detector.Report(upstream, outcomes, outlier.Instant(o.app.clock.Now()))
+	o.detector.Report(upstream, outcomes, outlier.Instant(o.clock.Now()))
 }
 
 // classOf reads an outcome as Envoy's own detection does.
@@ -98,7 +107,7 @@ func (o *outliers) happened(e outlier.Event) {
 	if e.Kind != outlier.Detected {
 		o.eject(e.Upstream)
 	}
-	at := o.app.clock.Wall(breaker.Instant(e.At))
+	at := o.clock.Wall(breaker.Instant(e.At))
 	told := telemetry.Ejection{
 		Upstream: e.Upstream, Endpoint: e.Endpoint, Rule: e.Rule.String(),
 		Ejected: e.Kind != outlier.Returned, Enforced: e.Kind != outlier.Detected, At: at, Times: e.Times,
@@ -107,13 +116,13 @@ func (o *outliers) happened(e outlier.Event) {
 	if e.Kind == outlier.Ejected {
 		told.Until = at.Add(e.For)
 	}
-	telemetry.LogEjection(o.app.log, told)
+	telemetry.LogEjection(o.log, told)
 }
 
 // eject has proxies leave alone what is ejected of an upstream now.
 func (o *outliers) eject(upstream string) {
-	if err := o.app.xds.Eject(upstream, o.detector.Ejected(upstream)); err != nil {
-		o.app.log.Error("endpoints cannot be ejected; proxies use all of them", "service", upstream, "error", err.Error())
+	if err := o.proxies.Eject(upstream, o.detector.Ejected(upstream)); err != nil {
+		o.log.Error("endpoints cannot be ejected; proxies use all of them", "service", upstream, "error", err.Error())
 	}
 }
 

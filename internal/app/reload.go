@@ -25,16 +25,8 @@ func (a *app) reload() error {
 		return fmt.Errorf("translating the policy: %w", err)
 	}
 
-	// Telemetry comes first, so that a new breaker's first transition has a series;
-	// proxies come last, when everything that they will ask for is there.
-	a.telemetry.Apply(set, time.Now())
-	a.xds.Admit(publication) // before there are breakers that only some may report on
-	changes := a.engine.Apply(set.Specs(), a.clock.Now())
-	a.extproc.Apply(set, a.engine)
-	a.feed.Apply(set, a.engine)
-	a.outliers.apply(set)
-	a.gates.apply(set) // before routes that look for them
-	a.xds.Publish(publication)
+	c := &change{set: set, publication: publication}
+	put(a.steps(), c)
 	old := a.current.Swap(set)
 	a.tellUnbound(set)
 	if old == nil {
@@ -51,9 +43,9 @@ func (a *app) reload() error {
 	a.refusal = ""
 	a.log.Log(context.Background(), level, message, "revision", set.Revision,
 		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
-		"added", keys(changes.Added), "removed", keys(changes.Removed), "restarted", keys(changes.Restarted), "restored", keys(changes.Restored))
+		"added", keys(c.breakers.Added), "removed", keys(c.breakers.Removed), "restarted", keys(c.breakers.Restarted), "restored", keys(c.breakers.Restored))
 	a.tellNotes(level, set)
-	a.tellRemoved(changes)
+	a.tellRemoved(c.breakers)
 	return nil
 }
 

@@ -25,7 +25,7 @@ func (a *app) restore() (stop func(), err error) {
 	}
 	now := a.clock.Now()
 	restored, lost := a.engine.Restore(saved, now.Add(returning), now)
-	a.pace.Deliver()
+	a.driver.Deliver()
 	if len(saved) > 0 {
 		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
 	}
@@ -64,12 +64,12 @@ func (a *app) admin() *telemetry.Admin {
 		PlainText: a.options.HTTP.Insecure,
 		Token:     token,
 		Force: func(key breaker.Key, f telemetry.Force) error {
-			defer a.pace.Deliver()
+			defer a.driver.Deliver()
 			now := a.clock.Now()
 			return a.engine.Force(key, breaker.Override{State: f.State, By: f.By, Note: f.Note, Until: now.Add(f.For)}, now)
 		},
 		Reset: func(key breaker.Key, by, note string) error {
-			defer a.pace.Deliver()
+			defer a.driver.Deliver()
 			return a.engine.Reset(key, by, note, a.clock.Now())
 		},
 	}

@@ -213,7 +213,7 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 			if got := p.open(); got != "" {
 				t.Errorf("without gates the key is %q", got)
 			}
-			p.server.PublishGates(gatesOf(t, gate("a", "", wire.Million)), time.Time{})
+			publishGates(t, p.server, time.Time{}, openGate("a", "", wire.Million))
 			t.Logf("the key came within %s", p.await("the key is there", func() bool { return p.open() != "" }))
 
 			began := time.Now()
@@ -233,7 +233,7 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 			p.hold.end()
 			p.await("the key is back", func() bool { return p.open() != "" })
 
-			p.server.PublishGates(gatesOf(t), time.Time{})
+			publishGates(t, p.server, time.Time{})
 			if took := p.await("the key is taken back", func() bool { return p.open() == "" }); took > envoyTTL/2 {
 				t.Errorf("the proxy still obeyed for %s", took)
 			}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"breakwater.dev/gate"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
@@ -155,8 +156,8 @@ func (s script) change(t *testing.T, server *Server) {
 	case 0:
 		publish(t, server, s.policy()...)
 	case 1:
-		all := []xds.Gate{gate("a", "", uint32(s.next(3))), gate("b", "fuzz", uint32(s.next(3)))}
-		server.PublishGates(gatesOf(t, all[s.next(3):]...), time.Now())
+		all := []gate.Gate{openGate("a", "", uint32(s.next(3))), openGate("b", "fuzz", uint32(s.next(3)))}
+		publishGates(t, server, time.Now(), all[s.next(3):]...)
 	case 2:
 		eject(t, server, "a", [][]string{nil, {endpointOfAll}}[s.next(2)]...)
 	case 3:

@@ -5,6 +5,7 @@ import (
 
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 
+	"breakwater.dev/gate"
 	"breakwater.dev/xds"
 )
 
@@ -20,15 +21,25 @@ const (
 
 // ttl is how long a proxy keeps its layer without hearing of it.
 func (s *Server) ttl(g *gates, node string) time.Duration {
-	if g.Brief(node) {
+	if g.Gates().Brief(node) {
 		return max(s.options.TTL/briefly, min(s.options.TTL, time.Second))
 	}
 	return s.options.TTL
 }
 
-// PublishGates makes g what proxies get as their runtime layer, at once. Where decided
-// is not zero, it is measured from then on how long the proxies take whose layer changes.
-func (s *Server) PublishGates(g *xds.Gates, decided time.Time) { s.rollouts.publish(g, decided) }
+// PublishGates makes set what proxies get as their runtime layer, at once. Unless decided is zero, the time is measured
+// from then until the last proxy has answered whose layer changes. An error means that nothing has changed.
+func (s *Server) PublishGates(set *gate.Set, decided time.Time) error {
+	layers, err := xds.NewLayers(set)
+	if err != nil {
+		return err
+	}
+	s.rollouts.publish(layers, decided)
+	return nil
+}
+
+// LayerBytes returns the size of the runtime layer of proxies that have no gates of their own.
+func (s *Server) LayerBytes() int { return len(s.rollouts.current.Load().Layer("").Body.GetValue()) }
 
 // layered is what a stream knows of its proxy's runtime layer. All of it is of the
 // goroutine that runs the stream.
@@ -127,7 +138,7 @@ func (st *stream) tellLayer() {
 	rt, o := &st.runtime, &st.server.options
 	if rt.bare {
 		rt.bare = false
-		o.Obeyed(st.node.ID, nil, st.connected.Add(-starting))
+		o.Applied(st.node.ID, nil, st.connected.Add(-starting))
 	}
 	if rt.passed > 0 {
 		st.propagated(st.server.rollouts.pass(st.follower, rt.passed, rt.refused))
@@ -139,13 +150,13 @@ func (st *stream) tellLayer() {
 	}
 	rt.taken = nil
 	if !lives(g.Layer(st.node.ID)) {
-		o.Obeyed(st.node.ID, g.Gates, now)
+		o.Applied(st.node.ID, g.Gates(), now)
 		return
 	}
 	// A proxy that answers this late has let the layer go, and is sent it again.
 	if gone := rt.sentAt.Add(rt.ttl); now.Before(gone) {
-		o.Obeyed(st.node.ID, g.Gates, now)
-		o.Obeyed(st.node.ID, nil, gone)
+		o.Applied(st.node.ID, g.Gates(), now)
+		o.Applied(st.node.ID, nil, gone)
 	}
 }
 

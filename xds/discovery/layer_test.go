@@ -15,24 +15,33 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"breakwater.dev/gate"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
 
-// gate rejects a share of the calls to an upstream; of all proxies, if node is empty.
-func gate(upstream, node string, open uint32) xds.Gate {
-	g := xds.Gate{Open: open}
+// openGate rejects a share of the calls to an upstream; of all proxies, if node is empty.
+func openGate(upstream, node string, open uint32) gate.Gate {
+	g := gate.Gate{Open: open}
 	g.Key.Upstream, g.Key.Node = upstream, node
 	return g
 }
 
-func gatesOf(t fatal, all ...xds.Gate) *xds.Gates {
+// publishGates makes these the gates.
+func publishGates(t fatal, s *Server, decided time.Time, all ...gate.Gate) {
 	t.Helper()
-	g, err := xds.NewGates(all)
-	if err != nil {
-		t.Fatalf("making gates: %v", err)
+	if err := s.PublishGates(gate.NewSet(all, gate.LogFilter{}), decided); err != nil {
+		t.Fatalf("publishing gates: %v", err)
 	}
-	return g
+}
+
+func layersOf(t fatal, all ...gate.Gate) *xds.Layers {
+	t.Helper()
+	l, err := xds.NewLayers(gate.NewSet(all, gate.LogFilter{}))
+	if err != nil {
+		t.Fatalf("making layers: %v", err)
+	}
+	return l
 }
 
 // opens writes what a layer rejects, as "a=7 b=9"; it is "nothing" without keys.
@@ -149,7 +158,7 @@ func TestLayersLiveByHeartbeats(t *testing.T) {
 		p.takes("nothing")
 		wait(time.Hour)
 		p.gets() // nothing is lost if nothing falls away
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p.takes("a=7 for 15s")
 		for range 10 {
 			wait(beat - 1)
@@ -158,13 +167,13 @@ func TestLayersLiveByHeartbeats(t *testing.T) {
 			p.takes("a=7 for 15s")
 		}
 		wait(beat / 2)
-		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 8))
 		p.takes("a=8 for 15s")
 		wait(beat - 1) // counted from when it was sent last
 		p.gets()
 		wait(1)
 		p.takes("a=8 for 15s")
-		s.PublishGates(gatesOf(t), time.Time{})
+		publishGates(t, s, time.Time{})
 		p.takes("nothing")
 		wait(time.Hour)
 		p.gets()
@@ -178,19 +187,19 @@ func TestOpenLivesLonger(t *testing.T) {
 		s := newServer()
 		p := connectLayer(t, s, newLink())
 		p.takes("nothing")
-		open, probing := gate("a", "", wire.Million), gate("b", "", 0)
+		open, probing := openGate("a", "", wire.Million), openGate("b", "", 0)
 		probing.Probe = true
 		for _, tt := range []struct {
-			gates []xds.Gate
+			gates []gate.Gate
 			want  string
 			every time.Duration
 		}{
-			{[]xds.Gate{open}, "a=1e+06 for 1m15s", 25 * time.Second},
-			{[]xds.Gate{open, probing}, "a=1e+06 for 15s", 5 * time.Second},
-			{[]xds.Gate{open, gate("b", "", 500_000)}, "a=1e+06 b=500000 for 15s", 5 * time.Second},
-			{[]xds.Gate{open, gate("b", "another", 500_000)}, "a=1e+06 for 1m15s", 25 * time.Second},
+			{[]gate.Gate{open}, "a=1e+06 for 1m15s", 25 * time.Second},
+			{[]gate.Gate{open, probing}, "a=1e+06 for 15s", 5 * time.Second},
+			{[]gate.Gate{open, openGate("b", "", 500_000)}, "a=1e+06 b=500000 for 15s", 5 * time.Second},
+			{[]gate.Gate{open, openGate("b", "another", 500_000)}, "a=1e+06 for 1m15s", 25 * time.Second},
 		} {
-			s.PublishGates(gatesOf(t, tt.gates...), time.Time{})
+			publishGates(t, s, time.Time{}, tt.gates...)
 			p.takes(tt.want)
 			wait(tt.every - 1)
 			p.gets()
@@ -205,7 +214,7 @@ func TestTTLOfTheOptions(t *testing.T) {
 		o := newServer().options
 		o.TTL = 3 * time.Second
 		s := NewServer(o)
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p := connectLayer(t, s, newLink())
 		p.takes("a=7 for 1s")
 		wait(time.Second / heartbeats)
@@ -219,11 +228,11 @@ func TestLayersDoNotPileUp(t *testing.T) {
 		s := newServer()
 		p := connectLayer(t, s, newLink())
 		p.takes("nothing")
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p.gets("a=7 for 15s")
 		wait(time.Hour)
 		for share := range uint32(100) {
-			s.PublishGates(gatesOf(t, gate("a", "", 100+share)), time.Time{})
+			publishGates(t, s, time.Time{}, openGate("a", "", 100+share))
 			wait(beat)
 		}
 		p.gets()
@@ -244,14 +253,14 @@ func TestLayersThatAreRefused(t *testing.T) {
 		s := newServer()
 		p := connectLayer(t, s, newLink())
 		p.takes("nothing")
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p.refuses("a=7 for 15s")
 		wait(firstRetry / 2)
-		s.PublishGates(gatesOf(t, gate("a", "", 7), gate("b", "other", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7), openGate("b", "other", 7))
 		p.gets()
 		same(t, refusedNames(s), []string{"runtime breakwater: poisoned (code 13)"})
 
-		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 8))
 		p.takes("a=8 for 15s")
 		same(t, refusedNames(s), nil)
 		wait(beat)
@@ -261,7 +270,7 @@ func TestLayersThatAreRefused(t *testing.T) {
 		if n := s.Counts()[xds.RuntimeType].NACKs; n != 2 {
 			t.Errorf("%d refusals counted, want 2", n)
 		}
-		s.PublishGates(gatesOf(t), time.Time{})
+		publishGates(t, s, time.Time{})
 		p.takes("nothing")
 	})
 }
@@ -270,18 +279,18 @@ func TestLayersThatAreRefused(t *testing.T) {
 func TestLayersOfProxiesThatComeBack(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s, l := newServer(), newLink()
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p := connectLayer(t, s, l)
 		p.takes("a=7 for 15s")
 		p.disconnect()
 		p = connectLayer(t, s, l)
 		p.takes("a=7 for 15s")
-		s.PublishGates(gatesOf(t), time.Time{})
+		publishGates(t, s, time.Time{})
 		p.takes("nothing")
 		p.disconnect()
 		p = connectLayer(t, s, l)
 		p.gets()
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p.takes("a=7 for 15s")
 	})
 }
@@ -291,9 +300,9 @@ func TestLayersOfOneProxy(t *testing.T) {
 		s := newServer()
 		p := connectLayer(t, s, newLink()) // it is app-1
 		p.takes("nothing")
-		s.PublishGates(gatesOf(t, gate("a", "app-2", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "app-2", 7))
 		p.gets()
-		s.PublishGates(gatesOf(t, gate("a", "app-2", 7), gate("b", "app-1", 8), gate("c", "", 9)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "app-2", 7), openGate("b", "app-1", 8), openGate("c", "", 9))
 		p.takes("b=8 c=9 for 15s")
 	})
 }
@@ -302,7 +311,7 @@ func TestLayersOfOneProxy(t *testing.T) {
 func TestLayersOfOtherNames(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s := newServer()
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p := &layerProxy{link: newLink(), t: t}
 		p.connect(t, s)
 		if err := p.ask(xds.RuntimeType, true, []string{"mine"}, []string{"mine"}, nil); err != nil {
@@ -317,7 +326,7 @@ func TestLayersOfOtherNames(t *testing.T) {
 			}
 		}
 		wait(time.Hour)
-		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 8))
 		p.gets()
 	})
 }
@@ -328,7 +337,7 @@ func TestLayersAfterAStandstill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p := &deltaProxy{t: t, node: node("app-1", nil)}
 		p.deltaPipe = newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
 		go p.run(s, delta{stream: p.deltaPipe})
@@ -340,7 +349,7 @@ func TestLayersAfterAStandstill(t *testing.T) {
 		publish(t, s, ae)
 		synctest.Wait() // it hangs in sending the endpoints
 		wait(time.Hour)
-		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 8))
 		p.subscribe(xds.ClusterType)
 		var got []string
 		for range 3 {
@@ -351,13 +360,17 @@ func TestLayersAfterAStandstill(t *testing.T) {
 	})
 }
 
-// obeyedLog records what [Options.Obeyed] is told, as "app-1 a=7 at 5s".
-func obeyedLog(log *[]string) func(string, *xds.Gates, time.Time) {
+// appliedLog records what [Options.Applied] is told, as "app-1 a=7 at 5s".
+func appliedLog(log *[]string) func(string, *gate.Set, time.Time) {
 	began := time.Now()
-	return func(node string, g *xds.Gates, at time.Time) {
+	return func(node string, g *gate.Set, at time.Time) {
 		what := "no gates"
 		if g != nil {
-			what = opens(g.Layer(node).Message.(*runtimev3.Runtime))
+			l, err := xds.NewLayers(g)
+			if err != nil {
+				panic(err) // they were published
+			}
+			what = opens(l.Layer(node).Message.(*runtimev3.Runtime))
 		}
 		*log = append(*log, fmt.Sprintf("%s %s at %s", node, what, at.Sub(began)))
 	}
@@ -373,11 +386,11 @@ func told(t *testing.T, log *[]string, want ...string) {
 	*log = nil
 }
 
-func TestObeyed(t *testing.T) {
+func TestApplied(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		var log []string
 		o, l := newServer().options, newLink()
-		o.Obeyed = obeyedLog(&log)
+		o.Applied = appliedLog(&log)
 		s := NewServer(o)
 		p := connectLayer(t, s, l)
 		p.gets("nothing")
@@ -385,7 +398,7 @@ func TestObeyed(t *testing.T) {
 		wait(time.Second)
 		p.reply(false)
 		told(t, &log, "app-1 nothing at 1s")
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p.gets("a=7 for 15s")
 		wait(time.Second)
 		p.reply(false)
@@ -393,17 +406,17 @@ func TestObeyed(t *testing.T) {
 		wait(beat - time.Second)
 		p.takes("a=7 for 15s")
 		told(t, &log, "app-1 a=7 at 6s", "app-1 no gates at 21s")
-		s.PublishGates(gatesOf(t, gate("a", "", 8)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 8))
 		p.refuses("a=8 for 15s")
 		told(t, &log) // it keeps what it had for the rest of the TTL
-		s.PublishGates(gatesOf(t, gate("a", "", 9)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 9))
 		p.gets("a=9 for 15s")
 		wait(defaultTTL)
 		p.reply(false) // as late as that: what it took is gone
 		told(t, &log)
 		p.takes("a=9 for 15s")
 		told(t, &log, "app-1 a=9 at 21s", "app-1 no gates at 36s")
-		s.PublishGates(gatesOf(t), time.Time{})
+		publishGates(t, s, time.Time{})
 		p.takes("nothing")
 		told(t, &log, "app-1 nothing at 21s")
 		p.disconnect()
@@ -418,13 +431,13 @@ func TestObeyed(t *testing.T) {
 func TestTheSameLayerForAShorterTime(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s, none := newServer(), uint32(0)
-		open := gate("db", "", 0)
+		open := openGate("db", "", 0)
 		open.Connections = &none
 		halfOpen := open
 		halfOpen.Probe = true
 		p := connectLayer(t, s, newLink())
 		p.takes("nothing")
-		s.PublishGates(gatesOf(t, open), time.Time{})
+		publishGates(t, s, time.Time{}, open)
 		long := func() (ttl time.Duration) {
 			synctest.Wait()
 			for _, n := range p.received() {
@@ -439,7 +452,7 @@ func TestTheSameLayerForAShorterTime(t *testing.T) {
 			t.Errorf("of an open breaker it lives for %s, want %s", got, testTTL)
 		}
 		wait(beat - time.Second)
-		s.PublishGates(gatesOf(t, halfOpen), time.Now())
+		publishGates(t, s, time.Now(), halfOpen)
 		wait(time.Second)
 		if got := long(); got != testTTL/briefly {
 			t.Errorf("of one in half-open it lives for %s, want %s", got, testTTL/briefly)
@@ -464,7 +477,7 @@ func TestALayerThatIsDueWhileTheStreamLooks(t *testing.T) {
 		}
 		s := NewServer(o)
 		publish(t, s, a)
-		s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p := connectLayer(t, s, newLink())
 		p.refuses("a=7 for 15s")
 		synctest.Wait()

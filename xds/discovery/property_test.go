@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"pgregory.net/rapid"
 
+	"breakwater.dev/gate"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
@@ -834,11 +835,11 @@ func (h *history) look() (xds.Resources, error) {
 
 // publishGates publishes one of a few layers, of all proxies or of one.
 func (h *history) publishGates(t *testing.T, arg int) {
-	var all []xds.Gate
+	var all []gate.Gate
 	if share := []uint32{0, 100, 200, poison}[arg%4]; share > 0 {
-		all = append(all, gate("a", []string{"", "app-1", "app-2"}[arg/4%3], share))
+		all = append(all, openGate("a", []string{"", "app-1", "app-2"}[arg/4%3], share))
 	}
-	h.server.PublishGates(gatesOf(t, all...), time.Now())
+	publishGates(t, h.server, time.Now(), all...)
 	h.peer.trace = append(h.peer.trace, fmt.Sprintf("gates of %v", all))
 }
 

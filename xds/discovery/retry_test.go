@@ -88,7 +88,7 @@ func TestWhatIsRefusedIsTriedAgainWithGrowingPauses(t *testing.T) {
 			forEachLink(t, func(t *testing.T, newLink func() link) {
 				s := newServer()
 				publish(t, s, secured, b)
-				s.PublishGates(gatesOf(t, gate("a", "", 7)), time.Time{})
+				publishGates(t, s, time.Time{}, openGate("a", "", 7))
 				r := newRefuser(newLink(), typeURL)
 				r.connect(t, s)
 				defer r.disconnect()

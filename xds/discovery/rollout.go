@@ -15,7 +15,7 @@ const maxRollouts = 1024
 
 // gates are the runtime layers that proxies get.
 type gates struct {
-	*xds.Gates
+	*xds.Layers
 	number uint64 // from 1
 }
 
@@ -67,13 +67,13 @@ func (s *Server) Rollouts() RolloutCounts {
 	return counts
 }
 
-// publish makes g current, and wakes the followers for whom that is another layer, or the same for
+// publish makes l current, and wakes the followers for whom that is another layer, or the same for
 // a shorter time.
-func (r *rollouts) publish(g *xds.Gates, decided time.Time) {
+func (r *rollouts) publish(l *xds.Layers, decided time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.current.Load()
-	next := &gates{Gates: g, number: before.number + 1}
+	next := &gates{Layers: l, number: before.number + 1}
 	r.current.Store(next)
 	o := rollout{number: next.number, decided: decided}
 	for f := range r.followers {
@@ -81,7 +81,7 @@ func (r *rollouts) publish(g *xds.Gates, decided time.Time) {
 		if same && f.obeyed == before.number {
 			f.obeyed = next.number
 			o.refused = o.refused || f.refuses
-			if next.Brief(f.node) && !before.Brief(f.node) {
+			if next.Gates().Brief(f.node) && !before.Gates().Brief(f.node) {
 				signal(f.wake) // it is to hear of the same layer more often, and keep it for less long
 			}
 			continue

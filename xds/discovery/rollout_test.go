@@ -7,10 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"breakwater.dev/xds"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"breakwater.dev/xds"
 )
 
 // measured records what [Options.Propagated] is told.
@@ -40,14 +39,14 @@ func rolled(t *testing.T, s *Server, want RolloutCounts) {
 func TestPropagationIsThatOfTheLastProxy(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s, all := measured()
-		s.PublishGates(gatesOf(t, gate("a", "", 1)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 1))
 		took(t, all) // there is nobody yet
 		one, two := connectLayer(t, s, newLink()), connectLayer(t, s, newLink())
 		one.takes("a=1 for 15s")
 		two.takes("a=1 for 15s")
 		decided := time.Now()
 		wait(time.Second)
-		s.PublishGates(gatesOf(t, gate("a", "", 2)), decided)
+		publishGates(t, s, decided, openGate("a", "", 2))
 		wait(time.Second)
 		one.takes("a=2 for 15s")
 		late := connectLayer(t, s, newLink()) // it came after that, and is not waited for
@@ -58,7 +57,7 @@ func TestPropagationIsThatOfTheLastProxy(t *testing.T) {
 		took(t, all, 3*time.Second)
 		late.takes("a=2 for 15s")
 		took(t, all)
-		s.PublishGates(gatesOf(t, gate("a", "", 3)), time.Time{})
+		publishGates(t, s, time.Time{}, openGate("a", "", 3))
 		one.takes("a=3 for 15s")
 		two.takes("a=3 for 15s")
 		late.takes("a=3 for 15s")
@@ -74,7 +73,7 @@ func TestPropagationOfWhatComesTogether(t *testing.T) {
 		p := connectLayer(t, s, newLink())
 		p.gets("nothing")
 		for share := range uint32(3) {
-			s.PublishGates(gatesOf(t, gate("a", "", 1+share)), time.Now())
+			publishGates(t, s, time.Now(), openGate("a", "", 1+share))
 			wait(time.Second)
 		}
 		p.reply(false)
@@ -83,10 +82,10 @@ func TestPropagationOfWhatComesTogether(t *testing.T) {
 		p.takes("a=3 for 15s")
 		took(t, all, 3*time.Second, 2*time.Second, time.Second)
 		// There and back while it does not answer: then it has what it should.
-		s.PublishGates(gatesOf(t, gate("a", "", 4)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 4))
 		p.gets("a=4 for 15s")
-		s.PublishGates(gatesOf(t, gate("a", "", 5)), time.Now())
-		s.PublishGates(gatesOf(t, gate("a", "", 4)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 5))
+		publishGates(t, s, time.Now(), openGate("a", "", 4))
 		wait(time.Second)
 		p.reply(false)
 		took(t, all, time.Second, time.Second, time.Second)
@@ -100,28 +99,28 @@ func TestPropagationOfWhatIsRefused(t *testing.T) {
 		one, two := connectLayer(t, s, newLink()), connectLayer(t, s, newLink())
 		one.takes("nothing")
 		two.takes("nothing")
-		s.PublishGates(gatesOf(t, gate("a", "", 1)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 1))
 		one.refuses("a=1 for 15s")
 		two.gets("a=1 for 15s")
 		rolled(t, s, RolloutCounts{Begun: 1, Waiting: 1})
 		two.reply(false)
 		rolled(t, s, RolloutCounts{Begun: 1, Refused: 1})
 		// The same for the one that has refused it, and another for none.
-		s.PublishGates(gatesOf(t, gate("a", "", 1), gate("b", "other", 1)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 1), openGate("b", "other", 1))
 		rolled(t, s, RolloutCounts{Begun: 1, Refused: 1})
 		took(t, all)
-		s.PublishGates(gatesOf(t, gate("a", "", 2)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 2))
 		one.takes("a=2 for 15s")
 		two.takes("a=2 for 15s")
 		took(t, all, 0)
 		rolled(t, s, RolloutCounts{Begun: 2, Refused: 1})
 		// There and back before one says that it does not take it.
-		s.PublishGates(gatesOf(t, gate("a", "", 3)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 3))
 		one.gets("a=3 for 15s")
 		two.takes("a=3 for 15s")
-		s.PublishGates(gatesOf(t, gate("a", "", 4)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 4))
 		two.gets("a=4 for 15s")
-		s.PublishGates(gatesOf(t, gate("a", "", 3)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 3))
 		one.reply(true)
 		two.reply(false)
 		two.takes("a=3 for 15s")
@@ -136,7 +135,7 @@ func TestPropagationDoesNotWaitForWhoIsGone(t *testing.T) {
 		one, two := connectLayer(t, s, newLink()), connectLayer(t, s, newLink())
 		one.takes("nothing")
 		two.takes("nothing")
-		s.PublishGates(gatesOf(t, gate("a", "", 1)), time.Now())
+		publishGates(t, s, time.Now(), openGate("a", "", 1))
 		one.takes("a=1 for 15s")
 		wait(time.Second)
 		two.disconnect()
@@ -154,7 +153,7 @@ func TestRolloutsAreBounded(t *testing.T) {
 		well.takes("nothing")
 		const many = 2 * maxRollouts
 		for share := range uint32(many) {
-			s.PublishGates(gatesOf(t, gate("a", "", 1+share)), time.Now())
+			publishGates(t, s, time.Now(), openGate("a", "", 1+share))
 			well.takes(fmt.Sprintf("a=%d for 15s", 1+share))
 		}
 		rolled(t, s, RolloutCounts{Begun: many, Waiting: maxRollouts})
@@ -233,7 +232,7 @@ type pair struct {
 	*rollouts
 	model  *simple
 	clock  time.Time
-	layers []*xds.Gates // to choose from
+	layers []*xds.Layers // to choose from
 	got    []time.Duration
 }
 
@@ -282,11 +281,11 @@ func (p *pair) leaveAny(t *rapid.T) {
 
 // Rollouts and their plain model agree on any history.
 func TestRolloutsAgreeWithAModel(t *testing.T) {
-	layers := []*xds.Gates{
-		gatesOf(t), gatesOf(t, gate("a", "", 1)), gatesOf(t, gate("a", "n0", 1)), gatesOf(t, gate("a", "n1", 1), gate("a", "n0", 2)),
+	layers := []*xds.Layers{
+		layersOf(t), layersOf(t, openGate("a", "", 1)), layersOf(t, openGate("a", "n0", 1)), layersOf(t, openGate("a", "n1", 1), openGate("a", "n0", 2)),
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		first := &gates{Gates: layers[0]}
+		first := &gates{Layers: layers[0]}
 		p := &pair{model: &simple{gates: []*gates{first}}, layers: layers, clock: time.Unix(0, 0)}
 		p.rollouts = &rollouts{now: func() time.Time { return p.clock }, followers: map[*follower]bool{}}
 		p.current.Store(first)
@@ -299,15 +298,15 @@ func TestRolloutsAgreeWithAModel(t *testing.T) {
 // Streams whose layer stays the same are left alone.
 func TestWhoseLayerStaysIsNotWoken(t *testing.T) {
 	r := &rollouts{now: time.Now, followers: map[*follower]bool{}}
-	r.current.Store(&gates{Gates: gatesOf(t)})
+	r.current.Store(&gates{Layers: layersOf(t)})
 	mine, other := &follower{wake: make(chan struct{}, 1), node: "mine"}, &follower{wake: make(chan struct{}, 1), node: "other"}
 	r.join(mine)
 	r.join(other)
-	r.publish(gatesOf(t, gate("a", "mine", 1)), time.Time{})
+	r.publish(layersOf(t, openGate("a", "mine", 1)), time.Time{})
 	if len(mine.wake) != 1 || len(other.wake) != 0 {
 		t.Errorf("woken: %d, %d; want the one with other gates only", len(mine.wake), len(other.wake))
 	}
-	r.publish(gatesOf(t, gate("a", "other", 1)), time.Time{})
+	r.publish(layersOf(t, openGate("a", "other", 1)), time.Time{})
 	if len(other.wake) != 1 {
 		t.Error("it is not woken by gates of its own")
 	}

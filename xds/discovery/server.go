@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"breakwater.dev/gate"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
@@ -68,15 +69,14 @@ type Options struct {
 	// is sent again three times as often. While a breaker is half-open or in its ramp that is
 	// a fifth of it, at least 1 s. 0: 15 s.
 	TTL time.Duration
-	// Propagated gets how long it took from a decision until the last proxy obeyed whose
-	// layer changed. Nil: nobody does. It must be quick, as must Obeyed; streams call
-	// them at once.
+	// Propagated gets the time from a decision until the last proxy whose layer changed has applied it. Streams
+	// call it, so it must be quick. May be nil.
 	Propagated func(time.Duration)
-	// Obeyed is told that gates stand in a proxy from a time on, in place of all that was
-	// said of that time or a later one; nil: none. Gates that have keys come with a
-	// second call, for the time when they fall away unless the proxy hears of them
-	// before. The calls of one stream are in order. Nil: nobody is told.
-	Obeyed func(node string, g *xds.Gates, at time.Time)
+	// Applied says that a proxy applies gates from a time on; a nil set means none. A call replaces earlier
+	// ones for that time or later. Gates that have keys come with a second call, for the time when
+	// the proxy drops them unless it hears of them again. The calls of one stream are in order. Streams
+	// call it, so it must be quick. May be nil.
+	Applied func(node string, set *gate.Set, at time.Time)
 }
 
 // NewServer returns a server that has nothing to serve before the first
@@ -88,8 +88,8 @@ func NewServer(o Options) *Server {
 	if o.Propagated == nil {
 		o.Propagated = func(time.Duration) {}
 	}
-	if o.Obeyed == nil {
-		o.Obeyed = func(string, *xds.Gates, time.Time) {}
+	if o.Applied == nil {
+		o.Applied = func(string, *gate.Set, time.Time) {}
 	}
 	s := &Server{
 		options: o, log: o.Log, closed: make(chan struct{}), building: make(chan struct{}, building),
@@ -97,11 +97,11 @@ func NewServer(o Options) *Server {
 		rollouts: rollouts{now: o.Now, followers: map[*follower]bool{}},
 		lines:    untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 50, PerSecond: 2}, All: untrusted.Rate{Burst: 2_000, PerSecond: 50}},
 	}
-	none, err := xds.NewGates(nil)
+	none, err := xds.NewLayers(gate.NewSet(nil, gate.LogFilter{}))
 	if err != nil {
 		panic(fmt.Sprintf("discovery: an empty runtime layer: %v", err))
 	}
-	s.rollouts.current.Store(&gates{Gates: none})
+	s.rollouts.current.Store(&gates{Layers: none})
 	s.departs = time.AfterFunc(time.Hour, s.departed)
 	s.departs.Stop()
 	for _, t := range xds.Types {

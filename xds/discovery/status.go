@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"breakwater.dev/gate"
 	"breakwater.dev/xds"
 )
 
@@ -92,6 +93,17 @@ func (s *Server) Nodes() []Node {
 		st.mu.Unlock()
 	}
 	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
+	return nodes
+}
+
+// Connected returns each connected proxy once, in order of id.
+func (s *Server) Connected() []gate.Node {
+	var nodes []gate.Node
+	for _, n := range s.Nodes() {
+		if len(nodes) == 0 || nodes[len(nodes)-1].ID != n.ID { // a proxy has a stream for its layer, too
+			nodes = append(nodes, gate.Node{ID: n.ID, Workload: n.Cluster, Upstreams: n.Upstreams})
+		}
+	}
 	return nodes
 }
 

@@ -1,4 +1,4 @@
-package gates
+package gate
 
 import (
 	"testing"
@@ -8,14 +8,14 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
-	"breakwater.dev/xds"
+	"breakwater.dev/wire"
 )
 
 // rig is a board with its engine, and a clock that a test sets.
 type rig struct {
 	t      *testing.T
 	engine *breaker.Engine
-	board  *Board
+	table  *Table
 	now    breaker.Instant
 	heard  []breaker.Transition
 	nodes  []Proxy
@@ -56,14 +56,16 @@ func set(c breaker.Config) *policy.Set {
 func newRig(t *testing.T, c breaker.Config) *rig {
 	r := &rig{t: t, now: breaker.Instant(time.Hour)}
 	r.engine = breaker.NewEngine(breaker.Options{Listen: func(tr breaker.Transition) { r.heard = append(r.heard, tr) }})
-	r.board = NewBoard(r.engine)
+	r.table = NewTable()
 	r.apply(set(c))
 	return r
 }
 
 func (r *rig) apply(s *policy.Set) {
 	r.engine.Apply(s.Specs(), r.now)
-	r.board.Apply(s, r.now)
+	if r.table.Apply(s) {
+		r.table.Adopt(r.engine.Snapshot(r.now))
+	}
 }
 
 // fail trips a breaker that had so much traffic.
@@ -74,7 +76,7 @@ func (r *rig) fail(key breaker.Key, traffic float64) {
 
 func (r *rig) deliver(traffic float64) {
 	for _, tr := range r.heard {
-		r.board.Changed(tr.Key, traffic)
+		r.table.Watch(tr.Key, traffic)
 	}
 	r.heard = nil
 }
@@ -86,10 +88,29 @@ func (r *rig) pass(d time.Duration) {
 	r.deliver(0)
 }
 
+// input is what gates are computed from now, where these proxies reach every upstream.
+func (r *rig) input(proxies []Proxy) *Input {
+	in := &Input{Now: r.now, Proxies: map[string][]Proxy{}}
+	for _, key := range r.table.Watched() {
+		if b := r.engine.Breaker(key); b != nil {
+			s := b.Status(r.now)
+			in.Statuses = append(in.Statuses, s)
+			if r.table.NeedsProxies(&s) {
+				in.Proxies[key.Upstream] = proxies
+			}
+		}
+	}
+	return in
+}
+
+func (r *rig) gates(proxies []Proxy) ([]Gate, breaker.Instant) {
+	return r.table.Gates(r.input(proxies))
+}
+
 // want checks the gates, and when they change next, from now; 0: never.
-func (r *rig) want(next time.Duration, want ...xds.Gate) {
+func (r *rig) want(next time.Duration, want ...Gate) {
 	r.t.Helper()
-	gates, at := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
+	gates, at := r.gates(r.nodes)
 	if diff := cmp.Diff(want, gates); diff != "" {
 		r.t.Errorf("gates (-want +got):\n%s", diff)
 	}
@@ -107,25 +128,25 @@ func TestGatesOverALife(t *testing.T) {
 	r.want(0)
 	r.fail(keyWeb, 5_000)
 	r.fail(keyQuiet, 10)
-	r.want(0, xds.Gate{Key: keyQuiet, Open: 1e6}, xds.Gate{Key: keyWeb, Open: 1e6})
+	r.want(0, Gate{Key: keyQuiet, Open: 1e6}, Gate{Key: keyWeb, Open: 1e6})
 
 	r.pass(30 * time.Second)
-	r.want(time.Second, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 990_000, Probe: true})
+	r.want(time.Second, Gate{Key: keyQuiet, Probe: true}, Gate{Key: keyWeb, Open: 990_000, Probe: true})
 	r.pass(2500 * time.Millisecond)
-	r.want(500*time.Millisecond, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 960_000, Probe: true})
+	r.want(500*time.Millisecond, Gate{Key: keyQuiet, Probe: true}, Gate{Key: keyWeb, Open: 960_000, Probe: true})
 	r.pass(5 * time.Second)
-	r.want(0, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Probe: true})
+	r.want(0, Gate{Key: keyQuiet, Probe: true}, Gate{Key: keyWeb, Probe: true})
 
 	for range 3 {
 		p, _ := r.engine.Acquire(keyWeb, r.now)
 		p.Done(breaker.Success, r.now)
 	}
 	r.deliver(0)
-	r.want(500*time.Millisecond, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 900_000})
+	r.want(500*time.Millisecond, Gate{Key: keyQuiet, Probe: true}, Gate{Key: keyWeb, Open: 900_000})
 	r.pass(5 * time.Second)
-	r.want(500*time.Millisecond, xds.Gate{Key: keyQuiet, Probe: true}, xds.Gate{Key: keyWeb, Open: 450_000})
+	r.want(500*time.Millisecond, Gate{Key: keyQuiet, Probe: true}, Gate{Key: keyWeb, Open: 450_000})
 	r.pass(5 * time.Second)
-	r.want(0, xds.Gate{Key: keyQuiet, Probe: true})
+	r.want(0, Gate{Key: keyQuiet, Probe: true})
 }
 
 // TestTrafficIsThatBeforeTheTrip: not what is left of it when a probe has failed.
@@ -133,20 +154,20 @@ func TestTrafficIsThatBeforeTheTrip(t *testing.T) {
 	r := newRig(t, quick())
 	r.fail(keyWeb, 500)
 	r.pass(30 * time.Second)
-	r.want(time.Second, xds.Gate{Key: keyWeb, Open: 900_000, Probe: true})
+	r.want(time.Second, Gate{Key: keyWeb, Open: 900_000, Probe: true})
 	p, _ := r.engine.Acquire(keyWeb, r.now)
 	p.Done(breaker.Failure, r.now)
 	r.deliver(1)
-	r.want(0, xds.Gate{Key: keyWeb, Open: 1e6})
+	r.want(0, Gate{Key: keyWeb, Open: 1e6})
 	r.pass(30 * time.Second)
-	r.want(time.Second, xds.Gate{Key: keyWeb, Open: 900_000, Probe: true})
+	r.want(time.Second, Gate{Key: keyWeb, Open: 900_000, Probe: true})
 }
 
 func TestSamples(t *testing.T) {
 	r := newRig(t, quick())
 	sample := func(key breaker.Key, oneIn, rejects uint32, want bool) {
 		t.Helper()
-		if got := r.board.Sample(key, Sample{oneIn, rejects}); got != want {
+		if got := r.table.SetSampling(key, wire.Sampling{Passed: oneIn, Rejected: rejects}); got != want {
 			t.Errorf("Sample(%s, %d, %d) = %t, want %t", key, oneIn, rejects, got, want)
 		}
 	}
@@ -154,13 +175,13 @@ func TestSamples(t *testing.T) {
 	sample(keyWeb, 8, 1, true)
 	sample(keyWeb, 8, 0, false)
 	sample(breaker.Key{Upstream: "gone"}, 8, 1, false)
-	r.want(0, xds.Gate{Key: keyWeb, OneIn: 8, RejectsOneIn: 1})
+	r.want(0, Gate{Key: keyWeb, Sampling: wire.Sampling{Passed: 8, Rejected: 1}})
 	r.fail(keyWeb, 0)
 	sample(keyWeb, 8, 4, true)
-	r.want(0, xds.Gate{Key: keyWeb, Open: 1e6, OneIn: 8, RejectsOneIn: 4})
+	r.want(0, Gate{Key: keyWeb, Open: 1e6, Sampling: wire.Sampling{Passed: 8, Rejected: 4}})
 	r.engine.Reset(keyWeb, "somebody", "a reason", r.now)
 	r.deliver(0)
-	r.want(0, xds.Gate{Key: keyWeb, OneIn: 8, RejectsOneIn: 4})
+	r.want(0, Gate{Key: keyWeb, Sampling: wire.Sampling{Passed: 8, Rejected: 4}})
 	sample(keyWeb, 1, 1, true)
 	r.want(0)
 }
@@ -170,9 +191,9 @@ func TestNodesHaveGatesOfTheirOwn(t *testing.T) {
 	r := newRig(t, quick())
 	one := keyOwn
 	one.Node = "one"
-	r.board.Sample(keyOwn, Sample{OneIn: 2, RejectsOneIn: 1})
+	r.table.SetSampling(keyOwn, wire.Sampling{Passed: 2, Rejected: 1})
 	r.fail(one, 100)
-	r.want(0, xds.Gate{Key: keyOwn, OneIn: 2, RejectsOneIn: 1}, xds.Gate{Key: one, Open: 1e6, OneIn: 2, RejectsOneIn: 1})
+	r.want(0, Gate{Key: keyOwn, Sampling: wire.Sampling{Passed: 2, Rejected: 1}}, Gate{Key: one, Open: 1e6, Sampling: wire.Sampling{Passed: 2, Rejected: 1}})
 }
 
 // TestMetricsOnlyHasNoGates: unless a person forces it.
@@ -187,7 +208,7 @@ func TestMetricsOnlyHasNoGates(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.deliver(0)
-	r.want(0, xds.Gate{Key: keyWeb, Open: 1e6})
+	r.want(0, Gate{Key: keyWeb, Open: 1e6})
 }
 
 // TestPolicyChanges: a breaker has its gate whatever the data path, so that it stays open when
@@ -196,11 +217,11 @@ func TestPolicyChanges(t *testing.T) {
 	r := newRig(t, quick())
 	r.fail(keyAsk, 0)
 	r.fail(keyWeb, 0)
-	r.board.Sample(keyWeb, Sample{OneIn: 2})
-	r.want(0, xds.Gate{Key: keyAsk, Open: 1e6}, xds.Gate{Key: keyWeb, Open: 1e6, OneIn: 2, RejectsOneIn: 1})
+	r.table.SetSampling(keyWeb, wire.Sampling{Passed: 2})
+	r.want(0, Gate{Key: keyAsk, Open: 1e6}, Gate{Key: keyWeb, Open: 1e6, Sampling: wire.Sampling{Passed: 2, Rejected: 1}})
 	next := set(quick())
 	next.Upstreams[0].Routes[0].Breaker.DataPath = policy.Adaptive
 	next.Upstreams = next.Upstreams[:4]
 	r.apply(next)
-	r.want(0, xds.Gate{Key: keyAsk, Open: 1e6, OneIn: 0})
+	r.want(0, Gate{Key: keyAsk, Open: 1e6})
 }

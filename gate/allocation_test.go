@@ -1,4 +1,4 @@
-package gates
+package gate
 
 import (
 	"fmt"
@@ -8,34 +8,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/xds"
 )
 
 // limits are the gates of connections that a board has now, by node.
 func (r *rig) limits() map[string]uint32 {
 	r.t.Helper()
 	limits := map[string]uint32{}
-	gates, next := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
+	gates, next := r.gates(r.nodes)
 	for _, g := range gates {
 		limits[g.Key.Node] = *g.Connections
 	}
-	if limits[""] != 0 || len(limits) > 1 && next != r.now.Add(dealPeriod) {
+	if limits[""] != 0 || len(limits) > 1 && next != r.now.Add(allocationPeriod) {
 		r.t.Fatalf("gates %v until %d, want none for those without a permit, and another deal in a second", limits, next)
 	}
 	delete(limits, "")
 	return limits
 }
 
-// obeyed has all proxies obey the gates of now.
-func (r *rig) obeyed() {
+// applied has all proxies apply the gates of now.
+func (r *rig) applied() {
 	r.t.Helper()
-	gates, _ := r.board.Gates(r.now, func(string) []Proxy { return r.nodes })
-	in, err := xds.NewGates(gates)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	gates, _ := r.gates(r.nodes)
+	in := NewSet(gates, LogFilter{})
 	for i := range r.nodes {
-		r.nodes[i].Obeys, r.nodes[i].Told = in, r.now
+		r.nodes[i].Gates, r.nodes[i].Told = in, r.now
 	}
 }
 
@@ -55,7 +51,7 @@ func halfOpen(t *testing.T, permits uint32, proxies ...Proxy) *rig {
 	r.nodes = proxies
 	r.fail(keyDB, 10)
 	r.wantLimits("open", map[string]uint32{})
-	r.obeyed()
+	r.applied()
 	r.pass(30 * time.Second)
 	return r
 }
@@ -63,7 +59,7 @@ func halfOpen(t *testing.T, permits uint32, proxies ...Proxy) *rig {
 // TestPermitsAreDealtOut: where nobody is known to call, all proxies together let as many new
 // connections through as there are permits, and not always the same.
 func TestPermitsAreDealtOut(t *testing.T) {
-	r := halfOpen(t, 3, Proxy{Node: "a"}, Proxy{Node: "b", Connections: 7}, Proxy{Node: "c", Connections: 1}, Proxy{Node: "d"}, Proxy{Node: "e"})
+	r := halfOpen(t, 3, Proxy{Node: "a"}, Proxy{Node: "b", Links: Links{Connections: 7}}, Proxy{Node: "c", Links: Links{Connections: 1}}, Proxy{Node: "d"}, Proxy{Node: "e"})
 	probed := map[string]bool{}
 	for range 5 {
 		limits, more := r.limits(), uint32(0)
@@ -76,11 +72,11 @@ func TestPermitsAreDealtOut(t *testing.T) {
 		if more != 3 {
 			t.Errorf("limits %v let %d connections more through, want 3", limits, more)
 		}
-		r.obeyed()
+		r.applied()
 		r.engine.Report(keyDB, []breaker.Reported{{Outcome: breaker.Failure, At: r.now, Probe: true}}, r.now)
 		r.deliver(0)
 		r.limits()
-		r.obeyed()
+		r.applied()
 		r.pass(30 * time.Second)
 	}
 	if len(probed) != 5 {
@@ -90,11 +86,11 @@ func TestPermitsAreDealtOut(t *testing.T) {
 
 // TestCallersGetThePermits: and a proxy alone gets all of them.
 func TestCallersGetThePermits(t *testing.T) {
-	r := halfOpen(t, 3, Proxy{Node: "a"}, Proxy{Node: "b", Connections: 2}, Proxy{Node: "c"}, Proxy{Node: "d"})
-	r.nodes[1].Called, r.nodes[3].Called = r.now.Add(-time.Second), r.now.Add(-calling-1)
+	r := halfOpen(t, 3, Proxy{Node: "a"}, Proxy{Node: "b", Links: Links{Connections: 2}}, Proxy{Node: "c"}, Proxy{Node: "d"})
+	r.nodes[1].Called, r.nodes[3].Called = r.now.Add(-time.Second), r.now.Add(-activeFor-1)
 	r.wantLimits("one has called of late", map[string]uint32{"b": 5})
 
-	r = halfOpen(t, 3, Proxy{Node: "a", Connections: 2})
+	r = halfOpen(t, 3, Proxy{Node: "a", Links: Links{Connections: 2}})
 	r.wantLimits("there is but one", map[string]uint32{"a": 5})
 	r.nodes[0].Connections = 4
 	r.wantLimits("it has used two", map[string]uint32{"a": 5})
@@ -105,22 +101,22 @@ func TestCallersGetThePermits(t *testing.T) {
 // TestPermitMoves from a proxy that does not use it to one that lets nobody through, once it is
 // known to be gone from the first.
 func TestPermitMoves(t *testing.T) {
-	r := halfOpen(t, 1, Proxy{Node: "a", Called: 1}, Proxy{Node: "b"})
+	r := halfOpen(t, 1, Proxy{Node: "a", Links: Links{Called: 1}}, Proxy{Node: "b"})
 	r.nodes[0].Called = r.now
 	r.wantLimits("dealt to the caller", map[string]uint32{"a": 1})
-	r.obeyed()
+	r.applied()
 	r.nodes[1].Refused = r.now.Add(10)
 	r.nodes[1].Called = r.nodes[1].Refused
-	r.pass(leastPatience - 1)
+	r.pass(minPatience - 1)
 	r.wantLimits("it may yet be used", map[string]uint32{"a": 1})
 	r.pass(1)
 	r.wantLimits("taken", map[string]uint32{})
 	r.pass(10 * time.Second)
 	r.nodes[1].Refused = r.now
 	r.wantLimits("the proxy does not obey yet", map[string]uint32{})
-	r.obeyed()
+	r.applied()
 	r.wantLimits("it obeys, but may have let one through", map[string]uint32{})
-	r.pass(arriving)
+	r.pass(reportDelay)
 	r.nodes[0].Connecting = 1
 	r.wantLimits("which it has", map[string]uint32{})
 	r.nodes[0].Connecting, r.nodes[0].Connections = 0, 1
@@ -135,7 +131,7 @@ func TestPermitOfOneThatLeft(t *testing.T) {
 	r := halfOpen(t, 1, Proxy{Node: "a"}, Proxy{Node: "b"})
 	r.nodes[0].Called = r.now
 	r.wantLimits("dealt to the caller", map[string]uint32{"a": 1})
-	r.obeyed()
+	r.applied()
 	r.nodes[0].Left = true
 	r.pass(10 * time.Second)
 	r.nodes[1].Refused = r.now
@@ -146,10 +142,10 @@ func TestPermitOfOneThatLeft(t *testing.T) {
 
 // TestSlowCallersKeepTheirPermit for twice the time between their calls.
 func TestSlowCallersKeepTheirPermit(t *testing.T) {
-	r := halfOpen(t, 1, Proxy{Node: "a", Pause: 4 * time.Second}, Proxy{Node: "b"})
+	r := halfOpen(t, 1, Proxy{Node: "a", Links: Links{Pause: 4 * time.Second}}, Proxy{Node: "b"})
 	r.nodes[0].Called = r.now
 	r.wantLimits("dealt to the caller", map[string]uint32{"a": 1})
-	r.obeyed()
+	r.applied()
 	r.nodes[1].Refused = r.now.Add(1)
 	r.pass(8*time.Second - 1)
 	r.wantLimits("it may yet call", map[string]uint32{"a": 1})
@@ -162,18 +158,18 @@ func TestSlowCallersKeepTheirPermit(t *testing.T) {
 func TestHiddenConnections(t *testing.T) {
 	r := halfOpen(t, 2, Proxy{Node: "a"})
 	r.wantLimits("no connection is known", map[string]uint32{"a": 2})
-	r.obeyed()
+	r.applied()
 	for found := uint32(2); found <= 6; found += 2 {
 		r.pass(2 * time.Second)
 		r.nodes[0].Refused, r.nodes[0].Called = r.now, r.now
-		r.pass(arriving)
+		r.pass(reportDelay)
 		r.wantLimits(fmt.Sprintf("%d are there", found), map[string]uint32{"a": found + 2})
-		r.obeyed()
+		r.applied()
 	}
 	r.pass(time.Second)
 	r.nodes[0].Admitted, r.nodes[0].Connections = r.now, 1
 	r.nodes[0].Refused = r.now.Add(1)
-	r.pass(arriving + 1)
+	r.pass(reportDelay + 1)
 	r.wantLimits("it is in use", map[string]uint32{"a": 8})
 }
 
@@ -183,7 +179,7 @@ func TestHiddenConnectionsOfABusyProxy(t *testing.T) {
 	for range 100 {
 		r.pass(100 * time.Millisecond)
 		r.nodes[0].Refused, r.nodes[0].Called = r.now, r.now
-		r.obeyed()
+		r.applied()
 	}
 	if got := r.limits()["a"]; got < 8 {
 		t.Errorf("after 10 s of refusals each 100 ms it may have %d connections, want 8 or more", got)
@@ -196,15 +192,15 @@ func TestHiddenConnectionsEndWithTheirProxy(t *testing.T) {
 	r := halfOpen(t, 1, Proxy{Node: "a"})
 	r.limits()
 	for range 5 {
-		r.obeyed()
+		r.applied()
 		r.pass(time.Second)
 		r.nodes[0].Refused, r.nodes[0].Called = r.now, r.now
-		r.pass(arriving)
+		r.pass(reportDelay)
 		r.limits()
 	}
 	r.wantLimits("five are there", map[string]uint32{"a": 6})
 	r.nodes[0].Began = r.now
-	r.obeyed()
+	r.applied()
 	r.pass(time.Second)
 	r.wantLimits("it has begun anew", map[string]uint32{"a": 1})
 }
@@ -214,11 +210,11 @@ func TestBarredProxiesGetNoPermit(t *testing.T) {
 	r := halfOpen(t, 1, Proxy{Node: "a", Barred: true}, Proxy{Node: "b"})
 	r.nodes[0].Called = r.now
 	r.wantLimits("one may not call", map[string]uint32{"b": 1})
-	r.obeyed()
+	r.applied()
 	r.nodes[0].Barred, r.nodes[1].Barred = false, true
 	r.wantLimits("now it is the other", map[string]uint32{})
-	r.obeyed()
-	r.pass(arriving)
+	r.applied()
+	r.pass(reportDelay)
 	r.nodes[0].Refused = r.now
 	r.wantLimits("it is known to obey", map[string]uint32{"a": 1})
 }
@@ -230,13 +226,13 @@ func TestNodesBreakerOfConnections(t *testing.T) {
 	s.Upstreams[1].Routes[0].Breaker.Spec.PerNode = true
 	r := newRig(t, c)
 	r.apply(s)
-	r.nodes = []Proxy{{Node: "a", Connections: 1}, {Node: "b", Connections: 5}}
+	r.nodes = []Proxy{{Node: "a", Links: Links{Connections: 1}}, {Node: "b", Links: Links{Connections: 5}}}
 	own := keyDB
 	own.Node = "b"
 	r.fail(own, 10)
 	r.pass(30 * time.Second)
 	eight := uint32(8)
-	r.want(dealPeriod, xds.Gate{Key: own, Probe: true, Connections: &eight})
+	r.want(allocationPeriod, Gate{Key: own, Probe: true, Connections: &eight})
 	r.nodes[1].Connections = 7
-	r.want(dealPeriod, xds.Gate{Key: own, Probe: true, Connections: &eight})
+	r.want(allocationPeriod, Gate{Key: own, Probe: true, Connections: &eight})
 }

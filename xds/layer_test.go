@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/gate"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 )
@@ -38,18 +39,18 @@ func TestGateKeys(t *testing.T) {
 	key := breaker.Key{Upstream: "web", Route: "charge"}
 	ten := uint32(10)
 	for name, tt := range map[string]struct {
-		gate Gate
+		gate gate.Gate
 		want map[string]float64
 	}{
-		"nothing":            {Gate{}, map[string]float64{}},
-		"everything":         {Gate{OneIn: 1, RejectsOneIn: 1}, map[string]float64{}},
-		"open":               {Gate{Open: 1e6}, map[string]float64{"counted": 1e6, "open": 1e6}},
-		"open and busy":      {Gate{Open: 1e6, RejectsOneIn: 8, OneIn: 8}, map[string]float64{"counted": 125_000, "open": 1e6}},
-		"probing":            {Gate{Open: 990_000, Probe: true}, map[string]float64{"counted": 990_000, "open": 990_000, "probe": 1e6}},
-		"ramp and sample":    {Gate{Open: 300_000, OneIn: 10}, map[string]float64{"counted": 300_000, "open": 300_000, "sampled": 370_000}},
-		"sample":             {Gate{OneIn: 1024}, map[string]float64{"sampled": 976}},
-		"more than there is": {Gate{Open: math.MaxUint32}, map[string]float64{"counted": 1e6, "open": 1e6}},
-		"connections":        {Gate{Connections: &ten}, map[string]float64{"": 10}},
+		"nothing":            {gate.Gate{}, map[string]float64{}},
+		"everything":         {gate.Gate{Sampling: wire.Sampling{Passed: 1, Rejected: 1}}, map[string]float64{}},
+		"open":               {gate.Gate{Open: 1e6}, map[string]float64{"counted": 1e6, "open": 1e6}},
+		"open and busy":      {gate.Gate{Open: 1e6, Sampling: wire.Sampling{Passed: 8, Rejected: 8}}, map[string]float64{"counted": 125_000, "open": 1e6}},
+		"probing":            {gate.Gate{Open: 990_000, Probe: true}, map[string]float64{"counted": 990_000, "open": 990_000, "probe": 1e6}},
+		"ramp and sample":    {gate.Gate{Open: 300_000, Sampling: wire.Sampling{Passed: 10}}, map[string]float64{"counted": 300_000, "open": 300_000, "sampled": 370_000}},
+		"sample":             {gate.Gate{Sampling: wire.Sampling{Passed: 1024}}, map[string]float64{"sampled": 976}},
+		"more than there is": {gate.Gate{Open: math.MaxUint32}, map[string]float64{"counted": 1e6, "open": 1e6}},
+		"connections":        {gate.Gate{Connections: &ten}, map[string]float64{"": 10}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := map[string]float64{}
@@ -61,7 +62,7 @@ func TestGateKeys(t *testing.T) {
 				want["breakwater.web/charge."+route] = share
 			}
 			tt.gate.Key = key
-			g, err := NewGates([]Gate{tt.gate})
+			g, err := NewLayers(gate.NewSet([]gate.Gate{tt.gate}, gate.LogFilter{}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,9 +75,9 @@ func TestGateKeys(t *testing.T) {
 
 func TestLayersOfNodes(t *testing.T) {
 	web, own := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "web", Node: "one"}
-	g, err := Logged{Status: 429, Slow: 1500 * time.Microsecond}.NewGates([]Gate{
-		{Key: web, OneIn: 2}, {Key: own, Open: 1e6}, {Key: breaker.Key{Upstream: "other"}, Open: 1e6, RejectsOneIn: 4},
-	})
+	g, err := NewLayers(gate.NewSet([]gate.Gate{
+		{Key: web, Sampling: wire.Sampling{Passed: 2}}, {Key: own, Open: 1e6}, {Key: breaker.Key{Upstream: "other"}, Open: 1e6, Sampling: wire.Sampling{Rejected: 4}},
+	}, gate.LogFilter{Status: 429, Slow: 1500 * time.Microsecond}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,12 +95,7 @@ func TestLayersOfNodes(t *testing.T) {
 	if diff := cmp.Diff(shared, keysOf(t, g.Layer("one"))); diff != "" {
 		t.Errorf("what one has (-want +got):\n%s", diff)
 	}
-	for key, want := range map[breaker.Key][2]uint32{web: {2, 1}, {Upstream: "other"}: {1, 4}, {Upstream: "none"}: {1, 1}} {
-		if through, rejected := g.OneIn(key); through != want[0] || rejected != want[1] {
-			t.Errorf("%s: one in %d and %d, want %v", key, through, rejected, want)
-		}
-	}
-	if g, err = (Logged{Status: 500, Slow: 2 * time.Second}).NewGates(nil); err != nil || len(keysOf(t, g.Layer(""))) > 0 {
+	if g, err = NewLayers(gate.NewSet(nil, gate.LogFilter{Status: 500, Slow: 2 * time.Second})); err != nil || len(keysOf(t, g.Layer(""))) > 0 {
 		t.Errorf("the defaults have keys, or error %v", err)
 	}
 }
@@ -113,16 +109,16 @@ func TestEnvoyNestsShares(t *testing.T) {
 	}})
 	set := &policy.Set{Upstreams: []*policy.Upstream{u}}
 	for name, tt := range map[string]struct {
-		gate Gate
+		gate gate.Gate
 		want float64 // the share that is rejected
 	}{
-		"one in a hundred asks":  {Gate{Open: 990_000, Probe: true}, 0.99},
-		"a ramp with a sample":   {Gate{Open: 300_000, OneIn: 50, RejectsOneIn: 4}, 0.3},
-		"closed, and not logged": {Gate{OneIn: 1024}, 0},
+		"one in a hundred asks":  {gate.Gate{Open: 990_000, Probe: true}, 0.99},
+		"a ramp with a sample":   {gate.Gate{Open: 300_000, Sampling: wire.Sampling{Passed: 50, Rejected: 4}}, 0.3},
+		"closed, and not logged": {gate.Gate{Sampling: wire.Sampling{Passed: 1024}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.gate.Key = u.Routes[0].Breaker.Spec.Key
-			g, err := NewGates([]Gate{tt.gate})
+			g, err := NewLayers(gate.NewSet([]gate.Gate{tt.gate}, gate.LogFilter{}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,27 +169,4 @@ func countRejected(t *testing.T, egress string, calls int) (rejected int) {
 		}
 	}
 	return rejected
-}
-
-// TestConnectionsOfGates: a proxy's own gate stands before the one that all share.
-func TestConnectionsOfGates(t *testing.T) {
-	none, three := uint32(0), uint32(3)
-	db, own := breaker.Key{Upstream: "db"}, breaker.Key{Upstream: "db", Node: "one"}
-	gates, err := NewGates([]Gate{{Key: db, Connections: &none}, {Key: own, Connections: &three}, {Key: breaker.Key{Upstream: "web"}, Open: wire.Million}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		gates    *Gates
-		upstream string
-		node     string
-		limit    uint32
-		gated    bool
-	}{
-		{gates, "db", "one", 3, true}, {gates, "db", "two", 0, true}, {gates, "web", "one", 0, false}, {nil, "db", "one", 0, false},
-	} {
-		if limit, gated := tt.gates.Connections(breaker.Key{Upstream: tt.upstream}, tt.node); limit != tt.limit || gated != tt.gated {
-			t.Errorf("%s in %s: %d, %t, want %d, %t", tt.upstream, tt.node, limit, gated, tt.limit, tt.gated)
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package gates
+package gate
 
 import (
 	"testing"
@@ -9,21 +9,20 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// TestHolding: of a breaker of connections in half-open, as many as hold, once they have, and
+// TestEstablished: of a breaker of connections in half-open, as many as hold, once they have, and
 // never more than are permitted.
-func TestHolding(t *testing.T) {
+func TestEstablished(t *testing.T) {
 	c := quick()
 	c.PermittedNumberOfCallsInHalfOpenState, c.SuccessThreshold = 3, 10
 	r := newRig(t, c)
-	proxies := func(string) []Proxy { return r.nodes }
 	wants := func(when string, want map[breaker.Key]uint32) {
 		t.Helper()
-		if diff := cmp.Diff(want, r.board.Holding(r.now, proxies)); diff != "" {
+		if diff := cmp.Diff(want, r.table.Established(r.input(r.nodes))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", when, diff)
 		}
 	}
 	none := map[breaker.Key]uint32{}
-	r.nodes = []Proxy{{Node: "one", Connections: 5}, {Node: "two", Connections: 1}}
+	r.nodes = []Proxy{{Node: "one", Links: Links{Connections: 5}}, {Node: "two", Links: Links{Connections: 1}}}
 	wants("closed", none)
 	for _, key := range []breaker.Key{keyDB, keyWeb} {
 		r.fail(key, 0)
@@ -31,13 +30,13 @@ func TestHolding(t *testing.T) {
 	wants("open", none)
 	r.now = r.now.Add(c.WaitDurationInOpenState + 5*time.Second)
 	wants("half-open, just now", none)
-	r.now = r.now.Add(hold)
+	r.now = r.now.Add(minUptime)
 	wants("never more than are permitted", map[breaker.Key]uint32{keyDB: 3})
-	r.nodes = []Proxy{{Node: "one", Connections: 1}, {Node: "two", Connections: 1}}
+	r.nodes = []Proxy{{Node: "one", Links: Links{Connections: 1}}, {Node: "two", Links: Links{Connections: 1}}}
 	wants("those of all proxies", map[breaker.Key]uint32{keyDB: 2})
 	r.nodes = nil
 	wants("none holds", none)
-	r.nodes = []Proxy{{Node: "one", Connections: 90}}
+	r.nodes = []Proxy{{Node: "one", Links: Links{Connections: 90}}}
 	probe := []breaker.Reported{{Outcome: breaker.Success, At: r.now, OneIn: 1, Probe: true}}
 	for range c.SuccessThreshold {
 		r.engine.Report(keyDB, probe, r.now)

@@ -1,4 +1,4 @@
-package pace
+package driver
 
 import (
 	"context"
@@ -39,14 +39,15 @@ func TestTransitionsOfTime(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var got []breaker.Transition
-		p := New(func(t breaker.Transition) { got = append(got, t) })
+		d := New()
+		d.Observe([]Observer{{Observe: func(t breaker.Transition) { got = append(got, t) }}})
 		s := spec(payments)
 		s.Config.MaxWaitDurationInHalfOpenState = 10 * time.Second
-		p.Engine.Apply([]breaker.Spec{s}, p.Clock.Now())
-		go p.Run(ctx)
+		d.Engine.Apply([]breaker.Spec{s}, d.Clock.Now())
+		go d.Run(ctx)
 		synctest.Wait()
-		start := p.Clock.Now()
-		fail(t, p.Engine, payments, start)
+		start := d.Clock.Now()
+		fail(t, d.Engine, payments, start)
 		time.Sleep(12 * time.Second)
 		synctest.Wait()
 		want := []struct {
@@ -69,12 +70,13 @@ func TestTransitionsDrainAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []breaker.Key
-		p := New(func(t breaker.Transition) { got = append(got, t.Key) })
-		p.Engine.Apply([]breaker.Spec{spec(payments), spec(search)}, p.Clock.Now())
+		d := New()
+		d.Observe([]Observer{{Observe: func(t breaker.Transition) { got = append(got, t.Key) }}})
+		d.Engine.Apply([]breaker.Spec{spec(payments), spec(search)}, d.Clock.Now())
 		cancel()
-		fail(t, p.Engine, search, p.Clock.Now())
-		fail(t, p.Engine, payments, p.Clock.Now())
-		p.Run(ctx)
+		fail(t, d.Engine, search, d.Clock.Now())
+		fail(t, d.Engine, payments, d.Clock.Now())
+		d.Run(ctx)
 		if len(got) != 2 || got[0] != search || got[1] != payments {
 			t.Errorf("delivered %v, want search and then payments", got)
 		}
@@ -87,20 +89,20 @@ func TestNobodyListens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		p := New(nil)
-		p.Engine.Apply([]breaker.Spec{spec(payments)}, p.Clock.Now())
-		permit, _ := p.Engine.Acquire(payments, p.Clock.Now())
-		go p.Run(ctx)
+		d := New()
+		d.Engine.Apply([]breaker.Spec{spec(payments)}, d.Clock.Now())
+		permit, _ := d.Engine.Acquire(payments, d.Clock.Now())
+		go d.Run(ctx)
 		synctest.Wait()
-		permit.Done(breaker.Failure, p.Clock.Now())
+		permit.Done(breaker.Failure, d.Clock.Now())
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		since := p.Engine.Breaker(payments).Status(p.Clock.Now()).Since
+		since := d.Engine.Breaker(payments).Status(d.Clock.Now()).Since
 		if want := breaker.Instant(time.Second); since != want {
 			t.Errorf("half-open since %v, want %v", since, want)
 		}
-		if len(p.pending) > 0 {
-			t.Errorf("%d transitions wait for nobody", len(p.pending))
+		if len(d.pending) > 0 {
+			t.Errorf("%d transitions wait for nobody", len(d.pending))
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package gates
+package gate
 
 import (
 	"fmt"
@@ -8,7 +8,6 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/xds"
 )
 
 // simulated is a proxy that obeys late, and tells late.
@@ -32,14 +31,14 @@ type telling struct {
 type world struct {
 	*rig
 	proxies []*simulated
-	gates   *xds.Gates
+	inForce *Set
 	// room is how many connections from before half-open have ended: until that is known, others
 	// may take their place.
 	room int
 }
 
 // here are the proxies that are known.
-func (w *world) here(string) (here []Proxy) {
+func (w *world) here() (here []Proxy) {
 	for i, p := range w.proxies {
 		if !p.gone {
 			here = append(here, w.nodes[i])
@@ -49,19 +48,15 @@ func (w *world) here(string) (here []Proxy) {
 }
 
 // turn is what happens each second at least: permits are dealt, and published.
-func (w *world) turn(t *rapid.T) {
+func (w *world) turn() {
 	for i, p := range w.proxies {
 		for len(p.told) > 0 && p.told[0].at <= w.now {
 			p.told[0].what(&w.nodes[i], p.told[0].at)
 			p.told = p.told[1:]
 		}
 	}
-	all, _ := w.board.Gates(w.now, w.here)
-	gates, err := xds.NewGates(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.gates = gates
+	all, _ := w.rig.gates(w.here())
+	w.inForce = NewSet(all, LogFilter{})
 }
 
 // layer takes the runtime layer of a proxy one step further: it is sent, also if it is the same, it
@@ -76,9 +71,9 @@ func (w *world) layer(i int) {
 	if w.nodes[i].Left {
 		return
 	}
-	sent := w.gates
+	sent := w.inForce
 	p.limit, _ = sent.Connections(keyDB, w.nodes[i].Node)
-	p.answer = func(told *Proxy) { told.Obeys, told.Told = sent, w.now }
+	p.answer = func(told *Proxy) { told.Gates, told.Told = sent, w.now }
 }
 
 // stream has a proxy leave, or one that has left return or be no more.
@@ -101,12 +96,15 @@ func (w *world) restart(i int) {
 	told := &w.nodes[i]
 	w.room += int(w.proxies[i].before)
 	*w.proxies[i] = simulated{}
-	*told = Proxy{Node: told.Node, Called: told.Called, Refused: told.Refused, Admitted: told.Admitted, Began: w.now}
+	*told = Proxy{
+		Node: told.Node, Links: Links{Called: told.Called, Refused: told.Refused, Admitted: told.Admitted},
+		Applied: Applied{Began: w.now},
+	}
 }
 
 // tell has the proxy tell something, in time.
 func (w *world) tell(t *rapid.T, p *simulated, what func(*Proxy, breaker.Instant)) {
-	at := w.now.Add(time.Duration(rapid.Int64Range(0, int64(arriving)-1).Draw(t, "delay")))
+	at := w.now.Add(time.Duration(rapid.Int64Range(0, int64(reportDelay)-1).Draw(t, "delay")))
 	if n := len(p.told); n > 0 {
 		at = max(at, p.told[n-1].at)
 	}
@@ -158,10 +156,10 @@ func TestPermitsNeverExceed(t *testing.T) {
 			if rapid.Bool().Draw(rt, "hidden") {
 				told, p.hidden = 0, true
 			}
-			nodes = append(nodes, Proxy{Node: fmt.Sprint(i), Connections: told})
+			nodes = append(nodes, Proxy{Node: fmt.Sprint(i), Links: Links{Connections: told}})
 		}
 		w.rig = halfOpen(t, uint32(permits), nodes...)
-		w.turn(rt)
+		w.turn()
 		kinds := 16
 		if rapid.Bool().Draw(rt, "some end") {
 			kinds = 20
@@ -171,7 +169,7 @@ func TestPermitsNeverExceed(t *testing.T) {
 			switch rapid.IntRange(0, kinds).Draw(rt, "what") {
 			case 0, 1, 2, 3:
 				w.now = w.now.Add(time.Duration(rapid.Int64Range(1, int64(1200*time.Millisecond)).Draw(rt, "pass")))
-				w.turn(rt)
+				w.turn()
 			case 4, 5, 6, 7:
 				w.layer(i)
 			case 8, 9, 10, 11, 12, 13:

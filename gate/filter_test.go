@@ -1,0 +1,58 @@
+package gate
+
+import (
+	"testing"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+)
+
+// load compiles a policy.
+func load(t *testing.T, text string) *policy.Set {
+	t.Helper()
+	set, problems := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(text)}}, policy.BuiltinDefaults())
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return set
+}
+
+// TestFilterFor: the lowest status that any Adaptive breaker takes for a failure, the shortest slow call of any breaker, and
+// callers that left only where that is a failure.
+func TestFilterFor(t *testing.T) {
+	const upstreams = `
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: web}
+spec: {endpoints: [{address: 10.0.0.1, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: db}
+spec: {protocol: TCP, port: 5432, endpoints: [{address: 10.0.0.1, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: db}
+spec: {targetRefs: [{kind: Upstream, name: db}], breaker: {slowCallDurationThreshold: 1ms}}
+`
+	on := func(spec string) string {
+		return upstreams + "---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: web}\nspec: {targetRefs: [{kind: Upstream, name: web}], " + spec + "}\n"
+	}
+	for name, tt := range map[string]struct {
+		policy string
+		want   LogFilter
+	}{
+		"no breaker of requests": {upstreams, LogFilter{}},
+		"defaults":               {on("mode: Enforce"), LogFilter{Status: 500, Slow: 2 * time.Second}},
+		"statuses":               {on(`classify: {failure: {statusCodes: ["429", "5xx"]}}`), LogFilter{Status: 429, Slow: 2 * time.Second}},
+		"statuses, Inline":       {on(`dataPath: Inline, classify: {failure: {statusCodes: ["429", "5xx"]}}`), LogFilter{Status: 500, Slow: 2 * time.Second}},
+		"nothing is slow":        {on(`breaker: {slowCallDurationThreshold: 0s}`), LogFilter{Status: 500, Slow: breaker.MaxDuration}},
+		"callers that left":      {on(`breaker: {slowCallDurationThreshold: 30ms}, classify: {clientGone: Failure}`), LogFilter{Status: 500, Slow: 30 * time.Millisecond, Gone: true}},
+	} {
+		if got := FilterFor(load(t, tt.policy)); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}

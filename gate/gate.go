@@ -1,0 +1,90 @@
+package gate
+
+import (
+	"math"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
+)
+
+// Gate is what proxies do for one breaker. The zero gate, but for its key, lets all calls through and has all of
+// them logged.
+type Gate struct {
+	// Key is the key of the breaker. With a node, the gate is for that proxy alone.
+	Key breaker.Key
+	// Open is the share of calls that the proxy rejects by itself, in millionths.
+	Open uint32
+	// Probe has the remaining calls ask for permits: the breaker is half-open. Connections do not ask.
+	Probe bool
+	// Sampling is how densely the proxy logs the calls.
+	Sampling wire.Sampling
+	// Connections is how many connections may be open at once to an upstream that speaks TCP. Nil leaves it at
+	// what the policy says.
+	Connections *uint32
+}
+
+// brief reports whether the gate is right for a short time only: it rejects calls to a service that may be well again.
+func (g *Gate) brief() bool { return g.Probe || g.Open > 0 && g.Open < wire.Million }
+
+// never is when a gate changes that time alone does not change.
+const never = breaker.Instant(math.MaxInt64)
+
+const (
+	// leastProbes is the smallest share of calls that may ask for permits in half-open, in millionths.
+	leastProbes = wire.Million / 100
+	// probeStep is how often that share is doubled. Callers may have gone away since the trip,
+	// and half-open must not end for want of probes.
+	probeStep = time.Second
+	// rampSteps is the number of steps in which a ramp lets all calls through, and rampStep the duration of
+	// the shortest step: each step is a layer for all proxies.
+	rampSteps = 20
+	rampStep  = 100 * time.Millisecond
+)
+
+// needsGate reports whether proxies must do something for a breaker: it rejects or limits calls. In the mode
+// MetricsOnly a breaker does so only if a person has forced it.
+func needsGate(s *breaker.Status) bool {
+	if s.Config.Mode == breaker.MetricsOnly && s.Override == nil {
+		return false
+	}
+	return s.State != breaker.Closed || s.Admits < breaker.Whole
+}
+
+// gateOf returns the gate of a breaker that needs one, and when time alone will change it. Rate is how many calls per second
+// the breaker had before it tripped; 0 if that is not known.
+func gateOf(s *breaker.Status, rate float64, now breaker.Instant) (g Gate, until breaker.Instant) {
+	g.Key = s.Key
+	switch s.State {
+	case breaker.Open:
+		g.Open = wire.Million // its end is a transition
+		return g, never
+	case breaker.HalfOpen:
+		share, until := probing(now.Sub(s.Since), s.Config.SuccessThreshold, rate)
+		g.Open, g.Probe = wire.Million-share, true
+		if until == 0 {
+			return g, never
+		}
+		return g, s.Since.Add(until)
+	default:
+		const unit = wire.Million / uint32(breaker.Whole)
+		g.Open = (uint32(breaker.Whole) - uint32(s.Admits)) * unit
+		return g, now.Add(max(s.Config.RampDuration/rampSteps, rampStep))
+	}
+}
+
+// probing returns the share of calls that ask for permits, in millionths, at a time into half-open, and how far into
+// half-open that share grows; 0 if all calls ask. As many calls ask as proxies log of a busy breaker.
+func probing(past time.Duration, successes uint32, rate float64) (share uint32, until time.Duration) {
+	wanted := max(wire.SampledPerSecond, float64(successes))
+	first := float64(wire.Million)
+	if rate > wanted {
+		first = max(first*wanted/rate, leastProbes)
+	}
+	steps := max(past, 0) / probeStep
+	grown := first * math.Exp2(float64(min(steps, 20)))
+	if grown >= wire.Million {
+		return wire.Million, 0
+	}
+	return uint32(grown), (steps + 1) * probeStep
+}

@@ -1,0 +1,334 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/gate"
+	"breakwater.dev/policy"
+	"breakwater.dev/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	web = breaker.Key{Upstream: "web"}
+	db  = breaker.Key{Upstream: "db"}
+)
+
+// set has an upstream of requests and one of connections, whose breakers trip at the first failure.
+func set(upstreams ...string) *policy.Set {
+	s := &policy.Set{}
+	for _, name := range upstreams {
+		c := breaker.DefaultConfig()
+		c.ConsecutiveFailures, c.PermittedNumberOfCallsInHalfOpenState, c.SuccessThreshold = 1, 2, 3
+		u := &policy.Upstream{Name: name, Protocol: policy.HTTP1, Routes: []policy.Route{{Breaker: &policy.Breaker{
+			Spec: breaker.Spec{Key: breaker.Key{Upstream: name}, Config: c, Lease: time.Minute}, DataPath: policy.Adaptive, Classify: &policy.Classifier{},
+		}}}}
+		if name == "db" {
+			u.Protocol, u.Callers = policy.TCP, []string{"shop"}
+		}
+		s.Upstreams = append(s.Upstreams, u)
+	}
+	return s
+}
+
+// clock is the one of a bubble.
+type clock struct{ start time.Time }
+
+func (c clock) Now() breaker.Instant             { return breaker.Instant(time.Since(c.start)) }
+func (c clock) Wall(i breaker.Instant) time.Time { return c.start.Add(time.Duration(i)) }
+
+// mesh is everything around a publisher.
+type mesh struct {
+	clock
+	*Publisher
+	engine *breaker.Engine
+
+	mu        sync.Mutex // guards what follows
+	sampling  map[breaker.Key]wire.Sampling
+	rate      float64
+	links     map[string]gate.Links // by upstream and node
+	connected []gate.Node
+	broken    error
+	published []*gate.Set
+	decided   []time.Time
+}
+
+func newMesh(t *testing.T) *mesh {
+	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}}
+	m.engine = breaker.NewEngine(breaker.Options{Listen: func(tr breaker.Transition) { m.Publisher.Observe(tr) }})
+	m.Publisher = New(Options{Breakers: m.engine, Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { m.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return m
+}
+
+func (m *mesh) Sample(breaker.Instant) map[breaker.Key]wire.Sampling {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sampling
+}
+
+func (m *mesh) Rate(breaker.Key) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rate
+}
+
+func (m *mesh) Links(upstream, node string) gate.Links {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.links[upstream+" "+node]
+}
+
+func (m *mesh) Connected() []gate.Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.connected
+}
+
+func (m *mesh) PublishGates(set *gate.Set, decided time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return m.broken
+	}
+	m.published, m.decided = append(m.published, set), append(m.decided, decided)
+	return nil
+}
+
+// change changes what is around the publisher.
+func (m *mesh) change(do func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	do()
+}
+
+func (m *mesh) apply(set *policy.Set) {
+	m.engine.Apply(set.Specs(), m.clock.Now())
+	m.Publisher.Apply(set)
+}
+
+// last returns the gates that were published last, and when that was decided.
+func (m *mesh) last() (*gate.Set, time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.published[len(m.published)-1], m.decided[len(m.decided)-1]
+}
+
+func (m *mesh) fail(key breaker.Key) {
+	now := m.clock.Now()
+	m.engine.Report(key, []breaker.Reported{{Outcome: breaker.Failure, At: now, Probe: true}}, now)
+}
+
+// want checks the gates that were published last, once all is quiet.
+func (m *mesh) want(t *testing.T, when string, want ...gate.Gate) {
+	t.Helper()
+	synctest.Wait()
+	got, _ := m.last()
+	if diff := cmp.Diff(want, got.Gates()); diff != "" {
+		t.Errorf("%s: gates (-want +got):\n%s", when, diff)
+	}
+}
+
+// TestTransitionsArePublished at once, with the time of the first one and the rate of before the trip, and time alone changes
+// gates as well.
+func TestTransitionsArePublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.apply(set("web"))
+		m.want(t, "closed")
+		time.Sleep(500 * time.Millisecond)
+		m.change(func() { m.rate = 100 })
+		m.fail(web)
+		m.want(t, "open", gate.Gate{Key: web, Open: wire.Million})
+		if _, decided := m.last(); !decided.Equal(m.start.Add(500 * time.Millisecond)) {
+			t.Errorf("decided after %s, want 500ms", decided.Sub(m.start))
+		}
+		if got := m.Counts(); got != (Counts{Open: 1}) {
+			t.Errorf("counts %+v, want one open", got)
+		}
+		time.Sleep(30 * time.Second)
+		m.engine.Advance(m.clock.Now())
+		m.want(t, "half-open", gate.Gate{Key: web, Open: wire.Million / 2, Probe: true})
+		time.Sleep(time.Second)
+		m.want(t, "a second later", gate.Gate{Key: web, Probe: true})
+		if _, decided := m.last(); !decided.IsZero() {
+			t.Errorf("decided at %s, want no time: no transition led to it", decided)
+		}
+	})
+}
+
+// TestApplyReturnsWhenGatesArePublished: those of breakers that were open before, and of no others.
+func TestApplyReturnsWhenGatesArePublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.engine.Apply(set("web").Specs(), m.clock.Now())
+		m.fail(web)
+		m.Publisher.Apply(set("web"))
+		if got, _ := m.last(); len(got.Gates()) != 1 {
+			t.Errorf("%d gates when the policy is applied, want 1", len(got.Gates()))
+		}
+		m.apply(set("db"))
+		if got, _ := m.last(); len(got.Gates()) != 0 {
+			t.Errorf("%d gates of a breaker that is no more, want none", len(got.Gates()))
+		}
+	})
+}
+
+// TestApplyAfterTheEnd does not wait for a goroutine that has ended.
+func TestApplyAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{})
+		close(p.stopped)
+		p.Apply(set("web"))
+	})
+}
+
+// TestSamplingIsPublished once a second, if it has changed.
+func TestSamplingIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.apply(set("web"))
+		sampling := wire.Sampling{Passed: 8, Rejected: 1}
+		m.change(func() { m.sampling = map[breaker.Key]wire.Sampling{web: sampling, {Upstream: "gone"}: {Passed: 2}} })
+		time.Sleep(time.Second)
+		m.want(t, "busy", gate.Gate{Key: web, Sampling: sampling})
+		before := len(m.published)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := len(m.published); got != before {
+			t.Errorf("published %d times while nothing changed", got-before)
+		}
+	})
+}
+
+// TestRefusedGatesAreTriedAgain with the next change, and the time of the first decision.
+func TestRefusedGatesAreTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.apply(set("web", "db"))
+		m.change(func() { m.broken = errors.New("no") })
+		m.fail(web)
+		synctest.Wait()
+		m.change(func() { m.broken = nil })
+		time.Sleep(time.Millisecond)
+		m.fail(db)
+		none := uint32(0)
+		m.want(t, "both", gate.Gate{Key: db, Connections: &none}, gate.Gate{Key: web, Open: wire.Million})
+		if _, decided := m.last(); !decided.Equal(m.start) {
+			t.Errorf("decided after %s, want at once", decided.Sub(m.start))
+		}
+	})
+}
+
+// TestEstablishedConnectionsCloseABreaker: a client with a pool makes no new ones.
+func TestEstablishedConnectionsCloseABreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.change(func() { m.connected = []gate.Node{{ID: "one", Workload: "shop"}} })
+		m.apply(set("db"))
+		m.fail(db)
+		time.Sleep(30 * time.Second)
+		m.engine.Advance(m.clock.Now())
+		m.change(func() { m.links["db one"] = gate.Links{Connections: 2} })
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		if s, _ := m.engine.Status(db, m.clock.Now()); s.State != breaker.Closed {
+			t.Errorf("the breaker is %s, want closed", s.State)
+		}
+	})
+}
+
+// TestProxies: the connected ones that call an upstream, those that may not, and those that left and apply gates still.
+func TestProxies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.apply(set("db"))
+		m.change(func() {
+			m.connected = []gate.Node{
+				{ID: "a", Workload: "shop"}, {ID: "b", Workload: "shop", Upstreams: []string{"db", "x"}},
+				{ID: "c", Workload: "shop", Upstreams: []string{"x"}}, {ID: "d", Workload: "thief", Upstreams: []string{"db"}},
+			}
+			m.links["db a"] = gate.Links{Connections: 7}
+		})
+		gates := gate.NewSet(nil, gate.LogFilter{})
+		m.Applied("e", gates, m.clock.Now())
+		m.Applied("e", nil, m.clock.Now().Add(time.Second))
+		m.Applied("f", gates, m.clock.Now())
+		var got []string
+		for _, p := range m.proxies([]string{"db"}, m.clock.Now())["db"] {
+			got = append(got, fmt.Sprintf("%s left=%t barred=%t connections=%d gates=%t", p.Node, p.Left, p.Barred, p.Connections, p.Gates == gates))
+		}
+		want := []string{
+			"a left=false barred=false connections=7 gates=false", "b left=false barred=false connections=0 gates=false",
+			"d left=false barred=true connections=0 gates=false", "e left=true barred=false connections=0 gates=true",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the proxies are %q, want %q", got, want)
+		}
+	})
+}
+
+// TestGoneProxiesAreForgotten, also where no upstream's calls are connections.
+func TestGoneProxiesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.change(func() { m.connected = []gate.Node{{ID: "stays"}} })
+		m.Applied("stays", nil, m.clock.Now())
+		for i := range 100 {
+			m.Applied(fmt.Sprint("leaves-", i), nil, m.clock.Now())
+		}
+		kept := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			m.applied.mu.Lock()
+			defer m.applied.mu.Unlock()
+			if got := len(m.applied.nodes); got != want {
+				t.Fatalf("%d proxies are remembered, want %d", got, want)
+			}
+		}
+		kept(101)
+		time.Sleep(forgettingPeriod)
+		kept(1)
+	})
+}
+
+// BenchmarkProxies finds who reaches 10 upstreams of connections, of 1,000 proxies that each list 500, as is done each second
+// while their breakers are half-open.
+func BenchmarkProxies(b *testing.B) {
+	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}}
+	m.Publisher = New(Options{Breakers: breaker.NewEngine(breaker.Options{}), Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
+	var listed, wanted []string
+	for i := range 500 {
+		listed = append(listed, fmt.Sprintf("upstream-%03d", i))
+	}
+	for i := range 1000 {
+		m.connected = append(m.connected, gate.Node{ID: fmt.Sprint("shop-", i), Workload: "shop", Upstreams: listed})
+	}
+	wanted = listed[:10]
+	for b.Loop() {
+		for name, reach := range m.proxies(wanted, 0) {
+			if len(reach) != 1000 {
+				b.Fatalf("%d proxies reach %s, want 1000", len(reach), name)
+			}
+		}
+	}
+}

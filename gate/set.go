@@ -1,0 +1,80 @@
+package gate
+
+import (
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
+)
+
+// Set is the gates of all breakers at one time, with what proxies log beside samples. It is immutable. A nil set has
+// no gates.
+type Set struct {
+	gates    []Gate
+	filter   LogFilter
+	sampling map[breaker.Key]wire.Sampling
+	limits   map[breaker.Key]uint32 // Gate.Connections
+	brief    map[string]bool        // by node; "" is that of all proxies
+}
+
+// NewSet returns a set of gates, which must not be changed afterwards. Of two gates with the same key the last one counts.
+func NewSet(gates []Gate, filter LogFilter) *Set {
+	s := &Set{
+		gates: gates, filter: filter,
+		sampling: map[breaker.Key]wire.Sampling{}, limits: map[breaker.Key]uint32{}, brief: map[string]bool{},
+	}
+	for i := range gates {
+		g := &gates[i]
+		if g.Connections != nil {
+			s.limits[g.Key] = *g.Connections
+		}
+		if g.brief() {
+			s.brief[g.Key.Node] = true
+		}
+		if !g.Sampling.Complete() {
+			s.sampling[g.Key] = g.Sampling.All()
+		}
+	}
+	return s
+}
+
+// Gates returns the gates, which must not be changed.
+func (s *Set) Gates() []Gate {
+	if s == nil {
+		return nil
+	}
+	return s.gates
+}
+
+// Filter returns what proxies log beside samples.
+func (s *Set) Filter() LogFilter {
+	if s == nil {
+		return LogFilter{}
+	}
+	return s.filter
+}
+
+// Brief reports whether a proxy has a gate of a breaker that is half-open or in its ramp. Such a gate is right for a
+// short time only.
+func (s *Set) Brief(node string) bool { return s != nil && (s.brief[""] || s.brief[node]) }
+
+// Sampling returns how densely proxies log the calls of breakers, by key. Of a breaker that is not there they log all
+// calls. The map must not be changed.
+func (s *Set) Sampling() map[breaker.Key]wire.Sampling {
+	if s == nil {
+		return nil
+	}
+	return s.sampling
+}
+
+// Connections returns how many connections a proxy may have to the upstream of a breaker that speaks TCP. If gated is
+// false, it is as many as the policy says.
+func (s *Set) Connections(key breaker.Key, node string) (limit uint32, gated bool) {
+	if s == nil {
+		return 0, false
+	}
+	key.Node = node
+	if limit, gated = s.limits[key]; !gated {
+		key.Node = ""
+		limit, gated = s.limits[key]
+	}
+	return limit, gated
+}

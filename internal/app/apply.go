@@ -1,0 +1,59 @@
+package app
+
+import (
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/policy"
+	"breakwater.dev/xds/discovery"
+)
+
+// change is a policy that is being put in force. Everything that can fail has been done.
+type change struct {
+	set         *policy.Set
+	publication *discovery.Publication
+	breakers    breaker.Changes // known after the step "engine"
+}
+
+// step is one part that takes on a policy.
+type step struct {
+	name string
+	// after names the steps that must come before, each with the reason.
+	after map[string]string
+	apply func(*change)
+}
+
+// steps are all parts that take on a policy, in the order in which they do. No step can fail.
+func (a *app) steps() []step {
+	return []step{
+		{name: "metrics", apply: func(c *change) { a.telemetry.Apply(c.set, time.Now()) }},
+		{name: "access", apply: func(c *change) { a.xds.Admit(c.publication) }},
+		{name: "engine", apply: func(c *change) { c.breakers = a.engine.Apply(c.set.Specs(), a.clock.Now()) }, after: map[string]string{
+			"metrics": "A transition of a breaker without series is not counted.",
+			"access":  "Proxies must not report on a new breaker that their workload may not call.",
+		}},
+		{name: "ext_proc", apply: func(c *change) { a.extproc.Apply(c.set, a.engine) }, after: map[string]string{
+			"engine": "It looks the breakers up.",
+		}},
+		{name: "feed", apply: func(c *change) { a.feed.Apply(c.set, a.engine) }, after: map[string]string{
+			"engine": "It looks the breakers up.",
+		}},
+		{name: "outlier detection", apply: func(c *change) { a.outliers.apply(c.set) }},
+		{name: "gates", apply: func(c *change) { a.gates.Apply(c.set) }, after: map[string]string{
+			"engine": "It looks at the breakers that are not closed.",
+		}},
+		{name: "proxies", apply: func(c *change) { a.xds.Publish(c.publication) }, after: map[string]string{
+			"ext_proc":          "A request that asks about an unknown breaker is let through.",
+			"feed":              "Log entries about an unknown breaker are dropped.",
+			"gates":             "New routes that look for the gate of an open breaker must find it.",
+			"outlier detection": "Endpoints that are no longer judged must not be sent as ejected.",
+		}},
+	}
+}
+
+// put puts a policy in force, step by step.
+func put(steps []step, c *change) {
+	for i := range steps {
+		steps[i].apply(c)
+	}
+}
