@@ -1,6 +1,96 @@
 package breaker
 
-// Status returns the status of the breaker of key at now; known is false where there is no such breaker.
+import (
+	"context"
+	"time"
+)
+
+// Decider decides about calls for callers that know a breaker by its key: ext_proc, the feed, gates. [Engine.Decider]
+// decides by the breakers of this process. Its methods are safe for concurrent use.
+type Decider interface {
+	// Acquire asks for a permit. The call holds a lease if it is admitted, and else none. Where there is no such
+	// breaker, the call is admitted, and its lease does nothing. Uploading says that the request has not ended;
+	// see [Breaker.AcquireUploading].
+	Acquire(ctx context.Context, s Subject, uploading bool, now Instant) (Lease, Decision)
+	// Report takes outcomes that come without a lease; see [Engine.Report].
+	Report(s Subject, outcomes []Reported, now Instant)
+	// Rejected counts n calls that a proxy has rejected by itself, as it was told to.
+	Rejected(s Subject, n uint64, now Instant)
+	// Status returns the status of a breaker; known is false where there is no such breaker.
+	Status(key Key, now Instant) (s Status, known bool)
+}
+
+// Subject is the breaker that a proxy has to do with.
+type Subject struct {
+	// Key is that of the breaker. If it has a node, and each proxy has a breaker of its own, the breaker of that
+	// proxy is meant, and is made if need be.
+	Key Key
+	// Owner is the identity in the proxy's certificate, which bounds how many breakers are made for it; "": not known.
+	Owner string
+}
+
+// Lease is a permit of a [Decider], which may be another process. A [Permit] is one, and its methods say what these do. A
+// lease has one owner, who calls its methods one at a time.
+type Lease interface {
+	Settle(o Outcome, took time.Duration, now Instant)
+	Unsent(o Outcome, took time.Duration, now Instant)
+	Refuse(now Instant) Decision
+	Answered(now Instant)
+	Probe() uint32
+	// Held reports whether the permit is that of a probe and still takes up a slot.
+	Held() bool
+}
+
+// Decider returns the engine as a [Decider].
+func (e *Engine) Decider() Decider { return decider{e} }
+
+// decider is an engine that is asked by key.
+type decider struct{ *Engine }
+
+// breaker returns the breaker of a subject, or nil.
+func (d decider) breaker(s *Subject, now Instant) *Breaker {
+	if s.Key.Node == "" {
+		return d.Breaker(s.Key)
+	}
+	return d.NodeOf(s.Key, s.Key.Node, s.Owner, now)
+}
+
+// Acquire implements [Decider].
+func (d decider) Acquire(_ context.Context, s Subject, uploading bool, now Instant) (Lease, Decision) {
+	b := d.breaker(&s, now)
+	if b == nil {
+		return &Permit{}, Decision{Admitted: true, State: Closed}
+	}
+	var permit Permit
+	var decision Decision
+	if uploading {
+		permit, decision = b.AcquireUploading(now)
+	} else {
+		permit, decision = b.Acquire(now)
+	}
+	if !decision.Admitted {
+		return nil, decision
+	}
+	lease := permit // a rejected call allocates nothing
+	return &lease, decision
+}
+
+// Report implements [Decider].
+func (d decider) Report(s Subject, outcomes []Reported, now Instant) {
+	if b := d.breaker(&s, now); b != nil {
+		b.Report(outcomes, now)
+	}
+}
+
+// Rejected implements [Decider].
+func (d decider) Rejected(s Subject, n uint64, now Instant) {
+	if b := d.breaker(&s, now); b != nil {
+		b.Rejected(n, now)
+	}
+}
+
+// Status returns the status of the breaker of key at now; known is false where there is no such breaker. A key with a node
+// is that of a breaker which [Engine.Node] has made.
 func (e *Engine) Status(key Key, now Instant) (s Status, known bool) {
 	b := e.Breaker(key)
 	if b == nil {
@@ -8,3 +98,6 @@ func (e *Engine) Status(key Key, now Instant) (s Status, known bool) {
 	}
 	return b.Status(now), true
 }
+
+// Held implements [Lease].
+func (p *Permit) Held() bool { return p.cell != nil && p.cell.breaker.HoldsProbe(p.Probe()) }

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -21,10 +22,11 @@ const streaming = 100 * time.Millisecond
 type call struct {
 	server   *Server
 	peer     *guard.Peer
-	route    *route // nil: no breaker
-	refused  error  // the stream ends with it
-	marking  bool   // the call falls back unless it is marked
-	falling  bool   // the proxy sees to the fallback of a call that is marked as rejected
+	ctx      context.Context // of the stream
+	target   *target         // nil: no breaker
+	refused  error           // the stream ends with it
+	marking  bool            // the call falls back unless it is marked
+	falling  bool            // the proxy sees to the fallback of a call that is marked as rejected
 	begun    breaker.Instant
 	asked    bool // the breaker was asked
 	grpc     bool // caller and upstream speak gRPC
@@ -33,8 +35,8 @@ type call struct {
 	deadline time.Duration
 
 	mu      sync.Mutex // guards what follows, against the timer of a probe
-	breaker *breaker.Breaker
-	permit  breaker.Permit
+	subject breaker.Subject
+	permit  breaker.Lease
 	held    bool            // the permit is out
 	probe   bool            // of a breaker that was half-open
 	settled breaker.Instant // when a probe that has become a stream was settled; 0: it was not
@@ -51,7 +53,7 @@ func (c *call) handle(m *extprocv3.ProcessingRequest) (answer *extprocv3.Process
 		return c.admit(r.RequestHeaders, m.GetAttributes())
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
 		if c.judge(r.ResponseHeaders, m.GetAttributes()) {
-			return reject(&c.route.fallback, 0), false // the proxy ends the stream
+			return reject(&c.target.fallback, 0), false // the proxy ends the stream
 		}
 		return continueResponseHeaders, false
 	case *extprocv3.ProcessingRequest_ResponseTrailers:
@@ -78,26 +80,22 @@ var (
 // admit asks the breaker, once. A second set of request headers on one stream does
 // not exist in Envoy; if one came, it must not cost a second permit.
 func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (answer *extprocv3.ProcessingResponse, last bool) {
-	if c.route == nil || c.asked {
+	if c.target == nil || c.asked {
 		return admitting(c.marking, ""), false
 	}
 	c.asked, c.upgrade = true, wire.IsUpgrade(value(h.GetHeaders(), "upgrade"))
 	c.whole = h.GetEndOfStream() || c.upgrade
-	c.grpc = c.route.rules.GRPC && wire.IsGRPC(value(h.GetHeaders(), "content-type"))
+	c.grpc = c.target.rules.GRPC && wire.IsGRPC(value(h.GetHeaders(), "content-type"))
 	c.deadline = wire.DeadlineOf(value(h.GetHeaders(), "grpc-timeout"))
 	c.begun = c.server.options.Now()
-	if c.breaker, c.refused = c.route.breakerFor(attributes, c.peer, c.begun); c.refused != nil {
+	if c.subject, c.refused = c.target.subject(attributes, c.peer); c.refused != nil {
 		return nil, true
 	}
-	if !c.peer.May(c.route.key.Upstream) {
+	if !c.peer.May(c.target.key.Upstream) {
 		return c.unheard()
 	}
-	acquire := c.breaker.AcquireUploading
-	if c.whole {
-		acquire = c.breaker.Acquire
-	}
-	permit, decision := acquire(c.begun)
-	if decision.Admitted && permit.Probe() != 0 && !c.peer.Probes(c.route.name) {
+	permit, decision := c.server.options.Decider.Acquire(c.ctx, c.subject, !c.whole, c.begun)
+	if decision.Admitted && permit.Probe() != 0 && !c.peer.Probes(c.target.name) {
 		decision = permit.Refuse(c.begun) // it is for others
 	}
 	if !decision.Admitted {
@@ -107,7 +105,7 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	c.permit, c.held = permit, true
 	if id := permit.Probe(); id != 0 {
 		c.probe = true
-		if late := c.route.late; late > 0 {
+		if late := c.target.late; late > 0 {
 			c.lease = time.AfterFunc(late, c.overdue)
 		}
 		return admitting(c.marking, wire.Probe(c.server.options.Process, id)), false
@@ -117,18 +115,21 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 
 func (c *call) reject(retryAfter time.Duration) (answer *extprocv3.ProcessingResponse, last bool) {
 	c.server.counts.rejected.Add(1)
-	if c.route.onward != nil && c.falling {
-		return c.route.onward, true
+	if c.target.onward != nil && c.falling {
+		return c.target.onward, true
 	}
-	return reject(&c.route.fallback, retryAfter), true
+	return reject(&c.target.fallback, retryAfter), true
 }
 
 // unheard is for a call whose proxy does not say that it calls the upstream: it is let through
 // or rejected as the state is, and whatever becomes of it, nobody is told. So a proxy that has
 // just come back is no worse off, and one that lies changes nothing.
 func (c *call) unheard() (answer *extprocv3.ProcessingResponse, last bool) {
-	c.peer.RefuseReport(guard.ExtProc, c.route.key.Upstream)
-	s := c.breaker.Status(c.begun)
+	c.peer.RefuseReport(guard.ExtProc, c.target.key.Upstream)
+	s, known := c.server.options.Decider.Status(c.subject.Key, c.begun)
+	if !known && c.subject.Key.Node != "" { // the proxy has no breaker of its own yet
+		s, _ = c.server.options.Decider.Status(c.target.key, c.begun)
+	}
 	if s.State == breaker.Closed || !s.Rejects() {
 		return admitting(c.marking, ""), false
 	}
@@ -139,8 +140,8 @@ func (c *call) unheard() (answer *extprocv3.ProcessingResponse, last bool) {
 func (c *call) overdue() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.held && c.breaker.HoldsProbe(c.permit.Probe()) {
-		c.peer.Overdue(c.route.name, c.route.lease)
+	if c.held && c.permit.Held() {
+		c.peer.Overdue(c.target.name, c.target.lease)
 	}
 }
 
@@ -165,8 +166,8 @@ func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	}
 	e.Clock(requestEnd, headers, now.Sub(c.begun), c.upgrade)
 	c.begun = min(c.begun, now.Add(-e.Lasted)) // it took a while to ask
-	o, known := e.AtHeaders(&c.route.rules)
-	switch slow := c.route.slow; {
+	o, known := e.AtHeaders(&c.target.rules)
+	switch slow := c.target.slow; {
 	case known && (o != breaker.Success || c.probe || h.GetEndOfStream() || slow > 0 && e.Took >= slow):
 		c.settle(now)
 	case c.probe:
@@ -174,7 +175,7 @@ func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	case slow == 0 || e.Took < slow:
 		c.permit.Answered(now) // it succeeds when it has ended
 	}
-	return c.probe && c.route.enforced && e.Unsent()
+	return c.probe && c.target.enforced && e.Unsent()
 }
 
 // conclude takes the trailers of a gRPC call.
@@ -191,8 +192,8 @@ func (c *call) conclude(status string) {
 		return
 	}
 	// It was taken for a stream, and counted as a success.
-	if o := c.ending.Settled(&c.route.rules); c.settled != 0 && c.ending.Corrects(breaker.Success, o) {
-		c.breaker.Report([]breaker.Reported{{
+	if o := c.ending.Settled(&c.target.rules); c.settled != 0 && c.ending.Corrects(breaker.Success, o) {
+		c.server.options.Decider.Report(c.subject, []breaker.Reported{{
 			Outcome: o, At: now, Duration: c.ending.Took, Lasted: c.ending.Lasted, Probe: true, Corrects: true, Was: breaker.Success, Settled: c.settled,
 		}}, now)
 	}
@@ -211,7 +212,7 @@ func (c *call) becomesStream() {
 // settle resolves the permit by what is known of the call.
 func (c *call) settle(now breaker.Instant) {
 	c.held = false
-	o := c.ending.Settled(&c.route.rules)
+	o := c.ending.Settled(&c.target.rules)
 	unsent := c.ending.Unsent()
 	if unsent {
 		c.permit.Unsent(o, c.ending.Took, now)
@@ -219,13 +220,13 @@ func (c *call) settle(now breaker.Instant) {
 		c.permit.Settle(o, c.ending.Took, now)
 	}
 	if c.probe && c.ending.Responded {
-		c.peer.Kept(c.route.name)
+		c.peer.Kept(c.target.name)
 	}
 	if unsent && c.probe {
 		return // it took nobody any time
 	}
 	if o != breaker.Ignored && o != breaker.Abandoned {
-		c.server.options.Observe(c.route.key, c.ending.Took)
+		c.server.options.Observe(c.target.key, c.ending.Took)
 	}
 }
 
@@ -247,7 +248,7 @@ func (c *call) end() {
 		c.settle(now)
 	}
 	if c.ending.Responded {
-		c.server.options.ObserveTotal(c.route.key, now.Sub(c.begun))
+		c.server.options.ObserveTotal(c.target.key, now.Sub(c.begun))
 	}
 }
 

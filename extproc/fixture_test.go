@@ -82,6 +82,7 @@ func newRigOf(t testing.TB, text string) *rig {
 	}
 	r := &rig{t: t, engine: breaker.NewEngine(breaker.Options{}), set: set}
 	r.server = NewServer(Options{
+		Decider: r.engine.Decider(),
 		Process: 7, Now: r.now, Observe: func(_ breaker.Key, d time.Duration) { r.observed = append(r.observed, d) },
 		ObserveTotal: func(_ breaker.Key, d time.Duration) { r.lasted = append(r.lasted, d) },
 	})
@@ -91,7 +92,7 @@ func newRigOf(t testing.TB, text string) *rig {
 
 func (r *rig) apply() {
 	r.engine.Apply(r.set.Specs(), r.now())
-	r.server.Apply(r.set, r.engine)
+	r.server.Apply(r.set)
 }
 
 func (r *rig) now() breaker.Instant { return breaker.Instant(r.clock.Load()) }

@@ -8,22 +8,20 @@ import (
 	"breakwater.dev/wire"
 )
 
-// breakerFor returns the breaker to ask. A proxy that does not say who it is, or says
-// it in a way that nobody could read, shares the breaker of the key with its like. One that says
-// it is another than its certificate lets it be gets an error.
-func (r *route) breakerFor(attributes map[string]*structpb.Struct, peer *guard.Peer, now breaker.Instant) (*breaker.Breaker, error) {
-	if r.nodes == nil {
-		return r.breaker, nil
+// subject returns the breaker to ask. A proxy that does not say who it is, or says it with an id that is not valid, shares the
+// breaker of the key with other such proxies. A proxy that claims an id that its certificate does not allow gets an error.
+func (t *target) subject(attributes map[string]*structpb.Struct, peer *guard.Peer) (breaker.Subject, error) {
+	s := breaker.Subject{Key: t.key}
+	if !t.perNode {
+		return s, nil
 	}
 	id := attributes[wire.ExtProcFilter].GetFields()[wire.NodeIDAttribute].GetStringValue()
 	if !wire.ValidNodeID(id) {
-		return r.breaker, nil
+		return s, nil
 	}
 	if err := peer.AdmitCall(id); err != nil {
-		return nil, err
+		return s, err
 	}
-	if b := r.nodes.NodeOf(r.key, id, peer.Name(), now); b != nil {
-		return b, nil
-	}
-	return r.breaker, nil // the policy has just changed, and the engine no longer has the key
+	s.Key.Node, s.Owner = id, peer.Name()
+	return s, nil
 }

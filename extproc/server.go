@@ -22,7 +22,7 @@ import (
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	options Options
-	routes  atomic.Pointer[map[string]*route]
+	targets atomic.Pointer[map[string]*target]
 	streams atomic.Int64
 	counts  struct{ admitted, rejected, unknown, invalid atomic.Uint64 }
 }
@@ -31,6 +31,8 @@ type Server struct {
 type Options struct {
 	// Process tells this process from others that give permits for the same breakers.
 	Process uint32
+	// Decider decides about the calls.
+	Decider breaker.Decider
 	// Now reads the clock that the engine's instants are of.
 	Now func() breaker.Instant
 	// Observe gets the service's time of every call that had an outcome, and ObserveTotal the
@@ -38,14 +40,13 @@ type Options struct {
 	Observe, ObserveTotal func(breaker.Key, time.Duration)
 }
 
-// route is what the server knows of one breaker; immutable.
-type route struct {
+// target is a breaker that streams ask about. It is immutable.
+type target struct {
 	key      breaker.Key
 	name     string // of the key
 	lease    time.Duration
 	late     time.Duration // when a probe is late that still holds its permit; 0: no probe ever is
-	breaker  *breaker.Breaker
-	nodes    *breaker.Engine // has a breaker of the key for each proxy; nil where they share one
+	perNode  bool          // each proxy has a breaker of its own
 	rules    wire.Rules
 	slow     time.Duration // 0: no call is
 	enforced bool          // calls may be rejected
@@ -65,7 +66,7 @@ type Counts struct {
 // NewServer returns a server that admits everything until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{options: o}
-	s.routes.Store(&map[string]*route{})
+	s.targets.Store(&map[string]*target{})
 	return s
 }
 
@@ -74,31 +75,29 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	extprocv3.RegisterExternalProcessorServer(r, s)
 }
 
-// Apply makes set's breakers the ones that streams ask for. The engine has them
-// already. Streams that are open go on with what they began with.
-func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
-	routes := map[string]*route{}
+// Apply makes set's breakers the ones that streams can ask about. The decider has them already. Streams that are open go on
+// with what they began with.
+func (s *Server) Apply(set *policy.Set) {
+	targets := map[string]*target{}
 	for _, u := range set.Upstreams {
 		for _, r := range u.Routes {
 			if r.Breaker == nil {
 				continue
 			}
 			key := r.Breaker.Spec.Key
-			known := &route{
-				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, late: lateAfter(&r), breaker: engine.Breaker(key), fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
+			known := &target{
+				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, late: lateAfter(&r), perNode: r.Breaker.Spec.PerNode,
+				fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
 				slow: r.Breaker.Spec.Config.SlowCallDurationThreshold, enforced: r.Breaker.Spec.Config.Mode != breaker.MetricsOnly,
 				rules: wire.Rules{
 					Classify: r.Breaker.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: r.Breaker.Spec.ClientGone,
 					Timeout: r.Timeout,
 				},
 			}
-			if r.Breaker.Spec.PerNode {
-				known.nodes = engine
-			}
-			routes[known.name] = known
+			targets[known.name] = known
 		}
 	}
-	s.routes.Store(&routes)
+	s.targets.Store(&targets)
 }
 
 // lateAfter is how long a probe may hold its permit before its proxy is held to blame for it: nearly the whole
@@ -140,7 +139,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	}
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	c := call{
-		server: s, peer: peer, route: s.route(md[wire.BreakerMetadata]),
+		server: s, peer: peer, target: s.target(md[wire.BreakerMetadata]), ctx: stream.Context(),
 		marking: len(md[wire.AskingMetadata]) > 0, falling: len(md[wire.FallbackMetadata]) > 0,
 	}
 	defer c.end()
@@ -169,11 +168,11 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	}
 }
 
-// route finds the breaker that a stream's metadata names; nil when there is none.
-func (s *Server) route(names []string) *route {
+// target finds the breaker that a stream's metadata names; nil when there is none.
+func (s *Server) target(names []string) *target {
 	if len(names) == 1 {
-		if r := (*s.routes.Load())[names[0]]; r != nil {
-			return r
+		if t := (*s.targets.Load())[names[0]]; t != nil {
+			return t
 		}
 	}
 	// A proxy may still have a route whose policy has just gone.

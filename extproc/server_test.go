@@ -212,7 +212,7 @@ func TestManyStreams(t *testing.T) {
 					t.Errorf("error %v, want none", err)
 				}
 				if i%50 == 0 {
-					r.server.Apply(r.set, r.engine)
+					r.server.Apply(r.set)
 				}
 			}
 		})

@@ -166,6 +166,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	process := rand.Uint32()
 	a.extproc = extproc.NewServer(extproc.Options{
 		Process:      process,
+		Decider:      a.engine.Decider(),
 		Now:          a.clock.Now,
 		Observe:      func(key breaker.Key, d time.Duration) { a.telemetry.ObserveCalls(key, d, 1) },
 		ObserveTotal: func(key breaker.Key, d time.Duration) { a.telemetry.ObserveWholeCalls(key, d, 1) },

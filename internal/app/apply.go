@@ -32,7 +32,7 @@ func (a *app) steps() []step {
 			"metrics": "A transition of a breaker without series is not counted.",
 			"access":  "Proxies must not report on a new breaker that their workload may not call.",
 		}},
-		{name: "ext_proc", apply: func(c *change) { a.extproc.Apply(c.set, a.engine) }, after: map[string]string{
+		{name: "ext_proc", apply: func(c *change) { a.extproc.Apply(c.set) }, after: map[string]string{
 			"engine": "It looks the breakers up.",
 		}},
 		{name: "feed", apply: func(c *change) { a.feed.Apply(c.set, a.engine) }, after: map[string]string{

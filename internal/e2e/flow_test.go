@@ -73,13 +73,14 @@ func newFlow(t *testing.T, text string) *flow {
 	})
 	f.engine = breaker.NewEngine(breaker.Options{Listen: f.moved})
 	f.extproc = extproc.NewServer(extproc.Options{
+		Decider:      f.engine.Decider(),
 		Now:          func() breaker.Instant { return f.now },
 		Observe:      func(key breaker.Key, d time.Duration) { f.telemetry.ObserveCalls(key, d, 1) },
 		ObserveTotal: func(key breaker.Key, d time.Duration) { f.telemetry.ObserveWholeCalls(key, d, 1) },
 	})
 	f.telemetry.Apply(set, time.Unix(0, 0))
 	f.engine.Apply(set.Specs(), f.now)
-	f.extproc.Apply(set, f.engine)
+	f.extproc.Apply(set)
 	return f
 }
 
