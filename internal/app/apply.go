@@ -30,17 +30,16 @@ func (a *app) steps() []step {
 		{name: "access", apply: func(c *change) { a.xds.Admit(c.publication) }},
 		{name: "engine", apply: func(c *change) { c.breakers = a.engine.Apply(c.set.Specs(), a.clock.Now()) }, after: map[string]string{
 			"metrics": "A transition of a breaker without series is not counted.",
-			"access":  "Proxies must not report on a new breaker that their workload may not call.",
 		}},
 		{name: "ext_proc", apply: func(c *change) { a.extproc.Apply(c.set) }, after: map[string]string{
-			"engine": "It looks the breakers up.",
+			"access": "Proxies must not report on a new breaker that their workload may not call.",
 		}},
 		{name: "feed", apply: func(c *change) { a.feed.Apply(c.set, a.engine) }, after: map[string]string{
-			"engine": "It looks the breakers up.",
+			"access": "Proxies must not report on a new breaker that their workload may not call.",
 		}},
 		{name: "outlier detection", apply: func(c *change) { a.outliers.apply(c.set) }},
 		{name: "gates", apply: func(c *change) { a.gates.Apply(c.set) }, after: map[string]string{
-			"engine": "It looks at the breakers that are not closed.",
+			"engine": "A breaker that is open from the start, as one that was removed and comes back, makes no transition.",
 		}},
 		{name: "proxies", apply: func(c *change) { a.xds.Publish(c.publication) }, after: map[string]string{
 			"ext_proc":          "A request that asks about an unknown breaker is let through.",

@@ -133,25 +133,35 @@ func fail(t *testing.T, c *grpc.ClientConn, upstream, id string) error {
 	return st.CloseSend()
 }
 
-// report sends entries of failed calls that ended at a time, and returns what became of the stream.
+// failures are entries of failed calls to an upstream that ended at a time.
+func failures(upstream string, n int, end time.Time) []*datav3.HTTPAccessLogEntry {
+	var all []*datav3.HTTPAccessLogEntry
+	for range n {
+		all = append(all, &datav3.HTTPAccessLogEntry{
+			CommonProperties: &datav3.AccessLogCommon{
+				StartTime: timestamppb.New(end.Add(-time.Millisecond)), TimeToLastDownstreamTxByte: durationpb.New(time.Millisecond),
+				RouteName: wire.RouteName(breaker.Key{Upstream: upstream}, wire.RouteClosed),
+			},
+			Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(500), ResponseCodeDetails: "via_upstream"},
+		})
+	}
+	return all
+}
+
+// report sends entries of failed calls to the upstream adaptive that ended at a time, and returns what became of the stream.
 func report(t *testing.T, c *grpc.ClientConn, n *corev3.Node, entries int, end time.Time) error {
+	t.Helper()
+	return reportEntries(t, c, n, failures("adaptive", entries, end))
+}
+
+func reportEntries(t *testing.T, c *grpc.ClientConn, n *corev3.Node, entries []*datav3.HTTPAccessLogEntry) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	st, err := alsv3.NewAccessLogServiceClient(c).StreamAccessLogs(ctx)
 	must(t, err)
-	m := &alsv3.StreamAccessLogsMessage{Identifier: &alsv3.StreamAccessLogsMessage_Identifier{Node: n, LogName: "breakwater"}}
-	var all []*datav3.HTTPAccessLogEntry
-	for range entries {
-		all = append(all, &datav3.HTTPAccessLogEntry{
-			CommonProperties: &datav3.AccessLogCommon{
-				StartTime: timestamppb.New(end.Add(-time.Millisecond)), TimeToLastDownstreamTxByte: durationpb.New(time.Millisecond),
-				RouteName: wire.RouteName(breaker.Key{Upstream: "adaptive"}, wire.RouteClosed),
-			},
-			Response: &datav3.HTTPResponseProperties{ResponseCode: wrapperspb.UInt32(500), ResponseCodeDetails: "via_upstream"},
-		})
-	}
-	m.LogEntries = &alsv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: all}}
+	m := &alsv3.StreamAccessLogsMessage{Identifier: &alsv3.StreamAccessLogsMessage_Identifier{Node: n, LogName: wire.RequestLog}}
+	m.LogEntries = &alsv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: entries}}
 	if err := st.Send(m); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}

@@ -1,0 +1,349 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/feed"
+	"breakwater.dev/internal/driver"
+	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/testca"
+	"breakwater.dev/outlier"
+	"breakwater.dev/policy"
+	"breakwater.dev/xds"
+)
+
+// fresh is an upstream that comes with a change of the mesh, and that only shop may call.
+const fresh = `---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: fresh}
+spec: {endpoints: [{address: 10.0.0.10, port: 80}], callers: [shop]}
+`
+
+// ejecting has the endpoints of an upstream judged for all proxies together.
+const ejecting = `---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: adaptive}
+spec:
+  targetRefs: [{kind: Upstream, name: adaptive}]
+  breaker: {waitDurationInOpenState: 60s}
+  outlierDetection: {consecutive5xxErrors: 1, scope: Mesh, maxEjectionPercent: 100%}
+`
+
+// bench is a control plane that serves proxies and takes on policies step by step.
+type bench struct {
+	*app
+	t *testing.T
+	// proxy is the connection of a proxy of the workload thief, and friend one of the workload shop.
+	proxy, friend *grpc.ClientConn
+}
+
+func newBench(t *testing.T, text string) *bench {
+	t.Helper()
+	o := options(t, text)
+	authority := authority{testca.New(t)}
+	authority.Issue(t, "server", "127.0.0.1")
+	o.TLS = TLS{CertFile: authority.Path("server.pem"), KeyFile: authority.Path("server.key"), ClientCAFile: authority.Path("ca.pem")}
+	rules, err := guard.ParseRules(rule)
+	must(t, err)
+	o.NodeIdentity = rule
+	b := &bench{app: newApp(o, policy.BuiltinDefaults(), rules), t: t}
+	t.Cleanup(b.publishGates(t.Context()))
+	must(t, b.reload())
+	server, done, err := b.grpcServer()
+	must(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	serving := make(chan error, 1)
+	go func() { serving <- server.Serve(b.guard.Listen(l)) }()
+	s := &served{xds: l.Addr().String(), authority: authority}
+	t.Cleanup(func() {
+		b.xds.Close()
+		server.Stop()
+		must(t, <-serving)
+		done()
+	})
+	b.proxy, b.friend = s.dial(t, authority.client(t, "thief", thief)), s.dial(t, authority.client(t, "shop", shop))
+	_, err = configure(t, b.proxy, proxy("thief-0", "thief"))
+	must(t, err)
+	return b
+}
+
+// take takes on a policy by steps in a given order, and calls then after the step of that name.
+func (b *bench) take(text string, order []string, after string, then func()) {
+	b.t.Helper()
+	set, diagnostics := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(text)}}, policy.BuiltinDefaults())
+	if len(diagnostics) > 0 {
+		b.t.Fatal(diagnostics)
+	}
+	publication, err := b.xds.Prepare(set)
+	must(b.t, err)
+	c, steps := &change{set: set, publication: publication}, b.steps()
+	for _, name := range order {
+		i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
+		put(steps[i:i+1], c)
+		if name == after {
+			then()
+		}
+	}
+	b.current.Store(set)
+}
+
+func (b *bench) names() (names []string) {
+	for _, s := range b.steps() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// trip opens a breaker.
+func (b *bench) trip(upstream string) {
+	now := b.clock.Now()
+	for range 5 {
+		b.engine.Report(breaker.Key{Upstream: upstream}, []breaker.Reported{{Outcome: breaker.Failure, At: now}}, now)
+	}
+	b.driver.Deliver()
+}
+
+func (b *bench) status(upstream string) breaker.Status {
+	s, _ := b.engine.Status(breaker.Key{Upstream: upstream}, b.clock.Now())
+	return s
+}
+
+func (b *bench) metrics() string {
+	page := httptest.NewRecorder()
+	b.telemetry.Handler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return page.Body.String()
+}
+
+// unhealthy reports whether proxies get any endpoint of an upstream as ejected.
+func (b *bench) unhealthy(upstream string) bool {
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(b.friend).DeltaAggregatedResources(ctx)
+	must(b.t, err)
+	must(b.t, st.Send(&discoveryv3.DeltaDiscoveryRequest{Node: proxy("shop-0", "shop"), TypeUrl: xds.ClusterType}))
+	_, err = st.Recv()
+	must(b.t, err)
+	must(b.t, st.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.EndpointType, ResourceNamesSubscribe: []string{upstream}}))
+	m, err := st.Recv()
+	must(b.t, err)
+	assignment := &endpointv3.ClusterLoadAssignment{}
+	must(b.t, m.GetResources()[0].GetResource().UnmarshalTo(assignment))
+	return slices.ContainsFunc(assignment.GetEndpoints(), func(l *endpointv3.LocalityLbEndpoints) bool {
+		return slices.ContainsFunc(l.GetLbEndpoints(), func(e *endpointv3.LbEndpoint) bool { return e.GetHealthStatus() == corev3.HealthStatus_UNHEALTHY })
+	})
+}
+
+// swaps show, for each step and each one that must come before it, what the wrong order does.
+var swaps = []struct {
+	step, before string
+	first, then  string // the policy, and what it changes to
+	prepare      func(*bench)
+	at           func(*bench) // right after the step
+	harmed       func(*bench) bool
+}{
+	{
+		step: "engine", before: "metrics", first: mesh, then: mesh + fresh,
+		at: func(b *bench) { b.trip("fresh") },
+		harmed: func(b *bench) bool {
+			return strings.Contains(b.metrics(), `circuit_breaker_transitions_total{from="closed",reason="consecutive_failures",route="",service="fresh",to="open"} 0`)
+		},
+	},
+	{
+		step: "ext_proc", before: "access", first: mesh, then: mesh + fresh,
+		at:     func(b *bench) { must(b.t, fail(b.t, b.proxy, "fresh", "")) },
+		harmed: func(b *bench) bool { return b.status("fresh").Counts.Failures > 0 },
+	},
+	{
+		step: "feed", before: "access", first: mesh, then: mesh + fresh,
+		at: func(b *bench) {
+			must(b.t, reportEntries(b.t, b.proxy, proxy("thief-0", "thief"), failures("fresh", 1, time.Now())))
+		},
+		harmed: func(b *bench) bool { return b.status("fresh").Counts.Failures > 0 },
+	},
+	{
+		step: "gates", before: "engine", first: mesh, then: mesh,
+		prepare: func(b *bench) { // a breaker that was open when it was removed goes on where it was
+			b.trip("adaptive")
+			b.take(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
+		},
+		at: func(*bench) {},
+		harmed: func(b *bench) bool {
+			b.driver.Deliver()
+			return b.status("adaptive").State == breaker.Open && b.gates.Counts().Open == 0
+		},
+	},
+	{
+		step: "proxies", before: "gates", first: mesh, then: mesh,
+		prepare: func(b *bench) {
+			b.trip("adaptive")
+			b.take(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
+		},
+		harmed: func(b *bench) bool { return b.gates.Counts().Open == 0 },
+	},
+	{
+		step: "proxies", before: "ext_proc", first: mesh, then: mesh + fresh,
+		at: func(b *bench) {
+			_, _, err := ask(b.t, b.friend, "fresh", "")
+			must(b.t, err)
+		},
+		harmed: func(b *bench) bool { return b.extproc.Counts().Unknown > 0 },
+	},
+	{
+		step: "proxies", before: "feed", first: mesh, then: mesh + strings.Replace(fresh, ", callers: [shop]", "", 1),
+		at: func(b *bench) {
+			must(b.t, reportEntries(b.t, b.proxy, proxy("thief-0", "thief"), failures("fresh", 1, time.Now())))
+		},
+		harmed: func(b *bench) bool { return b.feed.Counts().Skipped > 0 },
+	},
+	{
+		step: "proxies", before: "outlier detection", first: mesh + ejecting, then: mesh,
+		prepare: func(b *bench) {
+			b.outliers.report("adaptive", []feed.EndpointOutcome{{Endpoint: netip.MustParseAddrPort("10.0.0.8:80"), Status: 500, At: b.clock.Now(), Calls: 1, OneIn: 1}})
+			b.outliers.detector.Sweep(outlier.Instant(b.clock.Now()))
+			if !b.unhealthy("adaptive") {
+				b.t.Fatal("the endpoint is not ejected")
+			}
+		},
+		harmed: func(b *bench) bool { return b.unhealthy("adaptive") },
+	},
+}
+
+// TestOrderOfSteps: each step that must come before another has a reason, does, and in the wrong order there is harm.
+func TestOrderOfSteps(t *testing.T) {
+	shown := map[string]bool{}
+	for _, s := range swaps {
+		t.Run(s.step+" after "+s.before, func(t *testing.T) {
+			shown[s.step+" after "+s.before] = true
+			for _, wrong := range []bool{false, true} {
+				b := newBench(t, s.first)
+				if s.prepare != nil {
+					s.prepare(b)
+				}
+				order, harmed := b.names(), false
+				if wrong {
+					order = slices.DeleteFunc(order, func(name string) bool { return name == s.before })
+					order = slices.Insert(order, slices.Index(order, s.step)+1, s.before)
+				}
+				b.take(s.then, order, s.step, func() {
+					if s.at != nil {
+						s.at(b)
+					} else {
+						harmed = s.harmed(b)
+					}
+				})
+				if s.at != nil {
+					harmed = s.harmed(b)
+				}
+				if harmed != wrong {
+					t.Errorf("in the order %q there is harm: %t, want %t", order, harmed, wrong)
+				}
+			}
+		})
+	}
+	a := newApp(options(t, mesh), policy.BuiltinDefaults(), nil)
+	a.xds.Close()
+	done := map[string]bool{}
+	for _, s := range a.steps() {
+		for before, reason := range s.after {
+			if !done[before] || reason == "" {
+				t.Errorf("%s comes before %s, or for no reason", s.name, before)
+			}
+			if !shown[s.name+" after "+before] {
+				t.Errorf("no test shows what happens if %s comes before %s", s.name, before)
+			}
+		}
+		done[s.name] = true
+	}
+}
+
+// slowLog is a log that is stuck in writing about a transition, until it is released.
+type slowLog struct {
+	slog.Handler
+	stuck, release chan struct{}
+}
+
+// Enabled implements [slog.Handler].
+func (slowLog) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements [slog.Handler].
+func (l slowLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "breaker changed state" {
+		close(l.stuck)
+		<-l.release
+	}
+	return nil
+}
+
+// TestOrderOfObservers: while the log is stuck, proxies have the gate of a breaker that has tripped, and the metrics count it. In
+// another order they would not.
+func TestOrderOfObservers(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		first         string // is moved to the front
+		gates, counts bool
+	}{{"as they are", "", true, true}, {"the log first", "log", false, false}, {"the metrics last", "gates, store, log", true, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := options(t, mesh)
+			l := slowLog{slog.DiscardHandler, make(chan struct{}), make(chan struct{})}
+			o.Log = slog.New(l)
+			b := &bench{app: publishing(t, o), t: t}
+			defer b.xds.Close()
+			observers := b.observers()
+			for _, one := range observers {
+				if one.Reason == "" {
+					t.Errorf("%s has no reason for its place", one.Name)
+				}
+			}
+			slices.SortStableFunc(observers, func(x, y driver.Observer) int {
+				last := func(o driver.Observer) bool { return !strings.Contains(tt.first, o.Name) }
+				switch {
+				case last(x) == last(y):
+					return 0
+				case last(x):
+					return 1
+				}
+				return -1
+			})
+			b.driver.Observe(observers)
+			must(t, b.reload())
+			go b.trip("adaptive")
+			<-l.stuck
+			if tt.gates {
+				eventually(t, "the gate is there", func() error {
+					if b.gates.Counts().Open == 0 {
+						return errors.New("there is none")
+					}
+					return nil
+				})
+			}
+			count := `circuit_breaker_transitions_total{from="closed",reason="consecutive_failures",route="",service="adaptive",to="open"} 1`
+			if got := strings.Contains(b.metrics(), count); got != tt.counts {
+				t.Errorf("the metrics count it: %t, want %t", got, tt.counts)
+			}
+			if got := b.gates.Counts().Open > 0; got != tt.gates {
+				t.Errorf("there is a gate: %t, want %t", got, tt.gates)
+			}
+			close(l.release)
+			b.driver.Deliver() // waits for the other delivery
+		})
+	}
+}
