@@ -2,8 +2,8 @@ package wire
 
 import "time"
 
-// DeadlineOf reads a grpc-timeout: up to eight digits and a unit. 0 where there is none, or none
-// that can be read.
+// DeadlineOf reads a grpc-timeout: up to eight digits and a unit. It returns 0 for an empty text or one that it cannot
+// read.
 func DeadlineOf[T string | []byte](s T) time.Duration {
 	if len(s) < 2 || len(s) > 9 {
 		return 0
@@ -15,7 +15,7 @@ func DeadlineOf[T string | []byte](s T) time.Duration {
 	return time.Duration(n) * unitOf(s[len(s)-1])
 }
 
-// digits reads the first n bytes, of which there are at most eight, as a number.
+// digits reads the first n bytes, at most eight, as a number.
 func digits[T string | []byte](s T, n int) (value uint32, ok bool) {
 	for i := range n {
 		if s[i] < '0' || s[i] > '9' {

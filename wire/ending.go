@@ -6,7 +6,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// The HTTP statuses that matter here. Package net/http would bring a whole server with it.
+// The HTTP statuses that matter here. Package net/http is not imported, since it would bring a whole server with it.
 const (
 	switchingProtocols  = 101
 	statusOK            = 200
@@ -15,50 +15,50 @@ const (
 	gatewayTimeout      = 504
 )
 
-// Ending is how a call ended, or what is known of that so far.
+// Ending is how a call ended, as far as it is known.
 type Ending struct {
 	Flags   Flags
 	Details Details
-	Status  int // of the response that the caller got; 0: it got none
-	// Responded says that the headers of the service's response have come.
+	Status  int // the HTTP status that the caller got; 0: none
+	// Responded means that the headers of the service's response have come.
 	Responded bool
-	// Whole says that the request had ended.
+	// Whole means that the request had ended.
 	Whole bool
-	// Complete says that the caller got the end of its response.
+	// Complete means that the caller got the end of its response.
 	Complete bool
 	// Body is how many bytes of the response's body have come.
 	Body uint64
-	// GRPC says that this is a gRPC call: its caller and its upstream speak gRPC.
+	// GRPC means that both the caller and the upstream speak gRPC.
 	GRPC bool
-	// GRPCResponse says that the response's content type is gRPC's, and EventStream that it is
-	// that of server-sent events.
+	// GRPCResponse means that the response has gRPC's content type, and EventStream that it has the one of
+	// server-sent events.
 	GRPCResponse, EventStream bool
 	GRPCStatus                GRPCStatus
-	// StatusAlone says that the response's headers are its end, and the status is in them, which gRPC calls
-	// Trailers-Only: the service said nothing before.
+	// StatusAlone means that the response has nothing but headers, with the gRPC status in them. gRPC calls that
+	// Trailers-Only: the service has sent no message.
 	StatusAlone bool
-	// Probe says that the call holds or held a permit of a half-open breaker.
+	// Probe means that the call holds or held a permit of a half-open breaker.
 	Probe bool
-	// Took is the service's time, from the end of the request to the headers of the response,
-	// or to the end of the call if there are none; see [Ending.Clock].
+	// Took is the service's time: from the end of the request to the headers of the response, or
+	// to the end of the call if there was no response; see [Ending.Clock].
 	Took time.Duration
 	// Lasted is the time from the beginning of the call to its end.
 	Lasted time.Duration
-	// Deadline is the client's own, from grpc-timeout; 0: it has none. It is heeded of gRPC calls only.
+	// Deadline is the time limit that the client set itself, in grpc-timeout; 0: none. It only matters for gRPC calls.
 	Deadline time.Duration
 }
 
 // GRPCStatus is a grpc-status, or NoGRPCStatus.
 type GRPCStatus int16
 
-// The statuses that matter here.
+// The gRPC statuses that matter here.
 const (
-	NoGRPCStatus      GRPCStatus = -1 // there is none, which is not OK
+	NoGRPCStatus      GRPCStatus = -1 // the response has no status, which does not mean OK
 	UnknownGRPCStatus GRPCStatus = 2  // UNKNOWN
 	deadlineExceeded  GRPCStatus = 4
 )
 
-// GRPCStatusOf reads a grpc-status. One that is no number is UNKNOWN, as gRPC's own clients have it.
+// GRPCStatusOf reads a grpc-status. A text that is not a number is UNKNOWN, as in gRPC's own clients.
 func GRPCStatusOf[T string | []byte](s T) GRPCStatus {
 	if len(s) > 4 {
 		return UnknownGRPCStatus
@@ -70,30 +70,29 @@ func GRPCStatusOf[T string | []byte](s T) GRPCStatus {
 	return GRPCStatus(n)
 }
 
-// Classifier says what a response means.
+// Classifier says which outcome a response has, by its HTTP or gRPC status.
 type Classifier interface {
 	HTTP(status int) breaker.Outcome
 	GRPC(code int) breaker.Outcome
 }
 
-// Rules are what the policy says of a breaker's calls.
+// Rules are what the policy says about the calls of a breaker.
 type Rules struct {
 	Classify   Classifier
-	GRPC       bool          // the upstream speaks gRPC, as its callers mostly do
-	Timeout    time.Duration // bounds the whole call; 0: nothing does
+	GRPC       bool          // the upstream speaks gRPC; most of its callers do, too
+	Timeout    time.Duration // of the whole call; 0: none
 	ClientGone breaker.ClientGone
 }
 
-// buffered is how much of a response a proxy takes before it stops reading because of its
-// reader (Listener.per_connection_buffer_limit_bytes). With less than that on its way, only
-// the service can be what is slow.
+// buffered is how many bytes of a response a proxy takes before it waits for a slow caller
+// (Listener.per_connection_buffer_limit_bytes). While fewer bytes have come, only the service can be
+// slow.
 const buffered = 1 << 20
 
-// Clock sets what is said of the request's end, and the service's time: from the end of the
-// request to the headers of the response, or else to the end of the call. All times are from
-// the beginning of the call; requestEnd and headers are negative where they did not come. An end that is
-// told by another clock, which began later, may be before the headers; it was not.
-// The request of an upgrade is its headers, since what follows has no end.
+// Clock sets Whole, Lasted and Took. All arguments count from the beginning of the call; requestEnd and headers are
+// negative if the request did not end, or no response came. The end may come from another clock, which was started later; then
+// it can seem to be before the headers. The request of an upgrade ends with its headers, since the bytes behind them
+// have no end.
 func (e *Ending) Clock(requestEnd, headers, end time.Duration, upgrade bool) {
 	if upgrade {
 		requestEnd = 0
@@ -107,7 +106,7 @@ func (e *Ending) Clock(requestEnd, headers, end time.Duration, upgrade bool) {
 	}
 }
 
-// Outcome is what became of a call that has ended.
+// Outcome returns the outcome of a call that has ended.
 func (e *Ending) Outcome(r *Rules) breaker.Outcome {
 	if !e.Responded {
 		return e.unanswered(r)
@@ -128,14 +127,14 @@ func (e *Ending) Outcome(r *Rules) breaker.Outcome {
 	case known:
 		return said
 	case e.Details == Passed && e.Flags&CallerLeft == 0:
-		return e.grpc(r, UnknownGRPCStatus) // it ended well, without a status
+		return e.grpc(r, UnknownGRPCStatus) // the call ended well, without a status
 	default:
 		return breaker.Ignored
 	}
 }
 
-// AtHeaders is what the headers of a response say of a call, and of a gRPC call its trailers,
-// if they have come.
+// AtHeaders returns the outcome as the headers of a response tell it, and for a gRPC call its trailers if they have come. known is
+// false if they do not tell it.
 func (e *Ending) AtHeaders(r *Rules) (o breaker.Outcome, known bool) {
 	switch {
 	case !e.Responded:
@@ -147,39 +146,39 @@ func (e *Ending) AtHeaders(r *Rules) (o breaker.Outcome, known bool) {
 	}
 }
 
-// Settled is what ext_proc makes of a call whose stream is over, and which it knows no more of than
-// the headers. What [Ending.Outcome] says of the same call corrects it.
+// Settled returns the outcome with which ext_proc settles a call whose stream is over, and of which it knows the headers at
+// most. [Ending.Outcome] of the same call, from its log entry, corrects it.
 func (e *Ending) Settled(r *Rules) breaker.Outcome {
 	if !e.Responded && e.Status == 0 {
-		return breaker.Ignored // there were no headers, and why is not known
+		return breaker.Ignored // no headers came, and the reason is not known
 	}
 	o, known := e.AtHeaders(r)
 	switch {
 	case known:
 		return o
 	case e.Probe:
-		return breaker.Success // it has become a stream
+		return breaker.Success // the call has become a stream
 	default:
 		return breaker.Ignored
 	}
 }
 
-// Corrects reports whether the outcome of a call, which is o, has to replace what was settled.
+// Corrects reports whether the outcome o of a call has to replace the settled one.
 func (e *Ending) Corrects(settled, o breaker.Outcome) bool {
 	return o != settled && !settled.Failed() && (o.Failed() || o == breaker.Abandoned)
 }
 
-// Unsent reports whether the call was sent to nobody. What that says of the service depends on
-// the state of the breaker: see [breaker.Permit.Unsent].
+// Unsent reports whether the call was sent to no endpoint. What follows from that depends on the state of the breaker; see
+// [breaker.Permit.Unsent].
 func (e *Ending) Unsent() bool { return !e.Responded && e.Details != Passed && e.Flags.Unsent() }
 
-// unanswered is the outcome of a call that got no headers from the service.
+// unanswered returns the outcome of a call that got no headers from the service.
 func (e *Ending) unanswered(r *Rules) breaker.Outcome {
 	switch {
 	case e.Flags&CallerLeft != 0, e.Flags&Cuts != 0 && e.expired(r):
 		return e.left(r)
 	case e.Details == Passed && e.Status != 0:
-		return r.Classify.HTTP(e.Status) // a proxy that does not explain itself
+		return r.Classify.HTTP(e.Status) // the proxy gives no details
 	case e.Details == MaxDuration, e.Flags&Cuts != 0 && e.outlasted(r):
 		if r.Timeout > 0 && e.Took >= r.Timeout {
 			return breaker.Timeout
@@ -200,7 +199,7 @@ func (e *Ending) unanswered(r *Rules) breaker.Outcome {
 	}
 }
 
-// left is the outcome of a call whose caller gave up before there was an answer.
+// left returns the outcome of a call whose caller gave up before there was a response.
 func (e *Ending) left(r *Rules) breaker.Outcome {
 	if !e.Whole {
 		return breaker.Ignored
@@ -208,15 +207,15 @@ func (e *Ending) left(r *Rules) breaker.Outcome {
 	return r.ClientGone.Outcome()
 }
 
-// said is what the service's response says by its status, if that has come.
+// said returns the outcome by the status of the service's response; known is false if there is no status yet.
 func (e *Ending) said(r *Rules) (o breaker.Outcome, known bool) {
 	switch {
 	case e.GRPC && e.Details == Proxy && e.Flags&Cuts != 0:
-		// The service's response broke, and a status is the proxy's own.
+		// The service's response broke off, so the status is the proxy's own.
 		return 0, false
 	case e.Details == Proxy && e.Flags&Cuts != 0 && e.Complete:
-		// The service's response broke before it was passed on, and the proxy answered
-		// with an error of its own.
+		// The service's response broke off before the proxy had passed any of it on, and the proxy answered with
+		// an error of its own.
 		return breaker.Success, true
 	case !e.GRPC:
 		return r.Classify.HTTP(e.Status), true
@@ -225,14 +224,14 @@ func (e *Ending) said(r *Rules) (o breaker.Outcome, known bool) {
 	case e.GRPCResponse:
 		return 0, false
 	case e.Status == statusOK:
-		return e.grpc(r, UnknownGRPCStatus), true // a page, where a message was to come
+		return e.grpc(r, UnknownGRPCStatus), true // the service sent a page instead of a message
 	default:
 		return r.Classify.HTTP(e.Status), true
 	}
 }
 
-// grpc classifies a grpc-status. A failure by DEADLINE_EXCEEDED is a timeout whoever noticed
-// it first, unless the deadline was that of a client with less patience than the policy has.
+// grpc classifies a grpc-status. A failure with DEADLINE_EXCEEDED is a timeout, whether the proxy or the service noticed it
+// first, unless the deadline was the client's own and shorter than the policy's timeout.
 func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 	o := r.Classify.GRPC(int(status))
 	if o != breaker.Failure || status != deadlineExceeded {
@@ -242,7 +241,7 @@ func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 	case e.expired(r):
 		return r.ClientGone.Outcome()
 	case e.outlasted(r) && e.StatusAlone:
-		return e.left(r) // as where the proxy notices it first
+		return e.left(r) // as if the proxy had noticed it first
 	case e.outlasted(r):
 		return breaker.Ignored
 	default:
@@ -250,23 +249,23 @@ func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 	}
 }
 
-// expired reports whether the client's own deadline has passed, which is earlier than the
-// policy's timeout. The service has the same deadline, by a clock of its own: what it does
-// within the last tenth of it, or later, is because of it.
+// expired reports whether the client's own deadline has passed, if that is earlier than the policy's timeout. The
+// service knows the same deadline by a clock of its own: if it ends the call within the last tenth of that time, or later, the
+// deadline is the reason.
 func (e *Ending) expired(r *Rules) bool {
 	own := e.GRPC && e.Deadline > 0 && (r.Timeout == 0 || e.Deadline < r.Timeout)
 	return own && e.Lasted >= e.Deadline-e.Deadline/10
 }
 
-// outlasted reports whether the policy's timeout ends a gRPC call whose service had less time than
-// that: its answer has begun, or its request took a part of it. The service has that deadline
-// too, since the proxy passes it on, and may be the first to act on it.
+// outlasted reports whether the policy's timeout ended a gRPC call although the service had less time than
+// that: its response had begun, or the request took a part of it. The service knows that deadline, too, since the
+// proxy passes it on, and may act on it first.
 func (e *Ending) outlasted(r *Rules) bool {
 	return e.GRPC && r.Timeout > 0 && e.Lasted >= r.Timeout && e.Took < r.Timeout
 }
 
-// HTTPStatus is the status of the response, and for a gRPC call that failed the one that says
-// the same, as Envoy's own outlier detection has it.
+// HTTPStatus returns the HTTP status of the response. For a gRPC call that failed it is the HTTP status with the same meaning, as in
+// Envoy's own outlier detection.
 func (e *Ending) HTTPStatus() int {
 	if !e.GRPC || e.GRPCStatus == NoGRPCStatus {
 		return e.Status

@@ -1,10 +1,10 @@
 package wire
 
-// Flags are Envoy's response flags: bit 1<<n is the field with number n of ResponseFlags
+// Flags are Envoy's response flags: bit 1<<n is field n of ResponseFlags
 // (envoy/data/accesslog/v3/accesslog.proto).
 type Flags uint64
 
-// The flags that matter. In brackets is what Envoy's text logs print for them.
+// The flags that matter here. The comment is what Envoy's text logs print for each.
 const (
 	NoHealthyUpstream     Flags = 1 << 2  // UH
 	UpstreamTimeout       Flags = 1 << 3  // UT
@@ -23,49 +23,49 @@ const (
 	NameResolutionFailed  Flags = 1 << 27 // DF
 	DownstreamReset       Flags = 1 << 28 // DR
 
-	// Timeouts say that the policy's own time limit passed.
+	// Timeouts mean that a time limit of the policy passed.
 	Timeouts = UpstreamTimeout | UpstreamMaxDuration | DurationTimeout
-	// Cuts say that the service broke off what it had begun.
+	// Cuts mean that the service broke off a call.
 	Cuts = LocalReset | UpstreamReset | ConnectionTermination | UpstreamProtocolError
-	// Failures say that there was no answer to be had.
+	// Failures mean that no response could be had.
 	Failures = Cuts | NoHealthyUpstream | ConnectFailure | RetryLimitExceeded | NameResolutionFailed
-	// unsent say that the proxy had nobody to send the call to, or was not to send it.
+	// unsent mean that the proxy found no endpoint for the call, or must not send it.
 	unsent = NoHealthyUpstream | UpstreamOverflow | NoClusterFound | NameResolutionFailed
-	// CallerLeft says that the caller closed its connection or reset its stream.
+	// CallerLeft means that the caller closed its connection or reset its stream.
 	CallerLeft = DownstreamTermination | DownstreamReset
 )
 
-// Unsent tells whether a call that had no response was sent to nobody. Flags of earlier attempts
-// are there too: of a call that failed and then found nobody to be sent to again, it says no.
+// Unsent reports whether a call without a response was sent to no endpoint. Flags of earlier attempts are set, too: for a call that
+// was sent and failed, and found no endpoint for another attempt, it is false.
 func (f Flags) Unsent() bool { return f&unsent != 0 && f&Failures&^unsent == 0 }
 
-// FlagsOfAttribute reads the attribute response.flags, which has bit 1<<n where the
-// access log has the field n+1 (StreamInfo::CoreResponseFlag of Envoy 1.40).
+// FlagsOfAttribute reads [FlagsAttribute], in which bit 1<<n stands for field n+1 of the access
+// log (StreamInfo::CoreResponseFlag of Envoy 1.40).
 func FlagsOfAttribute(n uint64) Flags { return Flags(n << 1) }
 
-// FailureFlags are, in the order of their bits, the names of the flags that a call can have
-// which failed although its status says otherwise. A proxy logs every such call.
+// FailureFlags returns the names of the flags that a call may have which failed although its status says
+// otherwise, in the order of their bits. A proxy logs every such call.
 func FailureFlags() []string {
 	return []string{"UH", "UT", "LR", "UR", "UF", "UC", "URX", "SI", "UMSDR", "DT", "UPE", "DF"}
 }
 
-// CallerLeftFlags are the names of the flags in [CallerLeft].
+// CallerLeftFlags returns the names of the flags in [CallerLeft].
 func CallerLeftFlags() []string { return []string{"DC", "DR"} }
 
-// Details is what matters of Envoy's response_code_details.
+// Details is what matters here of Envoy's response_code_details.
 type Details uint8
 
 // The details.
 const (
-	// Proxy is everything else: the proxy itself answered, or ended the call.
+	// Proxy is every other text: the proxy itself answered or ended the call.
 	Proxy Details = iota
-	// Passed is "via_upstream", or nothing: the response is the service's, passed on.
+	// Passed is "via_upstream" or no text: the proxy passed on the service's response.
 	Passed
-	// MaxDuration is "max_duration_timeout": a gRPC client's own deadline passed, or the
-	// cap on gRPC calls that have a timeout. No flag says so (measured with Envoy 1.40).
+	// MaxDuration is "max_duration_timeout": a gRPC client's own deadline passed, or the limit on gRPC calls
+	// that have a timeout. No flag says so (measured with Envoy 1.40).
 	MaxDuration
-	// Copied is "lua_response": a script answered. Package xds has one, which serves copies
-	// of earlier responses.
+	// Copied is "lua_response": a script answered. There is one script, which serves copies of earlier
+	// responses.
 	Copied
 )
 
@@ -87,7 +87,7 @@ func IsGRPC[T string | []byte](contentType T) bool {
 	return begins(contentType, "application/grpc")
 }
 
-// IsEventStream reports whether a content type is that of server-sent events.
+// IsEventStream reports whether a content type is the one of server-sent events.
 func IsEventStream[T string | []byte](contentType T) bool {
 	return begins(contentType, "text/event-stream")
 }

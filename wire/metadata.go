@@ -6,41 +6,41 @@ import (
 	"time"
 )
 
-// BreakerMetadata is the gRPC metadata key by which a proxy's ext_proc stream says which
-// breaker its request belongs to; the value is [breaker.Key.String].
+// BreakerMetadata is the key in the gRPC metadata of an ext_proc stream whose value names the breaker of the request; see
+// [breaker.Key.String].
 const BreakerMetadata = "x-breakwater-breaker"
 
-// AskingMetadata is in the gRPC metadata of a stream whose call is on its way to the fallback, and goes to
-// the service only if the answer marks it with [AdmittedKey] and has it routed again. So a call
-// that cannot ask falls back.
+// AskingMetadata is in the gRPC metadata of a stream whose call is on its way to the fallback. The call goes to
+// the service only if the answer marks it with [AdmittedKey] and has it routed again. So a call that gets no answer falls
+// back.
 const AskingMetadata = "x-breakwater-asking"
 
-// FallbackMetadata is in the gRPC metadata of a stream whose proxy's routes see to the fallback of a call that the
-// answer marks with [RejectedKey] and has routed again. Routes of an earlier policy may not, and such a call would go to
-// the service.
+// FallbackMetadata is in the gRPC metadata of a stream if the routes of the proxy take a call to its fallback
+// which the answer marks with [RejectedKey] and has routed again. With the routes of an earlier policy, such a call might go
+// to the service.
 const FallbackMetadata = "x-breakwater-fallback"
 
-// Marks are dynamic metadata that the control plane gives to a call in a proxy.
+// Marks are dynamic metadata that the control plane gives to a call in a proxy. All are in one namespace.
 const (
 	// Namespace is the one of all marks.
 	Namespace = "breakwater"
-	// RejectedKey is true for a call that is rejected and whose fallback the proxy has to see to.
+	// RejectedKey is true for a rejected call whose fallback only the proxy can produce.
 	RejectedKey = "rejected"
-	// AdmittedKey is true for a call that may go to the service, where calls fall back without it.
+	// AdmittedKey is true for a call that may go to the service. Without it, the call falls back.
 	AdmittedKey = "admitted"
-	// LoggedKey is true for a call that is to be logged, whatever becomes of it.
+	// LoggedKey is true for a call that must be logged, whatever its outcome is.
 	LoggedKey = "logged"
-	// ProbeKey says which probe a call is, as text; see [Probe] and [ProbeOf].
+	// ProbeKey has the id of a probe, as text; see [Probe] and [ProbeOf].
 	ProbeKey = "probe"
 )
 
-// Probe is what [ProbeKey] has for a probe with the given id, which is not 0, of a breaker in a
-// process. Another process gives the same ids to probes of its own.
+// Probe returns the value of [ProbeKey] for a probe with the given id, which is not 0. The process is the one that gave the
+// permit: each process counts its ids from 1.
 func Probe(process, id uint32) string {
 	return strconv.FormatUint(uint64(process)<<32|uint64(id), 16)
 }
 
-// ProbeOf reads what [Probe] printed; the id is 0 where it is something else.
+// ProbeOf reads what [Probe] returned; the id is 0 for any other text.
 func ProbeOf(text []byte) (process, id uint32) {
 	n, err := strconv.ParseUint(string(text), 16, 64)
 	if err != nil {
@@ -49,15 +49,14 @@ func ProbeOf(text []byte) (process, id uint32) {
 	return uint32(n >> 32), uint32(n)
 }
 
-// TimesHeader is what a proxy adds to the headers of a response for ext_proc alone; see [Times].
+// TimesHeader is a header that a proxy adds to a response for ext_proc alone; see [Times].
 const TimesHeader = "x-breakwater-times"
 
 // TimesFormat is the value of [TimesHeader] in the language of Envoy's formatter.
 const TimesFormat = "%COMMON_DURATION(DS_RX_BEG:DS_RX_END:us)%/%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%"
 
-// Times reads the value of [TimesHeader]: when the request had ended and when the headers of the
-// service's response came, both from the beginning of the call. They are negative where
-// that had not happened, or where it cannot be read.
+// Times reads the value of [TimesHeader]: when the request had ended, and when the headers of the service's response came. Both
+// count from the beginning of the call, and are negative if that had not happened or the value cannot be read.
 func Times(s string) (requestEnd, headers time.Duration) {
 	end, first, _ := strings.Cut(s, "/")
 	return micros(end), micros(first)
@@ -90,8 +89,8 @@ const NoHeader = "x-breakwater-routed"
 // Websocket is the value of the header "upgrade" of requests that have no end.
 const Websocket = "websocket"
 
-// IsUpgrade reports whether the value of the header "upgrade" makes a request one without an end:
-// proxies let no other upgrade through.
+// IsUpgrade reports whether a request with this value of the header "upgrade" has no end. Proxies let no
+// other upgrade through.
 func IsUpgrade[T string | []byte](upgrade T) bool {
 	return len(upgrade) == len(Websocket) && strings.EqualFold(string(upgrade), Websocket)
 }
