@@ -35,7 +35,7 @@ const (
 )
 
 // Probe returns the value of [ProbeKey] for a probe with the given id, which is not 0. The process is the one that gave the
-// permit: each process counts its ids from 1.
+// permit: other processes give the same ids to probes of theirs.
 func Probe(process, id uint32) string {
 	return strconv.FormatUint(uint64(process)<<32|uint64(id), 16)
 }
