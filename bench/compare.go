@@ -3,6 +3,9 @@ package main
 import (
 	"math/rand/v2"
 	"runtime"
+
+	"breakwater.dev/bench/internal/measure"
+	"breakwater.dev/bench/internal/peers"
 )
 
 // The columns that are timed.
@@ -15,37 +18,37 @@ const (
 	columns
 )
 
-// row is what was measured of one peer.
+// row is what was measured about one peer.
 type row struct {
 	label       string
-	timings     [columns]*timing // nil: the peer has no part in the column
-	allocations float64          // of a call of a closed breaker
-	bytes       float64          // of one of many breakers that had one call each; 0: no part in it
+	timings     [columns]*measure.Timing // nil where the peer has no part in the column
+	allocations float64                  // by one call of a closed breaker
+	bytes       float64                  // per breaker, of many that had one call each; 0 where the peer has no part in it
 }
 
-// compare measures all columns, one after another, of the peers; ours is the first, the clock the last.
-func compare(o options, all []peer) []row {
+// compare measures all columns, one after another. Ours is the first of the peers, the clock the last.
+func compare(o options, all []peers.Peer) []row {
 	random := rand.New(rand.NewPCG(o.seed, 2))
-	d := newDirectory(o.many, o.many, random)
+	d := peers.NewDirectory(o.many, o.many, random)
 	rows := make([]row, len(all))
 	for i := range all {
-		rows[i].label = all[i].label()
+		rows[i].label = all[i].Label()
 	}
-	var cells [columns][]*cell // by column and peer
+	var cells [columns][]*measure.Cell // by column and peer
 	for column := range cells {
-		cells[column] = make([]*cell, len(all))
+		cells[column] = make([]*measure.Cell, len(all))
 	}
 	for i := range all {
 		p := &all[i]
-		one := cell{calls: p.one(), cores: 1, lingers: p.lingers}
-		rows[i].allocations = one.allocations(10_000)
-		one.lingers = p.lingers || rows[i].allocations > 0
+		one := measure.Cell{Calls: p.One(), Cores: 1, Lingers: p.Lingers}
+		rows[i].allocations = one.Allocations(10_000)
+		one.Lingers = p.Lingers || rows[i].allocations > 0
 		two := one
-		two.cores = 2
+		two.Cores = 2
 		cells[oneGoroutine][i], cells[twoCores][i] = &one, &two
-		if p.open != nil {
-			trip, calls := p.open()
-			cells[openBreaker][i] = &cell{calls: calls, trip: trip, cores: 1, open: true, lingers: one.lingers}
+		if p.Open != nil {
+			trip, calls := p.Open()
+			cells[openBreaker][i] = &measure.Cell{Calls: calls, Trip: trip, Cores: 1, Open: true, Lingers: one.Lingers}
 		}
 	}
 	for _, column := range []int{oneGoroutine, twoCores, openBreaker} {
@@ -55,21 +58,21 @@ func compare(o options, all []peer) []row {
 	// Only now are many breakers made: some of them change what garbage collection costs from here on.
 	for i := range all {
 		p := &all[i]
-		if p.many == nil {
+		if p.Many == nil {
 			continue
 		}
-		o.say("%d breakers of %s", o.many, p.name)
-		bytes, calls := held(func() loop {
-			calls := p.many(d)
-			calls(len(d.order), 0)
-			if p.lingers {
-				quiesce()
+		o.say("%d breakers of %s", o.many, p.Name)
+		bytes, calls := measure.Held(func() measure.Loop {
+			calls := p.Many(d)
+			calls(len(d.Order), 0)
+			if p.Lingers {
+				measure.Quiesce()
 			}
 			return calls
 		})
 		rows[i].bytes = float64(bytes) / float64(o.many)
 		one, two := *cells[oneGoroutine][i], *cells[twoCores][i]
-		one.calls, two.calls = calls, calls
+		one.Calls, two.Calls = calls, calls
 		cells[manyOne][i], cells[manyTwo][i] = &one, &two
 	}
 	for _, column := range []int{manyOne, manyTwo} {
@@ -80,16 +83,16 @@ func compare(o options, all []peer) []row {
 	return rows
 }
 
-// timeColumn times the cells that there are and puts the timings into the rows.
-func timeColumn(o options, random *rand.Rand, cells []*cell, rows []row, column int) {
-	var present []cell
+// timeColumn times the cells of a column and puts the timings into the rows. A nil cell has no part in it.
+func timeColumn(o options, random *rand.Rand, cells []*measure.Cell, rows []row, column int) {
+	var present []measure.Cell
 	var of []int
 	for i, c := range cells {
 		if c != nil {
 			present, of = append(present, *c), append(of, i)
 		}
 	}
-	for k, t := range sideBySide(o, random, present) {
+	for k, t := range measure.SideBySide(o.rounds, o.cell, random, present) {
 		rows[of[k]].timings[column] = &t
 	}
 }

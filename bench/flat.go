@@ -1,39 +1,44 @@
 package main
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"breakwater.dev/bench/internal/measure"
+	"breakwater.dev/bench/internal/peers"
+)
 
 // flatRow is what a call costs among so many breakers; the ratios are to one breaker.
 type flatRow struct {
 	breakers int
-	timing   timing
-	floor    timing // of the least that has to be done: find by name, read the clock, count under a mutex
+	timing   measure.Timing
+	floor    measure.Timing // the least work that any breaker needs: find a counter by name, read the clock, count under a mutex
 }
 
-// flatCost measures calls of our engine by how many breakers there are: the same
-// loop over an order of the same length, only the number of different names in it
-// differs. The floor, measured alike, tells what of the growth is the machine's memory.
+// flatCost measures calls of our engine by how many breakers there are. The
+// loop and the length of its order are the same, only the number of different names in it
+// differs. The floor is measured in the same way, and shows how much of the growth is due to the machine's memory.
 func flatCost(o options) []flatRow {
 	random := rand.New(rand.NewPCG(o.seed, 1))
 	var rows []flatRow
-	var engines, floors []cell
+	var engines, floors []measure.Cell
 	for n := 1; n <= o.most; n *= 10 {
-		d := newDirectory(n, o.most, random)
+		d := peers.NewDirectory(n, o.most, random)
 		rows = append(rows, flatRow{breakers: n})
-		engines = append(engines, used(ours().many(d), len(d.order)))
-		floors = append(floors, used(mutexFloor().many(d), len(d.order)))
+		engines = append(engines, used(peers.Ours().Many(d), len(d.Order)))
+		floors = append(floors, used(peers.MutexFloor().Many(d), len(d.Order)))
 	}
 	o.say("cost by number of breakers, up to %d", o.most)
-	for i, t := range sideBySide(o, random, engines) {
+	for i, t := range measure.SideBySide(o.rounds, o.cell, random, engines) {
 		rows[i].timing = t
 	}
-	for i, t := range sideBySide(o, random, floors) {
+	for i, t := range measure.SideBySide(o.rounds, o.cell, random, floors) {
 		rows[i].floor = t
 	}
 	return rows
 }
 
-// used is a cell of breakers each of which has had calls.
-func used(calls loop, n int) cell {
+// used returns a cell whose breakers have all had calls.
+func used(calls measure.Loop, n int) measure.Cell {
 	calls(n, 0)
-	return cell{calls: calls, cores: 1}
+	return measure.Cell{Calls: calls, Cores: 1}
 }

@@ -13,21 +13,23 @@ import (
 	"sync/atomic"
 	"time"
 
+	"breakwater.dev/bench/internal/measure"
+	"breakwater.dev/bench/internal/peers"
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
 )
 
-// load is what was measured with as many breakers as are to be carried, all of
+// load is what was measured with as many breakers as one control plane should carry, all of
 // which have had calls.
 type load struct {
 	engine    uint64 // bytes that the engine keeps
-	metrics   uint64 // bytes that the engine and its series keep, before anybody looks
-	scraped   uint64 // the same after scrapes, with the buffers that they leave for the next
+	metrics   uint64 // bytes that the engine and its series keep, before any scrape
+	scraped   uint64 // the same after scrapes, with the buffers that they leave for the next scrape
 	alone     scrapes
-	busy      scrapes    // while one core makes calls all the time
-	calm      *histogram // of calls without scrapes
-	disturbed *histogram // of calls while scrapes go on
+	busy      scrapes            // while one core makes calls all the time
+	calm      *measure.Histogram // of calls without scrapes
+	disturbed *measure.Histogram // of calls while scrapes go on
 }
 
 // scrapes are several scrapes, one after another.
@@ -42,30 +44,30 @@ func (s scrapes) worst() time.Duration  { return s.took[len(s.took)-1] }
 // mesh is an engine with its metrics, as the control plane wires them.
 type mesh struct {
 	engine    *breaker.Engine
-	clock     clock
+	clock     peers.Clock
 	telemetry *telemetry.Telemetry
 }
 
 // underLoad measures memory, scrapes, and what scrapes do to calls.
 func underLoad(o options) (load, error) {
 	o.say("memory and scrapes of %d breakers", o.most)
-	d := newDirectory(o.most, o.most, rand.New(rand.NewPCG(o.seed, 3)))
-	set := setOf(d.names)
-	base := inUse()
+	d := peers.NewDirectory(o.most, o.most, rand.New(rand.NewPCG(o.seed, 3)))
+	set := setOf(d.Names)
+	base := measure.InUse()
 	var m mesh
-	m.engine, m.clock = engineOf(d.names, breaker.DefaultConfig())
-	m.haveCalls(d.order)
-	l := load{engine: inUse() - base}
+	m.engine, m.clock = peers.NewEngine(d.Names, breaker.DefaultConfig())
+	m.haveCalls(d.Order)
+	l := load{engine: measure.InUse() - base}
 	m.telemetry = telemetry.New(telemetry.Options{Breakers: func(dst []breaker.Status) []breaker.Status {
-		return m.engine.AppendSnapshot(dst, m.clock.now())
+		return m.engine.AppendSnapshot(dst, m.clock.Now())
 	}})
 	m.telemetry.Apply(set, time.Now())
-	for _, name := range d.order {
-		m.telemetry.ObserveCalls(breaker.Key{Upstream: name}, duration, 1)
+	for _, name := range d.Order {
+		m.telemetry.ObserveCalls(breaker.Key{Upstream: name}, peers.Duration, 1)
 	}
-	l.metrics = inUse() - base
-	err := m.serve(func(url string) error { return l.scrape(o, &m, d.order, url) })
-	l.scraped = inUse() - base
+	l.metrics = measure.InUse() - base
+	err := m.serve(func(url string) error { return l.scrape(o, &m, d.Order, url) })
+	l.scraped = measure.InUse() - base
 	runtime.KeepAlive(&m)
 	runtime.KeepAlive(set)
 	runtime.KeepAlive(d)
@@ -76,9 +78,9 @@ func underLoad(o options) (load, error) {
 func (m *mesh) haveCalls(order []string) {
 	for _, o := range []breaker.Outcome{breaker.Success, breaker.Failure, breaker.Success, breaker.Success} {
 		for _, name := range order {
-			at := m.clock.now()
+			at := m.clock.Now()
 			p, _ := m.engine.Acquire(breaker.Key{Upstream: name}, at)
-			p.Done(o, at.Add(duration))
+			p.Done(o, at.Add(peers.Duration))
 		}
 	}
 }
@@ -124,7 +126,7 @@ func (l *load) scrape(o options, m *mesh, order []string, url string) (err error
 		return err
 	}
 	stop.Store(false)
-	measured := make(chan *histogram)
+	measured := make(chan *measure.Histogram)
 	go func() { measured <- m.latency(order, &stop) }()
 	l.busy, err = scrapeTimes(o.scrapes, url)
 	stop.Store(true)
@@ -133,20 +135,20 @@ func (l *load) scrape(o options, m *mesh, order []string, url string) (err error
 }
 
 // latency makes calls until stop, and times each, with one reading of the clock in it.
-func (m *mesh) latency(order []string, stop *atomic.Bool) *histogram {
-	h := new(histogram)
-	begin := m.clock.now()
-	for i := 0; !stop.Load() || h.total == 0; i++ {
-		p, _ := m.engine.Acquire(breaker.Key{Upstream: at(order, i)}, begin)
-		p.Done(breaker.Success, begin.Add(duration))
-		end := m.clock.now()
-		h.add(end.Sub(begin))
+func (m *mesh) latency(order []string, stop *atomic.Bool) *measure.Histogram {
+	h := new(measure.Histogram)
+	begin := m.clock.Now()
+	for i := 0; !stop.Load() || h.Total() == 0; i++ {
+		p, _ := m.engine.Acquire(breaker.Key{Upstream: peers.At(order, i)}, begin)
+		p.Done(breaker.Success, begin.Add(peers.Duration))
+		end := m.clock.Now()
+		h.Add(end.Sub(begin))
 		begin = end
 	}
 	return h
 }
 
-// scrapeTimes scrapes n times over one connection, after once to make it.
+// scrapeTimes times n scrapes over one connection, after another one that opens it.
 func scrapeTimes(n int, url string) (scrapes, error) {
 	transport := &http.Transport{DisableCompression: true}
 	defer transport.CloseIdleConnections()
@@ -166,7 +168,7 @@ func scrapeTimes(n int, url string) (scrapes, error) {
 	return s, nil
 }
 
-// get reads the whole answer and returns its size.
+// get reads the whole response and returns its size.
 func get(client *http.Client, url string) (int64, error) {
 	response, err := client.Get(url)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Command bench measures our breakers: beside the breakers of others in one run,
-// and by how many there are. It prints tables in Markdown and what they are to reach.
+// and by how many there are. It prints tables in Markdown, and the targets for their figures.
 //
 // In: flags, which make the run longer or shorter.
-// Out: the tables on standard output, progress on standard error; exit code 0 also where a target is missed.
+// Out: the tables on standard output, progress on standard error; the exit code is 0 even if a target is missed.
 // Called by: make bench.
 // Never: fails because the machine is slow, or is part of what users of the module get: peers are no dependencies of ours.
 // Concurrency: one measurement at a time, on at most two cores.
@@ -17,17 +17,19 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"breakwater.dev/bench/internal/peers"
 )
 
-// options are how long to measure and how much.
+// options say how long to measure, and how much.
 type options struct {
 	rounds  int           // for each cell; the median of them counts
 	cell    time.Duration // how long one cell runs in one round
-	many    int           // breakers of the columns that spread calls over many
-	most    int           // breakers of the memory and the scrape
+	many    int           // how many breakers there are in the columns with many
+	most    int           // how many breakers there are for memory and scrapes
 	scrapes int
 	quiet   time.Duration // how long latency is measured without scrapes
-	seed    uint64        // of the order in which things are done
+	seed    uint64        // for the order in which things are done
 	say     func(format string, args ...any)
 }
 
@@ -61,7 +63,7 @@ func run(o options, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("measure scrapes: %w", err)
 	}
-	rows := compare(o, peers())
+	rows := compare(o, peers.All())
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s, %s/%s, %d cores, %s; %d rounds of %s for each cell\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), processor(), o.rounds, o.cell)
@@ -72,7 +74,7 @@ func run(o options, w io.Writer) error {
 	return out.Flush()
 }
 
-// processor returns the name of the processor where the system tells it.
+// processor returns the name of the processor, if the system knows it.
 func processor() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"breakwater.dev/bench/internal/measure"
 )
 
 // writeTable writes a table in Markdown whose columns line up as plain text, too.
@@ -30,18 +32,18 @@ func writeTable(w io.Writer, head []string, lines [][]string) {
 }
 
 // timed prints nanoseconds, and the median of the ratios with its quartiles.
-func timed(t *timing) string {
+func timed(t *measure.Timing) string {
 	if t == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%s %s", number(t.ns.mid), ratio(t.ratio))
+	return fmt.Sprintf("%s %s", number(t.NS.Mid), ratio(t.Ratio))
 }
 
-func ratio(s spread) string {
-	if s == (spread{1, 1, 1}) {
+func ratio(s measure.Spread) string {
+	if s == (measure.Spread{Low: 1, Mid: 1, High: 1}) {
 		return "1x"
 	}
-	return fmt.Sprintf("%sx (%s-%s)", number(s.mid), number(s.low), number(s.high))
+	return fmt.Sprintf("%sx (%s-%s)", number(s.Mid), number(s.Low), number(s.High))
 }
 
 // number prints three digits of small numbers, and no fractions of large ones.
@@ -58,7 +60,7 @@ func number(v float64) string {
 	}
 }
 
-// tolerable is the share of calls that may go another way than the column says
+// tolerable is the share of calls that may end otherwise than the column says
 // without a note: breakers that reject by chance, or probe after a second, let some through.
 const tolerable = 0.001
 
@@ -76,8 +78,8 @@ func writeComparison(w io.Writer, o options, rows []row) {
 		line := []string{r.label}
 		for column, t := range r.timings {
 			line = append(line, timed(t))
-			if t != nil && t.wrong > tolerable {
-				notes = append(notes, fmt.Sprintf("%s, %s: %.2g%% of the calls were not", r.label, names[column], t.wrong*100))
+			if t != nil && t.Wrong > tolerable {
+				notes = append(notes, fmt.Sprintf("%s, %s: %.2g%% of the calls were not", r.label, names[column], t.Wrong*100))
 			}
 		}
 		bytes := "-"
@@ -95,10 +97,10 @@ func writeComparison(w io.Writer, o options, rows []row) {
 	}
 }
 
-// parallel is how many times the work of one core two did when they only read the clock, which shares nothing.
+// parallel is how many times the work of one core two cores did when they only read the clock, which shares nothing.
 func parallel(clock row) float64 {
 	one, two := clock.timings[oneGoroutine], clock.timings[twoCores]
-	return one.ns.mid / two.ns.mid
+	return one.NS.Mid / two.NS.Mid
 }
 
 func writeFlat(w io.Writer, rows []flatRow) {
@@ -119,8 +121,8 @@ func writeLoad(w io.Writer, o options, l load) {
 	took := func(s scrapes) string {
 		return fmt.Sprintf("median %s, worst %s, %.1f MB", rounded(s.median()), rounded(s.worst()), megabytes(uint64(s.bytes)))
 	}
-	calls := func(h *histogram) string {
-		return fmt.Sprintf("p50 %s, p99 %s, max %s, %d calls", h.quantile(0.5), h.quantile(0.99), rounded(h.max), h.total)
+	calls := func(h *measure.Histogram) string {
+		return fmt.Sprintf("p50 %s, p99 %s, max %s, %d calls", h.Quantile(0.5), h.Quantile(0.99), rounded(h.Max()), h.Total())
 	}
 	writeTable(w, []string{"", "measured"}, [][]string{
 		{"memory of the engine", memory(l.engine)},

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"breakwater.dev/bench/internal/measure"
+	"breakwater.dev/bench/internal/peers"
 )
 
 // TestRun measures everything there is, much shorter than the numbers need.
@@ -19,16 +22,16 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := out.String()
-	for _, p := range peers() {
-		if !strings.Contains(report, "| "+p.label()+" ") {
-			t.Errorf("there is no row of %s", p.label())
+	for _, p := range peers.All() {
+		if !strings.Contains(report, "| "+p.Label()+" ") {
+			t.Errorf("there is no row of %s", p.Label())
 		}
 	}
 	sections := strings.Split(report, "\n## ")
 	if len(sections) != 5 {
 		t.Fatalf("%d sections, want a head and 4 tables:\n%s", len(sections), report)
 	}
-	for i, want := range []int{len(peers()), 4, 7, 12} { // rows, below the two lines of the table's head
+	for i, want := range []int{len(peers.All()), 4, 7, 12} { // rows, below the two lines of the table's head
 		if got := strings.Count(sections[i+1], "\n|") - 2; got != want {
 			t.Errorf("%d rows, want %d:\n%s", got, want, sections[i+1])
 		}
@@ -65,14 +68,14 @@ func TestVerdicts(t *testing.T) {
 
 // TestTargetsJudgeTheirOwnNumbers: each number is another one, so that none can stand in for another.
 func TestTargetsJudgeTheirOwnNumbers(t *testing.T) {
-	at := func(ns, ratio, extra float64) *timing {
-		return &timing{ns: spread{mid: ns}, ratio: spread{mid: ratio}, extra: spread{mid: extra}}
+	at := func(ns, ratio, extra float64) *measure.Timing {
+		return &measure.Timing{NS: measure.Spread{Mid: ns}, Ratio: measure.Spread{Mid: ratio}, Extra: measure.Spread{Mid: extra}}
 	}
 	rows := []row{
-		{label: "ours", timings: [columns]*timing{at(30, 1, 9), at(24, 1, 9), at(50, 1, 9), at(25, 1, 9), at(33, 1, 8)}, bytes: 500},
-		{label: "theirs", timings: [columns]*timing{at(0, 3.1, 0), at(0, 4.2, 0), at(0, 5.3, 0), at(0, 6.4, 0), at(0, 7, 0)}, bytes: 1},
+		{label: "ours", timings: [columns]*measure.Timing{at(30, 1, 9), at(24, 1, 9), at(50, 1, 9), at(25, 1, 9), at(33, 1, 8)}, bytes: 500},
+		{label: "theirs", timings: [columns]*measure.Timing{at(0, 3.1, 0), at(0, 4.2, 0), at(0, 5.3, 0), at(0, 6.4, 0), at(0, 7, 0)}, bytes: 1},
 	}
-	flat := []flatRow{{1, *at(30, 1, 0), timing{}}, {10, *at(80, 2.7, 0), *at(9, 9, 0)}, {100, *at(75, 2.5, 0), timing{}}}
+	flat := []flatRow{{1, *at(30, 1, 0), measure.Timing{}}, {10, *at(80, 2.7, 0), *at(9, 9, 0)}, {100, *at(75, 2.5, 0), measure.Timing{}}}
 	l := load{engine: 1, metrics: 2, scraped: 90e6, alone: scrapes{took: []time.Duration{1, 700 * time.Millisecond, 2e9}}}
 	want := []float64{30, 0, 1.6, 3.1, 4.2, 5.3, 6.4, 8, 500, 2.7, 90, 0.7}
 	got := targets(rows, flat, l)
@@ -99,11 +102,16 @@ func TestTableLinesUp(t *testing.T) {
 	}
 }
 
+// spread returns quartiles.
+func spread(low, mid, high float64) measure.Spread {
+	return measure.Spread{Low: low, Mid: mid, High: high}
+}
+
 // TestComparisonTellsWhoDidOtherwise: a number is worth nothing when calls went another way.
 func TestComparisonTellsWhoDidOtherwise(t *testing.T) {
 	rows := []row{{label: "steady"}, {label: "erratic"}, clockRow(24, 12)}
-	rows[0].timings[oneGoroutine] = &timing{ns: spread{1, 2, 3}, ratio: spread{1, 1, 1}, wrong: tolerable}
-	rows[1].timings[oneGoroutine] = &timing{ns: spread{100, 200, 300}, ratio: spread{0.5, 12.34, 456.7}, wrong: 0.02}
+	rows[0].timings[oneGoroutine] = &measure.Timing{NS: spread(1, 2, 3), Ratio: spread(1, 1, 1), Wrong: tolerable}
+	rows[1].timings[oneGoroutine] = &measure.Timing{NS: spread(100, 200, 300), Ratio: spread(0.5, 12.34, 456.7), Wrong: 0.02}
 	var out strings.Builder
 	writeComparison(&out, options{many: 7}, rows)
 	got := out.String()
@@ -119,8 +127,8 @@ func TestComparisonTellsWhoDidOtherwise(t *testing.T) {
 
 func clockRow(one, two float64) row {
 	r := row{label: "clock"}
-	r.timings[oneGoroutine] = &timing{ns: spread{one, one, one}, ratio: spread{1, 1, 1}}
-	r.timings[twoCores] = &timing{ns: spread{two, two, two}, ratio: spread{1, 1, 1}}
+	r.timings[oneGoroutine] = &measure.Timing{NS: spread(one, one, one), Ratio: spread(1, 1, 1)}
+	r.timings[twoCores] = &measure.Timing{NS: spread(two, two, two), Ratio: spread(1, 1, 1)}
 	return r
 }
 

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// target is what we want to reach. Missing one is shown, not punished: the
+// target is what we want to reach. One that is missed is shown, and changes nothing else: the
 // machine is not ours.
 type target struct {
 	what     string
 	limit    float64
-	atLeast  bool // the limit is to be reached; else it is not to be passed
+	atLeast  bool // the limit should be reached; otherwise it should not be passed
 	measured float64
 	unit     string
 }
@@ -40,13 +40,13 @@ func (t target) want() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %g %s", sign, t.limit, t.unit))
 }
 
-// targets holds what was measured against what DESIGN promises. Ours is the first of rows.
+// targets compares what was measured with what it should reach. Ours is the first of rows, and the peer to beat the second.
 func targets(rows []row, flat []flatRow, l load) []target {
 	mine, other := rows[0], rows[1]
-	ns := func(column int) float64 { return mine.timings[column].ns.mid }
-	times := func(column int) float64 { return other.timings[column].ratio.mid }
+	ns := func(column int) float64 { return mine.timings[column].NS.Mid }
+	times := func(column int) float64 { return other.timings[column].Ratio.Mid }
 	costliest := slices.MaxFunc(flat, func(a, b flatRow) int {
-		return int(a.timing.ratio.mid*1000) - int(b.timing.ratio.mid*1000)
+		return int(a.timing.Ratio.Mid*1000) - int(b.timing.Ratio.Mid*1000)
 	})
 	most := flat[len(flat)-1].breakers
 	return []target{
@@ -57,9 +57,9 @@ func targets(rows []row, flat []flatRow, l load) []target {
 		{what: "the same, two cores on one breaker", limit: 4, atLeast: true, measured: times(twoCores), unit: "x"},
 		{what: "the same, over many breakers", limit: 4, atLeast: true, measured: times(manyOne), unit: "x"},
 		{what: "the same, over many breakers on two cores", limit: 4, atLeast: true, measured: times(manyTwo), unit: "x"},
-		{what: "open breaker, beyond the clock", limit: 10, measured: mine.timings[openBreaker].extra.mid, unit: "ns"},
+		{what: "open breaker, beyond the clock", limit: 10, measured: mine.timings[openBreaker].Extra.Mid, unit: "ns"},
 		{what: "an idle breaker", limit: 512, measured: mine.bytes, unit: "B"},
-		{what: fmt.Sprintf("cost of a call among up to %d breakers, to one", most), limit: 3, measured: costliest.timing.ratio.mid, unit: "x"},
+		{what: fmt.Sprintf("cost of a call among up to %d breakers, to one", most), limit: 3, measured: costliest.timing.Ratio.Mid, unit: "x"},
 		{what: fmt.Sprintf("%d breakers with metrics, after scrapes", most), limit: 100, measured: megabytes(l.scraped), unit: "MB"},
 		{what: "a scrape of them", limit: 1, measured: l.alone.median().Seconds(), unit: "s"},
 	}

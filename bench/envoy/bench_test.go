@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"strings"
 	"testing"
 	"time"
+
+	"breakwater.dev/bench/envoy/internal/traffic"
 )
 
 func TestParseCPU(t *testing.T) {
@@ -32,24 +32,14 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-func TestReadResponse(t *testing.T) {
-	in := bufio.NewReader(strings.NewReader(string(fine) + string(broken) + "HTTP/1.1 2x0\r\n\r\n"))
-	for _, want := range []int{200, 500} {
-		if got, err := readResponse(in); err != nil || got != want {
-			t.Errorf("got %d and error %v, want %d", got, err, want)
-		}
-	}
-	if _, err := readResponse(in); err == nil {
-		t.Error("nonsense was read")
-	}
-}
-
 func TestFirstReject(t *testing.T) {
-	at := func(ms int, status int) answered { return answered{done: time.UnixMilli(int64(ms)), status: status} }
-	if got := firstReject([]answered{at(1, 200), at(5, 503), at(2, 503), at(3, 500), at(9, 503)}); got != time.UnixMilli(5) {
+	at := func(ms int, status int) traffic.Call {
+		return traffic.Call{Done: time.UnixMilli(int64(ms)), Status: status}
+	}
+	if got := firstReject([]traffic.Call{at(1, 200), at(5, 503), at(2, 503), at(3, 500), at(9, 503)}); got != time.UnixMilli(5) {
 		t.Errorf("at %d ms, want 5", got.UnixMilli())
 	}
-	if got := firstReject([]answered{at(1, 503), at(2, 200)}); !got.IsZero() {
+	if got := firstReject([]traffic.Call{at(1, 503), at(2, 200)}); !got.IsZero() {
 		t.Errorf("at %s, but calls got through afterwards", got)
 	}
 }

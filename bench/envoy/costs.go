@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"breakwater.dev/bench/envoy/internal/traffic"
 	"breakwater.dev/policy"
 )
 
@@ -15,8 +16,8 @@ import (
 type variant struct {
 	name    string
 	proxy   *proxy
-	control *process // nil: there is none
-	logging *mesh    // whose proxies log every call; nil: they do not
+	control *process // nil if there is none
+	logging *mesh    // nil unless its proxy logs every call
 	host    string
 	status  int
 	rounds  []round
@@ -33,7 +34,7 @@ type round struct {
 type pace struct {
 	p50, p99    time.Duration
 	envoy, ours float64 // CPU in percent of a core
-	// Of an entry of the access log: bytes, and microseconds of the control plane's CPU; 0: none were counted.
+	// Per entry of the access log: bytes, and microseconds of the control plane's CPU; 0 if none were counted.
 	entryBytes, entryCPU float64
 }
 
@@ -79,7 +80,7 @@ func variants(m *machine) ([]variant, error) {
 	if err != nil {
 		return nil, err
 	}
-	upstream := payments(u.address)
+	upstream := payments(u.Address())
 	plain, err := m.plain(upstream, policy.Response{Status: 503, ContentType: "application/json", Body: body})
 	if err != nil {
 		return nil, err
@@ -121,14 +122,14 @@ func variants(m *machine) ([]variant, error) {
 	return append(append(all, idle), more...), err
 }
 
-// comparisons are what an entry of the log costs, and what an older control plane costs.
+// comparisons returns variants that show what an entry of the log costs, and what an older control plane costs.
 func comparisons(m *machine, upstream string) (all []variant, err error) {
 	broken, err := m.upstream()
 	if err != nil {
 		return nil, err
 	}
-	broken.behave(func() bool { return false })
-	logged := payments(broken.address) + guard("  mode: MetricsOnly\n"+fallback)
+	broken.Behave(func() bool { return false })
+	logged := payments(broken.Address()) + guard("  mode: MetricsOnly\n"+fallback)
 	type one struct {
 		name, binary, policy string
 		status               int
@@ -156,10 +157,10 @@ func comparisons(m *machine, upstream string) (all []variant, err error) {
 }
 
 // trip opens the breaker by one failure, and waits until it is half-open.
-func trip(m *machine, s *mesh, u *upstream) error {
-	u.behave(func() bool { return false })
-	defer u.behave(func() bool { return true })
-	if _, err := flood(m.ctx, anything(s.proxies[0]), 1, 50*time.Millisecond); err != nil {
+func trip(m *machine, s *mesh, u *traffic.Upstream) error {
+	u.Behave(func() bool { return false })
+	defer u.Behave(func() bool { return true })
+	if _, err := traffic.Flood(m.ctx, anything(s.proxies[0]), 1, 50*time.Millisecond); err != nil {
 		return err
 	}
 	return s.state("half_open")
@@ -186,7 +187,7 @@ func idleVariant(m *machine, text string) (v variant, err error) {
 	return variant{name: "ext_proc that only answers", proxy: p, control: server, host: "payments", status: 200}, err
 }
 
-// usage is the CPU of a variant's processes.
+// usage returns how long a variant's processes have run.
 func (v *variant) usage() (envoy, ours time.Duration, err error) {
 	if envoy, err = v.proxy.cpu(); err != nil || v.control == nil {
 		return envoy, 0, err
@@ -195,13 +196,18 @@ func (v *variant) usage() (envoy, ours time.Duration, err error) {
 	return envoy, ours, err
 }
 
+// destination is where the callers of the variant send to.
+func (v *variant) destination() traffic.Destination {
+	return traffic.Destination{Egress: v.proxy.egress, Host: v.host, Status: v.status}
+}
+
 func (v *variant) flood(m *machine) error {
 	envoy, ours, err := v.usage()
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
-	calls, err := flood(m.ctx, destination{v.proxy.egress, v.host, v.status}, connections, m.options.cell)
+	calls, err := traffic.Flood(m.ctx, v.destination(), connections, m.options.cell)
 	if err != nil {
 		return err
 	}
@@ -226,7 +232,7 @@ func (v *variant) pace(m *machine) error {
 	if err != nil {
 		return err
 	}
-	calls, err := steady(ctx, v.proxy.egress, v.host, steadyRate, 8)
+	calls, err := traffic.Steady(ctx, v.destination(), steadyRate, 8)
 	if err != nil {
 		return err
 	}
@@ -234,7 +240,7 @@ func (v *variant) pace(m *machine) error {
 	if err != nil {
 		return err
 	}
-	all := latencies(calls)
+	all := traffic.Latencies(calls)
 	share := func(d time.Duration) float64 { return 100 * d.Seconds() / m.options.paced.Seconds() }
 	v.paced = pace{p50: quantile(all, 0.5), p99: quantile(all, 0.99), envoy: share(envoyAfter - envoy), ours: share(oursAfter - ours)}
 	bytesAfter, entriesAfter, err := v.logged()
@@ -244,7 +250,7 @@ func (v *variant) pace(m *machine) error {
 	return err
 }
 
-// logged is how much the proxy of a variant has logged, where that is asked for.
+// logged returns how much the proxy of a variant has logged; 0 unless it logs every call.
 func (v *variant) logged() (bytes, entries float64, err error) {
 	if v.logging == nil {
 		return 0, 0, nil
@@ -256,7 +262,7 @@ func (v *variant) logged() (bytes, entries float64, err error) {
 	return bytes, entries, err
 }
 
-// against are the ratios of two variants in the same rounds.
+// against returns the ratios of two variants in the same rounds.
 func against(v, base *variant, of func(round) float64) []float64 {
 	ratios := make([]float64, len(v.rounds))
 	for i := range v.rounds {
@@ -297,7 +303,7 @@ func writeCosts(out *bytes.Buffer, m *machine, all []variant) {
 	fmt.Fprintln(out)
 }
 
-// find returns a variant by its name; nil: it was not measured.
+// find returns a variant by its name, and nil if it was not measured.
 func find(all []variant, name string) *variant {
 	for i := range all {
 		if all[i].name == name {

@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os/exec"
 	"regexp"
 	"strconv"
+
+	"breakwater.dev/bench/envoy/internal/traffic"
 )
 
 // mesh is a control plane with its proxies.
@@ -23,7 +26,22 @@ type proxy struct {
 	admin  string
 }
 
-// mesh starts a control plane, and so many proxies of it.
+// anything is the upstream payments behind a proxy, whatever it answers.
+func anything(p *proxy) traffic.Destination {
+	return traffic.Destination{Egress: p.egress, Host: "payments"}
+}
+
+// upstream starts a service that ends with the machine.
+func (m *machine) upstream() (*traffic.Upstream, error) {
+	u, err := traffic.StartUpstream()
+	if err != nil {
+		return nil, err
+	}
+	m.closers = append(m.closers, u.Close)
+	return u, nil
+}
+
+// mesh starts a control plane, and as many proxies as are asked for.
 func (m *machine) mesh(policy string, proxies int) (*mesh, error) {
 	return m.meshOf(m.options.binary, policy, proxies)
 }
@@ -74,7 +92,7 @@ func (m *machine) proxyOf(binary, xds, id string) (*proxy, error) {
 	return m.envoy(ip, string(bootstrap))
 }
 
-// envoy starts one with a single worker, and returns when it serves.
+// envoy starts an Envoy with a single worker, and returns when it serves.
 func (m *machine) envoy(ip, bootstrap string) (*proxy, error) {
 	config, err := m.write("envoy.yaml", bootstrap)
 	if err != nil {
@@ -138,14 +156,14 @@ func (s *mesh) metric(name string) (float64, error) {
 	return sum, nil
 }
 
-// payments is an Upstream with one endpoint.
+// payments is the document of an Upstream with one endpoint.
 func payments(address string) string {
-	host, port, _ := splitAddress(address)
+	host, port, _ := net.SplitHostPort(address)
 	return fmt.Sprintf("apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: payments}\n"+
-		"spec: {endpoints: [{address: %s, port: %d}], protocol: HTTP1}\n---\n", host, port)
+		"spec: {endpoints: [{address: %s, port: %s}], protocol: HTTP1}\n---\n", host, port)
 }
 
-// guard is a policy for it; spec is what comes behind the target.
+// guard is the document of a policy for payments; spec is the rest of its spec, after the target.
 func guard(spec string) string {
 	return "apiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: payments}\n" +
 		"spec:\n  targetRefs: [{kind: Upstream, name: payments}]\n" + spec

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"breakwater.dev/bench/envoy/internal/traffic"
 )
 
 const fleet = 4
@@ -23,7 +25,7 @@ func trips(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		if err != nil {
 			return err
 		}
-		s, err := m.mesh(payments(u.address)+guard("  breaker: {consecutiveFailures: 5, waitDurationInOpenState: 500ms, successThreshold: 1}\n"+fallback), fleet)
+		s, err := m.mesh(payments(u.Address())+guard("  breaker: {consecutiveFailures: 5, waitDurationInOpenState: 500ms, successThreshold: 1}\n"+fallback), fleet)
 		if err != nil {
 			return err
 		}
@@ -64,10 +66,10 @@ type tripped struct {
 }
 
 // oneTrip breaks the upstream under a steady load until all proxies reject, and mends it.
-func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
+func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripped, err error) {
 	var failures stamps
 	var failing atomic.Bool
-	u.behave(func() bool {
+	u.Behave(func() bool {
 		if failing.Load() {
 			failures.add(time.Now())
 			return false
@@ -75,7 +77,7 @@ func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
 		return true
 	})
 	calls, err := s.under(func() error {
-		m.rest(1500 * time.Millisecond) // that it has a rate, and a window
+		m.rest(1500 * time.Millisecond) // so that the breaker has a rate, and a window
 		failing.Store(true)
 		err := s.state("open")
 		m.rest(200 * time.Millisecond)
@@ -100,15 +102,33 @@ func oneTrip(m *machine, s *mesh, u *upstream) (t tripped, err error) {
 	return t, errors.Join(err, s.mended())
 }
 
-// under has a steady load on all proxies while f runs, and returns the calls of each.
-func (s *mesh) under(f func() error) ([][]answered, error) {
+// stamps are the times at which something happened. It is safe for concurrent use.
+type stamps struct {
+	mu  sync.Mutex
+	all []time.Time
+}
+
+func (s *stamps) add(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, t)
+}
+
+func (s *stamps) list() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]time.Time(nil), s.all...)
+}
+
+// under puts a steady load on all proxies while f runs, and returns the calls of each.
+func (s *mesh) under(f func() error) ([][]traffic.Call, error) {
 	ctx, stop := context.WithCancel(s.machine.ctx)
 	defer stop()
-	calls := make([][]answered, len(s.proxies))
+	calls := make([][]traffic.Call, len(s.proxies))
 	problems := make([]error, len(s.proxies)+1)
 	var wg sync.WaitGroup
 	for i, p := range s.proxies {
-		wg.Go(func() { calls[i], problems[i] = steady(ctx, p.egress, "payments", steadyRate/fleet, 4) })
+		wg.Go(func() { calls[i], problems[i] = traffic.Steady(ctx, anything(p), steadyRate/fleet, 4) })
 	}
 	problems[len(s.proxies)] = f()
 	stop()
@@ -119,7 +139,7 @@ func (s *mesh) under(f func() error) ([][]answered, error) {
 // mended waits until the breaker is closed, for which a probe has to come.
 func (s *mesh) mended() error {
 	return s.machine.until("the breaker is closed", func() error {
-		if _, err := flood(s.machine.ctx, anything(s.proxies[0]), 1, 10*time.Millisecond); err != nil {
+		if _, err := traffic.Flood(s.machine.ctx, anything(s.proxies[0]), 1, 10*time.Millisecond); err != nil {
 			return err
 		}
 		b, err := s.breaker()
@@ -130,8 +150,8 @@ func (s *mesh) mended() error {
 	})
 }
 
-// lastOfAll is when the last proxy began to reject.
-func lastOfAll(calls [][]answered) (last time.Time, err error) {
+// lastOfAll returns when the last proxy began to reject.
+func lastOfAll(calls [][]traffic.Call) (last time.Time, err error) {
 	for _, all := range calls {
 		first := firstReject(all)
 		if first.IsZero() {
@@ -144,21 +164,21 @@ func lastOfAll(calls [][]answered) (last time.Time, err error) {
 	return last, nil
 }
 
-// firstReject is when the first call was rejected after the last that was not.
-func firstReject(all []answered) (first time.Time) {
-	slices.SortFunc(all, func(x, y answered) int { return x.done.Compare(y.done) })
+// firstReject returns when the first call was rejected after the last that was not; the zero time if none was.
+func firstReject(all []traffic.Call) (first time.Time) {
+	slices.SortFunc(all, func(x, y traffic.Call) int { return x.Done.Compare(y.Done) })
 	for _, c := range all {
 		switch {
-		case c.status != 503:
+		case c.Status != 503:
 			first = time.Time{}
 		case first.IsZero():
-			first = c.done
+			first = c.Done
 		}
 	}
 	return first
 }
 
-// halfOpen has load on four proxies through many phases of half-open.
+// halfOpen puts load on four proxies through many phases of half-open.
 func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	const permitted = 3
 	most, probes := int64(0), int64(0)
@@ -167,21 +187,20 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		if err != nil {
 			return err
 		}
-		s, err := m.mesh(payments(u.address)+guard("  breaker: {consecutiveFailures: 1, waitDurationInOpenState: 200ms, successThreshold: 40, "+
+		s, err := m.mesh(payments(u.Address())+guard("  breaker: {consecutiveFailures: 1, waitDurationInOpenState: 200ms, successThreshold: 40, "+
 			"permittedNumberOfCallsInHalfOpenState: 3, maxWaitDurationInHalfOpenState: 10m}\n"+fallback), fleet)
 		if err != nil {
 			return err
 		}
-		u.behave(func() bool { return false })
-		if _, err := flood(m.ctx, anything(s.proxies[0]), 1, 100*time.Millisecond); err != nil {
+		u.Behave(func() bool { return false })
+		if _, err := traffic.Flood(m.ctx, anything(s.proxies[0]), 1, 100*time.Millisecond); err != nil {
 			return err
 		}
 		m.rest(time.Second) // every proxy rejects
-		u.most.Store(0)
-		u.calls.Store(0)
+		u.Forget()
 		// Each phase has some good probes and ends with a bad one, so that none closes it.
 		var served atomic.Int64
-		u.behave(func() bool {
+		u.Behave(func() bool {
 			time.Sleep(time.Millisecond)
 			return served.Add(1)%20 != 0
 		})
@@ -189,7 +208,7 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		defer stop()
 		var wg sync.WaitGroup
 		for _, p := range s.proxies {
-			wg.Go(func() { _, _ = flood(ctx, anything(p), 4, time.Hour) })
+			wg.Go(func() { _, _ = traffic.Flood(ctx, anything(p), 4, time.Hour) })
 		}
 		err = m.until("half-open, again and again", func() error {
 			n, err := s.metric("circuit_breaker_transitions_total")
@@ -200,7 +219,7 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		})
 		stop()
 		wg.Wait()
-		most, probes = u.most.Load(), u.calls.Load()
+		probes, most = u.Seen()
 		return err
 	})
 	fmt.Fprintf(out, "## Half-open\n\n%d phases, 4 connections as fast as they can to each of %d proxies, %d permits: %d probes, at most %d in flight.\n\n",

@@ -59,6 +59,13 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestExceptions holds the exceptions from the budgets against themselves and against the repository.
+func TestExceptions(t *testing.T) {
+	for _, wrong := range checkExceptions(repository(t), exceptions) {
+		t.Error(wrong)
+	}
+}
+
 // TestRules runs every rule on small trees: a rule that finds nothing is worth nothing.
 func TestRules(t *testing.T) {
 	for name, check := range checks {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"breakwater.dev/internal/golden"
 )
 
 // TestBudgetEdges holds what is just allowed against what is just not.
@@ -44,6 +46,48 @@ func TestBudgetEdges(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestPackageSizes runs the budget of packages on small ones, with a limit of 6 lines and exceptions for them.
+func TestPackageSizes(t *testing.T) {
+	allowed := []exception{
+		{"any", 0, "r"}, {"small", 0, "r"}, {"kept", 8, "r"}, {"grown", 8, "r"}, {"shrunk", 8, "r"}, {"split", 8, "r"},
+	}
+	golden.Run(t, filepath.Join("testdata", "packages", "*.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
+		return map[string]string{"findings": lines(checkPackageSizes(example(t, in), 6, allowed))}
+	})
+}
+
+// TestPackageBudgetEdges holds a package at its limit, which is that of the repository, against one over it.
+func TestPackageBudgetEdges(t *testing.T) {
+	for last, want := range map[int]string{
+		300: "",
+		301: "a/0.go:1: package a has 1501 lines without its tests; 1500 are allowed; split it by what a reader would look for [large-package]\n",
+	} {
+		var files []txtar.File
+		for i := range 4 {
+			files = append(files, txtar.File{Name: fmt.Sprintf("a/%d.go", i), Data: []byte("package a\n" + strings.Repeat("\n", 299))})
+		}
+		files = append(files, txtar.File{Name: "a/4.go", Data: []byte("package a\n" + strings.Repeat("\n", last-1))},
+			txtar.File{Name: "a/a_test.go", Data: []byte("package a\n" + strings.Repeat("\n", 2000))})
+		if got := lines(checkBudgets(example(t, files))); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestBadExceptions shows every way in which an exception itself can be wrong.
+func TestBadExceptions(t *testing.T) {
+	tr := example(t, []txtar.File{{Name: "a/a.go", Data: []byte("package a\n")}})
+	want := []string{
+		"the exception a has no reason",
+		"the exception a is there twice",
+		"the exception gone is about no package of the tree; delete it",
+	}
+	got := checkExceptions(tr, []exception{{"a", 0, "r"}, {"a", 0, ""}, {"gone", 0, "r"}})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

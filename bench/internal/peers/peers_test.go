@@ -1,4 +1,4 @@
-package main
+package peers
 
 import (
 	"fmt"
@@ -16,17 +16,18 @@ import (
 	"github.com/go-kratos/aegis/circuitbreaker"
 	handy "github.com/streadway/handy/breaker"
 
+	"breakwater.dev/bench/internal/measure"
 	"breakwater.dev/breaker"
 )
 
 // few is a directory for tests: 100 breakers, 128 calls.
-func few() directory { return newDirectory(100, 128, rand.New(rand.NewPCG(1, 1))) }
+func few() Directory { return NewDirectory(100, 128, rand.New(rand.NewPCG(1, 1))) }
 
 // perName is how often the first n calls of the order name each breaker.
-func perName(d directory, n int) map[string]uint64 {
+func perName(d Directory, n int) map[string]uint64 {
 	counts := map[string]uint64{}
 	for i := range n {
-		counts[at(d.order, i)]++
+		counts[At(d.Order, i)]++
 	}
 	return counts
 }
@@ -35,26 +36,26 @@ func perName(d directory, n int) map[string]uint64 {
 // on two; open ones reject, also after they have been opened again.
 func TestEveryColumnIsWhatItSays(t *testing.T) {
 	d := few()
-	for _, p := range peers() {
-		t.Run(p.label(), func(t *testing.T) {
-			one := p.one()
+	for _, p := range All() {
+		t.Run(p.Label(), func(t *testing.T) {
+			one := p.One()
 			if got := one(500, 0); got != 500 {
 				t.Errorf("%d of 500 calls of a closed breaker were admitted, want all", got)
 			}
-			if got, _ := onTwo(one, 1000, 0); got != 1000 {
+			if got, _ := measure.OnTwo(one, 1000, 0); got != 1000 {
 				t.Errorf("%d of 1000 calls on two cores were admitted, want all", got)
 			}
-			if p.many != nil {
-				many := p.many(d)
+			if p.Many != nil {
+				many := p.Many(d)
 				if got := many(500, 0); got != 500 {
 					t.Errorf("%d of 500 calls of many breakers were admitted, want all", got)
 				}
-				if got, _ := onTwo(many, 1000, 0); got != 1000 {
+				if got, _ := measure.OnTwo(many, 1000, 0); got != 1000 {
 					t.Errorf("%d of 1000 calls of many breakers on two cores were admitted, want all", got)
 				}
 			}
-			if p.open != nil {
-				trip, calls := p.open()
+			if p.Open != nil {
+				trip, calls := p.Open()
 				for range 2 {
 					trip()
 					// One rejects by chance, another may be due for a probe; neither is two in a thousand.
@@ -69,15 +70,15 @@ func TestEveryColumnIsWhatItSays(t *testing.T) {
 
 // TestTheOpenBreakersWereClosed: it is tripping that makes them reject.
 func TestTheOpenBreakersWereClosed(t *testing.T) {
-	for _, p := range peers() {
-		if p.open == nil || p.name == clockFloor().name {
+	for _, p := range All() {
+		if p.Open == nil || p.Name == clockFloor().Name {
 			continue
 		}
-		t.Run(p.label(), func(t *testing.T) {
-			if p.lingers { // its circuits stay, so the one of this name may be open from another test
+		t.Run(p.Label(), func(t *testing.T) {
+			if p.Lingers { // its circuits stay, so the one of this name may be open from another test
 				hystrix.Flush()
 			}
-			_, calls := p.open()
+			_, calls := p.Open()
 			if got := calls(10, 0); got != 10 {
 				t.Errorf("%d of 10 calls before it tripped were admitted, want all", got)
 			}
@@ -86,20 +87,20 @@ func TestTheOpenBreakersWereClosed(t *testing.T) {
 }
 
 func TestOursRecords(t *testing.T) {
-	e, c := engineOf([]string{"one"}, breaker.DefaultConfig())
+	e, c := NewEngine([]string{"one"}, breaker.DefaultConfig())
 	b := e.Breaker(breaker.Key{Upstream: "one"})
-	onTwo(callsOf(b, c), 1000, 0)
-	if got := b.Status(c.now()); got.Counts.Successes != 1000 || got.Counts.Requests != 1000 || got.Window.Calls == 0 {
+	measure.OnTwo(callsOf(b, c), 1000, 0)
+	if got := b.Status(c.Now()); got.Counts.Successes != 1000 || got.Counts.Requests != 1000 || got.Window.Calls == 0 {
 		t.Errorf("counts %+v, window %+v after 1000 calls", got.Counts, got.Window)
 	}
-	if got := b.Status(c.now()).Config; !got.Trips() || !got.TripsOnSlowCalls() || got.FailureRateThreshold == 0 || got.ConsecutiveFailures == 0 || got.WindowSize > 0 {
+	if got := b.Status(c.Now()).Config; !got.Trips() || !got.TripsOnSlowCalls() || got.FailureRateThreshold == 0 || got.ConsecutiveFailures == 0 || got.WindowSize > 0 {
 		t.Errorf("config %+v does not have all rules on, and a window of time", got)
 	}
 	d := few()
-	e, c = engineOf(d.names, breaker.DefaultConfig())
-	callsByKey(e, c, d.order)(300, 0)
+	e, c = NewEngine(d.Names, breaker.DefaultConfig())
+	callsByKey(e, c, d.Order)(300, 0)
 	want := perName(d, 300)
-	for _, s := range e.Snapshot(c.now()) {
+	for _, s := range e.Snapshot(c.Now()) {
 		if s.Counts.Successes != want[s.Key.Upstream] {
 			t.Errorf("%s has %d successes, want %d", s.Key, s.Counts.Successes, want[s.Key.Upstream])
 		}
@@ -108,13 +109,13 @@ func TestOursRecords(t *testing.T) {
 
 func TestGobreakerRecords(t *testing.T) {
 	b := newGobreaker(time.Minute)
-	onTwo(gobreakerCalls(b), 1000, 0)
+	measure.OnTwo(gobreakerCalls(b), 1000, 0)
 	if got := b.Counts(); got.TotalSuccesses != 1000 || got.Requests != 1000 {
 		t.Errorf("counts %+v after 1000 calls", got)
 	}
 	d := few()
 	all := byName(d, func() *gobreakerBreaker { return newGobreaker(time.Minute) })
-	gobreakerMany(all, d.order)(300, 0)
+	gobreakerMany(all, d.Order)(300, 0)
 	for name, want := range perName(d, 300) {
 		if got := all[name].Counts().TotalSuccesses; uint64(got) != want {
 			t.Errorf("%s has %d successes, want %d", name, got, want)
@@ -130,13 +131,13 @@ func TestFailsafeRecords(t *testing.T) {
 	}{{"count", failsafeCountBuilder, 100}, {"time", failsafeTimeBuilder, 1000}} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := tt.builder.build(time.Minute)
-			onTwo(failsafeCalls(b), 1000, 0)
+			measure.OnTwo(failsafeCalls(b), 1000, 0)
 			if got := b.Metrics().Successes(); got != tt.most {
 				t.Errorf("%d successes after 1000 calls, want %d", got, tt.most)
 			}
 			d := few()
 			all := byName(d, func() failsafe.CircuitBreaker[any] { return tt.builder.build(time.Minute) })
-			failsafeMany(all, d.order)(300, 0)
+			failsafeMany(all, d.Order)(300, 0)
 			for name, want := range perName(d, 300) {
 				if got := all[name].Metrics().Successes(); uint64(got) != want {
 					t.Errorf("%s has %d successes, want %d", name, got, want)
@@ -164,14 +165,14 @@ func TestAegisRecords(t *testing.T) {
 		t.Errorf("%d of 100 calls admitted with failures only, want few", got)
 	}
 	b := newAegis()
-	onTwo(aegisCalls(b), 100, 0)
+	measure.OnTwo(aegisCalls(b), 100, 0)
 	if got := admits(b); got != 100 {
 		t.Errorf("%d of 100 calls admitted with 100 successes and 40 failures, want all", got)
 	}
-	d := newDirectory(1, 64, rand.New(rand.NewPCG(1, 1)))
+	d := NewDirectory(1, 64, rand.New(rand.NewPCG(1, 1)))
 	all := byName(d, newAegis)
-	aegisMany(all, d.order)(100, 0)
-	if got := admits(all[d.names[0]]); got != 100 {
+	aegisMany(all, d.Order)(100, 0)
+	if got := admits(all[d.Names[0]]); got != 100 {
 		t.Errorf("%d of 100 calls admitted by name with 100 successes and 40 failures, want all", got)
 	}
 }
@@ -183,7 +184,7 @@ func TestHandyRecords(t *testing.T) {
 			if !b.Allow() {
 				return false
 			}
-			b.Failure(duration)
+			b.Failure(Duration)
 		}
 		return true
 	}
@@ -191,14 +192,14 @@ func TestHandyRecords(t *testing.T) {
 		t.Error("a breaker with failures only is closed, want open")
 	}
 	b := newHandy()
-	onTwo(handyCalls(b), 100, 0)
+	measure.OnTwo(handyCalls(b), 100, 0)
 	if !admits(b) {
 		t.Error("a breaker with 100 successes and 20 failures is open, want closed")
 	}
-	d := newDirectory(1, 64, rand.New(rand.NewPCG(1, 1)))
+	d := NewDirectory(1, 64, rand.New(rand.NewPCG(1, 1)))
 	all := byName(d, newHandy)
-	handyMany(all, d.order)(100, 0)
-	if !admits(all[d.names[0]]) {
+	handyMany(all, d.Order)(100, 0)
+	if !admits(all[d.Names[0]]) {
 		t.Error("a breaker found by name, with 100 successes and 20 failures, is open, want closed")
 	}
 }
@@ -224,14 +225,14 @@ func TestHystrixRecords(t *testing.T) {
 	const calls = 5000 // more than its queue holds
 	// Circuits stay as long as the process, so each run of this test needs names of its own.
 	fresh := fmt.Sprintf("run %d ", hystrixSeen.runs.Add(1))
-	onTwo(hystrixCalls(hystrixCircuit(fresh), hystrixEvent{"success"}), calls, 0)
+	measure.OnTwo(hystrixCalls(hystrixCircuit(fresh), hystrixEvent{"success"}), calls, 0)
 	hystrixSeen.await(t, fresh, calls)
 	d := few()
-	for i := range d.order {
-		d.order[i] = fresh + d.order[i]
-		hystrixCircuit(d.order[i])
+	for i := range d.Order {
+		d.Order[i] = fresh + d.Order[i]
+		hystrixCircuit(d.Order[i])
 	}
-	hystrixMany(d.order, hystrixEvent{"success"})(300, 0)
+	hystrixMany(d.Order, hystrixEvent{"success"})(300, 0)
 	for name, want := range perName(d, 300) {
 		hystrixSeen.await(t, name, want)
 	}
@@ -283,12 +284,12 @@ func (c *collectors) await(t *testing.T, name string, want uint64) {
 // TestDirectoryCallsEveryBreakerByACopyOfItsName, about equally often.
 func TestDirectoryCallsEveryBreakerByACopyOfItsName(t *testing.T) {
 	for _, tt := range []struct{ n, length, want int }{{1, 1, 1}, {1, 100, 128}, {100, 100, 128}, {1000, 1, 1024}} {
-		d := newDirectory(tt.n, tt.length, rand.New(rand.NewPCG(1, 1)))
-		if len(d.names) != tt.n || len(d.order) != tt.want {
-			t.Fatalf("%d names in an order of %d, want %d and %d", len(d.names), len(d.order), tt.n, tt.want)
+		d := NewDirectory(tt.n, tt.length, rand.New(rand.NewPCG(1, 1)))
+		if len(d.Names) != tt.n || len(d.Order) != tt.want {
+			t.Fatalf("%d names in an order of %d, want %d and %d", len(d.Names), len(d.Order), tt.n, tt.want)
 		}
 		own := map[string]*byte{}
-		for _, name := range d.names {
+		for _, name := range d.Names {
 			own[name] = unsafe.StringData(name)
 		}
 		counts := perName(d, tt.want)
@@ -297,7 +298,7 @@ func TestDirectoryCallsEveryBreakerByACopyOfItsName(t *testing.T) {
 				t.Errorf("%s is called %d times, want %d or one more", name, calls, least)
 			}
 		}
-		for i, name := range d.order {
+		for i, name := range d.Order {
 			if unsafe.StringData(name) == own[name] {
 				t.Fatalf("call %d: %q is the breaker's own string", i, name)
 			}

@@ -1,14 +1,16 @@
-package main
+package peers
 
 import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"breakwater.dev/bench/internal/measure"
 )
 
-// failsafeBuilder makes one of the two kinds; it has no slow calls, no rule of
-// consecutive failures beside that of the rate, no generation of outcomes, no
-// lease of a probe. Its two steps by hand cost less than an executor.
+// failsafeBuilder makes one of the two kinds. They have no slow calls, no rule for
+// consecutive failures beside the failure rate, no generations of outcomes, and no
+// leases of probes. Its two steps by hand cost less than an executor.
 type failsafeBuilder func() circuitbreaker.Builder[any]
 
 // failsafeCountBuilder judges by the last 100 calls. It reads no clock while it is closed.
@@ -21,21 +23,21 @@ func failsafeTimeBuilder() circuitbreaker.Builder[any] {
 	return circuitbreaker.NewBuilder[any]().WithFailureRateThreshold(0.5, 10, 10*time.Second)
 }
 
-func failsafeCount() peer { return failsafePeer("last 100 calls", failsafeCountBuilder) }
-func failsafeTime() peer  { return failsafePeer("last 10 s", failsafeTimeBuilder) }
+func failsafeCount() Peer { return failsafePeer("last 100 calls", failsafeCountBuilder) }
+func failsafeTime() Peer  { return failsafePeer("last 10 s", failsafeTimeBuilder) }
 
 func (f failsafeBuilder) build(wait time.Duration) circuitbreaker.CircuitBreaker[any] {
 	return f().WithDelay(wait).WithSuccessThreshold(3).Build()
 }
 
-func failsafePeer(kind string, builder failsafeBuilder) peer {
-	return peer{
-		name: "failsafe-go", kind: kind, module: "github.com/failsafe-go/failsafe-go",
-		one: func() loop { return failsafeCalls(builder.build(30 * time.Second)) },
-		many: func(d directory) loop {
-			return failsafeMany(byName(d, func() circuitbreaker.CircuitBreaker[any] { return builder.build(30 * time.Second) }), d.order)
+func failsafePeer(kind string, builder failsafeBuilder) Peer {
+	return Peer{
+		Name: "failsafe-go", Kind: kind, Module: "github.com/failsafe-go/failsafe-go",
+		One: func() measure.Loop { return failsafeCalls(builder.build(30 * time.Second)) },
+		Many: func(d Directory) measure.Loop {
+			return failsafeMany(byName(d, func() circuitbreaker.CircuitBreaker[any] { return builder.build(30 * time.Second) }), d.Order)
 		},
-		open: func() (func(), loop) {
+		Open: func() (func(), measure.Loop) {
 			b := builder.build(forLong)
 			trip := func() {
 				for range 100 {
@@ -49,7 +51,7 @@ func failsafePeer(kind string, builder failsafeBuilder) peer {
 	}
 }
 
-func failsafeCalls(b circuitbreaker.CircuitBreaker[any]) loop {
+func failsafeCalls(b circuitbreaker.CircuitBreaker[any]) measure.Loop {
 	return func(n, _ int) (admitted int) {
 		for range n {
 			if b.TryAcquirePermit() {
@@ -61,10 +63,10 @@ func failsafeCalls(b circuitbreaker.CircuitBreaker[any]) loop {
 	}
 }
 
-func failsafeMany(all map[string]circuitbreaker.CircuitBreaker[any], order []string) loop {
+func failsafeMany(all map[string]circuitbreaker.CircuitBreaker[any], order []string) measure.Loop {
 	return func(n, from int) (admitted int) {
 		for i := range n {
-			if b := all[at(order, from+i)]; b.TryAcquirePermit() {
+			if b := all[At(order, from+i)]; b.TryAcquirePermit() {
 				b.RecordSuccess()
 				admitted++
 			}

@@ -1,10 +1,12 @@
-package main
+package peers
 
 import (
 	"runtime"
 	"time"
 
 	"github.com/afex/hystrix-go/hystrix"
+
+	"breakwater.dev/bench/internal/measure"
 )
 
 // hystrixCircuit returns the circuit of a name from hystrix's own registry, where
@@ -13,7 +15,7 @@ import (
 // calls (its deadline makes a call fail), one probe at a time.
 //
 // hystrix.Do is not what is measured: it starts two goroutines for a call to
-// enforce a deadline and a limit of concurrency, which nobody else here has.
+// enforce a deadline and a limit of concurrency, which no other peer has.
 // AllowRequest and ReportEvent are public and do what the others do.
 func hystrixCircuit(name string) *hystrix.CircuitBreaker {
 	hystrix.ConfigureCommand(name, hystrix.CommandConfig{
@@ -21,35 +23,35 @@ func hystrixCircuit(name string) *hystrix.CircuitBreaker {
 	})
 	c, _, err := hystrix.GetCircuit(name)
 	if err != nil {
-		panic(err) // it has no path that returns one
+		panic(err) // no path through it returns an error
 	}
 	return c
 }
 
-// hystrixEvent are what hystrix takes; it wants a slice, which is made once.
+// hystrixEvent is an event as hystrix takes it: a slice, which is made once.
 type hystrixEvent []string
 
 // report records an event. Outcomes go through a queue to a goroutine of the
-// circuit, which drops them when it is full; a dropped one is not recorded, so
-// it is given again until it is.
+// circuit, which drops them when it is full. An outcome that was dropped is not recorded, so
+// it is reported again until it is.
 func (e hystrixEvent) report(c *hystrix.CircuitBreaker, start time.Time) {
-	for c.ReportEvent(e, start, duration) != nil {
+	for c.ReportEvent(e, start, Duration) != nil {
 		runtime.Gosched()
 	}
 }
 
-func hystrixPeer() peer {
+func hystrixPeer() Peer {
 	success, failure := hystrixEvent{"success"}, hystrixEvent{"failure"}
-	return peer{
-		name: "afex/hystrix-go", module: "github.com/afex/hystrix-go", lingers: true,
-		one: func() loop { return hystrixCalls(hystrixCircuit("one"), success) },
-		many: func(d directory) loop {
-			for _, name := range d.names {
+	return Peer{
+		Name: "afex/hystrix-go", Module: "github.com/afex/hystrix-go", Lingers: true,
+		One: func() measure.Loop { return hystrixCalls(hystrixCircuit("one"), success) },
+		Many: func(d Directory) measure.Loop {
+			for _, name := range d.Names {
 				hystrixCircuit(name)
 			}
-			return hystrixMany(d.order, success)
+			return hystrixMany(d.Order, success)
 		},
-		open: func() (func(), loop) {
+		Open: func() (func(), measure.Loop) {
 			c := hystrixCircuit("open")
 			trip := func() {
 				for c.AllowRequest() {
@@ -61,7 +63,7 @@ func hystrixPeer() peer {
 	}
 }
 
-func hystrixCalls(c *hystrix.CircuitBreaker, success hystrixEvent) loop {
+func hystrixCalls(c *hystrix.CircuitBreaker, success hystrixEvent) measure.Loop {
 	return func(n, _ int) (admitted int) {
 		for range n {
 			if start := time.Now(); c.AllowRequest() {
@@ -73,11 +75,11 @@ func hystrixCalls(c *hystrix.CircuitBreaker, success hystrixEvent) loop {
 	}
 }
 
-// hystrixMany finds circuits by hystrix's own table; it needs them to be there.
-func hystrixMany(order []string, success hystrixEvent) loop {
+// hystrixMany finds circuits in hystrix's own table, where they must be already.
+func hystrixMany(order []string, success hystrixEvent) measure.Loop {
 	return func(n, from int) (admitted int) {
 		for i := range n {
-			c, _, _ := hystrix.GetCircuit(at(order, from+i)) // it never returns an error
+			c, _, _ := hystrix.GetCircuit(At(order, from+i)) // it never returns an error
 			if start := time.Now(); c.AllowRequest() {
 				success.report(c, start)
 				admitted++

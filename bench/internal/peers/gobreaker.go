@@ -1,9 +1,11 @@
-package main
+package peers
 
 import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"breakwater.dev/bench/internal/measure"
 )
 
 type gobreakerBreaker = gobreaker.CircuitBreaker[struct{}]
@@ -24,18 +26,18 @@ func newGobreaker(wait time.Duration) *gobreakerBreaker {
 
 func succeed() (struct{}, error) { return struct{}{}, nil }
 
-func gobreakerPeer() peer {
-	return peer{
-		name: "sony/gobreaker", module: "github.com/sony/gobreaker/v2",
-		one: func() loop { return gobreakerCalls(newGobreaker(30 * time.Second)) },
-		many: func(d directory) loop {
-			return gobreakerMany(byName(d, func() *gobreakerBreaker { return newGobreaker(30 * time.Second) }), d.order)
+func gobreakerPeer() Peer {
+	return Peer{
+		Name: "sony/gobreaker", Module: "github.com/sony/gobreaker/v2",
+		One: func() measure.Loop { return gobreakerCalls(newGobreaker(30 * time.Second)) },
+		Many: func(d Directory) measure.Loop {
+			return gobreakerMany(byName(d, func() *gobreakerBreaker { return newGobreaker(30 * time.Second) }), d.Order)
 		},
-		open: func() (func(), loop) {
+		Open: func() (func(), measure.Loop) {
 			b := newGobreaker(forLong)
 			trip := func() {
 				for range 5 {
-					// The error says that the breaker refused, or is the one given: it is to fail.
+					// The error is the one given, or says that the breaker rejects: the call should fail.
 					_, _ = b.Execute(func() (struct{}, error) { return struct{}{}, errFailed })
 				}
 			}
@@ -44,7 +46,7 @@ func gobreakerPeer() peer {
 	}
 }
 
-func gobreakerCalls(b *gobreakerBreaker) loop {
+func gobreakerCalls(b *gobreakerBreaker) measure.Loop {
 	return func(n, _ int) (admitted int) {
 		for range n {
 			if _, err := b.Execute(succeed); err == nil {
@@ -55,10 +57,10 @@ func gobreakerCalls(b *gobreakerBreaker) loop {
 	}
 }
 
-func gobreakerMany(all map[string]*gobreakerBreaker, order []string) loop {
+func gobreakerMany(all map[string]*gobreakerBreaker, order []string) measure.Loop {
 	return func(n, from int) (admitted int) {
 		for i := range n {
-			if _, err := all[at(order, from+i)].Execute(succeed); err == nil {
+			if _, err := all[At(order, from+i)].Execute(succeed); err == nil {
 				admitted++
 			}
 		}

@@ -1,33 +1,35 @@
-package main
+package peers
 
 import (
 	"time"
 
 	"github.com/go-kratos/aegis/circuitbreaker"
 	"github.com/go-kratos/aegis/circuitbreaker/sre"
+
+	"breakwater.dev/bench/internal/measure"
 )
 
-// newAegis throttles by chance: of too many failures it rejects a share of the
-// calls that grows with them, and never all. It has no states, no waiting, no
+// newAegis throttles by chance: when calls fail it rejects a share of them
+// that grows with the failures, and never all. It has no states, no waiting, no
 // probes, no consecutive failures and no slow calls. With a success of 0.5
 // it begins to reject where half of the calls fail, as our failure rate does.
 func newAegis() circuitbreaker.CircuitBreaker {
 	return sre.NewBreaker(sre.WithSuccess(0.5), sre.WithRequest(10), sre.WithWindow(10*time.Second), sre.WithBucket(10))
 }
 
-// aegisFailures make it reject all but one of so many calls.
+// aegisFailures is how many failures it takes until all but a few calls in a thousand are rejected.
 const aegisFailures = 20_000
 
-func aegisPeer() peer {
-	return peer{
-		name: "go-kratos/aegis", module: "github.com/go-kratos/aegis",
-		one: func() loop { return aegisCalls(newAegis()) },
-		many: func(d directory) loop {
-			return aegisMany(byName(d, newAegis), d.order)
+func aegisPeer() Peer {
+	return Peer{
+		Name: "go-kratos/aegis", Module: "github.com/go-kratos/aegis",
+		One: func() measure.Loop { return aegisCalls(newAegis()) },
+		Many: func(d Directory) measure.Loop {
+			return aegisMany(byName(d, newAegis), d.Order)
 		},
-		open: func() (func(), loop) {
+		Open: func() (func(), measure.Loop) {
 			b := newAegis()
-			trip := func() { // again for each round: failures leave the window, and with them goes the rejecting
+			trip := func() { // again for each round: it rejects only while the failures are in its window
 				for range aegisFailures {
 					b.MarkFailed()
 				}
@@ -45,7 +47,7 @@ func aegisPeer() peer {
 	}
 }
 
-func aegisCalls(b circuitbreaker.CircuitBreaker) loop {
+func aegisCalls(b circuitbreaker.CircuitBreaker) measure.Loop {
 	return func(n, _ int) (admitted int) {
 		for range n {
 			if b.Allow() == nil {
@@ -57,10 +59,10 @@ func aegisCalls(b circuitbreaker.CircuitBreaker) loop {
 	}
 }
 
-func aegisMany(all map[string]circuitbreaker.CircuitBreaker, order []string) loop {
+func aegisMany(all map[string]circuitbreaker.CircuitBreaker, order []string) measure.Loop {
 	return func(n, from int) (admitted int) {
 		for i := range n {
-			if b := all[at(order, from+i)]; b.Allow() == nil {
+			if b := all[At(order, from+i)]; b.Allow() == nil {
 				b.MarkSuccess()
 				admitted++
 			}

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"math"
@@ -11,7 +11,7 @@ import (
 )
 
 // spin is a call that takes a while and gives the answer.
-func spin(rounds int, admit bool) loop {
+func spin(rounds int, admit bool) Loop {
 	var sink atomic.Int64
 	return func(n, _ int) (admitted int) {
 		for range n {
@@ -27,31 +27,31 @@ func spin(rounds int, admit bool) loop {
 }
 
 func TestSideBySideComparesRoundByRound(t *testing.T) {
-	o := options{rounds: 9, cell: time.Millisecond}
+	const rounds = 9
 	trips := 0
-	cells := []cell{
-		{calls: spin(100, true), cores: 1},
-		{calls: spin(1000, true), cores: 1},
-		{calls: spin(100, true), cores: 2},
-		{calls: spin(100, true), cores: 1, open: true, trip: func() { trips++ }},
-		{calls: spin(10, false), cores: 1},
+	cells := []Cell{
+		{Calls: spin(100, true), Cores: 1},
+		{Calls: spin(1000, true), Cores: 1},
+		{Calls: spin(100, true), Cores: 2},
+		{Calls: spin(100, true), Cores: 1, Open: true, Trip: func() { trips++ }},
+		{Calls: spin(10, false), Cores: 1},
 	}
-	got := sideBySide(o, rand.New(rand.NewPCG(1, 1)), cells)
-	if first := got[0]; first.ratio != (spread{1, 1, 1}) || first.ns.mid <= 0 || first.extra.mid <= 0 {
+	got := SideBySide(rounds, time.Millisecond, rand.New(rand.NewPCG(1, 1)), cells)
+	if first := got[0]; first.Ratio != (Spread{1, 1, 1}) || first.NS.Mid <= 0 || first.Extra.Mid <= 0 {
 		t.Errorf("the first cell has %+v, want a ratio of 1 to itself and more nanoseconds than the last", first)
 	}
-	if r := got[1].ratio.mid; r < 4 || r > 25 {
+	if r := got[1].Ratio.Mid; r < 4 || r > 25 {
 		t.Errorf("ten times the work is %.2f times the time", r)
 	}
-	if last := got[4]; last.extra != (spread{}) {
-		t.Errorf("the last cell is %+v beyond itself", last.extra)
+	if last := got[4]; last.Extra != (Spread{}) {
+		t.Errorf("the last cell is %+v beyond itself", last.Extra)
 	}
 	for i, want := range []float64{0, 0, 0, 1, 1} {
-		if got[i].wrong != want {
-			t.Errorf("cell %d: a share of %g went another way than it says, want %g", i, got[i].wrong, want)
+		if got[i].Wrong != want {
+			t.Errorf("cell %d: a share of %g went another way than it says, want %g", i, got[i].Wrong, want)
 		}
 	}
-	if trips < o.rounds {
+	if trips < rounds {
 		t.Errorf("tripped %d times, want once a round or more", trips)
 	}
 }
@@ -59,7 +59,7 @@ func TestSideBySideComparesRoundByRound(t *testing.T) {
 // TestCellsTakeTheTimeTheyAreGiven, whatever one call takes.
 func TestCellsTakeTheTimeTheyAreGiven(t *testing.T) {
 	for _, rounds := range []int{1, 10_000} {
-		c := cell{calls: spin(rounds, true), cores: 1}
+		c := Cell{Calls: spin(rounds, true), Cores: 1}
 		n := c.size(10 * time.Millisecond)
 		if n < 2 || n%2 != 0 {
 			t.Errorf("%d calls, want an even number", n)
@@ -73,7 +73,7 @@ func TestCellsTakeTheTimeTheyAreGiven(t *testing.T) {
 func TestOnTwoGivesEachHalf(t *testing.T) {
 	type share struct{ n, from int }
 	shares := make(chan share, 2)
-	admitted, took := onTwo(func(n, from int) int { shares <- share{n, from}; return n / 2 }, 100, 7)
+	admitted, took := OnTwo(func(n, from int) int { shares <- share{n, from}; return n / 2 }, 100, 7)
 	got := []share{<-shares, <-shares}
 	slices.SortFunc(got, func(a, b share) int { return a.from - b.from })
 	if want := []share{{50, 7}, {50, 57}}; !slices.Equal(got, want) || admitted != 50 || took <= 0 {
@@ -83,7 +83,7 @@ func TestOnTwoGivesEachHalf(t *testing.T) {
 
 func TestAllocationsAreThoseOfACall(t *testing.T) {
 	var kept []byte
-	c := cell{calls: func(n, _ int) int {
+	c := Cell{Calls: func(n, _ int) int {
 		for i := range n {
 			if kept = nil; i%2 == 0 {
 				kept = make([]byte, 100)
@@ -91,19 +91,19 @@ func TestAllocationsAreThoseOfACall(t *testing.T) {
 		}
 		return n
 	}}
-	if got := c.allocations(10_000); got != 0.5 {
+	if got := c.Allocations(10_000); got != 0.5 {
 		t.Errorf("%g allocations, want 0.5", got)
 	}
 	runtime.KeepAlive(kept)
-	c.calls = spin(1, true)
-	if got := c.allocations(10_000); got != 0 {
+	c.Calls = spin(1, true)
+	if got := c.Allocations(10_000); got != 0 {
 		t.Errorf("%g allocations of nothing", got)
 	}
 }
 
 func TestHeldIsWhatIsKept(t *testing.T) {
 	const size = 10 << 20
-	bytes, kept := held(func() []byte {
+	bytes, kept := Held(func() []byte {
 		dropped := make([]byte, size)
 		runtime.KeepAlive(dropped)
 		return make([]byte, size)
@@ -126,7 +126,7 @@ func TestQuiesceWaits(t *testing.T) {
 		}
 	}
 	go next()
-	quiesce()
+	Quiesce()
 	if n := left.Load(); n > 0 {
 		t.Errorf("returned with %d goroutines still to come", n)
 	}
@@ -135,11 +135,11 @@ func TestQuiesceWaits(t *testing.T) {
 func TestQuartiles(t *testing.T) {
 	for _, tt := range []struct {
 		values []float64
-		want   spread
+		want   Spread
 	}{
-		{[]float64{7}, spread{7, 7, 7}},
-		{[]float64{3, 1}, spread{1.5, 2, 2.5}},
-		{[]float64{5, 1, 4, 2, 3}, spread{2, 3, 4}},
+		{[]float64{7}, Spread{7, 7, 7}},
+		{[]float64{3, 1}, Spread{1.5, 2, 2.5}},
+		{[]float64{5, 1, 4, 2, 3}, Spread{2, 3, 4}},
 	} {
 		if got := spreadOf(tt.values); got != tt.want {
 			t.Errorf("quartiles of %v are %v, want %v", tt.values, got, tt.want)
@@ -153,8 +153,8 @@ func TestQuartiles(t *testing.T) {
 // TestHistogramIsExactToASixteenth, and below 32 ns to the nanosecond.
 func TestHistogramIsExactToASixteenth(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
-	var h histogram
-	if got := h.quantile(0.5); got != 0 {
+	var h Histogram
+	if got := h.Quantile(0.5); got != 0 {
 		t.Errorf("the median of nothing is %s", got)
 	}
 	values := []time.Duration{0, 1, 31, 32, 33, 63, 64, 1<<62 + 1<<61, 1<<63 - 1}
@@ -162,7 +162,7 @@ func TestHistogramIsExactToASixteenth(t *testing.T) {
 		values = append(values, time.Duration(random.Int64N(1<<(1+random.IntN(40)))))
 	}
 	for _, v := range values {
-		h.add(v)
+		h.Add(v)
 		if got := least(slot(v)); got > v || v < 32 && got != v || v-got > v/16 {
 			t.Errorf("%d is counted as %d", v, got)
 		}
@@ -170,11 +170,11 @@ func TestHistogramIsExactToASixteenth(t *testing.T) {
 	slices.Sort(values)
 	for _, q := range []float64{0.01, 0.5, 0.99, 1} {
 		want := values[max(0, int(q*float64(len(values))+0.999)-1)]
-		if got := h.quantile(q); got > want || want-got > want/8+1 {
+		if got := h.Quantile(q); got > want || want-got > want/8+1 {
 			t.Errorf("quantile %g is %d, want %d", q, got, want)
 		}
 	}
-	if h.max != values[len(values)-1] || h.total != uint64(len(values)) {
-		t.Errorf("max %d of %d, want %d of %d", h.max, h.total, values[len(values)-1], len(values))
+	if h.Max() != values[len(values)-1] || h.Total() != uint64(len(values)) {
+		t.Errorf("max %d of %d, want %d of %d", h.Max(), h.Total(), values[len(values)-1], len(values))
 	}
 }

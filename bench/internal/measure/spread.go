@@ -1,0 +1,27 @@
+package measure
+
+import (
+	"math"
+	"slices"
+)
+
+// Spread is the quartiles of what rounds measured: half of the values are between Low and High.
+type Spread struct{ Low, Mid, High float64 }
+
+func spreadOf(values []float64) Spread {
+	sorted := slices.Sorted(slices.Values(values))
+	return Spread{quantile(sorted, 0.25), quantile(sorted, 0.5), quantile(sorted, 0.75)}
+}
+
+// quantile interpolates between the values, which are sorted. It is NaN where there are no values.
+func quantile(sorted []float64, q float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	place := q * float64(len(sorted)-1)
+	below := int(place)
+	if below == len(sorted)-1 {
+		return sorted[below]
+	}
+	return sorted[below] + (place-float64(below))*(sorted[below+1]-sorted[below])
+}
