@@ -102,7 +102,7 @@ func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripped, err error) {
 	return t, errors.Join(err, s.mended())
 }
 
-// stamps are the times at which something happened. It is safe for concurrent use.
+// stamps are the times at which something happened. They are safe for concurrent use.
 type stamps struct {
 	mu  sync.Mutex
 	all []time.Time

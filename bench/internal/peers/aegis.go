@@ -17,7 +17,7 @@ func newAegis() circuitbreaker.CircuitBreaker {
 	return sre.NewBreaker(sre.WithSuccess(0.5), sre.WithRequest(10), sre.WithWindow(10*time.Second), sre.WithBucket(10))
 }
 
-// aegisFailures is how many failures it takes until all but a few calls in a thousand are rejected.
+// aegisFailures is how many failures it gets. It then rejects all but about one in as many calls.
 const aegisFailures = 20_000
 
 func aegisPeer() Peer {
