@@ -18,8 +18,8 @@ var ownName = strings.TrimSuffix(modulePath, ".dev")
 // programs are the directories whose packages use the project's name for the program.
 var programs = []string{"cmd", "examples"}
 
-// kindSuffix ends the name of a route, such as "web~open".
-var kindSuffix = regexp.MustCompile(`~(rejected|counted|open|probe|asking|sampled|closed)\b`)
+// routeName is the form of a proxy's route, such as "web~open", or of the end of one.
+var routeName = regexp.MustCompile(`^[a-z0-9_/%-]*~[a-z]+$`)
 
 // checkContract finds names that belong to [contractPackage] and are written again elsewhere: two packages that each
 // have their own copy drift apart, and only a test with a real proxy would notice. Tests may write them, but for the
@@ -42,7 +42,7 @@ func checkContract(t *tree) []finding {
 				}
 				text, _ := strconv.Unquote(literal.Value) // the parser accepted it
 				switch name, known := names[text]; {
-				case kindSuffix.MatchString(text):
+				case routeName.MatchString(text):
 					fs = append(fs, f.finding(literal.Pos(), "contract", "%q is the name of a proxy's route; use %s.RouteName", text, contractPackage))
 				case !known || f.test || text == ownName && isProgram(p.path):
 				default:
