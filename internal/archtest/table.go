@@ -213,8 +213,11 @@ var table = []row{
 	},
 	{
 		pkg: "internal/e2e", layer: 8,
-		ours:   []string{"breaker", "outlier", "policy", "wire", "xds", "extproc", "telemetry", "internal/app"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
+		ours: []string{
+			"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "telemetry",
+			"internal/driver", "internal/app",
+		},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml},
 		reason: "Tests of the whole; nothing may depend on them.",
 	},
 	{
