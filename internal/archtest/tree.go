@@ -12,14 +12,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"breakwater.dev/internal/markdown"
 )
 
 // modulePath is the main module's.
 const modulePath = "breakwater.dev"
 
-// tree is a repository: all its Go files, by package, in order of path.
+// tree is a repository: all its Go files, by package, in order of path, and its Markdown pages.
 type tree struct {
 	packages []*pkg
+	pages    []markdown.Page
 }
 
 // pkg is the Go files of one directory.
@@ -51,7 +54,7 @@ func (f finding) String() string {
 }
 
 // load parses every Go file below the root, except in directories that the go
-// command ignores as well.
+// command ignores as well, and reads every page.
 func load(fsys fs.FS) (*tree, error) {
 	t := &tree{}
 	var modules []string
@@ -72,6 +75,9 @@ func load(fsys fs.FS) (*tree, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the source tree: %w", err)
+	}
+	if t.pages, err = markdown.Read(fsys); err != nil {
+		return nil, fmt.Errorf("read the pages: %w", err)
 	}
 	slices.SortFunc(t.packages, func(a, b *pkg) int { return cmp.Compare(a.path, b.path) })
 	for _, p := range t.packages {
