@@ -124,6 +124,17 @@ func (f *file) finding(pos token.Pos, rule, format string, args ...any) finding 
 	return finding{file: f.name, line: f.line(pos), rule: rule, text: fmt.Sprintf(format, args...)}
 }
 
+// functions returns the names of the file's functions, without methods.
+func (f *file) functions() []string {
+	var names []string
+	for _, d := range f.syntax.Decls {
+		if d, ok := d.(*ast.FuncDecl); ok && d.Recv == nil {
+			names = append(names, d.Name.Name)
+		}
+	}
+	return names
+}
+
 // importPath returns the path of an import declaration.
 func importPath(spec *ast.ImportSpec) string {
 	p, _ := strconv.Unquote(spec.Path.Value) // the parser accepted it
