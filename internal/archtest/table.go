@@ -4,7 +4,7 @@ package archtest
 type row struct {
 	// pkg is a directory; "dir/..." is all directories below it, but not dir.
 	pkg string
-	// layer orders packages: one imports only those of lower layers, so siblings
+	// layer orders packages. A package imports only packages of lower layers, so siblings
 	// never import one another and there are no cycles.
 	layer int
 	// ours are the packages of this module it may import; "dir/..." as in pkg.

@@ -27,7 +27,7 @@ type tree struct {
 
 // pkg is the Go files of one directory.
 type pkg struct {
-	path      string // of the directory, from the root
+	path      string // the directory, from the root
 	ownModule bool   // it belongs to a module of its own, not to the main one
 	files     []*file
 }
@@ -45,7 +45,7 @@ type file struct {
 type finding struct {
 	file string
 	line int
-	text string // what is wrong, and what to do
+	text string // the mistake, and how to mend it
 	rule string
 }
 
@@ -112,7 +112,7 @@ func (t *tree) add(fsys fs.FS, name string) error {
 	return nil
 }
 
-// within tells whether name is dir or below it.
+// within reports whether name is dir or below it.
 func within(dir, name string) bool {
 	return name == dir || strings.HasPrefix(name, dir+"/")
 }

@@ -21,8 +21,8 @@ type Page struct {
 // Block is a fenced code block.
 type Block struct {
 	Page string // its path from the root
-	Line int    // of the fence that opens it, from 1
-	Kind string // what follows the fence, such as "yaml" or "yaml mistake"
+	Line int    // the line of the opening fence, from 1
+	Kind string // the words after the fence, such as "yaml" or "yaml mistake"
 	Note string // text of the HTML comment on the line or lines above the fence; often empty
 	Text string // without the indentation of the fence
 }
