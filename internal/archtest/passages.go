@@ -8,7 +8,8 @@ import (
 	"breakwater.dev/internal/markdown"
 )
 
-// passages returns the prose of the tree: the comments of its Go files and the text of its pages.
+// passages returns the prose of the tree: the comments of its Go files and the text of its pages, without
+// old decisions.
 func (t *tree) passages() []*passage {
 	var all []*passage
 	for _, p := range t.packages {
@@ -19,10 +20,15 @@ func (t *tree) passages() []*passage {
 		}
 	}
 	for i := range t.pages {
-		all = append(all, pagePassages(&t.pages[i])...)
+		if !history.MatchString(t.pages[i].Path) {
+			all = append(all, pagePassages(&t.pages[i])...)
+		}
 	}
 	return all
 }
+
+// history matches the decisions from before the rules of prose. They are records, and are not rewritten.
+var history = regexp.MustCompile(`^docs/adr/00(?:0[1-9]|1[0-9]|2[0-8])-`)
 
 // paragraphs collects lines into passages.
 type paragraphs struct {
