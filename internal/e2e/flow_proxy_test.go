@@ -36,8 +36,8 @@ const (
 // flushInterval is how long entries of the access log wait in the proxy.
 const flushInterval = 50 * time.Millisecond
 
-// playedProxy plays an Envoy. All that it knows of breakers is in the routes and in the runtime layer
-// that it was sent, which it reads as Envoy does.
+// playedProxy plays an Envoy. It knows of breakers only by the routes and the runtime layer that it was sent,
+// and reads both as Envoy does.
 type playedProxy struct {
 	flow   *flow
 	id     string
@@ -77,12 +77,12 @@ type playedCall struct {
 	proxy        *playedProxy
 	host         string
 	path, method string
-	random       uint32                     // decides which share of the calls it belongs to
+	random       uint32                     // decides which shares of the calls it belongs to
 	marks        map[string]*structpb.Value // dynamic metadata in our namespace
 	route        string                     // the route that it took
 	stream       *playedStream              // to ext_proc; nil: it did not ask
-	reply        *rejection                 // what rejected it; nil: it went to the service
-	logged       bool                       // whatever comes of it
+	reply        *rejection                 // nil if the call went to the service
+	logged       bool                       // it is marked for the log, whatever its outcome is
 	start        time.Time
 }
 
@@ -90,7 +90,7 @@ type playedCall struct {
 type rejection struct {
 	status  uint32
 	details string
-	text    string // of the story
+	text    string // as the story prints it
 }
 
 // call begins a request to a breaker, and returns when it is on its way to the service or rejected.
@@ -207,7 +207,7 @@ func (c *playedCall) fits(m *routev3.RouteMatch) bool {
 	return true
 }
 
-// end gives the call its result, which a rejected one has already.
+// end ends the call with a result. The result of a rejected call is its rejection.
 func (c *playedCall) end(t *testing.T, result string) {
 	t.Helper()
 	status, details, flags := result, "via_upstream", &datav3.ResponseFlags{}
@@ -266,7 +266,7 @@ func (p *playedProxy) write(t *testing.T, c *playedCall, status, details string,
 	}
 }
 
-// flush sends what waits in the log.
+// flush sends the entries that wait.
 func (p *playedProxy) flush(t *testing.T) {
 	t.Helper()
 	counts, order := map[string]int{}, []string(nil)
@@ -289,7 +289,7 @@ func (p *playedProxy) flush(t *testing.T) {
 	p.waiting = nil
 }
 
-// show writes an entry down, as YAML.
+// show writes an entry into the list of kinds, as YAML.
 func (p *playedProxy) show(t *testing.T, kind string, e *datav3.HTTPAccessLogEntry) {
 	t.Helper()
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)
