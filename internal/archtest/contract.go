@@ -22,7 +22,7 @@ var programs = []string{"cmd", "examples"}
 var routeName = regexp.MustCompile(`^[a-z0-9_/%-]*~[a-z]+$`)
 
 // checkContract finds names that belong to [contractPackage] and are written again elsewhere: two packages that each
-// have their own copy drift apart, and only a test with a real proxy would notice. Tests may write them, but for the
+// have their own copy drift apart, and only a test with a real proxy would notice. Tests may write them, except the
 // names of routes.
 func checkContract(t *tree) []finding {
 	names := t.contract()
@@ -60,7 +60,7 @@ func isProgram(dir string) bool {
 }
 
 // contract returns the string constants of [contractPackage], by value. Plain words are left out, since they mean
-// other things elsewhere, but for the project's own.
+// other things elsewhere, except the project's own.
 func (t *tree) contract() map[string][]string {
 	names := map[string][]string{}
 	for _, p := range t.packages {

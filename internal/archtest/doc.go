@@ -1,7 +1,7 @@
-// Package archtest checks the shape of the source tree: who imports whom, how
-// long things get, what pure packages must not touch, what every package says of itself.
+// Package archtest checks the shape of the source tree: which package imports which, how long
+// files and functions are, what pure packages use, each package's doc comment, and the prose.
 //
-// In: the Go files of the repository, parsed; nothing is compiled or fetched.
+// In: the Go files and the Markdown pages of the repository, parsed; nothing is compiled or fetched.
 // Out: findings, each with file, line and what to do about it.
 // Called by: its own test, for the repository and for small bad examples.
 // Never: lets a package pass that is not in its table; a new one is placed there, with a reason.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// docLines are what every package says of itself, in this order.
+// docLines begin the lines that every package's doc comment has, in this order.
 var docLines = []string{"In:", "Out:", "Called by:", "Never:", "Concurrency:"}
 
 // checkDocs finds packages without exactly one complete doc comment. Where there

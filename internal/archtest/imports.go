@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// covers tells whether a package is the one that the pattern names, or for
-// "dir/..." one of those below dir.
+// covers reports whether a pattern names a package. The pattern "dir/..." names all
+// packages below dir.
 func covers(pattern, pkgPath string) bool {
 	if dir, ok := strings.CutSuffix(pattern, "/..."); ok {
 		return strings.HasPrefix(pkgPath, dir+"/")
@@ -84,7 +84,7 @@ func inModules(imported string, modules []string) bool {
 	return slices.ContainsFunc(modules, func(m string) bool { return within(m, imported) })
 }
 
-// hasEffects tells whether a package of the standard library reaches outside the
+// hasEffects reports whether a package of the standard library reaches outside the
 // process, or gives another answer each time.
 func hasEffects(imported string) bool {
 	switch imported {

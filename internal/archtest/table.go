@@ -1,10 +1,10 @@
 package archtest
 
-// row is what one package, or a tree of packages, may import.
+// row says what one package, or a tree of packages, may import, and why.
 type row struct {
 	// pkg is a directory; "dir/..." is all directories below it, but not dir.
 	pkg string
-	// layer orders packages: one imports only those of lower layers, so siblings
+	// layer orders packages. A package imports only packages of lower layers, so siblings
 	// never import one another and there are no cycles.
 	layer int
 	// ours are the packages of this module it may import; "dir/..." as in pkg.
@@ -27,12 +27,12 @@ const (
 	yaml            = "go.yaml.in/yaml/v3"
 )
 
-// table is who may import whom. Its rules bind files that are not tests; a test
-// may import the same, and the test kit.
+// table says which package may import which. Its rules bind files that are not tests; a test
+// may import the same packages, and the test kit. It is printed in docs/architecture.md.
 var table = []row{
 	{
 		pkg: "breaker", layer: 0, pure: true, silent: true,
-		reason: "The state machine is used in process by Go programs: it must cost them no dependency, and be testable without a clock.",
+		reason: "Go programs use the state machine in process. It must cost them no dependency, and be testable without a clock.",
 	},
 	{
 		pkg: "outlier", layer: 0, pure: true, silent: true,
@@ -42,18 +42,18 @@ var table = []row{
 		pkg: "policy", layer: 2, pure: true,
 		ours:   []string{"breaker", "outlier", "wire", "policy/internal/..."},
 		third:  []string{yaml},
-		reason: "Engines own their Config and its validation, so policy imports them, and refuses the names and ports in wire that proxies use for themselves. Knowing Envoy here would let its terms leak into the language.",
+		reason: "Engines own their Config and its validation, so policy imports them. It refuses the names and ports in wire that proxies use for themselves. Knowing Envoy here would let its terms leak into the language.",
 	},
 	{
 		pkg: "wire", layer: 1, pure: true, silent: true,
 		ours:   []string{"breaker"},
-		reason: "What we and a proxy agree on is one package, so that those who write it and those who read it cannot drift apart. It knows neither Envoy's messages nor who reads them.",
+		reason: "The agreements between us and a proxy are in one package, so that their writers and their readers cannot drift apart. It knows neither Envoy's messages nor its own readers.",
 	},
 	{
 		pkg: "policy/internal/...", layer: 1, pure: true,
 		ours:   []string{"internal/nearest"},
 		third:  []string{yaml},
-		reason: "Finding files, reading YAML strictly and printing know nothing of policies.",
+		reason: "These packages find files, read YAML strictly and print values. They know nothing of policies.",
 	},
 	{
 		pkg: "xds", layer: 4, pure: true,
@@ -63,36 +63,36 @@ var table = []row{
 	},
 	{
 		pkg: "internal/untrusted", layer: 0,
-		reason: "Whoever logs or shows what came over the network does it in this one way.",
+		reason: "Every package that logs or shows text from the network makes it safe in this one way.",
 	},
 	{
 		pkg: "internal/guard", layer: 2,
 		ours:   []string{"internal/untrusted"},
 		third:  []string{grpcGo},
-		reason: "All services of the port for proxies ask one guard, and it knows none of them.",
+		reason: "All services on the port for proxies ask one guard, which knows none of them.",
 	},
 	{
 		pkg: "xds/discovery", layer: 5,
 		ours:   []string{"policy", "xds", "gate", "wire", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
-		reason: "It sends what xds made of the policy. What it sends or hears reaches others as values, through the app.",
+		reason: "It sends the resources that xds made from the policy. Other packages get its results as values, through the app.",
 	},
 	{
 		pkg: "extproc", layer: 3,
 		ours:   []string{"policy", "breaker", "wire", "internal/guard"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
-		reason: "It asks the engine and answers the proxy; metrics and gates hear of it from the app.",
+		reason: "It asks the engine and answers the proxy. The app gives its results to the metrics and the gates.",
 	},
 	{
 		pkg: "feed", layer: 3,
 		ours:   []string{"policy", "breaker", "outlier", "wire", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
-		reason: "It tells the engine what proxies log. What becomes of that, the gates, reaches proxies by the app.",
+		reason: "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
 	},
 	{
 		pkg: "gate", layer: 3, pure: true, silent: true,
 		ours:   []string{"breaker", "policy", "wire"},
-		reason: "What proxies must do for a breaker is a pure function of its state. How that is rendered is up to xds, or to another mesh.",
+		reason: "A breaker's gate is a pure function of its state. Rendering it is the work of xds, or of another mesh.",
 	},
 	{
 		pkg: "gate/publisher", layer: 4,
@@ -103,108 +103,108 @@ var table = []row{
 		pkg: "telemetry", layer: 3,
 		ours:   []string{"policy", "breaker", "outlier", "telemetry/internal/..."},
 		third:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
-		reason: "It shows what it is given. Importing the servers would make every server's change a change of the metrics.",
+		reason: "It shows values that it is given. If it imported the servers, each change of a server would change the metrics.",
 	},
 	{
 		pkg: "telemetry/internal/...", layer: 2,
 		ours:   []string{"breaker"},
-		reason: "Parts of telemetry that know nothing of its pages: the text format, followers, what a request for a change says.",
+		reason: "Parts of telemetry that know nothing of its pages: the text format, followers, requests for a change by hand.",
 	},
 	{
 		pkg: "store", layer: 3,
 		ours:   []string{"breaker"},
-		reason: "It keeps what it is given. Who asks for it, and when, is the app's business.",
+		reason: "It saves the states that it is given. The app decides when.",
 	},
 	{
 		pkg: "internal/watch", layer: 3,
 		third:  []string{"github.com/fsnotify/fsnotify"},
-		reason: "It says that files changed, not what they mean.",
+		reason: "It reports that files changed, and does not know their meaning.",
 	},
 	{
 		pkg: "internal/driver", layer: 3,
 		ours:   []string{"breaker"},
-		reason: "The engine has no clock and no goroutine. Whoever runs one, here or in a program of its own, does it in this one way.",
+		reason: "The engine has no clock and no goroutine. The control plane and Go programs give it both in this one way.",
 	},
 	{
 		pkg: "inprocess", layer: 4,
 		ours:   []string{"breaker", "policy", "internal/watch", "internal/driver"},
-		reason: "A program that wants the breakers has no use for proxies: it must cost it neither gRPC nor Envoy's API.",
+		reason: "A program that uses the breakers in process has no proxies. It must not have to link gRPC and Envoy's API.",
 	},
 	{
 		pkg: "internal/app", layer: 6,
 		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "gate", "gate/publisher", "internal/watch", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
-		reason: "The one place where everything meets, so that nothing else has to.",
+		reason: "All parts are connected here, so that no part has to know another.",
 	},
 	{
 		pkg: "cmd/controlplane", layer: 7,
 		ours:   []string{"internal/app", "internal/nearest", "policy", "wire", "xds"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
-		reason: "Flags, signals and exit codes; what they start is in the app, and is tested there.",
+		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},
 	{
 		pkg: "bench", layer: 7,
 		ours:   []string{"bench/internal/measure", "bench/internal/peers", "breaker", "policy", "telemetry"},
-		reason: "It measures what users of the library and Prometheus get. A module of its own, so that peers are no dependencies of ours.",
+		reason: "It measures the library and the metrics as their users get them. It is a module of its own, so that the libraries that it compares are no dependencies of ours.",
 	},
 	{
 		pkg: "bench/internal/peers", layer: 5,
 		ours:   []string{"bench/internal/measure", "breaker"},
-		reason: "What calls of each breaker are, ours included; how they are timed is the same for all of them, and elsewhere.",
+		reason: "It has the calls of each breaker, ours included. How they are timed is the same for all of them.",
 	},
 	{
 		pkg: "bench/internal/measure", layer: 0,
-		reason: "It times loops, whatever they do: figures of ours and of peers come about in one way.",
+		reason: "It times loops, whatever they do, so that our figures and those of peers are measured in one way.",
 	},
 	{
 		pkg: "bench/envoy", layer: 7,
 		ours:   []string{"bench/envoy/internal/traffic", "policy", "xds", "xds/discovery"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
-		reason: "It measures the binary beside an Envoy whose configuration is the same but for us, and so has to make one.",
+		reason: "It measures the binary beside an Envoy with the same configuration without us, so it has to make that configuration.",
 	},
 	{
 		pkg: "bench/envoy/internal/traffic", layer: 0,
-		reason: "Callers and a service that are cheap beside a proxy: raw sockets, and nothing of ours between them.",
+		reason: "It has callers and a service that are cheap beside a proxy: raw sockets, with none of our packages between them.",
 	},
 	{
 		pkg: "examples/quickstart", layer: 7,
 		ours:   []string{"internal/processes"},
-		reason: "An example uses what a user can: the binary and its files.",
+		reason: "An example uses only the binary and its files, as a user does.",
 	},
 	{
 		pkg: "examples/shop", layer: 7,
 		ours:   []string{"breaker", "inprocess"},
 		third:  []string{"github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang"},
-		reason: "What a service of our users looks like. A module of its own, so that what it needs is no dependency of ours.",
+		reason: "It shows a service as our users write one. It is a module of its own, so that its dependencies are not ours.",
 	},
 	{
 		pkg: "examples/shop/stand", layer: 7,
 		ours:   []string{"internal/processes"},
 		third:  []string{"github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9"},
-		reason: "It runs the shop as anybody would: by the binaries and their files.",
+		reason: "It runs the shop as a user would, with the binaries and their files.",
 	},
 	{
 		pkg: "examples/shop/demo", layer: 8,
 		ours:   []string{"examples/shop/stand", "internal/processes"},
-		reason: "A story, told about a stand.",
+		reason: "It tells a story with a running stand.",
 	},
 	{
 		pkg: "examples/shop/bench", layer: 8,
 		ours:   []string{"examples/shop/stand"},
-		reason: "Callers, in front of a stand.",
+		reason: "It makes calls to a running stand.",
 	},
 	{
 		pkg: "internal/processes", layer: 0,
-		reason: "Examples start and stop the same kinds of programs; how is the same whichever they are.",
+		reason: "All examples start and stop programs in the same way.",
 	},
 	{
 		pkg: "internal/nearest", layer: 0, pure: true, silent: true,
-		reason: "Two of us ask what somebody meant; the answer depends on nothing.",
+		reason: "The policy language and the command line both suggest a word for a misspelt one. The answer depends on nothing else.",
 	},
 	{
 		pkg: "internal/golden", layer: 0,
 		third:  []string{"github.com/google/go-cmp", "golang.org/x/tools"},
-		reason: "Test kit: no package imports it, tests do.",
+		reason: "Test kit: only tests import it.",
 	},
 	{
 		pkg: "internal/envoybin", layer: 0,
@@ -212,31 +212,35 @@ var table = []row{
 	},
 	{
 		pkg: "internal/testca", layer: 0,
-		reason: "Test kit: it signs certificates, and knows nothing of who uses them.",
+		reason: "Test kit: it signs certificates, and knows nothing of their users.",
 	},
 	{
 		pkg: "internal/guard/guardtest", layer: 3,
 		ours:   []string{"internal/guard"},
 		third:  []string{grpcGo},
-		reason: "Test kit: it connects proxies to a guard, for the services that ask one.",
+		reason: "Test kit: it connects proxies to a guard, for tests of the services behind the guard.",
 	},
 	{
 		pkg: "internal/markdown", layer: 0,
-		reason: "Test kit: it finds the documentation's pages and code blocks, and knows nothing of what is in them.",
+		reason: "Test kit: it finds the documentation's pages and code blocks, and does not judge them.",
 	},
 	{
 		pkg: "internal/e2e", layer: 8,
-		ours:   []string{"breaker", "outlier", "policy", "wire", "xds", "extproc", "telemetry", "internal/app"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
-		reason: "Tests of the whole; nothing may depend on them.",
+		ours: []string{
+			"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "telemetry",
+			"internal/driver", "internal/app",
+		},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml},
+		reason: "These are tests of the whole. No package may depend on them.",
 	},
 	{
-		pkg: "internal/archtest", layer: 0,
+		pkg: "internal/archtest", layer: 1,
+		ours:   []string{"internal/markdown"},
 		reason: "It reads the tree as text, so that a tree that does not compile is still checked.",
 	},
 	{
 		pkg: "internal/deploytest", layer: 0,
-		reason: "A module of its own, so that Kubernetes' schemas are not a dependency of the library. It knows us by our binary.",
+		reason: "It is a module of its own, so that Kubernetes' schemas are not a dependency of the library. It uses our binary.",
 	},
 }
 

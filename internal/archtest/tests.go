@@ -26,7 +26,7 @@ func checkTests(t *tree) []finding {
 }
 
 // sleeps finds time.Sleep. In a synctest bubble the clock is a fake and sleeping
-// is how it advances; a program that people watch may pace itself.
+// is how it advances; a program with a human reader may pace itself.
 func sleeps(f *file) []finding {
 	if f.syntax.Name.Name == "main" && !f.test {
 		return nil

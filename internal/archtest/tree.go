@@ -12,19 +12,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"breakwater.dev/internal/markdown"
 )
 
 // modulePath is the main module's.
 const modulePath = "breakwater.dev"
 
-// tree is a repository: all its Go files, by package, in order of path.
+// tree is a repository: all its Go files, by package, in order of path, and its Markdown pages.
 type tree struct {
 	packages []*pkg
+	pages    []markdown.Page
 }
 
 // pkg is the Go files of one directory.
 type pkg struct {
-	path      string // of the directory, from the root
+	path      string // the directory, from the root
 	ownModule bool   // it belongs to a module of its own, not to the main one
 	files     []*file
 }
@@ -42,7 +45,7 @@ type file struct {
 type finding struct {
 	file string
 	line int
-	text string // what is wrong, and what to do
+	text string // the mistake, and how to mend it
 	rule string
 }
 
@@ -51,7 +54,7 @@ func (f finding) String() string {
 }
 
 // load parses every Go file below the root, except in directories that the go
-// command ignores as well.
+// command ignores as well, and reads every page.
 func load(fsys fs.FS) (*tree, error) {
 	t := &tree{}
 	var modules []string
@@ -72,6 +75,9 @@ func load(fsys fs.FS) (*tree, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the source tree: %w", err)
+	}
+	if t.pages, err = markdown.Read(fsys); err != nil {
+		return nil, fmt.Errorf("read the pages: %w", err)
 	}
 	slices.SortFunc(t.packages, func(a, b *pkg) int { return cmp.Compare(a.path, b.path) })
 	for _, p := range t.packages {
@@ -106,7 +112,7 @@ func (t *tree) add(fsys fs.FS, name string) error {
 	return nil
 }
 
-// within tells whether name is dir or below it.
+// within reports whether name is dir or below it.
 func within(dir, name string) bool {
 	return name == dir || strings.HasPrefix(name, dir+"/")
 }
@@ -116,6 +122,17 @@ func (f *file) line(pos token.Pos) int { return f.fset.Position(pos).Line }
 
 func (f *file) finding(pos token.Pos, rule, format string, args ...any) finding {
 	return finding{file: f.name, line: f.line(pos), rule: rule, text: fmt.Sprintf(format, args...)}
+}
+
+// functions returns the names of the file's functions, without methods.
+func (f *file) functions() []string {
+	var names []string
+	for _, d := range f.syntax.Decls {
+		if d, ok := d.(*ast.FuncDecl); ok && d.Recv == nil {
+			names = append(names, d.Name.Name)
+		}
+	}
+	return names
 }
 
 // importPath returns the path of an import declaration.

@@ -18,7 +18,7 @@ import (
 // documentation is all pages of the repository.
 func documentation(t *testing.T) []markdown.Page {
 	t.Helper()
-	pages, err := markdown.Read(root)
+	pages, err := markdown.Read(os.DirFS(root))
 	if err != nil {
 		t.Fatalf("CONTRIBUTING.md says how to write a block.\n%v", err)
 	}

@@ -348,7 +348,7 @@ func TestFallbackBesideProbes(t *testing.T) {
 			"fallback: {upstream: backup}"))
 		second.behave(answer(http.StatusTeapot))
 		m.brought(t, first, "payments")
-		probe := gate{release: make(chan int)}
+		probe := turnstile{release: make(chan int)}
 		first.behave(probe.handle)
 		probed := make(chan reply, 1)
 		m.state(t, "payments", "half_open")

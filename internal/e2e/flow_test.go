@@ -5,22 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"golang.org/x/tools/txtar"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/extproc"
+	"breakwater.dev/feed"
+	"breakwater.dev/gate"
+	"breakwater.dev/gate/publisher"
+	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/golden"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
@@ -31,27 +34,41 @@ import (
 // TestFlow tells the whole story of one breaker: the parts are the real ones, put
 // together as the app does, and only the proxy and the clock are played.
 func TestFlow(t *testing.T) {
-	golden.Run(t, "testdata/flow*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
-		f := newFlow(t, string(in[0].Data))
-		for i, line := range strings.Split(strings.TrimSpace(string(in[1].Data)), "\n") {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				f.schedule(t, i+1, line)
+	golden.Run(t, "testdata/flow*.txtar", func(t *testing.T, in []txtar.File) (out map[string]string) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFlow(t, string(in[0].Data))
+			for i, line := range strings.Split(strings.TrimSpace(string(in[1].Data)), "\n") {
+				if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+					f.schedule(t, i+1, line)
+				}
 			}
-		}
-		f.run(t)
-		return map[string]string{"story": f.story.String(), "metrics": f.metrics(t), "envoy.yaml": f.resources(t)}
+			f.run()
+			out = map[string]string{"story": f.story.String(), "metrics": f.metrics(t), "envoy.yaml": f.resources(t)}
+			if f.adaptive {
+				out["layers.yaml"], out["log.yaml"] = f.layers.String(), f.proxy.written.String()
+			}
+		})
+		return out
 	})
 }
 
-// flow is a control plane in virtual time.
+// flow is a control plane and one proxy in virtual time, which is the time of a bubble of testing/synctest.
 type flow struct {
 	set       *policy.Set
-	now       breaker.Instant
-	engine    *breaker.Engine
+	adaptive  bool // a breaker of the policy has the data path Adaptive
+	driver    *driver.Driver
+	engine    *breaker.Engine // the driver's
 	extproc   *extproc.Server
+	feed      *feed.Server
+	gates     *publisher.Publisher
 	telemetry *telemetry.Telemetry
+	proxy     *playedProxy
 	events    []event // to come, by time, in order of the script
-	story     strings.Builder
+	stop      func()  // ends the goroutines of the control plane, and waits for them
+
+	mu     sync.Mutex // guards what several goroutines write
+	story  strings.Builder
+	layers strings.Builder // each runtime layer that the proxy got
 }
 
 // event is something that happens at a virtual time.
@@ -66,26 +83,69 @@ func newFlow(t *testing.T, text string) *flow {
 	if len(diagnostics) > 0 {
 		t.Fatal(diagnostics)
 	}
-	f := &flow{set: set}
+	f := &flow{set: set, driver: driver.New()}
+	for _, u := range set.Upstreams {
+		for _, r := range u.Routes {
+			f.adaptive = f.adaptive || r.Breaker != nil && r.Breaker.DataPath == policy.Adaptive
+		}
+	}
+	f.engine = f.driver.Engine
 	f.telemetry = telemetry.New(telemetry.Options{
-		Breakers: func(all []breaker.Status) []breaker.Status { return f.engine.AppendSnapshot(all, f.now) },
+		Breakers: func(all []breaker.Status) []breaker.Status { return f.engine.AppendSnapshot(all, f.now()) },
 		Wall:     func(i breaker.Instant) time.Time { return time.Unix(0, int64(i)) },
 	})
-	f.engine = breaker.NewEngine(breaker.Options{Listen: f.moved})
 	f.extproc = extproc.NewServer(extproc.Options{
 		Decider:      f.engine.Decider(),
-		Now:          func() breaker.Instant { return f.now },
+		Now:          f.now,
 		Observe:      func(key breaker.Key, d time.Duration) { f.telemetry.ObserveCalls(key, d, 1) },
 		ObserveTotal: func(key breaker.Key, d time.Duration) { f.telemetry.ObserveWholeCalls(key, d, 1) },
 	})
-	f.telemetry.Apply(set, time.Unix(0, 0))
-	f.engine.Apply(set.Specs(), f.now)
-	f.extproc.Apply(set)
+	f.feed = feed.NewServer(feed.Options{
+		Now: f.now,
+		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
+			f.telemetry.ObserveCalls(key, took, n)
+			f.telemetry.ObserveWholeCalls(key, lasted, n)
+		},
+		Answered:  f.telemetry.ObserveAnswered,
+		Endpoints: func(string, []feed.EndpointOutcome) {},
+		Log:       slog.New(slog.DiscardHandler),
+	})
+	f.gates = publisher.New(publisher.Options{
+		Breakers: f.engine, Feed: f, Proxies: f, Clock: f.driver.Clock, Log: slog.New(slog.DiscardHandler),
+	})
+	f.start(t)
 	return f
 }
 
+// start puts the policy in force, in the order of the app, and connects the proxy.
+func (f *flow) start(t *testing.T) {
+	t.Helper()
+	f.driver.Observe([]driver.Observer{
+		{Name: "story", Observe: f.moved},
+		{Name: "gates", Observe: f.gates.Observe},
+		{Name: "metrics", Observe: f.telemetry.ObserveTransition},
+	})
+	f.proxy = newPlayedProxy(t, f)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { f.driver.Run(ctx) })
+	running.Go(func() { f.gates.Run(ctx) })
+	f.stop = func() {
+		cancel()
+		running.Wait()
+	}
+	f.telemetry.Apply(f.set, time.Unix(0, 0))
+	f.engine.Apply(f.set.Specs(), f.now())
+	f.extproc.Apply(f.set)
+	f.feed.Apply(f.set, f.engine)
+	f.feed.Applied(f.proxy.id, nil, f.now()) // it has no layer yet
+	f.gates.Apply(f.set)
+}
+
+func (f *flow) now() breaker.Instant { return f.driver.Clock.Now() }
+
+// moved tells of a transition.
 func (f *flow) moved(tr breaker.Transition) {
-	f.telemetry.ObserveTransition(tr)
 	seen, wait := "", ""
 	if w := tr.Window; w.Calls > 0 {
 		seen = fmt.Sprintf(", after %d calls, %d failed, %d in a row", w.Calls, w.Failures, w.Run)
@@ -96,8 +156,65 @@ func (f *flow) moved(tr breaker.Transition) {
 	f.tell("%s is %s: %s%s%s", tr.Key, tr.Edge.To, tr.Edge.Reason, seen, wait)
 }
 
+// Sample implements [publisher.Feed].
+func (f *flow) Sample(now breaker.Instant) map[breaker.Key]wire.Sampling {
+	all := map[breaker.Key]wire.Sampling{}
+	for _, s := range f.feed.Sample(now) {
+		all[s.Key] = wire.Sampling{Passed: s.OneIn, Rejected: s.RejectsOneIn}
+	}
+	return all
+}
+
+// Rate implements [publisher.Feed].
+func (f *flow) Rate(key breaker.Key) float64 { return f.feed.Traffic(key) }
+
+// Links implements [publisher.Feed]. The stories have no TCP.
+func (f *flow) Links(string, string) gate.Links { return gate.Links{} }
+
+// Connected implements [publisher.Proxies].
+func (f *flow) Connected() []gate.Node { return []gate.Node{{ID: f.proxy.id, Workload: "shop"}} }
+
+// PublishGates implements [publisher.Proxies]: the proxy applies its layer at once.
+func (f *flow) PublishGates(set *gate.Set, _ time.Time) error {
+	layers, err := xds.NewLayers(set)
+	if err != nil {
+		return err
+	}
+	layer := layers.Layer(f.proxy.id)
+	if !f.proxy.apply(layer) {
+		return nil
+	}
+	f.feed.Applied(f.proxy.id, set.Sampling(), f.now())
+	f.gates.Applied(f.proxy.id, set, f.now())
+	if !f.adaptive {
+		return nil // no route looks for the keys
+	}
+	text, err := xds.Render(xds.Resources{xds.RuntimeType: {layer}}, "yaml")
+	if err != nil {
+		return err
+	}
+	keys := *f.proxy.layer.Load()
+	said := "an empty runtime layer"
+	if len(keys) > 0 {
+		said = "a runtime layer"
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		said += fmt.Sprintf("\n%9s %s %v%%", "", key, keys[key].GetStructValue().GetFields()["numerator"].GetNumberValue()*100/wire.Million)
+	}
+	f.tell("the proxy gets %s", said)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.layers.Len() > 0 {
+		f.layers.WriteString("---\n")
+	}
+	fmt.Fprintf(&f.layers, "# from %.2fs on\n%s", time.Duration(f.now()).Seconds(), text)
+	return nil
+}
+
 func (f *flow) tell(format string, args ...any) {
-	fmt.Fprintf(&f.story, "%6.1fs  %s\n", time.Duration(f.now).Seconds(), fmt.Sprintf(format, args...))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fmt.Fprintf(&f.story, "%6.1fs  %s\n", time.Duration(f.now()).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // schedule reads a line of the script: "12.5s  3 x payments -> 500 in 100ms". In place
@@ -115,51 +232,52 @@ func (f *flow) schedule(t *testing.T, number int, line string) {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatalf("line %d of the script: %v", number, err)
 	}
-	f.add(begin, func() { f.calls(t, n, key, result, lasts) })
+	f.add(breaker.Instant(begin), func() { f.calls(t, n, key, result, lasts) })
 }
 
-func (f *flow) add(at time.Duration, do func()) {
-	f.events = append(f.events, event{breaker.Instant(at), do})
+func (f *flow) add(at breaker.Instant, do func()) {
+	f.events = append(f.events, event{at, do})
 	slices.SortStableFunc(f.events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 }
 
-// run makes everything happen in order, what time alone brings included.
-func (f *flow) run(t *testing.T) {
-	t.Helper()
+// run makes everything happen in order. At each time, the control plane does first what is due by time alone.
+func (f *flow) run() {
 	for len(f.events) > 0 {
 		next := f.events[0]
-		if due, ok := f.engine.Advance(f.now); ok && due <= next.at {
-			f.now = due
-			f.engine.Advance(f.now)
-			continue
-		}
 		f.events = f.events[1:]
-		f.now = next.at
+		<-time.After(next.at.Sub(f.now()))
+		synctest.Wait()
 		next.do()
+		synctest.Wait() // until the servers have taken all that they got
 	}
+	f.proxy.log.close()
+	f.stop()
 }
 
-// calls begins n requests at once and tells how many of them got through.
+// calls begins n requests at once and tells how many of them got through, and by which routes.
 func (f *flow) calls(t *testing.T, n int, key, result string, lasts time.Duration) {
 	t.Helper()
-	var admitted []*playedStream
-	rejected := 0
-	var reply *extprocv3.ImmediateResponse
+	admitted, rejected := map[string][]*playedCall{}, map[string][]*playedCall{}
 	for range n {
-		s := newPlayedStream(t, f.extproc, key)
-		if r := s.send(requestHeaders()).GetImmediateResponse(); r != nil {
-			rejected++
-			reply = r
+		c := f.proxy.call(t, key)
+		if c.reply == nil {
+			admitted[c.route] = append(admitted[c.route], c)
 			continue
 		}
-		admitted = append(admitted, s)
+		rejected[c.route] = append(rejected[c.route], c)
+		c.end(t, "")
 	}
-	if len(admitted) > 0 {
-		f.tell("%d x %s: admitted, will end with %s", len(admitted), key, result)
-		f.add(time.Duration(f.now)+lasts, func() { end(admitted, result) })
+	for _, route := range slices.Sorted(maps.Keys(admitted)) {
+		through := admitted[route]
+		f.tell("%d x %s: admitted, will end with %s", len(through), route, result)
+		f.add(f.now().Add(lasts), func() {
+			for _, c := range through {
+				c.end(t, result)
+			}
+		})
 	}
-	if rejected > 0 {
-		f.tell("%d x %s: rejected with %d %s%s", rejected, key, reply.GetStatus().GetCode(), reply.GetBody(), retryAfter(reply))
+	for _, route := range slices.Sorted(maps.Keys(rejected)) {
+		f.tell("%d x %s: rejected with %s", len(rejected[route]), route, rejected[route][0].reply.text)
 	}
 }
 
@@ -170,20 +288,6 @@ func retryAfter(r *extprocv3.ImmediateResponse) string {
 		}
 	}
 	return ""
-}
-
-// end gives requests their result.
-func end(streams []*playedStream, result string) {
-	for _, s := range streams {
-		switch result {
-		case "gone":
-		case "timeout":
-			s.send(responseHeaders("504", "response_timeout", 1<<2))
-		default:
-			s.send(responseHeaders(result, "via_upstream", 0))
-		}
-		s.end()
-	}
 }
 
 // metrics are the breakers' series that are not 0.
@@ -213,69 +317,4 @@ func (f *flow) resources(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// playedStream plays a proxy's ext_proc stream: one message, one answer.
-type playedStream struct {
-	grpc.ServerStream
-	ctx      context.Context
-	requests chan *extprocv3.ProcessingRequest
-	answers  chan *extprocv3.ProcessingResponse
-	done     chan error
-}
-
-func newPlayedStream(t *testing.T, server *extproc.Server, key string) *playedStream {
-	t.Helper()
-	s := &playedStream{
-		ctx:      metadata.NewIncomingContext(t.Context(), metadata.Pairs(wire.BreakerMetadata, key)),
-		requests: make(chan *extprocv3.ProcessingRequest),
-		answers:  make(chan *extprocv3.ProcessingResponse),
-		done:     make(chan error, 1),
-	}
-	go func() { s.done <- server.Process(s) }()
-	return s
-}
-
-func (s *playedStream) Context() context.Context { return s.ctx }
-
-func (s *playedStream) Recv() (*extprocv3.ProcessingRequest, error) {
-	m, ok := <-s.requests
-	if !ok {
-		return nil, io.EOF
-	}
-	return m, nil
-}
-
-func (s *playedStream) Send(m *extprocv3.ProcessingResponse) error {
-	s.answers <- m
-	return nil
-}
-
-func (s *playedStream) send(m *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
-	s.requests <- m
-	return <-s.answers
-}
-
-// end closes the stream and waits until the server has let go of it.
-func (s *playedStream) end() {
-	close(s.requests)
-	<-s.done
-}
-
-func requestHeaders() *extprocv3.ProcessingRequest {
-	return &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{
-		RequestHeaders: &extprocv3.HttpHeaders{Headers: &corev3.HeaderMap{}, EndOfStream: true},
-	}}
-}
-
-func responseHeaders(status, details string, flags int) *extprocv3.ProcessingRequest {
-	return &extprocv3.ProcessingRequest{
-		Request: &extprocv3.ProcessingRequest_ResponseHeaders{ResponseHeaders: &extprocv3.HttpHeaders{
-			Headers: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":status", RawValue: []byte(status)}}},
-		}},
-		Attributes: map[string]*structpb.Struct{"envoy.filters.http.ext_proc": {Fields: map[string]*structpb.Value{
-			"response.code_details": structpb.NewStringValue(details),
-			"response.flags":        structpb.NewNumberValue(float64(flags)),
-		}}},
-	}
 }

@@ -14,12 +14,12 @@ import (
 const quick = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
 	"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 5, maxWaitDurationInHalfOpenState: 60s}"
 
-// gate is a handler that keeps every request until it is let go.
-type gate struct {
+// turnstile is a handler that keeps every request until it is let go.
+type turnstile struct {
 	release chan int // the status to answer with
 }
 
-func (g gate) handle(w http.ResponseWriter, r *http.Request) {
+func (g turnstile) handle(w http.ResponseWriter, r *http.Request) {
 	select {
 	case status := <-g.release:
 		answer(status)(w, r)
@@ -36,7 +36,7 @@ func TestHalfOpenBoundsProbes(t *testing.T) {
 	m := newMesh(t, ip, service("payments", u.address)+guard("payments", quick))
 	trip(t, m, u)
 
-	g := gate{release: make(chan int)}
+	g := turnstile{release: make(chan int)}
 	u.behave(g.handle)
 	m.state(t, "payments", "half_open")
 	u.most.Store(0)

@@ -103,7 +103,7 @@ func TestMetricsOnlyRecovers(t *testing.T) {
 	}
 	w.states(t, "half_open")
 
-	g := gate{release: make(chan int)}
+	g := turnstile{release: make(chan int)}
 	w.behave(g.handle)
 	var probes sync.WaitGroup
 	for _, host := range []string{"payments", "shadow"} {

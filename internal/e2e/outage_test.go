@@ -124,7 +124,7 @@ func TestShutdownDrains(t *testing.T) {
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
 	m := newMesh(t, ip, service("payments", u.address)+guard("payments"))
-	g := gate{release: make(chan int)}
+	g := turnstile{release: make(chan int)}
 	u.behave(g.handle)
 	got := make(chan reply, 1)
 	go func() {

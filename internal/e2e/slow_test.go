@@ -59,7 +59,7 @@ func TestHangingCallsTrip(t *testing.T) {
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
 	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 1h", slowRule))
-	g := gate{release: make(chan int)}
+	g := turnstile{release: make(chan int)}
 	u.behave(g.handle)
 	var wg sync.WaitGroup
 	for range callers {

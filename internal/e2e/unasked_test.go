@@ -205,7 +205,7 @@ func TestProbesEndWithoutTheControlPlane(t *testing.T) {
 		u := newUpstream(t, ip)
 		o := newOperated(t, ip, service("payments", u.address)+policyFor("payments", dataPath, endlessProbes))
 		o.mesh.fall(t, u, "payments")
-		g := gate{release: make(chan int)}
+		g := turnstile{release: make(chan int)}
 		u.behave(g.handle)
 		got := make(chan reply, 3)
 		for range 3 {

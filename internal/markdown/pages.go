@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,8 +21,8 @@ type Page struct {
 // Block is a fenced code block.
 type Block struct {
 	Page string // its path from the root
-	Line int    // of the fence that opens it, from 1
-	Kind string // what follows the fence, such as "yaml" or "yaml mistake"
+	Line int    // the line of the opening fence, from 1
+	Kind string // the words after the fence, such as "yaml" or "yaml mistake"
 	Note string // text of the HTML comment on the line or lines above the fence; often empty
 	Text string // without the indentation of the fence
 }
@@ -31,31 +30,27 @@ type Block struct {
 // Place is where a block is, as editors understand it.
 func (b Block) Place() string { return fmt.Sprintf("%s:%d", b.Page, b.Line) }
 
-// Read returns all pages below root in the order of their paths. It leaves out directories that begin with a dot,
-// testdata, and bin. It fails when a block cannot be checked: one that has no kind, is not closed, or has
+// Read returns all pages of a tree in the order of their paths. It leaves out directories that begin with a dot,
+// testdata, and bin. It fails when a block cannot be checked, because the block has no kind, is not closed, or has
 // no fence; or when text follows a comment on its line, where nothing would check it.
-func Read(root string) ([]Page, error) {
+func Read(root fs.FS) ([]Page, error) {
 	var pages []Page
 	var problems []error
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if base := d.Name(); d.IsDir() && name != root && (base[0] == '.' || base == "testdata" || base == "bin") {
+		if base := d.Name(); d.IsDir() && name != "." && (base[0] == '.' || base == "testdata" || base == "bin") {
 			return fs.SkipDir
 		}
-		if d.IsDir() || filepath.Ext(name) != ".md" {
+		if d.IsDir() || path.Ext(name) != ".md" {
 			return nil
 		}
-		text, err := os.ReadFile(name)
+		text, err := fs.ReadFile(root, name)
 		if err != nil {
 			return err
 		}
-		path, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		page, err := parse(filepath.ToSlash(path), string(text))
+		page, err := parse(name, string(text))
 		pages, problems = append(pages, page), append(problems, err)
 		return nil
 	})

@@ -1,6 +1,7 @@
 package markdown
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestBlocksThatCannotBeChecked(t *testing.T) {
 
 // TestRead wants the pages of this repository, and none of what tests and tools keep in it.
 func TestRead(t *testing.T) {
-	pages, err := Read("../..")
+	pages, err := Read(os.DirFS("../.."))
 	for _, p := range pages {
 		if strings.Contains(p.Path, "testdata/") || strings.HasPrefix(p.Path, ".") {
 			t.Errorf("%s is no page of the documentation", p.Path)
