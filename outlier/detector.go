@@ -5,14 +5,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
+
+	"breakwater.dev/instant"
 )
 
-// Instant is a time in nanoseconds, counted from any origin.
-type Instant int64
-
-// Add returns the instant d later.
-func (i Instant) Add(d time.Duration) Instant { return i + Instant(d) }
+// Instant is a point on the monotonic clock that the caller keeps; see [instant.Instant].
+type Instant = instant.Instant
 
 // Class is what one call says of the endpoint that served it.
 type Class uint8

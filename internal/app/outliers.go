@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"breakwater.dev/breaker"
 	"breakwater.dev/feed"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/outlier"
@@ -50,7 +49,7 @@ func (o *outliers) apply(set *policy.Set) {
 		judged = append(judged, j)
 	}
 	before := o.detector.Snapshot()
-	o.detector.Apply(judged, outlier.Instant(o.clock.Now()))
+	o.detector.Apply(judged, o.clock.Now())
 	for _, s := range before { // upstreams that are no longer judged have no ejected endpoints
 		o.eject(s.Upstream)
 	}
@@ -72,8 +71,8 @@ func (o *outliers) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := o.clock.Now()
-		if next, ok := o.detector.Sweep(outlier.Instant(now)); ok {
-			timer.Reset(max(breaker.Instant(next).Sub(now), 0))
+		if next, ok := o.detector.Sweep(now); ok {
+			timer.Reset(max(next.Sub(now), 0))
 		}
 	}
 }
@@ -83,10 +82,10 @@ func (o *outliers) report(upstream string, told []feed.EndpointOutcome) {
 	outcomes := make([]outlier.Outcome, len(told))
 	for i, t := range told {
 		outcomes[i] = outlier.Outcome{
-			Endpoint: t.Endpoint, Class: classOf(&t), At: outlier.Instant(t.At), Calls: t.Calls, OneIn: t.OneIn,
+			Endpoint: t.Endpoint, Class: classOf(&t), At: t.At, Calls: t.Calls, OneIn: t.OneIn,
 		}
 	}
-	o.detector.Report(upstream, outcomes, outlier.Instant(o.clock.Now()))
+	o.detector.Report(upstream, outcomes, o.clock.Now())
 }
 
 // classOf reads an outcome as Envoy's own detection does.
@@ -107,7 +106,7 @@ func (o *outliers) happened(e outlier.Event) {
 	if e.Kind != outlier.Detected {
 		o.eject(e.Upstream)
 	}
-	at := o.clock.Wall(breaker.Instant(e.At))
+	at := o.clock.Wall(e.At)
 	told := telemetry.Ejection{
 		Upstream: e.Upstream, Endpoint: e.Endpoint, Rule: e.Rule.String(),
 		Ejected: e.Kind != outlier.Returned, Enforced: e.Kind != outlier.Detected, At: at, Times: e.Times,

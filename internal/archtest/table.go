@@ -31,11 +31,17 @@ const (
 // may import the same packages, and the test kit. It is printed in docs/architecture.md.
 var table = []row{
 	{
-		pkg: "breaker", layer: 0, pure: true, silent: true,
+		pkg: "instant", layer: 0, pure: true, silent: true,
+		reason: "Both engines count in one kind of time, so that a program can pass both the same reading of its clock.",
+	},
+	{
+		pkg: "breaker", layer: 1, pure: true, silent: true,
+		ours:   []string{"instant"},
 		reason: "Go programs use the state machine in process. It must cost them no dependency, and be testable without a clock.",
 	},
 	{
-		pkg: "outlier", layer: 0, pure: true, silent: true,
+		pkg: "outlier", layer: 1, pure: true, silent: true,
+		ours:   []string{"instant"},
 		reason: "It owns Envoy's semantics of ejection, which depend on nothing.",
 	},
 	{
