@@ -21,7 +21,7 @@ func TestWaits(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		base, max time.Duration
-		mult      uint32
+		mult      Hundredths
 		want      []time.Duration // of the first openings
 	}{
 		{"1x stays", time.Second, time.Minute, 100, []time.Duration{time.Second, time.Second, time.Second}},

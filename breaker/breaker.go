@@ -176,7 +176,7 @@ func (b *Breaker) admitLocked(c *cell, how uint64, now Instant) (Permit, Decisio
 }
 
 // watchedLocked tells whether the state is only watched, and no call is rejected for it.
-func (b *Breaker) watchedLocked() bool { return b.spec.Mode.watched(b.pastLocked().override != nil) }
+func (b *Breaker) watchedLocked() bool { return b.spec.Mode.watchOnly(b.pastLocked().override != nil) }
 
 // passesLocked counts a call that the state does not let through, and tells whether it passes
 // all the same, as a call that nobody judges.

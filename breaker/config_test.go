@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -37,7 +38,7 @@ func TestValidateBounds(t *testing.T) {
 		{"mode", "Enforce, MetricsOnly, ForcedOpen or Disabled", 0, int64(Disabled), func(c *Config, v int64) { c.Mode = Mode(v) }},
 		{"slowCallDurationThreshold", duration, int64(time.Millisecond), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.SlowCallDurationThreshold = v })},
 		{"slowCallRateThreshold", "a share from 0% to 100%", 0, int64(Whole), counts(func(c *Config, v uint32) { c.SlowCallRateThreshold = Ratio(v) })},
-		{"backoff.multiplier", "a number from 1 to 100", 100, MaxMultiplier, counts(func(c *Config, v uint32) { c.BackoffMultiplier = v })},
+		{"backoff.multiplier", "a number from 1 to 100", 100, MaxMultiplier, counts(func(c *Config, v uint32) { c.BackoffMultiplier = Hundredths(v) })},
 		{"backoff.max", duration, int64(time.Millisecond), int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.BackoffMax = v })},
 		{"backoff.jitter", "a share from 0% to 100%", 0, int64(Whole), counts(func(c *Config, v uint32) { c.BackoffJitter = Ratio(v) })},
 		{"ramp.duration", "a duration from 0s to 24h", 0, int64(MaxDuration), durations(func(c *Config, v time.Duration) { c.RampDuration = v })},
@@ -85,6 +86,33 @@ func TestValidateWindowSize(t *testing.T) {
 		c.WindowSize = size
 		if got := c.Validate(); len(got) != want || want > 0 && got[0].Field != "slidingWindow.size" {
 			t.Errorf("at %d: problems %v, want %d", size, got, want)
+		}
+	}
+}
+
+// TestFieldsKnowsEveryField: the table has a row for each field of a Config, in its order.
+func TestFieldsKnowsEveryField(t *testing.T) {
+	var c Config
+	v, rows := reflect.ValueOf(&c).Elem(), Fields()
+	if len(rows) != v.NumField() {
+		t.Fatalf("%d rows, want %d", len(rows), v.NumField())
+	}
+	paths := map[string]bool{}
+	for i, f := range rows {
+		if got, want := f.Of(&c), v.Field(i).Addr().Interface(); got != want {
+			t.Errorf("row %s is about another field than %s", f.Path, v.Type().Field(i).Name)
+		}
+		if paths[f.Path] || f.Low > f.High {
+			t.Errorf("row %s is there twice, or from %d to %d", f.Path, f.Low, f.High)
+		}
+		paths[f.Path] = true
+	}
+}
+
+func TestHundredths(t *testing.T) {
+	for h, want := range map[Hundredths]string{0: "0", 5: "0.05", 100: "1", 150: "1.5", 125: "1.25", MaxMultiplier: "100"} {
+		if got, number := h.String(), fmt.Sprint(h.Float()); got != want || number != want {
+			t.Errorf("Hundredths(%d) is %q and the number %s, want %s", h, got, number, want)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func (o *open) forget(cfg *Config, closed time.Duration) uint32 {
 func waitOf(cfg *Config, openings uint32) time.Duration {
 	wait := cfg.WaitDurationInOpenState
 	most := max(cfg.BackoffMax, wait)
-	if cfg.BackoffMultiplier <= 100 {
+	if cfg.BackoffMultiplier <= MinMultiplier {
 		return wait
 	}
 	for range openings {

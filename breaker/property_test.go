@@ -106,7 +106,7 @@ func drawConfig(t *rapid.T) Config {
 		Mode:                                  rapid.SampledFrom([]Mode{Enforce, Enforce, Enforce, Enforce, MetricsOnly, MetricsOnly, ForcedOpen, Disabled}).Draw(t, "mode"),
 		SlowCallDurationThreshold:             rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second}).Draw(t, "slow"),
 		SlowCallRateThreshold:                 rapid.SampledFrom([]Ratio{0, 1, 5_000, Whole}).Draw(t, "slowRate"),
-		BackoffMultiplier:                     rapid.SampledFrom([]uint32{100, 150, 200, 1000}).Draw(t, "multiplier"),
+		BackoffMultiplier:                     rapid.SampledFrom([]Hundredths{100, 150, 200, 1000}).Draw(t, "multiplier"),
 		BackoffMax:                            short.Draw(t, "max"),
 		BackoffJitter:                         rapid.SampledFrom([]Ratio{0, 0, 1_000, Whole}).Draw(t, "jitter"),
 		RampDuration:                          rapid.SampledFrom([]time.Duration{0, 0, 100 * time.Millisecond, 3 * time.Second}).Draw(t, "ramp"),

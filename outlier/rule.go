@@ -28,8 +28,8 @@ func (r Rule) String() string {
 }
 
 // enforcing is the chance in percent that an endpoint found by the rule is ejected.
-func (c *Config) enforcing(r Rule) uint32 {
-	return [...]uint32{c.EnforcingConsecutive5xxErrors, c.EnforcingConsecutiveGatewayErrors,
+func (c *Config) enforcing(r Rule) Percent {
+	return [...]Percent{c.EnforcingConsecutive5xxErrors, c.EnforcingConsecutiveGatewayErrors,
 		c.EnforcingConsecutiveLocalOriginFailures, c.EnforcingSuccessRate, c.EnforcingLocalOriginSuccessRate,
 		c.EnforcingFailurePercentage, c.EnforcingFailurePercentageLocalOrigin}[r]
 }

@@ -29,7 +29,7 @@ func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
 		maxPath        = "spec.breaker.backoff.max"
 		waitPath       = "spec.breaker.waitDurationInOpenState"
 	)
-	grows := b.BackoffMultiplier > 100
+	grows := b.BackoffMultiplier > breaker.MinMultiplier
 	if at, ok := s.places[maxPath]; ok && !grows && !s.places.wrote(multiplierPath) {
 		c.fail(at, "left out, or beside multiplier, without which it has no effect", "no-effect")
 		return
@@ -104,7 +104,6 @@ func (c *compiler) checkLimits(s *settings, path string, l Limits) {
 func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 	n := len(u.Endpoints)
 	o := u.Outlier
-	percent := fmt.Sprintf("%d%%", o.MaxEjectionPercent)
 	static := u.DNS == nil
 	if never := o.MaxEjectionPercent == 0 && !o.AlwaysEjectOneEndpoint; never || static && o.MaxEjected(n) == 0 {
 		want := "above 0%, or with alwaysEjectOneEndpoint: true"
@@ -112,7 +111,7 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 			want = fmt.Sprintf("at least %d%%, or with alwaysEjectOneEndpoint: true: upstream %s has %d endpoints, and it rounds down to none of them",
 				(100+n-1)/n, u.Name, n)
 		}
-		c.fail(s.places.at(outlierPath+".maxEjectionPercent", percent), want, "never-ejects")
+		c.fail(s.places.at(outlierPath+".maxEjectionPercent", o.MaxEjectionPercent.String()), want, "never-ejects")
 		return
 	}
 	minimum := func(threshold, field string, v uint32) {

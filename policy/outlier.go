@@ -1,48 +1,20 @@
 package policy
 
 import (
-	"time"
-
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
 const outlierPath = "spec.outlierDetection"
 
-// outlierFields take any duration, and any number that is not absurd:
-// [outlier.Config.Validate] says which are allowed.
+// outlierFields are the fields that [outlier.Fields] lists.
+// [outlier.Config.Validate] says which values are allowed.
 func outlierFields(o *outlier.Config) yamlwalk.Fields {
-	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, outlier.MaxCount) }
-	duration := func(dst *time.Duration) yamlwalk.Field { return yamlwalk.Duration(dst, -anyDuration, anyDuration) }
-	percent := yamlwalk.WholePercent
-	return yamlwalk.Fields{
-		"scope":                                       yamlwalk.OneOf(&o.Scope, outlier.Node, outlier.Mesh),
-		"consecutive5xxErrors":                        count(&o.Consecutive5xxErrors),
-		"enforcingConsecutive5xxErrors":               percent(&o.EnforcingConsecutive5xxErrors),
-		"consecutiveGatewayErrors":                    count(&o.ConsecutiveGatewayErrors),
-		"enforcingConsecutiveGatewayErrors":           percent(&o.EnforcingConsecutiveGatewayErrors),
-		"splitExternalLocalOriginErrors":              yamlwalk.Bool(&o.SplitExternalLocalOriginErrors),
-		"consecutiveLocalOriginFailures":              count(&o.ConsecutiveLocalOriginFailures),
-		"enforcingConsecutiveLocalOriginFailures":     percent(&o.EnforcingConsecutiveLocalOriginFailures),
-		"enforcingLocalOriginSuccessRate":             percent(&o.EnforcingLocalOriginSuccessRate),
-		"interval":                                    duration(&o.Interval),
-		"baseEjectionTime":                            duration(&o.BaseEjectionTime),
-		"maxEjectionTime":                             duration(&o.MaxEjectionTime),
-		"maxEjectionTimeJitter":                       duration(&o.MaxEjectionTimeJitter),
-		"maxEjectionPercent":                          percent(&o.MaxEjectionPercent),
-		"alwaysEjectOneEndpoint":                      yamlwalk.Bool(&o.AlwaysEjectOneEndpoint),
-		"successRateMinimumEndpoints":                 count(&o.SuccessRateMinimumEndpoints),
-		"successRateRequestVolume":                    count(&o.SuccessRateRequestVolume),
-		"successRateStdevFactor":                      count(&o.SuccessRateStdevFactor),
-		"enforcingSuccessRate":                        percent(&o.EnforcingSuccessRate),
-		"failurePercentageThreshold":                  percent(&o.FailurePercentageThreshold),
-		"failurePercentageMinimumEndpoints":           count(&o.FailurePercentageMinimumEndpoints),
-		"failurePercentageRequestVolume":              count(&o.FailurePercentageRequestVolume),
-		"enforcingFailurePercentage":                  percent(&o.EnforcingFailurePercentage),
-		"enforcingFailurePercentageLocalOrigin":       percent(&o.EnforcingFailurePercentageLocalOrigin),
-		"successfulActiveHealthCheckUnejectsEndpoint": yamlwalk.Bool(&o.SuccessfulActiveHealthCheckUnejectsEndpoint),
-		"detectDegradedEndpoints":                     yamlwalk.Bool(&o.DetectDegradedEndpoints),
+	r := newReaders()
+	for _, f := range outlier.Fields() {
+		r.add(f.Path, f.Of(o))
 	}
+	return r.fields
 }
 
 // resolvedOutlier returns the outlier detection that the policies ask for, or nil.
@@ -56,7 +28,7 @@ func (s *settings) resolvedOutlier() *outlier.Config {
 		return nil
 	}
 	o := s.outlier
-	imply := func(threshold, enforcing string, dst *uint32) {
+	imply := func(threshold, enforcing string, dst *outlier.Percent) {
 		if s.places.wrote(outlierPath+"."+threshold) && !s.places.wrote(outlierPath+"."+enforcing) {
 			*dst = 100
 		}

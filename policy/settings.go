@@ -124,7 +124,7 @@ func (c *compiler) overlay(s *settings, t target) *settings {
 func (s *settings) fields() yamlwalk.Fields {
 	return yamlwalk.Fields{
 		"targetRefs":            func(yamlwalk.Value) {},
-		"mode":                  yamlwalk.Choice(&s.breaker.Mode, breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled),
+		"mode":                  reader(&s.breaker.Mode),
 		"dataPath":              yamlwalk.OneOf(&s.dataPath, Adaptive, Inline),
 		"scope":                 yamlwalk.OneOf(&s.scope, scopeMesh, scopeNode),
 		"timeout":               yamlwalk.Duration(&s.timeout, 0, breaker.MaxDuration),
@@ -139,46 +139,26 @@ func (s *settings) fields() yamlwalk.Fields {
 	}
 }
 
-// breakerFields take any duration, and any number that is not absurd:
-// [breaker.Config.Validate] says which are allowed.
+// breakerFields are the fields that [breaker.Fields] lists, for the object "breaker".
+// [breaker.Config.Validate] says which values are allowed.
 func (s *settings) breakerFields() yamlwalk.Fields {
-	b := &s.breaker
-	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, breaker.MaxCount) }
-	duration := func(dst *time.Duration) yamlwalk.Field { return yamlwalk.Duration(dst, -anyDuration, anyDuration) }
-	return yamlwalk.Fields{
-		"consecutiveFailures":       count(&b.ConsecutiveFailures),
-		"slidingWindow":             s.slidingWindow,
-		"minimumNumberOfCalls":      count(&b.MinimumNumberOfCalls),
-		"failureRateThreshold":      yamlwalk.Percent(&b.FailureRateThreshold),
-		"slowCallDurationThreshold": duration(&b.SlowCallDurationThreshold),
-		"slowCallRateThreshold":     yamlwalk.Percent(&b.SlowCallRateThreshold),
-		"waitDurationInOpenState":   duration(&b.WaitDurationInOpenState),
-		"backoff": func(v yamlwalk.Value) {
-			v.Object(yamlwalk.Fields{
-				"multiplier": yamlwalk.Hundredths(&b.BackoffMultiplier, 100, breaker.MaxMultiplier),
-				"max":        duration(&b.BackoffMax),
-				"jitter":     yamlwalk.Percent(&b.BackoffJitter),
-			})
-		},
-		"permittedNumberOfCallsInHalfOpenState": count(&b.PermittedNumberOfCallsInHalfOpenState),
-		"successThreshold":                      count(&b.SuccessThreshold),
-		"maxWaitDurationInHalfOpenState":        duration(&b.MaxWaitDurationInHalfOpenState),
-		"ramp": func(v yamlwalk.Value) {
-			v.Object(yamlwalk.Fields{"duration": duration(&b.RampDuration)})
-		},
+	r := newReaders()
+	for _, f := range breaker.Fields() {
+		r.add(f.Path, f.Of(&s.breaker))
 	}
+	delete(r.fields, "mode") // it is beside "breaker"
+	r.fields["slidingWindow"] = func(v yamlwalk.Value) { s.slidingWindow(v, r.objects["slidingWindow"]) }
+	return r.fields
 }
 
 // slidingWindow reads a size, which makes the window CountBased, or a duration, which
 // makes it TimeBased, whatever it was before. The type says the same in a word, or
-// turns back to what a less specific policy has for it.
-func (s *settings) slidingWindow(v yamlwalk.Value) {
+// returns to the kind of window that a less specific policy has given a value for.
+func (s *settings) slidingWindow(v yamlwalk.Value, fields yamlwalk.Fields) {
 	var kind string
-	v.Object(yamlwalk.Fields{
-		"type":     yamlwalk.OneOf(&kind, timeBased, countBased),
-		"duration": yamlwalk.Duration(&s.breaker.WindowDuration, -anyDuration, anyDuration),
-		"size":     yamlwalk.Integer(&s.breaker.WindowSize, 1, breaker.MaxWindowSize),
-	})
+	fields["type"] = yamlwalk.OneOf(&kind, timeBased, countBased)
+	fields["size"] = yamlwalk.Integer(&s.breaker.WindowSize, 1, breaker.MaxWindowSize) // 0 would mean TimeBased
+	v.Object(fields)
 	size, hasSize := v.Get("size")
 	duration, hasDuration := v.Get("duration")
 	switch {

@@ -3,24 +3,18 @@ package policy
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding"
 	"encoding/hex"
 	"fmt"
-	"reflect"
-	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/outlier"
 	"breakwater.dev/policy/internal/view"
-	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// View returns the set as people read it, for [json.Marshal]: every field in a fixed
-// order, durations as "30s", shares as "50%", and each document that something comes
-// from as "name file:line".
+// View returns the set for users to read, ready for [json.Marshal]: every field in a
+// fixed order, durations as "30s", shares as "50%", and the document that a value was
+// written in as "name file:line".
 func (s *Set) View() any { return notation(true).Of(s) }
 
 // Print returns the view of a set as YAML.
@@ -37,60 +31,14 @@ func Print(s *Set) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// revision is a hash of what upstreams mean, without where they were written.
+// revision returns a hash of what upstreams mean. Where they were written does not count.
 func revision(upstreams []*Upstream) string {
 	sum := sha256.Sum256([]byte(view.Canonical(notation(false).Of(upstreams))))
 	return hex.EncodeToString(sum[:8])
 }
 
-// notation is how policies write things; origins are where things were written.
-func notation(origins bool) view.Notation {
-	return view.Notation{
-		Value: notate,
-		Field: func(owner reflect.Type, f reflect.StructField, value any) (any, bool) {
-			if !origins && (f.Type == reflect.TypeFor[Origin]() || f.Type == reflect.TypeFor[[]Origin]()) {
-				return nil, false
-			}
-			if owner == reflect.TypeFor[outlier.Config]() && isPercent(f.Name) {
-				return fmt.Sprintf("%d%%", value), true
-			}
-			if owner == reflect.TypeFor[breaker.Config]() && f.Name == "BackoffMultiplier" {
-				return float64(value.(uint32)) / 100, true
-			}
-			return value, true
-		},
-	}
-}
-
-func notate(v any) (any, bool) {
-	switch x := v.(type) {
-	case time.Duration:
-		return yamlwalk.FormatDuration(x), true
-	case breaker.Key:
-		return x.String(), true
-	case breaker.Ratio:
-		return x.String(), true
-	case breaker.Mode:
-		return x.String(), true
-	case breaker.ClientGone:
-		return x.String(), true
-	case *Classifier:
-		return x.view(), true
-	case Origin:
-		return fmt.Sprintf("%s %s:%d", x.Name, x.File, x.Line), true
-	case encoding.TextMarshaler: // an address
-		return fmt.Sprint(x), true
-	}
-	return nil, false
-}
-
-// isPercent tells the percentages of outlier detection, which are plain numbers
-// there, from its counts.
-func isPercent(field string) bool {
-	return strings.HasPrefix(field, "Enforcing") || field == "MaxEjectionPercent" || field == "FailurePercentageThreshold"
-}
-
-// view lists what is not a success, runs of status codes as "500-599".
+// view lists the answers that are failures or ignored. Status codes in a row are shown
+// as "500-599".
 func (c *Classifier) view() view.Object {
 	list := func(o breaker.Outcome) view.Object {
 		status, grpc := []any{}, []any{}

@@ -67,7 +67,7 @@ func (c config) config() breaker.Config {
 		SlowCallDurationThreshold:             time.Duration(c.SlowCallDurationThreshold),
 		SlowCallRateThreshold:                 breaker.Ratio(c.SlowCallRateThreshold),
 		WaitDurationInOpenState:               time.Duration(c.WaitDurationInOpenState),
-		BackoffMultiplier:                     uint32(c.Backoff.Multiplier),
+		BackoffMultiplier:                     breaker.Hundredths(c.Backoff.Multiplier),
 		BackoffMax:                            time.Duration(c.Backoff.Max),
 		BackoffJitter:                         breaker.Ratio(c.Backoff.Jitter),
 		PermittedNumberOfCallsInHalfOpenState: c.PermittedNumberOfCallsInHalfOpenState,

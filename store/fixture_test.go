@@ -221,7 +221,7 @@ func anyConfig(t *rapid.T) breaker.Config {
 		SlowCallDurationThreshold:             span.Draw(t, "slow"),
 		SlowCallRateThreshold:                 share.Draw(t, "slow rate"),
 		WaitDurationInOpenState:               span.Draw(t, "wait"),
-		BackoffMultiplier:                     count.Draw(t, "multiplier"),
+		BackoffMultiplier:                     breaker.Hundredths(count.Draw(t, "multiplier")),
 		BackoffMax:                            span.Draw(t, "backoff max"),
 		BackoffJitter:                         share.Draw(t, "jitter"),
 		PermittedNumberOfCallsInHalfOpenState: count.Draw(t, "probes"),

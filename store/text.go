@@ -18,8 +18,8 @@ type (
 	mode     breaker.Mode
 	ratio    breaker.Ratio
 	duration time.Duration
-	// multiplier is a count of hundredths, and a plain number in a file.
-	multiplier uint32
+	// multiplier is a plain number in a file.
+	multiplier breaker.Hundredths
 )
 
 // enum is a type of few values, from 0, each with a name.
@@ -84,7 +84,7 @@ func hundredths(v float64) uint32 {
 	return uint32(math.Round(min(max(v, 0), math.MaxUint32/100.0) * 100))
 }
 
-func (m multiplier) MarshalJSON() ([]byte, error) { return json.Marshal(float64(m) / 100) }
+func (m multiplier) MarshalJSON() ([]byte, error) { return json.Marshal(breaker.Hundredths(m).Float()) }
 
 func (m *multiplier) UnmarshalJSON(number []byte) error {
 	var v float64

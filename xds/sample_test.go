@@ -93,7 +93,7 @@ func drawLimits(t *rapid.T) policy.Limits {
 func drawOutlier(t *rapid.T) *outlier.Config {
 	c := fullOutlier()
 	c.Consecutive5xxErrors = rapid.Uint32().Draw(t, "consecutive5xx")
-	c.EnforcingSuccessRate = rapid.Uint32Range(0, 100).Draw(t, "enforcingSuccessRate")
+	c.EnforcingSuccessRate = outlier.Percent(rapid.Uint32Range(0, 100).Draw(t, "enforcingSuccessRate"))
 	return &c
 }
 

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Object has its fields in order, which a map does not keep.
+// Object is an object whose fields keep their order, which a map would not do.
 type Object []Field
 
 // Field is one field of an [Object].
@@ -21,7 +21,7 @@ type Field struct {
 	Value any
 }
 
-// MarshalJSON writes an object.
+// MarshalJSON writes the object with its fields in order.
 func (o Object) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	buf.WriteByte('{')
@@ -39,17 +39,17 @@ func (o Object) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// Notation are the types that are not shown field by field.
+// Notation says how values are shown, where they are not shown field by field.
 type Notation struct {
-	// Value shows a value; shown is false for one that has no notation of its own.
+	// Value shows a value whose type has a notation of its own. shown is false for a
+	// value of another type.
 	Value func(v any) (view any, shown bool)
-	// Field shows a field of a struct; keep is false for one to leave out. It gets what
-	// the field would be shown as.
-	Field func(owner reflect.Type, f reflect.StructField, view any) (shown any, keep bool)
+	// Omit reports whether a field of a struct is left out.
+	Omit func(f reflect.StructField) bool
 }
 
-// Of goes by reflection, so that a field that is added is shown without anybody having
-// to think of it. A field has its Go name in lower camel case, unless it has a json tag.
+// Of shows v. It goes by reflection, so that a field which is added to a struct is shown
+// at once. A field has its Go name in lower camel case, unless it has a json tag.
 func (n Notation) Of(v any) any { return n.of(reflect.ValueOf(v)) }
 
 func (n Notation) of(v reflect.Value) any {
@@ -81,18 +81,14 @@ func (n Notation) object(v reflect.Value) Object {
 	var o Object
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
-		if !field.IsExported() {
-			continue
-		}
-		value, keep := n.Field(v.Type(), field, n.of(v.Field(i)))
-		if !keep {
+		if !field.IsExported() || n.Omit(field) {
 			continue
 		}
 		name := field.Tag.Get("json")
 		if name == "" {
 			name = lowerCamel(field.Name)
 		}
-		o = append(o, Field{name, value})
+		o = append(o, Field{name, n.of(v.Field(i))})
 	}
 	return o
 }
@@ -109,7 +105,8 @@ func lowerCamel(name string) string {
 	return strings.ToLower(name[:upper]) + name[upper:]
 }
 
-// Canonical is a text that is equal for equal views and different for different ones.
+// Canonical returns a text of a view: the same text for equal views, and different texts
+// for views that differ.
 func Canonical(v any) string {
 	var b strings.Builder
 	canonical(&b, v)
@@ -139,7 +136,7 @@ func canonical(b *strings.Builder, v any) {
 	}
 }
 
-// YAML turns what [Notation.Of] returned into YAML of the same order.
+// YAML returns the YAML of a view that [Notation.Of] returned, in the same order.
 func YAML(view any) *yaml.Node {
 	node := &yaml.Node{}
 	switch x := view.(type) {

@@ -25,7 +25,7 @@ func TestOf(t *testing.T) {
 			_, isRune := v.(rune)
 			return "rune", isRune
 		},
-		Field: func(_ reflect.Type, f reflect.StructField, v any) (any, bool) { return v, f.Name != "Hidden" },
+		Omit: func(f reflect.StructField) bool { return f.Name == "Hidden" },
 	}
 	got := n.Of(&outer{Zulu: 1, Alpha: &inner{CAFile: "<&>"}, List: []inner{{DNS: "yes: no"}}, Word: "true", inside: 1})
 

@@ -111,9 +111,9 @@ func Integer[T ~uint16 | ~uint32 | ~uint64](dst *T, low, high T) Field {
 
 var hundredths = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,2}))?$`)
 
-// Hundredths reads a number of up to two decimals into hundredths, from low to high
-// of them. More decimals are refused, not rounded.
-func Hundredths(dst *uint32, low, high uint32) Field {
+// Hundredths reads a number of up to two decimals into hundredths. low and high are
+// hundredths as well. More decimals are refused, not rounded.
+func Hundredths[T ~uint32](dst *T, low, high T) Field {
 	return func(v Value) {
 		want := fmt.Sprintf("a number from %g to %g", float64(low)/100, float64(high)/100)
 		s, ok := v.scalar(want, "wrong-type", "!!int", "!!float")
@@ -130,7 +130,7 @@ func Hundredths(dst *uint32, low, high uint32) Field {
 			v.Fail(want, "out-of-range")
 			return
 		}
-		*dst = uint32(n)
+		*dst = T(n)
 	}
 }
 
@@ -183,12 +183,12 @@ func Percent[T ~uint32](dst *T) Field {
 }
 
 // WholePercent reads a percentage without decimals into percent.
-func WholePercent(dst *uint32) Field {
+func WholePercent[T ~uint32](dst *T) Field {
 	return func(v Value) {
 		const want = "a whole percentage such as 50%"
 		n, ok := v.percent(want, func(m []string) bool { return m[2] == "" })
 		if ok {
-			*dst = n / 100
+			*dst = T(n / 100)
 		}
 	}
 }

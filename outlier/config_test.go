@@ -2,6 +2,7 @@ package outlier
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -70,9 +71,32 @@ func TestValidateKnowsEveryField(t *testing.T) {
 	}
 }
 
+// TestFieldsKnowsEveryField: the table has a row for each field of a Config, in its order.
+func TestFieldsKnowsEveryField(t *testing.T) {
+	var c Config
+	v, rows := reflect.ValueOf(&c).Elem(), Fields()
+	if len(rows) != v.NumField() {
+		t.Fatalf("%d rows, want %d", len(rows), v.NumField())
+	}
+	for i, f := range rows {
+		name := v.Type().Field(i).Name
+		if got, want := f.Of(&c), v.Field(i).Addr().Interface(); got != want || !strings.EqualFold(f.Path, name) {
+			t.Errorf("row %s is about another field than %s", f.Path, name)
+		}
+	}
+}
+
+func TestPercentString(t *testing.T) {
+	for p, want := range map[Percent]string{0: "0%", 7: "7%", 100: "100%"} {
+		if got := p.String(); got != want {
+			t.Errorf("Percent(%d) is %q, want %q", p, got, want)
+		}
+	}
+}
+
 func TestMaxEjected(t *testing.T) {
 	for _, tc := range []struct {
-		percent   uint32
+		percent   Percent
 		alwaysOne bool
 		endpoints int
 		want      int
@@ -87,7 +111,7 @@ func TestMaxEjected(t *testing.T) {
 	} {
 		c := Config{MaxEjectionPercent: tc.percent, AlwaysEjectOneEndpoint: tc.alwaysOne}
 		if got := c.MaxEjected(tc.endpoints); got != tc.want {
-			t.Errorf("%d%% (always one: %v) of %d endpoints: MaxEjected() = %d, want %d", tc.percent, tc.alwaysOne, tc.endpoints, got, tc.want)
+			t.Errorf("%s (always one: %v) of %d endpoints: MaxEjected() = %d, want %d", tc.percent, tc.alwaysOne, tc.endpoints, got, tc.want)
 		}
 	}
 }

@@ -1,0 +1,117 @@
+package outlier
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Field is one field of a [Config]: its name in a policy and the values it may have.
+type Field struct {
+	// Path is the field's name in a policy, below "outlierDetection".
+	Path string
+	// Of returns a pointer to the field in c: a *uint32, a *[Percent], a
+	// *time.Duration, a *bool or a *[Scope].
+	Of func(c *Config) any
+	// Low is the least value of a duration. Counts and shares begin at 0.
+	Low time.Duration
+}
+
+// Limits on what a configuration may ask for. They are far beyond use and keep
+// arithmetic on counts and durations from overflowing.
+const (
+	MaxCount    = 1_000_000
+	MaxDuration = 24 * time.Hour
+	// MinDuration is the resolution of Envoy's timers.
+	MinDuration = time.Millisecond
+)
+
+// Fields returns all fields of a [Config], in its order. Whoever reads, checks or
+// lists configurations goes by them.
+func Fields() []Field { return slices.Clone(fields) }
+
+// Envoy's own validation wants interval, base_ejection_time and max_ejection_time above 0.
+var fields = []Field{
+	{Path: "scope", Of: func(c *Config) any { return &c.Scope }},
+	{Path: "consecutive5xxErrors", Of: func(c *Config) any { return &c.Consecutive5xxErrors }},
+	{Path: "enforcingConsecutive5xxErrors", Of: func(c *Config) any { return &c.EnforcingConsecutive5xxErrors }},
+	{Path: "consecutiveGatewayErrors", Of: func(c *Config) any { return &c.ConsecutiveGatewayErrors }},
+	{Path: "enforcingConsecutiveGatewayErrors", Of: func(c *Config) any { return &c.EnforcingConsecutiveGatewayErrors }},
+	{Path: "splitExternalLocalOriginErrors", Of: func(c *Config) any { return &c.SplitExternalLocalOriginErrors }},
+	{Path: "consecutiveLocalOriginFailures", Of: func(c *Config) any { return &c.ConsecutiveLocalOriginFailures }},
+	{Path: "enforcingConsecutiveLocalOriginFailures", Of: func(c *Config) any { return &c.EnforcingConsecutiveLocalOriginFailures }},
+	{Path: "enforcingLocalOriginSuccessRate", Of: func(c *Config) any { return &c.EnforcingLocalOriginSuccessRate }},
+	{Path: "interval", Of: func(c *Config) any { return &c.Interval }, Low: MinDuration},
+	{Path: "baseEjectionTime", Of: func(c *Config) any { return &c.BaseEjectionTime }, Low: MinDuration},
+	{Path: "maxEjectionTime", Of: func(c *Config) any { return &c.MaxEjectionTime }, Low: MinDuration},
+	{Path: "maxEjectionTimeJitter", Of: func(c *Config) any { return &c.MaxEjectionTimeJitter }},
+	{Path: "maxEjectionPercent", Of: func(c *Config) any { return &c.MaxEjectionPercent }},
+	{Path: "alwaysEjectOneEndpoint", Of: func(c *Config) any { return &c.AlwaysEjectOneEndpoint }},
+	{Path: "successRateMinimumEndpoints", Of: func(c *Config) any { return &c.SuccessRateMinimumEndpoints }},
+	{Path: "successRateRequestVolume", Of: func(c *Config) any { return &c.SuccessRateRequestVolume }},
+	{Path: "successRateStdevFactor", Of: func(c *Config) any { return &c.SuccessRateStdevFactor }},
+	{Path: "enforcingSuccessRate", Of: func(c *Config) any { return &c.EnforcingSuccessRate }},
+	{Path: "failurePercentageThreshold", Of: func(c *Config) any { return &c.FailurePercentageThreshold }},
+	{Path: "failurePercentageMinimumEndpoints", Of: func(c *Config) any { return &c.FailurePercentageMinimumEndpoints }},
+	{Path: "failurePercentageRequestVolume", Of: func(c *Config) any { return &c.FailurePercentageRequestVolume }},
+	{Path: "enforcingFailurePercentage", Of: func(c *Config) any { return &c.EnforcingFailurePercentage }},
+	{Path: "enforcingFailurePercentageLocalOrigin", Of: func(c *Config) any { return &c.EnforcingFailurePercentageLocalOrigin }},
+	{Path: "successfulActiveHealthCheckUnejectsEndpoint", Of: func(c *Config) any { return &c.SuccessfulActiveHealthCheckUnejectsEndpoint }},
+	{Path: "detectDegradedEndpoints", Of: func(c *Config) any { return &c.DetectDegradedEndpoints }},
+}
+
+// wrong says which values the field may have, if it has another one in c, and else "".
+func (f *Field) wrong(c *Config) string {
+	switch p := f.Of(c).(type) {
+	case *uint32:
+		if *p > MaxCount {
+			return fmt.Sprintf("a number from 0 to %d", MaxCount)
+		}
+	case *Percent:
+		if *p > 100 {
+			return "a share from 0% to 100%"
+		}
+	case *time.Duration:
+		if *p < f.Low || *p > MaxDuration {
+			return fmt.Sprintf("a duration from %s to 24h", f.Low)
+		}
+	case *Scope:
+		if *p != Node && *p != Mesh {
+			return "Node or Mesh"
+		}
+	}
+	return ""
+}
+
+// Problem is one thing that is wrong with a [Config]. Field is the [Field.Path] of the
+// field, or empty for the whole; Want says what it must be.
+type Problem struct {
+	Field, Want, Rule string
+}
+
+// Validate returns everything that is wrong with c, and nothing when c can be used.
+func (c Config) Validate() []Problem {
+	var ps []Problem
+	for i := range fields {
+		if want := fields[i].wrong(&c); want != "" {
+			ps = append(ps, Problem{fields[i].Path, want, "out-of-range"})
+		}
+	}
+	if c.MaxEjectionTime < c.BaseEjectionTime {
+		ps = append(ps, Problem{"maxEjectionTime", fmt.Sprintf("at least baseEjectionTime (%s)", c.BaseEjectionTime), "contradiction"})
+	}
+	if !c.ejects() {
+		ps = append(ps, Problem{"", "a configuration with at least one rule that ejects", "no-ejection-rule"})
+	}
+	return ps
+}
+
+// ejects reports whether any rule can eject an endpoint.
+func (c Config) ejects() bool {
+	for r := range ruleCount {
+		if c.on(r) {
+			return true
+		}
+	}
+	return false
+}
