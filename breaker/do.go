@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// ErrOpen is what the error of a call that was not made is; see [OpenError].
+// ErrOpen is the error of a call that was not made; errors.Is finds it in an [OpenError].
 var ErrOpen = errors.New("circuit breaker is open")
 
 // OpenError is the error of [Do] for a call that it did not make.
 type OpenError struct {
 	Key   Key
-	State State // Open, or HalfOpen when all probes are out, or Closed in the ramp
+	State State // Open; HalfOpen when all permits for probes are out; Closed in the ramp
 	// RetryAfter is how long the breaker will go on rejecting, 0 where that is not
-	// known; Until is when that ends, the present where it is not known.
+	// known. Until is when that ends, or the present where it is not known.
 	RetryAfter time.Duration
 	Until      Instant
 }
@@ -31,14 +31,14 @@ func (e *OpenError) Error() string {
 // Unwrap makes errors.Is(err, ErrOpen) true.
 func (e *OpenError) Unwrap() error { return ErrOpen }
 
-// expected is an error that is an answer.
+// expected marks an error as an answer of the upstream.
 type expected struct{ error }
 
 // Unwrap returns the error itself.
 func (e expected) Unwrap() error { return e.error }
 
-// Expected marks an error as an answer of the upstream, such as "no such row": to [Do]
-// the call succeeded. The error may be wrapped further. Expected(nil) is nil.
+// Expected marks an error as an answer of the upstream, such as "no such row", so that
+// [Do] counts the call as a success. The error may be wrapped further. Expected(nil) is nil.
 func Expected(err error) error {
 	if err == nil {
 		return nil
@@ -46,18 +46,19 @@ func Expected(err error) error {
 	return expected{err}
 }
 
-// Do calls fn if b admits it, and tells b what became of it. The error is that of
-// fn, or an [OpenError] when fn was not called. With a nil b it is fn's, always.
+// Do calls fn if b admits the call, and counts its outcome. The error is fn's, or an
+// [OpenError] when fn was not called. With a nil b, Do calls fn and does nothing else.
 //
-// The context that fn gets ends at the policy's timeout. A call fails when fn
-// returns an error that is not [Expected], and when it panics: the panic goes on. It
-// fails as a timeout when it ended after the policy's timeout, and when its error says
-// so (by a method Timeout, as those of package net).
+// The context that fn gets ends at the policy's timeout. A call fails when fn returns an
+// error that is not [Expected], and when fn panics: the panic goes on. It fails as a timeout
+// when it ended after the policy's timeout, and when its error says so (by a method
+// Timeout, which the errors of package net have).
 //
 // A caller whose ctx was cancelled, or had a deadline of its own that passed, says
 // nothing about the upstream by that. When fn returns an error then, and the policy's
-// timeout has not passed, the call is what the policy says of such calls: as a rule it
-// counts as a slow call if it had become slow, and is ignored if not. See [Spec.ClientGone].
+// timeout has not passed, the policy says what the call counts as; see
+// [Spec.ClientGone]. By default it counts as a slow call if it had become slow, and is
+// ignored if not.
 //
 // The engine of b must have a clock, [Options.Now].
 func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
@@ -70,30 +71,30 @@ func Do(ctx context.Context, b *Breaker, fn func(context.Context) error) error {
 	if !decision.Admitted {
 		return &OpenError{Key: b.key(), State: decision.State, RetryAfter: decision.RetryAfter, Until: at.Add(decision.RetryAfter)}
 	}
-	terms := b.terms()
-	outcome := Failure // as long as nothing better is known: fn may panic
+	params := b.policy()
+	outcome := Failure // until more is known: fn may panic
 	defer func() { permit.Done(outcome, now()) }()
 	limited, cancel := ctx, context.CancelFunc(func() {})
-	if terms.timeout > 0 {
-		limited, cancel = context.WithTimeout(ctx, terms.timeout)
+	if params.timeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, params.timeout)
 	}
 	defer cancel()
 	err := fn(limited)
-	ended := limited.Err() // read before that of ctx, of which it may be
+	ended := limited.Err() // read first, since an end of ctx ends limited too
 	left := ctx.Err() != nil
-	late := !left && errors.Is(ended, context.DeadlineExceeded) || left && terms.timeout > 0 && now().Sub(at) >= terms.timeout
-	outcome = outcomeOf(err, late, left, terms.gone)
+	late := !left && errors.Is(ended, context.DeadlineExceeded) || left && params.timeout > 0 && now().Sub(at) >= params.timeout
+	outcome = outcomeOf(err, late, left, params.gone)
 	return err
 }
 
-// timeoutError is how errors of package net, and many others, say that they are one.
+// timeoutError is implemented by errors that may be timeouts, in package net and elsewhere.
 type timeoutError interface {
 	error
 	Timeout() bool
 }
 
-// outcomeOf is what became of a call that returned err: late, after the policy's timeout,
-// or when its caller had left.
+// outcomeOf returns the outcome of a call that returned err. late says that the policy's
+// timeout had passed, and left that the caller had gone.
 func outcomeOf(err error, late, left bool, gone ClientGone) Outcome {
 	_, answer := errors.AsType[expected](err)
 	timeout, timed := errors.AsType[timeoutError](err)
@@ -111,8 +112,9 @@ func outcomeOf(err error, late, left bool, gone ClientGone) Outcome {
 	}
 }
 
-func (b *Breaker) terms() *terms {
+// policy returns what the policy says now.
+func (b *Breaker) policy() *params {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.spec
+	return b.params
 }

@@ -110,9 +110,9 @@ func TestDoWithACallersContext(t *testing.T) {
 				cfg := DefaultConfig()
 				cfg.SlowCallDurationThreshold = 400 * time.Millisecond
 				b := doRig(t, cfg)
-				terms := *b.spec
-				terms.gone = tt.gone
-				b.configure(&terms, b.engine.now())
+				params := *b.params
+				params.gone = tt.gone
+				b.configure(&params, b.engine.now())
 				ctx, cancel := tt.end(t.Context())
 				defer cancel()
 				_ = Do(ctx, b, tt.fn)

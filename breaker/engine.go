@@ -1,17 +1,14 @@
 package breaker
 
 import (
-	"errors"
-	"hash/maphash"
-	"math/bits"
 	"sync"
 	"sync/atomic"
 )
 
-// Engine holds all breakers of a process.
+// Engine holds the breakers of a process. All methods are safe for concurrent use.
 //
-// Reading the table of breakers takes no lock; each breaker has its own. Changes
-// of the table are serialised and become visible all at once.
+// Finding a breaker takes no lock, and each breaker has its own. Changes of the table
+// of breakers are serialised, and each becomes visible as a whole.
 type Engine struct {
 	apply  sync.Mutex // serialises Apply
 	table  atomic.Pointer[table]
@@ -19,68 +16,28 @@ type Engine struct {
 	shared shared
 }
 
-// table finds breakers by name; it is never changed. It is a hash table with open
-// addressing, at most half full: a map would hold every name a second time.
-type table struct {
-	list  []*group // in the order of the specs
-	slots []*group // a power of two of them
-	seed  maphash.Seed
+// shared is what all breakers of an engine have in common.
+type shared struct {
+	queue
+	restless
+	now func() Instant
 }
 
-func newTable(list []*group) *table {
-	t := &table{list: list, slots: make([]*group, 1<<bits.Len(uint(2*len(list)))), seed: maphash.MakeSeed()}
-	for _, g := range list {
-		key := g.key()
-		i := t.hash(key.Upstream, key.Route)
-		for t.slots[i&uint64(len(t.slots)-1)] != nil {
-			i++
-		}
-		t.slots[i&uint64(len(t.slots)-1)] = g
-	}
-	return t
-}
-
-func (t *table) hash(upstream, route string) uint64 {
-	h := maphash.String(t.seed, upstream)
-	if route != "" {
-		h = h*31 + maphash.String(t.seed, route)
-	}
-	return h
-}
-
-// find returns nil where there is no such breaker.
-func (t *table) find(upstream, route string) *group {
-	slots := t.slots
-	for i := t.hash(upstream, route); ; i++ {
-		g := slots[i&uint64(len(slots)-1)]
-		if g == nil || g.named(upstream, route) {
-			return g
-		}
-	}
-}
-
-// Options are what an [Engine] needs of its surroundings. The zero value is an
-// engine that nobody listens to.
+// Options are what an [Engine] needs of the program around it. The zero value makes an
+// engine to which nothing listens.
 type Options struct {
-	// Listen is called for every transition, one at a time, for each breaker in
-	// order of [Transition.Sequence], with no lock held: it may call the engine. It
-	// runs on the goroutine of whichever call caused the transition, so it should
-	// hand slow work on, and it must not panic.
+	// Listen is called for every transition, one at a time and, for each breaker, in order
+	// of [Transition.Sequence]. No lock is held, so it may call the engine. It runs on
+	// the goroutine whose call caused a transition, so it should leave slow work to
+	// another goroutine. It must not panic.
 	Listen func(Transition)
-	// Wake is called when [Engine.Advance] is to be called, and not only when it has
-	// said: time alone will change a breaker earlier, or there are more transitions to
-	// deliver than one call should have to. The rules of Listen hold.
+	// Wake is called when [Engine.Advance] has to be called sooner than it said: time
+	// alone will change a breaker earlier, or there are more transitions to deliver than
+	// one call should have to. The rules of Listen hold for it too.
 	Wake func()
-	// Now reads the clock of all instants. Only [Do] needs it.
+	// Now reads the clock on which all instants are. Only [Do] needs it.
 	Now func() Instant
 }
-
-// ErrUnknown is the error of a change by hand to a breaker that does not exist.
-var ErrUnknown = errors.New("there is no such breaker")
-
-// ErrDisabled is the error of forcing a breaker whose policy has the mode Disabled: no
-// call asks it, so it could not reject any.
-var ErrDisabled = errors.New("the policy's mode is Disabled, so no call asks this breaker; change the policy")
 
 // NewEngine returns an engine without breakers.
 func NewEngine(o Options) *Engine {
@@ -91,50 +48,53 @@ func NewEngine(o Options) *Engine {
 	return e
 }
 
-// Changes says what [Engine.Apply] did, by key, in the order of the specs; the
-// breakers that it kept as they were are not mentioned.
+// Changes says what [Engine.Apply] did, by key, in the order of the specs. It does not
+// mention the breakers that stayed as they were.
 type Changes struct {
 	Added     []Key
 	Removed   []Key // in the order of the specs that had them
 	Restarted []Key // new semantics: closed, in a new generation
-	// Kept is what is remembered of those among Removed that were open, half-open or in the hands of a person.
+	// Kept is what the engine remembers of the removed breakers that were open, half-open
+	// or held by an operator.
 	Kept []Saved
-	// Forgotten are breakers that were in such a state, which is lost: there is too much to remember, or they
-	// were of a proxy, and all proxies share one now, or, among those that are added again, they do not go on with what was
-	// remembered, since their semantics or their scope are other ones.
+	// Forgotten are breakers in such a state whose state is lost: there is too much to
+	// remember; or they belonged to proxies, which now share one breaker; or they were
+	// added again with other semantics or another scope than the engine remembers.
 	Forgotten []Key
-	// Restored are those among Added that go on with what was remembered.
+	// Restored are the added breakers that go on from what the engine remembered.
 	Restored []Key
 }
 
-// Apply makes specs the engine's breakers. A breaker whose Config is the same
-// keeps its state; one whose Config differs starts closed, in a new generation,
-// and keeps its counts and what a person did to it. One that is removed while it is open,
-// half-open or held by a person is remembered until that would have ended: if it is added again before, it goes on
-// there, by the rules of [Engine.Restore]. At most 1,000 are remembered. The keys of specs must differ
-// from each other, their configs be valid ([Config.Validate]) and their leases be
-// above 0.
+// Apply makes specs the engine's breakers. A breaker whose Config is the same keeps its
+// state. A breaker whose Config differs starts closed, in a new generation, and keeps its
+// counts and its override. A breaker that is removed while it is open, half-open or held
+// by an operator is remembered until that would have ended. If it is added again before,
+// it goes on from there, by the rules of [Engine.Restore]. At most 1,000 breakers are
+// remembered.
+//
+// The keys of specs must differ from each other, their configs must be valid
+// ([Config.Validate]) and their leases above 0.
 func (e *Engine) Apply(specs []Spec, now Instant) Changes {
-	defer e.shared.deliver() // when the lock is released: a listener may apply, too
+	defer e.shared.deliver() // after the lock is released: a listener may call Apply too
 	e.apply.Lock()
 	defer e.apply.Unlock()
 	old := e.table.Load()
 	list := make([]*group, 0, len(specs))
-	interned := map[terms]*terms{}
+	interned := map[params]*params{}
 	var ch Changes
 	for i := range specs {
 		s := &specs[i]
-		t := intern(interned, s)
+		p := intern(interned, s)
 		g := old.find(s.Key.Upstream, s.Key.Route)
 		switch {
 		case g == nil:
-			g = newGroup(s, t, &e.shared, now)
+			g = newGroup(s, p, &e.shared, now)
 			ch.Added = append(ch.Added, s.Key)
 		case (g.nodes != nil) != s.PerNode:
 			ch.Forgotten = g.appendForced(ch.Forgotten)
-			g = g.replaced(newGroup(s, t, &e.shared, now), now)
+			g = g.replaced(newGroup(s, p, &e.shared, now), now)
 			ch.Restarted = append(ch.Restarted, s.Key)
-		case g.configure(t, now):
+		case g.configure(p, now):
 			ch.Restarted = append(ch.Restarted, s.Key)
 		}
 		list = append(list, g)
@@ -155,18 +115,18 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	return ch
 }
 
-// intern returns the one copy of the terms of s.
-func intern(all map[terms]*terms, s *Spec) *terms {
-	t := terms{Config: s.Config, lease: s.Lease, timeout: s.Timeout, gone: s.ClientGone}
-	if all[t] == nil {
-		all[t] = &t
+// intern returns the one copy of the params of s.
+func intern(all map[params]*params, s *Spec) *params {
+	p := params{Config: s.Config, lease: s.Lease, timeout: s.Timeout, gone: s.ClientGone}
+	if all[p] == nil {
+		all[p] = &p
 	}
-	return all[t]
+	return all[p]
 }
 
-// Breaker returns the breaker of key, or nil. A key with a node is that of a breaker
-// that [Engine.Node] has made. The handle stays valid: of a breaker that was
-// removed since, it still admits and resolves calls, but nobody hears of its transitions.
+// Breaker returns the breaker of key, or nil if there is none. A key with a node means the
+// breaker of a proxy that [Engine.Node] has made. The handle stays valid: a breaker that was
+// removed since still admits and resolves calls, but its transitions are not delivered.
 func (e *Engine) Breaker(key Key) *Breaker {
 	g := e.group(key)
 	switch {
@@ -181,8 +141,8 @@ func (e *Engine) Breaker(key Key) *Breaker {
 
 func (e *Engine) group(key Key) *group { return e.table.Load().find(key.Upstream, key.Route) }
 
-// Acquire asks the breaker of key for a permit. Where there is no such breaker,
-// the call is admitted and its permit does nothing.
+// Acquire asks the breaker of key for a permit. Where there is no such breaker, the call
+// is admitted and its permit does nothing.
 func (e *Engine) Acquire(key Key, now Instant) (Permit, Decision) {
 	b := e.Breaker(key)
 	if b == nil {
@@ -191,14 +151,36 @@ func (e *Engine) Acquire(key Key, now Instant) (Permit, Decision) {
 	return b.Acquire(now)
 }
 
+// Report takes outcomes that come in batches, and late. It sorts them by their time. Each
+// counts in the part of the window in which its call ended, if the window still has that
+// part. A call of an earlier generation, or one that began before the present
+// generation, is only counted in the totals. In half-open only probes are judged, except
+// that the mode MetricsOnly, which admits all calls, judges all that began in half-open.
+//
+// Failures in a row trip the breaker when no success can be among them. Where successes
+// are sampled, that takes a run so long that it would hardly ever come about at the rate of
+// failures from before; until then the failure rate decides. A success that is taken back
+// never was one: the failures before and after it are one run.
+//
+// Where there is no breaker for the key, Report does nothing.
+func (e *Engine) Report(key Key, outcomes []Reported, now Instant) {
+	b := e.Breaker(key)
+	if b == nil {
+		b = e.Node(key, key.Node, now)
+	}
+	if b != nil {
+		b.Report(outcomes, now)
+	}
+}
+
 // Snapshot returns the status of every breaker at now; see [Engine.AppendSnapshot].
 func (e *Engine) Snapshot(now Instant) []Status {
 	return e.AppendSnapshot(make([]Status, 0, len(e.table.Load().list)), now)
 }
 
-// AppendSnapshot appends the status of every breaker at now, in the order of the
-// last Apply's specs. Where proxies have breakers of their own, it is that of all
-// together, followed by that of each. It locks one breaker at a time.
+// AppendSnapshot appends the status of every breaker at now, in the order of the specs
+// of the last Apply. Where proxies have breakers of their own, the sum of all comes first,
+// and then the status of each. It locks one breaker at a time.
 func (e *Engine) AppendSnapshot(all []Status, now Instant) []Status {
 	for _, g := range e.table.Load().list {
 		all = g.appendStatus(all, now)

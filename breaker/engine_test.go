@@ -93,7 +93,7 @@ func TestReloadOfWhatIsNoSemantics(t *testing.T) {
 	if len(got.Restarted) > 0 || r.status().Window.Run != 1 {
 		t.Errorf("restarted %v with window %+v, want that the run goes on", got.Restarted, r.status().Window)
 	}
-	if gone := r.engine.Breaker(keyA).terms().gone; gone != GoneFailure {
+	if gone := r.engine.Breaker(keyA).policy().gone; gone != GoneFailure {
 		t.Errorf("a call whose caller left is %s, want Failure", gone)
 	}
 }

@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// maxKept bounds what is kept of breakers that were removed.
+// maxKept bounds how many removed breakers are remembered.
 const maxKept = 1_000
 
-// kept is what is remembered of breakers that were removed while they were open, half-open or held by a
-// person: until that has ended, they may be added again.
+// kept is what is remembered of breakers that were removed while they were open,
+// half-open or held by an operator. Until that would have ended, they may be added again.
 type kept struct {
 	mu  sync.Mutex
 	all []Saved
 }
 
-// add keeps s in place of what is kept of the same breaker, and reports whether it was kept. What has ended at now, or does not
-// fit, is not kept.
+// add keeps s in place of what is kept of the same breaker, and reports whether it did.
+// It does not keep what has ended at now, or what does not fit.
 func (k *kept) add(s *Saved, now Instant) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -35,22 +35,22 @@ func (k *kept) list(now Instant) []Saved {
 	return slices.DeleteFunc(slices.Clone(k.all), func(s Saved) bool { return s.Ends() <= now })
 }
 
-// take returns what is kept of the breakers of an upstream's route, and keeps it no longer.
+// take returns what is kept of the breakers of an upstream's route, and forgets it.
 func (k *kept) take(upstream, route string, now Instant) []Saved {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var taken []Saved
 	k.all = slices.DeleteFunc(k.all, func(s Saved) bool {
-		of := s.Key.Upstream == upstream && s.Key.Route == route
-		if of && s.Ends() > now {
+		found := s.Key.Upstream == upstream && s.Key.Route == route
+		if found && s.Ends() > now {
 			taken = append(taken, s)
 		}
-		return of
+		return found
 	})
 	return taken
 }
 
-// keep remembers what is to be remembered of a group that is about to be removed.
+// keep remembers a group of breakers that is about to be removed.
 func (e *Engine) keep(g *group, ch *Changes, now Instant) {
 	var saved []Saved
 	g.each(func(b *Breaker) { saved = b.appendSaved(saved, now) })

@@ -1,16 +1,16 @@
 package breaker
 
-// sliceParts is how many parts the threshold of slow calls has: a call in flight is
-// found slow by one part after the threshold at the latest.
+// sliceParts is how many parts the threshold of slow calls has. A call in flight is
+// found slow at most one part after the threshold.
 const sliceParts = 8
 
-// flight is the calls of the present generation that a closed breaker has admitted
-// and that have not ended, by the time at which they began.
+// flight is the calls in flight that a closed breaker has admitted in this generation,
+// in slices by the time at which they began.
 type flight struct {
 	end    Instant  // of the slice that is filled now; never if no call is slow
 	now    uint32   // calls of this slice, without those that cells hold
 	passed uint32   // calls that have passed the threshold, and count as slow
-	older  *[]slice // whose calls have not passed it, in order of their epochs; nil before the first
+	older  *[]slice // slices whose calls have not passed it, in order of their epochs; nil before the first
 }
 
 // slice is the calls that began in one part of time.
@@ -20,6 +20,7 @@ type slice struct {
 	due   Instant // when all of them have passed the threshold
 }
 
+// enter begins a generation without calls. A threshold of 0 makes no call slow.
 func (f *flight) enter(threshold, now Instant) {
 	*f = flight{end: sliceEnd(threshold, now), older: f.older}
 	if f.older != nil {
@@ -27,7 +28,7 @@ func (f *flight) enter(threshold, now Instant) {
 	}
 }
 
-// sliceEnd is the end of the slice that now is in.
+// sliceEnd returns the end of the slice that now is in.
 func sliceEnd(threshold, now Instant) Instant {
 	if threshold == 0 {
 		return never
@@ -36,7 +37,7 @@ func sliceEnd(threshold, now Instant) Instant {
 	return (now/width + 1) * width
 }
 
-// total is the number of calls, without those that cells hold.
+// total returns the number of calls, without those that cells hold.
 func (f *flight) total() uint64 {
 	n := uint64(f.now) + uint64(f.passed)
 	for _, s := range f.slices() {
@@ -52,8 +53,9 @@ func (f *flight) slices() []slice {
 	return *f.older
 }
 
-// turn begins the slice of now, and tells whether the one before had calls and so
-// keeps its epoch for itself. held are the calls that cells hold.
+// turn begins the slice that now is in, and reports whether the one before had calls. It
+// then keeps its epoch, and the breaker goes on in another. held is the number of
+// calls that cells hold.
 func (f *flight) turn(epoch, held uint32, threshold, now Instant) bool {
 	due := f.end + threshold
 	f.end = sliceEnd(threshold, now)
@@ -84,7 +86,7 @@ func (f *flight) pass(now Instant) uint32 {
 	return n
 }
 
-// land ends a call of an older slice, and tells whether it had passed the threshold.
+// land ends a call of an older slice, and reports whether it had passed the threshold.
 func (f *flight) land(epoch uint32) (passed bool) {
 	for i, s := range f.slices() {
 		if s.epoch == epoch {
@@ -96,7 +98,7 @@ func (f *flight) land(epoch uint32) (passed bool) {
 	return true
 }
 
-// due is when the next calls pass the threshold.
+// due returns when the next calls pass the threshold, or never.
 func (f *flight) due() Instant {
 	for _, s := range f.slices() {
 		if s.calls > 0 {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// halfOpen is what a half-open breaker knows: the probes in flight and what
-// became of the others.
+// halfOpen is what a half-open breaker remembers: the probes in flight, and the
+// outcomes of the others.
 type halfOpen struct {
-	until     Instant
-	slots     []slot // probes in flight; never more than are permitted
-	lastProbe uint32 // ids are never used twice, over all half-open phases
+	until     Instant // the state ends then at the latest
+	slots     []slot  // probes in flight; never more than the policy permits
+	lastProbe uint32  // no id is used twice, over all half-open states
 	counts    WindowCounts
 	successes uint64  // of the calls in counts
 	lost      uint64  // probes whose lease ran out
-	resume    Instant // when the next probe may be; it is later than now after one that was not sent
+	resume    Instant // no probe is admitted before; after now when one was not sent
 }
 
 // slot is the lease of one probe.
@@ -23,16 +23,12 @@ type slot struct {
 	deadline Instant
 }
 
-// enter begins a phase.
+// unsentPause is how long no probe is admitted after one that was not sent.
+const unsentPause = time.Second
+
 func (h *halfOpen) enter(until Instant) {
 	*h = halfOpen{until: until, slots: h.slots[:0], lastProbe: h.lastProbe}
 }
-
-// unsentPause is how long no probe is let through after one that was sent to nobody.
-const unsentPause = time.Second
-
-// asked tells whether the service was asked in this phase, as far as that is known.
-func (h *halfOpen) asked() bool { return h.counts.Calls > 0 || h.lost > 0 || len(h.slots) > 0 }
 
 // admit returns the id of a new probe, or 0 when all permits are out.
 func (h *halfOpen) admit(cfg *Config, now, deadline Instant) uint32 {
@@ -44,7 +40,7 @@ func (h *halfOpen) admit(cfg *Config, now, deadline Instant) uint32 {
 	return h.lastProbe
 }
 
-// expire frees the slots whose lease has run out and returns how many there were.
+// expire frees the slots whose lease has run out, and returns how many there were.
 func (h *halfOpen) expire(now Instant) uint64 {
 	before := len(h.slots)
 	h.slots = slices.DeleteFunc(h.slots, func(s slot) bool { return now >= s.deadline })
@@ -53,7 +49,7 @@ func (h *halfOpen) expire(now Instant) uint64 {
 	return n
 }
 
-// land takes a probe's slot back, and tells whether it still had one.
+// land frees the slot of a probe, and reports whether the probe still held one.
 func (h *halfOpen) land(probe uint32) bool {
 	i := slices.IndexFunc(h.slots, func(s slot) bool { return s.probe == probe })
 	if i < 0 {
@@ -63,23 +59,39 @@ func (h *halfOpen) land(probe uint32) bool {
 	return true
 }
 
-// judge takes what became of a probe, and returns where the probes so far lead; ok is
-// false while they are undecided. Only successes lead to closed.
-func (h *halfOpen) judge(cfg *Config, e ending) (to State, why Reason, ok bool) {
+// holds reports whether a probe still holds its slot.
+func (h *halfOpen) holds(probe uint32) bool {
+	return slices.ContainsFunc(h.slots, func(s slot) bool { return s.probe == probe })
+}
+
+// asked reports whether the service was asked in this state, as far as that is known.
+func (h *halfOpen) asked() bool { return h.counts.Calls > 0 || h.lost > 0 || len(h.slots) > 0 }
+
+// ended takes the outcome of a probe.
+func (h *halfOpen) ended(e ending) {
+	if e.outcome == Ignored {
+		return
+	}
 	h.counts.Calls++
 	if e.slow {
 		h.counts.Slow++
 	}
-	if e.outcome.Failed() {
+	switch {
+	case e.outcome.Failed():
 		h.counts.Failures++
 		h.counts.Run++
-		return Open, ProbeFailed, true
-	}
-	if e.outcome == Success {
+	case e.outcome == Success:
 		h.successes++
 	}
+}
+
+// judge returns where the probes so far lead; decided is false while that is open. Only
+// successes lead to closed, and one failure is enough to lead to open.
+func (h *halfOpen) judge(cfg *Config) (to State, why Reason, decided bool) {
 	needed := uint64(cfg.SuccessThreshold)
 	switch {
+	case h.counts.Failures > 0:
+		return Open, ProbeFailed, true
 	case h.counts.Calls >= needed && cfg.TripsOnSlowCalls() && cfg.SlowCallRateThreshold.Reached(h.counts.Slow, h.counts.Calls):
 		return Open, SlowCallRate, true
 	case h.successes >= needed:
@@ -104,26 +116,30 @@ func (h *halfOpen) takeBack(e ending) {
 	}
 }
 
-// holds tells whether the slot of a probe is still out.
-func (h *halfOpen) holds(probe uint32) bool {
-	return slices.ContainsFunc(h.slots, func(s slot) bool { return s.probe == probe })
+// expireLeasesLocked ends the leases of half-open that have run out.
+func (b *Breaker) expireLeasesLocked(now Instant) {
+	n := b.past.halfOpen.expire(now)
+	b.past.leasesExpired += n
+	b.orphans += uint32(n)
 }
 
-// HoldsProbe tells whether the slot of the probe with that id, of which [Permit.Probe] told, is
-// still out. It does not look at the clock: one whose lease is over holds it until somebody asks.
+// HoldsProbe reports whether the probe with that id, which [Permit.Probe] returned, still
+// holds its slot. It does not look at the clock: a probe whose lease has run out holds
+// its slot until the breaker is next used.
 func (b *Breaker) HoldsProbe(id uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state == HalfOpen && b.past.halfOpen.holds(id)
 }
 
-// ReleaseProbe frees the slot of the probe with that id, of which [Permit.Probe] told, if
-// it is still out. Its outcome is then judged by nobody: it is only counted in the totals.
-// An id that is not known does nothing. Another process gives the same ids to other probes.
+// ReleaseProbe frees the slot of the probe with that id, which [Permit.Probe] returned, if
+// the probe still holds it. The outcome of the probe is then counted in the totals only
+// and changes no state. An id that is not known does nothing. In another process the
+// same id belongs to another probe.
 func (b *Breaker) ReleaseProbe(id uint32, now Instant) {
 	b.lock(now)
 	if b.state == HalfOpen && b.past.halfOpen.land(id) {
-		b.strays++
+		b.orphans++
 	}
 	b.unlock()
 }

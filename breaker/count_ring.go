@@ -1,6 +1,6 @@
 package breaker
 
-// entry is one call in a count-based window; 0 is a place where none counts.
+// entry is one call in a count-based window. 0 is a place where no call counts.
 type entry uint8
 
 const (
@@ -57,20 +57,15 @@ func (r *ring) remove(w *window, i int) {
 		return
 	}
 	r.entries[i] = 0
-	gone := sums{calls: 1}
-	if e&failedEntry != 0 {
-		gone.failures = 1
-	}
-	if e&slowEntry != 0 {
-		gone.slow = 1
-	}
+	gone := sums{}
+	gone.add(e.call(), 1)
 	w.sum.sub(gone)
 	if e&earlyEntry != 0 {
 		w.earlys--
 	}
 }
 
-// settle gives the oldest early call what it was, where it stands.
+// settle makes the oldest early call what it was in the end, in its place.
 func (r *ring) settle(w *window, c *call) {
 	i := r.next
 	for r.entries[i]&earlyEntry == 0 {
@@ -85,29 +80,29 @@ func (r *ring) settle(w *window, c *call) {
 	}
 }
 
-// correct makes what it was in the end of the youngest call that is as the old one was.
-// Where there is none, it is added.
-func (r *ring) correct(w *window, old, now ending) {
-	if i := r.youngest(old); i >= 0 {
-		r.remove(w, i)
-		if now.outcome != Ignored {
-			r.put(w, i, now.call().entry())
-		}
-		return
+// correct makes the youngest call that is like the old one the new one, in its place.
+// Where there is no such call, the new one is added.
+func (r *ring) correct(w *window, old, now *call) {
+	i := -1
+	if old != nil {
+		i = r.youngest(old.entry())
 	}
-	if now.outcome != Ignored {
-		r.add(w, now.call().entry(), 1)
+	switch {
+	case i >= 0:
+		r.remove(w, i)
+		if now != nil {
+			r.put(w, i, now.entry())
+		}
+	case now != nil:
+		r.add(w, now.entry(), 1)
 	}
 }
 
-// youngest returns the place of the youngest entry that is as e, or -1.
-func (r *ring) youngest(e ending) int {
-	if e.outcome == Ignored {
-		return -1
-	}
+// youngest returns the place of the youngest entry that is e, or -1.
+func (r *ring) youngest(e entry) int {
 	size := len(r.entries)
 	for i := r.next - 1 + size; i >= r.next; i-- {
-		if r.entries[i%size] == e.call().entry() {
+		if r.entries[i%size] == e {
 			return i % size
 		}
 	}

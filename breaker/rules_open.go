@@ -1,22 +1,20 @@
 package breaker
 
-import (
-	"time"
-)
+import "time"
 
-// open is what an open breaker knows: when it ends. Nothing that happens while it
+// open is what an open breaker remembers: when it ends. Nothing that happens while it
 // is open makes it longer.
 type open struct {
 	until    Instant // never: time does not end it
-	openings uint32  // in a row, not forgotten, this one among them
+	openings uint32  // in a row and not forgotten, this one included
 }
 
-// maxOpenings bounds what is remembered. With a multiplier of 1.1 the 64th wait is
-// 400 times the first.
+// maxOpenings bounds how many openings are remembered. With a multiplier of 1.1 the
+// 64th wait is 400 times the first.
 const maxOpenings = 64
 
-// begin counts an opening and returns how long it lasts. One after a half-open in which the service
-// was not asked lasts as long as the one before, and does not count.
+// begin counts an opening and returns how long it lasts. An opening after a half-open in
+// which the service was not asked lasts as long as the one before, and does not count.
 func (o *open) begin(key Key, cfg *Config, sequence uint64, asked bool) time.Duration {
 	if !asked {
 		o.openings -= min(o.openings, 1)
@@ -26,10 +24,10 @@ func (o *open) begin(key Key, cfg *Config, sequence uint64, asked bool) time.Dur
 	return wait
 }
 
-// forget returns how many openings are left after the breaker was closed for so
-// long. It forgets one after as long as the wait that it had caused, so that the
-// longer waits are remembered for longer.
-func (o *open) forget(cfg *Config, closed time.Duration) uint32 {
+// remembered returns how many openings are not forgotten after the breaker was closed
+// for so long. It forgets an opening after as long as the wait that the opening
+// caused, so longer waits are remembered for longer.
+func (o *open) remembered(cfg *Config, closed time.Duration) uint32 {
 	n := o.openings
 	for n > 0 {
 		wait := waitOf(cfg, n-1)
@@ -42,7 +40,7 @@ func (o *open) forget(cfg *Config, closed time.Duration) uint32 {
 	return n
 }
 
-// waitOf is the wait after so many openings, without jitter.
+// waitOf returns the wait after so many earlier openings, without jitter.
 func waitOf(cfg *Config, openings uint32) time.Duration {
 	wait := cfg.WaitDurationInOpenState
 	most := max(cfg.BackoffMax, wait)
@@ -58,9 +56,9 @@ func waitOf(cfg *Config, openings uint32) time.Duration {
 	return min(wait, most)
 }
 
-// jitter spreads a wait over share to either side. What it draws is fixed by
-// breaker and transition: replicas that share a breaker agree, and breakers that
-// tripped together do not probe together.
+// jitter spreads a wait by up to share to either side. What it draws is fixed by the key
+// and the transition, so replicas that share a breaker agree, and breakers that tripped
+// together do not probe together.
 func jitter(wait time.Duration, share Ratio, key Key, sequence uint64) time.Duration {
 	if share == 0 {
 		return wait
@@ -73,8 +71,8 @@ func jitter(wait time.Duration, share Ratio, key Key, sequence uint64) time.Dura
 	return max(wait+time.Duration(drawn-spread), time.Millisecond)
 }
 
-// draw is a number that looks random: FNV-1a of the key, mixed with the sequence
-// as in SplitMix64.
+// draw returns a number that looks random: FNV-1a of the key, mixed with the sequence as
+// in SplitMix64.
 func draw(key Key, sequence uint64) uint64 {
 	h := uint64(14695981039346656037)
 	for _, part := range [...]string{key.Upstream, key.Route, key.Node} {

@@ -110,8 +110,8 @@ func TestRule2PermitsOfManyEpochsAgo(t *testing.T) {
 		r.after(time.Millisecond)
 		r.status()
 	}
-	if got := r.status(); got.Generation != 1 || r.engine.Breaker(keyA).epoch < 500 {
-		t.Fatalf("generation %d after %d epochs, want 1 after many", got.Generation, r.engine.Breaker(keyA).epoch)
+	if got := r.status(); got.Generation != 1 || r.engine.Breaker(keyA).epochs.current < 500 {
+		t.Fatalf("generation %d after %d epochs, want 1 after many", got.Generation, r.engine.Breaker(keyA).epochs.current)
 	}
 	old.Done(Failure, r.now)
 	if got, want := r.status().Window, (WindowCounts{Calls: r.status().Window.Calls, Failures: 1, Slow: r.status().Window.Slow, Run: 1}); got != want || got.Slow < 990 {
@@ -126,13 +126,13 @@ func TestEpochsComeRound(t *testing.T) {
 	r := newRig(t, cfg)
 	b := r.engine.Breaker(keyA)
 	b.lock(r.now)
-	b.epoch = epochMask
+	b.epochs.current = epochMask
 	b.unlock()
 	first := r.admit()
 	r.after(2 * time.Millisecond)
 	second := r.admit()
-	if r.status(); b.epoch != 0 {
-		t.Fatalf("epoch %d, want 0", b.epoch)
+	if r.status(); b.epochs.current != 0 {
+		t.Fatalf("epoch %d, want 0", b.epochs.current)
 	}
 	first.Done(Failure, r.now)
 	second.Done(Failure, r.now)

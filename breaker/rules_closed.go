@@ -1,0 +1,112 @@
+package breaker
+
+// closed is what a closed breaker remembers: the failures in a row, and the calls of
+// the sliding window.
+type closed struct {
+	run     uint32
+	ramping bool // only a share of the calls is admitted; see [ramp]
+	reports *reports
+	window  window
+}
+
+func (c *closed) enter(cfg *Config, now Instant) {
+	c.run, c.ramping, c.reports = 0, false, nil
+	c.window.enter(cfg, now)
+}
+
+// elapse forgets what is too old at now.
+func (c *closed) elapse(now Instant) {
+	c.window.advance(now)
+	c.settleDown(now)
+}
+
+// ended takes the outcome of a call that had a permit. counted says that the window
+// counts the call already, as one that became slow in flight.
+func (c *closed) ended(e ending, counted bool, now Instant) {
+	switch kind := e.call(); {
+	case counted:
+		c.window.settle(kind)
+	case kind != nil:
+		c.window.add(*kind, 1)
+	}
+	switch {
+	case e.outcome == Success:
+		c.succeeded(now)
+	case e.outcome.Failed():
+		c.failed(now)
+	}
+}
+
+// failed adds a call that had a permit to the run of failures.
+func (c *closed) failed(now Instant) {
+	if r := c.reports; r != nil {
+		if c.run == 0 {
+			r.since, r.oneIn = now, 0
+		}
+		r.since = min(r.since, now)
+	}
+	c.run++
+}
+
+// succeeded ends the run of failures.
+func (c *closed) succeeded(at Instant) {
+	if c.reports != nil && c.reports.recent != nil {
+		c.reports.recent.add(success{at: at, before: c.present()})
+	}
+	c.run = 0
+}
+
+func (c *closed) counts() WindowCounts {
+	w := &c.window.sum
+	return WindowCounts{Calls: uint64(w.calls), Failures: uint64(w.failures), Slow: uint64(w.slow), Run: c.run}
+}
+
+// judge reports whether the breaker trips, and why. It judges each run that has ended only
+// once, so that such a run cannot trip the breaker long afterwards.
+func (c *closed) judge(cfg *Config) (why Reason, trips bool) {
+	why, trips = c.tripsBy(cfg)
+	switch {
+	case !trips:
+		c.noteJudged()
+	case why == ConsecutiveFailures:
+		c.run = c.longRun(cfg) // which may have ended
+	}
+	return why, trips
+}
+
+// tripsBy returns the rule that trips the breaker, if one does.
+func (c *closed) tripsBy(cfg *Config) (Reason, bool) {
+	if c.longRun(cfg) > 0 {
+		return ConsecutiveFailures, true
+	}
+	w := &c.window.sum
+	if w.calls < cfg.MinimumNumberOfCalls {
+		return 0, false
+	}
+	if cfg.FailureRateThreshold > 0 && cfg.FailureRateThreshold.Reached(uint64(w.failures), uint64(w.calls)) {
+		return FailureRate, true
+	}
+	if cfg.SlowCallRateThreshold > 0 && cfg.SlowCallRateThreshold.Reached(uint64(w.slow), uint64(w.calls)) {
+		return SlowCallRate, true
+	}
+	return 0, false
+}
+
+// calm reports whether the next success, and any number of successes until the window
+// moves on, can neither end a run nor trip the breaker. They only make the rates lower,
+// so they can trip it only when they complete the minimum. Where successes are taken
+// back, no success is calm, since each has to be remembered.
+func (c *closed) calm(cfg *Config) bool {
+	w := &c.window.sum
+	if c.run > 0 || c.ramping || c.reports != nil && c.reports.recent != nil {
+		return false
+	}
+	if w.failures == 0 && w.slow == 0 {
+		return true
+	}
+	if w.calls < cfg.MinimumNumberOfCalls {
+		return false
+	}
+	_, trips := c.tripsBy(cfg)
+	return !trips
+}

@@ -1,0 +1,55 @@
+package breaker
+
+// past holds what a breaker needs once it has been open, or once an outcome was corrected.
+// It is allocated then, so that the many breakers to which this never happens are small.
+type past struct {
+	open          open
+	halfOpen      halfOpen
+	ramp          ramp
+	override      *Override
+	episode       *Episode
+	wouldReject   uint64
+	leasesExpired uint64
+	lag           lag
+}
+
+// nothing is the past of a breaker that has none. It is never written.
+var nothing past
+
+// pastLocked returns the past for reading.
+func (b *Breaker) pastLocked() *past {
+	if b.past == nil {
+		return &nothing
+	}
+	return b.past
+}
+
+// ownPastLocked returns the past for writing.
+func (b *Breaker) ownPastLocked() *past {
+	if b.past == nil {
+		b.past = &past{}
+	}
+	return b.past
+}
+
+// record remembers a transition that belongs to an episode. It returns the cause of the
+// episode, or nil where t is the cause. A restart begins no episode; it continues one.
+func (p *past) record(t *Transition) (cause *Transition) {
+	e := Episode{}
+	if p.episode != nil {
+		e = *p.episode
+	}
+	switch {
+	case t.Edge.From != Closed || t.Edge.Reason == Restored && t.Edge.To != Closed:
+		cause = e.Cause
+	case t.Edge.To != Closed:
+		e.Cause = t
+	}
+	if t.Edge.To == Open && t.Edge.Reason.ByRule() {
+		e.Trip = t
+	}
+	if e != (Episode{}) {
+		p.episode = &e
+	}
+	return cause
+}

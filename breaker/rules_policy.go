@@ -1,0 +1,57 @@
+package breaker
+
+import "time"
+
+// params are what a policy says about a breaker. Breakers about which policies say the
+// same share them.
+type params struct {
+	Config
+	lease, timeout time.Duration
+	gone           ClientGone
+}
+
+// configure takes on other params, and reports whether that restarted the breaker. It
+// does when the Config is another.
+func (b *Breaker) configure(p *params, now Instant) bool {
+	b.mu.Lock()
+	now = max(now, b.since) // calls went on since the caller read the clock
+	b.mu.Unlock()
+	b.lock(now)
+	defer b.release()
+	old := b.params
+	b.params = p
+	if old == p || old.Config == p.Config {
+		return false
+	}
+	if b.past != nil {
+		b.past.open.openings = 0
+	}
+	switch {
+	case b.pastLocked().override != nil: // it stays, and the new params hold after it
+		b.renewLocked(now)
+	case p.Mode == ForcedOpen:
+		b.moveLocked(Open, PolicyForced, now)
+	case b.state != Closed:
+		b.moveLocked(Closed, PolicyChanged, now)
+	default:
+		b.renewLocked(now)
+		b.since = now
+	}
+	return true
+}
+
+// renewLocked begins a new generation in the same state.
+func (b *Breaker) renewLocked(now Instant) {
+	b.leaveLocked(now)
+	b.generation++
+	if b.state == Closed {
+		b.enterClosedLocked(now)
+	}
+}
+
+// retire removes the breaker from the engine: its transitions are not delivered any more.
+func (b *Breaker) retire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.retired = true
+}

@@ -1,0 +1,30 @@
+package breaker
+
+// ramp is the time after closing in which only a share of the calls is admitted.
+type ramp struct {
+	since, until Instant
+	credit       Ratio // what the calls so far have saved up; Whole pays for one call
+}
+
+// rampStart is the share that is admitted at the beginning.
+const rampStart Ratio = 1_000
+
+func (r *ramp) enter(since, until Instant) {
+	*r = ramp{since: since, until: until, credit: Whole - rampStart}
+}
+
+// share returns the share that is admitted at now, which is before the end.
+func (r *ramp) share(now Instant) Ratio {
+	past := max(now-r.since, 0)
+	return rampStart + Ratio(Instant(Whole-rampStart)*past/(r.until-r.since))
+}
+
+// admit admits the share of the calls, evenly spread over them.
+func (r *ramp) admit(now Instant) bool {
+	r.credit += r.share(now)
+	if r.credit < Whole {
+		return false
+	}
+	r.credit -= Whole
+	return true
+}
