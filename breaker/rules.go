@@ -57,7 +57,7 @@ func (b *Breaker) elapseLocked(now Instant) {
 			b.moveLocked(Open, HalfOpenExpired, now)
 		}
 	case Open:
-		if b.timedLocked() && now >= b.past.open.until {
+		if b.waitsLocked() && now >= b.past.open.until {
 			b.moveLocked(HalfOpen, WaitOver, now)
 		}
 	}
@@ -95,9 +95,9 @@ func (b *Breaker) judgeLocked(now Instant) {
 	}
 }
 
-// timedLocked reports whether time ends the open state.
-func (b *Breaker) timedLocked() bool {
-	return b.pastLocked().override == nil && b.params.Mode != ForcedOpen
+// waitsLocked reports whether the breaker is open until its wait is over.
+func (b *Breaker) waitsLocked() bool {
+	return b.state == Open && b.past.override == nil && b.params.Mode != ForcedOpen
 }
 
 // endsLocked returns when time alone will end the state, or never.
@@ -105,10 +105,10 @@ func (b *Breaker) endsLocked() Instant {
 	switch p := b.pastLocked(); {
 	case p.override != nil:
 		return p.override.Until
+	case b.waitsLocked():
+		return p.open.until
 	case b.state == HalfOpen:
 		return p.halfOpen.until
-	case b.state == Open && b.timedLocked():
-		return p.open.until
 	default:
 		return never
 	}

@@ -74,7 +74,7 @@ func (b *Breaker) phaseLocked() (phase uint32, end Instant) {
 			end = min(end, o.Until)
 		}
 		return calm, end
-	case b.state == Open && b.timedLocked() && b.params.Mode != MetricsOnly:
+	case b.waitsLocked() && b.params.Mode != MetricsOnly:
 		return rejecting, b.past.open.until
 	default:
 		return locked, 0

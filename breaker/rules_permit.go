@@ -41,9 +41,7 @@ func (b *Breaker) admitLocked(c *cell, kind uint32, now Instant) (Permit, Decisi
 	case b.passesLocked():
 		low = unjudged
 	default:
-		if b.state == Open && b.timedLocked() {
-			d.RetryAfter = b.past.open.until.Sub(now)
-		}
+		d.RetryAfter = b.retryAfterLocked(now)
 		return Permit{}, d
 	}
 	d.Admitted = true
@@ -197,12 +195,12 @@ func (b *Breaker) resolve(c *cell, m mark, o Outcome, took time.Duration, now In
 
 // landLocked ends a call whose permit the cell c gave.
 func (b *Breaker) landLocked(c *cell, m mark, e ending, now Instant) {
-	switch {
-	case m.low() == unjudged || !b.epochs.include(m):
+	switch low := m.low(); {
+	case low == unjudged || !b.epochs.include(m):
 		b.orphans--
-	case b.state != HalfOpen:
+	case low < firstProbe:
 		b.endedLocked(e, b.leaveFlightLocked(c, m), now)
-	case b.past.halfOpen.land(m.low()):
+	case b.past.halfOpen.land(low):
 		b.endedLocked(e, false, now)
 	default: // the lease of the probe had run out, or the probe was released
 		b.orphans--

@@ -22,7 +22,7 @@ func (b *Breaker) appendSaved(all []Saved, now Instant) []Saved {
 	switch {
 	case b.state == HalfOpen:
 		s.Until, s.Lease = p.halfOpen.until, b.params.lease
-	case b.state == Open && b.timedLocked():
+	case b.waitsLocked():
 		s.Until = p.open.until
 	}
 	return append(all, s)
@@ -126,7 +126,7 @@ func (b *Breaker) resumeLocked(s *Saved, earliest, now Instant) {
 	if b.state == s.State {
 		b.since = min(s.Since, now)
 	}
-	if b.state == Open && b.timedLocked() {
+	if b.waitsLocked() {
 		end := min(s.Until, now.Add(2*max(b.params.BackoffMax, b.params.WaitDurationInOpenState)))
 		switch {
 		case s.Override != nil:

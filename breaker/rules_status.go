@@ -1,6 +1,9 @@
 package breaker
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // lag is how many successes and ignored calls were taken back and not yet followed by
 // as many new ones.
@@ -61,9 +64,16 @@ func (b *Breaker) statusLocked(now Instant) Status {
 	case HalfOpen:
 		s.ProbesInFlight = uint32(len(p.halfOpen.slots))
 	case Open:
-		if b.timedLocked() {
-			s.RetryAfter = p.open.until.Sub(now)
-		}
+		s.RetryAfter = b.retryAfterLocked(now)
 	}
 	return s
+}
+
+// retryAfterLocked returns how long the breaker will go on rejecting, as far as that is
+// known; else 0.
+func (b *Breaker) retryAfterLocked(now Instant) time.Duration {
+	if !b.waitsLocked() {
+		return 0
+	}
+	return b.past.open.until.Sub(now)
 }

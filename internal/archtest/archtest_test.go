@@ -18,6 +18,7 @@ var checks = map[string]func(*tree) []finding{
 	"budgets":  checkBudgets,
 	"docs":     checkDocs,
 	"tests":    checkTests,
+	"groups":   func(t *tree) []finding { return checkGroups(t, groups) },
 	"names":    checkNames,
 	"prose":    checkProse,
 	"contract": checkContract,
@@ -68,6 +69,13 @@ func TestTable(t *testing.T) {
 func TestExceptions(t *testing.T) {
 	for _, wrong := range checkExceptions(repository(t), exceptions) {
 		t.Error(wrong)
+	}
+}
+
+// TestGroupsExist: each pattern of a group matches a file of the repository.
+func TestGroupsExist(t *testing.T) {
+	for _, missing := range unmatched(repository(t), groups) {
+		t.Error(missing)
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package archtest checks the shape of the source tree: which package imports which, how long
-// files and functions are, what pure packages use, each package's doc comment, and the prose.
+// Package archtest checks the shape of the source tree: which package imports which, which
+// files of a package use which, how long files and functions are, what pure packages use, each
+// package's doc comment, and the prose.
 //
 // In: the Go files and the Markdown pages of the repository, parsed; nothing is compiled or fetched.
 // Out: findings, each with file, line and what to do about it.

@@ -21,6 +21,7 @@ const modulePath = "breakwater.dev"
 
 // tree is a repository: all its Go files, by package, in order of path, and its Markdown pages.
 type tree struct {
+	fset     *token.FileSet // of all files
 	packages []*pkg
 	pages    []markdown.Page
 }
@@ -56,7 +57,7 @@ func (f finding) String() string {
 // load parses every Go file below the root, except in directories that the go
 // command ignores as well, and reads every page.
 func load(fsys fs.FS) (*tree, error) {
-	t := &tree{}
+	t := &tree{fset: token.NewFileSet()}
 	var modules []string
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		switch base := path.Base(name); {
@@ -91,8 +92,7 @@ func (t *tree) add(fsys fs.FS, name string) error {
 	if err != nil {
 		return err
 	}
-	fset := token.NewFileSet()
-	syntax, err := parser.ParseFile(fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
+	syntax, err := parser.ParseFile(t.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (t *tree) add(fsys fs.FS, name string) error {
 		name:   name,
 		test:   strings.HasSuffix(name, "_test.go"),
 		lines:  bytes.Count(src, []byte("\n")),
-		fset:   fset,
+		fset:   t.fset,
 		syntax: syntax,
 	})
 	return nil
