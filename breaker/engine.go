@@ -27,9 +27,9 @@ type shared struct {
 // engine to which nothing listens.
 type Options struct {
 	// Listen is called for every transition, one at a time and, for each breaker, in order
-	// of [Transition.Sequence]. No lock is held, so it may call the engine. It runs on
-	// the goroutine whose call caused a transition, so it should leave slow work to
-	// another goroutine. It must not panic.
+	// of [Transition.Sequence]. No lock is held, so it may call the engine. It runs on a
+	// goroutine that is using the engine, as a rule the one that caused the transition,
+	// so it should leave slow work to another goroutine. It must not panic.
 	Listen func(Transition)
 	// Wake is called when [Engine.Advance] has to be called sooner than it said: time
 	// alone will change a breaker earlier, or there are more transitions to deliver than

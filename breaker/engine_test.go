@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -251,5 +252,26 @@ func TestEdgesAreAllThereAre(t *testing.T) {
 	}
 	if len(reasons) != int(Restored)+1 {
 		t.Errorf("%d reasons have an edge, want all %d", len(reasons), Restored+1)
+	}
+}
+
+// TestDocShowsTheExample: the loop in the package's documentation is that of the example, which runs.
+func TestDocShowsTheExample(t *testing.T) {
+	trimmed := func(file, begin string) string {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		for line := range strings.Lines(string(data)) {
+			if line, ok := strings.CutPrefix(line, begin); ok {
+				text.WriteString(strings.TrimSpace(line) + "\n")
+			}
+		}
+		return text.String()
+	}
+	loop := trimmed("doc.go", "//\t")
+	if !strings.HasPrefix(loop, "for ctx.Err() == nil {\n") || !strings.Contains(trimmed("example_test.go", ""), loop) {
+		t.Errorf("the example does not have this loop of the documentation:\n%s", loop)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -98,4 +99,80 @@ func ExampleEngine_Acquire() {
 	// false open 29.2s
 	// payments/charge: open to half_open, wait_over
 	// payments/charge: half_open to closed, probes_succeeded
+}
+
+// A program that drives an engine. Nothing calls the breaker after it has tripped: that
+// its wait is over is noticed by the loop.
+func Example_driving() {
+	start := time.Now()
+	now := func() breaker.Instant { return breaker.Instant(time.Since(start)) }
+
+	// Listen only notes a transition. Both callbacks wake the loop, and never wait for it.
+	var mu sync.Mutex
+	var pending []breaker.Transition
+	wake := make(chan struct{}, 1)
+	wakeUp := func() {
+		select {
+		case wake <- struct{}{}:
+		default: // the loop has not taken the last wake-up yet, and will see this change too
+		}
+	}
+	listen := func(t breaker.Transition) {
+		mu.Lock()
+		pending = append(pending, t)
+		mu.Unlock()
+		wakeUp()
+	}
+	noted := func() []breaker.Transition {
+		mu.Lock()
+		defer mu.Unlock()
+		batch := pending
+		pending = nil
+		return batch
+	}
+	engine := breaker.NewEngine(breaker.Options{Listen: listen, Wake: wakeUp, Now: now})
+
+	cfg := breaker.DefaultConfig()
+	cfg.ConsecutiveFailures, cfg.WaitDurationInOpenState = 1, 20*time.Millisecond
+	key := breaker.Key{Upstream: "payments"}
+	engine.Apply([]breaker.Spec{{Key: key, Config: cfg, Lease: time.Second}}, now())
+	var saved []breaker.Saved // from an earlier process, with its times on this clock
+	engine.Restore(saved, now(), now())
+
+	ctx, stop := context.WithCancel(context.Background())
+	handle := func(t breaker.Transition) {
+		fmt.Printf("%s: %s to %s, %s\n", t.Key, t.Edge.From, t.Edge.To, t.Edge.Reason)
+		if t.Edge.To == breaker.HalfOpen {
+			stop() // enough for an example
+		}
+	}
+	drive := func() {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for ctx.Err() == nil {
+			select {
+			case <-ctx.Done(): // once more, for what has happened until now
+			case <-wake: // has room for one; Wake sends without waiting
+			case <-timer.C:
+			}
+			next, due := engine.Advance(now())
+			for _, t := range noted() { // by Listen, in order
+				handle(t)
+			}
+			if due {
+				timer.Reset(next.Sub(now()))
+			} else {
+				timer.Stop() // until Wake is called
+			}
+		}
+	}
+
+	permit, _ := engine.Acquire(key, now())
+	permit.Done(breaker.Failure, now())
+	drive()
+	fmt.Println("saved as", engine.ExportLast(now())[0].State)
+	// Output:
+	// payments: closed to open, consecutive_failures
+	// payments: open to half_open, wait_over
+	// saved as open
 }
