@@ -18,9 +18,9 @@ package breaker
 //
 // Where an operator has forced a state, and in the mode ForcedOpen, neither rules nor
 // time change the state. In the mode Disabled no rule trips the breaker. In the mode
-// MetricsOnly the state changes as ever, and every call is admitted. Operators,
-// policies and restarts change the state in rules_override.go, rules_policy.go and
-// rules_restore.go.
+// MetricsOnly the state changes as ever, but every call is admitted, unless an operator
+// has forced the state. Operators, policies and restarts change the state in
+// rules_override.go, rules_policy.go and rules_restore.go.
 
 // admitsLocked reports whether the state admits one more call. In half-open the call is
 // a probe and holds a slot, whose id is returned.

@@ -51,7 +51,7 @@ func allOff(c *Config) {
 	c.EnforcingLocalOriginSuccessRate = 0
 }
 
-// Every number has a range: a field that is added has to be validated as well.
+// TestValidateKnowsEveryField: every number has a range, also that of a field that is added.
 func TestValidateKnowsEveryField(t *testing.T) {
 	fields := reflect.TypeFor[Config]()
 	for i := range fields.NumField() {

@@ -12,7 +12,7 @@ import (
 // Instant is a point on the monotonic clock that the caller keeps; see [instant.Instant].
 type Instant = instant.Instant
 
-// Class is what one call says of the endpoint that served it.
+// Class is what a call shows about the endpoint that it was sent to.
 type Class uint8
 
 // The classes.
@@ -20,48 +20,51 @@ const (
 	Success      Class = iota
 	ServerError        // a response 5xx, but no gateway error
 	GatewayError       // a response 502, 503 or 504
-	LocalOrigin        // no response: the proxy could not connect, or waited too long, or the connection broke
+	LocalOrigin        // no response: the proxy could not connect, the time was over, or the connection broke
 )
 
-// Outcome is what became of calls at one endpoint.
+// Outcome is the outcome of one call at an endpoint, or of several that succeeded.
 type Outcome struct {
 	Endpoint netip.AddrPort
 	Class    Class
 	At       Instant // when the call ended
-	// Calls is for how many calls it stands, at least 1; more only for successes.
+	// Calls is how many calls the outcome stands for, at least 1. It is above 1 for
+	// successes only.
 	Calls uint32
-	// OneIn is how the successes of that time were told of: one of so many. 0 and 1: all.
+	// OneIn says how successes were sampled at that time: one in OneIn was reported. At 0
+	// and 1 every success was.
 	OneIn uint32
 }
 
-// Upstream is one whose endpoints are judged.
+// Upstream is an upstream whose endpoints are judged.
 type Upstream struct {
 	Name      string
 	Config    Config
 	Endpoints []netip.AddrPort
 }
 
-// Detector judges the endpoints of upstreams by what all proxies tell of them. It is safe
-// for concurrent use.
+// Detector judges the endpoints of upstreams by what all proxies report about them. It is
+// safe for concurrent use.
 type Detector struct {
 	listen func(Event)
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below it
 	upstreams map[string]*pool
 
-	delivering sync.Mutex // held while events are given to listen, so that they stay in order
+	delivering sync.Mutex // held while listen is called, so that events stay in order
 	pending    []Event
 }
 
-// NewDetector returns a detector without upstreams. Listen is called for every event, one
-// at a time and in order, with no lock held that the detector's methods need, but for
-// those that have events: it must call none of them but [Detector.Ejected].
+// NewDetector returns a detector without upstreams. It calls listen for every event, one
+// at a time and in order. Of the detector's methods, listen may call [Detector.Ejected] and
+// [Detector.Snapshot] only: the others wait until listen has returned.
 func NewDetector(listen func(Event)) *Detector {
 	return &Detector{listen: listen, upstreams: map[string]*pool{}}
 }
 
-// Apply makes upstreams the ones that are judged. Endpoints that are out stay out, if
-// their upstream and they are still there; one whose Config is another is judged anew.
+// Apply makes upstreams the ones that are judged. An endpoint that is out stays out, if
+// its upstream still has it. Where the Config of an upstream has changed, its endpoints
+// are judged anew.
 func (d *Detector) Apply(upstreams []Upstream, now Instant) {
 	d.mu.Lock()
 	old := d.upstreams
@@ -78,8 +81,8 @@ func (d *Detector) Apply(upstreams []Upstream, now Instant) {
 	d.deliver()
 }
 
-// Report takes what became of calls, in any order; it sorts outcomes by their time. Endpoints
-// that the upstream does not have are left out.
+// Report takes the outcomes of calls, in any order, and sorts them by their time. Outcomes
+// at endpoints that the upstream does not have are left out.
 func (d *Detector) Report(upstream string, outcomes []Outcome, now Instant) {
 	slices.SortStableFunc(outcomes, func(x, y Outcome) int { return int(min(max(x.At-y.At, -1), 1)) })
 	d.mu.Lock()
@@ -93,8 +96,8 @@ func (d *Detector) Report(upstream string, outcomes []Outcome, now Instant) {
 	d.deliver()
 }
 
-// Sweep does what is due at the end of intervals, and returns when the next one ends; ok is
-// false where nothing is judged.
+// Sweep ends the intervals that are over at now, and returns when the next one ends; ok is
+// false where no upstream is judged.
 func (d *Detector) Sweep(now Instant) (next Instant, ok bool) {
 	d.mu.Lock()
 	for _, p := range d.upstreams {
@@ -121,15 +124,15 @@ func (d *Detector) Ejected(upstream string) []netip.AddrPort {
 	return nil
 }
 
-// Status is what there is to know of an upstream's endpoints.
+// Status describes the endpoints of an upstream.
 type Status struct {
 	Upstream  string
-	Endpoints int // all, the ejected ones included
+	Endpoints int // how many there are, including those that are ejected
 	Ejected   []netip.AddrPort
-	// Ejections are those there were since the upstream came to be judged, by rule; every
-	// rule that is on is there.
+	// Ejections is how often each rule has ejected an endpoint since the upstream was first
+	// judged. Every rule that is on has an entry.
 	Ejections map[Rule]uint64
-	Detected  uint64 // endpoints that a rule found, and that were not ejected
+	Detected  uint64 // how often a rule found an endpoint that was not ejected
 }
 
 // Snapshot returns the status of every upstream, by name.
@@ -153,13 +156,13 @@ func (d *Detector) Snapshot() []Status {
 	return all
 }
 
-// take has the events of p delivered.
+// take adds the events of p to those that will be delivered.
 func (d *Detector) take(p *pool) {
 	d.pending = append(d.pending, p.events...)
 	p.events = nil
 }
 
-// deliver gives events to the listener, in the order in which they came about.
+// deliver calls listen for the events that are waiting, in the order in which they happened.
 func (d *Detector) deliver() {
 	d.delivering.Lock()
 	defer d.delivering.Unlock()

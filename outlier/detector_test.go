@@ -28,7 +28,7 @@ func newRig(t testing.TB, endpoints int, change func(*Config)) *rig {
 	return r
 }
 
-// only turns every rule off but those that change turns on.
+// only turns every rule off. A test then turns on the rules that it is about.
 func only(c *Config) {
 	c.Consecutive5xxErrors, c.ConsecutiveGatewayErrors, c.ConsecutiveLocalOriginFailures = 0, 0, 0
 	c.EnforcingSuccessRate, c.EnforcingLocalOriginSuccessRate = 0, 0
@@ -57,7 +57,7 @@ func (r *rig) report(endpoint int, classes ...Class) {
 	r.detector.Report("web", told, r.now)
 }
 
-// many reports calls and failures of an endpoint.
+// many reports calls of an endpoint, of which the first failures failed.
 func (r *rig) many(endpoint, calls, failures int) {
 	told := make([]Outcome, calls)
 	for i := range told {
@@ -140,8 +140,8 @@ func TestConsecutiveErrors(t *testing.T) {
 	}
 }
 
-// TestEjectionsGrow with each that is not forgotten, up to the most; an interval in rotation
-// forgets one.
+// TestEjectionsGrow: each ejection is longer than the one before, up to the maximum, and an
+// interval in rotation forgets one.
 func TestEjectionsGrow(t *testing.T) {
 	r := newRig(t, 1, func(c *Config) {
 		c.Consecutive5xxErrors, c.Interval, c.BaseEjectionTime, c.MaxEjectionTime = 1, time.Second, 2*time.Second, 5*time.Second
@@ -152,7 +152,7 @@ func TestEjectionsGrow(t *testing.T) {
 		if got := r.last(); got.For != want || got.Times != uint32(n+1) {
 			t.Errorf("ejection %d is for %s, want %s", got.Times, got.For, want)
 		}
-		r.report(0, Success, ServerError) // of calls that were under way
+		r.report(0, Success, ServerError) // from calls that began before the ejection
 		r.pass(want - time.Millisecond)
 		r.want(0)
 		r.pass(time.Millisecond)
@@ -168,7 +168,7 @@ func TestEjectionsGrow(t *testing.T) {
 	}
 }
 
-// TestMostEndpointsStay: a share of them, rounded down, may be out, or one.
+// TestMostEndpointsStay: a share of the endpoints, rounded down, may be out, or at least one.
 func TestMostEndpointsStay(t *testing.T) {
 	r := newRig(t, 9, func(c *Config) { c.Consecutive5xxErrors, c.MaxEjectionPercent = 1, 25 })
 	for i := range 9 {
@@ -184,7 +184,7 @@ func TestMostEndpointsStay(t *testing.T) {
 	r.want(3)
 }
 
-// TestEnforcingIsAChance: of many that a rule finds, about so many are ejected.
+// TestEnforcingIsAChance: of many endpoints that a rule finds, about that share is ejected.
 func TestEnforcingIsAChance(t *testing.T) {
 	r := newRig(t, 200, func(c *Config) { c.Consecutive5xxErrors, c.EnforcingConsecutive5xxErrors = 1, 30 })
 	for i := range 200 {
@@ -212,7 +212,7 @@ func TestSuccessRate(t *testing.T) {
 	if got := r.last(); got.Rule != SuccessRate || got.Calls != 100 || got.Failures != 20 {
 		t.Errorf("event %+v, want by 20 failures of 100", got)
 	}
-	// Fewer than the minimum with enough calls: nobody is compared.
+	// Too few endpoints have enough calls, so none is compared.
 	r = newRig(t, 6, func(c *Config) { c.EnforcingSuccessRate = 100 })
 	for i := range 4 {
 		r.many(i, 99, 1)
@@ -249,8 +249,8 @@ func TestFailurePercentage(t *testing.T) {
 	r.want(0, 2, 3)
 }
 
-// TestWeights: a success that stands for many counts as many, and a run in a sample counts
-// only when it cannot be luck.
+// TestWeights: a success that stands for many calls counts as many, and where successes
+// are sampled a run counts only when it cannot be luck.
 func TestWeights(t *testing.T) {
 	r := newRig(t, 5, func(c *Config) { c.EnforcingFailurePercentage, c.FailurePercentageMinimumEndpoints = 100, 1 })
 	r.many(0, 40, 40)
@@ -268,7 +268,8 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// TestLateOutcomes: of before an ejection ended, and of endpoints that are not there, nothing counts.
+// TestLateOutcomes: calls that ended before the endpoint came back, and calls at endpoints
+// that are not there, do not count.
 func TestLateOutcomes(t *testing.T) {
 	r := newRig(t, 2, func(c *Config) { c.Consecutive5xxErrors = 2 })
 	r.report(0, ServerError, ServerError)
@@ -279,7 +280,7 @@ func TestLateOutcomes(t *testing.T) {
 	r.want()
 	r.detector.Report("web", []Outcome{{Endpoint: address(0), Class: ServerError, At: early}, {Endpoint: address(0), Class: ServerError, At: early}}, r.now)
 	r.want()
-	// What comes in any order is taken by its time.
+	// Outcomes that are reported in any order are taken in order of their times.
 	r.now = r.now.Add(time.Second)
 	r.detector.Report("web", []Outcome{
 		{Endpoint: address(1), Class: ServerError, At: r.now}, {Endpoint: address(1), At: r.now - 1}, {Endpoint: address(1), Class: ServerError, At: r.now - 2},
@@ -289,7 +290,8 @@ func TestLateOutcomes(t *testing.T) {
 	r.want(1)
 }
 
-// TestApplyKeepsWhatIsOut, unless it is gone; another configuration begins to count anew.
+// TestApplyKeepsWhatIsOut: an endpoint that is out stays out unless it is gone, and another
+// configuration begins to count anew.
 func TestApplyKeepsWhatIsOut(t *testing.T) {
 	two := func(c *Config) { c.Consecutive5xxErrors = 2 }
 	r := newRig(t, 3, two)
@@ -311,8 +313,8 @@ func TestApplyKeepsWhatIsOut(t *testing.T) {
 	}
 }
 
-// TestNeverTooManyOut: whatever happens, no more endpoints are out than may be, the ledger
-// and the events agree, and each comes back.
+// TestNeverTooManyOut: whatever happens, no more endpoints are out than allowed, the counts
+// and the events agree, and each endpoint comes back.
 func TestNeverTooManyOut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "endpoints")
@@ -354,7 +356,7 @@ func TestNeverTooManyOut(t *testing.T) {
 	})
 }
 
-// TestConcurrentReports from many proxies, with sweeps and readers.
+// TestConcurrentReports: many proxies report, with sweeps and readers at the same time.
 func TestConcurrentReports(t *testing.T) {
 	d := NewDetector(func(Event) {})
 	u := Upstream{Name: "web", Config: DefaultConfig(), Endpoints: []netip.AddrPort{address(0), address(1), address(2)}}

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// endpoint is what is known of one.
+// endpoint is what is known of one endpoint.
 type endpoint struct {
 	address netip.AddrPort
-	since   Instant // what ended earlier does not count
+	since   Instant // calls that ended earlier do not count
 	out     bool
 	at      Instant       // when it was ejected
-	length  time.Duration // of the ejection, at least
-	times   uint32        // ejections that are not forgotten: one is with each interval in rotation
-	found   uint64        // how often a rule found it
+	length  time.Duration // how long the ejection lasts, at least
+	times   uint32        // ejections that are not forgotten; each interval in rotation forgets one
+	found   uint64        // how often a rule has found it
 	runs    [ConsecutiveLocalOriginFailures + 1]run
-	// external are the calls of this interval that were answered, or all, where errors
-	// are not split by their origin; earlier those of the one before.
+	// external counts the calls of this interval that were answered, or all calls where
+	// errors are not split by their origin. earlier has the same for the interval before.
 	external, earlier tally
-	local             tally // the attempts to reach it
+	local             tally // the attempts to reach it; only where errors are split
 }
 
-// forget begins to count anew.
+// forget begins to count anew at now.
 func (e *endpoint) forget(now Instant) {
 	e.since = now
 	clear(e.runs[:])
@@ -39,27 +39,28 @@ func (t *tally) failed() {
 	t.failures++
 }
 
-// rate is the share of calls that succeeded.
+// rate returns the share of calls that succeeded.
 func (t *tally) rate() float64 { return float64(t.calls-t.failures) / float64(t.calls) }
 
 // run is errors in a row.
 type run struct {
 	length uint32
-	oneIn  uint32 // the sparsest sample of successes in it
+	oneIn  uint32 // the sparsest sample of successes in it; at 0 and 1 every success is reported
 }
 
 const (
-	// luck is how probable a run may be to have come about by chance, where successes are
-	// sampled and can have gone unseen in it. A mesh sees many runs.
+	// luck is how probable it may be that a run came about by chance, where successes are
+	// sampled and some went unseen in it. A mesh sees many runs.
 	luck = 1e-12
-	// leastRate is the rate of errors that a run has to be improbable at, whatever the
-	// endpoint's own was. What is between it and a run is for the rules of rates.
+	// leastRate is the rate of errors at which a run has to be improbable, even where the
+	// endpoint's own rate was lower. A steady rate of errors is for the rules that compare
+	// rates.
 	leastRate = 0.5
 )
 
-// unbroken tells whether no success can have gone unseen in a run, which is in now
-// already: where one success of n is told of, and calls fail at a rate r, the next to be
-// seen is an error with probability r/(r+(1-r)/n).
+// unbroken reports whether no success can have gone unseen in a run, whose errors are in
+// now already. Where one success in n is reported, and calls fail at a rate r, the next
+// outcome to be seen is an error with probability r/(r+(1-r)/n).
 func (x *run) unbroken(now, earlier *tally) bool {
 	if x.oneIn <= 1 {
 		return true
@@ -71,7 +72,7 @@ func (x *run) unbroken(now, earlier *tally) bool {
 	return float64(x.length)*math.Log(next) <= math.Log(luck)
 }
 
-// draw is a number that looks random, and is the same wherever the same is found.
+// draw returns a number that looks random, and is the same for the same arguments.
 func draw(upstream string, endpoint netip.AddrPort, n uint64) uint64 {
 	h := uint64(14695981039346656037) // FNV-1a, mixed as in SplitMix64
 	mix := func(b byte) { h = (h ^ uint64(b)) * 1099511628211 }

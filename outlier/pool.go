@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// pool is the endpoints of one upstream.
+// pool judges the endpoints of one upstream.
 type pool struct {
 	name      string
 	config    Config
 	endpoints map[netip.AddrPort]*endpoint
 	next      Instant // the end of the interval
-	out       int     // how many are ejected
+	out       int     // how many endpoints are ejected
 	ejections [ruleCount]uint64
 	detected  uint64
 	events    []Event
 }
 
-// configure takes on what a policy says.
+// configure takes on the policy and the endpoints of u. Endpoints that are there already keep
+// what is known of them, unless the policy is another.
 func (p *pool) configure(u Upstream, now Instant) {
 	anew := p.config != u.Config
 	p.config = u.Config
@@ -44,6 +45,7 @@ func (p *pool) configure(u Upstream, now Instant) {
 	}
 }
 
+// ejected returns the endpoints that are out of rotation, sorted.
 func (p *pool) ejected() []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, e := range p.endpoints {
@@ -55,8 +57,8 @@ func (p *pool) ejected() []netip.AddrPort {
 	return out
 }
 
-// report takes one outcome. What ended before the endpoint was last out, or is out, says
-// nothing of what it is now.
+// report takes one outcome. It leaves out calls at an endpoint that is ejected, and calls
+// that ended before the endpoint came back: they say nothing about the endpoint now.
 func (p *pool) report(o *Outcome, now Instant) {
 	e := p.endpoints[o.Endpoint]
 	if e == nil || e.out || min(o.At, now) < e.since {
@@ -69,7 +71,7 @@ func (p *pool) report(o *Outcome, now Instant) {
 		p.run(e, ConsecutiveLocalOriginFailures, o.OneIn, now)
 		return
 	}
-	// A response says also that the endpoint could be reached.
+	// A response also shows that the endpoint could be reached.
 	if split {
 		e.local.succeeded(calls)
 		e.runs[ConsecutiveLocalOriginFailures] = run{}
@@ -82,16 +84,17 @@ func (p *pool) report(o *Outcome, now Instant) {
 	e.external.failed()
 	if o.Class == ServerError {
 		e.runs[ConsecutiveGatewayErrors] = run{}
-	} else { // what could not be had from the endpoint is as good as 503 or 504
+	} else { // an endpoint that gave no response counts like one that gave 503 or 504
 		p.run(e, ConsecutiveGatewayErrors, o.OneIn, now)
 	}
 	p.run(e, Consecutive5xxErrors, o.OneIn, now)
 }
 
-// run lengthens a run of errors, and ends it when it is long enough.
+// run adds an error to a run of errors. A run that is long enough finds the endpoint, and
+// ends.
 func (p *pool) run(e *endpoint, r Rule, oneIn uint32, now Instant) {
 	if e.out {
-		return // by another rule, just now
+		return // another rule has ejected it just now
 	}
 	x := &e.runs[r]
 	x.length++
@@ -105,7 +108,8 @@ func (p *pool) run(e *endpoint, r Rule, oneIn uint32, now Instant) {
 	p.found(e, Event{Rule: r, At: now, Run: length})
 }
 
-// found ejects an endpoint, unless chance, or how many are out already, are against it.
+// found ejects an endpoint that a rule has found. It only counts the endpoint where the rule
+// is not enforced, by its chance, and where too many endpoints are out already.
 func (p *pool) found(e *endpoint, v Event) {
 	v.Upstream, v.Endpoint = p.name, e.address
 	e.found++
@@ -128,8 +132,8 @@ func (p *pool) found(e *endpoint, v Event) {
 	p.events = append(p.events, v)
 }
 
-// sweep ends an interval: endpoints come back, and those that did worse than the others
-// in it are found.
+// sweep ends an interval: endpoints come back whose time is over, and the rules that compare
+// endpoints judge the interval.
 func (p *pool) sweep(now Instant) {
 	p.next = now.Add(p.config.Interval)
 	all := slices.SortedFunc(maps.Values(p.endpoints), func(x, y *endpoint) int { return x.address.Compare(y.address) })
@@ -154,7 +158,8 @@ func (p *pool) sweep(now Instant) {
 	}
 }
 
-// compare finds the endpoints that did worse than the others, or badly.
+// compare finds the endpoints whose success rate was far below that of the others, and
+// those whose share of failures reached the threshold. of returns the calls that count.
 func (p *pool) compare(all []*endpoint, rate, percentage Rule, of func(*endpoint) *tally, now Instant) {
 	c := &p.config
 	sample := func(volume uint32) (enough []*endpoint) {
@@ -182,7 +187,7 @@ func (p *pool) compare(all []*endpoint, rate, percentage Rule, of func(*endpoint
 	}
 }
 
-// bound is so many standard deviations below the mean of the success rates.
+// bound returns the success rate that is factor standard deviations below the mean.
 func bound(endpoints []*endpoint, of func(*endpoint) *tally, factor float64) float64 {
 	n := float64(len(endpoints))
 	mean, variance := 0., 0.

@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// Rule is why an endpoint is found to be worse than the others.
+// Rule is a rule of Envoy's outlier detection, which finds endpoints to eject.
 type Rule uint8
 
-// The rules. Those of local origin are on where a Config splits errors by their origin.
+// The rules. Those with LocalOrigin in their name are on only where the Config splits
+// errors by their origin.
 const (
 	Consecutive5xxErrors Rule = iota
 	ConsecutiveGatewayErrors
@@ -27,14 +28,14 @@ func (r Rule) String() string {
 		"success_rate", "local_origin_success_rate", "failure_percentage", "local_origin_failure_percentage"}[r]
 }
 
-// enforcing is the chance in percent that an endpoint found by the rule is ejected.
+// enforcing returns the chance that an endpoint which the rule has found is ejected.
 func (c *Config) enforcing(r Rule) Percent {
 	return [...]Percent{c.EnforcingConsecutive5xxErrors, c.EnforcingConsecutiveGatewayErrors,
 		c.EnforcingConsecutiveLocalOriginFailures, c.EnforcingSuccessRate, c.EnforcingLocalOriginSuccessRate,
 		c.EnforcingFailurePercentage, c.EnforcingFailurePercentageLocalOrigin}[r]
 }
 
-// on tells whether a rule can eject anything.
+// on reports whether a rule can eject an endpoint.
 func (c *Config) on(r Rule) bool {
 	local := r == ConsecutiveLocalOriginFailures || r == LocalOriginSuccessRate || r == LocalOriginFailurePercentage
 	switch {
@@ -46,33 +47,34 @@ func (c *Config) on(r Rule) bool {
 	return true
 }
 
-// threshold is how many errors in a row a rule takes; 0: it is off.
+// threshold returns how many errors in a row a rule needs; 0: it is off.
 func (c *Config) threshold(r Rule) uint32 {
 	return [...]uint32{c.Consecutive5xxErrors, c.ConsecutiveGatewayErrors, c.ConsecutiveLocalOriginFailures}[r]
 }
 
-// Event is something that happened to an endpoint.
+// Event is something that happened to an endpoint. Fields that say "Ejected" or "Detected"
+// are meaningful for events of that kind only.
 type Event struct {
 	Upstream string
 	Endpoint netip.AddrPort
 	Kind     Kind
-	Rule     Rule          // of [Ejected] and [Detected]
-	At       Instant       // when
-	For      time.Duration // Ejected: how long it will be out, at least; it comes back with a sweep
+	Rule     Rule          // Ejected, Detected: the rule that found the endpoint
+	At       Instant       // when it happened
+	For      time.Duration // Ejected: how long it will be out, at least; it returns with a sweep
 	Times    uint32        // Ejected: which ejection it is, of those that are not forgotten
-	// Run, Calls and Failures are what the rule judged by: errors in a row, or calls and
-	// failures of an interval.
+	// Run, or Calls and Failures, are the figures by which the rule judged: errors in a
+	// row, or the calls and failures of an interval.
 	Run             uint32
 	Calls, Failures uint64
 }
 
-// Kind is what happened.
+// Kind is the kind of an [Event].
 type Kind uint8
 
 // The kinds.
 const (
 	Ejected  Kind = iota // it is out of rotation
-	Detected             // a rule found it, and it is not ejected: by chance, or too many are out
+	Detected             // a rule found it, but it stays: by the rule's chance, or since too many are out
 	Returned             // it is back
 )
 
