@@ -42,8 +42,8 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// TestRule7WaitGrowsWithEachFailedProbe, up to the maximum, and the transition says
-// how long and the how many-th it is.
+// TestRule7WaitGrowsWithEachFailedProbe: up to the maximum. The transition says how long
+// the wait is and which opening in a row it follows.
 func TestRule7WaitGrowsWithEachFailedProbe(t *testing.T) {
 	r := newRig(t, backoffConfig())
 	r.call(Failure)
@@ -60,8 +60,8 @@ func TestRule7WaitGrowsWithEachFailedProbe(t *testing.T) {
 	}
 }
 
-// TestRule7ForgetsStepByStep: a closed breaker forgets one opening after as long as
-// the wait that it had caused, not all of them at once.
+// TestRule7ForgetsStepByStep: a closed breaker forgets one opening after as long as the
+// wait that this opening caused, and not all openings at once.
 func TestRule7ForgetsStepByStep(t *testing.T) {
 	for _, tt := range []struct {
 		closed time.Duration
@@ -100,8 +100,8 @@ func TestRule7ForgetsStepByStep(t *testing.T) {
 	}
 }
 
-// TestRule7FlappingUpstreamIsNotHammered: one that passes every probe and fails half a
-// second later is probed at the longest wait, not at the shortest.
+// TestRule7FlappingUpstreamIsNotHammered: an upstream that passes every probe and fails
+// half a second later is probed after the longest wait, not after the shortest.
 func TestRule7FlappingUpstreamIsNotHammered(t *testing.T) {
 	r := newRig(t, backoffConfig())
 	r.call(Failure)
@@ -119,7 +119,7 @@ func TestRule7FlappingUpstreamIsNotHammered(t *testing.T) {
 	}
 }
 
-// TestRule7OpeningsAreBounded, so that forgetting them takes bounded time.
+// TestRule7OpeningsAreBounded: so forgetting them takes bounded time.
 func TestRule7OpeningsAreBounded(t *testing.T) {
 	r := newRig(t, backoffConfig())
 	r.call(Failure)
@@ -179,7 +179,7 @@ func TestJitterAtItsBounds(t *testing.T) {
 	}
 }
 
-// TestJitterOfABreaker: its wait is the one that it says, and that it keeps.
+// TestJitterOfABreaker: the breaker keeps to the wait that its transition says.
 func TestJitterOfABreaker(t *testing.T) {
 	cfg := backoffConfig()
 	cfg.BackoffJitter = 5_000

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// sink keeps the compiler from leaving out what is measured.
+// sink keeps the compiler from removing the code that is measured.
 var sink Decision
 
-// benchmarked returns a closed breaker, and a clock of its instants.
+// benchmarked returns a closed breaker and its clock.
 func benchmarked() (*Breaker, func() Instant) {
 	start := time.Now()
 	e := NewEngine(Options{Listen: func(Transition) {}})
@@ -18,7 +18,7 @@ func benchmarked() (*Breaker, func() Instant) {
 	return e.Breaker(keyA), func() Instant { return Instant(time.Since(start)) }
 }
 
-// BenchmarkClock is the floor: the one reading of the clock that the others include.
+// BenchmarkClock reads the clock once, which all other benchmarks do as well.
 func BenchmarkClock(b *testing.B) {
 	_, now := benchmarked()
 	b.ReportAllocs()
@@ -27,7 +27,7 @@ func BenchmarkClock(b *testing.B) {
 	}
 }
 
-// BenchmarkClosed is one call that is admitted and succeeds.
+// BenchmarkClosed makes one call that is admitted and succeeds.
 func BenchmarkClosed(b *testing.B) {
 	br, now := benchmarked()
 	b.ReportAllocs()
@@ -38,7 +38,7 @@ func BenchmarkClosed(b *testing.B) {
 	}
 }
 
-// BenchmarkClosedSettled is the same for a caller who knows how long the service took.
+// BenchmarkClosedSettled makes such a call for a caller who knows how long the service took.
 func BenchmarkClosedSettled(b *testing.B) {
 	br, now := benchmarked()
 	b.ReportAllocs()
@@ -49,7 +49,7 @@ func BenchmarkClosedSettled(b *testing.B) {
 	}
 }
 
-// BenchmarkClosedUploading is the same for a call whose request has not ended.
+// BenchmarkClosedUploading makes such a call before its request has ended.
 func BenchmarkClosedUploading(b *testing.B) {
 	br, now := benchmarked()
 	b.ReportAllocs()
@@ -60,7 +60,7 @@ func BenchmarkClosedUploading(b *testing.B) {
 	}
 }
 
-// BenchmarkClosedParallel is the same on all cores, with one breaker.
+// BenchmarkClosedParallel makes such calls on all cores, with one breaker.
 func BenchmarkClosedParallel(b *testing.B) {
 	br, now := benchmarked()
 	b.ReportAllocs()
@@ -85,7 +85,7 @@ func BenchmarkClosedMany(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen is one call that is rejected.
+// BenchmarkOpen makes one call that is rejected.
 func BenchmarkOpen(b *testing.B) {
 	br, now := benchmarked()
 	at := now().Add(time.Hour) // so far ahead that the wait outlasts the benchmark
@@ -112,7 +112,7 @@ func manyBreakers(n int) (*Engine, []Spec) {
 	return e, specs
 }
 
-// TestClosedCallsDoNotAllocate, nor do those that an open breaker rejects.
+// TestClosedCallsDoNotAllocate: nor do calls that an open breaker rejects.
 func TestClosedCallsDoNotAllocate(t *testing.T) {
 	e, specs := manyBreakers(1)
 	b, now := e.Breaker(specs[0].Key), epoch
@@ -147,7 +147,7 @@ func TestClosedCallsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// TestIdleBreakerIsSmall: at most 512 bytes each, with its place in the engine.
+// TestIdleBreakerIsSmall: it takes at most 512 bytes, including its place in the engine.
 func TestIdleBreakerIsSmall(t *testing.T) {
 	const n, most = 100_000, 512
 	heap := func() uint64 {

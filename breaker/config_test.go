@@ -15,7 +15,7 @@ func TestDefaultConfigIsValid(t *testing.T) {
 	}
 }
 
-// TestValidateBounds goes to the bounds of each field and one beyond.
+// TestValidateBounds: each field may be at its bounds, and not one beyond.
 func TestValidateBounds(t *testing.T) {
 	const (
 		number   = "a number from 1 to 1000000"
@@ -163,7 +163,7 @@ func TestKeyString(t *testing.T) {
 	}
 }
 
-// TestNames pins what logs, metrics and files call things.
+// TestNames: logs, metrics and files use these names.
 func TestNames(t *testing.T) {
 	var got []string
 	for s := Closed; s <= Open; s++ {

@@ -18,8 +18,8 @@ func (r *rig) striped() *Breaker {
 	return b
 }
 
-// TestManyCallsInFlight: more than a cell can count, in one cell and in stripes,
-// with calls that become slow and without; none is lost, whoever ends first.
+// TestManyCallsInFlight: there are more than a cell can count, in one cell and in stripes,
+// with calls that become slow and without. None is lost, in whatever order they end.
 func TestManyCallsInFlight(t *testing.T) {
 	const n = maxHeld + 3_000
 	for _, stripe := range []bool{false, true} {
@@ -41,7 +41,7 @@ func TestManyCallsInFlight(t *testing.T) {
 			more, _ := b.Acquire(r.now)
 			more.Done(Success, r.now)
 			if threshold > 0 {
-				r.after(threshold / 2) // they are of a slice that is over
+				r.after(threshold / 2) // their slice is over
 			}
 			for i := range n / 2 {
 				permits[i].Done(Success, r.now)
@@ -58,8 +58,8 @@ func TestManyCallsInFlight(t *testing.T) {
 	}
 }
 
-// TestManyCallsBetweenTwoLooks: more successes, and more rejections, than a cell can
-// tally before anybody looks.
+// TestManyCallsBetweenTwoLooks: there are more successes, and more rejections, than a cell
+// can tally before the breaker is locked.
 func TestManyCallsBetweenTwoLooks(t *testing.T) {
 	const n = 3*tallyMask + 5
 	for _, stripe := range []bool{false, true} {
@@ -84,7 +84,7 @@ func TestManyCallsBetweenTwoLooks(t *testing.T) {
 	}
 }
 
-// TestManyReportedSuccesses leave a window of hours full rather than wrong.
+// TestManyReportedSuccesses: a window of hours becomes full, and not wrong.
 func TestManyReportedSuccesses(t *testing.T) {
 	cfg := rateRule(5_000, 10)
 	cfg.WindowDuration = MaxDuration
@@ -119,7 +119,7 @@ func TestRule2PermitsOfManyEpochsAgo(t *testing.T) {
 	}
 }
 
-// TestEpochsComeRound: after 2^30 of them the next is 0 again, and a permit of before is still known.
+// TestEpochsComeRound: after 2^30 epochs the next is 0 again, and an earlier permit is still known.
 func TestEpochsComeRound(t *testing.T) {
 	cfg := slowRule(8 * time.Millisecond)
 	cfg.SlowCallRateThreshold, cfg.WindowDuration, cfg.MinimumNumberOfCalls = Whole, MaxDuration, MaxCount
@@ -142,7 +142,7 @@ func TestEpochsComeRound(t *testing.T) {
 }
 
 // TestStripingKeepsWhatIsInFlight: permits of the first cell are resolved there, and
-// failures, slow ones and transitions hold for all stripes at once.
+// failures, slow calls and transitions count for all stripes at once.
 func TestStripingKeepsWhatIsInFlight(t *testing.T) {
 	cfg := runRule(3)
 	r := newRig(t, cfg)
@@ -167,7 +167,7 @@ func TestStripingKeepsWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// TestCollisionsLeadToStripes: several goroutines on one breaker, and nothing is lost on the way.
+// TestCollisionsLeadToStripes: several goroutines use one breaker, and no call is lost on the way.
 func TestCollisionsLeadToStripes(t *testing.T) {
 	r := newRig(t, DefaultConfig())
 	b := r.engine.Breaker(keyA)
@@ -194,8 +194,8 @@ func TestCollisionsLeadToStripes(t *testing.T) {
 	}
 }
 
-// TestRule2LateCallsOfManySlices: that a generation was long does not make the one
-// after it take the calls of its last slices for its own.
+// TestRule2LateCallsOfManySlices: after a long generation, the next one does not take the
+// calls of its last slices for its own.
 func TestRule2LateCallsOfManySlices(t *testing.T) {
 	cfg := runRule(1)
 	cfg.SlowCallDurationThreshold, cfg.SlowCallRateThreshold, cfg.SuccessThreshold = time.Second, Whole, 1

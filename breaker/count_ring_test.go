@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// plainRing is the last so many calls, as a list.
+// plainRing has the last calls as a list.
 type plainRing struct {
 	size  int
 	calls []entry // 0: a call that does not count any more
@@ -46,7 +46,8 @@ func (p *plainRing) sums() (s sums, earlys uint32) {
 	return s, earlys
 }
 
-// TestRingIsTheLastCalls: whatever is added and settled, at once or one by one.
+// TestRingIsTheLastCalls: the ring agrees with the list, whatever is added and settled, at
+// once or one by one.
 func TestRingIsTheLastCalls(t *testing.T) {
 	for _, size := range []uint32{1, 2, 7, 100} {
 		random := rand.New(rand.NewPCG(uint64(size), 1))
@@ -80,7 +81,7 @@ func TestRingIsTheLastCalls(t *testing.T) {
 	}
 }
 
-// TestRingForgetsNothingByTime, and takes what is reported late as it comes.
+// TestRingForgetsNothingByTime: and it takes late reports as they come.
 func TestRingForgetsNothingByTime(t *testing.T) {
 	w := &window{}
 	w.enter(&Config{WindowSize: 3}, 0)
@@ -96,7 +97,7 @@ func TestRingForgetsNothingByTime(t *testing.T) {
 	}
 }
 
-// TestCountWindowTripsByItsLastCalls only: a failure that has left is forgotten.
+// TestCountWindowTripsByItsLastCalls: a failure that has left the window is forgotten.
 func TestCountWindowTripsByItsLastCalls(t *testing.T) {
 	r := newRig(t, counted(rateRule(5_000, 4), 4))
 	r.call(Failure, Success, Success, Success, Failure)

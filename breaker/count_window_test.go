@@ -12,8 +12,7 @@ func newWindow(d time.Duration) *window {
 	return w
 }
 
-// TestWindowCoversTenBuckets: a call is counted until ten buckets have begun
-// since its own.
+// TestWindowCoversTenBuckets: a call counts until ten more buckets have begun.
 func TestWindowCoversTenBuckets(t *testing.T) {
 	const width = Instant(time.Second)
 	for _, tt := range []struct {
@@ -94,7 +93,8 @@ func TestWindowNeverGoesBack(t *testing.T) {
 	}
 }
 
-// TestWindowOfAnyValidLength: the smallest, the largest, and one whose tenth is no whole number.
+// TestWindowOfAnyValidLength: also the smallest, the largest, and one whose tenth is not a
+// whole number of nanoseconds.
 func TestWindowOfAnyValidLength(t *testing.T) {
 	for _, d := range []time.Duration{MinWindow, time.Second + 9, MaxDuration} {
 		w := newWindow(d)
@@ -111,8 +111,8 @@ func TestWindowOfAnyValidLength(t *testing.T) {
 	}
 }
 
-// TestWindowTakesWhatIsAheadAsNewest: a clock that is ahead cannot put calls into a
-// bucket that is to be used for others.
+// TestWindowTakesWhatIsAheadAsNewest: a clock that is ahead cannot put calls into a bucket
+// that will be used for later calls.
 func TestWindowTakesWhatIsAheadAsNewest(t *testing.T) {
 	w := newWindow(10 * time.Second)
 	w.advance(Instant(time.Minute))

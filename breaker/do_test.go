@@ -23,7 +23,8 @@ func doRig(t *testing.T, cfg Config) *Breaker {
 	return e.Breaker(keyA)
 }
 
-// TestDoTellsWhatBecameOfTheCall, by its error, its deadline and its caller.
+// TestDoTellsWhatBecameOfTheCall: the outcome follows from the error, the deadline and the
+// caller.
 func TestDoTellsWhatBecameOfTheCall(t *testing.T) {
 	wait := func(d time.Duration, err error) func(context.Context) error {
 		return func(context.Context) error {
@@ -65,8 +66,8 @@ func TestDoTellsWhatBecameOfTheCall(t *testing.T) {
 	}
 }
 
-// TestDoWithACallersContext: one who leaves, or whose own deadline passes, says nothing
-// about the upstream, unless it had become slow by then or the policy's timeout had passed.
+// TestDoWithACallersContext: a caller who leaves, or whose own deadline passes, says nothing
+// about the upstream, unless the call had become slow or the policy's timeout had passed.
 func TestDoWithACallersContext(t *testing.T) {
 	untilOver := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	heedless := func(err error) func(context.Context) error {
@@ -125,7 +126,7 @@ func TestDoWithACallersContext(t *testing.T) {
 }
 
 // TestDoResolvesWhateverHappens: a panic goes on and Goexit ends the goroutine, and
-// both are failures of which no permit is left.
+// both are failures and leave no permit behind.
 func TestDoResolvesWhateverHappens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := doRig(t, runRule(2))
@@ -150,7 +151,7 @@ func TestDoResolvesWhateverHappens(t *testing.T) {
 	})
 }
 
-// TestDoWhenOpen calls nothing, and says which breaker and until when.
+// TestDoWhenOpen: fn is not called, and the error says which breaker is open and until when.
 func TestDoWhenOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := runRule(1)
@@ -178,7 +179,7 @@ func TestDoWhenOpen(t *testing.T) {
 	})
 }
 
-// TestDoWithoutATimeoutOrABreaker leaves the context as it is.
+// TestDoWithoutATimeoutOrABreaker: the context stays as it is.
 func TestDoWithoutATimeoutOrABreaker(t *testing.T) {
 	e := NewEngine(Options{Now: func() Instant { return epoch }})
 	e.Apply([]Spec{spec("a", runRule(1))}, epoch)
@@ -200,7 +201,7 @@ func TestDoWithoutATimeoutOrABreaker(t *testing.T) {
 	}
 }
 
-// TestExpected keeps what it marks, and marks nothing where there is nothing.
+// TestExpected: a marked error can still be found, and no error stays no error.
 func TestExpected(t *testing.T) {
 	if err := Expected(nil); err != nil {
 		t.Errorf("Expected(nil) is %v, want nil", err)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestRemovedAndAddedAgain: what was open, half-open or in the hands of a person goes on where it was,
-// until that would have ended.
+// TestRemovedAndAddedAgain: a breaker that was open, half-open or held by an operator goes
+// on where it was, until that would have ended.
 func TestRemovedAndAddedAgain(t *testing.T) {
 	forced := func(s State) func(*testing.T) *rig {
 		return func(t *testing.T) *rig {
@@ -58,7 +58,7 @@ func TestRemovedAndAddedAgain(t *testing.T) {
 	}
 }
 
-// TestRemovedAndAddedDifferent: other semantics begin anew, but what a person did holds.
+// TestRemovedAndAddedDifferent: with other semantics it begins anew, but an override stays.
 func TestRemovedAndAddedDifferent(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r.engine.Apply(nil, r.now)
@@ -72,7 +72,7 @@ func TestRemovedAndAddedDifferent(t *testing.T) {
 	}
 }
 
-// TestRemovedIsKeptOverARestart, also where it was removed while nobody was there.
+// TestRemovedIsKeptOverARestart: also where it was removed while no process ran.
 func TestRemovedIsKeptOverARestart(t *testing.T) {
 	r := newRig(t, DefaultConfig())
 	o := r.force(Open, time.Hour)
@@ -94,7 +94,7 @@ func TestRemovedIsKeptOverARestart(t *testing.T) {
 	}
 }
 
-// TestRemovedNodesAreKept: breakers of proxies too, and nothing else becomes of them.
+// TestRemovedNodesAreKept: the breakers of proxies are kept, too, and do nothing else.
 func TestRemovedNodesAreKept(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	r.node("n1", Failure)
@@ -112,7 +112,8 @@ func TestRemovedNodesAreKept(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptAndNotTakenUp is told to be lost: of a breaker with other semantics, and of a proxy where all share one now.
+// TestWhatIsKeptAndNotTakenUp: Apply says what is lost: the state of a breaker with other
+// semantics, and that of a proxy's breaker where all proxies share one now.
 func TestWhatIsKeptAndNotTakenUp(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r.engine.Apply(nil, r.now)
@@ -139,7 +140,7 @@ func TestWhatIsKeptAndNotTakenUp(t *testing.T) {
 	}
 }
 
-// TestRestoreOfTooMuch tells what is not kept.
+// TestRestoreOfTooMuch: Restore says what it could not keep.
 func TestRestoreOfTooMuch(t *testing.T) {
 	var saved []Saved
 	for i := range maxKept + 2 {
@@ -150,7 +151,8 @@ func TestRestoreOfTooMuch(t *testing.T) {
 	}
 }
 
-// TestScopeChangesUnderAForce: the hand stays on the breaker; that of one proxy is told to be lost.
+// TestScopeChangesUnderAForce: an override of the breaker stays; Apply says that the
+// override of a single proxy is lost.
 func TestScopeChangesUnderAForce(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	r.node("n1", Success)
@@ -168,7 +170,7 @@ func TestScopeChangesUnderAForce(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptIsBounded, and what has ended makes room.
+// TestWhatIsKeptIsBounded: and breakers whose state has ended make room.
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	e := NewEngine(Options{})
 	var specs []Spec

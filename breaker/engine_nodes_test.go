@@ -19,7 +19,7 @@ func (r *rig) perNode(cfg Config) Changes {
 	return r.engine.Apply([]Spec{{Key: keyA, Config: cfg, Lease: 20 * time.Second, PerNode: true}}, r.now)
 }
 
-// node makes calls of a proxy.
+// node makes calls through a proxy.
 func (r *rig) node(node string, outcomes ...Outcome) *Breaker {
 	r.t.Helper()
 	b := r.engine.Node(keyA, node, r.now)
@@ -33,10 +33,10 @@ func (r *rig) node(node string, outcomes ...Outcome) *Breaker {
 	return b
 }
 
-// all is the status of the key, of all proxies together.
+// all returns the status of the key, the sum over all proxies.
 func (r *rig) all() Status { return r.engine.Snapshot(r.now)[0] }
 
-// TestNodesHaveBreakersOfTheirOwn: what one proxy sees opens its breaker alone.
+// TestNodesHaveBreakersOfTheirOwn: the failures that one proxy sees open its breaker alone.
 func TestNodesHaveBreakersOfTheirOwn(t *testing.T) {
 	r := nodeRig(t, runRule(2))
 	if got := r.engine.Breaker(Key{Upstream: "a", Node: "n1"}); got != nil {
@@ -95,7 +95,7 @@ func TestNodesTogether(t *testing.T) {
 	}
 }
 
-// TestNodesAreBounded: a proxy too many shares the breaker of the key.
+// TestNodesAreBounded: a proxy beyond the bound shares the breaker of the key.
 func TestNodesAreBounded(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	for i := range maxNodes {
@@ -111,8 +111,8 @@ func TestNodesAreBounded(t *testing.T) {
 	}
 }
 
-// TestNodesOfOneOwnerAreBounded: whoever makes up names leaves room for others, who have breakers of their own. When what
-// it has made up is idle, it may have new ones.
+// TestNodesOfOneOwnerAreBounded: an owner that makes up names leaves room for others, which
+// have breakers of their own. When the names that it made up are idle, it may have new ones.
 func TestNodesOfOneOwnerAreBounded(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	own := func(node, owner string) bool {
@@ -140,8 +140,8 @@ func TestNodesOfOneOwnerAreBounded(t *testing.T) {
 	}
 }
 
-// TestNodesThatAreGoneAreSwept, but no sum goes back, and nothing is forgotten that
-// matters still.
+// TestNodesThatAreGoneAreSwept: no sum falls by that, and no state is forgotten that still
+// matters.
 func TestNodesThatAreGoneAreSwept(t *testing.T) {
 	cfg := runRule(1)
 	cfg.BackoffMultiplier, cfg.BackoffMax = 200, MaxDuration
@@ -183,14 +183,14 @@ func TestNodesThatAreGoneAreSwept(t *testing.T) {
 	if got := r.all().Counts; got.Requests != 8 || got.Successes != 5 || got.Ignored != 1 {
 		t.Errorf("counts %+v, want those of the swept too", got)
 	}
-	quiet.Acquire(r.now) // a handle that somebody kept
+	quiet.Acquire(r.now) // a handle that its caller kept
 	p.Done(Success, r.now)
 	if said := len(r.transitions); r.node("quiet") == quiet || said != len(r.transitions) {
 		t.Error("a proxy that comes back gets the breaker that was swept")
 	}
 }
 
-// TestNodesUnderAForce: by the key it is for all of them, also for those that come later.
+// TestNodesUnderAForce: forcing the key forces all its breakers, also those that are made later.
 func TestNodesUnderAForce(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	r.node("n1", Success)
@@ -224,7 +224,8 @@ func TestNodesUnderAForce(t *testing.T) {
 	}
 }
 
-// TestNodesOnReload: equal semantics keep each proxy's state, changed ones restart all.
+// TestNodesOnReload: equal semantics keep the state of each proxy's breaker, and changed
+// semantics restart all.
 func TestNodesOnReload(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	n1 := r.node("n1", Failure)
@@ -250,7 +251,7 @@ func TestNodesOnReload(t *testing.T) {
 	}
 }
 
-// TestRule10NodesAreRestored too, made where their proxy has not come yet.
+// TestRule10NodesAreRestored: they are made, since their proxies have not come yet.
 func TestRule10NodesAreRestored(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	r.node("n1", Failure)
@@ -265,8 +266,9 @@ func TestRule10NodesAreRestored(t *testing.T) {
 	}
 }
 
-// TestRule10NodesInOtherHandsThanAll: what a person did to the breaker of one proxy outlives a restart, and a policy that is removed and
-// added again, also where another person has done something to all of them. Proxies that come later are in the hands of that one.
+// TestRule10NodesInOtherHandsThanAll: an override of one proxy's breaker outlives a restart,
+// and a policy that is removed and added again, also where there is another override for all
+// proxies. Proxies that come later have that one.
 func TestRule10NodesInOtherHandsThanAll(t *testing.T) {
 	n1, n2 := Key{Upstream: "a", Node: "n1"}, Key{Upstream: "a", Node: "n2"}
 	r := nodeRig(t, runRule(1))
@@ -306,7 +308,8 @@ func TestRule10NodesInOtherHandsThanAll(t *testing.T) {
 	want(r, "added again", ch.Restored, ch.Forgotten)
 }
 
-// TestModeOfAllTogether is that of what a person did to all, though a proxy whose breaker is on its own again is worse off.
+// TestModeOfAllTogether: the mode of the sum is the override of all proxies, even though a
+// breaker that is free of it is in a worse state.
 func TestModeOfAllTogether(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	r.node("n1", Success)
@@ -321,7 +324,7 @@ func TestModeOfAllTogether(t *testing.T) {
 	}
 }
 
-// TestReportOfANode goes to the breaker of that proxy, which is made if need be.
+// TestReportOfANode: it goes to the breaker of that proxy, which is made if there is none.
 func TestReportOfANode(t *testing.T) {
 	r := nodeRig(t, runRule(2))
 	r.engine.Report(Key{Upstream: "a", Node: "n1"}, r.reported(Failure, 0, 2), r.now)
@@ -333,7 +336,7 @@ func TestReportOfANode(t *testing.T) {
 	shared.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
-// TestNodesThatRememberOpeningsAreNotSwept until they have forgotten them.
+// TestNodesThatRememberOpeningsAreNotSwept: they stay until they have forgotten them.
 func TestNodesThatRememberOpeningsAreNotSwept(t *testing.T) {
 	cfg := runRule(1)
 	cfg.SuccessThreshold, cfg.WaitDurationInOpenState = 1, time.Hour
@@ -344,7 +347,7 @@ func TestNodesThatRememberOpeningsAreNotSwept(t *testing.T) {
 	closed := r.now
 	for i := range 12 {
 		r.after(time.Duration(idleTime))
-		r.node(fmt.Sprint(i)) // has the idle ones looked for
+		r.node(fmt.Sprint(i)) // makes the engine look for idle breakers
 		there := r.engine.Breaker(Key{Upstream: "a", Node: "flapping"}) != nil
 		if past := r.now.Sub(closed); past < time.Hour && !there || past > 80*time.Minute && there {
 			t.Errorf("%s after it closed it is there: %t", past, there)

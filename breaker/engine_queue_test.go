@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// within fails the test if f does not return: a lock is held that should not be.
+// within fails the test if f does not return, which means that a lock is held.
 func within(t *testing.T, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -68,7 +68,7 @@ func TestRule6ListenerMayCallTheEngine(t *testing.T) {
 	}
 }
 
-// TestRule6TransitionsOfAListenerComeAfterItsOwn: what a listener causes is
+// TestRule6TransitionsOfAListenerComeAfterItsOwn: transitions that a listener causes are
 // delivered when it has returned, in order and without gaps.
 func TestRule6TransitionsOfAListenerComeAfterItsOwn(t *testing.T) {
 	cfg := runRule(1)
@@ -150,8 +150,8 @@ func TestRule6TransitionsOfSeveralBreakersKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// TestWakeWhenItIsDueEarlier than Advance has said: whoever waits for that instant
-// has to come before. What is due later wakes nobody.
+// TestWakeWhenItIsDueEarlier: Wake is called when a breaker is due earlier than Advance
+// said, and not when one is due later.
 func TestWakeWhenItIsDueEarlier(t *testing.T) {
 	woken := 0
 	e := NewEngine(Options{Wake: func() { woken++ }})
@@ -180,8 +180,8 @@ func TestWakeWhenItIsDueEarlier(t *testing.T) {
 	}
 }
 
-// TestRule6FloodIsHandedOn: a call that finds no end of transitions, here because
-// their listener causes them, goes on with its own work after some.
+// TestRule6FloodIsHandedOn: a call that finds transitions without end, here because their
+// listener causes them, returns to its own work after some.
 func TestRule6FloodIsHandedOn(t *testing.T) {
 	heard, woken := 0, 0
 	var e *Engine
@@ -210,8 +210,8 @@ func TestRule6FloodIsHandedOn(t *testing.T) {
 	}
 }
 
-// TestWakeIsForEarlierChangesOnly: thousands of breakers that begin to wait are no
-// reason to look at all of them each time.
+// TestWakeIsForEarlierChangesOnly: thousands of breakers that begin to wait do not make
+// Advance look at all of them each time.
 func TestWakeIsForEarlierChangesOnly(t *testing.T) {
 	woken := 0
 	e := NewEngine(Options{Wake: func() { woken++ }})

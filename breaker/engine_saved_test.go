@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// restart returns a rig of another process that takes up what r has exported, so
-// long after the export, with the policy of cfg.
+// restart returns a rig in another process, which restores what r has exported that long
+// after the export, with the policy cfg.
 func (r *rig) restart(cfg Config, down time.Duration) *rig {
 	r.t.Helper()
 	saved := r.engine.Export(r.now)
@@ -19,7 +19,7 @@ func (r *rig) restart(cfg Config, down time.Duration) *rig {
 }
 
 // TestRule10OpenForTheRestOfItsWait: a restart neither closes an open breaker early nor
-// makes it wait anew, and it remembers its openings and why it tripped.
+// begins its wait anew. The breaker still knows its openings and why it tripped.
 func TestRule10OpenForTheRestOfItsWait(t *testing.T) {
 	cfg := backoffConfig()
 	r := newRig(t, cfg)
@@ -58,7 +58,7 @@ func TestRule10OpenForTheRestOfItsWait(t *testing.T) {
 	}
 }
 
-// TestRule10WaitThatEndedMeanwhile: it is half-open, and says both.
+// TestRule10WaitThatEndedMeanwhile: the breaker is half-open, after two transitions.
 func TestRule10WaitThatEndedMeanwhile(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r = r.restart(*r.status().Config, time.Minute)
@@ -70,7 +70,7 @@ func TestRule10WaitThatEndedMeanwhile(t *testing.T) {
 	r.admit()
 }
 
-// TestRule10HalfOpenBeginsAnew when no probe of before can be in flight any more.
+// TestRule10HalfOpenBeginsAnew: it begins when no earlier probe can be in flight any more.
 func TestRule10HalfOpenBeginsAnew(t *testing.T) {
 	r := halfOpenRig(t, 1, 2)
 	r.call(Success)
@@ -87,7 +87,7 @@ func TestRule10HalfOpenBeginsAnew(t *testing.T) {
 	r.want(Edge{HalfOpen, Open, HalfOpenExpired})
 }
 
-// TestRule10LastExport: whoever has stopped knows which probes are in flight.
+// TestRule10LastExport: an engine that has stopped knows which probes are in flight.
 func TestRule10LastExport(t *testing.T) {
 	r := halfOpenRig(t, 2, 2)
 	next := func() *rig {
@@ -108,7 +108,8 @@ func TestRule10LastExport(t *testing.T) {
 	waiting.want(Edge{Open, HalfOpen, WaitOver})
 }
 
-// TestRule10NotBeforeProxiesAreThere: half-open begins when somebody is there to bound its probes.
+// TestRule10NotBeforeProxiesAreThere: half-open begins when the proxies are there that bound
+// its probes.
 func TestRule10NotBeforeProxiesAreThere(t *testing.T) {
 	forced := newRig(t, DefaultConfig())
 	forced.force(Open, time.Hour+time.Second)
@@ -127,8 +128,8 @@ func TestRule10NotBeforeProxiesAreThere(t *testing.T) {
 	}
 }
 
-// TestRule10BackoffOutlivesARestart of a breaker that is closed, and not for longer
-// than it would have without one.
+// TestRule10BackoffOutlivesARestart: also for a closed breaker, and not for longer than
+// without a restart.
 func TestRule10BackoffOutlivesARestart(t *testing.T) {
 	cfg := backoffConfig()
 	for down, want := range map[time.Duration]uint32{time.Second: 2, 2 * time.Second: 1, 3 * time.Second: 0} {
@@ -145,7 +146,7 @@ func TestRule10BackoffOutlivesARestart(t *testing.T) {
 	}
 }
 
-// TestRule10WhatAPersonDidOutlivesARestart, and a policy that changed meanwhile.
+// TestRule10WhatAPersonDidOutlivesARestart: and a policy that changed in the meantime.
 func TestRule10WhatAPersonDidOutlivesARestart(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -178,7 +179,7 @@ func TestRule10WhatAPersonDidOutlivesARestart(t *testing.T) {
 	}
 }
 
-// TestRestoreUnderForcedOpen: a policy that holds it open goes on doing so.
+// TestRestoreUnderForcedOpen: a policy that holds the breaker open continues to do so.
 func TestRestoreUnderForcedOpen(t *testing.T) {
 	cfg := runRule(1)
 	cfg.Mode = ForcedOpen
@@ -199,7 +200,8 @@ func TestRestoreUnderForcedOpen(t *testing.T) {
 	plain.wantState(Open, 1)
 }
 
-// TestRestoreLeavesAlone what has other semantics, is not there, or has its own past already.
+// TestRestoreLeavesAlone: breakers with other semantics, breakers that do not exist, and
+// breakers that have changed their state already.
 func TestRestoreLeavesAlone(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	cfg := *r.status().Config
@@ -221,7 +223,7 @@ func TestRestoreLeavesAlone(t *testing.T) {
 	tripped.wantState(Closed, 3)
 }
 
-// TestRestoreBoundsTheWait: what was saved may come from a clock that was wrong.
+// TestRestoreBoundsTheWait: the saved time may come from a clock that was wrong.
 func TestRestoreBoundsTheWait(t *testing.T) {
 	cfg := backoffConfig()
 	r := newRig(t, cfg)
@@ -239,8 +241,7 @@ func TestRestoreBoundsTheWait(t *testing.T) {
 	half.want(Edge{Open, HalfOpen, WaitOver})
 }
 
-// TestExportIsOfWhatMatters: closed breakers that remember nothing are not in it, and
-// it is what [Engine.Restore] documents.
+// TestExportIsOfWhatMatters: closed breakers that remember nothing are left out.
 func TestExportIsOfWhatMatters(t *testing.T) {
 	cfg := backoffConfig()
 	r := newRig(t, cfg)

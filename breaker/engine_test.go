@@ -86,7 +86,7 @@ func TestRule8ReloadKeepsTheWindow(t *testing.T) {
 	r.want(Edge{Closed, Open, FailureRate})
 }
 
-// TestReloadOfWhatIsNoSemantics restarts nothing, and holds from then on.
+// TestReloadOfWhatIsNoSemantics: it restarts nothing, and is in force from then on.
 func TestReloadOfWhatIsNoSemantics(t *testing.T) {
 	r := newRig(t, runRule(2))
 	r.call(Failure)
@@ -99,7 +99,7 @@ func TestReloadOfWhatIsNoSemantics(t *testing.T) {
 	}
 }
 
-// TestReloadedLeaseIsForNewPermits: a permit keeps the deadline it was given.
+// TestReloadedLeaseIsForNewPermits: a permit keeps the deadline that it was given.
 func TestReloadedLeaseIsForNewPermits(t *testing.T) {
 	r := halfOpenRig(t, 2, 2)
 	r.admit() // for 20 s
@@ -199,7 +199,7 @@ func TestUnknownKeyIsAdmitted(t *testing.T) {
 	}
 }
 
-// TestEngineWithoutListener changes states all the same.
+// TestEngineWithoutListener: states change all the same.
 func TestEngineWithoutListener(t *testing.T) {
 	e := NewEngine(Options{})
 	e.Apply([]Spec{spec("a", runRule(1))}, epoch)
@@ -210,7 +210,7 @@ func TestEngineWithoutListener(t *testing.T) {
 	}
 }
 
-// TestAdvanceReturnsTheEarliest of all that is due.
+// TestAdvanceReturnsTheEarliest: it returns the earliest of the instants that are due.
 func TestAdvanceReturnsTheEarliest(t *testing.T) {
 	e := NewEngine(Options{})
 	waits := []time.Duration{3 * time.Second, time.Second, 2 * time.Second}
@@ -239,8 +239,8 @@ func TestAdvanceReturnsTheEarliest(t *testing.T) {
 	}
 }
 
-// TestEdgesAreAllThereAre: no two are equal, and only people and restarts lead
-// back to the state they began in.
+// TestEdgesAreAllThereAre: no two are equal, and only operators and restarts lead back to
+// the state that they began in.
 func TestEdgesAreAllThereAre(t *testing.T) {
 	seen := map[Edge]bool{}
 	reasons := map[Reason]bool{}
@@ -255,7 +255,7 @@ func TestEdgesAreAllThereAre(t *testing.T) {
 	}
 }
 
-// TestDocShowsTheExample: the loop in the package's documentation is that of the example, which runs.
+// TestDocShowsTheExample: the loop in the package's documentation is part of an example that runs.
 func TestDocShowsTheExample(t *testing.T) {
 	trimmed := func(file, begin string) string {
 		data, err := os.ReadFile(file)

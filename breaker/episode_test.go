@@ -17,8 +17,8 @@ func (r *rig) wantCause(what string, reason Reason, calls, failures uint64, at I
 	}
 }
 
-// TestCauseOutlivesProbesAndRestarts: what began an episode is known until there is another
-// episode, whatever happens in it.
+// TestCauseOutlivesProbesAndRestarts: the cause of an episode is known until another episode
+// begins, whatever happens in it.
 func TestCauseOutlivesProbesAndRestarts(t *testing.T) {
 	cfg := rateRule(5_000, 4)
 	r := newRig(t, cfg)
@@ -67,8 +67,8 @@ func TestCauseOutlivesProbesAndRestarts(t *testing.T) {
 	}
 }
 
-// TestCauseOfAnEarlierVersion: where it was not saved it is the last trip, if that came from
-// closed, and else not known; a restart is never one.
+// TestCauseOfAnEarlierVersion: a cause that was not saved is the last trip, if that came from
+// closed, and is not known otherwise. A restart is never the cause.
 func TestCauseOfAnEarlierVersion(t *testing.T) {
 	for _, from := range []State{Closed, HalfOpen} {
 		r := newRig(t, runRule(1))
@@ -85,7 +85,7 @@ func TestCauseOfAnEarlierVersion(t *testing.T) {
 	r.wantCause("restored without one", PolicyForced, 0, 0, r.now)
 }
 
-// TestResetOfAForcedPolicy: its episode begins anew.
+// TestResetOfAForcedPolicy: the episode begins anew.
 func TestResetOfAForcedPolicy(t *testing.T) {
 	cfg := runRule(1)
 	cfg.Mode = ForcedOpen
@@ -100,7 +100,7 @@ func TestResetOfAForcedPolicy(t *testing.T) {
 	}
 }
 
-// TestCauseOfProxies: of all together it is the first cause among the episodes that go on.
+// TestCauseOfProxies: the sum over proxies has the first cause among the episodes that go on.
 func TestCauseOfProxies(t *testing.T) {
 	episode := func(at Instant) *Episode { return &Episode{Cause: &Transition{At: at}} }
 	for _, tt := range []struct {
@@ -124,7 +124,7 @@ func TestCauseOfProxies(t *testing.T) {
 	}
 }
 
-// TestEffectiveMode: people come before policies, but for a breaker that no call asks.
+// TestEffectiveMode: an operator comes before the policy, except where no call asks the breaker.
 func TestEffectiveMode(t *testing.T) {
 	for _, tt := range []struct {
 		mode    Mode

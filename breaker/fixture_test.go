@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// epoch is when the tests begin: no multiple of any bucket's width.
+// epoch is when the tests begin. It is not a multiple of any bucket's width.
 const epoch = Instant(1_000_000_000_007)
 
 var keyA = Key{Upstream: "a"}
@@ -16,7 +16,7 @@ type rig struct {
 	engine      *Engine
 	now         Instant
 	transitions []Transition
-	stray       *Permit // of the first generation
+	stray       *Permit // given in the first generation
 }
 
 // flatStatus is a status with values in place of pointers.
@@ -124,7 +124,7 @@ func (r *rig) call(outcomes ...Outcome) {
 	}
 }
 
-// want checks the state, and that the last transition was edge.
+// want checks the state and that the last transition was edge, and returns that transition.
 func (r *rig) want(edge Edge) Transition {
 	r.t.Helper()
 	if got := r.status().State; got != edge.To {
@@ -140,7 +140,7 @@ func (r *rig) want(edge Edge) Transition {
 	return last
 }
 
-// wantState checks the state, and that so many transitions led there.
+// wantState checks the state and how many transitions led there.
 func (r *rig) wantState(s State, transitions int) {
 	r.t.Helper()
 	if got := r.status().State; got != s || len(r.transitions) != transitions {
@@ -148,7 +148,7 @@ func (r *rig) wantState(s State, transitions int) {
 	}
 }
 
-// repeat returns n outcomes that are o.
+// repeat returns n times the outcome o.
 func repeat(o Outcome, n int) []Outcome {
 	all := make([]Outcome, n)
 	for i := range all {

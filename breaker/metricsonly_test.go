@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// TestRule9CountsWhatItWouldHaveRejected: beside a breaker that enforces, with the same
-// calls, one in MetricsOnly makes the same transitions, and counts one call for each
-// that the other rejects: in open, in half-open and in the ramp.
+// TestRule9CountsWhatItWouldHaveRejected: with the same calls as a breaker that enforces, a
+// breaker in MetricsOnly makes the same transitions. It counts one call for each that the
+// other rejects, in open, in half-open and in the ramp.
 func TestRule9CountsWhatItWouldHaveRejected(t *testing.T) {
 	cfg := runRule(2)
 	cfg.SuccessThreshold, cfg.RampDuration, cfg.WaitDurationInOpenState = 2, 5*time.Second, 3*time.Second
@@ -36,7 +36,7 @@ func TestRule9CountsWhatItWouldHaveRejected(t *testing.T) {
 		flying = append(flying, pair{e, w})
 		for len(flying) > 2 {
 			i := random.IntN(len(flying))
-			// Of a call that the other rejected, nothing changes the state.
+			// The outcome of a call that the other rejected does not change the state.
 			o := []Outcome{Success, Success, Success, Success, Failure, Ignored}[random.IntN(6)]
 			if step/2_000%2 == 1 && o == Failure {
 				o = Success
@@ -62,8 +62,8 @@ func TestRule9CountsWhatItWouldHaveRejected(t *testing.T) {
 	}
 }
 
-// TestRule9TheRestOfHalfOpenIsNotJudged: beyond the permits, calls are admitted and
-// say nothing, and take no slot.
+// TestRule9TheRestOfHalfOpenIsNotJudged: beyond the permits, calls are admitted, take no slot,
+// and are not judged.
 func TestRule9TheRestOfHalfOpenIsNotJudged(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Mode, cfg.PermittedNumberOfCallsInHalfOpenState = MetricsOnly, 1
@@ -80,7 +80,7 @@ func TestRule9TheRestOfHalfOpenIsNotJudged(t *testing.T) {
 	r.want(Edge{HalfOpen, Open, ProbeFailed})
 }
 
-// withoutMode is what transitions in two modes have in common.
+// withoutMode returns transitions without the fields in which two modes differ.
 func withoutMode(list []Transition) []flatTransition {
 	flat := flatten(list)
 	for i := range flat {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// correct puts an outcome in the place of one that was counted.
+// correct replaces an outcome that was counted.
 func (m *model) correct(o Reported, own bool, now Instant) {
 	failed, slow := o.Outcome.Failed(), m.slow(o.Duration)
 	if o.Was.Failed() || o.Was == Success && !failed {
@@ -51,7 +51,7 @@ func (m *model) correctProbe(old, e event, now Instant) {
 	}
 }
 
-// correctWindow takes an event that is as old out of the window, if there can be one.
+// correctWindow takes an event like old out of the window, if there can be one.
 func (m *model) correctWindow(old, e event, settled, at Instant) {
 	e.at = at
 	if m.spec.Config.WindowSize > 0 {
@@ -85,7 +85,7 @@ func (m *model) correctWindow(old, e event, settled, at Instant) {
 	}
 }
 
-// takeBack makes a failure of the success that was nearest to an instant.
+// takeBack turns the success that was nearest to an instant into a failure.
 func (m *model) takeBack(settled, now Instant) bool {
 	m.beginReports()
 	if m.recent == nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// frozen is the model as it was saved at now; nil if there is nothing to save.
+// frozen returns the model as it is saved at now; nil if there is nothing to save.
 func (m *model) frozen(now Instant) *model {
 	m.advance(now)
 	if m.state == Closed && m.remembered(now) == 0 && m.override == nil {
@@ -15,7 +15,7 @@ func (m *model) frozen(now Instant) *model {
 	return &copied
 }
 
-// last is the model as it is saved when no call asks any more.
+// last returns the model as it is saved when no call asks any more.
 func (m *model) last(now Instant) *model {
 	f := m.frozen(now)
 	if f != nil && f.state == HalfOpen {
@@ -27,7 +27,7 @@ func (m *model) last(now Instant) *model {
 	return f
 }
 
-// ends is when there is nothing left of what was saved.
+// ends returns when the saved state has ended.
 func (m *model) ends() Instant {
 	switch {
 	case m.override != nil:
@@ -39,7 +39,7 @@ func (m *model) ends() Instant {
 	}
 }
 
-// takeUp has a new breaker go on with what was saved, and tells whether it does.
+// takeUp makes a new breaker go on from what was saved, and reports whether it does.
 func (m *model) takeUp(saved *model, earliest, now Instant) bool {
 	o := saved.override
 	if o != nil && o.Until <= now {
@@ -85,7 +85,7 @@ func (m *model) takeUp(saved *model, earliest, now Instant) bool {
 		switch {
 		case forceEnded:
 			until = now
-		case saved.state == HalfOpen: // of probes that may be in flight
+		case saved.state == HalfOpen: // probes may be in flight
 			until = now.Add(saved.spec.Lease)
 		}
 		m.until = max(until, earliest)
@@ -108,12 +108,13 @@ func (w *world) keep(m *model, now Instant, ch *Changes) {
 	ch.Kept = append(ch.Kept, Saved{Key: m.spec.Key})
 }
 
-// forget drops what has ended of what is remembered, for good: a call may come with an earlier time.
+// forget drops, for good, the breakers whose remembered state has ended: a call may come with
+// an earlier time.
 func (w *world) forget(now Instant) {
 	maps.DeleteFunc(w.kept, func(_ Key, f *model) bool { return f.ends() <= now })
 }
 
-// addedAgain has a breaker that is added go on with what is remembered of it.
+// addedAgain makes a breaker that is added go on from what is remembered of it.
 func (w *world) addedAgain(m *model, now Instant, ch *Changes) {
 	key := m.spec.Key
 	switch f := w.kept[key]; {
@@ -126,5 +127,5 @@ func (w *world) addedAgain(m *model, now Instant, ch *Changes) {
 	delete(w.kept, key)
 }
 
-// pauses are until when breakers may have to wait in a new process.
+// pauses are times for which breakers may have to wait in a new process.
 var pauses = []time.Duration{0, 0, time.Millisecond, time.Second}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// model is a breaker that is plainly right and slow: it remembers every outcome,
-// and counts when it is asked. Outcomes and calls in flight are lists; nothing is
-// kept that can be counted.
+// model is a breaker that is plainly right, and slow: it remembers every outcome, and counts
+// when it is asked. Outcomes and calls in flight are lists; it stores no figure that can be
+// counted.
 type model struct {
 	spec        Spec
 	retired     bool
@@ -16,27 +16,27 @@ type model struct {
 	generation  uint64
 	sequence    uint64
 	since       Instant
-	latest      Instant // the latest instant that the closed state has heard of
+	latest      Instant // the latest instant that the closed state has seen
 	past        []event // closed: all outcomes since it began, and calls in flight that are slow
 	run         []failure
 	reported    bool      // closed: outcomes were reported
 	broken      Instant   // closed: when the last reported success was
 	recent      *pieces   // closed: from the first success that was taken back
 	flying      []*ticket // closed: calls in flight
-	until       Instant   // open, half-open: when time ends it
+	until       Instant   // open, half-open: when time ends the state
 	probes      []*ticket // half-open: those that hold their slot
 	judged      []event   // half-open: outcomes of probes that still held their lease
 	lost        int       // half-open: probes whose lease ran out
-	resume      Instant   // half-open: when a probe may be let through again
+	resume      Instant   // half-open: when a probe may be admitted again
 	openings    uint32
 	rampEnd     Instant // 0: no ramp
 	credit      int64
 	override    *Override
-	cause       *Transition // of the present episode, or the last
+	cause       *Transition // the cause of the present episode, or of the last one
 	trip        *Transition
 	inFlight    uint64 // permits that were given and are not resolved
 	counts      Counts
-	most        Counts // the most successes and ignored calls that there ever were
+	most        Counts // the most successes and ignored calls there have ever been
 	lastFailure Instant
 	heard       []Transition
 }
@@ -46,8 +46,8 @@ type event struct {
 	at                  Instant
 	failed, slow, early bool
 	success             bool
-	void                bool // nothing counts in this place
-	taken               bool // it takes back one that is so, but for its time
+	void                bool // no call counts in this place
+	taken               bool // it takes back an event that is like this one, except for its time
 }
 
 // pieces are the successes of the last while, and the failures between them.
@@ -63,7 +63,7 @@ type piece struct {
 	merged bool
 }
 
-// failure is one of a run.
+// failure is one failure of a run.
 type failure struct {
 	at    Instant
 	oneIn uint32
@@ -74,13 +74,13 @@ type ticket struct {
 	model      *model
 	generation uint64
 	began      Instant
-	due        Instant // when it is found slow
-	deadline   Instant // of a probe
+	due        Instant // when the call is found slow
+	deadline   Instant // the deadline of a probe
 	probe      bool
-	slot       bool // it was given one
+	slot       bool // it was given a slot
 	unjudged   bool
-	untimed    bool // it cannot become slow in flight
-	early      bool // it was found slow in flight
+	untimed    bool // the call cannot become slow in flight
+	early      bool // the call was found slow in flight
 	used       bool
 }
 
@@ -98,7 +98,7 @@ func (m *model) enterClosed(now Instant) {
 	m.recent = nil
 }
 
-// inWindow returns the events that count: of the last ten buckets, or the last so many.
+// inWindow returns the events that count: those in the last ten buckets, or the last ones.
 func (m *model) inWindow() []*event {
 	var in []*event
 	size, width := int(m.spec.Config.WindowSize), Instant(m.spec.Config.WindowDuration/10)
@@ -149,7 +149,7 @@ func (w *WindowCounts) count(events []*event) {
 	}
 }
 
-// wait is how long the n-th opening in a row lasts, from 0, before jitter.
+// wait returns how long the n-th opening in a row lasts, counted from 0, without jitter.
 func (m *model) wait(n uint32) time.Duration {
 	cfg := m.spec.Config
 	most, wait := max(cfg.BackoffMax, cfg.WaitDurationInOpenState), cfg.WaitDurationInOpenState
@@ -163,7 +163,7 @@ func (m *model) wait(n uint32) time.Duration {
 	return wait
 }
 
-// remembered is how many openings a closed breaker has not forgotten.
+// remembered returns how many openings a closed breaker has not forgotten.
 func (m *model) remembered(now Instant) uint32 {
 	n, closed := m.openings, now.Sub(m.since)
 	for n > 0 && closed >= m.wait(n-1) {
@@ -220,7 +220,7 @@ func (m *model) moveBy(tr Transition, now Instant) *Transition {
 	return &tr
 }
 
-// remember notes a transition that begins an episode, and one that trips the breaker.
+// remember notes a transition that begins an episode or trips the breaker.
 func (m *model) remember(from State, tr Transition) {
 	if from == Closed && tr.Edge.To != Closed && tr.Edge.Reason != Restored {
 		m.cause = &tr
@@ -230,10 +230,10 @@ func (m *model) remember(from State, tr Transition) {
 	}
 }
 
-// timed tells whether time ends an open state.
+// timed reports whether time ends an open state.
 func (m *model) timed() bool { return m.override == nil && m.spec.Config.Mode != ForcedOpen }
 
-// advance does what time alone does.
+// advance makes the changes that time alone brings.
 func (m *model) advance(now Instant) {
 	if m.override != nil && now >= m.override.Until {
 		m.expire(now)
@@ -476,8 +476,8 @@ func (m *model) succeeded(at Instant) {
 	m.run = nil
 }
 
-// settle puts what became of a call into the window: for one that is there already
-// as slow in flight, the oldest such place gives way.
+// settle puts the outcome of a call into the window. Where the call is there already, as
+// one that was slow in flight, it replaces the oldest such event.
 func (m *model) settle(t *ticket, e event) {
 	if t.early {
 		for _, old := range m.inWindow() {
@@ -531,7 +531,7 @@ func (m *model) judge(now Instant) {
 	}
 }
 
-// unbroken tells whether no success can have gone unseen in the run.
+// unbroken reports whether no success can have gone unseen in the run.
 func (m *model) unbroken(failed []failure, w WindowCounts) bool {
 	oneIn := uint32(0)
 	for _, f := range failed {
@@ -551,7 +551,7 @@ func (m *model) unbroken(failed []failure, w WindowCounts) bool {
 	return chance <= 1e-12
 }
 
-// judgeProbe takes the outcome of a probe of this half-open phase.
+// judgeProbe takes the outcome of a probe of this half-open state.
 func (m *model) judgeProbe(t *ticket, o Outcome, slow bool, now Instant) {
 	i := slices.Index(m.probes, t)
 	if i < 0 {
@@ -565,7 +565,7 @@ func (m *model) judgeProbe(t *ticket, o Outcome, slow bool, now Instant) {
 	m.judgeProbes(now)
 }
 
-// probed are the probes of this half-open phase so far, and how many of them succeeded.
+// probed returns the probes of this half-open state so far, and how many of them succeeded.
 func (m *model) probed() (w WindowCounts, successes uint64) {
 	for _, e := range m.judged {
 		if e.success && e.taken {
@@ -590,7 +590,7 @@ func (m *model) judgeProbes(now Instant) {
 	}
 }
 
-// configure tells whether the breaker restarted.
+// configure reports whether the breaker restarted.
 func (m *model) configure(s Spec, now Instant) bool {
 	now = max(now, m.since)
 	m.advance(now)
@@ -644,7 +644,7 @@ func (m *model) reset(by, note string, now Instant) {
 	}
 }
 
-// report takes outcomes by their times, whatever their order.
+// report takes outcomes in order of their times, whatever order they are in.
 func (m *model) report(outcomes []Reported, now Instant) {
 	m.advance(now)
 	outcomes = slices.Clone(outcomes)
@@ -684,7 +684,7 @@ func (m *model) reportOne(o Reported, now Instant) {
 		m.correct(o, own, now)
 		return
 	}
-	// What is logged in any case stands for itself: a failure, and a slow call.
+	// A failure and a slow call are always logged, and stand for themselves.
 	if (void || o.Outcome == Success && !slow) && o.OneIn > 1 {
 		n = o.OneIn
 	}
@@ -711,7 +711,7 @@ func (m *model) reportOne(o Reported, now Instant) {
 	}
 }
 
-// beginReports notes that of failures with permits nobody has kept the time.
+// beginReports notes that the times of failures with permits are not known.
 func (m *model) beginReports() {
 	if !m.reported {
 		m.reported = true
@@ -721,7 +721,7 @@ func (m *model) beginReports() {
 	}
 }
 
-// hear takes what was reported into the run.
+// hear takes a reported outcome into the run.
 func (m *model) hear(o Outcome, f failure) {
 	if !o.Failed() && o != Success {
 		return
@@ -766,7 +766,7 @@ func (m *model) status(now Instant) Status {
 	return s
 }
 
-// due is when time alone changes the breaker; false when it does not.
+// due returns when time alone changes the breaker; false when it does not.
 func (m *model) due() (Instant, bool) {
 	switch {
 	case m.override != nil:

@@ -11,29 +11,29 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drift is how far the times of two callers can be in the wrong order.
+// drift is how much earlier than the last caller's time the next caller's may be.
 const drift = time.Millisecond
 
 // world is an engine beside its model.
 type world struct {
 	engine *Engine
 	now    Instant
-	pairs  []*pair        // of the last Apply, in its order
-	gone   []*pair        // removed ones: their handles and permits live on
-	kept   map[Key]*model // what they were when they were removed
+	pairs  []*pair        // the breakers of the last Apply, in its order
+	gone   []*pair        // removed breakers, whose handles and permits still work
+	kept   map[Key]*model // the models as they were when they were removed
 	calls  []*journey
 	heard  map[*model][]Transition
-	// unwatched: hardly anybody looks at a breaker that does nothing. Looking brings
-	// it to the present, so it hides what nobody notices.
+	// unwatched: a breaker that does nothing is hardly ever looked at. Looking brings it to
+	// the present, and so hides a change that the engine has missed.
 	unwatched bool
 	promised  Instant // when Advance said that it has to be called again
-	woken     bool    // since then somebody was told to call it before
+	woken     bool    // since then Wake has asked to call it sooner
 }
 
 type pair struct {
 	breaker   *Breaker
 	model     *model
-	succeeded []Instant // when calls with permits did that have not been taken back, the last of them
+	succeeded []Instant // when the last calls with permits succeeded that have not been taken back
 }
 
 type journey struct {
@@ -57,7 +57,7 @@ func TestEngineIsItsModel(t *testing.T) {
 	t.Logf("engine and model agree in %d histories", histories)
 }
 
-// FuzzEngineIsItsModel has the fuzzer choose what the property draws.
+// FuzzEngineIsItsModel lets the fuzzer choose the values that the property draws.
 func FuzzEngineIsItsModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(engineIsItsModel)) }
 
 func engineIsItsModel(t *rapid.T) {
@@ -125,8 +125,8 @@ func drawConfig(t *rapid.T) Config {
 	return cfg
 }
 
-// step moves time: not at all, a little, to the very end of a state or of a lease
-// or just before it, far ahead, or back as far as two callers can be out of order.
+// step moves time: not at all, a little, to the very end of a state or a lease or just
+// before it, far ahead, or back by as much as two callers can be out of order.
 func (w *world) step(t *rapid.T) Instant {
 	var ends []Instant
 	for _, p := range slices.Concat(w.pairs, w.gone) {
@@ -158,7 +158,7 @@ func (w *world) step(t *rapid.T) Instant {
 	return w.now
 }
 
-// draw draws a breaker, also one that was removed; nil when there has been none yet.
+// draw draws a breaker, which may be a removed one; nil when there has been none yet.
 func (w *world) draw(t *rapid.T) *pair {
 	all := slices.Concat(w.pairs, w.gone)
 	if len(all) == 0 {
@@ -214,7 +214,7 @@ func (w *world) burst(t *rapid.T) {
 	}
 }
 
-// hang begins calls that do not end, and then only tells the engine the time, when it asks for it.
+// hang begins calls that do not end, and then only calls Advance when the engine asks for it.
 func (w *world) hang(t *rapid.T) {
 	p := w.draw(t)
 	if p == nil {
@@ -261,7 +261,7 @@ func (w *world) call(t *rapid.T, p *pair, o Outcome, now Instant, took time.Dura
 	return now
 }
 
-// end ends a call in one of the ways that there are.
+// end ends a call in one of the possible ways.
 func (j *journey) end(t *rapid.T, o Outcome, now Instant) {
 	slow := j.ticket.model.spec.Config.SlowCallDurationThreshold
 	if o == Success && !j.ticket.used {
@@ -313,7 +313,7 @@ func (w *world) resolve(t *rapid.T, pick func(*ticket) bool) {
 	f.end(t, o, now)
 }
 
-// release frees the slot of a probe, which may have none any more, or has a call answered that
+// release frees the slot of a probe, which may have none any more; or a call is answered and
 // goes on.
 func (w *world) release(t *rapid.T) {
 	if len(w.calls) == 0 {
@@ -329,8 +329,8 @@ func (w *world) release(t *rapid.T) {
 	f.ticket.release(now)
 }
 
-// correct makes calls that succeed at their headers, and takes some of these successes
-// back, as soon as it may be or some time after.
+// correct makes calls that succeed at their headers, and takes some of these successes back,
+// at once or some time later.
 func (w *world) correct(t *rapid.T) {
 	p, now := w.draw(t), w.step(t)
 	if p == nil {
@@ -379,8 +379,8 @@ func (w *world) status(t *rapid.T) {
 
 func (w *world) advance(t *rapid.T) { w.advanceTo(t, w.step(t)) }
 
-// advanceTo tells engine and models the time. Each model hears it when its breaker
-// looks, which is when it would itself or, because it rounds, a little earlier.
+// advanceTo advances engine and models. A model is advanced when its breaker is, which is
+// when the model would be due or, since a breaker rounds, a little earlier.
 func (w *world) advanceTo(t *rapid.T, now Instant) {
 	for _, p := range slices.Concat(w.pairs, w.gone) {
 		at, due := p.model.due()
@@ -400,7 +400,7 @@ func (w *world) advanceTo(t *rapid.T, now Instant) {
 	}
 }
 
-// due is when time alone changes a breaker of the engine, or never.
+// due returns when time alone changes a breaker of the engine, or never.
 func (w *world) due() Instant {
 	first := never
 	for _, p := range w.pairs {
@@ -411,10 +411,10 @@ func (w *world) due() Instant {
 	return first
 }
 
-// pass lets an hour go by without anybody looking.
+// pass lets an hour go by in which the engine is not used.
 func (w *world) pass(*rapid.T) { w.now = w.now.Add(time.Hour) }
 
-// force has a person put a breaker in a state.
+// force forces a state on a breaker, as an operator does.
 func (w *world) force(t *rapid.T) {
 	if len(w.pairs) == 0 {
 		return
@@ -444,7 +444,7 @@ func (w *world) reset(t *rapid.T) {
 	p.model.reset("somebody", "a reason", now)
 }
 
-// report reports outcomes of the last while, in any order.
+// report reports outcomes from the recent past, in any order.
 func (w *world) report(t *rapid.T) {
 	p, now := w.draw(t), w.step(t)
 	if p == nil {
@@ -484,7 +484,7 @@ func (w *world) rejected(t *rapid.T) {
 	}
 }
 
-// restart has another engine take up what this one exports, as a new process does.
+// restart has another engine restore what this one exports, as a new process does.
 func (w *world) restart(t *rapid.T) {
 	w.look(t)
 	specs := make([]Spec, len(w.pairs))
@@ -559,7 +559,7 @@ func (w *world) apply(t *rapid.T) {
 		want.Removed = append(want.Removed, p.model.spec.Key)
 	}
 	w.gone = append(w.gone, old...)
-	w.pairs = append(pairs, old...) // those that are gone may be heard of until Apply returns
+	w.pairs = append(pairs, old...) // removed breakers may make transitions until Apply returns
 	w.compare(t, w.engine.Apply(specs, now), want)
 	w.pairs = pairs
 	for _, p := range pairs {
@@ -590,8 +590,8 @@ func (w *world) compare(t *rapid.T, got, want Changes) {
 	}
 }
 
-// check checks that whoever waits for the next change knows when that is, and
-// looks at all breakers; now and then where nobody watches.
+// check checks that the engine has said when its next change is due, and compares all
+// breakers with their models; in an unwatched world only now and then.
 func (w *world) check(t *rapid.T) {
 	if at := w.due(); at < w.promised && !w.woken {
 		t.Fatalf("a change is due at %d, Advance has said at %d, and nobody was woken", at, w.promised)
@@ -601,7 +601,7 @@ func (w *world) check(t *rapid.T) {
 	}
 }
 
-// look compares all there is to see, and holds it against what must always be true.
+// look compares every status with its model, and checks what must always be true.
 func (w *world) look(t *rapid.T) {
 	var got, want []Status
 	got = w.engine.Snapshot(w.now)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// crowd is many goroutines on one breaker. Every reading of its clock is later
-// than the one before, by a nanosecond.
+// crowd is many goroutines on one breaker. Each reading of its clock is a nanosecond later
+// than the one before.
 type crowd struct {
 	engine   *Engine
 	clock    atomic.Int64
@@ -19,7 +19,7 @@ type crowd struct {
 	most     atomic.Int64
 	tooMany  atomic.Int64
 
-	heard     []Transition // by the listener, which is never called twice at once
+	heard     []Transition // noted by the listener, which is never called twice at once
 	listening atomic.Bool
 	twice     atomic.Bool
 }
@@ -42,14 +42,14 @@ func (c *crowd) listen(tr Transition) {
 	c.listening.Store(false)
 }
 
-// call makes one call. Probes are counted from after they were admitted to before
-// they are resolved, so never more of them than the breaker has out.
+// call makes one call. A probe is counted after it was admitted, and until before it is
+// resolved, so there are never more than the breaker has in flight.
 func (c *crowd) call(o Outcome) {
 	b := c.engine.Breaker(keyA)
 	c.make(b.Acquire, func(p *Permit) { p.Done(o, c.now()) })
 }
 
-// upload makes one whose request has not ended. It is resolved in one of the ways there are.
+// upload makes one call whose request has not ended, and resolves it in one of the possible ways.
 func (c *crowd) upload(o Outcome, how int) {
 	b := c.engine.Breaker(keyA)
 	c.make(b.AcquireUploading, func(p *Permit) {
@@ -89,14 +89,13 @@ func (c *crowd) make(acquire func(Instant) (Permit, Decision), resolve func(*Per
 	}
 	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
 	}
-	c.now() // let the others come
+	c.now() // let the other goroutines run
 	probes.Add(-1)
 	resolve(&p)
 }
 
-// TestConcurrentCallers: with many goroutines that call, read, advance and reload,
-// probes stay within their number, nothing is lost, and every transition is heard
-// of once, in order.
+// TestConcurrentCallers: with many goroutines that call, read, advance and reload, there are
+// never too many probes, no call is lost, and every transition is delivered once and in order.
 func TestConcurrentCallers(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.WaitDurationInOpenState = time.Millisecond
@@ -183,9 +182,8 @@ func TestConcurrentReloads(t *testing.T) {
 	}
 }
 
-// TestConcurrentEverything: a striped breaker under all that can be done to it at
-// once. Probes stay within their number, permits and outcomes add up, and no
-// transition is skipped.
+// TestConcurrentEverything: everything is done to a striped breaker at the same time. There
+// are never too many probes, permits and outcomes add up, and no transition is skipped.
 func TestConcurrentEverything(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.WaitDurationInOpenState, cfg.SlowCallDurationThreshold, cfg.RampDuration = time.Millisecond, 100*time.Microsecond, 50*time.Microsecond
@@ -283,8 +281,8 @@ func (c *crowd) checkAll(t *testing.T, requests uint64) {
 	}
 }
 
-// TestConcurrentAdvanceForgetsNobody: breakers that begin to wait while Advance is at
-// work are looked at the next time.
+// TestConcurrentAdvanceForgetsNobody: breakers that begin to wait while Advance runs are
+// looked at the next time.
 func TestConcurrentAdvanceForgetsNobody(t *testing.T) {
 	const n = 4_000
 	var halfOpen atomic.Int64

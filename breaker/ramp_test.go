@@ -20,12 +20,12 @@ func rampRig(t *testing.T, mode Mode) *rig {
 	return r
 }
 
-// shareAfter is what a ramp admits so long after closing: 10 % at first, growing
-// evenly to all.
+// shareAfter returns the share that a ramp admits that long after closing: 10 % at first, and
+// growing evenly to all.
 func shareAfter(d time.Duration) float64 { return min(1, 0.1+0.9*float64(d)/float64(rampTime)) }
 
-// TestRampAdmitsItsShareEvenly: at each moment the calls admitted so far are within
-// one of the share of those that came, whether they come steadily or in bursts.
+// TestRampAdmitsItsShareEvenly: at each moment the number of calls admitted so far differs by
+// at most one from the share of those that came, whether they come steadily or in bursts.
 func TestRampAdmitsItsShareEvenly(t *testing.T) {
 	for name, pause := range map[string]func(i int) time.Duration{
 		"steadily": func(int) time.Duration { return 3 * time.Millisecond },
@@ -72,7 +72,7 @@ func TestRampAdmitsItsShareEvenly(t *testing.T) {
 	}
 }
 
-// TestRampEnds at its time, and the first call of a ramp is admitted.
+// TestRampEnds: it ends at its time. The first call of a ramp is admitted.
 func TestRampEnds(t *testing.T) {
 	r := rampRig(t, Enforce)
 	r.call(Success)
@@ -90,7 +90,7 @@ func TestRampEnds(t *testing.T) {
 	}
 }
 
-// TestRampTripsAsAnyClosedBreaker, and each ramp begins from the start.
+// TestRampTripsAsAnyClosedBreaker: and each ramp begins at the start again.
 func TestRampTripsAsAnyClosedBreaker(t *testing.T) {
 	r := rampRig(t, Enforce)
 	r.after(rampTime / 2)
@@ -111,7 +111,7 @@ func TestRampTripsAsAnyClosedBreaker(t *testing.T) {
 	}
 }
 
-// TestRampOnlyAfterProbes: what closes it by hand or by policy closes it at once.
+// TestRampOnlyAfterProbes: an operator or a policy closes the breaker without a ramp.
 func TestRampOnlyAfterProbes(t *testing.T) {
 	for name, close := range map[string]func(r *rig){
 		"reset": func(r *rig) {

@@ -39,7 +39,7 @@ func TestClosedTripsOnConsecutiveFailures(t *testing.T) {
 	}
 }
 
-// TestRule5ExactCountsAtTheBoundary: the comparison is >=, on whole numbers.
+// TestRule5ExactCountsAtTheBoundary: a rate that is exactly the threshold trips, by whole numbers.
 func TestRule5ExactCountsAtTheBoundary(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -91,8 +91,8 @@ func TestRule5ReadingAdvancesTheWindow(t *testing.T) {
 	r.wantState(Closed, 0)
 }
 
-// TestClosedRunOutlivesTheWindow: the run is of calls, not of time, so that an
-// upstream that is called once a minute can trip its breaker.
+// TestClosedRunOutlivesTheWindow: a run counts calls and knows no time, so that an upstream
+// that is called once a minute can trip its breaker.
 func TestClosedRunOutlivesTheWindow(t *testing.T) {
 	r := newRig(t, runRule(3))
 	for range 2 {
@@ -107,7 +107,7 @@ func TestClosedRunOutlivesTheWindow(t *testing.T) {
 	r.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
-// TestClosedTellsWhatTripped: the transition has the counts that caused it.
+// TestClosedTellsWhatTripped: the transition has the figures that caused it.
 func TestClosedTellsWhatTripped(t *testing.T) {
 	cfg := rateRule(5_000, 4)
 	r := newRig(t, cfg)

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// broke returns the report of a call that succeeded at an instant and broke now.
+// broke returns the report on a call that succeeded at an instant and has broken now.
 func (r *rig) broke(settled Instant) Reported {
 	return Reported{Outcome: Failure, At: r.now, Lasted: r.now.Sub(settled), Corrects: true, Settled: settled}
 }
 
-// story tells calls in a row, an instant apart: a letter begins and settles one as a
-// success, the same letter in lower case takes that back. '-' fails, and '.' is a second.
+// story makes calls in a row, an instant apart: an upper-case letter is a call that
+// succeeds, and the same letter in lower case takes the success back. '-' is a failure, and
+// '.' lets a second pass.
 func (r *rig) story(story string) {
 	r.t.Helper()
 	settled := map[rune]Instant{}
@@ -33,7 +34,7 @@ func (r *rig) story(story string) {
 	}
 }
 
-// TestCorrectedRuns are what they would be if there had been no success.
+// TestCorrectedRuns: they are what they would be if there had been no success.
 func TestCorrectedRuns(t *testing.T) {
 	for _, tt := range []struct {
 		name, story string
@@ -72,8 +73,8 @@ func TestCorrectedRuns(t *testing.T) {
 	}
 }
 
-// TestCorrectedRunsOfABusyBreaker: a success takes no lock before the first one is taken
-// back, and a minute after the last one.
+// TestCorrectedRunsOfABusyBreaker: successes need no lock before the first one is taken back,
+// and from a minute after the last one was.
 func TestCorrectedRunsOfABusyBreaker(t *testing.T) {
 	cfg := runRule(3)
 	cfg.MinimumNumberOfCalls = 1
@@ -103,8 +104,8 @@ func TestCorrectedRunsOfABusyBreaker(t *testing.T) {
 	r.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
-// TestCorrectedRunsRememberSoManySuccesses: of one that is forgotten, and of one that
-// never was remembered, only the failure counts.
+// TestCorrectedRunsRememberSoManySuccesses: where a success is forgotten, or was never
+// remembered, only the failure counts.
 func TestCorrectedRunsRememberSoManySuccesses(t *testing.T) {
 	for others, want := range map[int]uint32{maxRecent - 1: 0, maxRecent: 1} {
 		r := newRig(t, runRule(5))
@@ -133,7 +134,7 @@ func TestCorrectedRunsRememberSoManySuccesses(t *testing.T) {
 	}
 }
 
-// TestCorrectedSuccessIsFoundByItsTime, which may be up to a second off.
+// TestCorrectedSuccessIsFoundByItsTime: the time may be up to a second off.
 func TestCorrectedSuccessIsFoundByItsTime(t *testing.T) {
 	for off, want := range map[time.Duration]uint32{0: 4, time.Second: 4, time.Second + 1: 1, -5 * time.Millisecond: 4} {
 		r := newRig(t, runRule(5))
@@ -175,7 +176,7 @@ func TestCorrectedCallsInTheWindow(t *testing.T) {
 		hung := r.admit()
 		r.after(3 * time.Second)
 		r.call(Failure)
-		for range 3 { // there is nothing to take: one is in flight, the others have failed
+		for range 3 { // there is no success to take: one call is in flight, the others have failed
 			r.report(r.broke(r.now))
 		}
 		r.wantAfter("nothing to take", 1, WindowCounts{Calls: 5, Failures: 4, Slow: 1, Run: 4}, Counts{Requests: 5, Failures: 4})
@@ -184,7 +185,7 @@ func TestCorrectedCallsInTheWindow(t *testing.T) {
 	})
 }
 
-// TestCorrectedCallsTripByRates as calls that failed do, and are not counted twice.
+// TestCorrectedCallsTripByRates: they trip like any failed calls, and are not counted twice.
 func TestCorrectedCallsTripByRates(t *testing.T) {
 	eachWindow(t, rateRule(5_000, 8), func(t *testing.T, r *rig) {
 		r.call(repeat(Success, 8)...)
@@ -199,7 +200,7 @@ func TestCorrectedCallsTripByRates(t *testing.T) {
 	})
 }
 
-// TestCorrectedProbe is a failed probe. A call that was none is not judged.
+// TestCorrectedProbe: it is a failed probe. A call that was not a probe is not judged.
 func TestCorrectedProbe(t *testing.T) {
 	r := halfOpenRig(t, 2, 2)
 	r.call(Success)
@@ -214,8 +215,8 @@ func TestCorrectedProbe(t *testing.T) {
 	}
 }
 
-// TestRule2CorrectionsOfAnEarlierState are only counted: by the generation of the call
-// where that is known, and else by when it began.
+// TestRule2CorrectionsOfAnEarlierState: they are only counted. The generation of the call
+// decides where it is known, or else the time at which the call began.
 func TestRule2CorrectionsOfAnEarlierState(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.SuccessThreshold, cfg.Mode = 1, MetricsOnly
@@ -246,7 +247,7 @@ func TestRule2CorrectionsOfAnEarlierState(t *testing.T) {
 	}
 }
 
-// TestCorrectionOfWhatWasIgnored counts what became of the call, which had not counted.
+// TestCorrectionOfWhatWasIgnored: a call that did not count before counts as what it became.
 func TestCorrectionOfWhatWasIgnored(t *testing.T) {
 	cfg := slowRule(2 * time.Second)
 	cfg.MinimumNumberOfCalls = 10
@@ -292,8 +293,8 @@ func TestCorrectionOfWhatWasIgnored(t *testing.T) {
 	}
 }
 
-// TestCorrectedRunsAreJudgedOnce: a run in which successes may have gone unseen, and that
-// a success has ended, does not trip the breaker when its rates have become better.
+// TestCorrectedRunsAreJudgedOnce: a run that has ended, and in which successes may have gone
+// unseen, does not trip the breaker later, when the rates have become better.
 func TestCorrectedRunsAreJudgedOnce(t *testing.T) {
 	r := newRig(t, runRule(20))
 	r.story("Aa")

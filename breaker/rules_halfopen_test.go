@@ -61,7 +61,7 @@ func TestHalfOpenAnyFailedProbeOpens(t *testing.T) {
 	}
 }
 
-// TestHalfOpenForgetsEarlierSuccesses: each half-open phase counts from nothing.
+// TestHalfOpenForgetsEarlierSuccesses: each half-open state begins to count from 0.
 func TestHalfOpenForgetsEarlierSuccesses(t *testing.T) {
 	r := halfOpenRig(t, 3, 3)
 	r.call(Success, Success, Failure)
@@ -106,8 +106,8 @@ func TestRule3ResolvingTwiceIsResolvingOnce(t *testing.T) {
 	}
 }
 
-// TestRule1LeaseFreesItsSlot: a permit that nobody resolves blocks half-open only
-// until its deadline, and says nothing when it is resolved after it.
+// TestRule1LeaseFreesItsSlot: a permit that is not resolved blocks half-open only until its
+// deadline. When it is resolved later, it changes no state.
 func TestRule1LeaseFreesItsSlot(t *testing.T) {
 	for _, late := range []Outcome{Success, Failure, Ignored} {
 		t.Run(late.String(), func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestRule1OutcomeAtTheDeadlineIsLate(t *testing.T) {
 	}
 }
 
-// TestRule1HalfOpenAlwaysEnds: with probes that are never resolved, with none at
-// all, and with ignored ones only.
+// TestRule1HalfOpenAlwaysEnds: with probes that are never resolved, without probes, and with
+// ignored probes only.
 func TestRule1HalfOpenAlwaysEnds(t *testing.T) {
 	for name, probe := range map[string]func(r *rig){
 		"never resolved": func(r *rig) { r.admit() },
@@ -176,8 +176,8 @@ func TestRule1HalfOpenAlwaysEnds(t *testing.T) {
 	}
 }
 
-// TestRule2LateProbesChangeNothing: of two half-open phases, each hears of its own
-// probes only.
+// TestRule2LateProbesChangeNothing: a half-open state takes the outcomes of its own probes
+// only.
 func TestRule2LateProbesChangeNothing(t *testing.T) {
 	for _, late := range []Outcome{Success, Failure} {
 		t.Run(late.String(), func(t *testing.T) {
@@ -196,7 +196,8 @@ func TestRule2LateProbesChangeNothing(t *testing.T) {
 	}
 }
 
-// TestAbandonedProbes: those that were slow count as slow calls, and only successes close.
+// TestAbandonedProbes: abandoned probes that were slow count as slow calls, and only
+// successes close the breaker.
 func TestAbandonedProbes(t *testing.T) {
 	type probe struct {
 		o    Outcome
@@ -205,7 +206,7 @@ func TestAbandonedProbes(t *testing.T) {
 	gone, quit, good, lame, bad := probe{Abandoned, true}, probe{Abandoned, false}, probe{Success, false}, probe{Success, true}, probe{Failure, false}
 	for _, tt := range []struct {
 		name   string
-		probes []probe // of three that have to succeed
+		probes []probe // three have to succeed
 		rate   Ratio
 		want   Edge // none: still half-open
 		window WindowCounts
@@ -250,8 +251,8 @@ func TestAbandonedProbes(t *testing.T) {
 	}
 }
 
-// TestReleaseProbe frees the slot of a probe that is still out. What becomes of the call
-// changes no state then.
+// TestReleaseProbe: it frees the slot of a probe in flight, whose outcome then changes no
+// state.
 func TestReleaseProbe(t *testing.T) {
 	for _, late := range []Outcome{Success, Failure} {
 		r := halfOpenRig(t, 1, 1)
@@ -284,7 +285,7 @@ func TestReleaseProbe(t *testing.T) {
 	}
 }
 
-// TestOnlyProbesHaveAnId that can be released.
+// TestOnlyProbesHaveAnId: and only a probe can be released.
 func TestOnlyProbesHaveAnId(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Mode = MetricsOnly
@@ -308,8 +309,9 @@ func TestOnlyProbesHaveAnId(t *testing.T) {
 	}
 }
 
-// TestUnsentProbe: a probe that was sent to nobody gives its permit back, and another is let through after a
-// second. Where all were, half-open ends in its time, and the wait is that of before.
+// TestUnsentProbe: a probe that was not sent gives its permit back, and another one is
+// admitted after a second. Where no probe was sent, half-open ends at its time, and the wait
+// is as long as the one before.
 func TestUnsentProbe(t *testing.T) {
 	cfg := backoffConfig()
 	cfg.MaxWaitDurationInHalfOpenState = 5 * time.Second
@@ -347,7 +349,8 @@ func TestUnsentProbe(t *testing.T) {
 	asked.Done(Success, r.now)
 }
 
-// TestUnsentProbeOfBefore: that a probe of an earlier half-open was sent to nobody says nothing of this one.
+// TestUnsentProbeOfBefore: a probe of an earlier half-open that was not sent changes nothing
+// in this one.
 func TestUnsentProbeOfBefore(t *testing.T) {
 	r := halfOpenRig(t, 1, 1)
 	late := r.admit()
@@ -364,8 +367,8 @@ func TestUnsentProbeOfBefore(t *testing.T) {
 	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
 }
 
-// TestRefusedProbe: a permit that is refused is free again. The call is rejected as if there had been none, or
-// goes on and is not judged where nothing is rejected.
+// TestRefusedProbe: a permit that is refused is free again. The call is rejected as if no
+// permit had been free, or it goes on and is not judged where no call is rejected.
 func TestRefusedProbe(t *testing.T) {
 	for _, mode := range []Mode{Enforce, MetricsOnly} {
 		cfg := DefaultConfig()

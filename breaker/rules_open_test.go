@@ -28,8 +28,8 @@ func TestOpenRejectsAndSaysForHowLong(t *testing.T) {
 	}
 }
 
-// TestOpenEndsWhenItsWaitIsOver, whoever comes first: a call, a reader, or the app
-// that tells the engine the time.
+// TestOpenEndsWhenItsWaitIsOver: it is noticed by a call, a reader or Advance, whichever
+// comes first.
 func TestOpenEndsWhenItsWaitIsOver(t *testing.T) {
 	for name, come := range map[string]func(r *rig){
 		"call":   func(r *rig) { r.admit() },
@@ -66,8 +66,8 @@ func (r *rig) lateOutcome() {
 	r.stray.Done(Failure, r.now)
 }
 
-// TestRule2LateOutcomesChangeNothing: results of calls that began before the
-// breaker opened are counted, and that is all.
+// TestRule2LateOutcomesChangeNothing: outcomes of calls that began before the breaker opened
+// are counted in the totals only.
 func TestRule2LateOutcomesChangeNothing(t *testing.T) {
 	cfg := runRule(3)
 	cfg.SuccessThreshold = 1
@@ -104,7 +104,7 @@ func TestRule2LateOutcomesChangeNothing(t *testing.T) {
 	}
 }
 
-// TestRule7LateFailuresDoNotExtendTheWait: nor does any rejected call.
+// TestRule7LateFailuresDoNotExtendTheWait: nor do rejected calls.
 func TestRule7LateFailuresDoNotExtendTheWait(t *testing.T) {
 	cfg := runRule(1)
 	r := newRig(t, cfg)

@@ -25,8 +25,8 @@ func (r *rig) wantBy(edge Edge, by, note string, until Instant) {
 	}
 }
 
-// TestForceOpen rejects whatever happens, without a time at which to come again,
-// until its end, and then probes.
+// TestForceOpen: the breaker rejects whatever happens, and says no time at which to retry,
+// until the override ends. Then it probes.
 func TestForceOpen(t *testing.T) {
 	r := newRig(t, runRule(1))
 	late := r.admit()
@@ -62,7 +62,8 @@ func TestForceOpen(t *testing.T) {
 	checkSequence(t, r.transitions)
 }
 
-// TestForceClosed admits all and judges nothing until its end, and then judges anew.
+// TestForceClosed: the breaker admits all and judges nothing until the override ends. Then it
+// judges anew.
 func TestForceClosed(t *testing.T) {
 	for _, from := range []State{Closed, Open, HalfOpen} {
 		t.Run(from.String(), func(t *testing.T) {
@@ -96,7 +97,7 @@ func TestForceClosed(t *testing.T) {
 	}
 }
 
-// TestForceHoldsHungCallsToo: what becomes slow while a person is in charge trips nothing.
+// TestForceHoldsHungCallsToo: calls that become slow during an override trip nothing.
 func TestForceHoldsHungCallsToo(t *testing.T) {
 	r := newRig(t, slowRule(time.Second))
 	r.force(Closed, time.Hour)
@@ -110,8 +111,8 @@ func TestForceHoldsHungCallsToo(t *testing.T) {
 	}
 }
 
-// TestForceCancelsTimers: neither the wait of an open breaker nor the end of a
-// half-open one comes while a person is in charge, and probes say nothing.
+// TestForceCancelsTimers: during an override, neither the wait of open nor the time of
+// half-open ends, and probes are not judged.
 func TestForceCancelsTimers(t *testing.T) {
 	for _, to := range []State{Open, Closed} {
 		open := openRig(t, DefaultConfig())
@@ -128,7 +129,7 @@ func TestForceCancelsTimers(t *testing.T) {
 	}
 }
 
-// TestForceReplacesForce: the last word counts, with its own end.
+// TestForceReplacesForce: the last override counts, with its own end.
 func TestForceReplacesForce(t *testing.T) {
 	r := newRig(t, runRule(1))
 	r.force(Open, time.Minute)
@@ -142,8 +143,8 @@ func TestForceReplacesForce(t *testing.T) {
 	r.want(Edge{Open, HalfOpen, ForceExpired})
 }
 
-// TestForceIsNotAsked: MetricsOnly and the policy do not let calls through a breaker
-// that a person has opened.
+// TestForceIsNotAsked: neither MetricsOnly nor a new policy lets calls through a breaker that
+// an operator has opened.
 func TestForceUnderModes(t *testing.T) {
 	cfg := runRule(1)
 	cfg.Mode = MetricsOnly
@@ -170,8 +171,8 @@ func TestForceUnderModes(t *testing.T) {
 	r.wantBy(Edge{Open, Open, PolicyForced}, "bob", "try", 0)
 }
 
-// TestForceAndDisabled: a breaker that no call asks cannot be forced; one that was
-// forced before its policy took it out of the way closes when that ends.
+// TestForceAndDisabled: a breaker whose mode is Disabled cannot be forced. One that was forced
+// before it got that mode closes when the override ends.
 func TestForceAndDisabled(t *testing.T) {
 	cfg := runRule(1)
 	r := newRig(t, cfg)
@@ -189,7 +190,7 @@ func TestForceAndDisabled(t *testing.T) {
 	r.wantState(Closed, 2)
 }
 
-// TestResetEndsWhatAPersonDid, and forgets all but the counts.
+// TestResetEndsWhatAPersonDid: and it forgets all but the counts.
 func TestResetEndsWhatAPersonDid(t *testing.T) {
 	cfg := backoffConfig()
 	r := newRig(t, cfg)
@@ -214,7 +215,7 @@ func TestResetEndsWhatAPersonDid(t *testing.T) {
 	}
 }
 
-// TestReloadUnderAForce: people stay in charge, and what comes after them is new.
+// TestReloadUnderAForce: the override stays, and the state after it begins anew.
 func TestReloadUnderAForce(t *testing.T) {
 	for _, mode := range []Mode{Enforce, MetricsOnly, ForcedOpen} {
 		t.Run(mode.String(), func(t *testing.T) {

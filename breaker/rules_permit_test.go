@@ -15,7 +15,7 @@ func (r *rig) upload() *Permit {
 	return &p
 }
 
-// wantAfter checks what there is in flight and in the window, and the totals.
+// wantAfter checks the calls in flight, the window and the totals.
 func (r *rig) wantAfter(what string, inFlight uint64, w WindowCounts, c Counts) {
 	r.t.Helper()
 	if got := r.status(); got.InFlight != inFlight || got.Window != w || got.Counts != c {
@@ -23,8 +23,8 @@ func (r *rig) wantAfter(what string, inFlight uint64, w WindowCounts, c Counts) 
 	}
 }
 
-// TestAbandonedCalls: one that was slow by then counts as a slow call that neither
-// failed nor succeeded, and any other is ignored.
+// TestAbandonedCalls: a call that was slow counts as a slow call that neither failed nor
+// succeeded, and any other is ignored.
 func TestAbandonedCalls(t *testing.T) {
 	cfg := slowRule(2 * time.Second)
 	cfg.MinimumNumberOfCalls = 10
@@ -47,7 +47,7 @@ func TestAbandonedCalls(t *testing.T) {
 	}
 }
 
-// TestAbandonedCallsTrip: a dead service is noticed also where its callers give up first.
+// TestAbandonedCallsTrip: a dead service is noticed even where its callers give up first.
 func TestAbandonedCallsTrip(t *testing.T) {
 	eachWindow(t, slowRule(2*time.Second), func(t *testing.T, r *rig) {
 		for range 4 {
@@ -60,8 +60,8 @@ func TestAbandonedCallsTrip(t *testing.T) {
 	})
 }
 
-// TestAbandonedCallThatWasSlowInFlight stays in the window as the slow call that it was,
-// once. Where the service took less time than that, it does not.
+// TestAbandonedCallThatWasSlowInFlight: it stays in the window once, as the slow call that it
+// was. Where the service took less time than the threshold, it does not stay.
 func TestAbandonedCallThatWasSlowInFlight(t *testing.T) {
 	cfg := slowRule(2 * time.Second)
 	cfg.MinimumNumberOfCalls = 10
@@ -76,7 +76,7 @@ func TestAbandonedCallThatWasSlowInFlight(t *testing.T) {
 	})
 }
 
-// TestSettleSaysHowLongItTook, whatever the time since the call began is.
+// TestSettleSaysHowLongItTook: whatever the time since the call began is.
 func TestSettleSaysHowLongItTook(t *testing.T) {
 	cfg := slowRule(2 * time.Second)
 	cfg.MinimumNumberOfCalls = 10
@@ -98,8 +98,8 @@ func TestSettleSaysHowLongItTook(t *testing.T) {
 	}
 }
 
-// TestUploadingCallsAreNotSlow as long as they are in flight, and nobody has to look for
-// them. They are slow when they are settled as such.
+// TestUploadingCallsAreNotSlow: they do not become slow in flight, and Advance does not have to
+// look for them. They are slow when they are settled as slow.
 func TestUploadingCallsAreNotSlow(t *testing.T) {
 	eachWindow(t, slowRule(2*time.Second), func(t *testing.T, r *rig) {
 		permits := []*Permit{r.upload(), r.upload(), r.upload(), r.upload()}
@@ -128,7 +128,7 @@ func TestUploadingCallsAreNotSlow(t *testing.T) {
 	})
 }
 
-// TestRule2UploadingCallsOfAnEarlierState are counted, and change nothing.
+// TestRule2UploadingCallsOfAnEarlierState: they are counted, and change no state.
 func TestRule2UploadingCallsOfAnEarlierState(t *testing.T) {
 	cfg := runRule(1)
 	cfg.SuccessThreshold = 1
@@ -149,7 +149,7 @@ func TestRule2UploadingCallsOfAnEarlierState(t *testing.T) {
 	r.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
-// TestRule9UploadingCallsThatWouldHaveBeenRejected are admitted, counted and not judged.
+// TestRule9UploadingCallsThatWouldHaveBeenRejected: they are admitted and counted, and not judged.
 func TestRule9UploadingCallsThatWouldHaveBeenRejected(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Mode = MetricsOnly
@@ -164,8 +164,8 @@ func TestRule9UploadingCallsThatWouldHaveBeenRejected(t *testing.T) {
 	}
 }
 
-// TestAnswered: a call that has been answered does not become slow by going on, also where it
-// had just been counted as slow in flight.
+// TestAnswered: a call that was answered does not become slow by going on, even where it had
+// just been counted as slow in flight.
 func TestAnswered(t *testing.T) {
 	r := newRig(t, slowRule(2*time.Second))
 	quick, late, uploading, hanging := r.admit(), r.admit(), r.upload(), r.admit()

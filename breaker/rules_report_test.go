@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// report reports outcomes.
+// report reports outcomes now.
 func (r *rig) report(outcomes ...Reported) { r.engine.Report(keyA, outcomes, r.now) }
 
-// reported returns n outcomes that ended so long ago.
+// reported returns n outcomes of calls that ended that long ago.
 func (r *rig) reported(o Outcome, ago time.Duration, n int) []Reported {
 	all := make([]Reported, n)
 	for i := range all {
@@ -18,8 +18,8 @@ func (r *rig) reported(o Outcome, ago time.Duration, n int) []Reported {
 	return all
 }
 
-// TestReportCountsAtItsOwnTime: an outcome that comes late is in the part of the
-// window in which its call ended, or in none.
+// TestReportCountsAtItsOwnTime: an outcome that comes late counts in the part of the window in
+// which its call ended, or not at all.
 func TestReportCountsAtItsOwnTime(t *testing.T) {
 	r := newRig(t, rateRule(Whole, 100))
 	r.after(time.Minute)
@@ -35,8 +35,8 @@ func TestReportCountsAtItsOwnTime(t *testing.T) {
 	}
 }
 
-// TestRule2ReportsOfAnEarlierStateChangeNothing: by their generation where it is
-// known, and else by their time.
+// TestRule2ReportsOfAnEarlierStateChangeNothing: their generation decides where it is known,
+// or else their time.
 func TestRule2ReportsOfAnEarlierStateChangeNothing(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r.report(r.reported(Failure, 0, 100)...)
@@ -69,7 +69,8 @@ func TestRule2ReportsOfAnEarlierStateChangeNothing(t *testing.T) {
 	}
 }
 
-// TestRule2ReportsOfCallsThatBeganEarlier change nothing, though they ended in this state.
+// TestRule2ReportsOfCallsThatBeganEarlier: they change nothing, although the calls ended in
+// this state.
 func TestRule2ReportsOfCallsThatBeganEarlier(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r.after(30 * time.Second)
@@ -86,7 +87,7 @@ func TestRule2ReportsOfCallsThatBeganEarlier(t *testing.T) {
 	}
 }
 
-// TestReportRunsFollowTheirTimes, not the order in which they came.
+// TestReportRunsFollowTheirTimes: the order in which they came does not matter.
 func TestReportRunsFollowTheirTimes(t *testing.T) {
 	at := func(o Outcome, ago int) Reported {
 		return Reported{Outcome: o, At: epoch.Add(time.Hour - time.Duration(ago)*time.Second)}
@@ -117,8 +118,8 @@ func TestReportRunsFollowTheirTimes(t *testing.T) {
 	}
 }
 
-// TestReportMixesWithPermits: a run that calls with permits began goes on, and its
-// beginning is theirs.
+// TestReportMixesWithPermits: a run that began with calls that had permits goes on, and its
+// beginning stays.
 func TestReportMixesWithPermits(t *testing.T) {
 	r := newRig(t, runRule(4))
 	r.report(r.reported(Success, 0, 1)...)
@@ -133,8 +134,8 @@ func TestReportMixesWithPermits(t *testing.T) {
 	r.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
-// TestReportedRunOfCallersOutOfOrder: the run begins with its earliest failure, in
-// whatever order callers with permits have come.
+// TestReportedRunOfCallersOutOfOrder: the run begins with its earliest failure, in whatever
+// order calls with permits have ended.
 func TestReportedRunOfCallersOutOfOrder(t *testing.T) {
 	r := newRig(t, runRule(5))
 	r.after(time.Minute)
@@ -148,8 +149,8 @@ func TestReportedRunOfCallersOutOfOrder(t *testing.T) {
 	}
 }
 
-// TestReportWeights: a sampled success stands for as many calls as it was drawn
-// from; what is always reported stands for itself.
+// TestReportWeights: a sampled success stands for as many calls as it was drawn from; failures
+// and slow calls, which are always reported, stand for themselves.
 func TestReportWeights(t *testing.T) {
 	cfg := runRule(0)
 	for _, tt := range []struct {
@@ -187,7 +188,7 @@ func TestReportWeights(t *testing.T) {
 	}
 }
 
-// TestReportTripsByRates: by exact counts over the weighted calls, and slow ones too.
+// TestReportTripsByRates: failures and slow calls trip by exact counts over the weighted calls.
 func TestReportTripsByRates(t *testing.T) {
 	r := newRig(t, rateRule(5_000, 100))
 	r.report(Reported{At: r.now, OneIn: 51})
@@ -201,7 +202,7 @@ func TestReportTripsByRates(t *testing.T) {
 	r.want(Edge{Closed, Open, SlowCallRate})
 }
 
-// TestReportOfADisabledOrUnknownBreaker trips nothing.
+// TestReportOfADisabledOrUnknownBreaker: it trips nothing.
 func TestReportOfADisabledOrUnknownBreaker(t *testing.T) {
 	cfg := runRule(1)
 	cfg.Mode = Disabled
@@ -214,7 +215,7 @@ func TestReportOfADisabledOrUnknownBreaker(t *testing.T) {
 	}
 }
 
-// TestReportRunOfAQuietUpstream: where everything is reported, a run is a run.
+// TestReportRunOfAQuietUpstream: where every call is reported, a run trips at its threshold.
 func TestReportRunOfAQuietUpstream(t *testing.T) {
 	r := newRig(t, runRule(5))
 	r.report(r.reported(Success, time.Second, 20)...)
@@ -224,14 +225,14 @@ func TestReportRunOfAQuietUpstream(t *testing.T) {
 	r.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
-// sampled is a busy upstream of which one success in a hundred is reported.
+// sampled is a busy upstream. One in a hundred of its successes is reported.
 type sampled struct {
 	*rig
 	random *rand.Rand
 	batch  []Reported
 }
 
-// serve has it answer n calls a second, of which this share fail.
+// serve makes it answer n calls a second, of which a share fails.
 func (s *sampled) serve(n int, failing float64) {
 	s.batch = s.batch[:0]
 	for i := range n {
@@ -247,8 +248,8 @@ func (s *sampled) serve(n int, failing float64) {
 	s.report(s.batch...)
 }
 
-// TestReportSampledRunsAreNotLuck: with 1 % of errors all of which are seen, and of
-// the successes one in 100, runs of five and more are seen all day long.
+// TestReportSampledRunsAreNotLuck: where 1 % of the calls fail, all failures are seen and one
+// success in 100 is, runs of five and more are seen all day long.
 func TestReportSampledRunsAreNotLuck(t *testing.T) {
 	s := &sampled{rig: newRig(t, runRule(5)), random: rand.New(rand.NewPCG(1, 2))}
 	longest := uint32(0)
@@ -262,8 +263,7 @@ func TestReportSampledRunsAreNotLuck(t *testing.T) {
 	}
 }
 
-// TestReportSampledUpstreamGoesDown: all calls fail from one moment on. Then the run
-// is soon too long for luck.
+// TestReportSampledUpstreamGoesDown: when all calls fail, the run is soon too long for luck.
 func TestReportSampledUpstreamGoesDown(t *testing.T) {
 	for _, errors := range []float64{0, 0.001, 0.01} {
 		s := &sampled{rig: newRig(t, runRule(5)), random: rand.New(rand.NewPCG(3, 4))}
@@ -282,8 +282,8 @@ func TestReportSampledUpstreamGoesDown(t *testing.T) {
 	}
 }
 
-// TestReportedProbes: in half-open, what a proxy let through as a probe closes and
-// opens the breaker, if it began in half-open; anything else says nothing.
+// TestReportedProbes: in half-open, calls that a proxy let through as probes close and open
+// the breaker, if they began in half-open. Other calls change no state.
 func TestReportedProbes(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r.after(30 * time.Second)
@@ -305,8 +305,8 @@ func TestReportedProbes(t *testing.T) {
 	r.want(Edge{HalfOpen, Open, ProbeFailed})
 }
 
-// TestRule9ReportsOfWhatWouldHaveBeenRejected: nobody stops the calls of MetricsOnly,
-// so they are counted while open, each for as many as it stands for, and judged in half-open.
+// TestRule9ReportsOfWhatWouldHaveBeenRejected: MetricsOnly stops no calls, so they are counted
+// while open, each for as many as it stands for, and judged in half-open.
 func TestRule9ReportsOfWhatWouldHaveBeenRejected(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Mode = MetricsOnly
@@ -321,7 +321,7 @@ func TestRule9ReportsOfWhatWouldHaveBeenRejected(t *testing.T) {
 	r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
 }
 
-// TestRejected: what proxies reject is counted in every state, and changes none.
+// TestRejected: calls that proxies reject are counted in every state, and change none.
 func TestRejected(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	b := r.engine.Breaker(keyA)
@@ -336,14 +336,14 @@ func TestRejected(t *testing.T) {
 	}
 }
 
-// TestReportSampledRateDecides: at 60 % of errors, of which all are seen and of the
-// successes one in 512, hundreds of failures in a row are to be expected. That is for the
-// rate to say, in a window that holds better times too.
+// TestReportSampledRateDecides: where 60 % of the calls fail, all failures are seen and one
+// success in 512 is, hundreds of failures in a row are to be expected. The failure rate
+// decides then, in a window that includes better times too.
 func TestReportSampledRateDecides(t *testing.T) {
 	cfg := DefaultConfig()
 	r := newRig(t, cfg)
 	random := rand.New(rand.NewPCG(7, 8))
-	// second reports what a proxy tells of 20,000 calls.
+	// second reports what a proxy logs about 20,000 calls.
 	second := func(failing float64) {
 		for range 10 {
 			r.after(100 * time.Millisecond)
@@ -369,7 +369,8 @@ func TestReportSampledRateDecides(t *testing.T) {
 	r.want(Edge{Closed, Open, FailureRate})
 }
 
-// TestCountersNeverFall: a success that was taken back lags behind, until another makes up for it.
+// TestCountersNeverFall: a success that was taken back is added again as lag, until another
+// success has replaced it.
 func TestCountersNeverFall(t *testing.T) {
 	r := newRig(t, runRule(1000))
 	shown := func() [2]uint64 {

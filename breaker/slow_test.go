@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// slowRule trips when half of four calls are slow, and by nothing else.
+// slowRule trips when half of four calls are slow, and by no other rule.
 func slowRule(threshold time.Duration) Config {
 	cfg := rateRule(0, 4)
 	cfg.SlowCallDurationThreshold, cfg.SlowCallRateThreshold = threshold, 5_000
 	return cfg
 }
 
-// counted has the window be the last n calls.
+// counted makes the window the last n calls.
 func counted(cfg Config, n uint32) Config {
 	cfg.WindowSize, cfg.WindowDuration = n, 0
 	return cfg
@@ -24,7 +24,7 @@ func eachWindow(t *testing.T, cfg Config, test func(t *testing.T, r *rig)) {
 	t.Run("count", func(t *testing.T) { test(t, newRig(t, counted(cfg, 8))) })
 }
 
-// advanceUntil calls nothing but Advance, when it asks for it, and never looks at a breaker.
+// advanceUntil only calls Advance, when it is due, and does not use a breaker.
 func (r *rig) advanceUntil(end Instant) {
 	r.t.Helper()
 	for range 10_000 {
@@ -42,8 +42,8 @@ func (r *rig) advanceUntil(end Instant) {
 	r.t.Fatalf("Advance was due 10,000 times before %d", end)
 }
 
-// TestRule4HungCallsTripWhileTheyHang: nobody has to end a call, make another one or
-// look at the breaker; telling the engine the time is enough.
+// TestRule4HungCallsTripWhileTheyHang: no call has to end, no other has to be made, and the
+// breaker does not have to be read. Calling Advance is enough.
 func TestRule4HungCallsTripWhileTheyHang(t *testing.T) {
 	for _, threshold := range []time.Duration{time.Millisecond, 300 * time.Millisecond, 2 * time.Second, time.Hour} {
 		t.Run(threshold.String(), func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestRule4HungCallsTripWhileTheyHang(t *testing.T) {
 	}
 }
 
-// TestRule4SlowAtTheThreshold: to the nanosecond when a call ends, by whichever way
-// it is counted.
+// TestRule4SlowAtTheThreshold: to the nanosecond when a call ends, in each way in which it is
+// counted.
 func TestRule4SlowAtTheThreshold(t *testing.T) {
 	for _, o := range []Outcome{Success, Failure, Timeout, Ignored} {
 		for took, slow := range map[time.Duration]uint64{0: 0, 2*time.Second - 1: 0, 2 * time.Second: 1, time.Hour: 1} {
@@ -95,11 +95,11 @@ func TestRule4SlowAtTheThreshold(t *testing.T) {
 	}
 }
 
-// TestRule4SlowByAnOldClock: a caller that read the clock long before it came is
-// held against what it read, also where nothing else has happened since.
+// TestRule4SlowByAnOldClock: a call counts from the time that its caller read, even where the
+// caller read the clock long before and nothing has happened since.
 func TestRule4SlowByAnOldClock(t *testing.T) {
 	r := newRig(t, slowRule(2*time.Second))
-	r.call(Success) // the next ones take no lock
+	r.call(Success) // the next calls take no lock
 	b := r.engine.Breaker(keyA)
 	for took, want := range map[time.Duration]uint64{2*time.Second - 1: 0, 2 * time.Second: 1} {
 		before := r.status().Counts
@@ -113,15 +113,15 @@ func TestRule4SlowByAnOldClock(t *testing.T) {
 	}
 }
 
-// TestSlowCallInFlightSettles: it counts as slow from when it passed the threshold,
-// and as what it was when it has ended, once.
+// TestSlowCallInFlightSettles: the call counts as slow when it has passed the threshold, and
+// when it has ended as what it was, once.
 func TestSlowCallInFlightSettles(t *testing.T) {
 	for o, want := range map[Outcome]WindowCounts{
 		Success: {Calls: 3, Failures: 1, Slow: 1},
 		Failure: {Calls: 3, Failures: 2, Slow: 1, Run: 2},
 		Timeout: {Calls: 3, Failures: 2, Slow: 1, Run: 2},
 		Ignored: {Calls: 2, Failures: 1, Run: 1},
-		// Its caller left, but the upstream had been slow.
+		// The caller left, but the upstream had been slow.
 		Abandoned: {Calls: 3, Failures: 1, Slow: 1, Run: 1},
 	} {
 		cfg := slowRule(2 * time.Second)
@@ -142,7 +142,7 @@ func TestSlowCallInFlightSettles(t *testing.T) {
 	}
 }
 
-// TestSlowCallThatLeftTheWindow counts again when it ends: it is an outcome of now.
+// TestSlowCallThatLeftTheWindow: it counts again when it ends, since it ends now.
 func TestSlowCallThatLeftTheWindow(t *testing.T) {
 	cfg := slowRule(2 * time.Second)
 	cfg.MinimumNumberOfCalls = 100
@@ -164,8 +164,8 @@ func TestSlowCallThatLeftTheWindow(t *testing.T) {
 	})
 }
 
-// TestSlowCallsOfManySlices: calls that began one after the other are found slow
-// one after the other, never early and by an eighth late.
+// TestSlowCallsOfManySlices: calls that began one after the other are found slow one after
+// the other, never early and at most an eighth late.
 func TestSlowCallsOfManySlices(t *testing.T) {
 	cfg := counted(slowRule(800*time.Millisecond), 1_000)
 	cfg.MinimumNumberOfCalls = 1_000
@@ -201,8 +201,8 @@ func TestSlowCallsOfManySlices(t *testing.T) {
 	}
 }
 
-// TestSlowCallsEndOutOfOrder: those that have not passed the threshold are not taken
-// for those that have, whichever ends first.
+// TestSlowCallsEndOutOfOrder: calls that have not passed the threshold are not mistaken for
+// calls that have, in whatever order they end.
 func TestSlowCallsEndOutOfOrder(t *testing.T) {
 	cfg := slowRule(2 * time.Second)
 	cfg.MinimumNumberOfCalls = 100
@@ -228,7 +228,7 @@ func TestSlowCallsEndOutOfOrder(t *testing.T) {
 	})
 }
 
-// TestSlowCallsOfAnEarlierGeneration are nobody's when they pass the threshold.
+// TestSlowCallsOfAnEarlierGeneration: they count nowhere when they pass the threshold.
 func TestSlowCallsOfAnEarlierGeneration(t *testing.T) {
 	cfg := slowRule(2 * time.Second)
 	cfg.ConsecutiveFailures, cfg.SuccessThreshold = 1, 1
@@ -250,7 +250,7 @@ func TestSlowCallsOfAnEarlierGeneration(t *testing.T) {
 func TestSlowProbes(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		slow int // of four probes
+		slow int // among four probes
 		rate Ratio
 		want Edge
 	}{
@@ -280,7 +280,8 @@ func TestSlowProbes(t *testing.T) {
 	}
 }
 
-// TestNoCallIsSlowWithoutAThreshold, and none trips without a rate; neither waits for time.
+// TestNoCallIsSlowWithoutAThreshold: and none trips without a rate. In both cases the breaker
+// does not wait for time.
 func TestNoCallIsSlowWithoutAThreshold(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no threshold": func(c *Config) { c.SlowCallDurationThreshold = 0 },
@@ -310,8 +311,8 @@ func TestNoCallIsSlowWithoutAThreshold(t *testing.T) {
 	}
 }
 
-// TestRule4OnlyTheUpstreamFails: a failure and a timeout count against it; what a
-// client or we ourselves ended leaves no trace of one.
+// TestRule4OnlyTheUpstreamFails: a failure and a timeout count against the upstream; a call
+// that its client or we ourselves ended does not.
 func TestRule4OnlyTheUpstreamFails(t *testing.T) {
 	for o, failed := range map[Outcome]bool{Success: false, Failure: true, Timeout: true, Ignored: false, Abandoned: false} {
 		if o.Failed() != failed {
@@ -326,8 +327,8 @@ func TestRule4OnlyTheUpstreamFails(t *testing.T) {
 	}
 }
 
-// TestSlowCallsSettleTheOldestFirst: whichever ends, what remains of the others stays
-// in the window for as long as the youngest of them.
+// TestSlowCallsSettleTheOldestFirst: whichever call ends, the others stay in the window for as
+// long as the youngest of them.
 func TestSlowCallsSettleTheOldestFirst(t *testing.T) {
 	cfg := slowRule(time.Second)
 	cfg.MinimumNumberOfCalls = 100
@@ -342,7 +343,7 @@ func TestSlowCallsSettleTheOldestFirst(t *testing.T) {
 		t.Fatalf("%d slow calls, want both", got)
 	}
 	young.Done(Ignored, r.now)
-	r.after(6 * time.Second) // the older one has left the window
+	r.after(6 * time.Second) // the older call has left the window
 	if got, want := r.status().Window, (WindowCounts{Calls: 1, Slow: 1}); got != want {
 		t.Errorf("window %+v, want %+v", got, want)
 	}
@@ -352,7 +353,7 @@ func TestSlowCallsSettleTheOldestFirst(t *testing.T) {
 	}
 }
 
-// TestAdvanceIsNotDueForCallsThatEnded: only for the one that still hangs.
+// TestAdvanceIsNotDueForCallsThatEnded: it is due only for the call that still hangs.
 func TestAdvanceIsNotDueForCallsThatEnded(t *testing.T) {
 	r := newRig(t, slowRule(8*time.Second))
 	ended := r.admit()

@@ -2,8 +2,8 @@ package breaker
 
 import "testing"
 
-// TestReportOfAnUnsentCall: a failure that is certain stands for one call, however few of the
-// others were logged; what was chosen to be logged stands for the others.
+// TestReportOfAnUnsentCall: a failure is always logged and stands for one call, however few of
+// the others were logged; a call that was sampled stands for several.
 func TestReportOfAnUnsentCall(t *testing.T) {
 	for o, want := range map[Outcome]uint64{Failure: 1, Timeout: 1, Success: 512, Ignored: 512} {
 		r := halfOpenRig(t, 1, 1)
