@@ -8,7 +8,7 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// lintBreaker reports a breaker that is well-formed and cannot work.
+// lintBreaker reports a breaker whose settings are well-formed but cannot work.
 func (c *compiler) lintBreaker(s *settings) {
 	b := s.config()
 	c.checkClassify(s)
@@ -22,7 +22,8 @@ func (c *compiler) lintBreaker(s *settings) {
 	}
 }
 
-// checkBackoff reports a bound on the wait that bounds nothing, or leaves it no room.
+// checkBackoff reports a bound on the wait that has no effect, or leaves the wait no room
+// to grow.
 func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
 	const (
 		multiplierPath = "spec.breaker.backoff.multiplier"
@@ -46,7 +47,7 @@ func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
 	}
 }
 
-// checkProbes reports a half-open state too short for the successes it takes.
+// checkProbes reports a half-open state that is too short for the successes that it needs.
 func (c *compiler) checkProbes(s *settings, b breaker.Config) {
 	first := s.untilHeaders()
 	if b.PermittedNumberOfCallsInHalfOpenState >= b.SuccessThreshold || first.time == 0 {
@@ -60,7 +61,7 @@ func (c *compiler) checkProbes(s *settings, b breaker.Config) {
 	}
 }
 
-// lintUpstream reports what is well-formed and cannot work for a whole upstream.
+// lintUpstream reports settings of a whole upstream that are well-formed but cannot work.
 func (c *compiler) lintUpstream(u *upstreamDoc, s *settings) {
 	c.checkLimits(s, "spec.connectionLimits", u.Limits.Default)
 	if s.places.wrote("spec.connectionLimits.high") {
@@ -84,7 +85,7 @@ func (c *compiler) lintUpstream(u *upstreamDoc, s *settings) {
 	c.checkEjections(u, s)
 }
 
-// checkLimits reports a limit of 0 that stops less than it seems to.
+// checkLimits reports a limit of 0 that stops fewer requests than it seems to.
 func (c *compiler) checkLimits(s *settings, path string, l Limits) {
 	zero := func(field, want string) {
 		c.fail(s.places.at(path+"."+field, "0"), want, "half-closed")
@@ -100,7 +101,7 @@ func (c *compiler) checkLimits(s *settings, path string, l Limits) {
 	}
 }
 
-// checkEjections reports ejections that never happen, or are not heeded.
+// checkEjections reports ejections that never happen, or that proxies ignore.
 func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 	n := len(u.Endpoints)
 	o := u.Outlier
@@ -133,9 +134,9 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 	}
 }
 
-// checkEjectionTime reports that all endpoints may be ejected for longer than a breaker is open: half-open
-// then has nobody to send a probe to. Where no policy of the upstream's own asks for outlier detection it is
-// a note, since what is said for the whole mesh fits most upstreams.
+// checkEjectionTime reports that all endpoints may be ejected for longer than a breaker is open, so that
+// half-open has no endpoint to send a probe to. It is only a note where a policy for the whole mesh asks for
+// outlier detection, and none for this upstream, since such a policy fits most upstreams.
 func (c *compiler) checkEjectionTime(u *upstreamDoc, s *settings, breakers []*Breaker) {
 	o, n := u.Outlier, len(u.Endpoints)
 	if o == nil || u.DNS != nil && o.MaxEjectionPercent < 100 || u.DNS == nil && o.MaxEjected(n) < n {

@@ -7,7 +7,7 @@ import (
 
 const outlierPath = "spec.outlierDetection"
 
-// outlierFields are the fields that [outlier.Fields] lists.
+// outlierFields returns the fields that [outlier.Fields] lists.
 // [outlier.Config.Validate] says which values are allowed.
 func outlierFields(o *outlier.Config) yamlwalk.Fields {
 	r := newReaders()
@@ -21,8 +21,8 @@ func outlierFields(o *outlier.Config) yamlwalk.Fields {
 //
 // Envoy detects gateway failures and failure percentages by default and enforces
 // neither (enforcing_consecutive_gateway_failure, enforcing_failure_percentage and
-// its local origin twin are 0). Nobody writes a threshold to have it ignored, so a
-// threshold that is written is enforced unless its enforcing field is written too.
+// its local origin twin are 0). A threshold that was written is not meant to be
+// ignored, so it is enforced unless its enforcing field was written too.
 func (s *settings) resolvedOutlier() *outlier.Config {
 	if !s.places.wrote(outlierPath) {
 		return nil

@@ -13,12 +13,12 @@ import (
 
 // settings are what policies say about one upstream or route. Each policy is laid
 // over the less specific one by reading it into a copy: the fields that it has
-// replace, the others stay. That is the whole merge.
+// replace those of the copy, and the others stay. There is no other merge.
 type settings struct {
 	timeout  time.Duration
 	headers  time.Duration  // responseHeaderTimeout
 	idle     time.Duration  // idleTimeout
-	breaker  breaker.Config // with both kinds of window; config has the one that counts
+	breaker  breaker.Config // with both kinds of window; config returns the one in force
 	counted  bool           // the window is CountBased
 	scope    string
 	dataPath DataPath
@@ -73,17 +73,17 @@ func (s *settings) clone() *settings {
 	return &c
 }
 
-// layer is one BreakerPolicy, or one entry of the short form.
+// layer is one BreakerPolicy document, or one entry of the short form.
 type layer struct {
 	origin  Origin
-	named   bool // has a name of its own that must be unique
+	named   bool // it has a name, which must be unique
 	nameAt  place
 	root    yamlwalk.Value // the spec, or the entry
 	targets []target
 	broken  bool
-	// fields are the fields of root that write into settings.
+	// fields returns the fields of root, which write into settings.
 	fields func(*settings) yamlwalk.Fields
-	// long are the paths in the long form, by field, where root is of the short form.
+	// long has the path in the long form for each field, where root is an entry of the short form.
 	long map[string]string
 }
 
@@ -116,11 +116,11 @@ func (c *compiler) overlay(s *settings, t target) *settings {
 		return s
 	}
 	s = s.clone()
-	l.apply(s, func(yamlwalk.Problem) {}) // reported when it was read
+	l.apply(s, func(yamlwalk.Problem) {}) // problems were reported when it was first read
 	return s
 }
 
-// fields are those of a BreakerPolicy's spec, but for its targets.
+// fields returns the fields of a BreakerPolicy's spec. It skips the targets.
 func (s *settings) fields() yamlwalk.Fields {
 	return yamlwalk.Fields{
 		"targetRefs":            func(yamlwalk.Value) {},
@@ -139,7 +139,7 @@ func (s *settings) fields() yamlwalk.Fields {
 	}
 }
 
-// breakerFields are the fields that [breaker.Fields] lists, for the object "breaker".
+// breakerFields returns the fields that [breaker.Fields] lists, for the object "breaker".
 // [breaker.Config.Validate] says which values are allowed.
 func (s *settings) breakerFields() yamlwalk.Fields {
 	r := newReaders()
@@ -172,8 +172,9 @@ func (s *settings) slidingWindow(v yamlwalk.Value, fields yamlwalk.Fields) {
 	s.counted = kind == countBased || kind == "" && (hasSize || s.counted && !hasDuration)
 }
 
-// config is the breaker's configuration with one window: what the other kind was
-// given is out of force, and must not tell configurations apart.
+// config returns the breaker's configuration with one kind of window. The value of the
+// other kind is out of force and is cleared, so that it does not make two
+// configurations differ.
 func (s *settings) config() breaker.Config {
 	b := s.breaker
 	if s.counted && b.WindowSize > 0 {
@@ -181,9 +182,9 @@ func (s *settings) config() breaker.Config {
 	} else {
 		b.WindowSize = 0
 	}
-	// Nobody who lets a service take as long as it wants, as long polls do, calls it slow,
-	// unless he says so too. A responseHeaderTimeout says that headers are to come soon,
-	// so with one the threshold counts as it stands.
+	// With timeout 0s (long polls, streams), calls are never slow unless
+	// slowCallDurationThreshold was written too. A responseHeaderTimeout says that headers
+	// are expected soon, so with one the threshold is in force.
 	if _, meant := s.places.blame(slowDurationPath, timeoutPath); s.timeout == 0 && s.headers == 0 && !meant {
 		b.SlowCallDurationThreshold = 0
 	}
@@ -203,8 +204,8 @@ func (s *settings) connectionLimits(v yamlwalk.Value) {
 	preferRetries(&s.limits.Default, v)
 }
 
-// resolvedLimits gives the high priority what was written for it, and for the rest
-// what the default priority has.
+// resolvedLimits returns the limits of both priorities. A field that was not written for
+// the high priority has the value of the default priority.
 func (s *settings) resolvedLimits() ConnectionLimits {
 	limits := s.limits
 	if s.places.wrote("spec.connectionLimits") {
@@ -244,7 +245,8 @@ func limitFields(l *Limits) yamlwalk.Fields {
 }
 
 // preferRetries drops an inherited retry budget where v has maxRetries and no budget.
-// Envoy ignores max_retries beside a budget, and nobody writes a limit to have it ignored.
+// Envoy ignores max_retries beside a budget, and a limit that was written is not meant to
+// be ignored.
 func preferRetries(l *Limits, v yamlwalk.Value) {
 	if v.Has("maxRetries") && !v.Has("retryBudget") {
 		l.RetryBudget = nil

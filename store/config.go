@@ -6,7 +6,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// config is [breaker.Config] as a policy has it, all fields said.
+// config is a [breaker.Config] in the form of a policy, with every field written.
 type config struct {
 	Mode                                  mode          `json:"mode"`
 	ConsecutiveFailures                   uint32        `json:"consecutiveFailures"`

@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// Values as a file has them: by name, or as policies write them.
+// The types of values in a file: by name, or in the notation of policies.
 type (
 	state    breaker.State
 	reason   breaker.Reason
@@ -22,13 +22,14 @@ type (
 	multiplier breaker.Hundredths
 )
 
-// enum is a type of few values, from 0, each with a name.
+// enum is a type whose values count from 0 and each have a name.
 type enum interface {
 	~uint8
 	fmt.Stringer
 }
 
-// nameOf guards against values without a name, for which String panics.
+// nameOf returns the name of a value. It fails for a value without a name, for which String
+// panics.
 func nameOf[T enum](v, last T) ([]byte, error) {
 	if v > last {
 		return nil, fmt.Errorf("%T %d has no name", v, uint8(v))
@@ -78,8 +79,8 @@ func (r *ratio) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// hundredths is exact for every count of hundredths that fits; what does not fit
-// becomes another number, and so is noticed when it is written again.
+// hundredths is exact for every number of hundredths that fits. A number that does not fit
+// becomes another one, which is noticed when it is written again.
 func hundredths(v float64) uint32 {
 	return uint32(math.Round(min(max(v, 0), math.MaxUint32/100.0) * 100))
 }

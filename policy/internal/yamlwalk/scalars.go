@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// The functions here make a [Field] that reads one scalar into *dst. A value that
-// is not as it must be is reported, and *dst stays as it was.
+// The functions here make a [Field] that reads one scalar into *dst. A wrong value is
+// reported, and *dst stays as it was.
 
-// Text reads a string that ok accepts; want and rule are for one that it does not.
+// Text reads a string that ok accepts. Another string is reported with want and rule.
 func Text(dst *string, want, rule string, ok func(string) bool) Field {
 	return func(v Value) {
 		if s, isString := v.String(want); isString {
@@ -21,7 +21,7 @@ func Text(dst *string, want, rule string, ok func(string) bool) Field {
 	}
 }
 
-// Word is like [Text], and takes what YAML reads as a whole number as it is written.
+// Word is like [Text], and also takes a whole number, as it is written.
 func Word(dst *string, want, rule string, ok func(string) bool) Field {
 	return func(v Value) {
 		if s, isWord := v.scalar(want, "wrong-type", "!!str", "!!int"); isWord {
@@ -38,7 +38,7 @@ func (v Value) accept(dst *string, s, want, rule string, ok func(string) bool) {
 	*dst = s
 }
 
-// OneOf reads one of a few words.
+// OneOf reads one of the words.
 func OneOf[T ~string](dst *T, words ...T) Field {
 	return func(v Value) {
 		texts := make([]string, len(words))
@@ -61,7 +61,7 @@ func OneOf[T ~string](dst *T, words ...T) Field {
 	}
 }
 
-// Choice reads one of a few values, written as they print.
+// Choice reads one of the choices, in the form that its String returns.
 func Choice[T fmt.Stringer](dst *T, choices ...T) Field {
 	return func(v Value) {
 		words := make([]string, len(choices))
@@ -249,7 +249,7 @@ func ParseSeconds(s string) (time.Duration, bool) {
 	return d, err == nil
 }
 
-// Seconds reads what [ParseSeconds] reads, from low to high.
+// Seconds reads a number of seconds in the form of [ParseSeconds], from low to high.
 func Seconds(dst *time.Duration, low, high time.Duration) Field {
 	return func(v Value) {
 		const want = "a number of seconds such as 30 or 0.5"
