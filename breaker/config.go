@@ -5,7 +5,7 @@ import "time"
 // Config is when a breaker trips and how it recovers. Every field is in force as it
 // is written here: no field is "unset", and 0 has the meaning that the field gives it.
 // Configs are compared with ==; two that are equal mean the same breaker. [Fields]
-// lists the fields with their names in a policy and their bounds.
+// lists the fields with their names in a policy, their bounds and their defaults.
 type Config struct {
 	// Mode says whether anything is rejected at all.
 	Mode Mode
@@ -52,24 +52,6 @@ type Config struct {
 	// RampDuration is for how long a breaker that its probes have closed admits only a
 	// share of the calls. The share grows evenly from 10 % to all. 0: all at once.
 	RampDuration time.Duration
-}
-
-// DefaultConfig returns the values that hold where a policy says nothing.
-func DefaultConfig() Config {
-	return Config{
-		ConsecutiveFailures:                   5,
-		WindowDuration:                        10 * time.Second,
-		MinimumNumberOfCalls:                  10,
-		FailureRateThreshold:                  5_000,
-		SlowCallDurationThreshold:             2 * time.Second,
-		SlowCallRateThreshold:                 Whole,
-		WaitDurationInOpenState:               30 * time.Second,
-		BackoffMultiplier:                     100,
-		BackoffMax:                            5 * time.Minute,
-		PermittedNumberOfCallsInHalfOpenState: 3,
-		SuccessThreshold:                      3,
-		MaxWaitDurationInHalfOpenState:        60 * time.Second,
-	}
 }
 
 // Trips reports whether any rule can trip the breaker.

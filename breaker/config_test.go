@@ -9,8 +9,26 @@ import (
 	"time"
 )
 
-func TestDefaultConfigIsValid(t *testing.T) {
-	if ps := DefaultConfig().Validate(); len(ps) > 0 {
+func TestDefaultConfig(t *testing.T) {
+	want := Config{
+		ConsecutiveFailures:                   5,
+		WindowDuration:                        10 * time.Second,
+		MinimumNumberOfCalls:                  10,
+		FailureRateThreshold:                  5_000,
+		SlowCallDurationThreshold:             2 * time.Second,
+		SlowCallRateThreshold:                 Whole,
+		WaitDurationInOpenState:               30 * time.Second,
+		BackoffMultiplier:                     100,
+		BackoffMax:                            5 * time.Minute,
+		PermittedNumberOfCallsInHalfOpenState: 3,
+		SuccessThreshold:                      3,
+		MaxWaitDurationInHalfOpenState:        60 * time.Second,
+	}
+	got := DefaultConfig()
+	if got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if ps := got.Validate(); len(ps) > 0 {
 		t.Errorf("problems %v", ps)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Field is one field of a [Config]: its name in a policy and the values it may have.
+// Field is one field of a [Config]: its name in a policy, the values that it may have,
+// and its default.
 type Field struct {
 	// Path is the field's name in a policy, such as "backoff.multiplier". It is below
 	// "breaker" there, except for "mode", which is beside it.
@@ -14,8 +15,9 @@ type Field struct {
 	// Of returns a pointer to the field in c: a *uint32, a *time.Duration, a *[Ratio], a
 	// *[Hundredths] or a *[Mode].
 	Of func(c *Config) any
-	// Low and High are the least and the greatest value, in the unit of the field.
-	Low, High int64
+	// Low and High are the least and the greatest value, and Default is the value where a
+	// policy says nothing, in the unit of the field.
+	Low, High, Default int64
 	// Idle reports whether the field is out of force in c, and may have any value. It
 	// is nil for a field that is always in force.
 	Idle func(c *Config) bool
@@ -32,31 +34,46 @@ const (
 	MinWindow     = 100 * time.Millisecond
 )
 
-// Fields returns all fields of a [Config], in its order. Whoever reads, checks or
-// lists configurations goes by them, so that a new field is a field of Config, its
-// default and a row here.
+// Fields returns all fields of a [Config], in its order. Code that reads, checks or lists
+// configurations goes by them, so that a new field is a field of Config and a row here.
 func Fields() []Field { return slices.Clone(fields) }
 
 var fields = []Field{
-	{Path: "mode", Of: func(c *Config) any { return &c.Mode }, High: int64(Disabled)},
-	{Path: "consecutiveFailures", Of: func(c *Config) any { return &c.ConsecutiveFailures }, High: MaxCount},
-	{Path: "slidingWindow.size", Of: func(c *Config) any { return &c.WindowSize }, Low: 1, High: MaxWindowSize,
+	{Path: "mode", Of: func(c *Config) any { return &c.Mode },
+		High: int64(Disabled), Default: int64(Enforce)},
+	{Path: "consecutiveFailures", Of: func(c *Config) any { return &c.ConsecutiveFailures },
+		High: MaxCount, Default: 5},
+	{Path: "slidingWindow.size", Of: func(c *Config) any { return &c.WindowSize },
+		Low: 1, High: MaxWindowSize,
 		Idle: func(c *Config) bool { return c.WindowSize == 0 }},
-	{Path: "slidingWindow.duration", Of: func(c *Config) any { return &c.WindowDuration }, Low: int64(MinWindow), High: int64(MaxDuration),
+	{Path: "slidingWindow.duration", Of: func(c *Config) any { return &c.WindowDuration },
+		Low: int64(MinWindow), High: int64(MaxDuration), Default: int64(10 * time.Second),
 		Idle: func(c *Config) bool { return c.WindowSize > 0 }},
-	{Path: "minimumNumberOfCalls", Of: func(c *Config) any { return &c.MinimumNumberOfCalls }, Low: 1, High: MaxCount},
-	{Path: "failureRateThreshold", Of: func(c *Config) any { return &c.FailureRateThreshold }, High: int64(Whole)},
-	{Path: "slowCallDurationThreshold", Of: func(c *Config) any { return &c.SlowCallDurationThreshold }, Low: int64(time.Millisecond), High: int64(MaxDuration),
+	{Path: "minimumNumberOfCalls", Of: func(c *Config) any { return &c.MinimumNumberOfCalls },
+		Low: 1, High: MaxCount, Default: 10},
+	{Path: "failureRateThreshold", Of: func(c *Config) any { return &c.FailureRateThreshold },
+		High: int64(Whole), Default: int64(Whole / 2)},
+	{Path: "slowCallDurationThreshold", Of: func(c *Config) any { return &c.SlowCallDurationThreshold },
+		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(2 * time.Second),
 		Idle: func(c *Config) bool { return c.SlowCallDurationThreshold == 0 }},
-	{Path: "slowCallRateThreshold", Of: func(c *Config) any { return &c.SlowCallRateThreshold }, High: int64(Whole)},
-	{Path: "waitDurationInOpenState", Of: func(c *Config) any { return &c.WaitDurationInOpenState }, Low: int64(time.Millisecond), High: int64(MaxDuration)},
-	{Path: "backoff.multiplier", Of: func(c *Config) any { return &c.BackoffMultiplier }, Low: MinMultiplier, High: MaxMultiplier},
-	{Path: "backoff.max", Of: func(c *Config) any { return &c.BackoffMax }, Low: int64(time.Millisecond), High: int64(MaxDuration)},
-	{Path: "backoff.jitter", Of: func(c *Config) any { return &c.BackoffJitter }, High: int64(Whole)},
-	{Path: "permittedNumberOfCallsInHalfOpenState", Of: func(c *Config) any { return &c.PermittedNumberOfCallsInHalfOpenState }, Low: 1, High: MaxCount},
-	{Path: "successThreshold", Of: func(c *Config) any { return &c.SuccessThreshold }, Low: 1, High: MaxCount},
-	{Path: "maxWaitDurationInHalfOpenState", Of: func(c *Config) any { return &c.MaxWaitDurationInHalfOpenState }, Low: int64(time.Millisecond), High: int64(MaxDuration)},
-	{Path: "ramp.duration", Of: func(c *Config) any { return &c.RampDuration }, High: int64(MaxDuration)},
+	{Path: "slowCallRateThreshold", Of: func(c *Config) any { return &c.SlowCallRateThreshold },
+		High: int64(Whole), Default: int64(Whole)},
+	{Path: "waitDurationInOpenState", Of: func(c *Config) any { return &c.WaitDurationInOpenState },
+		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(30 * time.Second)},
+	{Path: "backoff.multiplier", Of: func(c *Config) any { return &c.BackoffMultiplier },
+		Low: MinMultiplier, High: MaxMultiplier, Default: MinMultiplier},
+	{Path: "backoff.max", Of: func(c *Config) any { return &c.BackoffMax },
+		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(5 * time.Minute)},
+	{Path: "backoff.jitter", Of: func(c *Config) any { return &c.BackoffJitter },
+		High: int64(Whole)},
+	{Path: "permittedNumberOfCallsInHalfOpenState", Of: func(c *Config) any { return &c.PermittedNumberOfCallsInHalfOpenState },
+		Low: 1, High: MaxCount, Default: 3},
+	{Path: "successThreshold", Of: func(c *Config) any { return &c.SuccessThreshold },
+		Low: 1, High: MaxCount, Default: 3},
+	{Path: "maxWaitDurationInHalfOpenState", Of: func(c *Config) any { return &c.MaxWaitDurationInHalfOpenState },
+		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(60 * time.Second)},
+	{Path: "ramp.duration", Of: func(c *Config) any { return &c.RampDuration },
+		High: int64(MaxDuration)},
 }
 
 // value returns what the field is in c, in the unit of the field.
@@ -70,8 +87,25 @@ func (f *Field) value(c *Config) int64 {
 		return int64(*p)
 	case *Hundredths:
 		return int64(*p)
-	default:
-		return int64(*p.(*Mode))
+	case *Mode:
+		return int64(*p)
+	}
+	panic("the field " + f.Path + " has a type that Fields does not document")
+}
+
+// set makes the field v in c.
+func (f *Field) set(c *Config, v int64) {
+	switch p := f.Of(c).(type) {
+	case *uint32:
+		*p = uint32(v)
+	case *time.Duration:
+		*p = time.Duration(v)
+	case *Ratio:
+		*p = Ratio(v)
+	case *Hundredths:
+		*p = Hundredths(v)
+	case *Mode:
+		*p = Mode(v)
 	}
 }
 
@@ -89,6 +123,15 @@ func (f *Field) want() string {
 	default:
 		return "Enforce, MetricsOnly, ForcedOpen or Disabled"
 	}
+}
+
+// DefaultConfig returns the values that hold where a policy says nothing.
+func DefaultConfig() Config {
+	var c Config
+	for i := range fields {
+		fields[i].set(&c, fields[i].Default)
+	}
+	return c
 }
 
 // Problem is one thing that is wrong with a [Config]. Field is the [Field.Path] of the
