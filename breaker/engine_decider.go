@@ -5,12 +5,13 @@ import (
 	"time"
 )
 
-// Decider decides about calls for callers that know a breaker by its key: ext_proc, the feed, gates. [Engine.Decider]
-// decides by the breakers of this process. Its methods are safe for concurrent use.
+// Decider decides about calls for callers that know a breaker by its key: ext_proc, the
+// feed, gates. [Engine.Decider] decides by the breakers of this process. All methods are
+// safe for concurrent use.
 type Decider interface {
-	// Acquire asks for a permit. The call holds a lease if it is admitted, and else none. Where there is no such
-	// breaker, the call is admitted, and its lease does nothing. Uploading says that the request has not ended;
-	// see [Breaker.AcquireUploading].
+	// Acquire asks for a permit. It returns a lease if the call is admitted, and nil if
+	// not. Where there is no such breaker, the call is admitted and its lease does nothing.
+	// uploading says that the request has not ended; see [Breaker.AcquireUploading].
 	Acquire(ctx context.Context, s Subject, uploading bool, now Instant) (Lease, Decision)
 	// Report takes outcomes that come without a lease; see [Engine.Report].
 	Report(s Subject, outcomes []Reported, now Instant)
@@ -20,24 +21,25 @@ type Decider interface {
 	Status(key Key, now Instant) (s Status, known bool)
 }
 
-// Subject is the breaker that a proxy has to do with.
+// Subject says which breaker a proxy asks, or reports to.
 type Subject struct {
-	// Key is that of the breaker. If it has a node, and each proxy has a breaker of its own, the breaker of that
-	// proxy is meant, and is made if need be.
+	// Key is the key of the breaker. If it has a node, and each proxy has a breaker of its
+	// own, it means the breaker of that proxy, which is made if there is none yet.
 	Key Key
-	// Owner is the identity in the proxy's certificate, which bounds how many breakers are made for it; "": not known.
+	// Owner is the identity in the proxy's certificate, which bounds how many breakers are
+	// made for it. Empty: not known.
 	Owner string
 }
 
-// Lease is a permit of a [Decider], which may be another process. A [Permit] is one, and its methods say what these do. A
-// lease has one owner, who calls its methods one at a time.
+// Lease is a permit of a [Decider], which may be another process. *[Permit] implements it and
+// documents the methods. A lease has one owner, who calls its methods one at a time.
 type Lease interface {
 	Settle(o Outcome, took time.Duration, now Instant)
 	Unsent(o Outcome, took time.Duration, now Instant)
 	Refuse(now Instant) Decision
 	Answered(now Instant)
 	Probe() uint32
-	// Held reports whether the permit is that of a probe and still takes up a slot.
+	// Held reports whether the call is a probe that still holds its slot.
 	Held() bool
 }
 
@@ -89,8 +91,8 @@ func (d decider) Rejected(s Subject, n uint64, now Instant) {
 	}
 }
 
-// Status returns the status of the breaker of key at now; known is false where there is no such breaker. A key with a node
-// is that of a breaker which [Engine.Node] has made.
+// Status returns the status of the breaker of key at now; known is false where there is no
+// such breaker. A key with a node means a breaker that [Engine.Node] has made.
 func (e *Engine) Status(key Key, now Instant) (s Status, known bool) {
 	b := e.Breaker(key)
 	if b == nil {

@@ -15,7 +15,8 @@ func newDecider(t *testing.T, shared, own Key) (*Engine, Decider) {
 	return e, e.Decider()
 }
 
-// TestDeciderAsksTheBreakerOfTheSubject: that of the key, or where each proxy has one, that of the proxy.
+// TestDeciderAsksTheBreakerOfTheSubject: the breaker of the key, or of the proxy where each
+// proxy has one.
 func TestDeciderAsksTheBreakerOfTheSubject(t *testing.T) {
 	shared, own := Key{Upstream: "web"}, Key{Upstream: "own"}
 	e, d := newDecider(t, shared, own)
@@ -72,7 +73,7 @@ func TestDeciderLeases(t *testing.T) {
 	}
 }
 
-// TestDeciderAllocates one lease for an admitted call, and nothing for one that is rejected.
+// TestDeciderAllocates: it allocates a lease for an admitted call, and nothing for a rejected one.
 func TestDeciderAllocates(t *testing.T) {
 	shared := Key{Upstream: "web"}
 	_, d := newDecider(t, shared, Key{Upstream: "own"})
