@@ -5,12 +5,15 @@ package breaker
 
 // inFlightLocked returns how many calls hold a permit.
 func (b *Breaker) inFlightLocked() uint64 {
-	n := uint64(b.orphans) + uint64(b.untimed) + b.flight.total() + uint64(b.heldLocked())
+	n := uint64(b.orphans) + uint64(b.untimed) + b.timedLocked()
 	if b.state == HalfOpen {
 		n += uint64(len(b.past.halfOpen.slots))
 	}
 	return n
 }
+
+// timedLocked returns how many calls in flight may become slow, or have.
+func (b *Breaker) timedLocked() uint64 { return b.flight.total() + uint64(b.heldLocked()) }
 
 // heldLocked returns how many calls in flight the cells count.
 func (b *Breaker) heldLocked() uint32 {

@@ -88,7 +88,7 @@ func (b *Breaker) phaseLocked() (phase uint32, end Instant) {
 func (b *Breaker) scheduleLocked() {
 	due, p := b.endsLocked(), b.pastLocked()
 	slows := b.state == Closed && b.params.TripsOnSlowCalls()
-	if slows && p.override == nil && b.inFlightLocked() > uint64(b.orphans)+uint64(b.untimed) {
+	if slows && p.override == nil && b.timedLocked() > 0 {
 		due = min(b.flight.due(), b.flight.end+Instant(b.params.SlowCallDurationThreshold))
 	}
 	b.watched = due != never || b.state == Closed && !slows
