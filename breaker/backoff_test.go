@@ -22,7 +22,7 @@ func TestWaits(t *testing.T) {
 		name      string
 		base, max time.Duration
 		mult      Hundredths
-		want      []time.Duration // of the first openings
+		want      []time.Duration // the waits after the first openings
 	}{
 		{"1x stays", time.Second, time.Minute, 100, []time.Duration{time.Second, time.Second, time.Second}},
 		{"2x doubles up to the maximum", time.Second, 5 * time.Second, 200, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second, 5 * time.Second}},
@@ -66,7 +66,7 @@ func TestRule7ForgetsStepByStep(t *testing.T) {
 	for _, tt := range []struct {
 		closed time.Duration
 		left   uint32
-		wait   time.Duration // of the next opening
+		wait   time.Duration // the wait after the next opening
 	}{
 		{0, 4, 10 * time.Second},
 		{8*time.Second - 1, 4, 10 * time.Second},

@@ -30,8 +30,8 @@ type Breaker struct {
 	untimed     uint32  // calls in flight of this closed state that cannot become slow
 	due         Instant // when time alone will change the breaker, or never
 	state       State
-	epochs      epochs // of the cells and the flight
-	orphans     uint32 // calls in flight that no state waits for any more
+	epochs      epochs // shared by the cells and the flight
+	orphans     uint32 // calls in flight that no state waits for
 	generation  uint64 // an outcome changes the state only in the generation that admitted its call
 	sequence    uint64
 	since       Instant
@@ -43,7 +43,7 @@ type Breaker struct {
 	counts      totals
 }
 
-// suffix is what only the breaker of a route or a proxy has: the rest of its key, and
+// suffix has the rest of the key, which only the breaker of a route or a proxy needs, and
 // the owner of the proxy where that is known.
 type suffix struct{ route, node, owner string }
 

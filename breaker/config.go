@@ -7,7 +7,7 @@ import "time"
 // Configs are compared with ==; two that are equal mean the same breaker. [Fields]
 // lists the fields with their names in a policy, their bounds and their defaults.
 type Config struct {
-	// Mode says whether anything is rejected at all.
+	// Mode says what becomes of the breaker's decisions.
 	Mode Mode
 	// ConsecutiveFailures trips the breaker after this many failures with no
 	// success between them. 0 turns this rule off.

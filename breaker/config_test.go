@@ -117,7 +117,7 @@ func TestFieldsKnowsEveryField(t *testing.T) {
 	}
 	paths := map[string]bool{}
 	for i, f := range rows {
-		if got, want := f.Of(&c), v.Field(i).Addr().Interface(); got != want {
+		if got, want := f.Pointer(&c), v.Field(i).Addr().Interface(); got != want {
 			t.Errorf("row %s is about another field than %s", f.Path, v.Type().Field(i).Name)
 		}
 		if paths[f.Path] || f.Low > f.High {

@@ -6,7 +6,7 @@ const windowBuckets = 10
 
 // buckets counts the calls of a time-based window in a ring of equal parts of time.
 type buckets struct {
-	width  Instant // of one bucket
+	width  Instant // how long one bucket is
 	newest int64   // the number of the newest bucket: instant / width
 	sums   [windowBuckets]sums
 	earlys *[windowBuckets]uint32 // early calls by bucket; nil before the first

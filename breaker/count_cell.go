@@ -85,7 +85,7 @@ func (c *cell) reject(w uint64) bool {
 // succeed counts a call that has ended well, if the cell is still at w.
 func (c *cell) succeed(w uint64) bool { return c.word.CompareAndSwap(w, w-oneInFlight+1) }
 
-// tallies reports whether a success that took so long is for the tally of a cell at w.
+// tallies reports whether a success that took that time is for the tally of a cell at w.
 func (c *cell) tallies(w uint64, m mark, took, now Instant) bool {
 	return (w^uint64(m))>>tagShift == 0 && w&tallyMask != tallyMask && now < Instant(c.end.Load()) && took < Instant(c.slow.Load())
 }

@@ -98,8 +98,8 @@ func TestManyReportedSuccesses(t *testing.T) {
 	}
 }
 
-// TestRule2PermitsOfManyEpochsAgo: whether a permit is of this generation does not
-// depend on how many slices have passed since.
+// TestRule2PermitsOfManyEpochsAgo: a permit belongs to its generation however many slices
+// have passed since.
 func TestRule2PermitsOfManyEpochsAgo(t *testing.T) {
 	cfg := slowRule(8 * time.Millisecond)
 	cfg.SlowCallRateThreshold, cfg.WindowDuration, cfg.MinimumNumberOfCalls = Whole, MaxDuration, MaxCount

@@ -7,7 +7,7 @@ const sliceParts = 8
 // flight is the calls in flight that a closed breaker has admitted in this generation,
 // in slices by the time at which they began.
 type flight struct {
-	end    Instant  // of the slice that is filled now; never if no call is slow
+	end    Instant  // when the slice ends that is filled now; never if no call is slow
 	now    uint32   // calls of this slice, without those that cells hold
 	passed uint32   // calls that have passed the threshold, and count as slow
 	older  *[]slice // slices whose calls have not passed it, in order of their epochs; nil before the first

@@ -8,7 +8,7 @@ import (
 // plainRing has the last calls as a list.
 type plainRing struct {
 	size  int
-	calls []entry // 0: a call that does not count any more
+	calls []entry // 0: a call that no longer counts
 }
 
 func (p *plainRing) add(e entry, n uint32) {

@@ -2,7 +2,7 @@ package breaker
 
 import "math"
 
-// call is what a window remembers of one call.
+// call is a call as a window remembers it.
 type call struct{ failed, slow bool }
 
 // window counts the calls of the last while. It is time-based, or count-based where ring
@@ -97,7 +97,7 @@ func (w *window) early(n uint32) {
 }
 
 // settle makes the oldest early call what it was in the end; nil: it does not count.
-// Where the window has no early call any more, the call is added.
+// Where the window no longer has an early call, the call is added.
 func (w *window) settle(c *call) {
 	switch {
 	case w.earlys > 0 && w.ring != nil:

@@ -72,8 +72,8 @@ func TestWindowUnderSteadyTraffic(t *testing.T) {
 	}
 }
 
-// TestWindowNeverGoesBack: of two goroutines that read the clock one after the
-// other, the first may come second.
+// TestWindowNeverGoesBack: two goroutines that read the clock one after the other may come in
+// the reverse order.
 func TestWindowNeverGoesBack(t *testing.T) {
 	w := newWindow(10 * time.Second)
 	w.advance(Instant(time.Minute))

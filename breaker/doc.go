@@ -3,7 +3,7 @@
 //
 // In: policies as [Spec] values, calls as [Breaker.Acquire] and [Permit.Done], and the time of each.
 // Out: a [Decision] for every call, a [Transition] for every change of state, counts in [Status].
-// Called by: the ext_proc server for each request, the feed for each log entry, metrics and pages for each look, and whoever drives an engine.
+// Called by: the ext_proc server for each request, the feed for each log entry, metrics for each scrape, and the program that drives an engine.
 // Never: reads a clock, starts a goroutine, does I/O, or imports anything but the standard library and instant.
 // Concurrency: everything is safe for concurrent use, except a single [Permit], which has one owner.
 //
@@ -47,7 +47,7 @@
 //     Without that, a breaker notices the passing of time only when it is used: an open
 //     breaker without calls stays open, and calls in flight do not become slow.
 //
-//  6. Handle transitions. [Options.Listen] gets each one once, those of one breaker in
+//  6. Handle transitions. [Options.Listen] gets each one once, and for each breaker in
 //     order. No lock is held, so it may call the engine. But it runs on any goroutine that
 //     is using the engine, such as one in the middle of a call, so it should only note
 //     the transition. Hand transitions on in the order in which they came.

@@ -16,15 +16,15 @@ type Engine struct {
 	shared shared
 }
 
-// shared is what all breakers of an engine have in common.
+// shared is the part of an engine that its breakers use.
 type shared struct {
 	queue
 	restless
 	now func() Instant
 }
 
-// Options are what an [Engine] needs of the program around it. The zero value makes an
-// engine to which nothing listens.
+// Options connect an [Engine] to the program around it. The zero value makes an engine
+// without a listener.
 type Options struct {
 	// Listen is called for every transition, one at a time and, for each breaker, in order
 	// of [Transition.Sequence]. No lock is held, so it may call the engine. It runs on a
@@ -54,8 +54,8 @@ type Changes struct {
 	Added     []Key
 	Removed   []Key // in the order of the specs that had them
 	Restarted []Key // new semantics: closed, in a new generation
-	// Kept is what the engine remembers of the removed breakers that were open, half-open
-	// or held by an operator.
+	// Kept has the removed breakers that the engine remembers, since they were open,
+	// half-open or held by an operator.
 	Kept []Saved
 	// Forgotten are breakers in such a state whose state is lost: there is too much to
 	// remember; or they belonged to proxies, which now share one breaker; or they were

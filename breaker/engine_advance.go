@@ -11,7 +11,7 @@ import (
 type restless struct {
 	wake func()
 	stir atomic.Bool // wake has to be called
-	// next is when Advance will be called again at the latest, which is what it last
+	// next is when Advance will be called again at the latest: the instant that it last
 	// returned. It is never while that is not known.
 	next atomic.Int64
 

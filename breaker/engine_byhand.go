@@ -12,7 +12,7 @@ var ErrDisabled = errors.New("the policy's mode is Disabled, so no call asks thi
 // Force puts the breaker of key in a state by hand, and replaces an override that it has.
 // The breaker stays there until [Override.Until] or [Engine.Reset], whatever its calls,
 // timers and policies say. After that, a breaker that was forced open goes on in half-open,
-// and one that was forced closed judges anew. Where each proxy has a breaker, a key without
+// and one that was forced closed begins to judge again. Where each proxy has a breaker, a key without
 // a node means all of them. The error is [ErrUnknown], [ErrDisabled], or says what is
 // wrong with o.
 func (e *Engine) Force(key Key, o Override, now Instant) error {

@@ -15,7 +15,7 @@ type Decider interface {
 	Acquire(ctx context.Context, s Subject, uploading bool, now Instant) (Lease, Decision)
 	// Report takes outcomes that come without a lease; see [Engine.Report].
 	Report(s Subject, outcomes []Reported, now Instant)
-	// Rejected counts n calls that a proxy has rejected by itself, as it was told to.
+	// Rejected counts n calls that a proxy has rejected by itself, by the breaker's gate.
 	Rejected(s Subject, n uint64, now Instant)
 	// Status returns the status of a breaker; known is false where there is no such breaker.
 	Status(key Key, now Instant) (s Status, known bool)

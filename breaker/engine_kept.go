@@ -8,8 +8,8 @@ import (
 // maxKept bounds how many removed breakers are remembered.
 const maxKept = 1_000
 
-// kept is what is remembered of breakers that were removed while they were open,
-// half-open or held by an operator. Until that would have ended, they may be added again.
+// kept remembers breakers that were removed while they were open, half-open or held by an
+// operator. Until that would have ended, they may be added again.
 type kept struct {
 	mu  sync.Mutex
 	all []Saved

@@ -58,7 +58,7 @@ func TestRemovedAndAddedAgain(t *testing.T) {
 	}
 }
 
-// TestRemovedAndAddedDifferent: with other semantics it begins anew, but an override stays.
+// TestRemovedAndAddedDifferent: with other semantics it starts again, but an override stays.
 func TestRemovedAndAddedDifferent(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r.engine.Apply(nil, r.now)
@@ -113,7 +113,7 @@ func TestRemovedNodesAreKept(t *testing.T) {
 }
 
 // TestWhatIsKeptAndNotTakenUp: Apply says what is lost: the state of a breaker with other
-// semantics, and that of a proxy's breaker where all proxies share one now.
+// semantics, and the state of a proxy's breaker where all proxies share one now.
 func TestWhatIsKeptAndNotTakenUp(t *testing.T) {
 	r := openRig(t, DefaultConfig())
 	r.engine.Apply(nil, r.now)

@@ -62,11 +62,11 @@ func (e *Engine) NodeOf(key Key, node, owner string, now Instant) *Breaker {
 		return b
 	}
 	defer e.shared.deliver()
-	return g.of(node, owner, now)
+	return g.ofNode(node, owner, now)
 }
 
-// of is [Engine.NodeOf] in a group, for a caller that has transitions delivered later.
-func (g *group) of(node, owner string, now Instant) *Breaker {
+// ofNode is [Engine.NodeOf] in a group, for a caller that has transitions delivered later.
+func (g *group) ofNode(node, owner string, now Instant) *Breaker {
 	if g.nodes == nil || node == "" {
 		return &g.Breaker
 	}

@@ -2,11 +2,11 @@ package breaker
 
 import "time"
 
-// Saved is what should outlive a process, or a policy, of one breaker that is not
-// plainly closed.
+// Saved is the state of a breaker that is not plainly closed, which should outlive its
+// process or its policy.
 type Saved struct {
 	Key        Key
-	Config     Config // the semantics it had; a breaker with others starts anew
+	Config     Config // the semantics it had; a breaker with others starts again
 	State      State
 	Since      Instant
 	Until      Instant // open, half-open: when the state ends by itself; 0: it does not
@@ -14,7 +14,7 @@ type Saved struct {
 	Sequence   uint64  // so that it goes on without gaps
 	Generation uint64
 	Override   *Override
-	Cause      *Transition // of the episode; nil: the Trip, if that came from closed, or else not known
+	Cause      *Transition // the cause of the episode; nil: the Trip, if that came from closed, or else not known
 	Trip       *Transition // the last transition into open by a rule
 	// Lease, in half-open, is how long a probe may go on that holds a permit. 0: as long
 	// as the policy says that is in force when the breaker is restored.
@@ -62,9 +62,9 @@ func (e *Engine) export(add func(b *Breaker, all []Saved, now Instant) []Saved, 
 // is lost although it has not ended.
 //
 // A breaker that has changed its state already, or whose semantics have changed, is left
-// alone, but an override is kept as long as the breaker exists. What is saved of a breaker
-// that does not exist is remembered in case it is added; see [Engine.Apply]. What has
-// ended in the meantime has ended: an open breaker whose wait is over is half-open.
+// alone, but an override is kept as long as the breaker exists. A breaker that does
+// not exist is remembered in case it is added; see [Engine.Apply]. A state whose time is
+// over has ended: an open breaker whose wait is over is half-open.
 //
 // No breaker becomes half-open before earliest, which is when the proxies that bound
 // its probes are expected to be there. A breaker that was half-open is open until the
@@ -75,7 +75,7 @@ func (e *Engine) Restore(saved []Saved, earliest, now Instant) (restored, lost [
 }
 
 // takeUp is [Engine.Restore] for a caller that has transitions delivered later. It
-// restores the breakers of single proxies before that of all proxies: as long as an
+// restores the breakers of single proxies before the one for all proxies: as long as an
 // operator holds that one, every proxy that appears is held too, whatever was forced on
 // it before.
 func (e *Engine) takeUp(saved []Saved, earliest, now Instant) (restored, lost []Key) {
@@ -88,7 +88,7 @@ func (e *Engine) takeUp(saved []Saved, earliest, now Instant) (restored, lost []
 			g := e.group(s.Key)
 			switch {
 			case g == nil && e.kept.add(s, now):
-			case g != nil && g.of(s.Key.Node, "", now).restore(s, earliest, now):
+			case g != nil && g.ofNode(s.Key.Node, "", now).restore(s, earliest, now):
 				restored = append(restored, s.Key)
 			case s.Ends() > now:
 				lost = append(lost, s.Key)

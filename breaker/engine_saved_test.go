@@ -19,7 +19,7 @@ func (r *rig) restart(cfg Config, down time.Duration) *rig {
 }
 
 // TestRule10OpenForTheRestOfItsWait: a restart neither closes an open breaker early nor
-// begins its wait anew. The breaker still knows its openings and why it tripped.
+// begins its wait again. The breaker still knows its openings and why it tripped.
 func TestRule10OpenForTheRestOfItsWait(t *testing.T) {
 	cfg := backoffConfig()
 	r := newRig(t, cfg)
@@ -70,7 +70,7 @@ func TestRule10WaitThatEndedMeanwhile(t *testing.T) {
 	r.admit()
 }
 
-// TestRule10HalfOpenBeginsAnew: it begins when no earlier probe can be in flight any more.
+// TestRule10HalfOpenBeginsAnew: it begins when an earlier probe can no longer be in flight.
 func TestRule10HalfOpenBeginsAnew(t *testing.T) {
 	r := halfOpenRig(t, 1, 2)
 	r.call(Success)

@@ -85,7 +85,7 @@ func TestCauseOfAnEarlierVersion(t *testing.T) {
 	r.wantCause("restored without one", PolicyForced, 0, 0, r.now)
 }
 
-// TestResetOfAForcedPolicy: the episode begins anew.
+// TestResetOfAForcedPolicy: a new episode begins.
 func TestResetOfAForcedPolicy(t *testing.T) {
 	cfg := runRule(1)
 	cfg.Mode = ForcedOpen

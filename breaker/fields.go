@@ -12,9 +12,9 @@ type Field struct {
 	// Path is the field's name in a policy, such as "backoff.multiplier". It is below
 	// "breaker" there, except for "mode", which is beside it.
 	Path string
-	// Of returns a pointer to the field in c: a *uint32, a *time.Duration, a *[Ratio], a
+	// Pointer returns a pointer to the field in c: a *uint32, a *time.Duration, a *[Ratio], a
 	// *[Hundredths] or a *[Mode].
-	Of func(c *Config) any
+	Pointer func(c *Config) any
 	// Low and High are the least and the greatest value, and Default is the value where a
 	// policy says nothing, in the unit of the field.
 	Low, High, Default int64
@@ -39,46 +39,46 @@ const (
 func Fields() []Field { return slices.Clone(fields) }
 
 var fields = []Field{
-	{Path: "mode", Of: func(c *Config) any { return &c.Mode },
+	{Path: "mode", Pointer: func(c *Config) any { return &c.Mode },
 		High: int64(Disabled), Default: int64(Enforce)},
-	{Path: "consecutiveFailures", Of: func(c *Config) any { return &c.ConsecutiveFailures },
+	{Path: "consecutiveFailures", Pointer: func(c *Config) any { return &c.ConsecutiveFailures },
 		High: MaxCount, Default: 5},
-	{Path: "slidingWindow.size", Of: func(c *Config) any { return &c.WindowSize },
+	{Path: "slidingWindow.size", Pointer: func(c *Config) any { return &c.WindowSize },
 		Low: 1, High: MaxWindowSize,
 		Idle: func(c *Config) bool { return c.WindowSize == 0 }},
-	{Path: "slidingWindow.duration", Of: func(c *Config) any { return &c.WindowDuration },
+	{Path: "slidingWindow.duration", Pointer: func(c *Config) any { return &c.WindowDuration },
 		Low: int64(MinWindow), High: int64(MaxDuration), Default: int64(10 * time.Second),
 		Idle: func(c *Config) bool { return c.WindowSize > 0 }},
-	{Path: "minimumNumberOfCalls", Of: func(c *Config) any { return &c.MinimumNumberOfCalls },
+	{Path: "minimumNumberOfCalls", Pointer: func(c *Config) any { return &c.MinimumNumberOfCalls },
 		Low: 1, High: MaxCount, Default: 10},
-	{Path: "failureRateThreshold", Of: func(c *Config) any { return &c.FailureRateThreshold },
+	{Path: "failureRateThreshold", Pointer: func(c *Config) any { return &c.FailureRateThreshold },
 		High: int64(Whole), Default: int64(Whole / 2)},
-	{Path: "slowCallDurationThreshold", Of: func(c *Config) any { return &c.SlowCallDurationThreshold },
+	{Path: "slowCallDurationThreshold", Pointer: func(c *Config) any { return &c.SlowCallDurationThreshold },
 		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(2 * time.Second),
 		Idle: func(c *Config) bool { return c.SlowCallDurationThreshold == 0 }},
-	{Path: "slowCallRateThreshold", Of: func(c *Config) any { return &c.SlowCallRateThreshold },
+	{Path: "slowCallRateThreshold", Pointer: func(c *Config) any { return &c.SlowCallRateThreshold },
 		High: int64(Whole), Default: int64(Whole)},
-	{Path: "waitDurationInOpenState", Of: func(c *Config) any { return &c.WaitDurationInOpenState },
+	{Path: "waitDurationInOpenState", Pointer: func(c *Config) any { return &c.WaitDurationInOpenState },
 		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(30 * time.Second)},
-	{Path: "backoff.multiplier", Of: func(c *Config) any { return &c.BackoffMultiplier },
+	{Path: "backoff.multiplier", Pointer: func(c *Config) any { return &c.BackoffMultiplier },
 		Low: MinMultiplier, High: MaxMultiplier, Default: MinMultiplier},
-	{Path: "backoff.max", Of: func(c *Config) any { return &c.BackoffMax },
+	{Path: "backoff.max", Pointer: func(c *Config) any { return &c.BackoffMax },
 		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(5 * time.Minute)},
-	{Path: "backoff.jitter", Of: func(c *Config) any { return &c.BackoffJitter },
+	{Path: "backoff.jitter", Pointer: func(c *Config) any { return &c.BackoffJitter },
 		High: int64(Whole)},
-	{Path: "permittedNumberOfCallsInHalfOpenState", Of: func(c *Config) any { return &c.PermittedNumberOfCallsInHalfOpenState },
+	{Path: "permittedNumberOfCallsInHalfOpenState", Pointer: func(c *Config) any { return &c.PermittedNumberOfCallsInHalfOpenState },
 		Low: 1, High: MaxCount, Default: 3},
-	{Path: "successThreshold", Of: func(c *Config) any { return &c.SuccessThreshold },
+	{Path: "successThreshold", Pointer: func(c *Config) any { return &c.SuccessThreshold },
 		Low: 1, High: MaxCount, Default: 3},
-	{Path: "maxWaitDurationInHalfOpenState", Of: func(c *Config) any { return &c.MaxWaitDurationInHalfOpenState },
+	{Path: "maxWaitDurationInHalfOpenState", Pointer: func(c *Config) any { return &c.MaxWaitDurationInHalfOpenState },
 		Low: int64(time.Millisecond), High: int64(MaxDuration), Default: int64(60 * time.Second)},
-	{Path: "ramp.duration", Of: func(c *Config) any { return &c.RampDuration },
+	{Path: "ramp.duration", Pointer: func(c *Config) any { return &c.RampDuration },
 		High: int64(MaxDuration)},
 }
 
 // value returns what the field is in c, in the unit of the field.
 func (f *Field) value(c *Config) int64 {
-	switch p := f.Of(c).(type) {
+	switch p := f.Pointer(c).(type) {
 	case *uint32:
 		return int64(*p)
 	case *time.Duration:
@@ -95,7 +95,7 @@ func (f *Field) value(c *Config) int64 {
 
 // set makes the field v in c.
 func (f *Field) set(c *Config, v int64) {
-	switch p := f.Of(c).(type) {
+	switch p := f.Pointer(c).(type) {
 	case *uint32:
 		*p = uint32(v)
 	case *time.Duration:
@@ -111,7 +111,7 @@ func (f *Field) set(c *Config, v int64) {
 
 // want says in words which values the field may have.
 func (f *Field) want() string {
-	switch f.Of(&Config{}).(type) {
+	switch f.Pointer(&Config{}).(type) {
 	case *uint32:
 		return fmt.Sprintf("a number from %d to %d", f.Low, f.High)
 	case *time.Duration:

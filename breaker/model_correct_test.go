@@ -30,7 +30,7 @@ func (m *model) correct(o Reported, own bool, now Instant) {
 	case m.state == Closed:
 		m.correctWindow(old, e, o.Settled, min(o.At, m.latest))
 		if o.Was != Success || !m.takeBack(o.Settled, now) {
-			m.hear(o.Outcome, failure{at: min(o.At, now)})
+			m.addReport(o.Outcome, failure{at: min(o.At, now)})
 		}
 	}
 }

@@ -15,7 +15,7 @@ func (m *model) frozen(now Instant) *model {
 	return &copied
 }
 
-// last returns the model as it is saved when no call asks any more.
+// last returns the model as it is saved when no more calls ask.
 func (m *model) last(now Instant) *model {
 	f := m.frozen(now)
 	if f != nil && f.state == HalfOpen {

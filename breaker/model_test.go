@@ -24,7 +24,7 @@ type model struct {
 	recent      *pieces   // closed: from the first success that was taken back
 	flying      []*ticket // closed: calls in flight
 	until       Instant   // open, half-open: when time ends the state
-	probes      []*ticket // half-open: those that hold their slot
+	probes      []*ticket // half-open: the probes that hold their slot
 	judged      []event   // half-open: outcomes of probes that still held their lease
 	lost        int       // half-open: probes whose lease ran out
 	resume      Instant   // half-open: when a probe may be admitted again
@@ -98,7 +98,7 @@ func (m *model) enterClosed(now Instant) {
 	m.recent = nil
 }
 
-// inWindow returns the events that count: those in the last ten buckets, or the last ones.
+// inWindow returns the events that count, by the last ten buckets or by their number.
 func (m *model) inWindow() []*event {
 	var in []*event
 	size, width := int(m.spec.Config.WindowSize), Instant(m.spec.Config.WindowDuration/10)
@@ -707,7 +707,7 @@ func (m *model) reportOne(o Reported, now Instant) {
 		for range n {
 			m.past = append(m.past, event{at: min(at, m.latest), failed: o.Outcome.Failed(), slow: slow})
 		}
-		m.hear(o.Outcome, failure{at, o.OneIn})
+		m.addReport(o.Outcome, failure{at, o.OneIn})
 	}
 }
 
@@ -721,8 +721,8 @@ func (m *model) beginReports() {
 	}
 }
 
-// hear takes a reported outcome into the run.
-func (m *model) hear(o Outcome, f failure) {
+// addReport takes a reported outcome into the run.
+func (m *model) addReport(o Outcome, f failure) {
 	if !o.Failed() && o != Success {
 		return
 	}

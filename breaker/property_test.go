@@ -313,8 +313,8 @@ func (w *world) resolve(t *rapid.T, pick func(*ticket) bool) {
 	f.end(t, o, now)
 }
 
-// release frees the slot of a probe, which may have none any more; or a call is answered and
-// goes on.
+// release frees the slot of a probe, which may have lost it already; or a call is answered
+// and goes on.
 func (w *world) release(t *rapid.T) {
 	if len(w.calls) == 0 {
 		return

@@ -18,7 +18,7 @@ package breaker
 //
 // Where an operator has forced a state, and in the mode ForcedOpen, neither rules nor
 // time change the state. In the mode Disabled no rule trips the breaker. In the mode
-// MetricsOnly the state changes as ever, but every call is admitted, unless an operator
+// MetricsOnly the state changes as usual, but every call is admitted, unless an operator
 // has forced the state. Operators, policies and restarts change the state in
 // rules_override.go, rules_policy.go and rules_restore.go.
 
@@ -138,7 +138,7 @@ func (b *Breaker) becomeLocked(t *Transition) {
 	}
 }
 
-// leaveLocked ends a generation: nothing waits for its calls any more.
+// leaveLocked ends a generation: its calls in flight become orphans.
 func (b *Breaker) leaveLocked(now Instant) {
 	b.orphanLocked(now)
 	if b.state == Closed && b.past != nil {

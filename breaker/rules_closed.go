@@ -1,7 +1,7 @@
 package breaker
 
-// closed is what a closed breaker remembers: the failures in a row, and the calls of
-// the sliding window.
+// closed is the memory of a closed breaker: the failures in a row, and the calls in the
+// sliding window.
 type closed struct {
 	run     uint32
 	ramping bool // only a share of the calls is admitted; see [ramp]

@@ -34,7 +34,7 @@ func (r *rig) story(story string) {
 	}
 }
 
-// TestCorrectedRuns: they are what they would be if there had been no success.
+// TestCorrectedRuns: they are as long as if there had been no success.
 func TestCorrectedRuns(t *testing.T) {
 	for _, tt := range []struct {
 		name, story string
@@ -151,7 +151,7 @@ func TestCorrectedSuccessIsFoundByItsTime(t *testing.T) {
 }
 
 // TestCorrectedCallsInTheWindow: the success leaves its part of the window, and the
-// failure is in that of its own time.
+// failure is in the part of its own time.
 func TestCorrectedCallsInTheWindow(t *testing.T) {
 	cfg := rateRule(5_000, 100)
 	cfg.SlowCallDurationThreshold = 2 * time.Second

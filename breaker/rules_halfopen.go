@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// halfOpen is what a half-open breaker remembers: the probes in flight, and the
-// outcomes of the others.
+// halfOpen is the memory of a half-open breaker: the probes in flight, and the outcomes of
+// the others.
 type halfOpen struct {
 	until     Instant // the state ends then at the latest
 	slots     []slot  // probes in flight; never more than the policy permits
 	lastProbe uint32  // no id is used twice, over all half-open states
 	counts    WindowCounts
-	successes uint64  // of the calls in counts
+	successes uint64  // among the calls in counts
 	lost      uint64  // probes whose lease ran out
 	resume    Instant // no probe is admitted before; after now when one was not sent
 }

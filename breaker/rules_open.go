@@ -2,8 +2,8 @@ package breaker
 
 import "time"
 
-// open is what an open breaker remembers: when it ends. Nothing that happens while it
-// is open makes it longer.
+// open is the memory of an open breaker: when it ends. Nothing that happens while it is open
+// makes it longer.
 type open struct {
 	until    Instant // never: time does not end it
 	openings uint32  // in a row and not forgotten, this one included
@@ -24,8 +24,8 @@ func (o *open) begin(key Key, cfg *Config, sequence uint64, asked bool) time.Dur
 	return wait
 }
 
-// remembered returns how many openings are not forgotten after the breaker was closed
-// for so long. It forgets an opening after as long as the wait that the opening
+// remembered returns how many openings are not forgotten when the breaker has been closed
+// for a time. It forgets an opening after as long as the wait that the opening
 // caused, so longer waits are remembered for longer.
 func (o *open) remembered(cfg *Config, closed time.Duration) uint32 {
 	n := o.openings
@@ -40,7 +40,7 @@ func (o *open) remembered(cfg *Config, closed time.Duration) uint32 {
 	return n
 }
 
-// waitOf returns the wait after so many earlier openings, without jitter.
+// waitOf returns the wait, without jitter, where there were earlier openings.
 func waitOf(cfg *Config, openings uint32) time.Duration {
 	wait := cfg.WaitDurationInOpenState
 	most := max(cfg.BackoffMax, wait)
@@ -56,8 +56,8 @@ func waitOf(cfg *Config, openings uint32) time.Duration {
 	return min(wait, most)
 }
 
-// jitter spreads a wait by up to share to either side. What it draws is fixed by the key
-// and the transition, so replicas that share a breaker agree, and breakers that tripped
+// jitter spreads a wait by up to share to either side. The draw depends only on the
+// key and the transition, so replicas that share a breaker agree, and breakers that tripped
 // together do not probe together.
 func jitter(wait time.Duration, share Ratio, key Key, sequence uint64) time.Duration {
 	if share == 0 {

@@ -63,7 +63,7 @@ func TestForceOpen(t *testing.T) {
 }
 
 // TestForceClosed: the breaker admits all and judges nothing until the override ends. Then it
-// judges anew.
+// begins to judge again.
 func TestForceClosed(t *testing.T) {
 	for _, from := range []State{Closed, Open, HalfOpen} {
 		t.Run(from.String(), func(t *testing.T) {
@@ -171,8 +171,8 @@ func TestForceUnderModes(t *testing.T) {
 	r.wantBy(Edge{Open, Open, PolicyForced}, "bob", "try", 0)
 }
 
-// TestForceAndDisabled: a breaker whose mode is Disabled cannot be forced. One that was forced
-// before it got that mode closes when the override ends.
+// TestForceAndDisabled: a breaker whose mode is Disabled cannot be forced. A breaker that was
+// forced before it got that mode closes when the override ends.
 func TestForceAndDisabled(t *testing.T) {
 	cfg := runRule(1)
 	r := newRig(t, cfg)
@@ -215,7 +215,7 @@ func TestResetEndsWhatAPersonDid(t *testing.T) {
 	}
 }
 
-// TestReloadUnderAForce: the override stays, and the state after it begins anew.
+// TestReloadUnderAForce: the override stays, and a new state begins after it.
 func TestReloadUnderAForce(t *testing.T) {
 	for _, mode := range []Mode{Enforce, MetricsOnly, ForcedOpen} {
 		t.Run(mode.String(), func(t *testing.T) {

@@ -6,7 +6,7 @@ import "time"
 // [Permit.Settle], however the call ends. Only the first of them does anything. The
 // zero Permit does nothing. A permit has one owner, who must not copy it.
 type Permit struct {
-	cell  *cell // of its breaker; nil: there is nothing to resolve
+	cell  *cell // a cell of its breaker; nil: there is nothing to resolve
 	began Instant
 	mark  mark // when it was given, and what follows
 }
@@ -110,7 +110,7 @@ func (p *Permit) Unsent(o Outcome, took time.Duration, now Instant) {
 }
 
 // Refuse gives back the permit of a probe that will not be made, and decides as if no
-// slot had been free. The call is rejected and its permit does nothing any more; where
+// slot had been free. The call is rejected and its permit becomes a zero permit; where
 // the mode is MetricsOnly the call goes on, and its outcome changes no state. A permit that
 // is not a probe's stays as it is.
 func (p *Permit) Refuse(now Instant) Decision {

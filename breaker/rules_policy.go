@@ -2,16 +2,16 @@ package breaker
 
 import "time"
 
-// params are what a policy says about a breaker. Breakers about which policies say the
-// same share them.
+// params are the settings of a policy for a breaker. Breakers with equal settings share
+// them.
 type params struct {
 	Config
 	lease, timeout time.Duration
 	gone           ClientGone
 }
 
-// configure takes on other params, and reports whether that restarted the breaker. It
-// does when the Config is another.
+// configure replaces the params, and reports whether that restarted the breaker, which it
+// does when the Config differs.
 func (b *Breaker) configure(p *params, now Instant) bool {
 	b.mu.Lock()
 	now = max(now, b.since) // calls went on since the caller read the clock
@@ -49,7 +49,7 @@ func (b *Breaker) renewLocked(now Instant) {
 	}
 }
 
-// retire removes the breaker from the engine: its transitions are not delivered any more.
+// retire removes the breaker from the engine: its transitions are no longer delivered.
 func (b *Breaker) retire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

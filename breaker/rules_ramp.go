@@ -3,7 +3,7 @@ package breaker
 // ramp is the time after closing in which only a share of the calls is admitted.
 type ramp struct {
 	since, until Instant
-	credit       Ratio // what the calls so far have saved up; Whole pays for one call
+	credit       Ratio // the sum of shares that is not spent; Whole pays for one call
 }
 
 // rampStart is the share that is admitted at the beginning.

@@ -27,8 +27,8 @@ type Reported struct {
 	Unsent bool
 	// Corrects says that the call had a permit, which was resolved as Was at Settled,
 	// before more was known. The report takes that back and counts in its place. A failure
-	// is never taken back, and a success only if the call failed. Duration is then what
-	// the permit was told, and OneIn has no meaning.
+	// is never taken back, and a success only if the call failed. Duration is then the
+	// duration with which the permit was resolved, and OneIn has no meaning.
 	Corrects bool
 	Was      Outcome
 	Settled  Instant // may be up to a second off
@@ -109,7 +109,7 @@ func (b *Breaker) ownLocked(o *Reported, now Instant) bool {
 	return b.generation == 1 || min(o.At, now).Add(-max(o.Lasted, 0)) >= b.since
 }
 
-// Rejected counts n calls that a proxy has rejected by itself, as it was told to.
+// Rejected counts n calls that a proxy has rejected by itself, by the breaker's gate.
 func (b *Breaker) Rejected(n uint64, now Instant) {
 	b.lock(now)
 	b.counts.rejected += n

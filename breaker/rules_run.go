@@ -2,8 +2,8 @@ package breaker
 
 import "math"
 
-// reports is what outcomes that are reported, and not counted by a permit, add to the
-// run of failures. Only a breaker that gets reports has it.
+// reports is the memory of a run of failures that were reported, and not counted by a
+// permit. Only a breaker that gets reports has it.
 type reports struct {
 	oneIn  uint32  // the sparsest sample of successes in the run; at 0 and 1 every success is reported
 	since  Instant // when the first failure of the run was

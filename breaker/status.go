@@ -25,7 +25,7 @@ type Status struct {
 	State          State
 	Openings       uint32 // openings in a row that are not forgotten; they make the next wait longer
 	Generation     uint64
-	Sequence       uint64        // of the last transition; 0: there was none
+	Sequence       uint64        // the number of the last transition; 0: there was none
 	Since          Instant       // when the state began
 	RetryAfter     time.Duration // open: until the first probe, or 0 where time does not end the state; else 0
 	Admits         Ratio         // closed: the share of calls that is admitted, below Whole in the ramp; else 0

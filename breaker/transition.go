@@ -17,7 +17,7 @@ const (
 	ProbeFailed                       // a probe failed
 	ProbesSucceeded                   // enough probes succeeded
 	HalfOpenExpired                   // half-open lasted as long as it may
-	PolicyChanged                     // the breaker has new semantics and starts anew
+	PolicyChanged                     // the breaker has new semantics and starts again
 	PolicyForced                      // the policy's mode is ForcedOpen
 	Forced                            // an operator forced the state
 	ForceExpired                      // the state that an operator forced has reached its end
@@ -85,16 +85,15 @@ type Transition struct {
 	Key        Key
 	Edge       Edge
 	Mode       Mode          // the policy's, after the change; see [Transition.EffectiveMode]
-	Sequence   uint64        // of this breaker, from 1, without gaps
+	Sequence   uint64        // counts the transitions of this breaker from 1, without gaps
 	Generation uint64        // the breaker's generation after the change
 	At         Instant       // when the state changed
 	Since      Instant       // when the state that ended had begun
-	Window     WindowCounts  // what the breaker had seen, before the window was cleared
+	Window     WindowCounts  // the figures before the window was cleared
 	Wait       time.Duration // how long an open state that a rule began will last; 0 for any other change
 	Openings   uint32        // which opening in a row this is, from 1, where a rule opened the breaker; see [Config.BackoffMultiplier]
-	// By and Note say which operator forced or reset the state, and why. Until is when a
-	// forced state ends. By and Note are empty, and Until is 0, where a rule, a policy or a
-	// restart is the reason.
+	// By and Note say which operator forced or reset the state, and why; they are empty where
+	// no operator did. Until is when a forced state ends that begins here; else it is 0.
 	By, Note string
 	Until    Instant
 	// Cause is the transition that began the episode which this transition continues or
@@ -103,8 +102,8 @@ type Transition struct {
 	Cause *Transition
 }
 
-// Episode is what a breaker remembers of its way from closed to closed: the way that it
-// is on, or while it is closed the last one. It is never changed.
+// Episode is a breaker's memory of its way from closed to closed: the way that it is on, or
+// while it is closed the last one. It is never changed.
 type Episode struct {
 	// Cause is the transition that began the episode, by a rule, a policy or an operator.
 	// Probes that fail, and restarts, do not replace it. It is nil where an earlier
@@ -137,7 +136,7 @@ func (e *Episode) merge(state State, o *Episode, other State) *Episode {
 // timers and rules of the breaker rest.
 type Override struct {
 	State State  // Open: no call is admitted. Closed: all calls are.
-	By    string // who forced it
-	Note  string // why
+	By    string // the operator
+	Note  string // the operator's reason
 	Until Instant
 }

@@ -34,9 +34,8 @@ func ParseKey(s string) Key {
 	return Key{Upstream: upstream, Route: route, Node: node}
 }
 
-// Spec is one breaker as a policy asks for it. Key and Config are what the breaker
-// means. A change of Config or PerNode starts the breaker anew; a change of another
-// field keeps its state.
+// Spec is one breaker as a policy asks for it. A change of Config or PerNode starts the
+// breaker again; a change of another field keeps its state.
 type Spec struct {
 	Key    Key // without a node
 	Config Config

@@ -3,7 +3,7 @@
 //
 // In: a count of nanoseconds since a start that the caller chose.
 // Out: instants, and the durations between them.
-// Called by: breaker and outlier, whose own names for the type are aliases; whoever runs them keeps the clock.
+// Called by: breaker and outlier, whose own names for the type are aliases. The programs that run them keep the clock.
 // Never: reads a clock, knows the date, or imports anything but the standard library.
 // Concurrency: pure values.
 package instant

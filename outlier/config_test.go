@@ -51,7 +51,7 @@ func allOff(c *Config) {
 	c.EnforcingLocalOriginSuccessRate = 0
 }
 
-// TestValidateKnowsEveryField: every number has a range, also that of a field that is added.
+// TestValidateKnowsEveryField: every number has a range, also in a field that is added.
 func TestValidateKnowsEveryField(t *testing.T) {
 	fields := reflect.TypeFor[Config]()
 	for i := range fields.NumField() {
@@ -80,7 +80,7 @@ func TestFieldsKnowsEveryField(t *testing.T) {
 	}
 	for i, f := range rows {
 		name := v.Type().Field(i).Name
-		if got, want := f.Of(&c), v.Field(i).Addr().Interface(); got != want || !strings.EqualFold(f.Path, name) {
+		if got, want := f.Pointer(&c), v.Field(i).Addr().Interface(); got != want || !strings.EqualFold(f.Path, name) {
 			t.Errorf("row %s is about another field than %s", f.Path, name)
 		}
 	}

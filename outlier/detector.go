@@ -12,7 +12,7 @@ import (
 // Instant is a point on the monotonic clock that the caller keeps; see [instant.Instant].
 type Instant = instant.Instant
 
-// Class is what a call shows about the endpoint that it was sent to.
+// Class is the meaning of a call for the endpoint that it was sent to.
 type Class uint8
 
 // The classes.
@@ -56,15 +56,15 @@ type Detector struct {
 }
 
 // NewDetector returns a detector without upstreams. It calls listen for every event, one
-// at a time and in order. Of the detector's methods, listen may call [Detector.Ejected] and
-// [Detector.Snapshot] only: the others wait until listen has returned.
+// at a time and in order. listen may call [Detector.Ejected] and [Detector.Snapshot]
+// only: the other methods of the detector wait until listen has returned.
 func NewDetector(listen func(Event)) *Detector {
 	return &Detector{listen: listen, upstreams: map[string]*pool{}}
 }
 
 // Apply makes upstreams the ones that are judged. An endpoint that is out stays out, if
-// its upstream still has it. Where the Config of an upstream has changed, its endpoints
-// are judged anew.
+// its upstream still has it. Where the Config of an upstream has changed, the
+// judgement of its endpoints begins again.
 func (d *Detector) Apply(upstreams []Upstream, now Instant) {
 	d.mu.Lock()
 	old := d.upstreams

@@ -184,7 +184,7 @@ func TestMostEndpointsStay(t *testing.T) {
 	r.want(3)
 }
 
-// TestEnforcingIsAChance: of many endpoints that a rule finds, about that share is ejected.
+// TestEnforcingIsAChance: where a rule finds many endpoints, about that share of them is ejected.
 func TestEnforcingIsAChance(t *testing.T) {
 	r := newRig(t, 200, func(c *Config) { c.Consecutive5xxErrors, c.EnforcingConsecutive5xxErrors = 1, 30 })
 	for i := range 200 {
@@ -291,7 +291,7 @@ func TestLateOutcomes(t *testing.T) {
 }
 
 // TestApplyKeepsWhatIsOut: an endpoint that is out stays out unless it is gone, and another
-// configuration begins to count anew.
+// configuration begins to count from 0.
 func TestApplyKeepsWhatIsOut(t *testing.T) {
 	two := func(c *Config) { c.Consecutive5xxErrors = 2 }
 	r := newRig(t, 3, two)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// endpoint is what is known of one endpoint.
+// endpoint is the detector's memory of one endpoint.
 type endpoint struct {
 	address netip.AddrPort
 	since   Instant // calls that ended earlier do not count
@@ -22,7 +22,7 @@ type endpoint struct {
 	local             tally // the attempts to reach it; only where errors are split
 }
 
-// forget begins to count anew at now.
+// forget begins to count from 0 at now.
 func (e *endpoint) forget(now Instant) {
 	e.since = now
 	clear(e.runs[:])

@@ -10,9 +10,9 @@ import (
 type Field struct {
 	// Path is the field's name in a policy, below "outlierDetection".
 	Path string
-	// Of returns a pointer to the field in c: a *uint32, a *[Percent], a
+	// Pointer returns a pointer to the field in c: a *uint32, a *[Percent], a
 	// *time.Duration, a *bool or a *[Scope].
-	Of func(c *Config) any
+	Pointer func(c *Config) any
 	// Low is the least value of a duration. Counts and shares begin at 0.
 	Low time.Duration
 }
@@ -26,43 +26,43 @@ const (
 	MinDuration = time.Millisecond
 )
 
-// Fields returns all fields of a [Config], in its order. Whoever reads, checks or
+// Fields returns all fields of a [Config], in its order. Code that reads, checks or
 // lists configurations goes by them.
 func Fields() []Field { return slices.Clone(fields) }
 
 // Envoy's own validation wants interval, base_ejection_time and max_ejection_time above 0.
 var fields = []Field{
-	{Path: "scope", Of: func(c *Config) any { return &c.Scope }},
-	{Path: "consecutive5xxErrors", Of: func(c *Config) any { return &c.Consecutive5xxErrors }},
-	{Path: "enforcingConsecutive5xxErrors", Of: func(c *Config) any { return &c.EnforcingConsecutive5xxErrors }},
-	{Path: "consecutiveGatewayErrors", Of: func(c *Config) any { return &c.ConsecutiveGatewayErrors }},
-	{Path: "enforcingConsecutiveGatewayErrors", Of: func(c *Config) any { return &c.EnforcingConsecutiveGatewayErrors }},
-	{Path: "splitExternalLocalOriginErrors", Of: func(c *Config) any { return &c.SplitExternalLocalOriginErrors }},
-	{Path: "consecutiveLocalOriginFailures", Of: func(c *Config) any { return &c.ConsecutiveLocalOriginFailures }},
-	{Path: "enforcingConsecutiveLocalOriginFailures", Of: func(c *Config) any { return &c.EnforcingConsecutiveLocalOriginFailures }},
-	{Path: "enforcingLocalOriginSuccessRate", Of: func(c *Config) any { return &c.EnforcingLocalOriginSuccessRate }},
-	{Path: "interval", Of: func(c *Config) any { return &c.Interval }, Low: MinDuration},
-	{Path: "baseEjectionTime", Of: func(c *Config) any { return &c.BaseEjectionTime }, Low: MinDuration},
-	{Path: "maxEjectionTime", Of: func(c *Config) any { return &c.MaxEjectionTime }, Low: MinDuration},
-	{Path: "maxEjectionTimeJitter", Of: func(c *Config) any { return &c.MaxEjectionTimeJitter }},
-	{Path: "maxEjectionPercent", Of: func(c *Config) any { return &c.MaxEjectionPercent }},
-	{Path: "alwaysEjectOneEndpoint", Of: func(c *Config) any { return &c.AlwaysEjectOneEndpoint }},
-	{Path: "successRateMinimumEndpoints", Of: func(c *Config) any { return &c.SuccessRateMinimumEndpoints }},
-	{Path: "successRateRequestVolume", Of: func(c *Config) any { return &c.SuccessRateRequestVolume }},
-	{Path: "successRateStdevFactor", Of: func(c *Config) any { return &c.SuccessRateStdevFactor }},
-	{Path: "enforcingSuccessRate", Of: func(c *Config) any { return &c.EnforcingSuccessRate }},
-	{Path: "failurePercentageThreshold", Of: func(c *Config) any { return &c.FailurePercentageThreshold }},
-	{Path: "failurePercentageMinimumEndpoints", Of: func(c *Config) any { return &c.FailurePercentageMinimumEndpoints }},
-	{Path: "failurePercentageRequestVolume", Of: func(c *Config) any { return &c.FailurePercentageRequestVolume }},
-	{Path: "enforcingFailurePercentage", Of: func(c *Config) any { return &c.EnforcingFailurePercentage }},
-	{Path: "enforcingFailurePercentageLocalOrigin", Of: func(c *Config) any { return &c.EnforcingFailurePercentageLocalOrigin }},
-	{Path: "successfulActiveHealthCheckUnejectsEndpoint", Of: func(c *Config) any { return &c.SuccessfulActiveHealthCheckUnejectsEndpoint }},
-	{Path: "detectDegradedEndpoints", Of: func(c *Config) any { return &c.DetectDegradedEndpoints }},
+	{Path: "scope", Pointer: func(c *Config) any { return &c.Scope }},
+	{Path: "consecutive5xxErrors", Pointer: func(c *Config) any { return &c.Consecutive5xxErrors }},
+	{Path: "enforcingConsecutive5xxErrors", Pointer: func(c *Config) any { return &c.EnforcingConsecutive5xxErrors }},
+	{Path: "consecutiveGatewayErrors", Pointer: func(c *Config) any { return &c.ConsecutiveGatewayErrors }},
+	{Path: "enforcingConsecutiveGatewayErrors", Pointer: func(c *Config) any { return &c.EnforcingConsecutiveGatewayErrors }},
+	{Path: "splitExternalLocalOriginErrors", Pointer: func(c *Config) any { return &c.SplitExternalLocalOriginErrors }},
+	{Path: "consecutiveLocalOriginFailures", Pointer: func(c *Config) any { return &c.ConsecutiveLocalOriginFailures }},
+	{Path: "enforcingConsecutiveLocalOriginFailures", Pointer: func(c *Config) any { return &c.EnforcingConsecutiveLocalOriginFailures }},
+	{Path: "enforcingLocalOriginSuccessRate", Pointer: func(c *Config) any { return &c.EnforcingLocalOriginSuccessRate }},
+	{Path: "interval", Pointer: func(c *Config) any { return &c.Interval }, Low: MinDuration},
+	{Path: "baseEjectionTime", Pointer: func(c *Config) any { return &c.BaseEjectionTime }, Low: MinDuration},
+	{Path: "maxEjectionTime", Pointer: func(c *Config) any { return &c.MaxEjectionTime }, Low: MinDuration},
+	{Path: "maxEjectionTimeJitter", Pointer: func(c *Config) any { return &c.MaxEjectionTimeJitter }},
+	{Path: "maxEjectionPercent", Pointer: func(c *Config) any { return &c.MaxEjectionPercent }},
+	{Path: "alwaysEjectOneEndpoint", Pointer: func(c *Config) any { return &c.AlwaysEjectOneEndpoint }},
+	{Path: "successRateMinimumEndpoints", Pointer: func(c *Config) any { return &c.SuccessRateMinimumEndpoints }},
+	{Path: "successRateRequestVolume", Pointer: func(c *Config) any { return &c.SuccessRateRequestVolume }},
+	{Path: "successRateStdevFactor", Pointer: func(c *Config) any { return &c.SuccessRateStdevFactor }},
+	{Path: "enforcingSuccessRate", Pointer: func(c *Config) any { return &c.EnforcingSuccessRate }},
+	{Path: "failurePercentageThreshold", Pointer: func(c *Config) any { return &c.FailurePercentageThreshold }},
+	{Path: "failurePercentageMinimumEndpoints", Pointer: func(c *Config) any { return &c.FailurePercentageMinimumEndpoints }},
+	{Path: "failurePercentageRequestVolume", Pointer: func(c *Config) any { return &c.FailurePercentageRequestVolume }},
+	{Path: "enforcingFailurePercentage", Pointer: func(c *Config) any { return &c.EnforcingFailurePercentage }},
+	{Path: "enforcingFailurePercentageLocalOrigin", Pointer: func(c *Config) any { return &c.EnforcingFailurePercentageLocalOrigin }},
+	{Path: "successfulActiveHealthCheckUnejectsEndpoint", Pointer: func(c *Config) any { return &c.SuccessfulActiveHealthCheckUnejectsEndpoint }},
+	{Path: "detectDegradedEndpoints", Pointer: func(c *Config) any { return &c.DetectDegradedEndpoints }},
 }
 
 // wrong says which values the field may have, if it has another one in c, and else "".
 func (f *Field) wrong(c *Config) string {
-	switch p := f.Of(c).(type) {
+	switch p := f.Pointer(c).(type) {
 	case *uint32:
 		if *p > MaxCount {
 			return fmt.Sprintf("a number from 0 to %d", MaxCount)

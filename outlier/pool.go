@@ -20,8 +20,8 @@ type pool struct {
 	events    []Event
 }
 
-// configure takes on the policy and the endpoints of u. Endpoints that are there already keep
-// what is known of them, unless the policy is another.
+// configure applies the policy and the endpoints of u. Endpoints that are there already keep
+// their counts, unless the policy differs.
 func (p *pool) configure(u Upstream, now Instant) {
 	anew := p.config != u.Config
 	p.config = u.Config
@@ -158,8 +158,8 @@ func (p *pool) sweep(now Instant) {
 	}
 }
 
-// compare finds the endpoints whose success rate was far below that of the others, and
-// those whose share of failures reached the threshold. of returns the calls that count.
+// compare finds the endpoints whose success rate was far below the others, and the endpoints
+// whose share of failures reached the threshold. The calls that count are those in of(e).
 func (p *pool) compare(all []*endpoint, rate, percentage Rule, of func(*endpoint) *tally, now Instant) {
 	c := &p.config
 	sample := func(volume uint32) (enough []*endpoint) {

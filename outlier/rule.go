@@ -8,7 +8,7 @@ import (
 // Rule is a rule of Envoy's outlier detection, which finds endpoints to eject.
 type Rule uint8
 
-// The rules. Those with LocalOrigin in their name are on only where the Config splits
+// The rules. The rules with LocalOrigin in their name are on only where the Config splits
 // errors by their origin.
 const (
 	Consecutive5xxErrors Rule = iota

@@ -12,7 +12,7 @@ const outlierPath = "spec.outlierDetection"
 func outlierFields(o *outlier.Config) yamlwalk.Fields {
 	r := newReaders()
 	for _, f := range outlier.Fields() {
-		r.add(f.Path, f.Of(o))
+		r.add(f.Path, f.Pointer(o))
 	}
 	return r.fields
 }

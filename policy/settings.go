@@ -11,9 +11,9 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// settings are what policies say about one upstream or route. Each policy is laid
+// settings are the settings of policies for one upstream or route. Each policy is laid
 // over the less specific one by reading it into a copy: the fields that it has
-// replace those of the copy, and the others stay. There is no other merge.
+// replace the copy's, and the others stay. There is no other merge.
 type settings struct {
 	timeout  time.Duration
 	headers  time.Duration  // responseHeaderTimeout
@@ -24,11 +24,11 @@ type settings struct {
 	dataPath DataPath
 	failure  codes
 	ignore   codes
-	gone     breaker.ClientGone // what a call counts as whose caller leaves before its headers
+	gone     breaker.ClientGone // how a call counts whose caller leaves before its headers
 	fallback fallback
 	failOpen bool
 	limits   ConnectionLimits
-	high     []yamlwalk.Value // what was written for the high priority, least specific first
+	high     []yamlwalk.Value // the values written for the high priority, least specific first
 	outlier  outlier.Config
 
 	places places
@@ -144,7 +144,7 @@ func (s *settings) fields() yamlwalk.Fields {
 func (s *settings) breakerFields() yamlwalk.Fields {
 	r := newReaders()
 	for _, f := range breaker.Fields() {
-		r.add(f.Path, f.Of(&s.breaker))
+		r.add(f.Path, f.Pointer(&s.breaker))
 	}
 	delete(r.fields, "mode") // it is beside "breaker"
 	r.fields["slidingWindow"] = func(v yamlwalk.Value) { s.slidingWindow(v, r.objects["slidingWindow"]) }

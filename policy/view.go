@@ -15,7 +15,7 @@ import (
 // View returns the set for users to read, ready for [json.Marshal]: every field in a
 // fixed order, durations as "30s", shares as "50%", and the document that a value was
 // written in as "name file:line".
-func (s *Set) View() any { return notation(true).Of(s) }
+func (s *Set) View() any { return notation(true).Show(s) }
 
 // Print returns the view of a set as YAML.
 func Print(s *Set) ([]byte, error) {
@@ -33,7 +33,7 @@ func Print(s *Set) ([]byte, error) {
 
 // revision returns a hash of what upstreams mean. Where they were written does not count.
 func revision(upstreams []*Upstream) string {
-	sum := sha256.Sum256([]byte(view.Canonical(notation(false).Of(upstreams))))
+	sum := sha256.Sum256([]byte(view.Canonical(notation(false).Show(upstreams))))
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 )
 
@@ -153,7 +152,5 @@ func overADS() *corev3.ConfigSource {
 }
 
 func percent(r breaker.Ratio) *typev3.Percent { return &typev3.Percent{Value: float64(r) / 100} }
-
-func wholePercent(p outlier.Percent) *wrapperspb.UInt32Value { return wrapperspb.UInt32(uint32(p)) }
 
 func count(n uint32) *wrapperspb.UInt32Value { return wrapperspb.UInt32(n) }

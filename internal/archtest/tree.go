@@ -21,7 +21,7 @@ const modulePath = "breakwater.dev"
 
 // tree is a repository: all its Go files, by package, in order of path, and its Markdown pages.
 type tree struct {
-	fset     *token.FileSet // of all files
+	fset     *token.FileSet // the positions of all files
 	packages []*pkg
 	pages    []markdown.Page
 }

@@ -48,9 +48,9 @@ type Notation struct {
 	Omit func(f reflect.StructField) bool
 }
 
-// Of shows v. It goes by reflection, so that a field which is added to a struct is shown
+// Show shows v. It goes by reflection, so that a field which is added to a struct is shown
 // at once. A field has its Go name in lower camel case, unless it has a json tag.
-func (n Notation) Of(v any) any { return n.of(reflect.ValueOf(v)) }
+func (n Notation) Show(v any) any { return n.of(reflect.ValueOf(v)) }
 
 func (n Notation) of(v reflect.Value) any {
 	if view, shown := n.Value(v.Interface()); shown {
@@ -136,7 +136,7 @@ func canonical(b *strings.Builder, v any) {
 	}
 }
 
-// YAML returns the YAML of a view that [Notation.Of] returned, in the same order.
+// YAML returns the YAML of a view that [Notation.Show] returned, in the same order.
 func YAML(view any) *yaml.Node {
 	node := &yaml.Node{}
 	switch x := view.(type) {

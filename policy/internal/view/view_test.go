@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestOf(t *testing.T) {
+func TestShow(t *testing.T) {
 	type inner struct{ CAFile, DNS string }
 	type outer struct {
 		Zulu   int
@@ -27,7 +27,7 @@ func TestOf(t *testing.T) {
 		},
 		Omit: func(f reflect.StructField) bool { return f.Name == "Hidden" },
 	}
-	got := n.Of(&outer{Zulu: 1, Alpha: &inner{CAFile: "<&>"}, List: []inner{{DNS: "yes: no"}}, Word: "true", inside: 1})
+	got := n.Show(&outer{Zulu: 1, Alpha: &inner{CAFile: "<&>"}, List: []inner{{DNS: "yes: no"}}, Word: "true", inside: 1})
 
 	asJSON, err := json.Marshal(got)
 	if err != nil {
