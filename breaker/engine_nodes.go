@@ -199,9 +199,9 @@ func (g *group) appendStatus(all []Status, now Instant) []Status {
 	if g.nodes == nil {
 		return all
 	}
+	defer g.engine.deliver() // after the lock is released: a listener may ask for the breaker of a proxy
 	g.nodes.mu.RLock()
 	defer g.nodes.mu.RUnlock()
-	defer g.engine.deliver()
 	at := len(all) - 1
 	all[at].Counts.sum(&g.nodes.departed)
 	for _, b := range g.nodes.list {

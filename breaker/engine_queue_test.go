@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -62,6 +63,46 @@ func TestRule6ListenerMayCallTheEngine(t *testing.T) {
 				cause(e, b)
 				if heard != before+1 {
 					t.Errorf("heard of %d transitions, want 1", heard-before)
+				}
+			})
+		})
+	}
+}
+
+// TestRule6ListenerMayAskForBreakersOfProxies: the same where each proxy has a breaker of its own.
+func TestRule6ListenerMayAskForBreakersOfProxies(t *testing.T) {
+	cfg := runRule(1)
+	wait := cfg.WaitDurationInOpenState
+	one := Key{Upstream: keyA.Upstream, Node: "one"}
+	perNode := func(c Config) []Spec { return []Spec{{Key: keyA, Config: c, Lease: time.Second, PerNode: true}} }
+	failure := []Reported{{Outcome: Failure, At: epoch}}
+	for name, cause := range map[string]func(e *Engine){
+		"report":   func(e *Engine) { e.Report(Key{Upstream: keyA.Upstream, Node: "two"}, failure, epoch) },
+		"acquire":  func(e *Engine) { e.Node(keyA, "one", epoch).Acquire(epoch.Add(wait)) },
+		"status":   func(e *Engine) { e.Status(one, epoch.Add(wait)) },
+		"snapshot": func(e *Engine) { e.Snapshot(epoch.Add(wait)) },
+		"export":   func(e *Engine) { e.Export(epoch.Add(wait)) },
+		"advance":  func(e *Engine) { e.Advance(epoch.Add(wait)) },
+		"force":    func(e *Engine) { _ = e.Force(one, Override{State: Closed, By: "operator", Note: "reason", Until: epoch.Add(time.Hour)}, epoch) },
+		"reset":    func(e *Engine) { _ = e.Reset(one, "operator", "reason", epoch) },
+		"apply":    func(e *Engine) { e.Apply(perNode(runRule(2)), epoch) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			heard := 0
+			var e *Engine
+			e = NewEngine(Options{Listen: func(tr Transition) {
+				heard++
+				e.Node(keyA, fmt.Sprint("new-", heard), tr.At) // takes the lock of all proxies' breakers
+				e.Snapshot(tr.At)
+				e.Export(tr.At)
+			}})
+			within(t, func() {
+				e.Apply(perNode(cfg), epoch)
+				e.Node(keyA, "one", epoch).Report(failure, epoch)
+				before := heard
+				cause(e)
+				if heard <= before {
+					t.Error("no transition was heard")
 				}
 			})
 		})
