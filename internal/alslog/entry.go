@@ -71,6 +71,14 @@ func (e *Entry) End() time.Duration { return e.Start + e.Duration }
 // Metadata returns the string that the dynamic metadata of the request has for a key in a namespace; empty where it has none. The
 // error is nil or [ErrMalformed].
 func (e *Entry) Metadata(namespace, key string) (value []byte, err error) {
+	if e.metadata == nil {
+		return nil, nil
+	}
+	return e.lookUp(namespace, key)
+}
+
+// lookUp is [Entry.Metadata] of an entry with metadata.
+func (e *Entry) lookUp(namespace, key string) (value []byte, err error) {
 	err = valuesOf(namespace, e.metadata, func(keys []byte) error {
 		return valuesOf(key, keys, func(of []byte) error {
 			return texts(of, func(number protowire.Number, b []byte) error {
