@@ -16,8 +16,12 @@ var errStopped = errors.New("stopped")
 // length-delimited field in b, which is nil for a varint. Fields of other kinds are skipped.
 func fields(m []byte, visit func(number protowire.Number, n uint64, b []byte) error) error {
 	for len(m) > 0 {
-		number, kind, size := protowire.ConsumeTag(m)
-		if size < 0 {
+		tag, size := uint64(m[0]), 1
+		if tag >= 0x80 { // only numbers above 15 take more than one byte
+			tag, size = protowire.ConsumeVarint(m)
+		}
+		number, kind := protowire.DecodeTag(tag)
+		if size < 0 || number < protowire.MinValidNumber {
 			return ErrMalformed
 		}
 		m = m[size:]
