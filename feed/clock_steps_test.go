@@ -12,40 +12,41 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/clock"
 	"breakwater.dev/wire"
 )
 
-// teller tells a feed of calls, as proxies do whose clocks are set.
-type teller struct {
+// logger logs requests to a feed, as a proxy does whose clock is set.
+type logger struct {
 	*rig
 	streams map[string]*worker
 }
 
-func newTeller(t *testing.T) *teller {
+func newLogger(t *testing.T) *logger {
 	r := newRig(t)
-	return &teller{rig: r, streams: map[string]*worker{"": r.worker}}
+	return &logger{rig: r, streams: map[string]*worker{"": r.worker}}
 }
 
-// call tells on a stream of a call that ended a while ago, when the proxy's clock was off by so much. It
-// returns when the feed has it that the call ended, from when it did.
-func (l *teller) call(stream string, ago, off time.Duration) time.Duration {
+// call logs on a stream a request that ended some time ago, by a proxy's clock that is off. It returns how far the feed is wrong
+// about the end of the request.
+func (l *logger) call(stream string, ago, off time.Duration) time.Duration {
 	l.t.Helper()
 	return l.entry(stream, l.now.Add(-ago), off, time.Millisecond)
 }
 
-// entry is call for a call that ended at an instant and took a while.
-func (l *teller) entry(stream string, ended breaker.Instant, off, took time.Duration) time.Duration {
+// entry is call for a request that ended at an instant and took a while.
+func (l *logger) entry(stream string, ended breaker.Instant, off, took time.Duration) time.Duration {
 	l.t.Helper()
 	return l.raw(stream, timestamppb.New(wall(ended).Add(off-took)), took).Sub(ended)
 }
 
-// raw tells of a call that began at any time, and returns when the feed has it that it ended.
-func (l *teller) raw(stream string, start *timestamppb.Timestamp, took time.Duration) breaker.Instant {
+// raw logs a request with any start, and returns when it ended according to the feed.
+func (l *logger) raw(stream string, start *timestamppb.Timestamp, took time.Duration) breaker.Instant {
 	l.t.Helper()
 	if l.streams[stream] == nil {
 		l.streams[stream] = newWorker(l.server, l.node, "")
 	}
-	l.worker, l.told = l.streams[stream], nil
+	l.worker, l.endpoints = l.streams[stream], nil
 	l.message(&alsv3.StreamAccessLogsMessage{LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{
 		HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: []*datav3.HTTPAccessLogEntry{
 			l.logged(route("web", wire.RouteClosed), func(e *datav3.HTTPAccessLogEntry) {
@@ -55,29 +56,29 @@ func (l *teller) raw(stream string, start *timestamppb.Timestamp, took time.Dura
 			}),
 		}},
 	}})
-	if len(l.told) != 1 {
-		l.t.Fatalf("%d outcomes, want 1", len(l.told))
+	if len(l.endpoints) != 1 {
+		l.t.Fatalf("%d outcomes, want 1", len(l.endpoints))
 	}
-	return l.told[0].At
+	return l.endpoints[0].At
 }
 
-// wantNear fails the test if the feed is wrong about a call by more than so much.
-func (l *teller) wantNear(what string, wrong, most time.Duration) {
+// wantNear fails the test if the feed is wrong by more than most.
+func (l *logger) wantNear(what string, wrong, most time.Duration) {
 	l.t.Helper()
 	if wrong.Abs() > most {
 		l.t.Fatalf("%s: %s wrong, want %s at most", what, wrong, most)
 	}
 }
 
-// TestClockIsSet: whichever way and how far the clock of a proxy is set, its next call ended when it
-// arrived, or a little before.
+// TestClockIsSet: in whichever direction and however far the clock of a proxy is set, its next request is taken to have ended when its
+// entry arrived, or shortly before.
 func TestClockIsSet(t *testing.T) {
 	for _, step := range []time.Duration{
 		50 * time.Millisecond, 300 * time.Millisecond, 2 * time.Second, time.Minute, time.Hour, 10 * 365 * 24 * time.Hour,
 	} {
 		for _, step := range []time.Duration{step, -step} {
 			t.Run(step.String(), func(t *testing.T) {
-				l := newTeller(t)
+				l := newLogger(t)
 				off := time.Duration(0)
 				for i := range 300 {
 					if i == 100 || i == 200 {
@@ -85,34 +86,34 @@ func TestClockIsSet(t *testing.T) {
 					}
 					l.now = l.now.Add(20 * time.Millisecond)
 					ago := time.Duration(i%5) * 10 * time.Millisecond
-					l.wantNear("a call", l.call("", ago, off), jitter+50*time.Millisecond)
+					l.wantNear("a request", l.call("", ago, off), clock.Jitter+50*time.Millisecond)
 					// Another worker of the proxy, which has another stream.
-					l.wantNear("a call of another worker", l.call("other", ago/2, off), jitter+50*time.Millisecond)
+					l.wantNear("a request of another worker", l.call("other", ago/2, off), clock.Jitter+50*time.Millisecond)
 				}
 			})
 		}
 	}
 }
 
-// TestClockIsSetBackInTheQuiet: what arrives then may have been held back, or not. It has if calls follow that
-// were not.
+// TestClockIsSetBackInTheQuiet: an entry that arrives after a pause may have been held back, or the clock may have been set back. It was
+// set back if all entries that follow are late as well.
 func TestClockIsSetBackInTheQuiet(t *testing.T) {
-	for _, step := range []time.Duration{time.Second, 10 * time.Second, mostHeldBack, mostHeldBack + time.Second, time.Hour} {
+	for _, step := range []time.Duration{time.Second, 10 * time.Second, clock.MaxDelay, clock.MaxDelay + time.Second, time.Hour} {
 		t.Run(step.String(), func(t *testing.T) {
-			l := newTeller(t)
+			l := newLogger(t)
 			l.wantNear("the first", l.call("", 0, 0), 0)
 			l.now = l.now.Add(30 * time.Second)
 			for began := l.now; l.now < began.Add(10*time.Second); l.now = l.now.Add(100 * time.Millisecond) {
 				wrong := l.call("", 0, -step)
-				if l.now.Sub(began) > lateFor || step > mostHeldBack {
-					l.wantNear(l.now.Sub(began).String()+" later", wrong, jitter)
+				if l.now.Sub(began) > clock.MaxLateness || step > clock.MaxDelay {
+					l.wantNear(l.now.Sub(began).String()+" later", wrong, clock.Jitter)
 				}
 			}
 		})
 	}
 }
 
-// TestOneBadTime between good ones spoils none of them, wherever it is and whatever stream it came on.
+// TestOneBadTime among good ones does not affect them, whatever it is and on whatever stream it comes.
 func TestOneBadTime(t *testing.T) {
 	bad := map[string]*timestamppb.Timestamp{
 		"an hour ahead": timestamppb.New(wall(breaker.Instant(11 * time.Hour))), "an hour ago": timestamppb.New(wall(breaker.Instant(9 * time.Hour))),
@@ -123,15 +124,15 @@ func TestOneBadTime(t *testing.T) {
 		for _, stream := range []string{"", "another"} {
 			for _, took := range []time.Duration{0, math.MaxInt64, math.MinInt64} {
 				t.Run(name+" on stream "+stream+" took "+took.String(), func(t *testing.T) {
-					l := newTeller(t)
+					l := newLogger(t)
 					for i := range 100 {
 						l.now = l.now.Add(10 * time.Millisecond)
 						if i == 30 {
 							if at := l.raw(stream, start, took); at > l.now {
-								t.Errorf("the bad one is %s from now", at.Sub(l.now))
+								t.Errorf("the bad one is %s in the future", at.Sub(l.now))
 							}
 						}
-						l.wantNear("a good one", l.call("", time.Duration(i%3)*time.Millisecond, 0), jitter+3*time.Millisecond)
+						l.wantNear("a good one", l.call("", time.Duration(i%3)*time.Millisecond, 0), clock.Jitter+3*time.Millisecond)
 					}
 				})
 			}
@@ -139,25 +140,27 @@ func TestOneBadTime(t *testing.T) {
 	}
 }
 
-// TestClockOfAnotherCentury: calls keep their distances also when the wall clocks show the year 2100, and when the proxy's has never been set.
+// TestClockOfAnotherCentury: requests keep their distances in time even when the proxy's clock shows the year 2100, or has never
+// been set.
 func TestClockOfAnotherCentury(t *testing.T) {
 	for _, year := range []int{1901, 1970, 2043, 2044, 2100} {
-		l := newTeller(t)
+		l := newLogger(t)
 		off := time.Date(year, 7, 1, 0, 0, 0, 0, time.UTC).Sub(wall(l.now))
 		for i := range 20 {
 			l.now = l.now.Add(20 * time.Millisecond)
 			ago := time.Duration((19-i)%5) * time.Millisecond
-			l.wantNear(fmt.Sprint("a call in ", year), l.call("", ago, off), 4*time.Millisecond)
+			l.wantNear(fmt.Sprint("a request in ", year), l.call("", ago, off), 4*time.Millisecond)
 		}
 		l.now = l.now.Add(8 * time.Second)
 		l.wantNear(fmt.Sprint("one that was held back in ", year), l.call("", 7*time.Second, off), 4*time.Millisecond)
 	}
 }
 
-// TestLongCallsOverAStep: their end is by the clock of before, while others go by the new one.
-func TestLongCallsOverAStep(t *testing.T) {
+// TestLongRequestsOverAStep: requests that began before the clock was set end by the old time, while others end by the new
+// one.
+func TestLongRequestsOverAStep(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, time.Hour} {
-		l := newTeller(t)
+		l := newLogger(t)
 		l.wantNear("before", l.call("", 0, 0), 0)
 		for i := range 50 {
 			l.now = l.now.Add(50 * time.Millisecond)
@@ -165,14 +168,14 @@ func TestLongCallsOverAStep(t *testing.T) {
 			if i%3 == 0 {
 				off = 0
 			}
-			l.wantNear("a call", l.entry("", l.now, off, time.Duration(i)*50*time.Millisecond), jitter)
+			l.wantNear("a request", l.entry("", l.now, off, time.Duration(i)*50*time.Millisecond), clock.Jitter)
 		}
 	}
 }
 
-// TestTwoClocksOfOneID: processes of one id on two hosts do not disturb one another.
+// TestTwoClocksOfOneID: two processes with one id on two hosts do not affect one another.
 func TestTwoClocksOfOneID(t *testing.T) {
-	l := newTeller(t)
+	l := newLogger(t)
 	for range 100 {
 		l.now = l.now.Add(10 * time.Millisecond)
 		l.wantNear("one", l.call("one", 0, 0), 0)
@@ -180,22 +183,22 @@ func TestTwoClocksOfOneID(t *testing.T) {
 	}
 }
 
-// TestClockThatDrifts by as much as clocks do, for a day.
+// TestClockThatDrifts: a clock drifts for a day, by as much as clocks do.
 func TestClockThatDrifts(t *testing.T) {
 	for _, perMillion := range []time.Duration{-200, 200} {
-		l := newTeller(t)
+		l := newLogger(t)
 		began := l.now
 		for l.now < began.Add(24*time.Hour) {
 			l.now = l.now.Add(7 * time.Second)
-			l.wantNear("a call", l.call("", 0, l.now.Sub(began)/1_000_000*perMillion), 50*time.Millisecond)
+			l.wantNear("a request", l.call("", 0, l.now.Sub(began)/1_000_000*perMillion), 50*time.Millisecond)
 		}
 	}
 }
 
-// TestProxyThatStood still for a while, as a virtual machine does, or whose log was held back: what it had
-// to tell keeps its place, and so does what follows.
+// TestProxyThatStood: a proxy may stand still for a while, as a virtual machine does, or its log may be held back. The entries
+// that it then sends keep their place in time, and so do later ones.
 func TestProxyThatStood(t *testing.T) {
-	l := newTeller(t)
+	l := newLogger(t)
 	for range 20 {
 		l.now = l.now.Add(10 * time.Millisecond)
 		l.wantNear("before", l.call("", 0, 0), 0)

@@ -2,19 +2,18 @@ package feed
 
 import (
 	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/proto" // registers the codec for all else
+	_ "google.golang.org/grpc/encoding/proto" // registers the codec for all other messages
 	"google.golang.org/grpc/mem"
 )
 
-// frame is a message as it came.
+// frame is an encoded message.
 type frame struct{ data mem.Buffer }
 
-// codec leaves messages of the access log as they came, and all others to gRPC's own.
+// codec leaves the messages of access logs encoded. All others it decodes and encodes as gRPC does.
 type codec struct{ encoding.CodecV2 }
 
-// Codec is what a gRPC server has to use that [Server.Register] was called on
-// (grpc.ForceServerCodecV2). Unmarshaling a log entry would cost more than all that
-// is done with it.
+// Codec returns the codec that a gRPC server must have (grpc.ForceServerCodecV2) to be given to [Server.Register]. Decoding an
+// entry into generated types would cost more than all else that is done with it.
 func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/alslog"
+	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 )
@@ -89,19 +91,19 @@ metadata: {name: inline}
 spec: {targetRefs: [{kind: Upstream, name: inline}], dataPath: Inline, fallback: {cached: {}}}
 `
 
-// rig is a feed with its engine, a clock that a test sets, and a proxy called "one" whose
-// clock is an hour ahead.
+// rig is a feed with its engine, a clock that the test sets, and a stream of a proxy called "one" whose own clock is an
+// hour ahead.
 type rig struct {
-	t        testing.TB
-	now      breaker.Instant
-	engine   *breaker.Engine
-	server   *Server
-	node     *node
-	worker   *worker
-	observed map[breaker.Key]uint64
-	took     time.Duration // of the last call
-	answered map[string]uint64
-	told     []EndpointOutcome
+	t         testing.TB
+	now       breaker.Instant
+	engine    *breaker.Engine
+	server    *Server
+	node      *node
+	worker    *worker
+	observed  map[breaker.Key]uint64
+	took      time.Duration // the last duration in observed
+	answered  map[string]uint64
+	endpoints []outlier.Outcome
 }
 
 const (
@@ -123,7 +125,7 @@ func newRig(t testing.TB) *rig {
 		Answered: func(key breaker.Key, cached bool, n uint64) {
 			r.answered[fmt.Sprintf("%s cached %t", key, cached)] += n
 		},
-		Endpoints: func(_ string, told []EndpointOutcome) { r.told = append(r.told, told...) },
+		Endpoints: func(_ string, outcomes []outlier.Outcome) { r.endpoints = append(r.endpoints, outcomes...) },
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	r.server.Apply(set, r.engine)
@@ -132,10 +134,10 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-// wall is an instant by the proxy's clock.
+// wall returns what the proxy's clock shows at an instant.
 func wall(i breaker.Instant) time.Time { return time.Unix(0, int64(i)).Add(ahead) }
 
-// logged is a call that has just ended after a millisecond.
+// logged is the entry of a request that has just ended after a millisecond, with a change.
 func (r *rig) logged(route string, change func(*datav3.HTTPAccessLogEntry)) *datav3.HTTPAccessLogEntry {
 	e := &datav3.HTTPAccessLogEntry{
 		CommonProperties: &datav3.AccessLogCommon{
@@ -151,6 +153,7 @@ func (r *rig) logged(route string, change func(*datav3.HTTPAccessLogEntry)) *dat
 	return e
 }
 
+// took makes a request take d, all of it in the service.
 func took(d time.Duration) func(*datav3.HTTPAccessLogEntry) {
 	return func(e *datav3.HTTPAccessLogEntry) {
 		c := e.GetCommonProperties()
@@ -160,7 +163,7 @@ func took(d time.Duration) func(*datav3.HTTPAccessLogEntry) {
 	}
 }
 
-// unanswered is a call that ended after d without a response.
+// unanswered makes a request end after d without a response.
 func unanswered(d time.Duration, flags *datav3.ResponseFlags) func(*datav3.HTTPAccessLogEntry) {
 	return func(e *datav3.HTTPAccessLogEntry) {
 		took(d)(e)
@@ -169,44 +172,43 @@ func unanswered(d time.Duration, flags *datav3.ResponseFlags) func(*datav3.HTTPA
 	}
 }
 
+// left are the flags of a request whose client closed its connection.
 var left = &datav3.ResponseFlags{DownstreamConnectionTermination: true}
 
+// answered gives a response another status.
 func answered(code uint32) func(*datav3.HTTPAccessLogEntry) {
 	return func(e *datav3.HTTPAccessLogEntry) { e.Response.ResponseCode = wrapperspb.UInt32(code) }
 }
 
-// take takes one message with calls.
-func (r *rig) take(calls ...*datav3.HTTPAccessLogEntry) {
+// take has the worker count a message with entries of requests.
+func (r *rig) take(entries ...*datav3.HTTPAccessLogEntry) {
 	r.t.Helper()
 	r.message(&alsv3.StreamAccessLogsMessage{LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{
-		HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: calls},
+		HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: entries},
 	}})
 }
 
+// message has the worker count a message.
 func (r *rig) message(m *alsv3.StreamAccessLogsMessage) {
-	r.t.Helper()
-	if err := r.try(m); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-func (r *rig) try(m *alsv3.StreamAccessLogsMessage) error {
 	r.t.Helper()
 	data, err := proto.Marshal(m)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	var read message
-	if err := read.read(data); err != nil {
-		return err
+	var read alslog.Message
+	if err := read.Read(data); err != nil {
+		r.t.Fatal(err)
 	}
-	return r.worker.take(&read, r.now)
+	if err := r.worker.take(&read, r.now); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *rig) counts(upstream string) breaker.Counts {
 	return r.engine.Breaker(breaker.Key{Upstream: upstream}).Status(r.now).Counts
 }
 
+// want fails the test if the breaker of an upstream has other counts.
 func (r *rig) want(upstream string, want breaker.Counts) {
 	r.t.Helper()
 	if got := r.counts(upstream); got != want {
@@ -214,28 +216,29 @@ func (r *rig) want(upstream string, want breaker.Counts) {
 	}
 }
 
-// settled is what is counted when corrections have waited long enough.
-func (r *rig) settled(upstream string, want breaker.Counts) {
+// corrected is want after the corrections have waited long enough.
+func (r *rig) corrected(upstream string, want breaker.Counts) {
 	r.t.Helper()
-	next, ok := r.worker.settle(r.now.Add(settling - 1))
-	if ok && next != r.now.Add(settling) {
-		r.t.Errorf("the next correction is due in %s, want %s", next.Sub(r.now), settling)
+	next, ok := r.worker.reportDue(r.now.Add(correctionDelay - 1))
+	if ok && next != r.now.Add(correctionDelay) {
+		r.t.Errorf("the next correction is due in %s, want %s", next.Sub(r.now), correctionDelay)
 	}
-	if _, ok := r.worker.settle(r.now.Add(settling)); ok {
+	if _, ok := r.worker.reportDue(r.now.Add(correctionDelay)); ok {
 		r.t.Error("there are corrections that still wait")
 	}
 	r.want(upstream, want)
 }
 
-// every is a proxy that logs one call in n of each breaker of the fixture.
-func every(n int) map[breaker.Key]wire.Sampling {
+// oneIn is a sampling by which one call in n is logged, of every breaker.
+func oneIn(n uint32) map[breaker.Key]wire.Sampling {
 	sampling := map[breaker.Key]wire.Sampling{}
-	for _, upstream := range []string{"web", "own", "inline", "grpc", "watched", "db"} {
-		sampling[breaker.Key{Upstream: upstream}] = wire.Sampling{Passed: uint32(n), Rejected: uint32(n)}
+	for _, upstream := range []string{"web", "grpc", "own", "inline", "watched", "db"} {
+		sampling[breaker.Key{Upstream: upstream}] = wire.Sampling{Passed: n, Rejected: n}
 	}
 	return sampling
 }
 
+// remote is the address of an endpoint.
 func remote(address string) *corev3.Address {
 	a := netip.MustParseAddrPort(address)
 	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
@@ -270,7 +273,7 @@ func (r *rig) client() alsv3.AccessLogServiceClient {
 	return alsv3.NewAccessLogServiceClient(conn)
 }
 
-// eventually waits until check is true.
+// eventually waits until check returns true.
 func (r *rig) eventually(what string, check func() bool) {
 	r.t.Helper()
 	deadline := time.NewTimer(20 * time.Second)

@@ -3,64 +3,103 @@ package feed
 import (
 	"bytes"
 
+	"breakwater.dev/breaker"
+	"breakwater.dev/internal/alslog"
+	"breakwater.dev/outlier"
 	"breakwater.dev/wire"
 )
 
-// ending reads how an HTTP call ended.
+// entry is an access log entry, with the mark that the control plane gave to its request if that is a probe.
+type entry struct {
+	*alslog.Entry
+	process uint32 // the process of the control plane that admitted the probe
+	probe   uint32 // the id of the probe there; 0: the request is no probe
+}
+
+// ending translates the entry of a request that has ended.
 func (e *entry) ending(r *wire.Rules) wire.Ending {
 	x := wire.Ending{
-		Flags: e.flags, Details: wire.DetailsOf(e.details), Status: int(e.status),
-		Responded: e.headers >= 0, Complete: e.complete, Body: e.body,
-		GRPC:         r.GRPC && wire.IsGRPC(e.requestType),
-		GRPCResponse: wire.IsGRPC(e.responseType), EventStream: wire.IsEventStream(e.responseType),
+		Flags: wire.Flags(e.Flags), Details: wire.DetailsOf(e.Details), Status: int(e.Status),
+		Responded: e.ResponseBegin >= 0, Complete: e.Complete, Body: e.BodyBytes,
+		GRPC:         r.GRPC && wire.IsGRPC(e.RequestContentType),
+		GRPCResponse: wire.IsGRPC(e.ResponseContentType), EventStream: wire.IsEventStream(e.ResponseContentType),
 		GRPCStatus: wire.NoGRPCStatus, Probe: e.probe != 0,
-		Deadline: wire.DeadlineOf(e.timeout),
+		Deadline: wire.DeadlineOf(e.GRPCTimeout),
 	}
-	x.Clock(e.requestEnd, e.headers, e.took, wire.IsUpgrade(e.upgrade))
+	x.Clock(e.RequestEnd, e.ResponseBegin, e.Duration, wire.IsUpgrade(e.Upgrade))
 	switch {
-	case e.grpcStatus != nil:
-		x.GRPCStatus = wire.GRPCStatusOf(e.grpcStatus)
-	case e.grpcHeader != nil:
-		x.GRPCStatus, x.StatusAlone = wire.GRPCStatusOf(e.grpcHeader), true
+	case e.GRPCStatusTrailer != nil:
+		x.GRPCStatus = wire.GRPCStatusOf(e.GRPCStatusTrailer)
+	case e.GRPCStatusHeader != nil:
+		x.GRPCStatus, x.StatusAlone = wire.GRPCStatusOf(e.GRPCStatusHeader), true
 	}
-	// Flags may tell of an earlier attempt, where there were several.
-	if x.Details == wire.Passed && e.attempts > 1 {
+	// After several attempts the flags may come from an earlier one.
+	if x.Details == wire.Passed && e.Attempts > 1 {
 		x.Flags = 0
 	}
 	return x
 }
 
-// connected is what an entry of a connection says.
+// classOf returns what a request that ended in an outcome says of its endpoint.
+func classOf(x *wire.Ending, o breaker.Outcome) outlier.Class {
+	if x.LocalOrigin(o) {
+		return outlier.LocalOrigin
+	}
+	return outlier.ClassOf(x.HTTPStatus())
+}
+
+// connected is the news in the entry of a connection to an upstream that speaks TCP.
 type connected uint8
 
 const (
-	nothing     connected = iota // of what is known already
-	established                  // the call succeeded
-	failed                       // it could not be established, or was reset later
-	timedOut                     // it could not be established in time
-	turnedAway                   // the gate, or the policy's own limit, let none through
+	unchanged   connected = iota // none
+	established                  // the proxy established it
+	failed                       // the proxy could not establish it, or it was reset later
+	timedOut                     // the proxy could not establish it in time
+	rejected                     // the gate, or the limit in the policy, did not admit it
 )
 
-// lateConnect reports whether a connection failed because it took too long. Envoy gives no reason
-// then, or, where there were several attempts, says so (1.40).
-func (e *entry) lateConnect() bool {
-	return len(e.reason) == 0 || bytes.Contains(e.reason, []byte("timeout"))
-}
-
-// connection reads an entry of a connection.
+// connection translates the entry of a connection.
 func (e *entry) connection() connected {
+	flags := wire.Flags(e.Flags)
 	switch {
-	case e.kind == tcpUpstreamConnected:
+	case e.Type == alslog.TCPUpstreamConnected:
 		return established
-	case e.kind != tcpConnectionEnd:
-		return nothing
-	case e.flags&wire.UpstreamOverflow != 0:
-		return turnedAway
-	case e.flags&wire.ConnectFailure != 0 && e.lateConnect(), e.flags&wire.Timeouts != 0:
+	case e.Type != alslog.TCPConnectionEnd:
+		return unchanged
+	case flags&wire.UpstreamOverflow != 0:
+		return rejected
+	case flags&wire.ConnectFailure != 0 && e.connectTimeout(), flags&wire.Timeouts != 0:
 		return timedOut
-	case e.flags&wire.Failures != 0:
+	case flags&wire.Failures != 0:
 		return failed
 	default:
-		return nothing
+		return unchanged
 	}
+}
+
+// connectTimeout reports whether a connection that failed took too long. Envoy then gives no reason, or, where there
+// were several attempts, one that says so (1.40).
+func (e *entry) connectTimeout() bool {
+	return len(e.TransportFailure) == 0 || bytes.Contains(e.TransportFailure, []byte("timeout"))
+}
+
+// outcome returns the outcome of a connection that was admitted.
+func (c connected) outcome() breaker.Outcome {
+	switch c {
+	case established:
+		return breaker.Success
+	case timedOut:
+		return breaker.Timeout
+	default:
+		return breaker.Failure
+	}
+}
+
+// class returns what a connection that was admitted says of its endpoint.
+func (c connected) class() outlier.Class {
+	if c == established {
+		return outlier.Success
+	}
+	return outlier.LocalOrigin
 }

@@ -15,8 +15,8 @@ import (
 	"breakwater.dev/wire"
 )
 
-// TestRule4Outcomes: of what the proxy itself ended, timeouts, connect failures and resets
-// count against the upstream; overflow, rate limits and clients that left do not.
+// TestRule4Outcomes: where the proxy itself ended a request, timeouts, failed connections and resets are failures of the
+// upstream; overflow, rate limits and clients that left are not.
 func TestRule4Outcomes(t *testing.T) {
 	type flags = datav3.ResponseFlags
 	for _, tt := range []struct {
@@ -34,7 +34,7 @@ func TestRule4Outcomes(t *testing.T) {
 		{"refused", 503, "upstream_reset_before_response_started{remote_connection_failure}", &flags{UpstreamConnectionFailure: true}, breaker.Failure},
 		{"closed", 503, "upstream_reset_before_response_started{connection_termination}", &flags{UpstreamConnectionTermination: true}, breaker.Failure},
 		{"reset", 503, "upstream_reset_before_response_started{remote_reset}", &flags{UpstreamRemoteReset: true}, breaker.Failure},
-		{"nobody healthy", 503, "no_healthy_upstream", &flags{NoHealthyUpstream: true}, breaker.Failure},
+		{"no healthy endpoint", 503, "no_healthy_upstream", &flags{NoHealthyUpstream: true}, breaker.Failure},
 		{"no such name", 503, "dns_resolution_failure", &flags{DnsResolutionFailure: true}, breaker.Failure},
 		{"nonsense answered", 502, "upstream_reset_before_response_started{protocol_error}", &flags{UpstreamProtocolError: true}, breaker.Failure},
 		{"overflow", 503, "upstream_reset_before_response_started{overflow}", &flags{UpstreamOverflow: true}, breaker.Ignored},
@@ -60,6 +60,7 @@ func TestRule4Outcomes(t *testing.T) {
 	}
 }
 
+// countsOf are the counts of a breaker that has had one call.
 func countsOf(o breaker.Outcome) breaker.Counts {
 	c := breaker.Counts{Requests: 1}
 	switch o {
@@ -75,7 +76,7 @@ func countsOf(o breaker.Outcome) breaker.Counts {
 	return c
 }
 
-// TestFlagsOfAnEarlierAttempt say nothing of the answer that came in the end.
+// TestFlagsOfAnEarlierAttempt do not change what the response means that came in the end.
 func TestFlagsOfAnEarlierAttempt(t *testing.T) {
 	r := newRig(t)
 	r.take(r.logged(route("web", wire.RouteSampled), func(e *datav3.HTTPAccessLogEntry) {
@@ -132,7 +133,7 @@ func TestGRPCStatus(t *testing.T) {
 func (r *rig) halfOpen(upstream string) {
 	r.t.Helper()
 	key := breaker.Key{Upstream: upstream}
-	forced := breaker.Override{State: breaker.Open, By: "somebody", Note: "a reason", Until: r.now.Add(time.Second)}
+	forced := breaker.Override{State: breaker.Open, By: "test", Note: "to see it probe", Until: r.now.Add(time.Second)}
 	if err := r.engine.Force(key, forced, r.now); err != nil {
 		r.t.Fatal(err)
 	}
@@ -142,21 +143,21 @@ func (r *rig) halfOpen(upstream string) {
 	}
 }
 
-// TestUnsentCalls: what was sent to nobody is a failure in closed, as it was, and ignored in half-open. Of a call
-// that was sent before, that is not said.
-func TestUnsentCalls(t *testing.T) {
+// TestUnsentConnections: a connection for which there was no endpoint is a failure while the breaker is closed, and ignored in
+// half-open. A connection that an endpoint refused before is a failure there too.
+func TestUnsentConnections(t *testing.T) {
 	const ended = datav3.AccessLogType_TcpConnectionEnd
 	r := newRig(t)
-	nobody := func(c *datav3.AccessLogCommon) {
+	noEndpoint := func(c *datav3.AccessLogCommon) {
 		c.ResponseFlags, c.UpstreamRemoteAddress = &datav3.ResponseFlags{NoHealthyUpstream: true}, nil
 	}
-	r.connections(r.connection(ended, nobody))
+	r.connections(r.connection(ended, noEndpoint))
 	r.want("db", breaker.Counts{Requests: 1, Failures: 1})
 
 	r.halfOpen("db")
 	r.now = r.now.Add(time.Second)
 	just := func(c *datav3.AccessLogCommon) {
-		nobody(c)
+		noEndpoint(c)
 		c.StartTime, c.Duration = timestamppb.New(wall(r.now)), nil
 	}
 	r.connections(r.connection(ended, just))
@@ -174,8 +175,8 @@ func TestUnsentCalls(t *testing.T) {
 	}
 }
 
-// TestUnsentRequests: where nothing is rejected, all calls are probes. One that no endpoint was there for is ignored in half-open;
-// one that was tried before, and for which none was there then, has failed.
+// TestUnsentRequests: where nothing is rejected, all requests are probes. One for which there was no endpoint is ignored in
+// half-open. A request that was sent before, and for which there was no endpoint the next time, is a failure.
 func TestUnsentRequests(t *testing.T) {
 	for attempts, want := range map[uint32]struct {
 		state  breaker.State
@@ -200,8 +201,8 @@ func TestUnsentRequests(t *testing.T) {
 	}
 }
 
-// TestWhoNoticesTheTimeoutFirst makes no difference: the service, which says so and nothing else, or
-// the proxy. Of the 10 s that the policy gives the call, its request took one.
+// TestWhoNoticesTheTimeoutFirst makes no difference: the service, whose response is only a status, or the proxy. Sending the
+// request took one second of the 10 s that the policy gives the call.
 func TestWhoNoticesTheTimeoutFirst(t *testing.T) {
 	for name, edit := range map[string]func(e *datav3.HTTPAccessLogEntry){
 		"service": func(e *datav3.HTTPAccessLogEntry) {

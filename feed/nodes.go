@@ -7,14 +7,15 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// nodes are the proxies that are remembered. Each may call itself what it likes, so there is a bound, and one on those of one identity:
-// of a certificate's name, or of an address, behind which there may be many. Who has no stream gives way to who comes.
+// nodes are the proxies that are remembered. A proxy chooses its id, so there is a bound on how many there are, and one on how many
+// belong to one identity: the name in a certificate, or an address, behind which there may be many proxies. When there are too
+// many, a new proxy takes the place of one that has no stream.
 type nodes struct {
 	byID  map[string]*node
-	owned map[string]int // how many each identity has
+	owned map[string]int // how many nodes each identity has
 }
 
-// Bounds on the proxies that are remembered. One control plane serves some thousands of them.
+// Bounds on the proxies that are remembered: on all of them, and for each identity. One control plane serves some thousands.
 const (
 	maxNodes = 20_000
 	maxOwned = maxNodes / 4
@@ -22,8 +23,9 @@ const (
 
 func newNodes() nodes { return nodes{byID: map[string]*node{}, owned: map[string]int{}} }
 
-// meet returns what is known of a proxy of an identity; nil: there are too many. The identity is "" where it is not known.
-func (ns *nodes) meet(id, owner string, now breaker.Instant) *node {
+// getOrAdd returns the proxy with an id, and adds it if it is new. The owner is its identity; empty: not known. The result is nil
+// if there are too many proxies.
+func (ns *nodes) getOrAdd(id, owner string, now breaker.Instant) *node {
 	n := ns.byID[id]
 	if n != nil && (n.owner != "" || owner == "") {
 		return n
@@ -44,32 +46,32 @@ func (ns *nodes) meet(id, owner string, now breaker.Instant) *node {
 	return n
 }
 
-func (ns *nodes) forget(n *node) {
+func (ns *nodes) remove(n *node) {
 	delete(ns.byID, n.id)
 	if ns.owned[n.owner]--; ns.owned[n.owner] <= 0 {
 		delete(ns.owned, n.owner)
 	}
 }
 
-// makeRoom forgets a part of the proxies that have no stream, those that left first, and tells whether there are any. They are
-// those of an identity, or where it is "" all.
+// makeRoom removes a quarter of the proxies that have no stream, beginning with the ones that left first, and reports whether
+// there were any. It looks at the proxies of one owner, or, if that is empty, at all.
 func (ns *nodes) makeRoom(owner string) bool {
-	type gone struct {
+	type candidate struct {
 		node *node
 		left breaker.Instant
 	}
-	var all []gone
+	var all []candidate
 	for _, n := range ns.byID {
 		if owner != "" && n.owner != owner {
 			continue
 		}
 		if left, streams := n.presence(); streams == 0 {
-			all = append(all, gone{n, left})
+			all = append(all, candidate{n, left})
 		}
 	}
-	slices.SortFunc(all, func(x, y gone) int { return cmp.Compare(x.left, y.left) })
-	for _, g := range all[:(len(all)+3)/4] { // more than one, since looking at all takes a while
-		ns.forget(g.node)
+	slices.SortFunc(all, func(x, y candidate) int { return cmp.Compare(x.left, y.left) })
+	for _, c := range all[:(len(all)+3)/4] { // more than one at a time, since looking at all is slow
+		ns.remove(c.node)
 	}
 	return len(all) > 0
 }

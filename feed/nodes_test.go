@@ -18,56 +18,56 @@ import (
 	"breakwater.dev/wire"
 )
 
-// meetAs returns a proxy that shows the certificate of a workload.
-func meetAs(t *testing.T, workload string) *guardtest.Proxy {
+// connectAs returns a proxy that shows the certificate of a workload.
+func connectAs(t *testing.T, workload string) *guardtest.Proxy {
 	t.Helper()
 	return guardtest.Connect(t, guard.New(guard.Options{Log: slog.New(slog.DiscardHandler)}), workload)
 }
 
-// introduce begins a stream of a proxy, and tells whether it may.
-func (r *rig) introduce(p *guard.Peer, id string) (*worker, error) {
+// identify begins a stream of a proxy with an id.
+func (r *rig) identify(p *guard.Peer, id string) (*worker, error) {
 	r.t.Helper()
-	data, err := proto.Marshal(introduced(id, wire.RequestLog))
+	data, err := proto.Marshal(identified(id, wire.RequestLog))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	n, upstream, err := r.server.introduce(data, p)
+	n, upstream, err := r.server.identify(data, p)
 	if err != nil {
 		return nil, err
 	}
 	return newWorker(r.server, n, upstream), nil
 }
 
-// TestNamesThatOneIdentityMakesUp: what is remembered of them, and streams that go on in them, leave room for others.
-func TestNamesThatOneIdentityMakesUp(t *testing.T) {
+// TestIDsThatOneIdentityMakesUp leave room for proxies of others, whether their streams have ended or go on.
+func TestIDsThatOneIdentityMakesUp(t *testing.T) {
 	r := newRig(t)
-	thief := meetAs(t, "thief").Peer()
-	shop := meetAs(t, "shop").Peer()
+	thief := connectAs(t, "thief").Peer()
+	shop := connectAs(t, "shop").Peer()
 	for i := range maxNodes + 100 {
-		w, err := r.introduce(thief, fmt.Sprint("left-", i))
+		w, err := r.identify(thief, fmt.Sprint("left-", i))
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.leave()
 	}
 	for i := range maxOwned {
-		if _, err := r.introduce(thief, fmt.Sprint("stays-", i)); err != nil {
+		if _, err := r.identify(thief, fmt.Sprint("stays-", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.introduce(thief, "one too many"); status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("error %v, want that the identity has as many as it may", err)
+	if _, err := r.identify(thief, "one too many"); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("error %v, want that the identity has too many proxies", err)
 	}
-	if _, err := r.introduce(thief, "stays-0"); err != nil {
+	if _, err := r.identify(thief, "stays-0"); err != nil {
 		t.Errorf("another stream of a proxy that is known: %v", err)
 	}
-	if _, err := r.introduce(shop, "shop-0"); err != nil {
+	if _, err := r.identify(shop, "shop-0"); err != nil {
 		t.Errorf("a proxy of another identity: %v", err)
 	}
 }
 
-// TestWhoHasNoStreamGivesWay to who comes, and first who left first. Who has one stays.
-func TestWhoHasNoStreamGivesWay(t *testing.T) {
+// TestProxiesWithoutStreamsMakeRoom for new ones, in the order in which they left. A proxy with a stream stays.
+func TestProxiesWithoutStreamsMakeRoom(t *testing.T) {
 	r := newRig(t)
 	r.server.join("stays", "")
 	for i := len(r.server.nodes.byID); i < maxNodes; i++ {
@@ -88,14 +88,14 @@ func TestWhoHasNoStreamGivesWay(t *testing.T) {
 	if got := len(r.server.nodes.byID); got != maxNodes || r.server.node("one too many", "") != nil {
 		t.Errorf("%d proxies with streams are remembered, or one more may come; want %d", got, maxNodes)
 	}
-	r.now = r.now.Add(2 * lingering)
+	r.now = r.now.Add(2 * retention)
 	r.server.Sample(r.now)
 	if len(r.server.nodes.owned) > 1 {
 		t.Errorf("identities without proxies are remembered: %d", len(r.server.nodes.owned))
 	}
 }
 
-// quiet is a stream that ends before it has sent anything.
+// quiet is a stream that ends before its proxy has sent a message.
 type quiet struct {
 	grpc.ServerStream
 	ctx context.Context
@@ -106,12 +106,12 @@ func (s quiet) Context() context.Context { return s.ctx }
 func (s quiet) RecvMsg(any) error        { return s.err }
 func (s quiet) SendMsg(any) error        { return nil }
 
-// TestStreamsThatEndAtOnce, all the time, cost the peer its connection, as those of the other services do.
+// TestStreamsThatEndAtOnce: a peer that opens many of them in a short time loses its connection, as with the other services.
 func TestStreamsThatEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // all within a second
 		r := newRig(t)
 		for _, end := range []error{io.EOF, status.Error(codes.Canceled, "reset")} {
-			thief := meetAs(t, "thief")
+			thief := connectAs(t, "thief")
 			ctx := thief.Context(t.Context())
 			few := 100
 			for range few {

@@ -8,43 +8,43 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/alslog"
 )
 
 const (
-	// maxBacklog bounds what waits to be taken, in bytes: of one stream, and of all.
+	// maxStreamBacklog and maxBacklog bound the bytes that wait: for each stream, and for all together.
 	maxStreamBacklog = 8 << 20
 	maxBacklog       = 64 << 20
-	// queueLength bounds the messages of a stream that wait. Envoy fills them with 16 KiB.
+	// queueLength bounds how many messages of one stream wait. Envoy sends messages of some 16 KiB.
 	queueLength = 512
 )
 
-// queue is between the goroutine that receives a stream, which must never wait, and the one
-// that works.
+// queue is between the goroutine that receives a stream, which must never wait, and the one that counts.
 type queue struct {
 	all     *atomic.Int64 // bytes in the queues of all streams
-	own     atomic.Int64
-	waiting chan waiting
-	broken  chan struct{} // closed when a message cannot be read
+	own     atomic.Int64  // bytes in this one
+	waiting chan queued
+	broken  chan struct{} // closed when a message is malformed
 }
 
-// waiting is a message that waits to be taken.
-type waiting struct {
+// queued is a message that waits to be counted.
+type queued struct {
 	data    mem.Buffer
 	arrived breaker.Instant
 }
 
 func newQueue(all *atomic.Int64) *queue {
-	return &queue{all: all, waiting: make(chan waiting, queueLength), broken: make(chan struct{})}
+	return &queue{all: all, waiting: make(chan queued, queueLength), broken: make(chan struct{})}
 }
 
-// push takes a message, unless there are too many. Then it is the caller's still.
+// push takes over a message. It returns false if too many wait; the message then stays with the caller.
 func (q *queue) push(data mem.Buffer, arrived breaker.Instant) bool {
 	size := int64(data.Len())
 	if q.own.Add(size) > maxStreamBacklog || q.all.Add(size) > maxBacklog {
 		return q.refuse(size)
 	}
 	select {
-	case q.waiting <- waiting{data, arrived}:
+	case q.waiting <- queued{data, arrived}:
 		return true
 	default:
 		return q.refuse(size)
@@ -52,49 +52,50 @@ func (q *queue) push(data mem.Buffer, arrived breaker.Instant) bool {
 }
 
 func (q *queue) refuse(size int64) bool {
-	q.gone(size)
+	q.release(size)
 	return false
 }
 
-func (q *queue) gone(size int64) {
+// release subtracts a message that waits no longer.
+func (q *queue) release(size int64) {
 	q.own.Add(-size)
 	q.all.Add(-size)
 }
 
-// close has work end when it has taken what waits.
+// close makes work return when it has counted the messages that wait.
 func (q *queue) close() { close(q.waiting) }
 
-// work takes messages until the queue is closed, and tells of corrections when they are due.
+// work has the worker count messages until the queue is closed, and report corrections when they are due.
 func (q *queue) work(w *worker) {
 	due := time.NewTimer(0)
 	defer due.Stop()
 	broken := false
-	var m message
+	var m alslog.Message
 	for {
 		select {
 		case next, open := <-q.waiting:
 			if !open {
-				w.settle(math.MaxInt64) // nobody is left to wait for
+				w.reportDue(math.MaxInt64) // the stream has ended, so there is nothing to wait for
 				return
 			}
-			if !broken && next.tell(w, &m) != nil {
+			if !broken && next.take(w, &m) != nil {
 				broken = true
 				close(q.broken)
 			}
-			q.gone(int64(next.data.Len()))
+			q.release(int64(next.data.Len()))
 			next.data.Free()
 		case <-due.C:
 		}
 		now := w.server.options.Now()
-		if next, ok := w.settle(now); ok {
+		if next, ok := w.reportDue(now); ok {
 			due.Reset(next.Sub(now))
 		}
 	}
 }
 
-// tell has the worker take a message, which m is for.
-func (n *waiting) tell(w *worker, m *message) error {
-	if err := m.read(n.data.ReadOnlyData()); err != nil {
+// take has the worker count the message. It is read into m, which can be used again.
+func (n *queued) take(w *worker, m *alslog.Message) error {
+	if err := m.Read(n.data.ReadOnlyData()); err != nil {
 		return err
 	}
 	return w.take(m, n.arrived)

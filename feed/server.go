@@ -15,83 +15,86 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 )
 
-// Options are what a server needs of the process around it. All are required.
+// Options connect a server to the process around it. All are required. The functions are called from many goroutines at
+// once.
 type Options struct {
-	// Process is the one whose probes are known here.
+	// Process is the number of this process in the marks of probes. Probes of other processes are ignored.
 	Process uint32
-	// Now reads the clock that the engine's instants are of.
+	// Now reads the engine's clock.
 	Now func() breaker.Instant
-	// Observe gets how long calls took that succeeded or failed: n calls, each with so
-	// much of the service's time, and so much from beginning to end.
+	// Observe receives how long n calls took that succeeded or failed: took is the service's time of each, lasted the
+	// time from its beginning to its end.
 	Observe func(key breaker.Key, took, lasted time.Duration, n uint64)
-	// Answered gets calls that were rejected where proxies keep copies of responses, and
-	// whether they were answered with one.
+	// Answered receives how many requests were rejected where proxies keep copies of responses, and whether they were
+	// answered with a copy.
 	Answered func(key breaker.Key, cached bool, n uint64)
-	// Endpoints gets what became of calls at the endpoints of an upstream that the mesh
-	// judges, in any order. It must not keep the slice.
-	Endpoints func(upstream string, outcomes []EndpointOutcome)
+	// Endpoints receives, in no order, the outcomes of calls at the endpoints of an upstream whose outlier detection has the
+	// scope Mesh. It may change the slice but not keep it.
+	Endpoints func(upstream string, outcomes []outlier.Outcome)
 	Log       *slog.Logger
 }
 
-// Server is the access log service.
+// Server is the access log service. Its methods are safe for concurrent use.
 type Server struct {
 	options Options
 	table   atomic.Pointer[table]
-	backlog atomic.Int64 // bytes that wait to be taken, of all streams
+	backlog atomic.Int64 // bytes of the messages that wait, of all streams
 	counts  struct {
 		streams                                                                 atomic.Int64
 		messages, bytes, reported, rejected, skipped, invalid, dropped, refused atomic.Uint64
 	}
 
-	mu     sync.Mutex // guards what follows
-	nodes  nodes
-	shares map[breaker.Key]*thinnings
-	turned breaker.Instant
+	mu        sync.Mutex // guards what follows
+	nodes     nodes
+	samplers  map[breaker.Key]*samplers
+	sampledAt breaker.Instant
 }
 
-// Counts are totals since the server was made, and what is under way now.
+// Counts are totals since the server was made, except Streams. Each entry that was received is counted in one of Reported,
+// Rejected, Skipped, Dropped and Refused; entries of a malformed message may be in none.
 type Counts struct {
 	Streams  int64 // open now
 	Messages uint64
-	Bytes    uint64 // of messages
-	// Of the entries in messages, each is in one of these.
-	Reported uint64 // told a breaker an outcome
-	Rejected uint64 // told of calls that were rejected
-	Skipped  uint64 // were logged for another reason, or of no breaker that is known
-	Invalid  uint64 // ended a stream, since they cannot be read
-	Dropped  uint64 // came faster than they could be taken
-	Refused  uint64 // told of an upstream that their proxy does not say it calls
+	Bytes    uint64 // in these messages
+	Reported uint64 // entries that gave a breaker an outcome
+	Rejected uint64 // entries of rejected calls
+	Skipped  uint64 // entries that a proxy logged for another reason, or of no known breaker
+	Invalid  uint64 // messages that ended their stream, since they were malformed or named no proxy
+	Dropped  uint64 // entries that came faster than they could be counted
+	Refused  uint64 // entries about an upstream that their proxy does not call or may not call
 }
 
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{
-		options: o, nodes: newNodes(), shares: map[breaker.Key]*thinnings{}, turned: o.Now(),
+		options: o, nodes: newNodes(), samplers: map[breaker.Key]*samplers{}, sampledAt: o.Now(),
 	}
 	s.table.Store(&table{})
 	return s
 }
 
-// Apply makes set's breakers the ones whose calls count. The engine has them already.
+// Apply makes the breakers of a set the ones whose calls count. The engine must have them already.
 func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
 	t := newTable(set, engine)
 	s.table.Store(t)
 	known := map[breaker.Key]bool{}
-	for _, of := range []map[string]*target{t.routes, t.upstreams} {
-		for _, a := range of {
-			known[a.key] = true
+	for _, targets := range []map[string]*target{t.routes, t.upstreams} {
+		for _, to := range targets {
+			known[to.key] = true
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key := range s.shares {
+	for key := range s.samplers {
 		if !known[key] {
-			delete(s.shares, key)
+			delete(s.samplers, key)
 		}
 	}
 }
@@ -105,8 +108,9 @@ func (s *Server) Counts() Counts {
 	}
 }
 
-// Applied says how densely a proxy logs from an instant on, by key without a node. Of a breaker that is not there it logs all
-// calls. The map must not be changed. Calls for one proxy are in order.
+// Applied says how densely the proxy with an id logs from an instant on, in place of what was said before for that instant or a
+// later one. Keys have no node. The proxy logs all calls of a breaker that is missing, and with a nil map all calls of all breakers. The
+// map must not change afterwards. Calls about one proxy must be made in order.
 func (s *Server) Applied(id string, sampling map[breaker.Key]wire.Sampling, from breaker.Instant) {
 	n := s.node(id, "")
 	if n == nil {
@@ -114,10 +118,11 @@ func (s *Server) Applied(id string, sampling map[breaker.Key]wire.Sampling, from
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.timeline = n.timeline.obey(from, sampling)
+	n.timeline = n.timeline.apply(from, sampling)
 }
 
-// Links returns what a proxy has told of its connections to an upstream that speaks TCP.
+// Links returns the connections of the proxy with an id to an upstream that speaks TCP. They are zero where the proxy has
+// logged none.
 func (s *Server) Links(upstream, id string) Links {
 	s.mu.Lock()
 	n := s.nodes.byID[id]
@@ -128,14 +133,14 @@ func (s *Server) Links(upstream, id string) Links {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if l := n.links[upstream]; l != nil {
-		l.settle(s.options.Now())
+		l.expire(s.options.Now())
 		return *l
 	}
 	return Links{}
 }
 
-// Began says that a proxy has just begun, whatever one of that id had told before: it has no connections.
-func (s *Server) Began(id string) {
+// Started says that the proxy with an id has just started, and so has no connections, whatever a proxy with that id had before.
+func (s *Server) Started(id string) {
 	n := s.node(id, "")
 	if n == nil {
 		return
@@ -147,18 +152,18 @@ func (s *Server) Began(id string) {
 	}
 }
 
-// node returns what is known of a proxy, which is of the identity owner as far as that is known; nil: there are too many.
+// node returns the proxy with an id, which belongs to the identity owner if that is not empty; nil: there are too many.
 func (s *Server) node(id, owner string) *node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.nodes.meet(id, owner, s.options.Now())
+	return s.nodes.getOrAdd(id, owner, s.options.Now())
 }
 
-// join is node for a stream of the proxy, which lasts until [worker.leave].
+// join is [Server.node] for a stream of the proxy, which counts until [worker.leave].
 func (s *Server) join(id, owner string) *node {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.nodes.meet(id, owner, s.options.Now())
+	n := s.nodes.getOrAdd(id, owner, s.options.Now())
 	if n != nil {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -167,10 +172,10 @@ func (s *Server) join(id, owner string) *node {
 	return n
 }
 
-// Register adds the service to a gRPC server, which has to use [Codec].
+// Register adds the service to a gRPC server, which must have the codec that [Codec] returns.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
 	description := alsv3.AccessLogService_ServiceDesc
-	description.HandlerType = (*any)(nil) // messages come as they are
+	description.HandlerType = (*any)(nil) // the handler gets messages encoded, so it has another type
 	description.Streams = []grpc.StreamDesc{{
 		StreamName: description.Streams[0].StreamName, ClientStreams: true,
 		Handler: func(_ any, stream grpc.ServerStream) error { return s.serve(stream) },
@@ -178,7 +183,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	r.RegisterService(&description, s)
 }
 
-// serve takes one stream to its end. Envoy has one for each of its workers and kinds of log.
+// serve receives one stream until it ends. Envoy has a stream for each of its workers and logs.
 func (s *Server) serve(stream grpc.ServerStream) error {
 	s.counts.streams.Add(1)
 	defer s.counts.streams.Add(-1)
@@ -196,7 +201,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		select {
 		case <-q.broken:
 			s.counts.invalid.Add(1)
-			return status.Error(codes.InvalidArgument, errMalformed.Error())
+			return status.Error(codes.InvalidArgument, alslog.ErrMalformed.Error())
 		default:
 		}
 		var f frame
@@ -211,7 +216,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		s.counts.bytes.Add(uint64(f.data.Len()))
 		if first {
 			first = false
-			n, upstream, err := s.introduce(f.data.ReadOnlyData(), peer)
+			n, upstream, err := s.identify(f.data.ReadOnlyData(), peer)
 			if err != nil {
 				f.data.Free()
 				return err
@@ -222,36 +227,44 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 			working.Go(func() { q.work(w) })
 		}
 		if !q.push(f.data, arrived) {
-			s.counts.dropped.Add(countEntries(f.data.ReadOnlyData()))
+			s.drop(f.data.ReadOnlyData())
 			f.data.Free()
 		}
 	}
 }
 
-// introduce reads who sends a stream, and to which upstream the connections in it are.
-func (s *Server) introduce(data []byte, peer *guard.Peer) (n *node, upstream string, err error) {
-	var m message
-	if err := m.read(data); err != nil {
+// identify reads from the first message of a stream which proxy sends it, and to which upstream its connections are; empty: it is
+// a stream of requests.
+func (s *Server) identify(data []byte, peer *guard.Peer) (n *node, upstream string, err error) {
+	var m alslog.Message
+	if err := m.Read(data); err != nil {
 		s.counts.invalid.Add(1)
 		return nil, "", status.Error(codes.InvalidArgument, err.Error())
 	}
-	upstream, ours := wire.ParseLog(string(m.log))
-	if !m.identified || !wire.ValidNodeID(string(m.node)) || !ours {
+	id := string(m.Node)
+	upstream, ours := wire.ParseLog(string(m.Log))
+	if !m.Identified || !wire.ValidNodeID(id) || !ours {
 		s.counts.invalid.Add(1)
 		return nil, "", status.Errorf(codes.InvalidArgument,
-			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.node, m.log, wire.MaxNodeID, wire.RequestLog)
+			"the first message names node %.64q and log %.64q; must name a node in at most %d printable bytes, and log %q", m.Node, m.Log, wire.MaxNodeID, wire.RequestLog)
 	}
-	if err := peer.Admit(guard.AccessLog, string(m.node), string(m.cluster)); err != nil {
+	if err := peer.Admit(guard.AccessLog, id, string(m.Cluster)); err != nil {
 		return nil, "", err
 	}
-	if n = s.join(string(m.node), peer.Name()); n == nil {
+	if n = s.join(id, peer.Name()); n == nil {
 		return nil, "", peer.Refuse(guard.AccessLog, guard.Metadata, fmt.Sprintf("there are streams of as many proxies as are remembered, which are %d, and %d of one identity", maxNodes, maxOwned))
 	}
 	return n, upstream, nil
 }
 
-// ended turns the end of a stream into what the handler returns: a proxy that left is no
-// error.
+// drop counts the entries of a message that is dropped.
+func (s *Server) drop(data []byte) {
+	var m alslog.Message
+	_ = m.Read(data) // the count is right up to the error
+	s.counts.dropped.Add(uint64(m.Len()))
+}
+
+// ended returns what the handler of a stream returns for the error that ended it. A proxy that leaves is no error.
 func ended(stream grpc.ServerStream, err error) error {
 	if errors.Is(err, io.EOF) {
 		return stream.SendMsg(&alsv3.StreamAccessLogsResponse{})

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	grpcstatus "google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
@@ -21,16 +20,17 @@ import (
 
 var emptySet = &policy.Set{}
 
-func introduced(node, log string, calls ...*datav3.HTTPAccessLogEntry) *alsv3.StreamAccessLogsMessage {
+// identified is a message that names its proxy and log, with entries of requests.
+func identified(node, log string, entries ...*datav3.HTTPAccessLogEntry) *alsv3.StreamAccessLogsMessage {
 	return &alsv3.StreamAccessLogsMessage{
 		Identifier: &alsv3.StreamAccessLogsMessage_Identifier{Node: &corev3.Node{Id: node, Cluster: "shop"}, LogName: log},
 		LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{
-			HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: calls},
+			HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: entries},
 		},
 	}
 }
 
-// TestStream: what comes over a real connection counts, and the stream ends well.
+// TestStream: entries that come over a real connection are counted, and the stream ends without an error.
 func TestStream(t *testing.T) {
 	r := newRig(t)
 	stream, err := r.client().StreamAccessLogs(t.Context())
@@ -38,7 +38,7 @@ func TestStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range []*alsv3.StreamAccessLogsMessage{
-		introduced("one", wire.RequestLog, r.logged(route("web", wire.RouteSampled), nil), r.logged(route("web", wire.RouteSampled), answered(500))),
+		identified("one", wire.RequestLog, r.logged(route("web", wire.RouteSampled), nil), r.logged(route("web", wire.RouteSampled), answered(500))),
 		{LogEntries: &alsv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: &alsv3.StreamAccessLogsMessage_HTTPAccessLogEntries{
 			LogEntry: []*datav3.HTTPAccessLogEntry{r.logged(route("web", wire.RouteProbe), nil), r.logged(route("web", wire.RouteCounted), nil)},
 		}}},
@@ -57,15 +57,17 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestStreamsThatAreRefused say why.
+// TestStreamsThatAreRefused end with an error that says that the message is invalid.
 func TestStreamsThatAreRefused(t *testing.T) {
+	malformed := identified("one", wire.RequestLog, &datav3.HTTPAccessLogEntry{})
+	malformed.ProtoReflect().SetUnknown([]byte{0x12, 0x03, 0x0a, 0x01, 0xff}) // http_logs {log_entry: a tag without a field}
 	for name, m := range map[string]*alsv3.StreamAccessLogsMessage{
-		"nobody":         introduced("", wire.RequestLog),
-		"nothing":        {},
-		"another log":    introduced("one", "somebody-elses"),
-		"a long name":    introduced(strings.Repeat("x", wire.MaxNodeID+1), wire.RequestLog),
-		"unprintable":    introduced("one\x00", wire.RequestLog),
-		"a broken entry": {Identifier: introduced("one", wire.RequestLog).GetIdentifier()},
+		"no id":             identified("", wire.RequestLog),
+		"no identifier":     {},
+		"another log":       identified("one", "another"),
+		"a long id":         identified(strings.Repeat("x", wire.MaxNodeID+1), wire.RequestLog),
+		"an unprintable id": identified("one\x00", wire.RequestLog),
+		"a malformed entry": malformed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -73,18 +75,11 @@ func TestStreamsThatAreRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name == "a broken entry" {
-				if err := proto.Unmarshal([]byte{}, m); err != nil {
-					t.Fatal(err)
-				}
-				m = introduced("one", wire.RequestLog, &datav3.HTTPAccessLogEntry{})
-				m.ProtoReflect().SetUnknown([]byte{0x12, 0x03, 0x0a, 0x01, 0xff}) // http_logs {log_entry: a tag without a field}
-			}
 			if err := stream.Send(m); err != nil {
 				t.Fatal(err)
 			}
 			for err == nil {
-				err = stream.Send(introduced("one", wire.RequestLog)) // until the end is heard of
+				err = stream.Send(identified("one", wire.RequestLog)) // until the end has arrived
 			}
 			if _, err := stream.CloseAndRecv(); grpcstatus.Code(err) != codes.InvalidArgument {
 				t.Errorf("error %v, want InvalidArgument", err)
@@ -96,8 +91,8 @@ func TestStreamsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestSlowEngineLosesEntries: who works is slow, so what comes is dropped and counted, and the
-// proxy never waits.
+// TestSlowEngineLosesEntries: while the counting is slow, new entries are dropped, the drops are counted, and the proxy
+// never waits.
 func TestSlowEngineLosesEntries(t *testing.T) {
 	r := newRig(t)
 	busy := make(chan struct{})
@@ -109,7 +104,7 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 	const messages = 3 * queueLength
 	call := r.logged(route("web", wire.RouteSampled), nil)
 	for range messages {
-		if err := stream.Send(introduced("one", wire.RequestLog, call, call)); err != nil {
+		if err := stream.Send(identified("one", wire.RequestLog, call, call)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,37 +123,37 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 	}
 }
 
-// TestQueueIsBoundedInBytes, for one stream and for all of them.
+// TestQueueIsBoundedInBytes: there is a bound for one stream, and one for all together.
 func TestQueueIsBoundedInBytes(t *testing.T) {
 	r := newRig(t)
 	q := newQueue(&r.server.backlog)
 	mebibyte := mem.SliceBuffer(make([]byte, 1<<20))
 	for range maxStreamBacklog >> 20 {
 		if !q.push(mebibyte, 0) {
-			t.Fatal("a message was refused that fits")
+			t.Fatal("a message that fits was refused")
 		}
 	}
 	if q.push(mebibyte, 0) {
-		t.Error("a message was taken that does not fit")
+		t.Error("a message that does not fit was accepted")
 	}
 	r.server.backlog.Store(maxBacklog)
 	if newQueue(&r.server.backlog).push(mebibyte, 0) {
-		t.Error("a message was taken that does not fit with those of other streams")
+		t.Error("a message that does not fit with those of other streams was accepted")
 	}
 }
 
-// TestClientThatLeaves is no error, and is forgotten.
-func TestClientThatLeaves(t *testing.T) {
+// TestProxyThatLeaves: a stream that is reset ends without an error, and is no longer counted.
+func TestProxyThatLeaves(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	stream, err := r.client().StreamAccessLogs(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Send(introduced("one", wire.RequestLog, r.logged(route("web", wire.RouteSampled), nil))); err != nil {
+	if err := stream.Send(identified("one", wire.RequestLog, r.logged(route("web", wire.RouteSampled), nil))); err != nil {
 		t.Fatal(err)
 	}
 	r.eventually("it is there", func() bool { return r.server.Counts().Streams == 1 && r.server.Counts().Reported == 1 })
 	cancel()
-	r.eventually("it is gone", func() bool { return r.server.Counts().Streams == 0 })
+	r.eventually("it has left", func() bool { return r.server.Counts().Streams == 0 })
 }

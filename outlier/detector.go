@@ -23,6 +23,18 @@ const (
 	LocalOrigin        // no response: the proxy could not connect, the time was over, or the connection broke
 )
 
+// ClassOf returns the class of a response by its HTTP status, as Envoy's detection has it.
+func ClassOf(status int) Class {
+	switch {
+	case 502 <= status && status <= 504:
+		return GatewayError
+	case status >= 500:
+		return ServerError
+	default:
+		return Success
+	}
+}
+
 // Outcome is the outcome of one call at an endpoint, or of several that succeeded.
 type Outcome struct {
 	Endpoint netip.AddrPort

@@ -57,6 +57,18 @@ func (r *rig) report(endpoint int, classes ...Class) {
 	r.detector.Report("web", told, r.now)
 }
 
+// TestClassOf: 502 to 504 say that the endpoint could not be reached by something in front of it.
+func TestClassOf(t *testing.T) {
+	for status, want := range map[int]Class{
+		0: Success, 200: Success, 404: Success, 499: Success, 500: ServerError, 501: ServerError,
+		502: GatewayError, 503: GatewayError, 504: GatewayError, 505: ServerError, 599: ServerError,
+	} {
+		if got := ClassOf(status); got != want {
+			t.Errorf("%d: class %d, want %d", status, got, want)
+		}
+	}
+}
+
 // many reports calls of an endpoint, of which the first failures failed.
 func (r *rig) many(endpoint, calls, failures int) {
 	told := make([]Outcome, calls)

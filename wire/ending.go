@@ -264,6 +264,12 @@ func (e *Ending) outlasted(r *Rules) bool {
 	return e.GRPC && r.Timeout > 0 && e.Lasted >= r.Timeout && e.Took < r.Timeout
 }
 
+// LocalOrigin reports whether a call, whose outcome is o, failed without a response of the service: the proxy could not connect,
+// waited too long, or the connection broke. Envoy's outlier detection calls these errors of local origin.
+func (e *Ending) LocalOrigin(o breaker.Outcome) bool {
+	return o.Failed() && e.Flags&(Timeouts|StreamIdle|ConnectFailure|Cuts) != 0
+}
+
 // HTTPStatus returns the HTTP status of the response. For a gRPC call that failed it is the HTTP status with the same meaning, as in
 // Envoy's own outlier detection.
 func (e *Ending) HTTPStatus() int {

@@ -231,3 +231,20 @@ func TestHTTPStatus(t *testing.T) {
 		t.Errorf("no gRPC call: %d, want 200", got)
 	}
 }
+
+// TestLocalOrigin: only a call that failed can have failed in the proxy.
+func TestLocalOrigin(t *testing.T) {
+	for _, tt := range []struct {
+		flags   Flags
+		outcome breaker.Outcome
+		want    bool
+	}{
+		{ConnectFailure, breaker.Failure, true}, {UpstreamReset, breaker.Failure, true}, {UpstreamTimeout, breaker.Timeout, true},
+		{StreamIdle, breaker.Timeout, true}, {UpstreamTimeout, breaker.Ignored, false}, {UpstreamReset, breaker.Success, false},
+		{NoHealthyUpstream, breaker.Failure, false}, {0, breaker.Failure, false},
+	} {
+		if got := (&Ending{Flags: tt.flags}).LocalOrigin(tt.outcome); got != tt.want {
+			t.Errorf("flags %b and %s: %t, want %t", tt.flags, tt.outcome, got, tt.want)
+		}
+	}
+}

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc"
 
 	"breakwater.dev/breaker"
-	"breakwater.dev/feed"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/testca"
@@ -217,8 +216,8 @@ var swaps = []struct {
 	{
 		step: "proxies", before: "outlier detection", first: mesh + ejecting, then: mesh,
 		prepare: func(b *bench) {
-			b.outliers.report("adaptive", []feed.EndpointOutcome{{Endpoint: netip.MustParseAddrPort("10.0.0.8:80"), Status: 500, At: b.clock.Now(), Calls: 1, OneIn: 1}})
-			b.outliers.detector.Sweep(outlier.Instant(b.clock.Now()))
+			b.outliers.report("adaptive", []outlier.Outcome{{Endpoint: netip.MustParseAddrPort("10.0.0.8:80"), Class: outlier.ServerError, At: b.clock.Now(), Calls: 1, OneIn: 1}})
+			b.outliers.detector.Sweep(b.clock.Now())
 			if !b.unhealthy("adaptive") {
 				b.t.Fatal("the endpoint is not ejected")
 			}

@@ -3,11 +3,9 @@ package app
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"time"
 
-	"breakwater.dev/feed"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
@@ -77,28 +75,9 @@ func (o *outliers) run(ctx context.Context) {
 	}
 }
 
-// report takes what became of calls at endpoints.
-func (o *outliers) report(upstream string, told []feed.EndpointOutcome) {
-	outcomes := make([]outlier.Outcome, len(told))
-	for i, t := range told {
-		outcomes[i] = outlier.Outcome{
-			Endpoint: t.Endpoint, Class: classOf(&t), At: t.At, Calls: t.Calls, OneIn: t.OneIn,
-		}
-	}
+// report passes the outcomes of calls at endpoints on to the detector.
+func (o *outliers) report(upstream string, outcomes []outlier.Outcome) {
 	o.detector.Report(upstream, outcomes, o.clock.Now())
-}
-
-// classOf reads an outcome as Envoy's own detection does.
-func classOf(t *feed.EndpointOutcome) outlier.Class {
-	switch {
-	case t.Local:
-		return outlier.LocalOrigin
-	case t.Status == http.StatusBadGateway, t.Status == http.StatusServiceUnavailable, t.Status == http.StatusGatewayTimeout:
-		return outlier.GatewayError
-	case t.Status >= http.StatusInternalServerError:
-		return outlier.ServerError
-	}
-	return outlier.Success
 }
 
 // happened hears what the detector finds.

@@ -33,7 +33,6 @@ var exceptions = []exception{
 	{"breaker", 0, "The rules of a breaker and the counting without a lock that they stand on would have to export one another's insides to be two packages."},
 	{"policy", 0, "The parser, the merging and the lint of the language read and write the same settings, field by field."},
 	{"cmd/controlplane", 2144, onlyShrinks},
-	{"feed", 1938, onlyShrinks},
 	{"telemetry", 2077, onlyShrinks},
 	{"xds", 3062, onlyShrinks},
 	{"xds/discovery", 2886, onlyShrinks},

@@ -65,7 +65,7 @@ func (r *row) refuses(p *pkg, f *file, imported string) string {
 			return fmt.Sprintf("does no I/O and draws no random numbers, so it may not import %s", imported)
 		}
 		return ""
-	case p.ownModule || inModules(imported, r.third) || f.test && inModules(imported, testLibraries):
+	case p.ownModule || inModules(imported, r.third) || f.test && (inModules(imported, r.testThird) || inModules(imported, testLibraries)):
 		return ""
 	default:
 		return fmt.Sprintf("may not import %s", imported)

@@ -25,6 +25,7 @@ import (
 	"breakwater.dev/gate/publisher"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/golden"
+	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
 	"breakwater.dev/wire"
@@ -107,7 +108,7 @@ func newFlow(t *testing.T, text string) *flow {
 			f.telemetry.ObserveWholeCalls(key, lasted, n)
 		},
 		Answered:  f.telemetry.ObserveAnswered,
-		Endpoints: func(string, []feed.EndpointOutcome) {},
+		Endpoints: func(string, []outlier.Outcome) {},
 		Log:       slog.New(slog.DiscardHandler),
 	})
 	f.gates = publisher.New(publisher.Options{
@@ -158,15 +159,11 @@ func (f *flow) moved(tr breaker.Transition) {
 
 // Sample implements [publisher.Feed].
 func (f *flow) Sample(now breaker.Instant) map[breaker.Key]wire.Sampling {
-	all := map[breaker.Key]wire.Sampling{}
-	for _, s := range f.feed.Sample(now) {
-		all[s.Key] = wire.Sampling{Passed: s.OneIn, Rejected: s.RejectsOneIn}
-	}
-	return all
+	return f.feed.Sample(now)
 }
 
 // Rate implements [publisher.Feed].
-func (f *flow) Rate(key breaker.Key) float64 { return f.feed.Traffic(key) }
+func (f *flow) Rate(key breaker.Key) float64 { return f.feed.Rate(key) }
 
 // Links implements [publisher.Feed]. The stories have no TCP.
 func (f *flow) Links(string, string) gate.Links { return gate.Links{} }

@@ -13,9 +13,9 @@ import (
 	"breakwater.dev/wire"
 )
 
-// TestExplanations: why connections fail is logged once a minute for each breaker, and no more of it
-// than fits a line, whatever a proxy sends.
-func TestExplanations(t *testing.T) {
+// TestConnectLog: why connections fail is logged once a minute for each breaker, in one line of bounded length, whatever a
+// proxy sends.
+func TestConnectLog(t *testing.T) {
 	r := newRig(t)
 	var log bytes.Buffer
 	r.server.options.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -47,7 +47,7 @@ func TestExplanations(t *testing.T) {
 	if log.Len() > untrusted.MessageLength+1000 || strings.ContainsRune(log.String(), '\x1b') {
 		t.Errorf("%d bytes of log", log.Len())
 	}
-	r.now = r.now.Add(explainEvery - time.Second)
+	r.now = r.now.Add(connectLogInterval - time.Second)
 	r.take(r.logged(route("web", wire.RouteClosed), failed(reason)))
 	wantLines("within a minute", 2)
 	r.now = r.now.Add(time.Second)

@@ -1,0 +1,60 @@
+package feed
+
+import (
+	"breakwater.dev/breaker"
+	"breakwater.dev/outlier"
+)
+
+// batch collects the outcomes in one message, in memory that the next message uses again.
+type batch struct {
+	groups    []group
+	byBreaker map[*breaker.Breaker]int
+	endpoints []endpointOutcomes
+}
+
+// group collects the outcomes for one breaker.
+type group struct {
+	target    *target
+	breaker   *breaker.Breaker
+	outcomes  []breaker.Reported
+	rejected  uint64
+	uploading []uint32 // probes whose requests have not ended
+}
+
+// endpointOutcomes collects the outcomes at the endpoints of one upstream.
+type endpointOutcomes struct {
+	upstream string
+	outcomes []outlier.Outcome
+}
+
+func (b *batch) reset() {
+	clear(b.byBreaker)
+	b.groups, b.endpoints = b.groups[:0], b.endpoints[:0]
+}
+
+// group returns the group of a breaker, which is valid until the next call.
+func (b *batch) group(to *target, of *breaker.Breaker) *group {
+	i, known := b.byBreaker[of]
+	if !known {
+		i = len(b.groups)
+		b.byBreaker[of] = i
+		if i < cap(b.groups) {
+			b.groups = b.groups[:i+1]
+			g := &b.groups[i]
+			*g = group{target: to, breaker: of, outcomes: g.outcomes[:0], uploading: g.uploading[:0]}
+		} else {
+			b.groups = append(b.groups, group{target: to, breaker: of})
+		}
+	}
+	return &b.groups[i]
+}
+
+func (b *batch) endpoint(upstream string, o outlier.Outcome) {
+	for i := range b.endpoints {
+		if b.endpoints[i].upstream == upstream {
+			b.endpoints[i].outcomes = append(b.endpoints[i].outcomes, o)
+			return
+		}
+	}
+	b.endpoints = append(b.endpoints, endpointOutcomes{upstream, []outlier.Outcome{o}})
+}

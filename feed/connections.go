@@ -1,0 +1,116 @@
+package feed
+
+import (
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/internal/alslog"
+	"breakwater.dev/outlier"
+	"breakwater.dev/wire"
+)
+
+// connection counts the entry of a connection to an upstream that speaks TCP.
+func (w *worker) connection(to *target, arrived breaker.Instant) {
+	e, counts := &w.entry, &w.server.counts
+	at := w.node.clock.At(w.clock, e.End(), arrived)
+	if to == nil {
+		counts.skipped.Add(1)
+		return
+	}
+	if !w.allowed(to) {
+		return
+	}
+	w.logConnectFailure(to, arrived)
+	result := e.connection()
+	links := w.node.linksTo(to.key.Upstream)
+	links.deadline = to.connectDeadline()
+	links.take(e, result, arrived)
+	g := w.batch.group(to, w.breakerOf(to, arrived))
+	switch result {
+	case unchanged:
+		counts.skipped.Add(1)
+		return
+	case rejected:
+		counts.rejected.Add(1)
+		w.node.meter(to.key).rejected.calls++
+		g.rejected++
+		return
+	}
+	counts.reported.Add(1)
+	w.node.meter(to.key).passed.calls++
+	g.outcomes = append(g.outcomes, breaker.Reported{
+		Outcome: result.outcome(), At: at, Lasted: max(e.Duration, 0), Probe: true, Unsent: wire.Flags(e.Flags).Unsent(),
+	})
+	if to.mesh && e.Remote.IsValid() {
+		w.batch.endpoint(to.key.Upstream, outlier.Outcome{
+			Endpoint: e.Remote, Class: result.class(), At: at, Calls: 1, OneIn: 1,
+		})
+	}
+}
+
+// Links are the connections of one proxy to an upstream that speaks TCP, as far as the proxy has logged them. An instant
+// of 0 means never.
+type Links struct {
+	// Connections is how many connections are established, and Connecting how many are being established.
+	Connections, Connecting uint32
+	// Called is when the proxy last logged that a client wanted a connection, Admitted when it last logged that one was
+	// admitted, and Refused that one was rejected.
+	Called, Refused, Admitted breaker.Instant
+	// Pause is how long no client wanted a connection before the last second in which one did; 0: not known.
+	Pause time.Duration
+
+	second   breaker.Instant // when that second began
+	begun    breaker.Instant // when the last connection started that was not rejected
+	before   breaker.Instant // when the one before it started
+	deadline time.Duration   // how long it may take to establish a connection
+}
+
+// wanted notes that a client wants a connection.
+func (l *Links) wanted(now breaker.Instant) {
+	if passed := now.Sub(l.second); l.Called == 0 {
+		l.second = now
+	} else if passed >= time.Second {
+		l.Pause, l.second = passed, now
+	}
+	l.Called = now
+}
+
+// take counts an entry. The entries of one connection come in order: that it started, that it is established, and that it
+// ended. A proxy that logs no starts logs only the end of a connection that was not established. The end may be lost.
+func (l *Links) take(e *entry, result connected, now breaker.Instant) {
+	l.expire(now)
+	wasEstablished := e.Remote.IsValid() && wire.Flags(e.Flags)&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
+	switch {
+	case e.Type == alslog.TCPConnectionStart:
+		l.wanted(now)
+		l.Connecting++
+		l.before, l.begun = l.begun, now
+		return
+	case result == established:
+		l.Connecting -= min(l.Connecting, 1)
+		l.Connections++
+	case e.Type != alslog.TCPConnectionEnd:
+		return
+	case wasEstablished:
+		l.Connections -= min(l.Connections, 1)
+		return
+	default:
+		l.Connecting -= min(l.Connecting, 1)
+	}
+	l.wanted(now)
+	if result != rejected {
+		l.Admitted = now
+		return
+	}
+	if l.Refused = now; l.before > 0 {
+		l.begun = l.before // the rejected one ended at once
+	}
+}
+
+// expire makes up for ends that were lost: when the last connection that started has had its time, none is being
+// established.
+func (l *Links) expire(now breaker.Instant) {
+	if now.Sub(l.begun) > l.deadline {
+		l.Connecting = 0
+	}
+}

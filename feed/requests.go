@@ -1,0 +1,99 @@
+package feed
+
+import (
+	"breakwater.dev/breaker"
+	"breakwater.dev/internal/alslog"
+	"breakwater.dev/outlier"
+	"breakwater.dev/wire"
+)
+
+// request counts the entry of a request, which took a route of a kind.
+func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instant) {
+	e, counts := &w.entry, &w.server.counts
+	if e.Type == alslog.DownstreamPeriodic {
+		w.unfinished(to, kind, arrived)
+		return
+	}
+	at := w.node.clock.At(w.clock, e.End(), arrived)
+	if to == nil {
+		counts.skipped.Add(1)
+		return
+	}
+	if !w.allowed(to) {
+		return
+	}
+	weights := w.node.timeline.weights(at.Add(-max(e.Duration, 0)), to.key)
+	b := w.breakerOf(to, arrived)
+	if kind == wire.RouteRejected { // the breaker rejected it, and has counted it
+		counts.rejected.Add(1)
+		w.answered(to, 1)
+		return
+	}
+	if kind == wire.RouteCounted {
+		counts.rejected.Add(1)
+		w.answered(to, weights.Rejected)
+		w.node.meter(to.key).rejected.calls += uint64(weights.Rejected)
+		w.batch.group(to, b).rejected += uint64(weights.Rejected)
+		return
+	}
+	w.logConnectFailure(to, arrived)
+	x := e.ending(&to.rules)
+	report := breaker.Reported{Outcome: x.Outcome(&to.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
+	report.Unsent = x.Unsent() && e.Attempts <= 1
+	if askedForPermit(kind) {
+		w.correct(to, b, &x, &report, arrived)
+		return
+	}
+	always := to.alwaysLogged(report.Outcome, x.Took)
+	if kind == wire.RouteClosed && !always {
+		counts.skipped.Add(1)
+		return
+	}
+	n := uint32(1)
+	report.OneIn = weights.sparsest // the entry represents one request, but others before it may not have been logged
+	if !always {
+		n = weights.Passed
+		report.OneIn = n
+	}
+	counts.reported.Add(1)
+	w.node.meter(to.key).passed.calls += uint64(n)
+	g := w.batch.group(to, b)
+	g.outcomes = append(g.outcomes, report)
+	w.endpoint(to, &x, &report, n)
+}
+
+// askedForPermit reports whether requests on routes of a kind asked the control plane for a permit. The control plane then knows
+// the outcome of the request as it was at the headers of the response.
+func askedForPermit(kind wire.RouteKind) bool {
+	return kind == wire.RouteWhole || kind == wire.RouteProbe
+}
+
+// unfinished handles the entry of a request that has not ended. If the request is a probe that the client is still sending, the
+// probe gives its permit back, so that a slow client does not keep others from probing.
+func (w *worker) unfinished(to *target, kind wire.RouteKind, arrived breaker.Instant) {
+	e := &w.entry
+	w.server.counts.skipped.Add(1)
+	ours := to != nil && w.peer.May(to.key.Upstream) && askedForPermit(kind) && e.probe != 0 && e.process == w.server.options.Process
+	if !ours || e.RequestEnd >= 0 || wire.IsUpgrade(e.Upgrade) {
+		return
+	}
+	g := w.batch.group(to, w.breakerOf(to, arrived))
+	g.uploading = append(g.uploading, e.probe)
+}
+
+// answered passes on what n rejected requests were answered with, where proxies keep copies of responses.
+func (w *worker) answered(to *target, n uint32) {
+	if to.cached {
+		w.server.options.Answered(to.key, wire.DetailsOf(w.entry.Details) == wire.Copied, uint64(n))
+	}
+}
+
+// endpoint adds the outcome of n requests at their endpoint, where outlier detection has the scope Mesh.
+func (w *worker) endpoint(to *target, x *wire.Ending, r *breaker.Reported, n uint32) {
+	if !to.mesh || !w.entry.Remote.IsValid() || r.Outcome == breaker.Ignored || r.Outcome == breaker.Abandoned {
+		return
+	}
+	w.batch.endpoint(to.key.Upstream, outlier.Outcome{
+		Endpoint: w.entry.Remote, Class: classOf(x, r.Outcome), At: r.At, Calls: n, OneIn: r.OneIn,
+	})
+}

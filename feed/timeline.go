@@ -1,0 +1,76 @@
+package feed
+
+import (
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
+)
+
+// timeline is how a proxy has sampled recently, oldest period first.
+type timeline []period
+
+// period is a time in which the sampling of a proxy did not change. It ends where the next one begins.
+type period struct {
+	from     breaker.Instant
+	sampling map[breaker.Key]wire.Sampling
+}
+
+// remembered is the longest time from the beginning of a request to the arrival of its entry for which the timeline reaches back.
+const remembered = 10 * time.Minute
+
+// slack is how far off the beginning of a request, or of a period, may be: the flush interval of Envoy's log, and more.
+const slack = 100 * time.Millisecond
+
+// apply adds the period that begins at an instant, in place of those that begin then or later.
+func (t timeline) apply(from breaker.Instant, sampling map[breaker.Key]wire.Sampling) timeline {
+	for len(t) > 0 && t[len(t)-1].from >= from {
+		t = t[:len(t)-1]
+	}
+	first := 0
+	for first+1 < len(t) && t[first+1].from < from.Add(-remembered) {
+		first++
+	}
+	return append(t[first:], period{from, sampling})
+}
+
+// weights says how many calls one logged call represents.
+type weights struct {
+	// Passed is for a call that passed without a permit, Rejected for one that the proxy rejected.
+	wire.Sampling
+	// sparsest is how many calls that passed there may have been, at most, for each one that was logged.
+	sparsest uint32
+}
+
+// weights returns the weights of a breaker's calls that began at an instant. Where the sampling had just changed, or is not
+// known, it takes every sampling into account that may have applied. Passed and Rejected are then the smallest: to miss a few
+// calls does no harm, to count hundreds that were never made does. sparsest is then the largest.
+func (t timeline) weights(began breaker.Instant, key breaker.Key) weights {
+	w := weights{Sampling: wire.Sampling{Passed: maxOneIn, Rejected: maxOneIn}, sparsest: 1}
+	last := -1
+	for _, at := range [...]breaker.Instant{began.Add(-slack), began, began.Add(slack)} {
+		i := t.find(at)
+		if i >= 0 && i == last {
+			continue
+		}
+		last = i
+		s := wire.Sampling{Passed: 1, Rejected: 1}
+		if i < 0 {
+			w.sparsest = maxOneIn
+		} else {
+			s = t[i].sampling[key].All()
+		}
+		w.Passed, w.Rejected = min(w.Passed, s.Passed), min(w.Rejected, s.Rejected)
+		w.sparsest = max(w.sparsest, s.Passed)
+	}
+	return w
+}
+
+// find returns the index of the period that an instant is in; -1: the timeline does not reach back so far.
+func (t timeline) find(at breaker.Instant) int {
+	i := len(t) - 1
+	for i >= 0 && t[i].from > at {
+		i--
+	}
+	return i
+}

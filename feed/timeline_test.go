@@ -1,0 +1,51 @@
+package feed
+
+import (
+	"testing"
+	"time"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
+)
+
+// TestTimeline: the weight of a call follows from how its proxy sampled when the call began. Where the sampling had just
+// changed, or is not known, the call represents as few calls as possible, and as many as possible may have passed before it.
+func TestTimeline(t *testing.T) {
+	const second = breaker.Instant(time.Second)
+	key := breaker.Key{Upstream: "web"}
+	var line timeline
+	want := func(when breaker.Instant, passed, rejected, sparsest uint32) {
+		t.Helper()
+		want := weights{wire.Sampling{Passed: passed, Rejected: rejected}, sparsest}
+		if got := line.weights(when, key); got != want {
+			t.Errorf("at %s: %+v, want %+v", time.Duration(when), got, want)
+		}
+	}
+	want(0, 1, 1, maxOneIn)
+	line = line.apply(10*second, oneIn(4))
+	line = line.apply(20*second, oneIn(64))
+	line = line.apply(30*second, nil)
+	line = line.apply(40*second, oneIn(2))
+	want(0, 1, 1, maxOneIn)
+	want(10*second, 1, 1, maxOneIn)
+	want(15*second, 4, 4, 4)
+	want(20*second-second/20, 4, 4, 64)
+	want(20*second+second/20, 4, 4, 64)
+	want(21*second, 64, 64, 64)
+	want(30*second-second/20, 1, 1, 64)
+	want(35*second, 1, 1, 1)
+	want(40*second, 1, 1, 2)
+	want(41*second, 2, 2, 2)
+	// A period that was to come is replaced when the proxy applies another sampling before it.
+	line = line.apply(50*second, nil)
+	line = line.apply(45*second, oneIn(8))
+	want(55*second, 8, 8, 8)
+	line = line.apply(60*second, map[breaker.Key]wire.Sampling{key: {Passed: 16}, {Upstream: "other"}: {Passed: 2, Rejected: 2}})
+	want(65*second, 16, 1, 16)
+	for i := range 10_000 {
+		line = line.apply(breaker.Instant(100+i)*second, oneIn(uint32(i)))
+	}
+	if len(line) > 700 {
+		t.Errorf("%d periods are remembered", len(line))
+	}
+}

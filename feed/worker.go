@@ -1,0 +1,120 @@
+package feed
+
+import (
+	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/internal/alslog"
+	"breakwater.dev/internal/guard"
+	"breakwater.dev/wire"
+)
+
+// worker counts the messages of one stream.
+type worker struct {
+	server      *Server
+	node        *node
+	clock       *clock.Stream // guarded by the node
+	peer        *guard.Peer
+	upstream    string // the upstream of the stream's connections; empty for a stream of requests
+	batch       batch
+	entry       entry
+	corrections []correction // in the order in which they are due
+}
+
+func newWorker(s *Server, n *node, upstream string) *worker {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return &worker{
+		server: s, node: n, clock: n.clock.Add(s.options.Now()), upstream: upstream,
+		batch: batch{byBreaker: map[*breaker.Breaker]int{}},
+	}
+}
+
+// leave removes the stream from its node.
+func (w *worker) leave() {
+	w.node.mu.Lock()
+	defer w.node.mu.Unlock()
+	w.node.clock.Remove(w.clock)
+	w.node.streams--
+	w.node.left = w.server.options.Now()
+}
+
+// take counts all entries of a message that arrived at an instant. The error says that an entry is malformed; the entries before
+// it are counted.
+func (w *worker) take(m *alslog.Message, arrived breaker.Instant) error {
+	w.batch.reset()
+	t := w.server.table.Load()
+	err := w.read(t, m, arrived)
+	now := w.server.options.Now()
+	for i := range w.batch.groups {
+		g := &w.batch.groups[i]
+		if g.rejected > 0 {
+			g.breaker.Rejected(g.rejected, now)
+		}
+		for _, probe := range g.uploading {
+			g.breaker.ReleaseProbe(probe, now)
+		}
+		if len(g.outcomes) > 0 {
+			w.observe(g)
+			g.breaker.Report(g.outcomes, now)
+		}
+	}
+	for i := range w.batch.endpoints {
+		of := &w.batch.endpoints[i]
+		w.server.options.Endpoints(of.upstream, of.outcomes)
+	}
+	return err
+}
+
+// observe passes on how long the calls of a group took.
+func (w *worker) observe(g *group) {
+	for i := range g.outcomes {
+		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned {
+			n := uint64(1)
+			if !g.target.alwaysLogged(o.Outcome, o.Duration) {
+				n = uint64(max(o.OneIn, 1))
+			}
+			w.server.options.Observe(g.target.key, o.Duration, o.Lasted, n)
+		}
+	}
+}
+
+// read adds the entries of a message to the batch.
+func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) error {
+	w.node.mu.Lock()
+	defer w.node.mu.Unlock()
+	for e, err := range m.Entries() {
+		if err != nil {
+			return err
+		}
+		mark, err := e.Metadata(wire.Namespace, wire.ProbeKey)
+		if err != nil {
+			return err
+		}
+		w.entry = entry{Entry: e}
+		if m.TCP {
+			w.connection(t.upstreams[w.upstream], arrived)
+			continue
+		}
+		if len(mark) > 0 {
+			w.entry.process, w.entry.probe = wire.ProbeOf(mark)
+		}
+		to, kind := t.route(e.Route)
+		w.request(to, kind, arrived)
+	}
+	return nil
+}
+
+// allowed reports whether an entry counts: the proxy must be one that calls the upstream.
+func (w *worker) allowed(to *target) bool {
+	if w.peer.May(to.key.Upstream) {
+		return true
+	}
+	w.server.counts.refused.Add(1)
+	w.peer.RefuseReport(guard.AccessLog, to.key.Upstream)
+	return false
+}
+
+// breakerOf returns the breaker that a target has for the proxy of the stream.
+func (w *worker) breakerOf(to *target, now breaker.Instant) *breaker.Breaker {
+	return to.breakerFor(w.node.id, w.peer.Name(), now)
+}
