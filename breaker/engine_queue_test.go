@@ -83,9 +83,11 @@ func TestRule6ListenerMayAskForBreakersOfProxies(t *testing.T) {
 		"snapshot": func(e *Engine) { e.Snapshot(epoch.Add(wait)) },
 		"export":   func(e *Engine) { e.Export(epoch.Add(wait)) },
 		"advance":  func(e *Engine) { e.Advance(epoch.Add(wait)) },
-		"force":    func(e *Engine) { _ = e.Force(one, Override{State: Closed, By: "operator", Note: "reason", Until: epoch.Add(time.Hour)}, epoch) },
-		"reset":    func(e *Engine) { _ = e.Reset(one, "operator", "reason", epoch) },
-		"apply":    func(e *Engine) { e.Apply(perNode(runRule(2)), epoch) },
+		"force": func(e *Engine) {
+			_ = e.Force(one, Override{State: Closed, By: "operator", Note: "reason", Until: epoch.Add(time.Hour)}, epoch)
+		},
+		"reset": func(e *Engine) { _ = e.Reset(one, "operator", "reason", epoch) },
+		"apply": func(e *Engine) { e.Apply(perNode(runRule(2)), epoch) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			heard := 0

@@ -192,3 +192,12 @@ func halfOpenRig(t *testing.T, n, m uint32) *rig {
 	r.want(Edge{Open, HalfOpen, WaitOver})
 	return r
 }
+
+// uploading says that the request of a call has not ended, if the call is a probe; otherwise it only looks at the breaker.
+func (b *Breaker) uploading(probe uint32, now Instant) {
+	if probe == 0 {
+		b.Status(now)
+		return
+	}
+	b.Report([]Reported{{Uploading: probe}}, now)
+}

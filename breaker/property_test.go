@@ -325,7 +325,7 @@ func (w *world) release(t *rapid.T) {
 		f.ticket.answered(now)
 		return
 	}
-	f.pair.breaker.ReleaseProbe(f.permit.Probe(), now)
+	f.pair.breaker.uploading(f.permit.Probe(), now)
 	f.ticket.release(now)
 }
 

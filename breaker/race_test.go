@@ -63,7 +63,7 @@ func (c *crowd) upload(o Outcome, how int) {
 			p.Settle(Success, 0, now)
 			b.Report([]Reported{{Outcome: Failure, At: c.now(), Corrects: true, Probe: true, Settled: now}}, c.now())
 		case 2:
-			b.ReleaseProbe(p.Probe(), c.now())
+			b.uploading(p.Probe(), c.now())
 			fallthrough
 		default:
 			p.Settle(o, 150*time.Microsecond, c.now())

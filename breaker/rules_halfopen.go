@@ -123,23 +123,18 @@ func (b *Breaker) expireLeasesLocked(now Instant) {
 	b.orphans += uint32(n)
 }
 
-// HoldsProbe reports whether the probe with that id, which [Permit.Probe] returned, still
-// holds its slot. It does not look at the clock: a probe whose lease has run out holds
-// its slot until the breaker is next used.
-func (b *Breaker) HoldsProbe(id uint32) bool {
+// holdsProbe reports whether the probe with that id still holds its slot. It does not look at the clock: a probe whose lease
+// has run out holds its slot until the breaker is next used.
+func (b *Breaker) holdsProbe(id uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state == HalfOpen && b.past.halfOpen.holds(id)
 }
 
-// ReleaseProbe frees the slot of the probe with that id, which [Permit.Probe] returned, if
-// the probe still holds it. The outcome of the probe is then counted in the totals only
-// and changes no state. An id that is not known does nothing. In another process the
-// same id belongs to another probe.
-func (b *Breaker) ReleaseProbe(id uint32, now Instant) {
-	b.lock(now)
+// releaseProbeLocked frees the slot of the probe with that id, if the probe still holds it. The outcome of the probe is then
+// counted in the totals only; see [Reported.Uploading].
+func (b *Breaker) releaseProbeLocked(id uint32) {
 	if b.state == HalfOpen && b.past.halfOpen.land(id) {
 		b.orphans++
 	}
-	b.unlock()
 }

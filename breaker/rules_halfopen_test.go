@@ -251,7 +251,7 @@ func TestAbandonedProbes(t *testing.T) {
 	}
 }
 
-// TestReleaseProbe: it frees the slot of a probe in flight, whose outcome then changes no
+// TestReleaseProbe: a probe whose request has not ended frees its slot, and its outcome then changes no
 // state.
 func TestReleaseProbe(t *testing.T) {
 	for _, late := range []Outcome{Success, Failure} {
@@ -262,13 +262,13 @@ func TestReleaseProbe(t *testing.T) {
 		if id == 0 {
 			t.Fatal("the id of a probe is 0")
 		}
-		for _, unknown := range []uint32{0, inBreaker, unjudged, untimed, id + 1} {
-			b.ReleaseProbe(unknown, r.now)
+		for _, unknown := range []uint32{inBreaker, unjudged, untimed, id + 1} {
+			b.Report([]Reported{{Uploading: unknown}}, r.now)
 		}
 		r.reject()
-		b.ReleaseProbe(id, r.now)
+		b.Report([]Reported{{Uploading: id}}, r.now)
 		second := r.admit()
-		b.ReleaseProbe(id, r.now)
+		b.Report([]Reported{{Uploading: id}}, r.now)
 		r.reject()
 		first.Settle(late, 0, r.now)
 		r.wantState(HalfOpen, 2)
@@ -280,7 +280,7 @@ func TestReleaseProbe(t *testing.T) {
 		}
 		second.Done(Success, r.now)
 		r.want(Edge{HalfOpen, Closed, ProbesSucceeded})
-		b.ReleaseProbe(second.Probe(), r.now)
+		b.Report([]Reported{{Uploading: second.Probe()}}, r.now)
 		r.wantState(Closed, 3)
 	}
 }

@@ -151,7 +151,7 @@ func (p *Permit) Answered(now Instant) {
 }
 
 // Probe returns the id of the slot that the call holds in half-open, for
-// [Breaker.ReleaseProbe], or 0 if the call is not a probe. A breaker gives each id once.
+// [Reported.Uploading], or 0 if the call is not a probe. A breaker gives each id once.
 func (p *Permit) Probe() uint32 {
 	if low := p.mark.low(); low >= firstProbe {
 		return low

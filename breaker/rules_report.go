@@ -32,6 +32,11 @@ type Reported struct {
 	Corrects bool
 	Was      Outcome
 	Settled  Instant // may be up to a second off
+	// Uploading is the id of a probe whose request has not ended, as [Permit.Probe] returned it; 0: none. The probe
+	// gives up its slot, since the time that passes is the caller's, and its outcome will change no
+	// state. The other fields have no meaning then. An id that is not known does nothing. In another
+	// process the same id belongs to another probe.
+	Uploading uint32
 }
 
 // maxOneIn bounds what one success can stand for.
@@ -65,6 +70,10 @@ func byTime(x, y Reported) int {
 }
 
 func (b *Breaker) reportLocked(o *Reported, now Instant) {
+	if o.Uploading != 0 {
+		b.releaseProbeLocked(o.Uploading)
+		return
+	}
 	e := b.endingLocked(o.Outcome, o.Duration)
 	if o.Corrects {
 		b.correctLocked(o, e, now)

@@ -8,17 +8,15 @@ import (
 // batch collects the outcomes in one message, in memory that the next message uses again.
 type batch struct {
 	groups    []group
-	byBreaker map[*breaker.Breaker]int
+	byBreaker map[*breaker.Key]int
 	endpoints []endpointOutcomes
 }
 
 // group collects the outcomes for one breaker.
 type group struct {
-	target    *target
-	breaker   *breaker.Breaker
-	outcomes  []breaker.Reported
-	rejected  uint64
-	uploading []uint32 // probes whose requests have not ended
+	target   *target
+	outcomes []breaker.Reported
+	rejected uint64
 }
 
 // endpointOutcomes collects the outcomes at the endpoints of one upstream.
@@ -32,18 +30,18 @@ func (b *batch) reset() {
 	b.groups, b.endpoints = b.groups[:0], b.endpoints[:0]
 }
 
-// group returns the group of a breaker, which is valid until the next call.
-func (b *batch) group(to *target, of *breaker.Breaker) *group {
-	i, known := b.byBreaker[of]
+// group returns the group of a target's breaker, which is valid until the next call.
+func (b *batch) group(to *target) *group {
+	i, known := b.byBreaker[to.breaker]
 	if !known {
 		i = len(b.groups)
-		b.byBreaker[of] = i
+		b.byBreaker[to.breaker] = i
 		if i < cap(b.groups) {
 			b.groups = b.groups[:i+1]
 			g := &b.groups[i]
-			*g = group{target: to, breaker: of, outcomes: g.outcomes[:0], uploading: g.uploading[:0]}
+			*g = group{target: to, outcomes: g.outcomes[:0]}
 		} else {
-			b.groups = append(b.groups, group{target: to, breaker: of})
+			b.groups = append(b.groups, group{target: to})
 		}
 	}
 	return &b.groups[i]

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/gate"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/outlier"
 	"breakwater.dev/wire"
@@ -25,7 +26,7 @@ func (w *worker) connection(to *target, arrived breaker.Instant) {
 	links := w.node.linksTo(to.key.Upstream)
 	links.deadline = to.connectDeadline()
 	links.take(e, result, arrived)
-	g := w.batch.group(to, w.breakerOf(to, arrived))
+	g := w.batch.group(to)
 	switch result {
 	case unchanged:
 		counts.skipped.Add(1)
@@ -48,17 +49,9 @@ func (w *worker) connection(to *target, arrived breaker.Instant) {
 	}
 }
 
-// Links are the connections of one proxy to an upstream that speaks TCP, as far as the proxy has logged them. An instant
-// of 0 means never.
-type Links struct {
-	// Connections is how many connections are established, and Connecting how many are being established.
-	Connections, Connecting uint32
-	// Called is when the proxy last logged that a client wanted a connection, Admitted when it last logged that one was
-	// admitted, and Refused that one was rejected.
-	Called, Refused, Admitted breaker.Instant
-	// Pause is how long no client wanted a connection before the last second in which one did; 0: not known.
-	Pause time.Duration
-
+// links are the connections of one proxy to an upstream that speaks TCP, as far as the proxy has logged them.
+type links struct {
+	gate.Links
 	second   breaker.Instant // when that second began
 	begun    breaker.Instant // when the last connection started that was not rejected
 	before   breaker.Instant // when the one before it started
@@ -66,7 +59,7 @@ type Links struct {
 }
 
 // wanted notes that a client wants a connection.
-func (l *Links) wanted(now breaker.Instant) {
+func (l *links) wanted(now breaker.Instant) {
 	if passed := now.Sub(l.second); l.Called == 0 {
 		l.second = now
 	} else if passed >= time.Second {
@@ -77,7 +70,7 @@ func (l *Links) wanted(now breaker.Instant) {
 
 // take counts an entry. The entries of one connection come in order: that it started, that it is established, and that it
 // ended. A proxy that logs no starts logs only the end of a connection that was not established. The end may be lost.
-func (l *Links) take(e *entry, result connected, now breaker.Instant) {
+func (l *links) take(e *entry, result connected, now breaker.Instant) {
 	l.expire(now)
 	wasEstablished := e.Remote.IsValid() && wire.Flags(e.Flags)&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
 	switch {
@@ -109,7 +102,7 @@ func (l *Links) take(e *entry, result connected, now breaker.Instant) {
 
 // expire makes up for ends that were lost: when the last connection that started has had its time, none is being
 // established.
-func (l *Links) expire(now breaker.Instant) {
+func (l *links) expire(now breaker.Instant) {
 	if now.Sub(l.begun) > l.deadline {
 		l.Connecting = 0
 	}

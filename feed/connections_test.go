@@ -7,12 +7,12 @@ import (
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/gate"
 )
 
 // connection is the entry of a connection, as Envoy 1.40 writes it, with a change.
@@ -75,32 +75,32 @@ func TestLinks(t *testing.T) {
 		return func(c *datav3.AccessLogCommon) { c.ResponseFlags, c.UpstreamRemoteAddress = f, nil }
 	}
 	refused := nowhere(&datav3.ResponseFlags{UpstreamOverflow: true})
-	want := func(when string, want Links) {
+	want := func(when string, want gate.Links) {
 		t.Helper()
-		if diff := cmp.Diff(want, r.server.Links("db", "one"), cmpopts.IgnoreUnexported(Links{})); diff != "" {
+		if diff := cmp.Diff(want, r.server.Links("db", "one")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", when, diff)
 		}
 	}
-	want("nothing is logged", Links{})
+	want("nothing is logged", gate.Links{})
 	began := r.now
 	r.connections(r.connection(started, nowhere(nil)), r.connection(started, nowhere(nil)))
-	want("two are being established", Links{Connecting: 2, Called: began})
+	want("two are being established", gate.Links{Connecting: 2, Called: began})
 	r.connections(r.connection(connected, nil), r.connection(ended, nowhere(&datav3.ResponseFlags{UpstreamConnectionFailure: true})))
-	want("one is established, one failed", Links{Connections: 1, Called: began, Admitted: began})
+	want("one is established, one failed", gate.Links{Connections: 1, Called: began, Admitted: began})
 	r.now = r.now.Add(5 * time.Second)
 	for range 3 {
 		r.connections(r.connection(started, nowhere(nil)), r.connection(ended, refused))
 	}
-	want("refused", Links{Connections: 1, Called: r.now, Admitted: began, Refused: r.now, Pause: 5 * time.Second})
+	want("refused", gate.Links{Connections: 1, Called: r.now, Admitted: began, Refused: r.now, Pause: 5 * time.Second})
 	called := r.now
 	r.now = r.now.Add(3 * time.Second)
 	r.connections(r.connection(ended, nil))
-	want("the established one has ended", Links{Called: called, Admitted: began, Refused: called, Pause: 5 * time.Second})
+	want("the established one has ended", gate.Links{Called: called, Admitted: began, Refused: called, Pause: 5 * time.Second})
 	r.connections(r.connection(ended, refused))
-	want("a proxy that logs no starts", Links{Called: r.now, Admitted: began, Refused: r.now, Pause: 3 * time.Second})
+	want("a proxy that logs no starts", gate.Links{Called: r.now, Admitted: began, Refused: r.now, Pause: 3 * time.Second})
 	r.connections(r.connection(connected, nil), r.connection(started, nil))
 	r.server.Started("one")
-	want("another process", Links{Called: r.now, Admitted: r.now, Refused: r.now, Pause: 3 * time.Second})
+	want("another process", gate.Links{Called: r.now, Admitted: r.now, Refused: r.now, Pause: 3 * time.Second})
 }
 
 // TestLinksWhoseEndIsLost: a connection of which only the start is logged no longer counts as being established after its

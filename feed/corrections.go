@@ -9,10 +9,9 @@ import (
 
 // correction is the report on a request that had a permit, and that ended otherwise than the headers of its response said.
 type correction struct {
-	due     breaker.Instant
-	target  *target
-	breaker *breaker.Breaker
-	report  breaker.Reported
+	due    breaker.Instant
+	target *target
+	report breaker.Reported
 }
 
 const (
@@ -25,7 +24,7 @@ const (
 
 // correct queues a correction for a request that had a permit, if its outcome is another than the one that its permit
 // was resolved with.
-func (w *worker) correct(to *target, b *breaker.Breaker, x *wire.Ending, r *breaker.Reported, arrived breaker.Instant) {
+func (w *worker) correct(to *target, x *wire.Ending, r *breaker.Reported, arrived breaker.Instant) {
 	was := x.Settled(&to.rules)
 	if !x.Corrects(was, r.Outcome) || !to.alwaysLogged(r.Outcome, x.Took) {
 		w.server.counts.skipped.Add(1)
@@ -36,7 +35,7 @@ func (w *worker) correct(to *target, b *breaker.Breaker, x *wire.Ending, r *brea
 	if x.Probe || to.slow > 0 && x.Took >= to.slow {
 		r.Settled = r.At.Add(min(w.entry.ResponseBegin-x.Lasted, 0)) // at the headers of the response
 	}
-	w.corrections = append(w.corrections, correction{arrived.Add(correctionDelay), to, b, *r})
+	w.corrections = append(w.corrections, correction{arrived.Add(correctionDelay), to, *r})
 }
 
 // reportDue reports the corrections that are due by now, and those that are too many. It returns when the next one is due; ok is
@@ -48,7 +47,7 @@ func (w *worker) reportDue(now breaker.Instant) (next breaker.Instant, ok bool) 
 		if c.report.Outcome.Failed() && c.report.Was == breaker.Ignored {
 			w.server.options.Observe(c.target.key, c.report.Duration, c.report.Lasted, 1)
 		}
-		c.breaker.Report([]breaker.Reported{c.report}, now)
+		w.server.options.Decider.Report(w.subject(c.target), []breaker.Reported{c.report}, now)
 	}
 	w.corrections = append(w.corrections[:0], w.corrections[n:]...)
 	if len(w.corrections) == 0 {

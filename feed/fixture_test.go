@@ -119,7 +119,7 @@ func newRig(t testing.TB) *rig {
 	}
 	r.engine.Apply(set.Specs(), r.now)
 	r.server = NewServer(Options{
-		Process: process,
+		Process: process, Decider: r.engine.Decider(),
 		Now:     func() breaker.Instant { return r.now },
 		Observe: func(key breaker.Key, took, _ time.Duration, n uint64) { r.observed[key] += n; r.took = took },
 		Answered: func(key breaker.Key, cached bool, n uint64) {
@@ -128,7 +128,7 @@ func newRig(t testing.TB) *rig {
 		Endpoints: func(_ string, outcomes []outlier.Outcome) { r.endpoints = append(r.endpoints, outcomes...) },
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	r.server.Apply(set, r.engine)
+	r.server.Apply(set)
 	r.node = r.server.node("one", "")
 	r.worker = newWorker(r.server, r.node, "")
 	return r

@@ -17,16 +17,16 @@ type node struct {
 	clock    clock.Proxy
 	timeline timeline
 	meters   map[breaker.Key]*meter
-	links    map[string]*Links // by upstream
+	links    map[string]*links // by upstream
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
 }
 
 // linksTo returns the connections to an upstream, and adds them if there are none yet.
-func (n *node) linksTo(upstream string) *Links {
+func (n *node) linksTo(upstream string) *links {
 	l := n.links[upstream]
 	if l == nil {
-		l = &Links{}
+		l = &links{}
 		n.links[upstream] = l
 	}
 	return l

@@ -37,7 +37,7 @@ func (ns *nodes) getOrAdd(id, owner string, now breaker.Instant) *node {
 		if len(ns.byID) >= maxNodes && !ns.makeRoom("") {
 			return nil
 		}
-		n = &node{id: id, meters: map[breaker.Key]*meter{}, links: map[string]*Links{}, left: now}
+		n = &node{id: id, meters: map[breaker.Key]*meter{}, links: map[string]*links{}, left: now}
 		ns.byID[id] = n
 	}
 	if n.owner = owner; owner != "" {

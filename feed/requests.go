@@ -11,7 +11,7 @@ import (
 func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
 	if e.Type == alslog.DownstreamPeriodic {
-		w.unfinished(to, kind, arrived)
+		w.unfinished(to, kind)
 		return
 	}
 	at := w.node.clock.At(w.clock, e.End(), arrived)
@@ -23,7 +23,6 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		return
 	}
 	weights := w.node.timeline.weights(at.Add(-max(e.Duration, 0)), to.key)
-	b := w.breakerOf(to, arrived)
 	if kind == wire.RouteRejected { // the breaker rejected it, and has counted it
 		counts.rejected.Add(1)
 		w.answered(to, 1)
@@ -33,7 +32,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		counts.rejected.Add(1)
 		w.answered(to, weights.Rejected)
 		w.node.meter(to.key).rejected.calls += uint64(weights.Rejected)
-		w.batch.group(to, b).rejected += uint64(weights.Rejected)
+		w.batch.group(to).rejected += uint64(weights.Rejected)
 		return
 	}
 	w.logConnectFailure(to, arrived)
@@ -41,7 +40,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	report := breaker.Reported{Outcome: x.Outcome(&to.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
 	report.Unsent = x.Unsent() && e.Attempts <= 1
 	if askedForPermit(kind) {
-		w.correct(to, b, &x, &report, arrived)
+		w.correct(to, &x, &report, arrived)
 		return
 	}
 	always := to.alwaysLogged(report.Outcome, x.Took)
@@ -57,7 +56,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	}
 	counts.reported.Add(1)
 	w.node.meter(to.key).passed.calls += uint64(n)
-	g := w.batch.group(to, b)
+	g := w.batch.group(to)
 	g.outcomes = append(g.outcomes, report)
 	w.endpoint(to, &x, &report, n)
 }
@@ -70,15 +69,15 @@ func askedForPermit(kind wire.RouteKind) bool {
 
 // unfinished handles the entry of a request that has not ended. If the request is a probe that the client is still sending, the
 // probe gives its permit back, so that a slow client does not keep others from probing.
-func (w *worker) unfinished(to *target, kind wire.RouteKind, arrived breaker.Instant) {
+func (w *worker) unfinished(to *target, kind wire.RouteKind) {
 	e := &w.entry
 	w.server.counts.skipped.Add(1)
 	ours := to != nil && w.peer.May(to.key.Upstream) && askedForPermit(kind) && e.probe != 0 && e.process == w.server.options.Process
 	if !ours || e.RequestEnd >= 0 || wire.IsUpgrade(e.Upgrade) {
 		return
 	}
-	g := w.batch.group(to, w.breakerOf(to, arrived))
-	g.uploading = append(g.uploading, e.probe)
+	g := w.batch.group(to)
+	g.outcomes = append(g.outcomes, breaker.Reported{Uploading: e.probe})
 }
 
 // answered passes on what n rejected requests were answered with, where proxies keep copies of responses.

@@ -106,8 +106,7 @@ func TestSamplingIsForgotten(t *testing.T) {
 	if len(r.server.nodes.byID) != 0 {
 		t.Errorf("%d proxies are remembered that have no stream", len(r.server.nodes.byID))
 	}
-	empty := newRig(t)
-	r.server.Apply(emptySet, empty.engine)
+	r.server.Apply(emptySet)
 	if got := r.server.Sample(r.now.Add(time.Second)); len(got) != 0 {
 		t.Errorf("sampling %+v without a policy", got)
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/gate"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/outlier"
@@ -27,7 +28,9 @@ import (
 type Options struct {
 	// Process is the number of this process in the marks of probes. Probes of other processes are ignored.
 	Process uint32
-	// Now reads the engine's clock.
+	// Decider receives the outcomes of calls.
+	Decider breaker.Decider
+	// Now reads the decider's clock.
 	Now func() breaker.Instant
 	// Observe receives how long n calls took that succeeded or failed: took is the service's time of each, lasted the
 	// time from its beginning to its end.
@@ -80,9 +83,9 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// Apply makes the breakers of a set the ones whose calls count. The engine must have them already.
-func (s *Server) Apply(set *policy.Set, engine *breaker.Engine) {
-	t := newTable(set, engine)
+// Apply makes the breakers of a set the ones whose calls count.
+func (s *Server) Apply(set *policy.Set) {
+	t := newTable(set)
 	s.table.Store(t)
 	known := map[breaker.Key]bool{}
 	for _, targets := range []map[string]*target{t.routes, t.upstreams} {
@@ -123,20 +126,20 @@ func (s *Server) Applied(id string, sampling map[breaker.Key]wire.Sampling, from
 
 // Links returns the connections of the proxy with an id to an upstream that speaks TCP. They are zero where the proxy has
 // logged none.
-func (s *Server) Links(upstream, id string) Links {
+func (s *Server) Links(upstream, id string) gate.Links {
 	s.mu.Lock()
 	n := s.nodes.byID[id]
 	s.mu.Unlock()
 	if n == nil {
-		return Links{}
+		return gate.Links{}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if l := n.links[upstream]; l != nil {
 		l.expire(s.options.Now())
-		return *l
+		return l.Links
 	}
-	return Links{}
+	return gate.Links{}
 }
 
 // Started says that the proxy with an id has just started, and so has no connections, whatever a proxy with that id had before.

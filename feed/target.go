@@ -14,20 +14,22 @@ import (
 type target struct {
 	key      breaker.Key
 	adaptive bool // the data path is Adaptive, not Inline
-	breaker  *breaker.Breaker
-	nodes    *breaker.Engine // where each proxy has a breaker of its own: the engine that has them; else nil
+	perNode  bool // each proxy has a breaker of its own
 	rules    wire.Rules
 	slow     time.Duration // a call that takes this long is slow; 0: no call is slow
 	cached   bool          // proxies keep copies of responses, and may answer rejected requests with them
 	mesh     bool          // outlier detection has the scope Mesh: it gets the outcomes of all proxies
 
 	connectLog *connectLog
+	// breaker is the same for all targets with the same key.
+	breaker *breaker.Key
 }
 
 // table finds targets: routes by the name of a route without its kind, upstreams, for connections, by name.
 type table struct{ routes, upstreams map[string]*target }
 
-func newTable(set *policy.Set, engine *breaker.Engine) *table {
+func newTable(set *policy.Set) *table {
+	breakers := map[breaker.Key]*breaker.Key{}
 	t := &table{routes: map[string]*target{}, upstreams: map[string]*target{}}
 	for _, u := range set.Upstreams {
 		for _, r := range u.Routes {
@@ -36,7 +38,7 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 				continue
 			}
 			to := &target{
-				key: b.Spec.Key, adaptive: b.DataPath == policy.Adaptive, breaker: engine.Breaker(b.Spec.Key),
+				key: b.Spec.Key, adaptive: b.DataPath == policy.Adaptive, perNode: b.Spec.PerNode,
 				slow: b.Spec.Config.SlowCallDurationThreshold, cached: b.Fallback.Cached != nil,
 				mesh: u.Outlier != nil && u.Outlier.Scope == outlier.Mesh,
 				rules: wire.Rules{
@@ -45,9 +47,10 @@ func newTable(set *policy.Set, engine *breaker.Engine) *table {
 				},
 				connectLog: new(connectLog),
 			}
-			if b.Spec.PerNode {
-				to.nodes = engine
+			if breakers[to.key] == nil {
+				breakers[to.key] = &to.key
 			}
+			to.breaker = breakers[to.key]
 			if u.Protocol == policy.TCP {
 				t.upstreams[u.Name] = to
 			} else {
@@ -95,13 +98,3 @@ func (to *target) alwaysLogged(o breaker.Outcome, took time.Duration) bool {
 // connectDeadline is the longest time from the start of a connection to the arrival of the entry about its success or
 // failure.
 func (to *target) connectDeadline() time.Duration { return to.rules.Timeout + clock.MaxDelay }
-
-// breakerFor returns the breaker for a proxy, given the identity in the proxy's certificate as owner.
-func (to *target) breakerFor(node, owner string, now breaker.Instant) *breaker.Breaker {
-	if to.nodes != nil {
-		if b := to.nodes.NodeOf(to.key, node, owner, now); b != nil {
-			return b
-		}
-	}
-	return to.breaker
-}

@@ -25,7 +25,7 @@ func newWorker(s *Server, n *node, upstream string) *worker {
 	defer n.mu.Unlock()
 	return &worker{
 		server: s, node: n, clock: n.clock.Add(s.options.Now()), upstream: upstream,
-		batch: batch{byBreaker: map[*breaker.Breaker]int{}},
+		batch: batch{byBreaker: map[*breaker.Key]int{}},
 	}
 }
 
@@ -48,14 +48,11 @@ func (w *worker) take(m *alslog.Message, arrived breaker.Instant) error {
 	for i := range w.batch.groups {
 		g := &w.batch.groups[i]
 		if g.rejected > 0 {
-			g.breaker.Rejected(g.rejected, now)
-		}
-		for _, probe := range g.uploading {
-			g.breaker.ReleaseProbe(probe, now)
+			w.server.options.Decider.Rejected(w.subject(g.target), g.rejected, now)
 		}
 		if len(g.outcomes) > 0 {
 			w.observe(g)
-			g.breaker.Report(g.outcomes, now)
+			w.server.options.Decider.Report(w.subject(g.target), g.outcomes, now)
 		}
 	}
 	for i := range w.batch.endpoints {
@@ -68,7 +65,7 @@ func (w *worker) take(m *alslog.Message, arrived breaker.Instant) error {
 // observe passes on how long the calls of a group took.
 func (w *worker) observe(g *group) {
 	for i := range g.outcomes {
-		if o := &g.outcomes[i]; o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned {
+		if o := &g.outcomes[i]; o.Uploading == 0 && o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned {
 			n := uint64(1)
 			if !g.target.alwaysLogged(o.Outcome, o.Duration) {
 				n = uint64(max(o.OneIn, 1))
@@ -114,7 +111,11 @@ func (w *worker) allowed(to *target) bool {
 	return false
 }
 
-// breakerOf returns the breaker that a target has for the proxy of the stream.
-func (w *worker) breakerOf(to *target, now breaker.Instant) *breaker.Breaker {
-	return to.breakerFor(w.node.id, w.peer.Name(), now)
+// subject names the breaker that a target has for the proxy of the stream.
+func (w *worker) subject(to *target) breaker.Subject {
+	s := breaker.Subject{Key: to.key}
+	if to.perNode {
+		s.Key.Node, s.Owner = w.node.id, w.peer.Name()
+	}
+	return s
 }

@@ -173,6 +173,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	})
 	a.outliers = newOutliers(a.clock, a.xds, o.Log)
 	a.feed = feed.NewServer(feed.Options{
+		Decider: a.engine.Decider(),
 		Process: process, Now: a.clock.Now, Answered: a.telemetry.ObserveAnswered,
 		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
 			a.telemetry.ObserveCalls(key, took, n)
@@ -180,7 +181,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 		},
 		Endpoints: a.outliers.report, Log: o.Log,
 	})
-	a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: reports{a.feed}, Proxies: a.xds, Clock: a.clock, Log: o.Log})
+	a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: a.feed, Proxies: a.xds, Clock: a.clock, Log: o.Log})
 	a.driver.Observe(a.observers())
 	return a
 }

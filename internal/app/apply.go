@@ -34,12 +34,12 @@ func (a *app) steps() []step {
 		{name: "ext_proc", apply: func(c *change) { a.extproc.Apply(c.set) }, after: map[string]string{
 			"access": "Proxies must not report on a new breaker that their workload may not call.",
 		}},
-		{name: "feed", apply: func(c *change) { a.feed.Apply(c.set, a.engine) }, after: map[string]string{
+		{name: "feed", apply: func(c *change) { a.feed.Apply(c.set) }, after: map[string]string{
 			"access": "Proxies must not report on a new breaker that their workload may not call.",
 		}},
 		{name: "outlier detection", apply: func(c *change) { a.outliers.apply(c.set) }},
 		{name: "gates", apply: func(c *change) { a.gates.Apply(c.set) }, after: map[string]string{
-			"engine": "A breaker that is open from the start, as one that was removed and comes back, makes no transition.",
+			"engine": "A breaker can be open from the start, as one that was removed and comes back. Its gate must not wait for the transition to be delivered.",
 		}},
 		{name: "proxies", apply: func(c *change) { a.xds.Publish(c.publication) }, after: map[string]string{
 			"ext_proc":          "A request that asks about an unknown breaker is let through.",

@@ -3,21 +3,9 @@ package app
 import (
 	"time"
 
-	"breakwater.dev/feed"
 	"breakwater.dev/gate"
 	"breakwater.dev/telemetry"
 )
-
-// reports is the feed as the publisher of gates sees it.
-type reports struct{ *feed.Server }
-
-// Links implements [publisher.Feed].
-func (r reports) Links(upstream, node string) gate.Links {
-	l := r.Server.Links(upstream, node)
-	return gate.Links{
-		Connections: l.Connections, Connecting: l.Connecting, Called: l.Called, Refused: l.Refused, Admitted: l.Admitted, Pause: l.Pause,
-	}
-}
 
 // applied hears which gates a proxy applies from a time on; nil: none.
 func (a *app) applied(node string, set *gate.Set, at time.Time) {

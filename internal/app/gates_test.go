@@ -124,7 +124,7 @@ func TestConnectionsFromBeforeAreFound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a, set, key := newApp(options(t, mesh), policy.BuiltinDefaults(), nil), connections(permits), breaker.Key{Upstream: "db"}
 				defer a.xds.Close()
-				busy, published := &busyFeed{Feed: reports{a.feed}}, &spy{Server: a.xds}
+				busy, published := &busyFeed{Feed: a.feed}, &spy{Server: a.xds}
 				a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: busy, Proxies: published, Clock: a.clock, Log: a.log})
 				a.driver.Observe(a.observers())
 				defer a.publishGates(t.Context())()

@@ -98,8 +98,8 @@ var table = []row{
 		reason: "It asks the engine and answers the proxy. The app gives its results to the metrics and the gates.",
 	},
 	{
-		pkg: "feed", layer: 4,
-		ours:   []string{"policy", "breaker", "outlier", "wire", "feed/internal/...", "internal/alslog", "internal/guard", "internal/untrusted"},
+		pkg: "feed", layer: 5,
+		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/...", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
 	},

@@ -102,7 +102,7 @@ func newFlow(t *testing.T, text string) *flow {
 		ObserveTotal: func(key breaker.Key, d time.Duration) { f.telemetry.ObserveWholeCalls(key, d, 1) },
 	})
 	f.feed = feed.NewServer(feed.Options{
-		Now: f.now,
+		Decider: f.engine.Decider(), Now: f.now,
 		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
 			f.telemetry.ObserveCalls(key, took, n)
 			f.telemetry.ObserveWholeCalls(key, lasted, n)
@@ -138,7 +138,7 @@ func (f *flow) start(t *testing.T) {
 	f.telemetry.Apply(f.set, time.Unix(0, 0))
 	f.engine.Apply(f.set.Specs(), f.now())
 	f.extproc.Apply(f.set)
-	f.feed.Apply(f.set, f.engine)
+	f.feed.Apply(f.set)
 	f.feed.Applied(f.proxy.id, nil, f.now()) // it has no layer yet
 	f.gates.Apply(f.set)
 }
