@@ -64,7 +64,7 @@ var table = []row{
 		reason:    "It reads Envoy's logs without Envoy's generated types, which are slow. Packages that import it decide what an entry means.",
 	},
 	{
-		pkg: "policy/internal/...", layer: 1, pure: true,
+		pkg: "policy/internal/...", layer: 1, pure: true, silent: true,
 		ours:   []string{"internal/nearest"},
 		third:  []string{yaml},
 		reason: "These packages read YAML strictly and print values. They know nothing of policies.",
