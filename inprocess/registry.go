@@ -3,6 +3,7 @@ package inprocess
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/policy"
+	"breakwater.dev/sources/files"
 )
 
 // Options say who hears of what happens. The zero value is fine.
@@ -69,11 +71,11 @@ func (r *Registry) Reload() error {
 func (r *Registry) load() policy.Diagnostics {
 	r.loading.Lock()
 	defer r.loading.Unlock()
-	set, diagnostics := policy.Load(r.paths, r.defaults)
+	set, diagnostics := files.Load(r.paths, r.defaults)
 	if len(diagnostics) > 0 {
 		return diagnostics
 	}
-	specs := set.Specs()
+	specs := slices.Clone(set.Specs())
 	for i := range specs {
 		specs[i].PerNode = false // this process is one node
 	}

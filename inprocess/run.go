@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"sync"
 
-	"breakwater.dev/internal/watch"
+	"breakwater.dev/sources/files"
 )
 
 // Run reloads the policy when its files change, changes breakers when their time has
@@ -25,7 +25,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	running.Go(func() { r.driver.Run(listening) })
 	// The files may have changed since they were loaded, so it loads them once more when it
 	// begins to watch.
-	err := watch.Paths(ctx, r.paths, watch.Options{}, r.refresh, r.refresh)
+	err := files.Watch(ctx, r.paths, files.WatchOptions{}, r.refresh, r.refresh)
 	stop()
 	running.Wait()
 	return err

@@ -7,26 +7,23 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// target is what a policy is for: the mesh, an upstream, or a route of one.
+// target is the mesh, an upstream, or a route of an upstream that a policy is for.
 type target struct {
 	kind, upstream, route string
 }
 
-// targetRef is a target with its place.
+// targetRef is a target and where it is written.
 type targetRef struct {
 	target
 	at, nameAt, sectionAt place
 }
 
-func (c *compiler) policy(o *object, doc yamlwalk.Value) {
-	l := &layer{
-		origin: o.origin(doc), named: o.name != "", nameAt: o.newPlace(o.nameAt), root: o.spec,
-		fields: (*settings).fields,
-	}
-	before := len(c.diagnostics)
-	c.read(l)
-	report := func(p yamlwalk.Problem) { c.diagnostics.report(o.file, p) }
-	spec := o.spec.With(yamlwalk.Visitor{Report: report})
+// policy reads the spec of a BreakerPolicy.
+func (c *compiler) policy(o *Object) {
+	l := &layer{from: o, named: o.Name != "", root: o.spec, fields: (*settings).fields}
+	before := c.reports
+	c.checkAlone(l)
+	spec := o.spec.With(yamlwalk.Visitor{Report: func(p yamlwalk.Problem) { c.report(o, p) }})
 	var refs []targetRef
 	if v, ok := spec.Get("targetRefs"); ok {
 		if v.Each(func(v yamlwalk.Value) { refs = appendTarget(refs, o, v) }) == 0 {
@@ -46,14 +43,14 @@ func (c *compiler) policy(o *object, doc yamlwalk.Value) {
 		}
 		break
 	}
-	l.broken = len(c.diagnostics) > before
+	l.broken = c.reports > before
 	c.addLayer(l, refs)
 }
 
-// read checks a policy by itself, laid over nothing but the defaults.
-func (c *compiler) read(l *layer) {
+// checkAlone reports what is wrong with a policy by itself, laid over nothing but the defaults.
+func (c *compiler) checkAlone(l *layer) {
 	s := newSettings(c.defaults)
-	if !l.apply(s, func(p yamlwalk.Problem) { c.diagnostics.report(l.origin.File, p) }) {
+	if !l.apply(s, func(p yamlwalk.Problem) { c.report(l.from, p) }) {
 		return
 	}
 	for _, p := range s.config().Validate() {
@@ -62,23 +59,24 @@ func (c *compiler) read(l *layer) {
 		}
 	}
 	for _, p := range s.outlier.Validate() {
-		// What contradicts another field is judged when all policies are laid over one another.
+		// A contradiction between fields is reported when all policies are laid over one another.
 		if at, ok := s.places[outlierPath+"."+p.Field]; ok && p.Rule == "out-of-range" {
 			c.fail(at, p.Want, p.Rule)
 		}
 	}
 }
 
-func appendTarget(refs []targetRef, o *object, v yamlwalk.Value) []targetRef {
-	ref := targetRef{at: o.newPlace(v)}
+// appendTarget reads one target of a policy. It adds nothing if the target has a problem.
+func appendTarget(refs []targetRef, o *Object, v yamlwalk.Value) []targetRef {
+	ref := targetRef{at: o.place(v)}
 	ok := v.Object(yamlwalk.Fields{
-		"kind": yamlwalk.OneOf(&ref.kind, kindMesh, kindUpstream),
+		"kind": yamlwalk.OneOf(&ref.kind, kindMesh, KindUpstream),
 		"name": func(v yamlwalk.Value) {
-			ref.nameAt = o.newPlace(v)
+			ref.nameAt = o.place(v)
 			name(&ref.upstream)(v)
 		},
 		"sectionName": func(v yamlwalk.Value) {
-			ref.sectionAt = o.newPlace(v)
+			ref.sectionAt = o.place(v)
 			name(&ref.route)(v)
 		},
 	})
@@ -89,27 +87,31 @@ func appendTarget(refs []targetRef, o *object, v yamlwalk.Value) []targetRef {
 	case ref.kind == kindMesh && (v.Has("name") || v.Has("sectionName")):
 		v.FailAs("kind Mesh with a name", "kind Mesh alone: there is one mesh", "exclusive-fields")
 		return refs
-	case ref.kind == kindUpstream && !required(v, "name"):
+	case ref.kind == KindUpstream && !required(v, "name"):
 		return refs
-	case ref.kind == "", ref.kind == kindUpstream && ref.upstream == "", v.Has("sectionName") && ref.route == "":
-		return refs // reported by its field
+	case ref.kind == "", ref.kind == KindUpstream && ref.upstream == "", v.Has("sectionName") && ref.route == "":
+		return refs // the field has reported it
 	}
 	return append(refs, ref)
 }
 
-// addLayer takes a policy for its targets; of several for one target the first.
+// addLayer records a policy for its targets. The first of several policies for one target has it.
 func (c *compiler) addLayer(l *layer, refs []targetRef) {
+	if c.drops(l.from) {
+		c.refs = append(c.refs, refs...) // so that all of its problems are reported at once
+		return
+	}
+	if name := (claim{"policy " + l.from.Namespace, l.from.Name}); l.named && !c.claim(c.named, name, l.nameAt(), "duplicate-name") && c.each {
+		return
+	}
 	c.layers = append(c.layers, l)
 	for _, ref := range refs {
 		l.targets = append(l.targets, ref.target)
 		if first, ok := c.byTarget[ref.target]; ok {
-			c.failAs(ref.at, ref.target.String(), fmt.Sprintf("targeted by one policy; %s at %s:%d targets it too",
-				first.origin.Name, first.origin.File, first.origin.Line), "duplicate-target")
-			l.broken = true
+			c.failAs(ref.at, ref.target.String(), fmt.Sprintf("targeted by one policy; %s at %s targets it too",
+				first.from.Name, first.from.at.Place()), "duplicate-target")
+			l.broken = !c.each
 			continue
-		}
-		if c.byTarget == nil {
-			c.byTarget = map[target]*layer{}
 		}
 		c.byTarget[ref.target] = l
 		c.refs = append(c.refs, ref)
@@ -126,16 +128,14 @@ func (t target) String() string {
 	return "upstream " + t.upstream
 }
 
-// resolveTargets reports the targets that do not exist. Where something could not be
-// read, they may exist there.
+// resolveTargets reports the targets that do not exist. Where something could not be read, and all
+// objects are in force or none, the targets may exist there.
 func (c *compiler) resolveTargets() {
-	if !c.complete {
+	if !c.complete && !c.each {
 		return
 	}
 	routes := map[string][]string{}
-	var upstreams []string
 	for _, u := range c.upstreams {
-		upstreams = append(upstreams, u.Name)
 		routes[u.Name] = []string{}
 		for _, r := range u.Routes {
 			routes[u.Name] = append(routes[u.Name], r.Name)
@@ -148,9 +148,23 @@ func (c *compiler) resolveTargets() {
 		known, ok := routes[ref.upstream]
 		switch {
 		case !ok:
-			c.fail(ref.nameAt, yamlwalk.Suggest("the name of an Upstream", ref.upstream, upstreams), "unknown-target")
+			c.fail(ref.nameAt, c.wantUpstream(ref.upstream), "unknown-target")
 		case ref.route != "" && !slices.Contains(known, ref.route):
 			c.fail(ref.sectionAt, yamlwalk.Suggest("the name of a route of upstream "+ref.upstream, ref.route, known), "unknown-target")
 		}
 	}
+}
+
+// wantUpstream says what a name must be that no upstream in force has.
+func (c *compiler) wantUpstream(name string) string {
+	var names []string
+	for _, o := range c.objects {
+		if o.Kind == KindUpstream && o.Name == name {
+			return fmt.Sprintf("the name of an Upstream in force; the one at %s is refused", o.at.Place())
+		}
+	}
+	for _, u := range c.upstreams {
+		names = append(names, u.Name)
+	}
+	return yamlwalk.Suggest("the name of an Upstream", name, names)
 }

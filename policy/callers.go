@@ -8,13 +8,13 @@ import (
 	"breakwater.dev/wire"
 )
 
-// Admits tells whether proxies of a workload may call the upstream.
+// Admits reports whether proxies of a workload may call the upstream.
 func (u *Upstream) Admits(workload string) bool {
 	return len(u.Callers) == 0 || slices.Contains(u.Callers, workload)
 }
 
-// callers reads the workloads that may call an upstream. An empty list would say that nobody may;
-// who writes one has more likely forgotten to fill it in.
+// callers reads the workloads that may call an upstream. An empty list is refused: it would mean that no
+// workload may, but its author has more likely forgotten to fill it in.
 func (u *upstreamDoc) callers(v yamlwalk.Value) {
 	count := v.Each(func(v yamlwalk.Value) {
 		var workload string

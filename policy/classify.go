@@ -10,14 +10,14 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// Classifier tells what a response means for the breaker. The zero value calls
-// everything a success.
+// Classifier decides which outcome a response is. For the zero value every response is a success. It is
+// read only, so any number of goroutines can use it.
 type Classifier struct {
 	http [600]breaker.Outcome // by status code
 	grpc [17]breaker.Outcome  // by gRPC status code
 }
 
-// HTTP classifies a status code.
+// HTTP returns the outcome of an HTTP response with a status code. A code outside 0 to 599 is a failure.
 func (c *Classifier) HTTP(status int) breaker.Outcome {
 	if status < 0 || status >= len(c.http) {
 		return breaker.Failure
@@ -25,7 +25,8 @@ func (c *Classifier) HTTP(status int) breaker.Outcome {
 	return c.http[status]
 }
 
-// GRPC classifies a gRPC status code. Codes that gRPC does not define count as UNKNOWN.
+// GRPC returns the outcome of a gRPC response with a status code. A code that gRPC does not define counts
+// as UNKNOWN.
 func (c *Classifier) GRPC(code int) breaker.Outcome {
 	if code < 0 || code >= len(c.grpc) {
 		code = 2
@@ -40,12 +41,13 @@ var grpcCodes = []string{
 	"OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
-// codes are the answers of one kind, as policies write them.
+// codes are the status codes of failures, or of ignored responses, as policies write them.
 type codes struct {
 	status []string // "503", or "5xx" for a class
 	grpc   []string
 }
 
+// classify reads the rules for outcomes.
 func (s *settings) classify(v yamlwalk.Value) {
 	v.Object(yamlwalk.Fields{
 		"failure":    func(v yamlwalk.Value) { v.Object(s.failure.fields()) },
@@ -77,6 +79,7 @@ func (c *codes) fields() yamlwalk.Fields {
 
 var statusCode = regexp.MustCompile(`^[1-5]([0-9][0-9]|xx)$`)
 
+// appendCode adds a code to a list, if it is right and not there yet.
 func appendCode(list []string, v yamlwalk.Value, read func(*string) yamlwalk.Field) []string {
 	var code string
 	read(&code)(v)
@@ -86,8 +89,8 @@ func appendCode(list []string, v yamlwalk.Value, read func(*string) yamlwalk.Fie
 	return append(list, code)
 }
 
-// classifier makes the table. A code wins over its class: with failure "5xx" and
-// ignore "501" all but 501 are failures.
+// classifier makes the table of outcomes. A code wins over its class: with failure "5xx" and ignore "501",
+// every 5xx but 501 is a failure.
 func (s *settings) classifier() *Classifier {
 	c := &Classifier{}
 	for _, class := range []bool{true, false} {
@@ -97,7 +100,8 @@ func (s *settings) classifier() *Classifier {
 	return c
 }
 
-// mark gives the classes of a list, or its single codes, their outcome.
+// mark sets the outcome for the codes of a list: for gRPC codes always, and for HTTP codes either classes or
+// single codes.
 func (c *Classifier) mark(list codes, o breaker.Outcome, class bool) {
 	for _, text := range list.status {
 		if isClass := text[1] == 'x'; isClass != class {
@@ -117,7 +121,7 @@ func (c *Classifier) mark(list codes, o breaker.Outcome, class bool) {
 	}
 }
 
-// checkClassify reports codes that are to be two things.
+// checkClassify reports codes that are in both lists.
 func (c *compiler) checkClassify(s *settings) {
 	both := func(field string, failure, ignore []string) {
 		for _, code := range ignore {

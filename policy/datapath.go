@@ -8,7 +8,7 @@ import (
 	"breakwater.dev/outlier"
 )
 
-// checkDataPath reports what cannot be kept where the breaker is enforced.
+// checkDataPath reports settings that the data path cannot follow.
 func (c *compiler) checkDataPath(u *upstreamDoc, s *settings) {
 	if u.Protocol == TCP {
 		c.checkConnections(s)
@@ -25,8 +25,8 @@ func (c *compiler) checkDataPath(u *upstreamDoc, s *settings) {
 	c.fail(s.places.at("spec.failOpen", "true"), "true, or beside dataPath: Inline"+why, "contradiction")
 }
 
-// checkConnections reports what has no meaning for calls that are connections. What is said
-// for the whole mesh is not meant for them.
+// checkConnections reports settings that have no meaning for connections of protocol TCP. A policy for the
+// whole mesh may have them: it is also for other protocols.
 func (c *compiler) checkConnections(s *settings) {
 	refuse := func(path, want string) {
 		if at, ok := s.places[path]; ok && !s.meshWide(at) {
@@ -50,28 +50,28 @@ func (c *compiler) checkConnections(s *settings) {
 	}
 }
 
-// meshWide tells whether something was written in a policy for the whole mesh.
+// meshWide reports whether a value was written in a policy for the whole mesh.
 func (s *settings) meshWide(p place) bool {
 	l := s.layers[len(s.layers)-p.rank]
 	return slices.ContainsFunc(l.targets, func(t target) bool { return t.kind == kindMesh })
 }
 
-// proxyOnly are fields of outlier detection that only a proxy can follow.
+// proxyOnly are the fields of outlier detection that only a proxy can follow.
 var proxyOnly = []string{"successfulActiveHealthCheckUnejectsEndpoint", "detectDegradedEndpoints"}
 
-// checkMeshEjections reports ejections that nobody could decide on or carry out for the
-// whole mesh. Its outcomes come from the proxies' logs.
-func (c *compiler) checkMeshEjections(u *upstreamDoc, s *settings) {
+// checkMeshEjections reports outlier detection with scope Mesh where it cannot work. It needs the outcomes
+// that proxies log, and endpoints that are the same for all proxies.
+func (c *compiler) checkMeshEjections(u *upstreamDoc, s *settings, breakers []*Breaker) {
 	if u.Outlier == nil || u.Outlier.Scope != outlier.Mesh {
 		return
 	}
 	const path = outlierPath + ".scope"
-	at := s.places[path]
+	at := s.places.at(path, string(outlier.Mesh))
 	if u.DNS != nil {
 		c.fail(at, fmt.Sprintf("Node: each proxy resolves the name of upstream %s for itself", u.Name), "contradiction")
 	}
-	for _, r := range u.Routes {
-		if b := r.Breaker; b != nil && (b.DataPath != Adaptive || b.Spec.Config.Mode == breaker.Disabled) {
+	for _, b := range breakers {
+		if b.DataPath != Adaptive || b.Spec.Config.Mode == breaker.Disabled {
 			c.fail(at, fmt.Sprintf("Node, or every breaker of upstream %s in dataPath Adaptive and not Disabled: it judges by what proxies log", u.Name), "contradiction")
 			break
 		}

@@ -11,10 +11,10 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// Defaults are what holds where no policy says anything.
+// Defaults are the values of fields that no policy has.
 type Defaults struct {
 	Breaker breaker.Config
-	Timeout time.Duration // of a call; 0: none
+	Timeout time.Duration // for a call; 0: none
 	Limits  ConnectionLimits
 	Outlier outlier.Config // for upstreams whose policy asks for outlier detection
 }
@@ -36,9 +36,6 @@ func BuiltinDefaults() Defaults {
 	}
 }
 
-// environment names the environment as the file of a diagnostic.
-const environment = "environment"
-
 // DefaultsFromEnv returns the defaults with what the environment replaces:
 //
 //	CIRCUIT_BREAKER_FAILURE_THRESHOLD         consecutiveFailures, a number
@@ -51,57 +48,76 @@ const environment = "environment"
 // is the variable; an empty variable cannot be read. lookup is [os.LookupEnv].
 func DefaultsFromEnv(lookup func(string) (string, bool)) (Defaults, Diagnostics) {
 	d := BuiltinDefaults()
-	var ds Diagnostics
-	read := func(name, want, rule string, parse func(string) bool) {
-		if text, set := lookup(name); set && !parse(text) {
-			ds.report(environment, yamlwalk.Problem{Path: name, Got: strconv.Quote(text), Want: want, Rule: rule})
-		}
-	}
-	count := func(dst *uint32, low uint64) (string, string, func(string) bool) {
-		return fmt.Sprintf("a number from %d to %d", low, breaker.MaxCount), "bad-number", func(s string) bool {
-			n, err := strconv.ParseUint(s, 10, 32)
-			if err != nil || n < low || n > breaker.MaxCount {
-				return false
-			}
-			*dst = uint32(n)
-			return true
-		}
-	}
-	seconds := func(dst *time.Duration, low time.Duration) (string, string, func(string) bool) {
-		want := fmt.Sprintf("a number of seconds from %g to %g", low.Seconds(), breaker.MaxDuration.Seconds())
-		return want, "bad-seconds", func(s string) bool {
-			v, ok := yamlwalk.ParseSeconds(s)
-			if !ok || v < low || v > breaker.MaxDuration {
-				return false
-			}
-			*dst = v
-			return true
-		}
-	}
-	variable := func(name string) func(want, rule string, parse func(string) bool) {
-		return func(want, rule string, parse func(string) bool) { read("CIRCUIT_BREAKER_"+name, want, rule, parse) }
-	}
-	variable("FAILURE_THRESHOLD")(count(&d.Breaker.ConsecutiveFailures, 0))
-	variable("RECOVERY_TIMEOUT_SECONDS")(seconds(&d.Breaker.WaitDurationInOpenState, time.Millisecond))
-	variable("TIMEOUT_SECONDS")(seconds(&d.Timeout, 0))
-	variable("SUCCESS_THRESHOLD")(count(&d.Breaker.SuccessThreshold, 1))
-	return d, ds.sorted()
+	e := environment{lookup: lookup}
+	e.count("FAILURE_THRESHOLD", &d.Breaker.ConsecutiveFailures, 0)
+	e.seconds("RECOVERY_TIMEOUT_SECONDS", &d.Breaker.WaitDurationInOpenState, time.Millisecond)
+	e.seconds("TIMEOUT_SECONDS", &d.Timeout, 0)
+	e.count("SUCCESS_THRESHOLD", &d.Breaker.SuccessThreshold, 1)
+	return d, e.problems.sorted(false)
 }
 
-// validate reports defaults that no policy could be built on. Those of
-// [DefaultsFromEnv] are fine; a caller may have made others.
-func (d Defaults) validate(ds *Diagnostics) {
-	const file = "defaults"
+// environment reads environment variables, and collects what is wrong with them.
+type environment struct {
+	lookup   func(string) (string, bool)
+	problems Diagnostics
+}
+
+// count reads a number, if the variable is set.
+func (e *environment) count(name string, dst *uint32, low uint64) {
+	e.read(name, fmt.Sprintf("a number from %d to %d", low, breaker.MaxCount), "bad-number", func(text string) bool {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || n < low || n > breaker.MaxCount {
+			return false
+		}
+		*dst = uint32(n)
+		return true
+	})
+}
+
+// seconds reads a number of seconds, if the variable is set.
+func (e *environment) seconds(name string, dst *time.Duration, low time.Duration) {
+	want := fmt.Sprintf("a number of seconds from %g to %g", low.Seconds(), breaker.MaxDuration.Seconds())
+	e.read(name, want, "bad-seconds", func(text string) bool {
+		v, ok := yamlwalk.ParseSeconds(text)
+		if !ok || v < low || v > breaker.MaxDuration {
+			return false
+		}
+		*dst = v
+		return true
+	})
+}
+
+// read reports a variable that is set and that parse does not accept.
+func (e *environment) read(name, want, rule string, parse func(text string) bool) {
+	name = "CIRCUIT_BREAKER_" + name
+	if text, set := e.lookup(name); set && !parse(text) {
+		e.problems = append(e.problems, Diagnostic{File: "environment", Path: name, Got: strconv.Quote(text), Want: want, Rule: rule})
+	}
+}
+
+// validate returns the problems of defaults on which no policy could be built. The defaults of
+// [DefaultsFromEnv] have none; a caller may have made others.
+func (d Defaults) validate() Diagnostics {
+	var problems Diagnostics
+	wrong := func(path, got, want, rule string) {
+		problems = append(problems, Diagnostic{File: "defaults", Path: path, Got: got, Want: want, Rule: rule})
+	}
 	for _, p := range d.Breaker.Validate() {
-		ds.report(file, yamlwalk.Problem{Path: "breaker." + p.Field, Got: "out of range", Want: p.Want, Rule: p.Rule})
+		wrong("breaker."+p.Field, "out of range", p.Want, p.Rule)
 	}
 	for _, p := range d.Outlier.Validate() {
-		ds.report(file, yamlwalk.Problem{Path: "outlierDetection." + p.Field, Got: "out of range", Want: p.Want, Rule: p.Rule})
+		wrong("outlierDetection."+p.Field, "out of range", p.Want, p.Rule)
 	}
 	if d.Timeout < 0 || d.Timeout > breaker.MaxDuration {
-		ds.report(file, yamlwalk.Problem{Path: "timeout", Got: d.Timeout.String(), Want: "a duration from 0s to 24h", Rule: "out-of-range"})
+		wrong("timeout", d.Timeout.String(), "a duration from 0s to 24h", "out-of-range")
 	}
+	for path, limits := range map[string]Limits{"connectionLimits": d.Limits.Default, "connectionLimits.high": d.Limits.High} {
+		for _, p := range limits.halfClosed() {
+			wrong(path+"."+p.field, "0", p.want, "half-closed")
+		}
+	}
+	return problems.sorted(false)
 }
 
-// anyDuration bounds nothing: the engine that owns the field says what is allowed.
+// anyDuration is no limit: the engine that owns the field says what is allowed.
 const anyDuration = time.Duration(math.MaxInt64)

@@ -5,23 +5,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"breakwater.dev/policy/internal/yamlwalk"
 )
-
-// maxDiagnostics is how many problems are reported, so that a hostile file costs
-// bounded memory.
-const maxDiagnostics = 1000
 
 // Diagnostic is one problem in the policy, at the place where it was written.
 type Diagnostic struct {
-	File string `json:"file"`
-	Line int    `json:"line"` // from 1; 0 where the problem is the file as a whole
-	Col  int    `json:"col"`
+	File string `json:"file"` // or the id of an object that is not from a file
+	Line int    `json:"line"` // from 1; 0 if the problem is the file or object as a whole, or lines mean nothing there
+	Col  int    `json:"col"`  // from 1; 0 if Line is 0
 	Path string `json:"path"` // such as "spec.breaker.failureRateThreshold"; may be empty
 	Got  string `json:"got"`
 	Want string `json:"want"`
-	Rule string `json:"rule"` // stable, such as "unknown-field"; tests and people match on it
+	Rule string `json:"rule"` // stable, such as "unknown-field"; tests and operators match on it
 }
 
 // String prints "file:line:col: path = got; must be want [rule]".
@@ -39,8 +33,7 @@ func (d Diagnostic) String() string {
 	return b.String()
 }
 
-// Diagnostics are all problems of one load, in order of file, line and column.
-// Empty means that there are none.
+// Diagnostics are problems in order of file, line and column, each once. Empty means that there are none.
 type Diagnostics []Diagnostic
 
 // Error prints one diagnostic a line.
@@ -52,22 +45,8 @@ func (ds Diagnostics) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// report adds a problem of a file. One that is found by two ways is one problem.
-func (ds *Diagnostics) report(file string, p yamlwalk.Problem) {
-	if len(*ds) > maxDiagnostics {
-		return
-	}
-	*ds = append(*ds, Diagnostic{
-		File: file, Line: p.Line, Col: p.Col, Path: p.Path, Got: p.Got, Want: p.Want, Rule: p.Rule,
-	})
-}
-
-// sorted returns the diagnostics in order, each once.
-func (ds Diagnostics) sorted() Diagnostics {
-	tooMany := len(ds) > maxDiagnostics
-	if tooMany {
-		ds = ds[:maxDiagnostics]
-	}
+// sorted returns the diagnostics in order, each once. If there are more than these, a last one says so.
+func (ds Diagnostics) sorted(more bool) Diagnostics {
 	slices.SortFunc(ds, func(a, b Diagnostic) int {
 		return cmp.Or(
 			strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col),
@@ -75,7 +54,7 @@ func (ds Diagnostics) sorted() Diagnostics {
 			strings.Compare(a.Got, b.Got), strings.Compare(a.Want, b.Want))
 	})
 	ds = slices.Compact(ds)
-	if tooMany {
+	if more {
 		ds = append(ds, Diagnostic{
 			File: ds[len(ds)-1].File, Got: "more problems than are shown",
 			Want: fmt.Sprintf("at most %d", maxDiagnostics), Rule: "too-many-problems",

@@ -1,13 +1,17 @@
-// Package policy turns policy files into a [Set]: everything the rest of
-// Breakwater needs to know, complete, checked and immutable.
+// Package policy compiles policy objects into a [Set]: everything that the rest of Breakwater needs to
+// know, complete, checked and immutable.
 //
-// In: YAML files, and the environment's replacements for the built-in defaults.
-// Out: a [Set], or every [Diagnostic] there is, each with file, line and column.
-// Called by: the server at start and on every change, and by validate and render.
-// Never: returns a Set together with a diagnostic, leaves a field to be defaulted later, or knows of Envoy.
-// Concurrency: a Set is never changed after it was returned; the functions are pure, except that Load reads files.
+// A source, such as files on disk, hands over an [Object] for each Upstream and each BreakerPolicy.
+// [CompileAll] puts all objects in force, or none and says why. [Compile] puts in force as many as
+// possible, and has a [Result] for each.
 //
-// It is one package, although it is a large one, because reading, merging and checking all
-// work on the same settings, field by field. A diagnostic of a merged policy points at the
-// line that a field was read from, so the three share every field with its place.
+// The package is larger than others on purpose. It is one language: each field of it has a reader, a
+// default, a merge and checks against other fields, and all checks share the same places and the same
+// settings. In two packages, most of these would have to be exported for the other one.
+//
+// In: objects in YAML or JSON, and the environment's replacements for the built-in defaults.
+// Out: a [Set], and every [Diagnostic] with its source, line, column and path.
+// Called by: sources, for their objects; everything that follows a policy reads the Set.
+// Never: reads a file, leaves a field to be defaulted later, has in a Set anything of an object that it refuses, or knows Envoy's terms.
+// Concurrency: the functions are pure; objects and sets never change once they are made.
 package policy

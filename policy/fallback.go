@@ -1,31 +1,30 @@
 package policy
 
 import (
+	"fmt"
 	"mime"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
-	"breakwater.dev/breaker"
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// maxBody bounds what a proxy has to keep for each breaker.
+// maxBody is the longest body of a response, in bytes. A proxy keeps one for each breaker.
 const maxBody = 64 << 10
 
-// fallback is what rejected callers get, as policies write it.
+// fallback answers rejected calls, as policies write it.
 type fallback struct {
 	status      uint32
 	contentType string
 	body        string
 	headers     []Header
 	upstream    string  // empty: none
-	cached      *Cached // nil: nothing is
+	cached      *Cached // nil: none
 }
 
-// readFallback reads the one way there is. A way that a less specific policy has gives way
-// to it, but for its response, with which a proxy answers what it has no copy of.
+// readFallback reads a fallback, which replaces the fallback of a less specific policy. Only the response of
+// the less specific policy stays beside a cached fallback: a proxy answers with it where it has no copy.
 func (s *settings) readFallback(v yamlwalk.Value) {
 	f := &s.fallback
 	isObject := v.Object(yamlwalk.Fields{
@@ -48,30 +47,7 @@ func (s *settings) readFallback(v yamlwalk.Value) {
 	}
 }
 
-// Limits on copies of responses.
-const (
-	maxCachedBody  = 1 << 20
-	maxCachedBytes = 256 << 20
-	maxCachedCount = 100_000
-)
-
-func (f *fallback) readCached(v yamlwalk.Value) {
-	c := Cached{TTL: time.Minute, MaxEntries: 1000, MaxBodyBytes: 64 << 10, MaxBytes: 16 << 20, KeyHeaders: []string{AllHeaders}}
-	if f.cached != nil {
-		c = *f.cached
-	}
-	if v.Object(yamlwalk.Fields{
-		"ttl":             yamlwalk.Duration(&c.TTL, time.Second, breaker.MaxDuration),
-		"maxEntries":      yamlwalk.Integer(&c.MaxEntries, 1, maxCachedCount),
-		"maxBodyBytes":    yamlwalk.Size(&c.MaxBodyBytes, maxCachedBody),
-		"maxBytes":        yamlwalk.Size(&c.MaxBytes, maxCachedBytes),
-		"withCredentials": yamlwalk.Bool(&c.WithCredentials),
-		"keyHeaders":      readKeyHeaders(&c.KeyHeaders),
-	}) {
-		f.cached = &c
-	}
-}
-
+// fields are the fields of the response.
 func (f *fallback) fields() yamlwalk.Fields {
 	return yamlwalk.Fields{
 		// Envoy's direct_response takes 200 to 599.
@@ -90,13 +66,14 @@ var (
 	headerValue = regexp.MustCompile(`^([!-~]([ -~]{0,998}[!-~])?)?$`)
 )
 
-// reservedHeaders frame a message or end at the next hop (RFC 9110 section 7.6.1), or
-// have a field of their own.
+// reservedHeaders are response headers that no policy can set. They frame a message or end at the next hop
+// (RFC 9110 section 7.6.1), or the policy has a field for them.
 var reservedHeaders = []string{
 	"connection", "content-length", "content-type", "host", "keep-alive", "proxy-authenticate",
 	"proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
 
+// readHeaders reads the headers of the response, and sorts them.
 func (f *fallback) readHeaders(v yamlwalk.Value) {
 	var headers []Header
 	v.Entries(func(name string, key, value yamlwalk.Value) {
@@ -118,8 +95,8 @@ func (f *fallback) readHeaders(v yamlwalk.Value) {
 	f.headers = headers
 }
 
-// resolvedFallback is what a rejected caller of an upstream gets. The upstream that takes
-// over is resolved when all are known.
+// resolvedFallback returns the fallback of an upstream's calls. Its upstream is added by resolveFallbacks,
+// when all upstreams are known.
 func (s *settings) resolvedFallback(u *upstreamDoc) Fallback {
 	f := s.fallback
 	r := Response{Status: int(f.status), ContentType: f.contentType, Body: f.body, Headers: f.headers}
@@ -134,5 +111,93 @@ func (s *settings) resolvedFallback(u *upstreamDoc) Fallback {
 	return out
 }
 
-// bodiless tells whether a response of that status has no body (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5).
+// bodiless reports whether a response with a status has no body (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5).
 func bodiless(status uint32) bool { return status == 204 || status == 205 || status == 304 }
+
+// fallbackPath is where a policy names its fallback upstream.
+const fallbackPath = "spec.fallback.upstream"
+
+// fallbackRef is the fallback upstream of one breaker, by its name.
+type fallbackRef struct {
+	from    *upstreamDoc
+	to      string
+	at      place
+	breaker *Breaker
+}
+
+// linkFallback remembers the fallback upstream of a breaker, if it has one, until all upstreams are known.
+// Breakers of protocol TCP have none, even if the policy for the whole mesh names one.
+func (c *compiler) linkFallback(u *upstreamDoc, s *settings, b *Breaker) {
+	if u.Protocol != TCP && s.fallback.upstream != "" {
+		c.fallbacks = append(c.fallbacks, fallbackRef{from: u, to: s.fallback.upstream, at: s.places[fallbackPath], breaker: b})
+	}
+}
+
+// resolveFallbacks gives breakers their fallback upstreams, and reports the ones that cannot be. A
+// breaker without its fallback upstream answers rejected calls with its response.
+func (c *compiler) resolveFallbacks() {
+	upstreams, next := map[string]*upstreamDoc{}, map[string][]string{}
+	for _, u := range slices.Backward(c.upstreams) {
+		upstreams[u.Name] = u // the first of two with one name
+	}
+	for _, f := range c.fallbacks {
+		next[f.from.Name] = append(next[f.from.Name], f.to)
+	}
+	for _, f := range c.fallbacks {
+		to := upstreams[f.to]
+		if to == nil && (c.complete || c.each) {
+			c.fail(f.at, c.wantUpstream(f.to), "unknown-target")
+		}
+		if to == nil || to.broken {
+			continue
+		}
+		host, problem := f.reaches(to)
+		ring := ring(next, f.from.Name, f.to)
+		switch {
+		case f.to == f.from.Name:
+			c.fail(f.at, fmt.Sprintf("another upstream: upstream %s cannot take over from itself", f.to), "fallback-ring")
+		case ring != nil:
+			c.fail(f.at, "an upstream whose own fallbacks do not lead back: "+strings.Join(ring, " -> "), "fallback-ring")
+		case problem != "":
+			c.fail(f.at, problem, "fallback-mismatch")
+		default:
+			f.breaker.Fallback.Upstream = &FallbackUpstream{Name: to.Name, Host: host}
+		}
+	}
+}
+
+// reaches returns the host by which calls reach the fallback upstream, or why they cannot.
+func (f *fallbackRef) reaches(to *upstreamDoc) (host, problem string) {
+	if to.Protocol == TCP || (to.Protocol == GRPC) != (f.from.Protocol == GRPC) {
+		return "", fmt.Sprintf("an upstream that understands the calls of upstream %s, whose protocol is %s: that of %s is %s",
+			f.from.Name, f.from.Protocol, to.Name, to.Protocol)
+	}
+	host = to.Authority()
+	if host == "" {
+		return "", fmt.Sprintf("an upstream with a host that has no *: calls reach upstream %s by one of its hosts", to.Name)
+	}
+	return host, ""
+}
+
+// ring returns the way from an upstream over its fallback upstream back to itself; nil: there is none.
+func ring(next map[string][]string, from, to string) []string {
+	seen := map[string]bool{}
+	var walk func(at string, way []string) []string
+	walk = func(at string, way []string) []string {
+		way = append(way, at)
+		if at == from {
+			return way
+		}
+		if seen[at] {
+			return nil
+		}
+		seen[at] = true
+		for _, n := range next[at] {
+			if found := walk(n, way); found != nil {
+				return found
+			}
+		}
+		return nil
+	}
+	return walk(to, []string{from})
+}

@@ -11,8 +11,7 @@ import (
 	"breakwater.dev/policy"
 )
 
-// Whatever the bytes: no panic, a set or diagnostics, the same each time, and every
-// diagnostic says where it is from.
+// Any bytes give no panic, and either a set or diagnostics, the same each time. Every diagnostic has its place.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/diagnostics/*.txtar", "testdata/set/*.txtar"} {
 		paths, err := filepath.Glob(pattern)
@@ -40,6 +39,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("an incomplete diagnostic: %+v", d)
 			}
 		}
+		checkOneByOne(t, in, set)
 		again, dsAgain := policy.Parse(in, policy.BuiltinDefaults())
 		if diff := cmp.Diff(ds, dsAgain); diff != "" {
 			t.Errorf("different diagnostics the second time:\n%s", diff)
@@ -70,7 +70,26 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// checkTimes holds the times of an upstream's calls against what is said about them.
+// checkOneByOne compiles the objects of files one by one, and compares the results with what Parse made of them.
+func checkOneByOne(t *testing.T, in []policy.File, whole *policy.Set) {
+	t.Helper()
+	set, results := policy.Compile(policy.Objects(in), policy.BuiltinDefaults())
+	problems := false
+	for _, r := range results {
+		if !r.InForce && len(r.Diagnostics) == 0 {
+			t.Errorf("%s is refused and has no diagnostics", r.Object.ID)
+		}
+		problems = problems || len(r.Diagnostics) > 0
+	}
+	if problems != (whole == nil) || whole != nil && whole.Revision != set.Revision {
+		t.Errorf("one by one the objects give another set:\n%s", resultsText(results))
+	}
+	if _, err := policy.Print(set); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkTimes checks what is documented about the timeouts of an upstream.
 func checkTimes(t *testing.T, u *policy.Upstream) {
 	t.Helper()
 	for _, r := range u.Routes {

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 
 	"golang.org/x/tools/txtar"
@@ -17,23 +18,32 @@ func files(in []txtar.File) []policy.File {
 	return fs
 }
 
-// Each case is files that are wrong, and the full text of what is said about them.
+func hasProblems(r policy.Result) bool { return !r.InForce || len(r.Diagnostics) > 0 }
+
+// Each case has files with problems, and the full text of all diagnostics.
 func TestDiagnostics(t *testing.T) {
 	golden.Run(t, "testdata/diagnostics/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
 		set, ds := policy.Parse(files(in), policy.BuiltinDefaults())
 		if set != nil || len(ds) == 0 {
 			t.Errorf("Parse returned set %v and %d diagnostics, want no set and some", set, len(ds))
 		}
+		if _, results := policy.Compile(policy.Objects(files(in)), policy.BuiltinDefaults()); !slices.ContainsFunc(results, hasProblems) {
+			t.Error("Parse refuses the files, and Compile accepts every object")
+		}
 		return map[string]string{"diagnostics": ds.Error()}
 	})
 }
 
-// Each case is files that are right, and every field of the set they make.
+// Each case has files without problems, and every field of their set.
 func TestSet(t *testing.T) {
 	golden.Run(t, "testdata/set/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
 		set, ds := policy.Parse(files(in), policy.BuiltinDefaults())
 		if len(ds) > 0 {
 			t.Fatalf("Parse: %v", ds)
+		}
+		each, results := policy.Compile(policy.Objects(files(in)), policy.BuiltinDefaults())
+		if slices.ContainsFunc(results, hasProblems) || each.Revision != set.Revision {
+			t.Errorf("Parse accepts the files, and Compile says:\n%s", resultsText(results))
 		}
 		text, err := policy.Print(set)
 		if err != nil {

@@ -87,18 +87,27 @@ func (c *compiler) lintUpstream(u *upstreamDoc, s *settings) {
 
 // checkLimits reports a limit of 0 that stops fewer requests than it seems to.
 func (c *compiler) checkLimits(s *settings, path string, l Limits) {
-	zero := func(field, want string) {
-		c.fail(s.places.at(path+"."+field, "0"), want, "half-closed")
+	for _, p := range l.halfClosed() {
+		c.fail(s.places.at(path+"."+p.field, "0"), p.want, "half-closed")
 	}
+}
+
+// zeroLimit is a limit of 0 beside others that are not 0.
+type zeroLimit struct{ field, want string }
+
+// halfClosed returns the limits of 0 that stop less than they seem to.
+func (l Limits) halfClosed() []zeroLimit {
+	var zeros []zeroLimit
 	if l.MaxRequests == 0 && l.MaxPendingRequests > 0 {
-		zero("maxRequests", "at least 1, or maxPendingRequests 0 too: alone it lets pending requests pile up")
+		zeros = append(zeros, zeroLimit{"maxRequests", "at least 1, or maxPendingRequests 0 too: alone it lets pending requests pile up"})
 	}
 	if l.MaxPendingRequests == 0 && l.MaxRequests > 0 {
-		zero("maxPendingRequests", "at least 1, or maxRequests 0 too: alone it lets requests use the connections that are there, and no others can be made")
+		zeros = append(zeros, zeroLimit{"maxPendingRequests", "at least 1, or maxRequests 0 too: alone it lets requests use the connections that are there, and no others can be made"})
 	}
 	if l.MaxConnections == 0 && l.MaxRequests > 0 {
-		zero("maxConnections", "at least 1, or maxRequests and maxPendingRequests 0: the proxy's workers make one connection each whatever this says")
+		zeros = append(zeros, zeroLimit{"maxConnections", "at least 1, or maxRequests and maxPendingRequests 0: the proxy's workers make one connection each whatever this says"})
 	}
+	return zeros
 }
 
 // checkEjections reports ejections that never happen, or that proxies ignore.
@@ -158,8 +167,7 @@ func (c *compiler) checkEjectionTime(u *upstreamDoc, s *settings, breakers []*Br
 	at := s.places.at(outlierPath+".baseEjectionTime", ejected)
 	const why = "all its endpoints may be ejected, and until they are back half-open has none to probe"
 	if s.meshWide(s.places[outlierPath]) {
-		c.notes = append(c.notes, fmt.Sprintf("%s:%d: outlierDetection.baseEjectionTime: it is %s, and the waitDurationInOpenState of %s is %s: %s",
-			at.file, at.Line(), ejected, whose, most, why))
+		c.note(at, "outlierDetection.baseEjectionTime: it is %s, and the waitDurationInOpenState of %s is %s: %s", ejected, whose, most, why)
 		return
 	}
 	c.fail(at, fmt.Sprintf("at most %s, the waitDurationInOpenState of %s: %s", most, whose, why), "ejection-outlasts-wait")

@@ -7,7 +7,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// The highest rate without a run is that of trying every sequence of calls.
+// The highest rate without a run is the same as that found by trying every sequence of calls.
 func TestHighestRate(t *testing.T) {
 	for run := uint32(1); run <= 4; run++ {
 		for least := uint32(1); least <= 7; least++ {
@@ -28,10 +28,10 @@ func TestHighestRate(t *testing.T) {
 	}
 }
 
-// longest is long enough for the fewest successes of every case.
+// longest is a number of calls that has room for the fewest successes of every case.
 const longest = 12
 
-// tryAll goes through all sequences of least to most calls, a failure being a 1 bit.
+// tryAll tries all sequences of least to most calls. A 1 bit is a failure.
 func tryAll(run, least, most uint32) breaker.Ratio {
 	var best breaker.Ratio
 	for calls := least; calls <= most; calls++ {
@@ -53,8 +53,8 @@ func tryAll(run, least, most uint32) breaker.Ratio {
 	return best
 }
 
-// TestNotesOnEjections: an ejection that only the mesh's policy asks for, and that is longer than the wait of some
-// upstreams, is a note for each of them. A policy that worked before goes on to be taken.
+// TestNotesOnEjections checks the notes on ejections that last longer than the wait of some upstreams. There
+// is one for each upstream, and no problem, if only the policy for the mesh asks for the ejections.
 func TestNotesOnEjections(t *testing.T) {
 	set, diagnostics := Parse([]File{
 		{Name: "upstreams.yaml", Data: []byte(`apiVersion: breakwater.dev/v1alpha1

@@ -30,6 +30,14 @@ func parse(t *testing.T, texts ...string) (*policy.Set, policy.Diagnostics) {
 	return policy.Parse(fs, policy.BuiltinDefaults())
 }
 
+func upstreamYAML(name string) string {
+	return fmt.Sprintf(`apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: %s}
+spec: {endpoints: [{address: 10.0.0.1, port: 80}]}
+`, name)
+}
+
 func mustParse(t *testing.T, texts ...string) *policy.Set {
 	t.Helper()
 	set, ds := parse(t, texts...)
@@ -39,8 +47,8 @@ func mustParse(t *testing.T, texts ...string) *policy.Set {
 	return set
 }
 
-// The design's example of the language has to be known in every field: its port is for
-// protocol TCP, which the example does not speak, and nothing else is wrong with it.
+// Every field of the design's example of the language is known. Its port is for protocol TCP, which the
+// example does not speak; nothing else is wrong with it.
 func TestDesignExample(t *testing.T) {
 	example, err := os.ReadFile("testdata/design.yaml")
 	if err != nil {
@@ -93,7 +101,7 @@ spec: {timeout: %s, targetRefs: [{kind: Upstream, name: a}]}
 	}
 }
 
-// The view, of which the revision is a hash, has every field of every type.
+// The revision is a hash of the view, so the view has every field of every type.
 func TestViewHasEveryField(t *testing.T) {
 	view, err := json.Marshal(mustParse(t, upstreamYAML("a")+"---\nservices: {a: {}}\n").View())
 	if err != nil {
@@ -148,7 +156,7 @@ spec:
 	}
 }
 
-// A route that no policy targets shares a breaker, which is one breaker still.
+// A breaker that several routes share is listed once.
 func TestSpecsHasEachBreakerOnce(t *testing.T) {
 	set := mustParse(t, strings.Replace(upstreamYAML("a"), "spec: {", "spec: {routes: [{name: r, match: {path: /r}}, {name: s, match: {path: /s}}], ", 1)+
 		upstreamPolicy("p", "{kind: Mesh}")+upstreamPolicy("q", "{kind: Upstream, name: a, sectionName: s}"))
@@ -172,8 +180,8 @@ func TestDefaultsOfACallerAreChecked(t *testing.T) {
 	}
 }
 
-// A caller's default can be a window of calls; its duration is not in force then, but
-// is what a policy for a TimeBased window takes.
+// A caller's default can be a window of calls. Its duration is not in force then, but a policy with a
+// TimeBased window takes it.
 func TestDefaultWindowOfCalls(t *testing.T) {
 	d := policy.BuiltinDefaults()
 	d.Breaker.WindowSize = 50
@@ -244,10 +252,10 @@ func manyKeys(size int) string {
 	return b.String()
 }
 
-// Every rule that the code has is seen in a golden file or a test, with its full text.
+// Every rule of the code appears in a golden file or a test, with its full text.
 func TestEveryRuleIsTested(t *testing.T) {
 	tested := ""
-	for _, pattern := range []string{"testdata/diagnostics/*.txtar", "load_test.go", "parse_test.go"} {
+	for _, pattern := range []string{"testdata/diagnostics/*.txtar", "defaults_test.go", "parse_test.go", "../sources/files/load_test.go"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("no %s: %v", pattern, err)
@@ -260,7 +268,7 @@ func TestEveryRuleIsTested(t *testing.T) {
 			tested += string(data)
 		}
 	}
-	rules := rulesInSource(t, "*.go", "internal/*/*.go", "../breaker/fields.go", "../outlier/fields.go")
+	rules := rulesInSource(t, "*.go", "internal/*/*.go", "../sources/files/*.go", "../breaker/fields.go", "../outlier/fields.go")
 	if len(rules) < 45 {
 		t.Errorf("only %d rules found in the source: %v", len(rules), rules)
 	}

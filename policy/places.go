@@ -6,25 +6,34 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// place is where a value was written.
+// place is a value and where it was written.
 type place struct {
 	yamlwalk.Value
-	file string
-	rank int // a more specific policy has a higher one
+	from *Object // that has the value
+	rank int     // higher for a more specific policy; 0 outside policies
 }
 
-// places are where the values of a document, or of several laid over one another,
-// were written, by the path of the long form.
+// String returns "file:line", or the id of the object if it is not from a file.
+func (p place) String() string {
+	at := Origin{File: p.from.at.File, Line: p.Line()}
+	if p.from.lineless {
+		at.Line = 0
+	}
+	return at.Place()
+}
+
+// places are the values that were written in an object, or in several policies laid over one another, by
+// their paths in the long form.
 type places map[string]place
 
-// wrote tells whether a value was written.
+// wrote reports whether a value was written.
 func (ps places) wrote(path string) bool {
 	_, ok := ps[path]
 	return ok
 }
 
-// at returns where a value was written, or else where it would have been:
-// the nearest object around it, saying that byDefault holds.
+// at returns the place of a value. For a value that was not written it returns the nearest object around
+// it, and byDefault as what is there.
 func (ps places) at(path, byDefault string) place {
 	if p, ok := ps[path]; ok {
 		return p
@@ -43,8 +52,8 @@ func (ps places) at(path, byDefault string) place {
 	return place{}
 }
 
-// newest returns the place of the most specific policy that wrote one of the paths,
-// and of its paths the first.
+// newest returns the first of the paths that the most specific policy wrote. If no policy wrote any, it
+// returns the first path.
 func (ps places) newest(paths ...string) place {
 	best := place{rank: -1}
 	for _, path := range paths {
@@ -58,8 +67,8 @@ func (ps places) newest(paths ...string) place {
 	return best
 }
 
-// blame returns the place of path, if it was written by a policy that is no less
-// specific than those that wrote the others: what it contradicts, it could know.
+// blame returns the place of path, if the policy that wrote it is at least as specific as those that wrote
+// the others. Then the author of path could know the values that it contradicts.
 func (ps places) blame(path string, others ...string) (place, bool) {
 	own, ok := ps[path]
 	for _, other := range others {

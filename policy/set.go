@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -11,34 +12,45 @@ import (
 // MaxName is the longest name of an upstream, in bytes.
 const MaxName = longestName
 
-// Set is a whole policy, compiled. Every field is resolved: what a file left out
-// has its default, what a less specific policy gave is merged in.
+// Set is a compiled policy. Every field is resolved: a field that no object has is at its default, and
+// values of less specific policies are merged in. A set never changes after [Compile] or [CompileAll]
+// returned it, so any number of goroutines can read it.
 type Set struct {
-	// Revision is a hash of what the set means: equal for files that differ only in
-	// comments, order or layout.
+	// Revision is a hash of the meaning of the set: it is equal for objects that differ only in comments,
+	// order or layout.
 	Revision string
 	// Upstreams are sorted by name.
 	Upstreams []*Upstream
-	// Policies are the BreakerPolicy documents the set was made of, in order of file and line.
+	// Policies are the BreakerPolicy objects that are in force, in order of file and line.
 	Policies []Origin
-	notes    []string // found while it was compiled
+	notes    []string       // found while it was compiled
+	specs    []breaker.Spec // computed once; nil: the set was not compiled
 }
 
-// Origin is the document that something was written in.
+// Origin is the object that a part of a set comes from.
 type Origin struct {
 	Name string // metadata.name
-	File string
-	Line int
+	File string // or the id of an object that is not from a file
+	Line int    // from 1; 0 if the object is not from a file
 }
 
-// Upstream is a service that others call.
+// Place returns "file:line", or File alone if there is no line.
+func (o Origin) Place() string {
+	if o.Line == 0 {
+		return o.File
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+// Upstream is a service that other services call.
 type Upstream struct {
 	Name     string
 	Origin   Origin
 	Hosts    []string // the authorities that reach it, sorted; at least one, none for TCP
 	Protocol Protocol
 	// Callers are the workloads whose proxies may call it, by their node.cluster, sorted; empty: every
-	// workload. Who may call another upstream may be sent here by its fallback.
+	// workload. Calls of other workloads may reach it all the same, as the fallback of an upstream that
+	// those may call.
 	Callers []string
 	// Exactly one of Endpoints and DNS is set.
 	Endpoints []Endpoint
@@ -49,14 +61,14 @@ type Upstream struct {
 	LoadBalancing LoadBalancing
 	Limits        ConnectionLimits `json:"connectionLimits"`
 	Outlier       *outlier.Config  `json:"outlierDetection"` // nil: off
-	// Port is where the proxy listens for an upstream that speaks TCP; else 0.
+	// Port is the port where the proxy listens for an upstream of protocol TCP; 0 for other protocols.
 	Port uint16
-	// Routes are matched in order. The last one has no name and matches all that
-	// is left, so there is always at least one.
+	// Routes are matched in order. The last one has no name and matches all other requests, so there is
+	// always at least one.
 	Routes []Route
 }
 
-// Protocol is what an upstream speaks.
+// Protocol is the protocol that an upstream speaks.
 type Protocol string
 
 // The protocols.
@@ -64,7 +76,7 @@ const (
 	HTTP1 Protocol = "HTTP1"
 	HTTP2 Protocol = "HTTP2"
 	GRPC  Protocol = "GRPC"
-	TCP   Protocol = "TCP" // anything else: calls are connections
+	TCP   Protocol = "TCP" // any other protocol; a connection counts as a call
 )
 
 // Endpoint is one instance of an upstream.
@@ -75,21 +87,21 @@ type Endpoint struct {
 	Zone    string // empty: unknown
 }
 
-// DNS finds endpoints by name.
+// DNS is the name that resolves to the endpoints.
 type DNS struct {
 	Name string
 	Port uint16
 }
 
-// TLS is how the proxy secures its connections to an upstream.
+// TLS says how the proxy secures its connections to an upstream.
 type TLS struct {
 	SNI string
 	// CAFile is a path on the proxy's own file system; empty trusts the proxy's system store.
 	CAFile string
 }
 
-// HealthCheck is active health checking by the proxy. Path is empty for protocol
-// GRPC, which uses grpc.health.v1.
+// HealthCheck is active health checking by the proxy. Path is empty for protocol GRPC, which is checked by
+// grpc.health.v1, and for TCP, which is checked by connecting.
 type HealthCheck struct {
 	Path               string
 	Interval           time.Duration
@@ -98,11 +110,11 @@ type HealthCheck struct {
 	HealthyThreshold   uint32
 }
 
-// LoadBalancing is how the proxy chooses an endpoint.
+// LoadBalancing says how the proxy chooses an endpoint.
 type LoadBalancing struct {
 	Policy LoadBalancingPolicy
-	// PanicThreshold is the share of healthy endpoints below which the proxy sends to
-	// unhealthy and ejected ones too; 0 never does.
+	// PanicThreshold is a share of healthy endpoints: with fewer, the proxy also sends to unhealthy and
+	// ejected ones. 0: it never does.
 	PanicThreshold breaker.Ratio
 }
 
@@ -118,122 +130,123 @@ const (
 	Maglev       LoadBalancingPolicy = "Maglev"
 )
 
-// ConnectionLimits are Envoy's CircuitBreakers: limits on concurrency, for each
-// of its two priorities, and per endpoint.
+// ConnectionLimits are Envoy's CircuitBreakers: limits on concurrency for each of its two priorities, and
+// for each endpoint.
 type ConnectionLimits struct {
 	Default, High Limits
-	// PerEndpointMaxConnections is Envoy's only per-host limit; 0: none.
+	// PerEndpointMaxConnections is the only limit that Envoy has for an endpoint; 0: none.
 	PerEndpointMaxConnections uint32
 }
 
-// Limits are Envoy's CircuitBreakers.Thresholds of one priority. 0 lets nothing through.
+// Limits are Envoy's CircuitBreakers.Thresholds of one priority. A limit of 0 lets nothing through.
 type Limits struct {
 	MaxConnections     uint32
 	MaxPendingRequests uint32
 	MaxRequests        uint32
-	// MaxRetries counts only where RetryBudget is nil.
+	// MaxRetries has an effect only if RetryBudget is nil.
 	MaxRetries  uint32
 	RetryBudget *RetryBudget
-	// MaxConnectionPools; 0: unlimited.
+	// MaxConnectionPools is not limited if it is 0.
 	MaxConnectionPools uint32
-	// TrackRemaining publishes what is left of each limit as statistics of the proxy.
+	// TrackRemaining publishes the rest of each limit in the proxy's statistics.
 	TrackRemaining bool
 }
 
-// RetryBudget bounds retries by the number of active requests.
+// RetryBudget limits retries to a share of the active requests.
 type RetryBudget struct {
 	Percent        breaker.Ratio
 	MinConcurrency uint32
 	Interval       time.Duration // 0: only the requests active now count
 }
 
-// Route is a part of an upstream's traffic.
+// Route is a part of an upstream's requests.
 type Route struct {
-	// Name is empty for the last route, which takes what no other matched.
+	// Name is empty for the last route, which has the requests that no other route matches.
 	Name  string
 	Match Match
-	// Timeout bounds the whole call, from the end of the request to the end of the response;
-	// 0: a call may take any time. For protocol TCP it bounds how long it may take to establish
-	// the connection; 0: as long as the proxy's default, 2 s.
+	// Timeout is the longest time from the end of the request to the end of the response; 0: there is no
+	// limit. For protocol TCP it is the longest time to establish the connection; 0: the proxy's default,
+	// 2 s.
 	Timeout time.Duration
-	// ResponseHeaderTimeout bounds how long the service may take from the end of the request
-	// to the first headers of its response; 0: only Timeout bounds it. Where both are above 0
-	// it is the shorter one. For protocol TCP it is 0.
+	// ResponseHeaderTimeout is the longest time from the end of the request to the first headers of the
+	// response; 0: only Timeout limits it. It is shorter than Timeout if both are above 0. For protocol
+	// TCP it is 0.
 	ResponseHeaderTimeout time.Duration
-	// IdleTimeout bounds how long nothing may move in either direction, at any time of the call;
-	// 0: the policy does not say. It is longer than what bounds the time to the first headers.
-	// For protocol TCP it is 0.
+	// IdleTimeout is the longest time without data in either direction, at any time of the request; 0: the
+	// policy does not say. It is longer than the limit on the time to the first headers. For protocol TCP
+	// it is 0.
 	IdleTimeout time.Duration
-	// Breaker is nil where no policy asks for one. A route that no policy targets by
-	// its name shares the breaker of the last one: it is the same pointer and key.
+	// Breaker is nil if no policy asks for one. A route that no policy targets by its name shares the
+	// breaker of the last route: pointer and key are the same.
 	Breaker *Breaker
 }
 
-// Match is what a request must be like. At most one of Path and PathPrefix is set.
+// Match is a condition on requests. At most one of Path and PathPrefix is set.
 type Match struct {
 	Path       string
 	PathPrefix string
 	Methods    []string // sorted; empty: any
 }
 
-// DataPath is where a breaker is enforced.
+// DataPath says where a breaker is enforced.
 type DataPath string
 
 // The data paths.
 const (
-	// Adaptive costs nothing while the breaker is closed: the proxy tells of outcomes
-	// afterwards, and rejects by itself as long as it is told to.
+	// Adaptive enforces a breaker in the proxy. While the breaker is closed no request waits for the
+	// control plane: the proxy logs outcomes afterwards. While it is open the proxy rejects calls itself.
 	Adaptive DataPath = "Adaptive"
-	// Inline asks the control plane about every call.
+	// Inline enforces a breaker in the control plane: every request waits for its decision.
 	Inline DataPath = "Inline"
 )
 
-// Breaker is a breaker with all that stands around it.
+// Breaker is the specification of a breaker, with where and how it is enforced.
 type Breaker struct {
 	Spec     breaker.Spec
 	DataPath DataPath
 	Classify *Classifier
 	Fallback Fallback
-	// FailOpen lets calls through when the control plane does not answer.
+	// FailOpen admits calls when the control plane does not answer.
 	FailOpen bool
-	// Origins are the policies that shaped it, the most specific first.
+	// Origins are the policies that it is made of, the most specific first.
 	Origins []Origin
 }
 
-// Fallback is what a rejected caller gets: the response, unless one of the others has better.
+// Fallback says what happens to a rejected call. It gets Response, unless Upstream takes the call or Cached
+// has a copy.
 type Fallback struct {
 	Response Response
-	Upstream *FallbackUpstream // nil: no other takes over
+	Upstream *FallbackUpstream // nil: none
 	Cached   *Cached           // nil: proxies keep no copies; never together with Upstream
 }
 
-// FallbackUpstream takes calls over, as calls of its own: with its own breakers, limits
-// and timeout.
+// FallbackUpstream is an upstream that takes rejected calls. They are calls of that upstream then, with its
+// breakers, limits and timeout.
 type FallbackUpstream struct {
 	Name string
-	// Host is one of its hosts, and replaces the call's.
+	// Host is one of its hosts. It replaces the host of the request.
 	Host string
 }
 
-// Cached says which copies of good responses to GET requests a proxy keeps. What is not in
-// them gets the response of the fallback.
+// Cached says which copies of good responses to GET requests a proxy keeps. A rejected request for which it
+// has no copy gets the response of the fallback.
 type Cached struct {
 	TTL time.Duration
-	// MaxEntries and MaxBytes bound the copies of one worker of a proxy; the oldest go first.
+	// MaxEntries and MaxBytes limit the copies in one worker of a proxy; it drops the oldest first.
 	MaxEntries uint32
 	MaxBytes   uint64
-	// MaxBodyBytes bounds one of them; larger responses are not kept.
+	// MaxBodyBytes is the largest body of a copy; larger responses are not kept.
 	MaxBodyBytes uint64
-	// WithCredentials keeps responses to requests with credentials too. Each is then for
-	// requests with the same ones.
+	// WithCredentials also keeps responses to requests with credentials. Such a copy is served only to
+	// requests with identical credentials.
 	WithCredentials bool
-	// KeyHeaders are the request headers, in lower case and sorted, that have to be the same
-	// for a copy to answer, beside method, host, path and credentials. ["*"], the default, is
-	// all of them but those that only trace a call or end at the next hop.
+	// KeyHeaders are the request headers, in lower case and sorted, that must be equal for a copy to
+	// answer, beside method, host, path and credentials. ["*"], the default, is all headers apart from
+	// [IrrelevantHeaders].
 	KeyHeaders []string
 }
 
-// Response is an answer of the proxy's own.
+// Response is a response that the proxy makes itself.
 type Response struct {
 	Status      int
 	ContentType string
@@ -241,20 +254,5 @@ type Response struct {
 	Headers     []Header // sorted by name
 }
 
-// Header is one response header; names are lower case.
+// Header is one response header. Its name is in lower case.
 type Header struct{ Name, Value string }
-
-// Specs returns every breaker of the set, each once, by upstream and then in order of routes.
-func (s *Set) Specs() []breaker.Spec {
-	var specs []breaker.Spec
-	for _, u := range s.Upstreams {
-		seen := map[*Breaker]bool{nil: true}
-		for _, r := range u.Routes {
-			if !seen[r.Breaker] {
-				seen[r.Breaker] = true
-				specs = append(specs, r.Breaker.Spec)
-			}
-		}
-	}
-	return specs
-}

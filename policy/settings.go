@@ -75,9 +75,8 @@ func (s *settings) clone() *settings {
 
 // layer is one BreakerPolicy document, or one entry of the short form.
 type layer struct {
-	origin  Origin
-	named   bool // it has a name, which must be unique
-	nameAt  place
+	from    *Object
+	named   bool           // it has a name, which must be unique
 	root    yamlwalk.Value // the spec, or the entry
 	targets []target
 	broken  bool
@@ -87,12 +86,15 @@ type layer struct {
 	long map[string]string
 }
 
+// nameAt is where the policy's name is written.
+func (l *layer) nameAt() place { return l.from.place(l.from.nameAt) }
+
 // apply reads the policy into s.
 func (l *layer) apply(s *settings, report func(yamlwalk.Problem)) bool {
 	rank := len(s.layers) + 1
 	s.layers = slices.Insert(s.layers, 0, l)
 	s.broken = s.broken || l.broken
-	at := func(v yamlwalk.Value) place { return place{Value: v, file: l.origin.File, rank: rank} }
+	at := func(v yamlwalk.Value) place { return place{Value: v, from: l.from, rank: rank} }
 	s.places["spec"] = at(l.root)
 	if l.long != nil {
 		s.places["spec.breaker"] = at(l.root)
@@ -107,17 +109,6 @@ func (l *layer) apply(s *settings, report func(yamlwalk.Problem)) bool {
 			s.places[path] = at(v)
 		},
 	}).Object(l.fields(s))
-}
-
-// overlay lays the policy of a target over s, if there is one.
-func (c *compiler) overlay(s *settings, t target) *settings {
-	l := c.byTarget[t]
-	if l == nil {
-		return s
-	}
-	s = s.clone()
-	l.apply(s, func(yamlwalk.Problem) {}) // problems were reported when it was first read
-	return s
 }
 
 // fields returns the fields of a BreakerPolicy's spec. It skips the targets.

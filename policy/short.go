@@ -9,7 +9,7 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// shortPaths are the fields of the short form in the long one.
+// shortPaths are the paths, in the long form, of the short form's fields.
 var shortPaths = map[string]string{
 	"failure_threshold":        "spec.breaker.consecutiveFailures",
 	"recovery_timeout_seconds": "spec.breaker.waitDurationInOpenState",
@@ -17,6 +17,7 @@ var shortPaths = map[string]string{
 	"success_threshold":        "spec.breaker.successThreshold",
 }
 
+// shortFields are the fields of an entry.
 func shortFields(s *settings) yamlwalk.Fields {
 	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, breaker.MaxCount) }
 	return yamlwalk.Fields{
@@ -27,8 +28,8 @@ func shortFields(s *settings) yamlwalk.Fields {
 	}
 }
 
-// isShortForm tells whether a document means to be in the short form. Others have services too, as those of
-// Docker Compose do, but with other fields.
+// isShortForm reports whether a document is meant to be in the short form. Documents of other programs, such
+// as Docker Compose, have services too, but with other fields.
 func isShortForm(doc yamlwalk.Value) bool {
 	services, ok := doc.Get("services")
 	if !ok || doc.Has("kind") || !services.IsObject() {
@@ -46,38 +47,39 @@ func isShortForm(doc yamlwalk.Value) bool {
 	return all
 }
 
-// shortForm reads a document that has services: one policy for each entry,
-// for the upstream of that name.
-func (c *compiler) shortForm(file string, doc yamlwalk.Value) {
-	doc.Object(yamlwalk.Fields{
+// shortForm reads a document with services: each entry is a policy for the upstream of that name.
+func (r *documents) shortForm(file string, doc yamlwalk.Value) {
+	whole := &Object{at: Origin{File: file, Line: doc.Line()}} // for the problems that are not in an entry
+	doc.With(yamlwalk.Visitor{Report: func(p yamlwalk.Problem) { r.found(whole, p) }}).Object(yamlwalk.Fields{
 		"services": func(v yamlwalk.Value) {
 			count := 0
 			v.Entries(func(service string, key, value yamlwalk.Value) {
 				count++
-				c.service(file, service, key, value)
+				if !isName(service) {
+					key.Fail(wantName, "bad-name")
+					return
+				}
+				r.objects = append(r.objects, &Object{
+					ID: ID{Kind: KindPolicy, Name: service}, at: Origin{Name: service, File: file, Line: key.Line()},
+					short: true, nameAt: key, spec: value, hasSpec: true,
+				})
 			})
 			if count == 0 && v.IsObject() {
 				v.FailAs("an empty object", "at least one service", "missing-field")
 			}
 		},
 	})
+	if len(whole.problems) > 0 {
+		r.objects = append(r.objects, whole)
+	}
 }
 
-func (c *compiler) service(file, service string, key, value yamlwalk.Value) {
-	if !isName(service) {
-		key.Fail(wantName, "bad-name")
-		return
-	}
-	at := place{Value: key, file: file}
-	l := &layer{
-		origin: Origin{Name: service, File: file, Line: key.Line()},
-		root:   value,
-		fields: shortFields,
-		long:   shortPaths,
-	}
-	before := len(c.diagnostics)
-	c.read(l)
-	l.broken = len(c.diagnostics) > before
-	t := target{kind: kindUpstream, upstream: service}
-	c.addLayer(l, []targetRef{{target: t, at: at, nameAt: at}})
+// service reads an entry of the short form. The key is its name and its target.
+func (c *compiler) service(o *Object) {
+	l := &layer{from: o, root: o.spec, fields: shortFields, long: shortPaths}
+	before := c.reports
+	c.checkAlone(l)
+	l.broken = c.reports > before
+	at := o.place(o.nameAt)
+	c.addLayer(l, []targetRef{{target: target{kind: KindUpstream, upstream: o.Name}, at: at, nameAt: at}})
 }

@@ -9,16 +9,16 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// The paths of the times that a call may take.
+// The paths of the fields that limit the time of a call.
 const (
 	timeoutPath = "spec.timeout"
 	headersPath = "spec.responseHeaderTimeout"
 	idlePath    = "spec.idleTimeout"
 )
 
-// bound is how long a service has, and where that is written.
+// bound is the time that a service has, and the path of the field that says so.
 type bound struct {
-	time time.Duration // 0: as long as it wants
+	time time.Duration // 0: no limit
 	path string
 }
 
@@ -27,8 +27,8 @@ func (b bound) String() string {
 	return fmt.Sprintf("%s (%s)", yamlwalk.FormatDuration(b.time), strings.TrimPrefix(b.path, "spec."))
 }
 
-// headerTimeout is responseHeaderTimeout where it has an effect. A more specific policy may
-// have a timeout that is no longer, which then ends every call first.
+// headerTimeout returns responseHeaderTimeout, or 0 if it has no effect: a more specific policy may have a
+// timeout that is no longer, and so ends every call first.
 func (s *settings) headerTimeout() time.Duration {
 	if s.timeout > 0 && s.headers >= s.timeout {
 		return 0
@@ -36,8 +36,8 @@ func (s *settings) headerTimeout() time.Duration {
 	return s.headers
 }
 
-// untilHeaders is how long a service has from the end of the request to the first headers
-// of its response.
+// untilHeaders returns the time that a service has from the end of the request to the first headers of its
+// response.
 func (s *settings) untilHeaders() bound {
 	if t := s.headerTimeout(); t > 0 {
 		return bound{t, headersPath}
@@ -45,8 +45,8 @@ func (s *settings) untilHeaders() bound {
 	return bound{s.timeout, timeoutPath}
 }
 
-// untilTimeout is how long a service may send nothing at all before its call has timed out.
-// Where no other time bounds that, it is idleTimeout: nothing moves while the service is at work.
+// untilTimeout returns how long a service may send nothing before its call times out. Without any other
+// limit it is idleTimeout: no data moves while the service works on its response.
 func (s *settings) untilTimeout() bound {
 	if b := s.untilHeaders(); b.time > 0 {
 		return b
@@ -54,14 +54,14 @@ func (s *settings) untilTimeout() bound {
 	return bound{s.idle, idlePath}
 }
 
-// leaseMargin is how much longer than the service has for its headers a call may hold a permit.
-// It covers the second or so in which the request of a probe has to end, the moment that
-// a probe of gRPC waits for its trailers, and the time for the proxy to say what became of it.
+// leaseMargin is how much longer a call may hold a permit than the service may take for its headers. It
+// covers the second or so in which the request of a probe must end, the moment for which a gRPC probe waits
+// for trailers, and the time that the proxy needs to report the outcome.
 const leaseMargin = 5 * time.Second
 
-// lease is how long a call may hold a permit. The permit of a probe is free soon after the headers
-// of its response, for gRPC too: one whose trailers do not follow is a stream, which
-// may last any time. Where nothing bounds the time to the headers, it is as long as half-open lasts.
+// lease returns how long a call may hold a permit. A probe gives its permit back soon after the headers of
+// its response. The same holds for gRPC: a response without trailers then is a stream, which may last for
+// any time. Without a limit on the time to the headers, the lease is as long as half-open may last.
 func (s *settings) lease() time.Duration {
 	if b := s.untilHeaders(); b.time > 0 {
 		return b.time + leaseMargin
@@ -69,8 +69,8 @@ func (s *settings) lease() time.Duration {
 	return s.breaker.MaxWaitDurationInHalfOpenState
 }
 
-// forConnections returns the settings without what has no meaning for connections. A policy
-// for the whole mesh may say it, and does not mean them.
+// forConnections returns the settings for protocol TCP, without those that have no meaning for connections.
+// A policy for the whole mesh may have them for other protocols.
 func (s *settings) forConnections() *settings {
 	s = s.clone()
 	s.headers, s.idle = 0, 0
@@ -80,8 +80,8 @@ func (s *settings) forConnections() *settings {
 	return s
 }
 
-// checkTimeouts reports a time that never passes, or passes too early. A responseHeaderTimeout
-// that a less specific policy has may be without effect: nobody wrote it beside this timeout.
+// checkTimeouts reports a timeout that has no effect, or that passes too early. A responseHeaderTimeout of a
+// less specific policy may be without effect, since its author did not know this timeout.
 func (c *compiler) checkTimeouts(s *settings) {
 	if at, ok := s.places.blame(headersPath, timeoutPath); ok && s.headers > 0 && s.headerTimeout() == 0 {
 		c.fail(at, fmt.Sprintf("below %s, or beside timeout: 0s: the call has ended by then", bound{s.timeout, timeoutPath}), "no-effect")
@@ -91,8 +91,8 @@ func (c *compiler) checkTimeouts(s *settings) {
 	}
 }
 
-// failIdle reports an idleTimeout that passes before the time for the first headers does, at
-// the newest of the fields that brought it about.
+// failIdle reports an idleTimeout that is not longer than the time for the first headers. The place is the
+// most specific of the fields that cause the problem.
 func (c *compiler) failIdle(s *settings, first bound) {
 	idle, beside := bound{s.idle, idlePath}, ""
 	if first.path == timeoutPath {

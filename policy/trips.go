@@ -7,7 +7,7 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// The paths of what trips a breaker.
+// The paths of the fields that decide when a breaker trips.
 const (
 	consecutivePath  = "spec.breaker.consecutiveFailures"
 	windowPath       = "spec.breaker.slidingWindow"
@@ -17,9 +17,9 @@ const (
 	slowRatePath     = "spec.breaker.slowCallRateThreshold"
 )
 
-// checkTrips reports rules that can never trip the breaker. But for needing one, they
-// are judged in every mode: whoever switches a breaker off in an outage is not to
-// learn what is wrong with it when switching it on again.
+// checkTrips reports rules that can never trip the breaker. It judges them in every mode, although only
+// some modes need a rule at all: an operator who switches a breaker off in an outage must not find out what
+// is wrong with it when switching it on again.
 func (c *compiler) checkTrips(s *settings, b breaker.Config) {
 	if heeded := b.Mode == breaker.Enforce || b.Mode == breaker.MetricsOnly; heeded && !c.checkAnyRule(s, b) {
 		return
@@ -30,7 +30,7 @@ func (c *compiler) checkTrips(s *settings, b breaker.Config) {
 	}
 }
 
-// checkAnyRule reports a breaker that nothing can trip.
+// checkAnyRule reports a breaker that no rule can trip. It returns false if there is nothing left to check.
 func (c *compiler) checkAnyRule(s *settings, b breaker.Config) bool {
 	switch {
 	case !b.Trips():
@@ -53,21 +53,21 @@ func (c *compiler) checkAnyRule(s *settings, b breaker.Config) bool {
 	return true
 }
 
-// canFail reports whether a call can fail by what the policies say: by its answer, by a
-// time that passes, or by a caller that leaves.
+// canFail reports whether a call can count as failed: by its response, by a timeout, or because its caller
+// leaves.
 func (s *settings) canFail() bool {
 	return len(s.failure.status)+len(s.failure.grpc) > 0 || s.untilTimeout().time > 0 || s.gone == breaker.GoneFailure
 }
 
-// timesOutFirst reports whether no call can be slow without having timed out.
+// timesOutFirst reports whether every slow call has timed out.
 func timesOutFirst(s *settings, b breaker.Config) bool {
 	timeout := s.untilTimeout().time
 	return b.TripsOnSlowCalls() && timeout > 0 && b.SlowCallDurationThreshold >= timeout
 }
 
-// checkSlowCalls reports a rule for slow calls that says no more than the others. That
-// is only wrong of who asks for one: a short timeout alone leaves the default, or
-// that of a less specific policy, behind.
+// checkSlowCalls reports a rule for slow calls that adds nothing to the other rules. It reports only a rule
+// that was written for this timeout: a default rule, or one of a less specific policy, is harmless beside a
+// short timeout.
 func (c *compiler) checkSlowCalls(s *settings, b breaker.Config) {
 	if at, ok := s.places.blame(slowRatePath, slowDurationPath); ok && b.SlowCallDurationThreshold == 0 && b.SlowCallRateThreshold > 0 {
 		c.fail(at, "left out, or beside a slowCallDurationThreshold above 0s, without which it has no effect", "no-effect")
@@ -84,7 +84,7 @@ func (c *compiler) checkSlowCalls(s *settings, b breaker.Config) {
 	}
 }
 
-// checkWindow reports a window in which the rates never count.
+// checkWindow reports a window in which the rates can never count. It returns whether they can.
 func (c *compiler) checkWindow(s *settings, b breaker.Config) bool {
 	const sizePath = windowPath + ".size"
 	if s.counted && b.WindowSize == 0 {
@@ -106,8 +106,8 @@ func (c *compiler) checkWindow(s *settings, b breaker.Config) bool {
 	return false
 }
 
-// checkFailureRate reports a failure rate that a run of failures always precedes. It is
-// the rate's fault only where nobody more specific shortened the run.
+// checkFailureRate reports a failure rate that cannot be reached before consecutiveFailures trips the
+// breaker. It does not report a rate that became unreachable by a more specific policy.
 func (c *compiler) checkFailureRate(s *settings, b breaker.Config) {
 	most, bounded := highestRate(b)
 	if !bounded || b.FailureRateThreshold <= most {
@@ -119,13 +119,13 @@ func (c *compiler) checkFailureRate(s *settings, b breaker.Config) {
 	}
 }
 
-// highestRate is the highest failure rate that minimumNumberOfCalls or more can
-// have without a run of consecutiveFailures: every such run ended in a trip. Slow
-// calls that trip the breaker earlier only make it lower.
+// highestRate returns the highest failure rate of minimumNumberOfCalls or more without a run of
+// consecutiveFailures, since each such run trips the breaker. bounded is false if there is no rule for runs.
+// Slow calls that trip the breaker earlier only make the rate lower.
 //
-// In n calls with c-1 failures between two successes at most, at least n/c (rounded down)
-// are successes. Their share is least for the longest n of the fewest successes
-// that the window has room for.
+// With c for consecutiveFailures, there are at most c-1 failures between two successes. So at least n/c of n
+// calls (rounded down) are successes. Their share is least for the smallest number of successes, and for
+// the most calls with that number for which the window has room.
 func highestRate(b breaker.Config) (most breaker.Ratio, bounded bool) {
 	if b.ConsecutiveFailures == 0 {
 		return 0, false

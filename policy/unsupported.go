@@ -2,22 +2,22 @@ package policy
 
 import "strings"
 
-// notYet is one field that is refused. Removing its row is all it takes to allow it.
+// notYet is a field that is refused. To allow it, remove its row.
 type notYet struct {
 	path      string
-	supported bool // what is written happens to be what is done anyway
+	supported bool // the value that was written is the only one that works
 	want      string
 }
 
 func upstreamNotYet(u *Upstream) []notYet {
 	keyed := u.LoadBalancing.Policy == RingHash || u.LoadBalancing.Policy == Maglev
 	return []notYet{
-		// They spread by a hash of the request, which the language cannot name yet.
+		// These need a hash of the request, which the language cannot name yet.
 		{"spec.loadBalancing.policy", !keyed, "RoundRobin, LeastRequest or Random: the rest is not supported yet"},
 	}
 }
 
-// refuseUnsupported reports the fields that were written, are well-formed, and would have no effect.
+// refuseUnsupported reports fields that are written and well-formed, but would have no effect.
 func (c *compiler) refuseUnsupported(written places, failed map[string]bool, table []notYet) {
 	for _, n := range table {
 		if at, ok := written[n.path]; ok && !n.supported && !malformed(failed, n.path) {
@@ -26,7 +26,7 @@ func (c *compiler) refuseUnsupported(written places, failed map[string]bool, tab
 	}
 }
 
-// malformed tells whether a value, or anything in it, is reported already.
+// malformed reports whether a value, or a part of it, was reported already.
 func malformed(failed map[string]bool, path string) bool {
 	for f := range failed {
 		if f == path || strings.HasPrefix(f, path+".") {

@@ -8,7 +8,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,36 +16,36 @@ import (
 	"breakwater.dev/wire"
 )
 
-// upstreamDoc is an Upstream with what is needed to judge it later.
+// upstreamDoc is an Upstream, with the places that its problems are reported at.
 type upstreamDoc struct {
 	*Upstream
-	broken   bool
+	from     *Object
+	broken   bool // it has a problem of its own
 	nameAt   place
-	hostsAt  []place // of Hosts, as written
+	hostsAt  []place // the places of Hosts, as long as Hosts is in the order written
 	routesAt []place
 	places   places
 }
 
-// newPlace is a place in the document's file.
-func (o *object) newPlace(v yamlwalk.Value) place { return place{Value: v, file: o.file} }
-
-func (c *compiler) upstream(o *object, doc yamlwalk.Value) {
+// upstream reads the spec of an Upstream.
+func (c *compiler) upstream(o *Object) {
 	u := &upstreamDoc{
 		Upstream: &Upstream{
-			Name: o.name, Origin: o.origin(doc), Protocol: HTTP1,
+			Name: o.Name, Origin: o.at, Protocol: HTTP1,
 			LoadBalancing: LoadBalancing{Policy: LeastRequest},
 		},
-		nameAt: o.newPlace(o.nameAt),
-		places: places{"spec": o.newPlace(o.spec)},
+		from:   o,
+		nameAt: o.place(o.nameAt),
+		places: places{"spec": o.place(o.spec)},
 	}
-	before := len(c.diagnostics)
+	before := c.reports
 	failed := map[string]bool{}
 	spec := o.spec.With(yamlwalk.Visitor{
 		Report: func(p yamlwalk.Problem) {
 			failed[p.Path] = true
-			c.diagnostics.report(o.file, p)
+			c.report(o, p)
 		},
-		Visit: func(v yamlwalk.Value) { u.places[v.Path()] = o.newPlace(v) },
+		Visit: func(v yamlwalk.Value) { u.places[v.Path()] = o.place(v) },
 	})
 	if spec.Object(u.fields(o)) {
 		u.finish(spec)
@@ -55,11 +54,14 @@ func (c *compiler) upstream(o *object, doc yamlwalk.Value) {
 	if len(u.hostsAt) == 0 && u.Protocol != TCP {
 		u.Hosts, u.hostsAt = []string{u.Name}, []place{u.nameAt}
 	}
-	u.broken = len(c.diagnostics) > before || u.Name == ""
+	u.broken = c.reports > before || u.Name == ""
+	if c.drops(o) {
+		return
+	}
 	c.upstreams = append(c.upstreams, u)
 }
 
-func (u *upstreamDoc) fields(o *object) yamlwalk.Fields {
+func (u *upstreamDoc) fields(o *Object) yamlwalk.Fields {
 	return yamlwalk.Fields{
 		"hosts": func(v yamlwalk.Value) {
 			if v.Each(func(v yamlwalk.Value) { u.host(o, v) }) == 0 {
@@ -89,7 +91,7 @@ func (u *upstreamDoc) fields(o *object) yamlwalk.Fields {
 	}
 }
 
-// finish checks what depends on several fields.
+// finish checks rules about several fields, and sets the fields that depend on others.
 func (u *upstreamDoc) finish(spec yamlwalk.Value) {
 	switch hasEndpoints, hasDNS := spec.Has("endpoints"), spec.Has("dns"); {
 	case hasEndpoints && hasDNS:
@@ -113,8 +115,8 @@ func (u *upstreamDoc) finish(spec yamlwalk.Value) {
 	})
 }
 
-// checkPort reports what only an upstream of the other kind has. Calls that are not HTTP
-// say nothing of where they go to: only the port tells.
+// checkPort reports a missing or unusable port, and fields that protocol TCP does not have. A TCP connection
+// does not say where it goes: only the port of the proxy tells.
 func (u *upstreamDoc) checkPort(spec yamlwalk.Value) {
 	at, has := u.places["spec.port"]
 	switch {
@@ -160,24 +162,12 @@ func (u *upstreamDoc) endpoint(v yamlwalk.Value) {
 	u.Endpoints = append(u.Endpoints, e)
 }
 
-// required reports the fields that an object has to have and does not.
-func required(v yamlwalk.Value, names ...string) bool {
-	all := true
-	for _, name := range names {
-		if !v.Has(name) {
-			v.Missing(name, "nothing").Fail("given", "missing-field")
-			all = false
-		}
-	}
-	return all
-}
-
 func (u *upstreamDoc) dns(v yamlwalk.Value) {
 	u.DNS = &DNS{}
 	isObject := v.Object(yamlwalk.Fields{
 		"name": yamlwalk.Text(&u.DNS.Name, "a host name such as payments.shop.svc; for addresses use endpoints", "bad-host", func(s string) bool {
 			_, err := netip.ParseAddr(s)
-			// With a dot at its end the resolver tries no search domains.
+			// A dot at the end is allowed: with it the resolver tries no search domains.
 			return err != nil && isHostName(strings.TrimSuffix(s, "."))
 		}),
 		"port": port(&u.DNS.Port),
@@ -219,8 +209,8 @@ func (u *upstreamDoc) healthCheck(v yamlwalk.Value) {
 	}
 }
 
-// maxCheckTimeout bounds the first check of an endpoint, for which a cluster waits before it is used,
-// and a proxy that starts before it listens (measured with Envoy 1.40).
+// maxCheckTimeout is the longest timeout of a health check. A cluster waits for the first check of its
+// endpoints before it is used, and so does a proxy that starts, before it listens (measured with Envoy 1.40).
 const maxCheckTimeout = 10 * time.Second
 
 func (u *upstreamDoc) checkHealthCheck() {
@@ -239,12 +229,12 @@ func (u *upstreamDoc) checkHealthCheck() {
 	}
 }
 
-func (u *upstreamDoc) route(o *object, v yamlwalk.Value) {
+func (u *upstreamDoc) route(o *Object, v yamlwalk.Value) {
 	r := Route{}
-	at := o.newPlace(v)
+	at := o.place(v)
 	isObject := v.Object(yamlwalk.Fields{
 		"name": func(v yamlwalk.Value) {
-			at = o.newPlace(v)
+			at = o.place(v)
 			name(&r.Name)(v)
 		},
 		"match": func(v yamlwalk.Value) { match(&r.Match, v) },
@@ -287,85 +277,9 @@ func match(m *Match, v yamlwalk.Value) {
 
 func isPath(s string) bool { return isCheckPath(s) && !strings.ContainsRune(s, '?') }
 
-// isCheckPath allows a query, as a health check may have one.
+// isCheckPath reports whether s is a path, possibly with a query: a health check may have one.
 func isCheckPath(s string) bool {
 	return strings.HasPrefix(s, "/") && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || r == '#'
 	})
-}
-
-// checkUpstreams reports names, hosts and routes that stand in one another's way.
-func (c *compiler) checkUpstreams() {
-	names, hosts, ports := map[string]place{}, map[string]place{}, map[string]place{}
-	for _, u := range c.upstreams {
-		if u.Name == "" {
-			continue
-		}
-		if u.Name == wire.ControlPlaneCluster {
-			c.fail(u.nameAt, "another name: it is the control plane's own", "reserved-name")
-		}
-		if !c.unique(names, u.Name, u.nameAt, "duplicate-name") {
-			continue
-		}
-		for i, h := range u.Hosts {
-			c.unique(hosts, h, u.hostsAt[i], "duplicate-host")
-		}
-		slices.Sort(u.Hosts)
-		if at, has := u.places["spec.port"]; has && u.Protocol == TCP {
-			c.unique(ports, strconv.Itoa(int(u.Port)), at, "duplicate-port")
-		}
-		routes := map[string]place{}
-		for i, r := range u.Routes {
-			if r.Name != "" {
-				c.unique(routes, r.Name, u.routesAt[i], "duplicate-name")
-			}
-		}
-		if !u.broken {
-			c.checkReach(u)
-		}
-	}
-	policies := map[string]place{}
-	for _, l := range c.layers {
-		if l.named {
-			c.unique(policies, l.origin.Name, l.nameAt, "duplicate-name")
-		}
-	}
-}
-
-// unique reports a key that is there already.
-func (c *compiler) unique(seen map[string]place, key string, at place, rule string) bool {
-	first, twice := seen[key]
-	if twice {
-		c.fail(at, fmt.Sprintf("unique; the first is at %s:%d", first.file, first.Line()), rule)
-		return false
-	}
-	seen[key] = at
-	return true
-}
-
-// checkReach reports routes that get no request because an earlier one takes all of theirs.
-func (c *compiler) checkReach(u *upstreamDoc) {
-	for i, later := range u.Routes {
-		for _, earlier := range u.Routes[:i] {
-			if takes(earlier.Match, later.Match) {
-				c.fail(u.routesAt[i], fmt.Sprintf("before %s, which takes all of its requests", earlier.Name), "unreachable-route")
-				break
-			}
-		}
-	}
-}
-
-// takes tells whether every request of b is one of a too. Prefixes are of whole
-// segments, unless they end in a slash.
-func takes(a, b Match) bool {
-	if len(a.Methods) > 0 && (len(b.Methods) == 0 || slices.ContainsFunc(b.Methods, func(m string) bool { return !slices.Contains(a.Methods, m) })) {
-		return false
-	}
-	switch at := cmp.Or(b.Path, b.PathPrefix, "/"); {
-	case a.Path != "":
-		return a.Path == b.Path
-	case a.PathPrefix != "":
-		return at == a.PathPrefix || strings.HasPrefix(at, strings.TrimSuffix(a.PathPrefix, "/")+"/")
-	}
-	return true
 }

@@ -9,14 +9,13 @@ func Only(set *policy.Set, names []string) *policy.Set {
 	for _, name := range Reached(ByName(set), names) {
 		wanted[name] = true
 	}
-	cut := *set
-	cut.Upstreams = nil
+	cut := &policy.Set{Revision: set.Revision, Policies: set.Policies}
 	for _, u := range set.Upstreams {
 		if wanted[u.Name] {
 			cut.Upstreams = append(cut.Upstreams, u)
 		}
 	}
-	return &cut
+	return cut
 }
 
 // ByName returns the upstreams of a set by their names.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/sources/files"
 	"breakwater.dev/xds"
 )
 
@@ -44,8 +45,7 @@ problems. When there are none it prints a summary, and notes on what is right an
 			if _, err := xds.Translate(set, xds.DefaultListen); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n",
-				plural(len(set.Upstreams), "upstream"), plural(len(set.Specs()), "breaker"), set.Revision)
+			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n", plural(len(set.Upstreams), "upstream"), plural(len(set.Specs()), "breaker"), set.Revision)
 			for _, note := range set.Notes() {
 				fmt.Fprintf(c.OutOrStdout(), "note: %s\n", note)
 			}
@@ -79,5 +79,5 @@ func load(c *cobra.Command, paths []string) (*policy.Set, policy.Diagnostics) {
 	if len(diagnostics) > 0 {
 		return nil, diagnostics
 	}
-	return policy.LoadOnce(paths, c.InOrStdin(), defaults)
+	return files.LoadOnce(paths, c.InOrStdin(), defaults)
 }

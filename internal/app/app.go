@@ -21,8 +21,8 @@ import (
 	"breakwater.dev/gate/publisher"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/guard"
-	"breakwater.dev/internal/watch"
 	"breakwater.dev/policy"
+	"breakwater.dev/sources/files"
 	"breakwater.dev/store"
 	"breakwater.dev/telemetry"
 	"breakwater.dev/xds/discovery"
@@ -257,7 +257,7 @@ func (a *app) watch(ctx context.Context) error {
 			a.refused(err)
 		}
 	}
-	return watch.Paths(ctx, a.options.Policy, watch.Options{}, reload, reload)
+	return files.Watch(ctx, a.options.Policy, files.WatchOptions{}, reload, reload)
 }
 
 // listen names what an address is for when it cannot be had.

@@ -11,12 +11,13 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
+	"breakwater.dev/sources/files"
 )
 
 // reload reads the policy and puts it in force. Everything that can fail is done
 // first; then all parts are swapped. When it fails, nothing has changed.
 func (a *app) reload() error {
-	set, diagnostics := policy.Load(a.options.Policy, a.defaults)
+	set, diagnostics := files.Load(a.options.Policy, a.defaults)
 	if len(diagnostics) > 0 {
 		return diagnostics
 	}

@@ -14,27 +14,26 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxDocuments is how many documents one file may hold.
+// MaxDocuments is the largest number of documents in one file.
 const MaxDocuments = 10_000
 
-// Problem is something that is not as it must be.
+// Problem is something that is wrong, and how it should be.
 type Problem struct {
-	Line, Col       int    // from 1; 0 where the problem is the file as a whole
-	Path            string // such as "spec.endpoints[0].port"; empty where it is the document
+	Line, Col       int    // from 1; 0 if the problem is the file as a whole
+	Path            string // such as "spec.endpoints[0].port"; empty for the document itself
 	Got, Want, Rule string
 }
 
-// Visitor takes what a walk finds.
+// Visitor receives what a walk finds.
 type Visitor struct {
 	// Report is called for every problem.
 	Report func(Problem)
-	// Visit, when not nil, is called for every known field before its value is read.
+	// Visit, if it is not nil, is called for every known field before its value is read.
 	Visit func(Value)
 }
 
-// Documents splits a file into its documents; empty ones are left out. The
-// documents before a syntax error are returned together with the problem.
-// complete is false when anything of the file could not be read.
+// Documents splits a file into its documents, without empty ones. If there is a syntax error, it reports it
+// and returns the documents before. complete is false if a part of the file could not be read.
 func Documents(data []byte, visitor Visitor) (docs []Value, complete bool) {
 	if p, ok := notText(data); ok {
 		visitor.Report(p)
@@ -63,9 +62,8 @@ func Documents(data []byte, visitor Visitor) (docs []Value, complete bool) {
 	}
 }
 
-// next decodes one document. The parser has panicked on hostile input before
-// (CVE-2022-28948); a file must never take the process down, so a panic of it is
-// one more way to be malformed.
+// next decodes one document. The parser has panicked on hostile input before (CVE-2022-28948). A file must
+// never take the process down, so a panic is returned as a syntax error.
 func next(decoder *yaml.Decoder, doc *yaml.Node) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -75,12 +73,12 @@ func next(decoder *yaml.Decoder, doc *yaml.Node) (err error) {
 	return decoder.Decode(doc)
 }
 
-// version12 is a directive of YAML 1.2. No line of a policy can begin like that but a directive: what
-// stands in a document is indented or begins with a key.
+// version12 matches a directive for YAML 1.2. Only a directive can begin a line of a policy like that: every
+// other line is indented, or begins with a key.
 var version12 = regexp.MustCompile(`(?m)^%YAML[ \t]+1\.2\b`)
 
-// asVersion11 has a file say that it is YAML 1.1, which is the one version that the parser lets
-// pass; it reads 1.2 as well. Nothing moves.
+// asVersion11 makes a file claim to be YAML 1.1, since the parser accepts no other version in a directive,
+// though it reads 1.2. All positions in the file stay the same.
 func asVersion11(data []byte) []byte {
 	at := version12.FindAllIndex(data, -1)
 	if at == nil {
@@ -93,18 +91,18 @@ func asVersion11(data []byte) []byte {
 	return data
 }
 
-// isEmpty tells whether nothing was written between two document separators.
+// isEmpty reports whether there is nothing between two document separators.
 func isEmpty(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" && n.Value == "" && n.Anchor == "" && n.Style == 0
 }
 
-// notText finds the first thing that no text file holds. YAML refuses these too,
-// but says neither what nor where.
+// notText finds the first character that does not belong in a text file. The YAML parser refuses such
+// characters too, but says neither which nor where.
 func notText(data []byte) (Problem, bool) {
 	line, start := 1, 0
 	for i := 0; i < len(data); {
 		if c := data[i]; c >= ' ' && c < 0x7f {
-			i++ // by far the most
+			i++ // nearly all characters
 			continue
 		}
 		r, size := utf8.DecodeRune(data[i:])
@@ -128,8 +126,8 @@ func notText(data []byte) (Problem, bool) {
 
 var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// syntaxProblem reads the parser's message, which has no position but a line and
-// counts that from 0 or from 1, depending on who found the error.
+// syntaxProblem makes a problem of the parser's message. That has a line but no column, and the line counts
+// from 0 or from 1, depending on the part of the parser that found the error.
 func syntaxProblem(data []byte, err error) Problem {
 	line, message := 1, err.Error()
 	if m := yamlError.FindStringSubmatch(message); m != nil {
@@ -139,7 +137,7 @@ func syntaxProblem(data []byte, err error) Problem {
 		}
 	}
 	if strings.HasPrefix(message, "unknown anchor") {
-		message = "an alias without its anchor" // which may be a word of a file that is none of ours
+		message = "an alias without its anchor" // the anchor may be a word of a file that is not a policy
 	}
 	problem := Problem{Line: line, Col: 1, Got: message, Want: "well-formed YAML", Rule: "yaml-syntax"}
 	if message == "found incompatible YAML document" {

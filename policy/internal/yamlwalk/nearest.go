@@ -9,11 +9,11 @@ import (
 
 var separators = strings.NewReplacer("_", "", "-", "")
 
-// fold forgets what tells failure_rate from failureRate.
+// fold removes the difference between spellings such as failure_rate and failureRate.
 func fold(s string) string { return strings.ToLower(separators.Replace(s)) }
 
-// Nearest returns the word that was probably meant by name.
-func Nearest(name string, words []string) (string, bool) {
+// Nearest returns the word that name was probably meant to be. ok is false if no word is close.
+func Nearest(name string, words []string) (word string, ok bool) {
 	if len(name) > 64 {
 		return "", false
 	}
@@ -27,7 +27,7 @@ func Nearest(name string, words []string) (string, bool) {
 	return best, best != ""
 }
 
-// Suggest adds to want the word that was probably meant.
+// Suggest adds to want the word that name was probably meant to be, if there is one.
 func Suggest(want, name string, words []string) string {
 	if near, ok := Nearest(name, words); ok {
 		return fmt.Sprintf("%s (%s, if that was meant)", want, near)

@@ -88,7 +88,7 @@ func Bool(dst *bool) Field {
 
 var decimalInteger = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
 
-// Integer reads a whole number from low to high, in decimal.
+// Integer reads a whole decimal number from low to high.
 func Integer[T ~uint16 | ~uint32 | ~uint64](dst *T, low, high T) Field {
 	return func(v Value) {
 		want := fmt.Sprintf("a number from %d to %d", low, high)
@@ -136,7 +136,7 @@ func Hundredths[T ~uint32](dst *T, low, high T) Field {
 
 var duration = regexp.MustCompile(`^-?([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`)
 
-// Duration reads a duration with its unit, such as 30s, 1m30s or 250ms.
+// Duration reads a duration from low to high with its unit, such as 30s, 1m30s or 250ms.
 func Duration(dst *time.Duration, low, high time.Duration) Field {
 	return func(v Value) {
 		const want = "a duration with its unit, such as 30s or 250ms"
@@ -216,7 +216,7 @@ var (
 	units = map[string]uint64{"B": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 )
 
-// Size reads a number of bytes with its unit, from 1 to high.
+// Size reads a size with its unit, such as 64KiB, from 1 byte to high bytes.
 func Size(dst *uint64, high uint64) Field {
 	return func(v Value) {
 		const want = "a size with its unit, such as 64KiB"
@@ -240,8 +240,9 @@ func Size(dst *uint64, high uint64) Field {
 
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(\.[0-9]{1,3})?$`)
 
-// ParseSeconds reads a bare number of seconds, whole or with up to three decimals.
-func ParseSeconds(s string) (time.Duration, bool) {
+// ParseSeconds parses a number of seconds without a unit and with up to three decimals. ok is false if s is
+// not one.
+func ParseSeconds(s string) (d time.Duration, ok bool) {
 	if !decimal.MatchString(s) {
 		return 0, false
 	}

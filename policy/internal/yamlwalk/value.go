@@ -12,22 +12,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Value is one value of a document, with its place.
+// Value is one value of a document, with its place, or the place where it is missing.
 type Value struct {
 	node    *yaml.Node
 	name    string
 	path    string
-	instead string // what to show where the value was not written
+	instead string // shown in place of a value that was not written
 	visitor *Visitor
 }
 
 // Field reads one value and reports what is wrong with it.
 type Field func(Value)
 
-// Fields are the fields an object may have.
+// Fields are the fields that an object may have, by name.
 type Fields map[string]Field
 
-// With returns the same value for another walk.
+// With returns the same value for a walk with another visitor.
 func (v Value) With(visitor Visitor) Value {
 	v.visitor = &visitor
 	return v
@@ -39,20 +39,20 @@ func (v Value) Path() string { return v.path }
 // Line returns the line of the value, from 1.
 func (v Value) Line() int { return v.node.Line }
 
-// Name returns the last name of the path.
+// Name returns the last name of the path; "" for an item of a list.
 func (v Value) Name() string { return v.name }
 
-// IsObject tells whether v is an object; nothing is reported.
+// IsObject reports whether v is an object. It adds no problem.
 func (v Value) IsObject() bool { return v.node.Kind == yaml.MappingNode }
 
-// Has tells whether v is an object with such a field.
+// Has reports whether v is an object with a field of that name. It adds no problem.
 func (v Value) Has(name string) bool {
 	_, ok := v.Get(name)
 	return ok
 }
 
-// Get returns a field of v, if v is an object that has it.
-func (v Value) Get(name string) (Value, bool) {
+// Get returns a field of v; ok is false if v is not an object or does not have the field.
+func (v Value) Get(name string) (field Value, ok bool) {
 	if !v.IsObject() {
 		return Value{}, false
 	}
@@ -68,26 +68,26 @@ func (v Value) child(name string, node *yaml.Node) Value {
 	return Value{node: node, name: name, path: join(v.path, name), visitor: v.visitor}
 }
 
-// Missing returns a field that the object v does not have. It stands where v
-// stands; instead is what holds in its place.
+// Missing returns a field that the object v does not have. Its place is the place of v. Problems show instead
+// as its value.
 func (v Value) Missing(name, instead string) Value {
 	missing := v.child(name, v.node)
 	missing.instead = instead
 	return missing
 }
 
-// Fail reports the value.
+// Fail adds a problem: the value should be want.
 func (v Value) Fail(want, rule string) { v.FailAs(v.Got(), want, rule) }
 
-// FailAs reports the value, and got in place of what is written there.
+// FailAs is [Value.Fail] with got in place of the text of the value.
 func (v Value) FailAs(got, want, rule string) { v.visitor.Report(v.Problem(got, want, rule)) }
 
-// Problem says what is wrong at the value's place.
+// Problem returns a problem at the place of the value, without reporting it.
 func (v Value) Problem(got, want, rule string) Problem {
 	return Problem{Line: v.node.Line, Col: v.node.Column, Path: v.path, Got: got, Want: want, Rule: rule}
 }
 
-// Plain returns the text of a scalar, and "" for anything else; nothing is reported.
+// Plain returns the text of a scalar, and "" for any other value. It adds no problem.
 func (v Value) Plain() string {
 	if v.node.Kind != yaml.ScalarNode {
 		return ""
@@ -95,7 +95,7 @@ func (v Value) Plain() string {
 	return v.node.Value
 }
 
-// Got shows what is written, in one short line.
+// Got returns what is written, in one short line.
 func (v Value) Got() string {
 	switch {
 	case v.instead != "":
@@ -119,7 +119,7 @@ var (
 	plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 )
 
-// shorten keeps a hostile document from filling the log.
+// shorten cuts a long text, so that a hostile document cannot fill the log.
 func shorten(s string) string {
 	const most = 80
 	if utf8.RuneCountInString(s) <= most {
@@ -138,8 +138,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// Object visits the fields of an object in the order written, and reports those
-// that are unknown or given twice. It returns false when v is no object.
+// Object reads the fields of an object in the order written, and reports fields that are unknown or given
+// twice. It returns false, and reports v, if v is not an object.
 func (v Value) Object(fields Fields) bool {
 	known := slices.Sorted(maps.Keys(fields))
 	return v.Entries(func(name string, key, value Value) {
@@ -162,8 +162,8 @@ func wantField(name string, known []string) string {
 	return "one of " + strings.Join(known, ", ")
 }
 
-// Entries calls each for the entries of an object whose keys are free. key has
-// the path of its value and the position of the key.
+// Entries calls each for every entry of an object with any keys. The argument key has the path of its value
+// and the position of the key. Entries returns false, and reports v, if v is not an object.
 func (v Value) Entries(each func(name string, key, value Value)) bool {
 	if !v.is(yaml.MappingNode, "an object") {
 		return false
@@ -190,8 +190,8 @@ func (v Value) Entries(each func(name string, key, value Value)) bool {
 	return true
 }
 
-// Each calls each for the items of a list and returns how many there are, or -1
-// when v is no list.
+// Each calls each for every item of a list and returns the number of items. It returns -1, and reports v, if v
+// is not a list.
 func (v Value) Each(each func(Value)) int {
 	if !v.is(yaml.SequenceNode, "a list") {
 		return -1
@@ -202,7 +202,7 @@ func (v Value) Each(each func(Value)) int {
 	return len(v.node.Content)
 }
 
-// is checks what can be wrong with a node of any kind, and then the kind.
+// is returns whether v has a kind. It reports v if not, and for problems that a value of any kind can have.
 func (v Value) is(kind yaml.Kind, want string) bool {
 	switch {
 	case v.node.Kind == yaml.AliasNode:
@@ -219,7 +219,7 @@ func (v Value) is(kind yaml.Kind, want string) bool {
 	return false
 }
 
-// scalar returns the text of a scalar that has one of the tags.
+// scalar returns the text of a scalar with one of the tags, or reports v.
 func (v Value) scalar(want, rule string, tags ...string) (string, bool) {
 	if v.node.Kind == yaml.MappingNode || v.node.Kind == yaml.SequenceNode {
 		v.Fail(want, rule)
@@ -235,8 +235,8 @@ func (v Value) scalar(want, rule string, tags ...string) (string, bool) {
 	return v.node.Value, true
 }
 
-// String returns the text of a string; want says what it is for. Numbers, booleans
-// and dates that are not quoted are no strings.
+// String returns the text of a string, or reports v with want. A number, boolean or date without quotes is
+// not a string.
 func (v Value) String(want string) (string, bool) {
 	if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() != "!!str" && v.node.ShortTag() != "!!null" {
 		want = "in quotes, as " + want

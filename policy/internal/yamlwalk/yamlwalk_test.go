@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// walk reads one document of one field, x, and returns the problems.
+// walk reads one document with the field x, and returns the problems.
 func walk(t *testing.T, text string, field Field) string {
 	t.Helper()
 	problems := ""
@@ -70,7 +70,7 @@ func TestScalars(t *testing.T) {
 	}
 }
 
-// A value that is refused leaves what was there.
+// A refused value leaves the old value in place.
 func TestRefusedValuesChangeNothing(t *testing.T) {
 	d, n, word, day, hundredths := time.Minute, uint32(7), "old", time.Friday, uint32(150)
 	for text, field := range map[string]Field{

@@ -10,62 +10,55 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"breakwater.dev/policy"
 )
 
-// Limits on what is read.
+// Limits on what is read, beside [policy.MaxFileSize] for one file.
 const (
-	MaxSize      = 1 << 20  // bytes of one file
 	MaxTotalSize = 64 << 20 // bytes of all files
-	MaxCount     = 10_000   // files
+	MaxFiles     = 10_000
 )
 
-// File is a file that was read.
-type File struct {
-	Name string
-	Data []byte
-}
-
-// Problem is a path that could not be read.
-type Problem struct {
-	Path, Got, Want, Rule string
-}
-
-// Read reads files, and of directories *.yaml and *.yml, subdirectories too. Hidden
-// entries are left out, which includes the ..data directory of a mounted ConfigMap. Symbolic
-// links are followed to files, and to directories below the one that was given, as those of a
-// ConfigMap are; a link to a directory elsewhere is a problem: one to /proc would be walked. What
-// is reached by two ways is read once. Where there are more files than the limits allow, none is
-// returned.
+// read reads files, and in directories *.yaml and *.yml, subdirectories too. Hidden entries are left
+// out, which include the ..data directory of a mounted ConfigMap. Symbolic links to files are followed,
+// and those to directories below the given one, as a ConfigMap has them. A link to a directory elsewhere
+// is a problem: otherwise a link to /proc would be walked. A file that can be reached in two ways is read
+// once. If the files exceed the limits, none is returned, only the problems.
 //
-// stdin is for a caller that reads only once: with it a path may also be that of a pipe, which is
-// read to its end, or "-", which is stdin. A nil stdin takes neither.
-func Read(paths []string, stdin io.Reader) ([]File, []Problem) {
+// stdin is for a caller that reads only once: with it a path may also be a pipe, which is read to its end, or
+// "-", which is stdin. A nil stdin refuses both.
+func read(paths []string, stdin io.Reader) []policy.File {
 	r := reader{seen: map[string]bool{}, stdin: stdin}
+	if len(paths) == 0 {
+		r.fail("policies", "no path", "at least one file or directory", "no-policies")
+	}
 	for _, path := range paths {
 		r.argument(path)
 	}
 	if r.full {
-		return nil, r.problems
+		return slices.DeleteFunc(r.files, func(f policy.File) bool { return f.Unreadable == nil })
 	}
-	return r.files, r.problems
+	return r.files
 }
 
 // reader collects files.
 type reader struct {
-	files    []File
-	total    int
-	full     bool
-	root     string          // the directory that was given, as in seen
-	seen     map[string]bool // by absolute path without symbolic links
-	stdin    io.Reader       // nil: pipes are refused
-	problems []Problem
+	files []policy.File   // also those that could not be read
+	count int             // the files that were read
+	total int             // their size in bytes
+	full  bool            // the files exceed the limits
+	root  string          // the directory that was given, as in seen
+	seen  map[string]bool // by absolute path without symbolic links
+	stdin io.Reader       // nil: pipes are refused
 }
 
+// fail adds a path that could not be read.
 func (r *reader) fail(path, got, want, rule string) {
-	r.problems = append(r.problems, Problem{path, got, want, rule})
+	r.files = append(r.files, policy.File{Name: path, Unreadable: &policy.Diagnostic{Got: got, Want: want, Rule: rule}})
 }
 
-// unreadable reports the cause without the path that it repeats.
+// unreadable adds a path with the cause of an error, which would repeat the path.
 func (r *reader) unreadable(path string, err error) {
 	var cause *fs.PathError
 	if errors.As(err, &cause) {
@@ -80,13 +73,13 @@ var (
 	errTooLarge   = errors.New("a larger file")
 )
 
-// argument reads a path that was asked for by name, whatever its name is.
+// argument reads a path that the caller gave, whatever its name is.
 func (r *reader) argument(path string) {
 	if path == "-" || path == "/dev/stdin" {
 		r.stream("stdin", r.stdin, nil)
 		return
 	}
-	// The links of /dev/fd to pipes lead nowhere that has a name.
+	// This is before the links are resolved: the links of /dev/fd to pipes lead to no file.
 	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
 		if r.stdin == nil {
 			r.stream(path, nil, nil)
@@ -110,8 +103,8 @@ func (r *reader) argument(path string) {
 	}
 }
 
-// path reads a file, or all policy files of a directory, whatever links lead there. It returns how many there
-// are, where one that was read before or cannot be read counts too.
+// path reads a file, or all policy files of a directory, whatever links lead there. It returns how many
+// files there are; files that were read before or cannot be read count too.
 func (r *reader) path(path string) (found int) {
 	real, err := realPath(path)
 	if err != nil {
@@ -142,7 +135,8 @@ func (r *reader) path(path string) (found int) {
 	return found
 }
 
-// realPath is absolute, so that it can be compared.
+// realPath returns the absolute path without links, so that paths can be compared. It fails if nothing is
+// there.
 func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -151,7 +145,7 @@ func realPath(path string) (string, error) {
 	return filepath.EvalSymlinks(path)
 }
 
-// leaves tells whether a path leads out of the directory that was given.
+// leaves reports whether a path leads out of the directory that was given.
 func (r *reader) leaves(path string) bool {
 	real, err := realPath(path)
 	if err != nil {
@@ -161,7 +155,8 @@ func (r *reader) leaves(path string) bool {
 	return err != nil || !filepath.IsLocal(below)
 }
 
-// entry is path for an entry of a directory. No link to a directory leads out of the one that was given.
+// entry is like path, for an entry of a directory. It follows no link out of the directory that was
+// given.
 func (r *reader) entry(path string, e fs.DirEntry) (found int) {
 	if strings.HasPrefix(e.Name(), ".") {
 		return 0
@@ -181,7 +176,7 @@ func (r *reader) entry(path string, e fs.DirEntry) (found int) {
 	return 0
 }
 
-// stream reads what can be read only once; from is nil where that is refused.
+// stream reads a pipe, or reports err; from is nil where pipes are refused.
 func (r *reader) stream(name string, from io.Reader, err error) {
 	switch {
 	case err != nil:
@@ -194,8 +189,8 @@ func (r *reader) stream(name string, from io.Reader, err error) {
 	}
 }
 
-// file reads at most [MaxSize] bytes. Opening does not wait for the other end of
-// a pipe, and what is not a regular file is refused.
+// file reads at most [policy.MaxFileSize] bytes. It refuses everything but a regular file, and does not
+// wait for the other end of a pipe.
 func (r *reader) file(path string) {
 	if r.full {
 		return
@@ -212,22 +207,23 @@ func (r *reader) file(path string) {
 	r.add(path, data, err)
 }
 
-// add takes on what was read under a name, or says why it could not be.
+// add adds the content of a file, or reports err.
 func (r *reader) add(path string, data []byte, err error) {
 	switch {
 	case errors.Is(err, errTooLarge):
-		r.fail(path, err.Error(), fmt.Sprintf("at most %d MiB", MaxSize>>20), "file-too-large")
+		r.fail(path, err.Error(), fmt.Sprintf("at most %d MiB", policy.MaxFileSize>>20), "file-too-large")
 		return
 	case err != nil:
 		r.unreadable(path, err)
 		return
 	}
-	if r.total += len(data); r.total > MaxTotalSize || len(r.files) == MaxCount {
+	if r.total += len(data); r.total > MaxTotalSize || r.count == MaxFiles {
 		r.full = true
-		r.fail(path, "one file too many", fmt.Sprintf("at most %d files and %d MiB in all", MaxCount, MaxTotalSize>>20), "too-many-files")
+		r.fail(path, "one file too many", fmt.Sprintf("at most %d files and %d MiB in all", MaxFiles, MaxTotalSize>>20), "too-many-files")
 		return
 	}
-	r.files = append(r.files, File{Name: path, Data: data})
+	r.count++
+	r.files = append(r.files, policy.File{Name: path, Data: data})
 }
 
 func readFile(f *os.File) ([]byte, error) {
@@ -242,8 +238,8 @@ func readFile(f *os.File) ([]byte, error) {
 }
 
 func readBounded(from io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(from, MaxSize+1))
-	if len(data) > MaxSize {
+	data, err := io.ReadAll(io.LimitReader(from, policy.MaxFileSize+1))
+	if len(data) > policy.MaxFileSize {
 		return nil, errTooLarge
 	}
 	return data, err

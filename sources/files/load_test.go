@@ -1,4 +1,4 @@
-package policy_test
+package files
 
 import (
 	"fmt"
@@ -21,8 +21,8 @@ spec: {endpoints: [{address: 10.0.0.1, port: 80}]}
 `, name)
 }
 
-// write makes a tree of files below a new directory and changes to it, so that
-// diagnostics have the same names everywhere.
+// write makes a tree of files in a new directory, and makes that the working directory, so that diagnostics
+// have the same file names on every machine.
 func write(t *testing.T, files map[string]string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -33,13 +33,6 @@ func write(t *testing.T, files map[string]string) {
 		if err := os.WriteFile(name, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -65,9 +58,9 @@ func TestLoadFindsFiles(t *testing.T) {
 	must(t, os.Symlink("../elsewhere/e.yaml", "dir/e.yaml"))
 	must(t, os.Symlink("a.yaml", "dir/z.yaml"))
 	must(t, os.Symlink("nowhere", "dir/dangling"))
-	must(t, os.Symlink("elsewhere/tree", "linked")) // what is asked for by name may be one
+	must(t, os.Symlink("elsewhere/tree", "linked")) // a path that the caller gives may be a link
 
-	set, ds := policy.Load([]string{"dir", "elsewhere/f.conf", "dir/a.yaml", "linked"}, policy.BuiltinDefaults())
+	set, ds := Load([]string{"dir", "elsewhere/f.conf", "dir/a.yaml", "linked"}, policy.BuiltinDefaults())
 	if len(ds) > 0 {
 		t.Fatal(ds)
 	}
@@ -84,7 +77,7 @@ func TestLoadFindsFiles(t *testing.T) {
 	}
 }
 
-// refusedLoad is files that cannot be loaded.
+// refusedLoad is a case of files that cannot be loaded.
 type refusedLoad struct {
 	files map[string]string
 	setup func(t *testing.T)
@@ -97,7 +90,7 @@ func (tc refusedLoad) run(t *testing.T) {
 	if tc.setup != nil {
 		tc.setup(t)
 	}
-	set, ds := policy.Load(tc.paths, policy.BuiltinDefaults())
+	set, ds := Load(tc.paths, policy.BuiltinDefaults())
 	if set != nil {
 		t.Error("Load returned a set")
 	}
@@ -163,8 +156,8 @@ gone.yaml: no such file or directory; must be a readable file or directory [unre
 	}
 }
 
-// TestLoadMountedDirectories: the kubelet mounts items with paths, and projected volumes, so that a directory
-// is a link into the hidden directory that it swaps. Links that lead round end.
+// TestLoadMountedDirectories loads directories as the kubelet mounts projected volumes and items with paths:
+// each is a link into the hidden directory that the kubelet swaps. Links that form a loop are followed once.
 func TestLoadMountedDirectories(t *testing.T) {
 	write(t, map[string]string{
 		"mounted/..1/team-a/p.yaml": upstreamYAML("a"), "mounted/..1/team-b/deep/q.yaml": upstreamYAML("b"),
@@ -180,7 +173,7 @@ func TestLoadMountedDirectories(t *testing.T) {
 	must(t, err)
 	must(t, os.Symlink(absolute, "mounted/z"))
 	for _, path := range []string{"mounted", "linked", filepath.Dir(filepath.Dir(absolute))} {
-		set, ds := policy.Load([]string{path, "mounted"}, policy.BuiltinDefaults())
+		set, ds := Load([]string{path, "mounted"}, policy.BuiltinDefaults())
 		if len(ds) > 0 {
 			t.Errorf("%s: %v", path, ds)
 			continue
@@ -196,15 +189,15 @@ func TestLoadMountedDirectories(t *testing.T) {
 	}
 }
 
-// TestLoadLinks: a link in a directory leads to nothing that is elsewhere but files, and nothing of
-// what is no policy is shown.
+// TestLoadLinks checks that a link in a directory leads to no directory elsewhere, and that diagnostics show
+// nothing of a file that is not a policy.
 func TestLoadLinks(t *testing.T) {
 	for name, tc := range map[string]refusedLoad{
 		"links to directories": {
 			files: map[string]string{"dir/sub/a.yaml": upstreamYAML("a"), "elsewhere/b.yaml": upstreamYAML("b")},
 			setup: func(t *testing.T) {
 				must(t, os.Symlink("../elsewhere", "dir/more"))
-				must(t, os.Symlink("..", "dir/sub/up")) // the directory itself: what is there is read once
+				must(t, os.Symlink("..", "dir/sub/up")) // the directory itself: its files are read once
 				must(t, os.Symlink("../../elsewhere", "dir/sub/dots"))
 				must(t, os.Symlink("../directory", "dir/alike"))
 				must(t, os.Mkdir("directory", 0o755))
@@ -248,47 +241,13 @@ dir/token.yaml:1:1: a document that is no policy; must be an object with apiVers
 
 func TestLoadTooManyFiles(t *testing.T) {
 	files := map[string]string{}
-	for i := range policy.MaxTotalSize/policy.MaxFileSize + 2 {
+	for i := range MaxTotalSize/policy.MaxFileSize + 2 {
 		files[fmt.Sprintf("dir/%03d.yaml", i)] = strings.Repeat("#", policy.MaxFileSize)
 	}
 	write(t, files)
-	set, ds := policy.Load([]string{"dir"}, policy.BuiltinDefaults())
+	set, ds := Load([]string{"dir"}, policy.BuiltinDefaults())
 	const want = `dir/064.yaml: one file too many; must be at most 10000 files and 64 MiB in all [too-many-files]`
 	if got := ds.Error(); set != nil || got != want {
 		t.Errorf("Load: set %v, %s; want no set, %s", set, got, want)
-	}
-}
-
-func TestDefaultsFromEnv(t *testing.T) {
-	env := func(pairs ...string) func(string) (string, bool) {
-		return func(name string) (string, bool) {
-			for i := 0; i < len(pairs); i += 2 {
-				if "CIRCUIT_BREAKER_"+pairs[i] == name {
-					return pairs[i+1], true
-				}
-			}
-			return "", false
-		}
-	}
-	d, ds := policy.DefaultsFromEnv(env())
-	if diff := cmp.Diff(policy.BuiltinDefaults(), d); diff != "" || len(ds) > 0 {
-		t.Errorf("an empty environment: %v\n%s", ds, diff)
-	}
-
-	d, ds = policy.DefaultsFromEnv(env("FAILURE_THRESHOLD", "7", "RECOVERY_TIMEOUT_SECONDS", "0.25",
-		"TIMEOUT_SECONDS", "0", "SUCCESS_THRESHOLD", "1"))
-	got := fmt.Sprint(d.Breaker.ConsecutiveFailures, d.Breaker.WaitDurationInOpenState, d.Timeout, d.Breaker.SuccessThreshold, ds)
-	if want := "7 250ms 0s 1 "; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-
-	_, ds = policy.DefaultsFromEnv(env("FAILURE_THRESHOLD", "five", "RECOVERY_TIMEOUT_SECONDS", "30s",
-		"TIMEOUT_SECONDS", "", "SUCCESS_THRESHOLD", "0"))
-	const want = `environment: CIRCUIT_BREAKER_FAILURE_THRESHOLD = "five"; must be a number from 0 to 1000000 [bad-number]
-environment: CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS = "30s"; must be a number of seconds from 0.001 to 86400 [bad-seconds]
-environment: CIRCUIT_BREAKER_SUCCESS_THRESHOLD = "0"; must be a number from 1 to 1000000 [bad-number]
-environment: CIRCUIT_BREAKER_TIMEOUT_SECONDS = ""; must be a number of seconds from 0 to 86400 [bad-seconds]`
-	if diff := cmp.Diff(want, ds.Error()); diff != "" {
-		t.Errorf("diagnostics differ (-want +got):\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package watch
+package files
 
 import (
 	"context"
@@ -7,19 +7,19 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// loop turns events into calls.
+// loop turns the kernel's events into reports of changes.
 type loop struct {
-	options  Options
+	options  WatchOptions
 	events   <-chan fsnotify.Event
 	errors   <-chan error
 	relevant func(fsnotify.Event) bool
-	// changed takes a new look at everything and tells whether it is different.
+	// changed looks at everything again and reports whether anything is different.
 	changed func() bool
-	tell    func()
+	report  func()
 }
 
-// run returns when ctx is done. A burst is told even where the look sees no
-// difference: two writes within one tick of the file system's clock look the same.
+// run returns when ctx is done. It reports a burst even if the look sees no difference: two writes within
+// one tick of the file system's clock look the same.
 func (l *loop) run(ctx context.Context) {
 	var burst burst
 	timer := time.NewTimer(0)
@@ -36,29 +36,29 @@ func (l *loop) run(ctx context.Context) {
 				timer.Reset(burst.event(time.Now(), l.options))
 			}
 		case <-l.errors:
-			// The kernel's queue has overflowed or the like: anything may have changed.
+			// For example, the kernel's queue has overflowed: anything may have changed.
 			timer.Reset(burst.event(time.Now(), l.options))
 		case <-timer.C:
 			burst.over()
 			l.changed()
-			l.tell()
+			l.report()
 		case <-poll.C:
 			if l.changed() && !burst.pending {
-				l.tell()
+				l.report()
 			}
 		}
 	}
 }
 
-// burst is a run of events that follow one another quickly.
+// burst is a series of events that follow one another quickly.
 type burst struct {
 	pending bool
 	first   time.Time
 }
 
-// event returns how long to wait after an event at now: until it was quiet, but not
-// longer than the maximum since the first event.
-func (b *burst) event(now time.Time, o Options) time.Duration {
+// event returns how long to wait after an event at now: the quiet time, but no longer than the maximum
+// since the first event.
+func (b *burst) event(now time.Time, o WatchOptions) time.Duration {
 	if !b.pending {
 		b.pending, b.first = true, now
 	}

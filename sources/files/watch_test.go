@@ -1,4 +1,4 @@
-package watch
+package files
 
 import (
 	"context"
@@ -25,16 +25,16 @@ func put(t *testing.T, path, data string) {
 	must(t, os.WriteFile(path, []byte(data), 0o644))
 }
 
-// deadline is far beyond what anything here takes.
+// deadline is much longer than anything here takes.
 const deadline = 20 * time.Second
 
-// start watches paths and returns the channel of calls.
-func start(t *testing.T, o Options, paths ...string) <-chan struct{} {
+// start watches paths and returns a channel of the calls to onChange.
+func start(t *testing.T, o WatchOptions, paths ...string) <-chan struct{} {
 	t.Helper()
 	calls, ready, done := make(chan struct{}, 1000), make(chan struct{}), make(chan error)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		done <- Paths(ctx, paths, o, func() { close(ready) }, func() { calls <- struct{}{} })
+		done <- Watch(ctx, paths, o, func() { close(ready) }, func() { calls <- struct{}{} })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -53,8 +53,8 @@ func expectCall(t *testing.T, calls <-chan struct{}, what string) {
 	}
 }
 
-// notified never polls, so what it is told came from the kernel.
-var notified = Options{Quiet: 20 * time.Millisecond, Max: time.Second, Poll: time.Hour}
+// notified never polls, so every change it reports came from the kernel.
+var notified = WatchOptions{Quiet: 20 * time.Millisecond, Max: time.Second, Poll: time.Hour}
 
 func TestDirectory(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "policies")
@@ -80,7 +80,7 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-// drain forgets calls that came of the step before.
+// drain drops the calls that the step before caused.
 func drain(calls <-chan struct{}) {
 	for {
 		select {
@@ -98,7 +98,7 @@ func TestConfigMap(t *testing.T) {
 	must(t, os.Symlink(filepath.Join("..data", "a.yaml"), filepath.Join(root, "a.yaml")))
 	directory, file := start(t, notified, root), start(t, notified, filepath.Join(root, "a.yaml"))
 
-	// What the kubelet does: a new directory, a new link, renamed over the old one.
+	// The kubelet makes a new directory and a new link, and renames the link over the old one.
 	put(t, filepath.Join(root, "..2", "a.yaml"), "2")
 	must(t, os.Symlink("..2", filepath.Join(root, "..data_tmp")))
 	must(t, os.Rename(filepath.Join(root, "..data_tmp"), filepath.Join(root, "..data")))
@@ -106,7 +106,7 @@ func TestConfigMap(t *testing.T) {
 	expectCall(t, file, "the swap, watching one file")
 }
 
-// Where a ConfigMap is mounted by items with paths, its directories are links too.
+// If a ConfigMap is mounted by items with paths, its directories are links too.
 func TestConfigMapWithDirectories(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "mounted")
 	put(t, filepath.Join(root, "..1", "team-a", "p.yaml"), "1")
@@ -128,7 +128,7 @@ func TestConfigMapWithDirectories(t *testing.T) {
 	expectCall(t, calls, "a file written in the directory that is there now")
 }
 
-// A directory that is a link, as git-sync makes it, is watched at its new target too.
+// A directory may be a link, as git-sync makes it. Its new target is watched too.
 func TestLinkedDirectory(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "trees", "1", "a.yaml"), "1")
@@ -145,7 +145,7 @@ func TestLinkedDirectory(t *testing.T) {
 	expectCall(t, calls, "a file written in the new target")
 }
 
-// A path that is not there yet is seen when it comes, and its neighbours are not ours.
+// A path that does not exist yet is seen when it comes. Its neighbours are ignored.
 func TestNotThereYetAmongOthers(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "policy.yaml")
@@ -162,14 +162,14 @@ func TestNotThereYetAmongOthers(t *testing.T) {
 	expectCall(t, calls, "the file made")
 }
 
-// What the kernel does not tell, a poll finds: here the target of a link.
+// A poll finds changes that the kernel does not report, here at the target of a link.
 func TestPoll(t *testing.T) {
 	dir := t.TempDir()
 	target := filepath.Join(dir, "elsewhere", "a.yaml")
 	put(t, target, "1")
 	put(t, filepath.Join(dir, "policies", "b.yaml"), "1")
 	must(t, os.Symlink(target, filepath.Join(dir, "policies", "a.yaml")))
-	calls := start(t, Options{Poll: 20 * time.Millisecond}, filepath.Join(dir, "policies"))
+	calls := start(t, WatchOptions{Poll: 20 * time.Millisecond}, filepath.Join(dir, "policies"))
 	put(t, target, "12")
 	expectCall(t, calls, "the target of a link written")
 }
@@ -194,8 +194,8 @@ func TestLookIsCheapToCompare(t *testing.T) {
 	}
 }
 
-// TestLinkToDirectory: one that leads out of a watched directory is seen, and what is behind it is not; one
-// that is asked for by name is followed.
+// TestLinkToDirectory checks that a link out of a watched directory is seen but not followed, and that a link
+// that is watched by its own name is followed.
 func TestLinkToDirectory(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	put(t, filepath.Join(dir, "a.yaml"), "1")

@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"breakwater.dev/policy"
 )
 
-// A file in the place of one that was read is found by each of its names once.
+// A file is read once, even if the arguments name it in several ways.
 func TestReadOnce(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"b.yaml", "a.yaml"} {
@@ -15,12 +17,11 @@ func TestReadOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, problems := Read([]string{filepath.Join(dir, "b.yaml"), dir, dir, dir + "/./a.yaml"}, nil)
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
 	text := ""
-	for _, f := range got {
+	for _, f := range read([]string{filepath.Join(dir, "b.yaml"), dir, dir, dir + "/./a.yaml"}, nil) {
+		if f.Unreadable != nil {
+			t.Fatal(f.Unreadable)
+		}
 		text += fmt.Sprintf("%s=%s ", filepath.Base(f.Name), f.Data)
 	}
 	if want := "b.yaml=b.yaml a.yaml=a.yaml "; text != want {
@@ -30,12 +31,13 @@ func TestReadOnce(t *testing.T) {
 
 func TestReadAtTheLimit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.yaml")
-	for size, want := range map[int]int{MaxSize: 1, MaxSize + 1: 0} {
+	for size, want := range map[int]bool{policy.MaxFileSize: true, policy.MaxFileSize + 1: false} {
 		if err := os.WriteFile(path, make([]byte, size), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if got, problems := Read([]string{path}, nil); len(got) != want || len(problems) != 1-want {
-			t.Errorf("%d bytes: %d files, problems %v", size, len(got), problems)
+		got := read([]string{path}, nil)
+		if len(got) != 1 || (got[0].Unreadable == nil) != want {
+			t.Errorf("%d bytes: %d files, the first is unreadable: %v", size, len(got), got[0].Unreadable)
 		}
 	}
 }

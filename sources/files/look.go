@@ -1,4 +1,4 @@
-package watch
+package files
 
 import (
 	"crypto/sha256"
@@ -10,27 +10,27 @@ import (
 	"strings"
 )
 
-// fingerprint is equal while names, sizes, times of change and targets of links are.
+// fingerprint is a hash of names, sizes, times of change and targets of links.
 type fingerprint [sha256.Size]byte
 
-// directory tells one directory from another that has its name later.
+// directory identifies a directory, so that another one that later has its name is not taken for it.
 type directory struct{ info fs.FileInfo }
 
 func (d directory) same(other directory) bool { return os.SameFile(d.info, other.info) }
 
-// sight is what one look at the paths saw.
+// sight is the result of one look at the paths.
 type sight struct {
-	directories map[string]directory // to be watched
+	directories map[string]directory // that must be watched
 	sum         fingerprint
 }
 
-// look walks the paths, each real directory once. It follows links to directories below the path that
-// leads to them, as the reader of policies does, but not to others: one to /proc would be walked at each look.
+// look walks the paths, each real directory once. It follows links as [Load] does: not to a directory
+// outside the path that has the link, since otherwise a link to /proc would be walked at each look.
 func look(paths []string) sight {
 	l := looker{directories: map[string]directory{}, visited: map[string]bool{}, hash: sha256.New()}
 	for _, p := range paths {
 		l.watch(filepath.Dir(p))
-		l.root = realPath(p)
+		l.root, _ = realPath(p) // empty if nothing is there
 		l.path(p)
 	}
 	s := sight{directories: l.directories}
@@ -38,33 +38,22 @@ func look(paths []string) sight {
 	return s
 }
 
+// looker collects what one look sees.
 type looker struct {
 	directories map[string]directory
-	root        string          // real path of what is walked
+	root        string          // real path of the file or directory that is walked
 	visited     map[string]bool // real paths
 	hash        hash.Hash
 }
 
-// watch notes a directory that is not walked, if it is there.
+// watch adds a directory that is not walked, if it exists.
 func (l *looker) watch(dir string) {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		l.directories[dir] = directory{info}
 	}
 }
 
-// realPath is absolute, and empty where nothing is there.
-func realPath(path string) string {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return ""
-	}
-	path, err = filepath.EvalSymlinks(path)
-	if err != nil {
-		return ""
-	}
-	return path
-}
-
+// path adds a file to the fingerprint, or a directory and everything below it.
 func (l *looker) path(path string) {
 	target, err := os.Readlink(path)
 	if err != nil {
@@ -79,7 +68,10 @@ func (l *looker) path(path string) {
 	if !info.IsDir() {
 		return
 	}
-	real := realPath(path)
+	real, err := realPath(path)
+	if err != nil {
+		return // it has vanished
+	}
 	below, err := filepath.Rel(l.root, real)
 	if err != nil || !filepath.IsLocal(below) || l.visited[real] {
 		return

@@ -1,4 +1,4 @@
-package watch
+package files
 
 import (
 	"context"
@@ -11,16 +11,18 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Options are how soon a change is told. Those that are not positive have their default.
-type Options struct {
-	Quiet time.Duration // without an event before a burst is over; 100ms
-	Max   time.Duration // after the first event at the latest; 2s
-	// Poll is how often to look without having been told, for what the kernel does
-	// not tell: network file systems, targets of links, more directories than it watches; 5s.
+// WatchOptions say how soon a change is reported. A field that is not positive has its default.
+type WatchOptions struct {
+	// Quiet is how long nothing must happen before a burst of changes is over; 100 ms by default.
+	Quiet time.Duration
+	// Max is the longest time from the first change of a burst to its report; 2 s by default.
+	Max time.Duration
+	// Poll is how often to look at all paths, for changes that the kernel does not report: on network
+	// file systems, at the targets of links, in more directories than it watches; 5 s by default.
 	Poll time.Duration
 }
 
-func (o Options) withDefaults() Options {
+func (o WatchOptions) withDefaults() WatchOptions {
 	if o.Quiet <= 0 {
 		o.Quiet = 100 * time.Millisecond
 	}
@@ -33,14 +35,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Paths calls onChange after each burst of changes of files, or of directories and
-// all that is below them, until ctx is done. Hidden entries do not count, but for the
-// ..data link by which Kubernetes swaps the content of a ConfigMap. A path may vanish,
-// come back, or not be there yet.
+// Watch calls onChange after each burst of changes of files, or of directories and everything below them,
+// until ctx is done. Hidden entries do not count, apart from the ..data link by which Kubernetes swaps
+// the content of a ConfigMap. A path may vanish, come back, or not exist yet.
 //
-// started is called once all that is there is watched: what changes later is told. It
-// may be nil. The error is that of asking the kernel for notifications.
-func Paths(ctx context.Context, paths []string, o Options, started, onChange func()) error {
+// Watch calls started as soon as it watches everything that is there: it reports all later changes. A nil
+// started is not called. All calls are on the caller's goroutine. The error is the kernel's, when it
+// refuses notifications.
+func Watch(ctx context.Context, paths []string, o WatchOptions, started, onChange func()) error {
 	notifier, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("watching %s: %w", strings.Join(paths, ", "), err)
@@ -56,7 +58,7 @@ func Paths(ctx context.Context, paths []string, o Options, started, onChange fun
 	l := loop{
 		options: o.withDefaults(),
 		events:  notifier.Events, errors: notifier.Errors,
-		relevant: w.relevant, changed: w.changed, tell: onChange,
+		relevant: w.relevant, changed: w.changed, report: onChange,
 	}
 	l.run(ctx)
 	if err := notifier.Close(); err != nil {
@@ -73,14 +75,14 @@ type watcher struct {
 	sum      fingerprint
 }
 
-// changed looks at everything, watches the directories that are there now, and tells
-// whether anything is different from last time.
+// changed looks at everything, watches the directories that are there now, and reports whether anything
+// is different from the last look.
 func (w *watcher) changed() bool {
 	seen := look(w.paths)
 	for path, old := range w.watched {
 		if now, ok := seen.directories[path]; !ok || !now.same(old) {
-			// The directory is gone or another one has its name; that the kernel may have
-			// dropped its watch already is no problem.
+			// The directory is gone, or another one has its name. The kernel may have dropped its watch
+			// already, so an error means nothing.
 			_ = w.notifier.Remove(path)
 			delete(w.watched, path)
 		}
@@ -99,8 +101,8 @@ func (w *watcher) changed() bool {
 	return different
 }
 
-// relevant tells whether an event is about one of the paths: the parents that are
-// watched too, to see a path come back, hold other things.
+// relevant reports whether an event is about one of the paths. The parents of the paths are watched too,
+// to see a path come back, and other files in them are not relevant.
 func (w *watcher) relevant(e fsnotify.Event) bool {
 	name := filepath.Clean(e.Name)
 	base := filepath.Base(name)

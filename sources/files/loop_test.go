@@ -1,4 +1,4 @@
-package watch
+package files
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// told runs a loop in fake time while script sends it events, and returns when it told.
+// told runs a loop in fake time while script sends it events, and returns the times of its reports.
 func told(t *testing.T, polls []bool, script func(event func(name string), fail func(error))) []time.Duration {
 	t.Helper()
 	var at []time.Duration
@@ -19,7 +19,7 @@ func told(t *testing.T, polls []bool, script func(event func(name string), fail 
 		start := time.Now()
 		events, failures := make(chan fsnotify.Event), make(chan error)
 		l := loop{
-			options:  Options{Quiet: 100 * time.Millisecond, Max: 2 * time.Second, Poll: 10 * time.Second},
+			options:  WatchOptions{Quiet: 100 * time.Millisecond, Max: 2 * time.Second, Poll: 10 * time.Second},
 			events:   events,
 			errors:   failures,
 			relevant: func(e fsnotify.Event) bool { return e.Name == "policy" },
@@ -31,7 +31,7 @@ func told(t *testing.T, polls []bool, script func(event func(name string), fail 
 				polls = polls[1:]
 				return different
 			},
-			tell: func() { at = append(at, time.Since(start)) },
+			report: func() { at = append(at, time.Since(start)) },
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -46,7 +46,7 @@ func told(t *testing.T, polls []bool, script func(event func(name string), fail 
 	return at
 }
 
-// pass lets fake time go by.
+// pass lets fake time pass.
 func pass(d time.Duration) { <-time.After(d) }
 
 func TestLoop(t *testing.T) {

@@ -1,0 +1,113 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"breakwater.dev/wire"
+)
+
+// claim is something that only one object can have.
+type claim struct{ what, key string }
+
+// claims are the objects' claims, with the place where each was made first.
+type claims map[claim]place
+
+// claim makes a claim, or reports that another object has made it before. It returns whether the claim
+// is new.
+func (c *compiler) claim(claims claims, key claim, at place, rule string) bool {
+	if first, twice := claims[key]; twice {
+		c.fail(at, fmt.Sprintf("unique; the first is at %s", first), rule)
+		return false
+	}
+	claims[key] = at
+	return true
+}
+
+// checkUpstreams reports names, hosts, ports and routes that are in conflict. Where each object counts by
+// itself, an upstream in conflict is dropped and claims nothing.
+func (c *compiler) checkUpstreams() {
+	all := claims{}
+	var kept []*upstreamDoc
+	for _, u := range c.upstreams {
+		if u.Name == "" {
+			kept = append(kept, u) // a problem of it is reported already
+			continue
+		}
+		before := c.reports
+		made := c.checkUpstream(u, all)
+		if c.each && c.reports > before {
+			for _, key := range made {
+				delete(all, key)
+			}
+			continue
+		}
+		kept = append(kept, u)
+	}
+	c.upstreams = kept
+}
+
+// checkUpstream checks one upstream against those before. It returns the claims that are new.
+func (c *compiler) checkUpstream(u *upstreamDoc, all claims) (made []claim) {
+	add := func(what, key string, at place) bool {
+		claimed := claim{what, key}
+		isNew := c.claim(all, claimed, at, "duplicate-"+what)
+		if isNew {
+			made = append(made, claimed)
+		}
+		return isNew
+	}
+	if u.Name == wire.ControlPlaneCluster {
+		c.fail(u.nameAt, "another name: it is the control plane's own", "reserved-name")
+	}
+	if !add("name", u.Name, u.nameAt) {
+		return made
+	}
+	for i, h := range u.Hosts {
+		add("host", h, u.hostsAt[i])
+	}
+	slices.Sort(u.Hosts)
+	if at, has := u.places["spec.port"]; has && u.Protocol == TCP {
+		add("port", strconv.Itoa(int(u.Port)), at)
+	}
+	routes := claims{}
+	for i, r := range u.Routes {
+		if r.Name != "" {
+			c.claim(routes, claim{"route", r.Name}, u.routesAt[i], "duplicate-name")
+		}
+	}
+	if !u.broken {
+		c.checkReach(u)
+	}
+	return made
+}
+
+// checkReach reports routes that get no request, because an earlier route takes all of them.
+func (c *compiler) checkReach(u *upstreamDoc) {
+	for i, later := range u.Routes {
+		for _, earlier := range u.Routes[:i] {
+			if takes(earlier.Match, later.Match) {
+				c.fail(u.routesAt[i], fmt.Sprintf("before %s, which takes all of its requests", earlier.Name), "unreachable-route")
+				break
+			}
+		}
+	}
+}
+
+// takes reports whether a matches every request that b matches. A prefix ends at the end of a path segment,
+// unless it ends in a slash.
+func takes(a, b Match) bool {
+	if len(a.Methods) > 0 && (len(b.Methods) == 0 || slices.ContainsFunc(b.Methods, func(m string) bool { return !slices.Contains(a.Methods, m) })) {
+		return false
+	}
+	switch at := cmp.Or(b.Path, b.PathPrefix, "/"); {
+	case a.Path != "":
+		return a.Path == b.Path
+	case a.PathPrefix != "":
+		return at == a.PathPrefix || strings.HasPrefix(at, strings.TrimSuffix(a.PathPrefix, "/")+"/")
+	}
+	return true
+}
