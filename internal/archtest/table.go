@@ -80,6 +80,10 @@ var table = []row{
 		reason: "Every package that logs or shows text from the network makes it safe in this one way.",
 	},
 	{
+		pkg: "internal/lockorder", layer: 0,
+		reason: "The order of the locks of all packages is one list, so it must be below all of them.",
+	},
+	{
 		pkg: "internal/guard", layer: 3,
 		ours:   []string{"internal/untrusted"},
 		third:  []string{grpcGo},

@@ -1,0 +1,43 @@
+package lockorder
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The places of the locks. The type of a lock gives its place, as in Mutex[DiscoveryStream]. Several locks may share a
+// place; then no goroutine may hold two of them.
+type (
+	// DiscoveryPublisher is the place of the publisher's lock, which guards the resources that all proxies get.
+	DiscoveryPublisher struct{}
+	// DiscoveryStream is the place of a stream's lock, which guards its knowledge of one proxy.
+	DiscoveryStream struct{}
+	// DiscoveryLeaf is the place of all other locks of xds/discovery. Each guards one map or one counter.
+	DiscoveryLeaf struct{}
+)
+
+// order is the order of all places: a goroutine that holds a lock may take only locks whose places come later. Put a new
+// lock after every lock that may be held when it is taken.
+var order = []any{
+	DiscoveryPublisher{},
+	DiscoveryStream{},
+	DiscoveryLeaf{},
+}
+
+// maxPlaces is the largest length of order: the locks that a goroutine holds fit into one word.
+const maxPlaces = 64
+
+// index returns the index of a place in the order. It panics for a type that is no place.
+func index(place any) int {
+	at := slices.Index(order, place)
+	if at < 0 || at >= maxPlaces {
+		panic(fmt.Sprintf("lockorder: %T is not among the first %d places of the order", place, maxPlaces))
+	}
+	return at
+}
+
+// name returns the name of a place, for messages.
+func name(at int) string {
+	return strings.TrimPrefix(fmt.Sprintf("%T", order[at]), "lockorder.")
+}
