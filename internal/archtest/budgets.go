@@ -35,7 +35,6 @@ var exceptions = []exception{
 	{"cmd/controlplane", 2144, onlyShrinks},
 	{"telemetry", 2077, onlyShrinks},
 	{"xds", 3061, onlyShrinks},
-	{"xds/discovery", 2886, onlyShrinks},
 }
 
 // checkBudgets finds packages, files, functions and parameter lists that are too long.

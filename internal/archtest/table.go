@@ -90,8 +90,44 @@ var table = []row{
 		reason: "All services on the port for proxies ask one guard, which knows none of them.",
 	},
 	{
-		pkg: "xds/discovery", layer: 6,
-		ours:   []string{"policy", "xds", "gate", "wire", "internal/guard", "internal/untrusted"},
+		pkg: "xds/discovery/internal/node", layer: 6, pure: true,
+		ours:   []string{"policy", "wire", "xds"},
+		third:  []string{controlPlaneAPI, protobufGo},
+		reason: "A proxy's introduction depends only on its first request.",
+	},
+	{
+		pkg: "xds/discovery/internal/protocol", layer: 6, pure: true,
+		ours:   []string{"xds", "internal/untrusted"},
+		third:  []string{controlPlaneAPI, protobufGo, rpcStatus},
+		reason: "The protocol is the same for all types and all proxies. It depends on the requests, the resources and the time.",
+	},
+	{
+		pkg: "xds/discovery/internal/presence", layer: 6, pure: true,
+		ours:   []string{"internal/lockorder"},
+		third:  []string{grpcGo},
+		reason: "Two proxies with one id show by their addresses and their times, whatever they are sent.",
+	},
+	{
+		pkg: "xds/discovery/internal/rollout", layer: 6, pure: true,
+		ours:   []string{"gate", "xds", "internal/lockorder"},
+		reason: "The way of gates to the proxies depends only on the gates and on the answers to them.",
+	},
+	{
+		pkg: "xds/discovery/internal/publication", layer: 7, pure: true,
+		ours:   []string{"policy", "xds", "internal/lockorder", "xds/discovery/internal/node"},
+		reason: "The resources of a proxy depend on the policy and on the proxy's node, and not on the resources that it was sent so far.",
+	},
+	{
+		pkg: "xds/discovery/internal/plan", layer: 7, pure: true, silent: true,
+		ours:   []string{"xds", "xds/discovery/internal/protocol"},
+		third:  []string{controlPlaneAPI, protobufGo, rpcStatus}, // in its tests
+		reason: "The order in which a proxy gets its resources can be tested without streams, timers and other proxies.",
+	},
+	{
+		pkg: "xds/discovery", layer: 8,
+		ours: []string{"policy", "xds", "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
+			"xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol",
+			"xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
 		reason: "It sends the resources that xds made from the policy. Other packages get its results as values, through the app.",
 	},
@@ -155,13 +191,13 @@ var table = []row{
 		reason: "A program that uses the breakers in process has no proxies. It must not have to link gRPC and Envoy's API.",
 	},
 	{
-		pkg: "internal/app", layer: 7,
+		pkg: "internal/app", layer: 9,
 		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "All parts are connected here, so that no part has to know another.",
 	},
 	{
-		pkg: "cmd/controlplane", layer: 8,
+		pkg: "cmd/controlplane", layer: 10,
 		ours:   []string{"internal/app", "internal/nearest", "policy", "sources/files", "wire", "xds"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
@@ -181,7 +217,7 @@ var table = []row{
 		reason: "It times loops, whatever they do, so that our figures and those of peers are measured in one way.",
 	},
 	{
-		pkg: "bench/envoy", layer: 8,
+		pkg: "bench/envoy", layer: 9,
 		ours:   []string{"bench/envoy/internal/traffic", "policy", "xds", "xds/discovery"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It measures the binary beside an Envoy with the same configuration without us, so it has to make that configuration.",
@@ -249,7 +285,7 @@ var table = []row{
 		reason: "Test kit: it finds the documentation's pages and code blocks, and does not judge them.",
 	},
 	{
-		pkg: "internal/e2e", layer: 9,
+		pkg: "internal/e2e", layer: 10,
 		ours: []string{
 			"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "telemetry",
 			"internal/driver", "internal/app",

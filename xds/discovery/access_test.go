@@ -16,11 +16,11 @@ import (
 	"breakwater.dev/xds"
 )
 
-// of is a proxy of a workload that lists upstreams; none: all.
-func of(workload string, lists ...any) *corev3.Node {
-	n := node(workload+"-0", nil)
+// memberOf returns a proxy of a workload that lists upstreams; a proxy that lists none calls all.
+func memberOf(workload string, lists ...any) *corev3.Node {
+	n := nodeOf(workload+"-0", nil)
 	if lists != nil {
-		n = node(workload+"-0", map[string]any{wire.MetadataUpstreams: lists})
+		n = nodeOf(workload+"-0", map[string]any{wire.MetadataUpstreams: lists})
 	}
 	n.Cluster = workload
 	return n
@@ -40,7 +40,7 @@ func TestCallersComeAndGo(t *testing.T) {
 				s := newServer()
 				defer s.Close()
 				publish(t, s, a, shops())
-				shop, other := connectDelta(t, s, of("shop", lists...)), connectDelta(t, s, of("other", lists...))
+				shop, other := connectDelta(t, s, memberOf("shop", lists...)), connectDelta(t, s, memberOf("other", lists...))
 				shop.subscribe(xds.ClusterType)
 				shop.ack(shop.gets1("clusters +a +b"))
 				shop.start("a", "b")
@@ -64,20 +64,20 @@ func TestCallersComeAndGo(t *testing.T) {
 	}
 }
 
-// TestCallersOfADependency are asked for its health; others are not.
+// TestCallersOfADependency: only a workload that may call an upstream depends on its health.
 func TestCallersOfADependency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		defer s.Close()
 		publish(t, s, a, shops())
 		for workload, want := range map[string][]string{"shop": {"a", "b"}, "other": {"a"}} {
-			connectDelta(t, s, of(workload)).start()
+			connectDelta(t, s, memberOf(workload)).start()
 			got, connected := s.Calls(workload)
 			if !connected || !slices.Equal(got, want) {
 				t.Errorf("%s calls %v, %t; want %v", workload, got, connected, want)
 			}
 		}
-		connectDelta(t, s, of("third", "b", "z")).start()
+		connectDelta(t, s, memberOf("third", "b", "z")).start()
 		if got, _ := s.Calls("third"); !slices.Equal(got, []string{"z"}) {
 			t.Errorf("a proxy that lists b, which it may not call, and z calls %v", got)
 		}
@@ -112,8 +112,8 @@ func TestWhoMayCallMayBeTakenOver(t *testing.T) {
 	})
 }
 
-// TestForbiddenUpstreamsAreTold: what a proxy lists and may not call is in the log once, and in the status
-// for as long as it is so. What takes over is given to it, and no such thing.
+// TestForbiddenUpstreamsAreTold: an upstream that a proxy lists and may not call is in the log once, and in the status
+// until the proxy may call it. An upstream that takes calls over is sent to the proxy, and is not forbidden.
 func TestForbiddenUpstreamsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedLog
@@ -126,7 +126,7 @@ func TestForbiddenUpstreamsAreTold(t *testing.T) {
 			}
 		}
 		publish(t, s, a)
-		p := connectDelta(t, s, of("other", "a", "b"))
+		p := connectDelta(t, s, memberOf("other", "a", "b"))
 		p.start("a")
 		same(t, s.Status()[0].Unknown, []string{"b"})
 		publish(t, s, a, shops())
@@ -159,54 +159,51 @@ func TestWorkloadsShareViews(t *testing.T) {
 		var proxies []*deltaProxy
 		for _, workload := range []string{"shop", "all", "half"} {
 			for i := range 3 {
-				n := of(workload)
+				n := memberOf(workload)
 				n.Id = fmt.Sprintf("%s-%d", workload, i)
 				proxies = append(proxies, connectDelta(t, s, n))
 			}
 		}
-		for i := range 20 { // nobody names them
-			proxies = append(proxies, connectDelta(t, s, of(fmt.Sprintf("other%d", i))))
+		for i := range 20 { // no upstream names them
+			proxies = append(proxies, connectDelta(t, s, memberOf(fmt.Sprintf("other%d", i))))
 		}
 		for _, p := range proxies {
 			p.subscribe(xds.ClusterType)
 		}
-		if got := views(s); got != 3 {
+		if got := translations(s); got != 3 {
 			t.Errorf("%d translations, want one for all upstreams, one for half and one for all other workloads", got)
-		}
-		if got := len(s.current.Load().access.all); got != 4 {
-			t.Errorf("what %d workloads may call is kept, want three that are named and one for all others", got)
 		}
 		publish(t, s, a, all)
 		for _, p := range proxies {
 			p.settle()
 		}
-		if got := views(s); got != 2 || len(s.views) != 2 {
-			t.Errorf("%d translations for %d views of streams, want two: half is as the others now", got, len(s.views))
+		if got := translations(s); got != 2 || len(s.views.all) != 2 {
+			t.Errorf("%d translations for %d views of streams, want two: half is as the others now", got, len(s.views.all))
 		}
 		for _, p := range proxies {
 			p.cancel()
 		}
 		synctest.Wait()
-		if len(s.views) != 0 || views(s) != 0 {
-			t.Errorf("%d views of streams and %d translations are kept of proxies that are gone", len(s.views), views(s))
+		if len(s.views.all) != 0 || translations(s) != 0 {
+			t.Errorf("%d views of streams and %d translations are kept of proxies that are gone", len(s.views.all), translations(s))
 		}
 	})
 }
 
-// TestAWithdrawalDoesNotWaitForTheProxy: one that reads nothing is no caller any more before the policy is published.
+// TestAWithdrawalDoesNotWaitForTheProxy: a proxy that reads nothing is no longer a caller when the policy is published.
 func TestAWithdrawalDoesNotWaitForTheProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		defer s.Close()
 		publish(t, s, a, shops("other"))
-		stuck := connectDelta(t, s, of("other"))
+		stuck := connectDelta(t, s, memberOf("other"))
 		stuck.out = nil // whatever is sent to it stays on its way
 		stuck.subscribe(xds.ClusterType)
-		st := s.all()[0]
+		st := s.streams.all()[0]
 		calls := func() []string {
 			st.mu.Lock()
 			defer st.mu.Unlock()
-			return st.listed.names
+			return st.admitted.Names
 		}
 		same(t, calls(), nil)
 		p, err := s.Prepare(setOf(t, a, shops()))

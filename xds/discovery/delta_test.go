@@ -26,7 +26,7 @@ func TestDeltaFirstAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		clusters := p.gets1("clusters +a +b")
 		p.subscribe(xds.EndpointType, "b")
@@ -50,7 +50,7 @@ func TestDeltaGreetsWithNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		p.ack(p.gets1("clusters"))
 		p.gets() // once is enough
@@ -60,7 +60,7 @@ func TestDeltaGreetsWithNothing(t *testing.T) {
 func TestDeltaWaitsForTheFirstPublication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		p.gets()
 		publish(t, s, a)
@@ -101,7 +101,7 @@ func TestDeltaRestartWithoutAResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.back(a, b)
 		p.gets()
 	})
@@ -113,7 +113,7 @@ func TestDeltaRestartWithTheDifference(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, up{name: "c"})
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.back(a, b)
 		p.ack(p.gets1("clusters +c"))
 		p.ack(p.gets1("routes +egress"))
@@ -131,7 +131,7 @@ func TestDeltaRestartSendsEndpointsOfChangedClusters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a2, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.back(a, b)
 		p.gets("clusters +a", "endpoints +a")
 	})
@@ -155,7 +155,7 @@ func TestDeltaSendsWhatChanged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer()
 				publish(t, s, tt.before...)
-				p := connectDelta(t, s, node("app-1", nil))
+				p := connectDelta(t, s, nodeOf("app-1", nil))
 				var names []string
 				for _, u := range tt.before {
 					names = append(names, u.name)
@@ -172,7 +172,7 @@ func TestDeltaHoldsBackAndCoalesces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		first := p.gets1("clusters +a")
 		publish(t, s, a, b)
@@ -189,7 +189,7 @@ func TestDeltaStaleAnswersChangeNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		first := p.gets1("clusters +a")
 		p.ack(first)
@@ -240,7 +240,7 @@ func TestDeltaHoldsBackWhatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.start("a")
 		publish(t, s, a2)
 		cluster := p.gets("clusters +a", "endpoints +a")
@@ -271,7 +271,7 @@ func TestDeltaForgetsARefusalWithItsResource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.start("a")
 		publish(t, s, a, b)
 		p.nack(p.gets1("clusters +b"))
@@ -296,7 +296,7 @@ func TestDeltaAsksAgainForWhatWasRefusedTogether(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer()
 				publish(t, s, a, b)
-				p := connectDelta(t, s, node("app-1", nil))
+				p := connectDelta(t, s, nodeOf("app-1", nil))
 				p.subscribe(xds.ClusterType)
 				p.nack(p.gets1("clusters +a +b"))
 				publish(t, s, a, b)
@@ -313,7 +313,7 @@ func TestDeltaCountsTheRefusalOfNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		p.nack(p.gets1("clusters"))
 		p.gets()
@@ -327,7 +327,7 @@ func TestDeltaNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.EndpointType, "a")
 		p.ack(p.gets1("endpoints +a"))
 		p.subscribe(xds.EndpointType, "a") // it has forgotten it
@@ -350,7 +350,7 @@ func TestDeltaWildcardGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType, "*", "a")
 		p.ack(p.gets1("clusters +a +b"))
 		p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType, ResourceNamesUnsubscribe: []string{"*"}})

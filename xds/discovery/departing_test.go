@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/publication"
 )
 
 // fallingBack is a policy in which an upstream takes over from "a".
@@ -20,6 +22,11 @@ func fallingBack(t *testing.T, to string, more ...up) *policy.Set {
 	set := setOf(t, append(more, a, up{name: to})...)
 	set.Upstreams[slices.Index(set.Upstreams, find(set, "a"))] = takenOverBy(find(set, "a"), to)
 	return set
+}
+
+// find returns an upstream of a set that has it.
+func find(set *policy.Set, name string) *policy.Upstream {
+	return set.Upstreams[slices.IndexFunc(set.Upstreams, func(u *policy.Upstream) bool { return u.Name == name })]
 }
 
 // takenOverBy is an upstream whose calls another takes over.
@@ -41,11 +48,11 @@ func publishSet(t *testing.T, s *Server, set *policy.Set) {
 	s.Publish(p)
 }
 
-// hosts are what the routes of a node lead to.
+// hosts returns the hosts in the routes of a node.
 func hosts(t *testing.T, s *Server, n Node) []string {
 	t.Helper()
 	synctest.Wait()
-	rs, err := resourcesOf(s.current.Load(), n)
+	rs, err := resourcesOf(s.publisher.Current(), n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +95,7 @@ func TestFallbacksStayForWhoIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, n := newServer(), Node{Listen: xds.DefaultListen}
 		publishSet(t, s, fallingBack(t, "b"))
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.start("a", "b")
 		publishSet(t, s, fallingBack(t, "c"))
 		clusters := p.gets1("clusters +c")
@@ -96,20 +103,20 @@ func TestFallbacksStayForWhoIsLate(t *testing.T) {
 		same(t, hosts(t, s, n), []string{"a", "b", "c", "*"})
 		p.ack(clusters)
 		p.settle()
-		time.Sleep(lateAgain)
+		time.Sleep(publication.LateAgain)
 		same(t, hosts(t, s, n), []string{"a", "c", "*"})
 		p.settle()
 		publishSet(t, s, fallingBack(t, "d"))
 		p.gets("clusters +d")
-		time.Sleep(mostLate - lateAgain)
+		time.Sleep(publication.MostLate - publication.LateAgain)
 		same(t, hosts(t, s, n), []string{"a", "c", "d", "*"})
-		time.Sleep(2 * lateAgain)
+		time.Sleep(2 * publication.LateAgain)
 		same(t, hosts(t, s, n), []string{"a", "d", "*"})
 	})
 }
 
-// A fallback that is given another host answers to both for a while; one that takes the
-// host of another at once.
+// A fallback that is given another host answers to both for a while. A fallback that takes the host of another one answers to
+// it at once.
 func TestFallbacksStayUnderTheirHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, n := newServer(), Node{Listen: xds.DefaultListen}
@@ -128,8 +135,8 @@ func TestFallbacksStayUnderTheirHost(t *testing.T) {
 	})
 }
 
-// TestFallbacksThatStayAreReachedForAWhile: an upstream that takes over no more, and stays one, stays that long
-// also for proxies that got it for nothing else: those that list others, and those whose workload may not call it.
+// TestFallbacksThatStayAreReachedForAWhile: an upstream may no longer take calls over, and yet stay in the policy. It stays
+// reachable for a while also for proxies that do not list it, and for proxies whose workload may not call it.
 func TestFallbacksThatStayAreReachedForAWhile(t *testing.T) {
 	b := up{name: "b", callers: "friend"}
 	for name, n := range map[string]Node{
@@ -176,15 +183,15 @@ func TestWhatDepartsLeavesTheNextPolicyAlone(t *testing.T) {
 		s := newServer()
 		defer s.Close()
 		publishSet(t, s, fallingBack(t, "b"))
-		proxy := connectDelta(t, s, of("other", "a"))
+		proxy := connectDelta(t, s, memberOf("other", "a"))
 		proxy.start("a", "b")
-		st := s.all()[0]
+		st := s.streams.all()[0]
 		reports := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
 			st.mu.Lock()
 			defer st.mu.Unlock()
-			same(t, st.listed.reached, want)
+			same(t, st.admitted.Reached, want)
 		}
 		publishSet(t, s, fallingBack(t, "c"))
 		reports("a", "b", "c")
@@ -216,25 +223,31 @@ func TestPreparedViewsGoWithTheirStreams(t *testing.T) {
 		publishSet(t, s, fallingBack(t, "b"))
 		var proxies []*deltaProxy
 		for i := range 20 {
-			p := connectDelta(t, s, node(fmt.Sprint("n", i), map[string]any{wire.MetadataListen: fmt.Sprint("127.0.0.1:", 10_001+i)}))
+			p := connectDelta(t, s, nodeOf(fmt.Sprint("n", i), map[string]any{wire.MetadataListen: fmt.Sprint("127.0.0.1:", 10_001+i)}))
 			p.subscribe(xds.ClusterType)
 			proxies = append(proxies, p)
 		}
 		publishSet(t, s, fallingBack(t, "c"))
 		synctest.Wait()
-		for _, v := range s.views {
-			if v.bytes == 0 || v.of != s.current.Load().translation {
+		for _, v := range s.views.all {
+			if v.bytes == 0 || v.charged != s.publisher.Current().ID() {
 				t.Errorf("of a view %d bytes are counted, which is not what was prepared for it", v.bytes)
 			}
 		}
+		views := slices.Collect(maps.Keys(s.views.all))
 		for _, p := range proxies {
 			p.cancel()
 		}
 		synctest.Wait()
 		time.Sleep(2 * xds.RouteToHost)
 		synctest.Wait()
-		if got := views(s); got > 1 || len(s.published.Load().own) > 1 {
+		if got := translations(s); got > 1 {
 			t.Errorf("%d views are kept, want that of no proxy alone", got)
+		}
+		for _, view := range views {
+			if n := s.publisher.Current().OwnBytes(view); n > 0 {
+				t.Errorf("%d bytes are remembered of a view that no proxy has", n)
+			}
 		}
 	})
 }

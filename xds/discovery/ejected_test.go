@@ -26,7 +26,7 @@ func eject(t fatal, s *Server, upstream string, endpoints ...string) {
 func unhealthy(t *testing.T, s *Server, n Node) []string {
 	t.Helper()
 	n.Listen = xds.DefaultListen
-	rs, err := resourcesOf(s.current.Load(), n)
+	rs, err := resourcesOf(s.publisher.Current(), n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestEjectSendsOneUpstreamsEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		d, w := connectDelta(t, s, node("delta", nil)), connectSotw(t, s, node("sotw", nil))
+		d, w := connectDelta(t, s, nodeOf("delta", nil)), connectSotw(t, s, nodeOf("sotw", nil))
 		d.start("a", "b")
 		w.start("a", "b")
 		eject(t, s, "a", endpointOfAll)
@@ -63,7 +63,7 @@ func TestEjectSendsOneUpstreamsEndpoints(t *testing.T) {
 		if got := la.Endpoints[0].LbEndpoints[0].HealthStatus.String(); got != "UNHEALTHY" {
 			t.Errorf("the endpoint is %s", got)
 		}
-		eject(t, s, "a", endpointOfAll, "10.9.9.9:1") // of which it does not have the other
+		eject(t, s, "a", endpointOfAll, "10.9.9.9:1") // the upstream does not have the second one
 		d.gets()
 		w.gets()
 		eject(t, s, "a")
@@ -82,7 +82,7 @@ func TestEjectedEndpointsFollowTheirCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.start("a", "b")
 		eject(t, s, "a", endpointOfAll)
 		same(t, p.settle(), []string{"endpoints +a"})
@@ -117,14 +117,14 @@ func TestEjectionsHoldOverPublications(t *testing.T) {
 	same(t, unhealthy(t, s, Node{}), nil)
 }
 
-// What is not ejected is shared with what was published before.
+// All other resources are shared with the publication before.
 func TestEjectTouchesOneResource(t *testing.T) {
 	s := newServer()
 	publish(t, s, a, b)
 	listen := Node{Listen: xds.DefaultListen}
-	before, err1 := resourcesOf(s.current.Load(), listen)
+	before, err1 := resourcesOf(s.publisher.Current(), listen)
 	eject(t, s, "b", endpointOfAll)
-	after, err2 := resourcesOf(s.current.Load(), listen)
+	after, err2 := resourcesOf(s.publisher.Current(), listen)
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}

@@ -188,8 +188,8 @@ func (p *realProxy) await(what string, holds func() bool) time.Duration {
 	return time.Since(began)
 }
 
-// open tells what the layer of the control plane says of the share of calls to "a" that
-// is rejected; it is empty if it says nothing.
+// open returns the share of calls to "a" that the layer of the control plane rejects. It is empty if the layer has no such
+// key.
 func (p *realProxy) open() string {
 	p.t.Helper()
 	var runtime struct {
@@ -244,7 +244,7 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 	}
 }
 
-// An ejected endpoint is out of rotation, and back when it is not ejected any more.
+// An ejected endpoint is out of rotation, and comes back when the ejection ends.
 func TestEnvoyLeavesEjectedEndpointsAlone(t *testing.T) {
 	for i, apiType := range []string{"DELTA_GRPC", "GRPC"} {
 		t.Run(apiType, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestEnvoyLeavesEjectedEndpointsAlone(t *testing.T) {
 	}
 }
 
-// pending tells whether any response awaits its answer.
+// pending reports whether any response awaits its answer.
 func pending(s *Server) bool {
 	for _, n := range s.Status() {
 		for _, typ := range n.Types {

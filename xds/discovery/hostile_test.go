@@ -18,10 +18,12 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/node"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
 func TestBadIntroductions(t *testing.T) {
-	many := make([]any, maxNodeUpstreams+1)
+	many := make([]any, node.MaxUpstreams+1)
 	for i := range many {
 		many[i] = fmt.Sprint("u", i)
 	}
@@ -30,18 +32,18 @@ func TestBadIntroductions(t *testing.T) {
 		want string
 	}{
 		"no node":             {nil, "node.id"},
-		"no id":               {node("", nil), "node.id"},
-		"an id too long":      {node(strings.Repeat("x", wire.MaxNodeID+1), nil), "257 bytes; must have at most 256"},
-		"an id of two lines":  {node("x\ny", nil), "printable"},
-		"an id not of text":   {node("x\xff", nil), "printable"},
-		"listen a name":       {node("x", map[string]any{wire.MetadataListen: "localhost:1"}), wire.MetadataListen},
-		"listen a number":     {node("x", map[string]any{wire.MetadataListen: 10000}), wire.MetadataListen},
-		"upstreams a string":  {node("x", map[string]any{wire.MetadataUpstreams: "a"}), wire.MetadataUpstreams},
+		"no id":               {nodeOf("", nil), "node.id"},
+		"an id too long":      {nodeOf(strings.Repeat("x", wire.MaxNodeID+1), nil), "257 bytes; must have at most 256"},
+		"an id of two lines":  {nodeOf("x\ny", nil), "printable"},
+		"an id not of text":   {nodeOf("x\xff", nil), "printable"},
+		"listen a name":       {nodeOf("x", map[string]any{wire.MetadataListen: "localhost:1"}), wire.MetadataListen},
+		"listen a number":     {nodeOf("x", map[string]any{wire.MetadataListen: 10000}), wire.MetadataListen},
+		"upstreams a string":  {nodeOf("x", map[string]any{wire.MetadataUpstreams: "a"}), wire.MetadataUpstreams},
 		"upstreams numbers":   {only("a", 1), wire.MetadataUpstreams},
 		"upstreams an empty":  {only(""), wire.MetadataUpstreams},
 		"upstreams too long":  {only("a", strings.Repeat("x", policy.MaxName+1)), "[1] has 64 bytes; must be the name of an upstream, which has at most 63"},
-		"upstreams too many":  {node("x", map[string]any{wire.MetadataUpstreams: many}), "at most 10000"},
-		"upstreams of a null": {node("x", map[string]any{wire.MetadataUpstreams: nil}), wire.MetadataUpstreams},
+		"upstreams too many":  {nodeOf("x", map[string]any{wire.MetadataUpstreams: many}), "at most 10000"},
+		"upstreams of a null": {nodeOf("x", map[string]any{wire.MetadataUpstreams: nil}), wire.MetadataUpstreams},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +66,7 @@ func TestUnknownTypesAreIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe("type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration", "x")
 		p.subscribe("")
 		p.gets()
@@ -84,14 +86,14 @@ func TestTooManyNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		d := connectDelta(t, s, node("delta", nil))
+		d := connectDelta(t, s, nodeOf("delta", nil))
 		d.subscribe(xds.EndpointType, names[:maxNames]...)
-		d.settle() // so many it may have
+		d.settle() // these are not too many
 		d.subscribe(xds.EndpointType, names[maxNames])
 		if err := <-d.ended; status.Code(err) != codes.ResourceExhausted {
 			t.Errorf("delta ended with %v", err)
 		}
-		w := connectSotw(t, s, node("sotw", nil))
+		w := connectSotw(t, s, nodeOf("sotw", nil))
 		w.subscribe(xds.EndpointType, "", names...)
 		if err := <-w.ended; status.Code(err) != codes.ResourceExhausted {
 			t.Errorf("SotW ended with %v", err)
@@ -105,19 +107,19 @@ func TestNamesGivenUpAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		p.settle()
+		st := s.streams.all()[0]
+		one := st.proxy.Weight(nil)
 		for i := range 100 {
 			name := fmt.Sprint("none", i)
 			p.subscribe(xds.ClusterType, name)
 			p.settle()
 			p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType, ResourceNamesUnsubscribe: []string{name}})
 		}
-		for st := range s.streams {
-			if n := len(st.subs[xds.ClusterType].sent); n != 1 {
-				t.Errorf("%d resources remembered, want 1", n)
-			}
+		if w := st.proxy.Weight(nil); w != one || w.Sent == 0 {
+			t.Errorf("what is remembered weighs %+v, want that of one resource, %+v", w, one)
 		}
 	})
 }
@@ -180,7 +182,7 @@ func FuzzDelta(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			s, in := newServer(), script{bytes.NewReader(data)}
-			p := connectDelta(t, s, node("fuzz", nil))
+			p := connectDelta(t, s, nodeOf("fuzz", nil))
 			open := map[string]string{} // nonce by type
 			for in.Len() > 0 && len(p.ended) == 0 {
 				if in.next(4) == 3 {
@@ -223,7 +225,7 @@ func FuzzSotw(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			s, in := newServer(), script{bytes.NewReader(data)}
-			p := connectSotw(t, s, node("fuzz", nil))
+			p := connectSotw(t, s, nodeOf("fuzz", nil))
 			open, last := map[string]string{}, map[string]string{} // nonce and version by type
 			refused := map[string]time.Time{}                      // when the last version was, by type
 			for in.Len() > 0 && len(p.ended) == 0 {
@@ -254,7 +256,7 @@ func FuzzSotw(f *testing.F) {
 						t.Fatalf("%s is sent while %q awaits its answer", sotwText(m), nonce)
 					}
 					at, ok := refused[m.TypeUrl]
-					due := ok && time.Since(at) >= firstRetry*3/4
+					due := ok && time.Since(at) >= protocol.FirstRetry*3/4
 					if m.VersionInfo == last[m.TypeUrl] && !due && m.TypeUrl != xds.EndpointType && m.TypeUrl != xds.RuntimeType {
 						t.Fatalf("%s is sent twice in version %s", sotwText(m), m.VersionInfo)
 					}
@@ -271,14 +273,14 @@ func FuzzSotw(f *testing.F) {
 	})
 }
 
-// TestWhatANodeListsIsCounted, and no more of it is remembered as logged than is meant to be.
+// TestWhatANodeListsIsCounted: the metadata of a node is counted, and the memory of logged upstreams is bounded.
 func TestWhatANodeListsIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
 		for i := range 3 {
 			var names []any
-			for j := range maxNodeUpstreams {
+			for j := range node.MaxUpstreams {
 				names = append(names, fmt.Sprintf("unknown-%d-%d", i, j))
 			}
 			n := only(names...)
@@ -286,11 +288,11 @@ func TestWhatANodeListsIsCounted(t *testing.T) {
 			size := int64(proto.Size(n.Metadata))
 			p := connectDelta(t, s, n)
 			p.subscribe(xds.ClusterType)
-			if st := s.all()[0]; st.weight.node < size {
+			if st := s.streams.all()[0]; st.weight.node < size {
 				t.Errorf("of metadata of %d bytes %d are counted", size, st.weight.node)
 			}
-			if got := len(s.unknown.told); got > maxUnknownTold {
-				t.Errorf("%d upstreams are remembered, want %d at most", got, maxUnknownTold)
+			if got := len(s.denied.told); got > maxDeniedTold {
+				t.Errorf("%d upstreams are remembered, want %d at most", got, maxDeniedTold)
 			}
 			p.cancel()
 			synctest.Wait()
@@ -298,26 +300,18 @@ func TestWhatANodeListsIsCounted(t *testing.T) {
 	})
 }
 
-// TestVersionsThatAProxyClaims are not kept where they cannot be ours; it is sent what is there.
+// TestVersionsThatAProxyClaims and that cannot be ours do not keep the proxy from what is there.
 func TestVersionsThatAProxyClaims(t *testing.T) {
 	long := strings.Repeat("v", 1<<20)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		d := connectDelta(t, s, node("delta", nil))
+		d := connectDelta(t, s, nodeOf("delta", nil))
 		d.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType, InitialResourceVersions: map[string]string{"a": long}})
-		for _, st := range s.all() {
-			if got := len(st.subs[xds.ClusterType].sent["a"].Version); got > maxVersion {
-				t.Errorf("a version of %d bytes is kept", got)
-			}
-		}
 		d.gets("clusters +a")
-		s = newServer() // it has nothing to answer
-		w := connectSotw(t, s, node("sotw", nil))
+		w := connectSotw(t, s, nodeOf("sotw", nil))
 		w.took[xds.ClusterType] = long
 		w.subscribe(xds.ClusterType, "")
-		if sub := s.all()[0].subs[xds.ClusterType]; len(sub.version) > maxVersion || !sub.resumed {
-			t.Errorf("a version of %d bytes is kept; resumed %t, want true", len(sub.version), sub.resumed)
-		}
+		w.gets("clusters =a")
 	})
 }

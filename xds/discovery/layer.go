@@ -7,59 +7,68 @@ import (
 
 	"breakwater.dev/gate"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/discovery/internal/rollout"
 )
 
 const (
-	// defaultTTL is how long a proxy keeps a runtime layer without hearing of it.
+	// defaultTTL is how long a proxy keeps a runtime layer that is not sent again.
 	defaultTTL = 15 * time.Second
-	// briefly is the part of it for which it keeps one with gates of breakers that are on their way
-	// back: they reject calls of services that may be well again.
+	// briefly divides the TTL of a layer that has gates of breakers on their way back: they reject calls to services that
+	// may be well again.
 	briefly = 5
-	// heartbeats is how many of them there are in one TTL, so that one may be lost.
+	// heartbeats is how often a layer is sent in one TTL, so that one may be lost.
 	heartbeats = 3
 )
 
-// ttl is how long a proxy keeps its layer without hearing of it.
-func (s *Server) ttl(g *gates, node string) time.Duration {
+// ttl returns how long a proxy keeps its layer when it is not sent again.
+func (s *Server) ttl(g *rollout.Gates, node string) time.Duration {
 	if g.Gates().Brief(node) {
 		return max(s.options.TTL/briefly, min(s.options.TTL, time.Second))
 	}
 	return s.options.TTL
 }
 
-// PublishGates makes set what proxies get as their runtime layer, at once. Unless decided is zero, the time is measured
-// from then until the last proxy has answered whose layer changes. An error means that nothing has changed.
+// PublishGates sends set to all proxies, as their runtime layers, at once. Unless decided is zero, [Options.Propagated]
+// reports how long it took from then until the last proxy whose layer changes has answered. An error means that nothing
+// has changed.
 func (s *Server) PublishGates(set *gate.Set, decided time.Time) error {
 	layers, err := xds.NewLayers(set)
 	if err != nil {
 		return err
 	}
-	s.rollouts.publish(layers, decided)
+	s.rollouts.Publish(layers, decided)
 	return nil
 }
 
 // LayerBytes returns the size of the runtime layer of proxies that have no gates of their own.
-func (s *Server) LayerBytes() int { return len(s.rollouts.current.Load().Layer("").Body.GetValue()) }
+func (s *Server) LayerBytes() int { return len(s.rollouts.Current().Layer("").Body.GetValue()) }
 
-// layered is what a stream knows of its proxy's runtime layer. All of it is of the
-// goroutine that runs the stream.
-type layered struct {
-	gates  *gates        // of the last response, or those it came with; nil: neither
-	sentAt time.Time     // when the last response was; zero: there is none
-	ttl    time.Duration // of the last response
-	beat   *time.Timer
-	// bare tells that the proxy came without a layer, and that this was not told yet.
-	bare bool
-	// What came of it, and was not told to anybody yet:
-	taken   *gates // these are in force; nil: nothing new
-	passed  uint64 // the number up to which the proxy has answered
-	refused bool   // its last answer was no
+// RolloutCounts count the changes of the gates that were measured.
+type RolloutCounts = rollout.Counts
+
+// Rollouts returns the counts of the changes of the gates.
+func (s *Server) Rollouts() RolloutCounts { return s.rollouts.Counts() }
+
+// rtdsState is a stream's knowledge of its proxy's runtime layer (Envoy: RTDS). It belongs to the goroutine that runs the
+// stream.
+type rtdsState struct {
+	gates     *rollout.Gates // in the last response, or else the gates that the proxy came with; nil: neither
+	sentAt    time.Time      // when the last response was sent; zero: there is none
+	ttl       time.Duration  // in the last response
+	heartbeat *time.Timer    // when to send the layer again
+	// cameWithoutLayer says that the proxy came without a layer, and that this was not reported yet.
+	cameWithoutLayer bool
+	// The proxy's answers that were not reported yet:
+	taken       *rollout.Gates // the gates that it applies now; nil: nothing new
+	ackedNumber uint64         // the number of the gates up to which it has answered; 0: nothing new
+	refused     bool           // its last answer was a NACK
 }
 
-// flushLayer sends the proxy's runtime layer if it lacks it, or has not heard of it for
-// long. It depends on nothing else that is sent, and nothing else waits for it.
+// flushLayer sends the proxy's runtime layer if the proxy lacks it, or if a heartbeat is due. The layer depends on no other
+// resource, and no other resource waits for it.
 func (st *stream) flushLayer() error {
-	st.tellLayer() // first, since a hurry of gates is no reason to be late with the last
+	st.tellLayer() // report the previous layer's result before the next one is sent, even when gates change quickly
 	st.mu.Lock()
 	r := st.planLayer()
 	st.mu.Unlock()
@@ -67,103 +76,106 @@ func (st *stream) flushLayer() error {
 		st.tellLayer()
 		return nil
 	}
-	if err := st.peer.Queue(int64(r.size), responseBytes); err != nil {
+	if err := st.queue(r); err != nil {
 		return err
 	}
-	if err := r.send(); err != nil {
+	if err := st.rpc.Send(r); err != nil {
 		return ended(err)
 	}
-	st.server.pushed(xds.RuntimeType, r.size)
+	st.server.pushed(xds.RuntimeType, r.Size())
 	return nil
 }
 
-// planLayer decides whether the layer is sent now, and sees to it that it is sent again
-// while it has keys. One that was refused falls away, and is only tried again.
-func (st *stream) planLayer() *response {
-	s := st.subs[xds.RuntimeType]
-	if s == nil || s.inFlight {
-		return nil // if it is due then, it is sent when the answer comes
+// planLayer decides whether the layer is sent now, and sets the heartbeat while it has keys. A refused layer gets no
+// heartbeats: the proxy drops it, and it is only tried again after its pause. The caller holds st.mu.
+func (st *stream) planLayer() *protocol.Response {
+	s := st.proxy.Subscription(xds.RuntimeType)
+	if s == nil || s.Pending() {
+		return nil // a heartbeat that is due by then is sent when the answer comes
 	}
-	rt, g, now := &st.runtime, st.server.rollouts.current.Load(), st.server.options.Now()
+	rt, g, now := &st.runtime, st.server.rollouts.Current(), st.server.options.Now()
 	layer := g.Layer(st.node.ID)
-	s.retry(now)
-	_, refused := s.refused[layer.Name]
-	s.ttl = 0
-	rest := time.Duration(0) // until it is due
-	if lives(layer) && s.wants(layer.Name) {
-		s.ttl = st.server.ttl(g, st.node.ID)
-		rest = rt.sentAt.Add(s.ttl / heartbeats).Sub(now)
+	s.Retry(now)
+	refused := s.Refuses(layer.Name)
+	ttl, rest := time.Duration(0), time.Duration(0) // rest is the time until the heartbeat is due
+	if needsTTL(layer) && s.Wants(layer.Name) {
+		ttl = st.server.ttl(g, st.node.ID)
+		rest = rt.sentAt.Add(ttl / heartbeats).Sub(now)
 		if rest <= 0 && !refused {
-			s.repeat(layer.Name)
-			s.version = "" // for SotW, whose unit is all of it
+			s.SendAgain(layer.Name)
 		}
 	}
-	st.seq++
-	r := st.protocol.respond(xds.RuntimeType, st.seq, s, []*xds.Resource{layer}, always)
-	if r != nil {
-		rt.gates, rt.sentAt, rt.ttl = g, now, s.ttl
+	s.SetTTL(ttl)
+	if r := st.proxy.Respond(xds.RuntimeType, []*xds.Resource{layer}, protocol.RemoveAll); r != nil {
+		rt.gates, rt.sentAt, rt.ttl = g, now, ttl
 		return r // its answer leads here again
 	}
-	// It was sent this already.
+	// The proxy has this layer, or has refused it.
 	if rt.gates == nil {
 		rt.gates, rt.taken = g, g
 	}
-	rt.passed, rt.refused = g.number, refused
-	if s.ttl > 0 && rest > 0 {
-		rt.beat.Reset(rest)
+	rt.ackedNumber, rt.refused = g.Number, refused
+	if ttl > 0 && rest > 0 {
+		rt.heartbeat.Reset(rest)
 	}
 	return nil
 }
 
-// lives tells whether a layer has a time to live: one without keys is no other than none.
-func lives(layer *xds.Resource) bool {
+// needsTTL reports whether the layer has keys. An empty layer equals no layer and never expires.
+func needsTTL(layer *xds.Resource) bool {
 	return len(layer.Message.(*runtimev3.Runtime).GetLayer().GetFields()) > 0
 }
 
-// answered takes the proxy's answer to its layer.
+// joinLayer adds the stream to the rollouts, when its proxy first asks for its layer. The caller holds st.mu.
+func (st *stream) joinLayer(resumed bool) {
+	st.runtime.cameWithoutLayer = !resumed
+	st.server.rollouts.Join(st.follower, st.node.ID)
+}
+
+// answered records the proxy's answer to its layer.
 func (st *stream) answered(refused bool) {
 	rt := &st.runtime
-	rt.passed, rt.refused = rt.gates.number, refused
+	rt.ackedNumber, rt.refused = rt.gates.Number, refused
 	if !refused {
 		rt.taken = rt.gates
 	}
 }
 
-// starting is how long a proxy may be there before it asks for its layer. It has none
-// then, and calls that it serves right afterwards may seem to have begun before it asked.
+// starting is how long a proxy may run before it asks for its layer. It has no gates then, and calls that it serves right
+// afterwards may seem to have begun before it asked.
 const starting = time.Second
 
-// tellLayer tells what came of the layer. No lock is held.
+// tellLayer reports the proxy's answers to its layer. The caller holds no lock.
 func (st *stream) tellLayer() {
 	rt, o := &st.runtime, &st.server.options
-	if rt.bare {
-		rt.bare = false
+	if rt.cameWithoutLayer {
+		rt.cameWithoutLayer = false
 		o.Applied(st.node.ID, nil, st.connected.Add(-starting))
 	}
-	if rt.passed > 0 {
-		st.propagated(st.server.rollouts.pass(st.follower, rt.passed, rt.refused))
-		rt.passed = 0
+	if rt.ackedNumber > 0 {
+		st.propagated(st.server.rollouts.Pass(st.follower, rt.ackedNumber, rt.refused))
+		rt.ackedNumber = 0
 	}
 	g, now := rt.taken, o.Now()
 	if g == nil {
 		return
 	}
 	rt.taken = nil
-	if !lives(g.Layer(st.node.ID)) {
+	if !needsTTL(g.Layer(st.node.ID)) {
 		o.Applied(st.node.ID, g.Gates(), now)
 		return
 	}
-	// A proxy that answers this late has let the layer go, and is sent it again.
+	// A proxy that answers later than this has dropped the layer, and is sent it again.
 	if gone := rt.sentAt.Add(rt.ttl); now.Before(gone) {
 		o.Applied(st.node.ID, g.Gates(), now)
 		o.Applied(st.node.ID, nil, gone)
 	}
 }
 
-// leaveLayer is called when the stream has ended: nothing waits for it any more.
+// leaveLayer removes the stream from the rollouts, when it has ended.
 func (st *stream) leaveLayer() {
-	st.runtime.beat.Stop()
-	st.propagated(st.server.rollouts.leave(st.follower))
+	st.runtime.heartbeat.Stop()
+	st.propagated(st.server.rollouts.Leave(st.follower))
 }
 
 func (st *stream) propagated(took []time.Duration) {

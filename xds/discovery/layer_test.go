@@ -18,9 +18,10 @@ import (
 	"breakwater.dev/gate"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
-// openGate rejects a share of the calls to an upstream; of all proxies, if node is empty.
+// openGate rejects a share of the calls to an upstream, in one proxy or, if node is empty, in all.
 func openGate(upstream, node string, open uint32) gate.Gate {
 	g := gate.Gate{Open: open}
 	g.Key.Upstream, g.Key.Node = upstream, node
@@ -33,15 +34,6 @@ func publishGates(t fatal, s *Server, decided time.Time, all ...gate.Gate) {
 	if err := s.PublishGates(gate.NewSet(all, gate.LogFilter{}), decided); err != nil {
 		t.Fatalf("publishing gates: %v", err)
 	}
-}
-
-func layersOf(t fatal, all ...gate.Gate) *xds.Layers {
-	t.Helper()
-	l, err := xds.NewLayers(gate.NewSet(all, gate.LogFilter{}))
-	if err != nil {
-		t.Fatalf("making layers: %v", err)
-	}
-	return l
 }
 
 // opens writes what a layer rejects, as "a=7 b=9"; it is "nothing" without keys.
@@ -112,7 +104,7 @@ func (p *layerProxy) reply(refuse bool) {
 	}
 	n := p.open[0]
 	p.open, n.refused = p.open[1:], refuse
-	p.heard(n)
+	p.processed(n)
 	if err := p.answer(n); err != nil {
 		p.t.Fatal(err)
 	}
@@ -138,7 +130,7 @@ func wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// beat is that of gates that reject a share of the calls, in a server of these tests.
+// beat is the time between the heartbeats of gates that reject a share of the calls, in a server of these tests.
 const beat = testTTL / briefly / heartbeats
 
 // forEachLink runs a test in a bubble of its own for each protocol.
@@ -180,8 +172,8 @@ func TestLayersLiveByHeartbeats(t *testing.T) {
 	})
 }
 
-// TestOpenLivesLonger: gates of breakers that are on their way back fall away much sooner than those of open ones,
-// which go with them where they are in one layer.
+// TestOpenLivesLonger: gates of breakers that are on their way back expire much sooner than gates of open breakers. Gates of
+// both kinds in one layer expire together.
 func TestOpenLivesLonger(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s := newServer()
@@ -246,8 +238,8 @@ func TestLayersDoNotPileUp(t *testing.T) {
 	})
 }
 
-// What was refused is not sent again before its pause is over: not as a heartbeat, and not
-// with other gates that make the same layer.
+// A refused layer is not sent again before its pause is over: not as a heartbeat, and not with other gates that make the same
+// layer.
 func TestLayersThatAreRefused(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s := newServer()
@@ -255,7 +247,7 @@ func TestLayersThatAreRefused(t *testing.T) {
 		p.takes("nothing")
 		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p.refuses("a=7 for 15s")
-		wait(firstRetry / 2)
+		wait(protocol.FirstRetry / 2)
 		publishGates(t, s, time.Time{}, openGate("a", "", 7), openGate("b", "other", 7))
 		p.gets()
 		same(t, refusedNames(s), []string{"runtime breakwater: poisoned (code 13)"})
@@ -265,7 +257,7 @@ func TestLayersThatAreRefused(t *testing.T) {
 		same(t, refusedNames(s), nil)
 		wait(beat)
 		p.refuses("a=8 for 15s") // a heartbeat
-		wait(firstRetry / 2)
+		wait(protocol.FirstRetry / 2)
 		p.gets()
 		if n := s.Counts()[xds.RuntimeType].NACKs; n != 2 {
 			t.Errorf("%d refusals counted, want 2", n)
@@ -307,7 +299,7 @@ func TestLayersOfOneProxy(t *testing.T) {
 	})
 }
 
-// Who asks for a layer that there is not is told so once, and does not hear heartbeats.
+// A proxy that asks for a layer that does not exist gets that answer once, and no heartbeats.
 func TestLayersOfOtherNames(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s := newServer()
@@ -338,9 +330,9 @@ func TestLayersAfterAStandstill(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
 		publishGates(t, s, time.Time{}, openGate("a", "", 7))
-		p := &deltaProxy{t: t, node: node("app-1", nil)}
+		p := &deltaProxy{t: t, node: nodeOf("app-1", nil)}
 		p.deltaPipe = newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
-		go p.run(s, delta{stream: p.deltaPipe})
+		go p.run(s, protocol.NewDelta(p.deltaPipe))
 		defer p.cancel()
 		p.subscribe(xds.RuntimeType, wire.RuntimeLayer)
 		p.ack(<-p.out)
@@ -360,7 +352,7 @@ func TestLayersAfterAStandstill(t *testing.T) {
 	})
 }
 
-// appliedLog records what [Options.Applied] is told, as "app-1 a=7 at 5s".
+// appliedLog records the reports to [Options.Applied], as "app-1 a=7 at 5s".
 func appliedLog(log *[]string) func(string, *gate.Set, time.Time) {
 	began := time.Now()
 	return func(node string, g *gate.Set, at time.Time) {
@@ -402,7 +394,7 @@ func TestApplied(t *testing.T) {
 		p.gets("a=7 for 15s")
 		wait(time.Second)
 		p.reply(false)
-		told(t, &log, "app-1 a=7 at 2s", "app-1 no gates at 16s") // of when it was sent
+		told(t, &log, "app-1 a=7 at 2s", "app-1 no gates at 16s") // counted from when it was sent
 		wait(beat - time.Second)
 		p.takes("a=7 for 15s")
 		told(t, &log, "app-1 a=7 at 6s", "app-1 no gates at 21s")
@@ -412,7 +404,7 @@ func TestApplied(t *testing.T) {
 		publishGates(t, s, time.Time{}, openGate("a", "", 9))
 		p.gets("a=9 for 15s")
 		wait(defaultTTL)
-		p.reply(false) // as late as that: what it took is gone
+		p.reply(false) // so late that the layer has expired
 		told(t, &log)
 		p.takes("a=9 for 15s")
 		told(t, &log, "app-1 a=9 at 21s", "app-1 no gates at 36s")
@@ -426,8 +418,37 @@ func TestApplied(t *testing.T) {
 	})
 }
 
+// TestReportsMayCallTheServer: it holds no lock when it reports.
+func TestReportsMayCallTheServer(t *testing.T) {
+	forEachLink(t, func(t *testing.T, newLink func() link) {
+		var s *Server
+		applied, propagated := 0, 0
+		use := func() {
+			s.Status()
+			s.Calls("shop")
+			s.Counts()
+			s.Rollouts()
+			publish(t, s, a)
+			eject(t, s, "a")
+			publishGates(t, s, time.Time{}, openGate("a", "", 7))
+		}
+		o := newServer().options
+		o.Applied = func(string, *gate.Set, time.Time) { applied++; use() }
+		o.Propagated = func(time.Duration) { propagated++; use() }
+		s = NewServer(o)
+		p := connectLayer(t, s, newLink())
+		p.takes("a=7 for 15s") // as published by the first report
+		publishGates(t, s, time.Now(), openGate("a", "", 8))
+		p.takes("a=8 for 15s")
+		p.takes("a=7 for 15s")
+		if applied < 4 || propagated != 1 {
+			t.Errorf("reported %d times what is applied, and %d times how long it took; want 4 at least, and once", applied, propagated)
+		}
+	})
+}
+
 // TestTheSameLayerForAShorterTime: a breaker of connections has the same keys when it is open and, in a proxy without
-// a permit, half-open; the proxy is told within a second that they are to be kept for less long.
+// a permit, half-open; within a second the proxy gets them again with a shorter TTL.
 func TestTheSameLayerForAShorterTime(t *testing.T) {
 	forEachLink(t, func(t *testing.T, newLink func() link) {
 		s, none := newServer(), uint32(0)
@@ -481,11 +502,11 @@ func TestALayerThatIsDueWhileTheStreamLooks(t *testing.T) {
 		p := connectLayer(t, s, newLink())
 		p.refuses("a=7 for 15s")
 		synctest.Wait()
-		due := s.all()[0].subs[xds.RuntimeType].refused[wire.RuntimeLayer].due
+		due := s.streams.all()[0].proxy.Subscription(xds.RuntimeType).Due()
 		wait(time.Until(due) - time.Millisecond)
 		at := due.Add(-2 * time.Microsecond) // the layer is looked at with the second look at the clock
 		late.Store(&at)
-		s.wake()
+		s.streams.Wake()
 		synctest.Wait()
 		late.Store(nil)
 		wait(time.Second)

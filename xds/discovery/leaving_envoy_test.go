@@ -44,7 +44,7 @@ func (p *realProxy) publishText(text string) {
 	p.server.Publish(publication)
 }
 
-// has tells whether the proxy has a cluster.
+// has reports whether the proxy has a cluster.
 func (p *realProxy) has(cluster string) bool {
 	return strings.Contains(p.page("/clusters"), "\n"+cluster+"::")
 }

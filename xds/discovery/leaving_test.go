@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
 // renamed is a proxy that has taken routes without b, which it had.
 func renamed(t *testing.T) (*Server, *deltaProxy) {
 	s := newServer()
 	publish(t, s, a, b)
-	p := connectDelta(t, s, node("app-1", nil))
+	p := connectDelta(t, s, nodeOf("app-1", nil))
 	p.start("a", "b")
 	publish(t, s, a)
 	p.ack(p.gets1("routes +egress"))
@@ -33,7 +34,7 @@ func TestClustersStayWhileCallsAsk(t *testing.T) {
 	})
 }
 
-// What comes back is not sent, and its time begins anew when it goes again.
+// A cluster that comes back is not sent, and its time begins again when it goes again.
 func TestClustersThatComeBackStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := renamed(t)
@@ -66,15 +67,15 @@ func TestClustersDoNotWaitForOthers(t *testing.T) {
 	})
 }
 
-// Routes that were refused are not in force: those before still name what is no more.
+// Refused routes are not in force: the routes before them still refer to clusters that the policy no longer has.
 func TestClustersStayWhileTheirRoutesDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.start("a", "b")
 		publish(t, s, a)
-		for pause := 2 * firstRetry; pause < 8*xds.RouteToHost; pause *= 2 { // they are tried again each time
+		for pause := 2 * protocol.FirstRetry; pause < 8*xds.RouteToHost; pause *= 2 { // they are tried again each time
 			p.nack(p.gets1("routes +egress"))
 			time.Sleep(pause)
 		}
@@ -90,7 +91,7 @@ func TestSotwClustersStayWhileCallsAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectSotw(t, s, node("app-1", nil))
+		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.start("a", "b")
 		publish(t, s, a)
 		p.ack(p.gets1("routes =egress"))
@@ -106,7 +107,7 @@ func TestClustersDoNotWaitForSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, trusting := newServer(), up{name: "a", ca: "/etc/ca.pem"}
 		publish(t, s, trusting, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.SecretType, "ca:/etc/ca.pem")
 		p.start("a", "b")
 		answer := func() {

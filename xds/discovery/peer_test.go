@@ -23,6 +23,7 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -37,7 +38,7 @@ type up struct {
 	callers  string // as in YAML, without brackets; empty: every workload
 }
 
-// fatal is what the helpers need of a test: *testing.T, *testing.F and *rapid.T have it.
+// fatal has the methods of a test that the helpers need: *testing.T, *testing.F and *rapid.T have them.
 type fatal interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -90,7 +91,7 @@ func publish(t fatal, s *Server, ups ...up) {
 	s.Publish(p)
 }
 
-func node(id string, metadata map[string]any) *corev3.Node {
+func nodeOf(id string, metadata map[string]any) *corev3.Node {
 	fields, err := structpb.NewStruct(metadata)
 	if err != nil {
 		panic(err) // the test's own literal
@@ -99,7 +100,7 @@ func node(id string, metadata map[string]any) *corev3.Node {
 }
 
 func only(names ...any) *corev3.Node {
-	return node("app-1", map[string]any{wire.MetadataUpstreams: names})
+	return nodeOf("app-1", map[string]any{wire.MetadataUpstreams: names})
 }
 
 // pipe is the proxy's end of a stream of requests Q and responses R. The server's
@@ -134,7 +135,7 @@ func (w *pipe[Q, R]) Send(m *R) error {
 }
 
 // run serves the wire, as gRPC would.
-func (w *pipe[Q, R]) run(s *Server, p protocol) {
+func (w *pipe[Q, R]) run(s *Server, p protocol.Stream) {
 	err := s.serve(w.ctx, p)
 	w.ended <- err
 	w.cancel()
@@ -153,8 +154,8 @@ type (
 // room is more responses than a test leaves unread.
 const room = 1000
 
-// deltaProxy is a proxy whose every word is said by the test. It lives in a
-// synctest bubble: what it does not get, it was not sent.
+// deltaProxy is a proxy whose requests are all made by the test. It lives in a synctest bubble: a response that it does not
+// get was not sent.
 type deltaProxy struct {
 	*deltaPipe
 	t    *testing.T
@@ -163,7 +164,7 @@ type deltaProxy struct {
 
 func connectDelta(t *testing.T, s *Server, n *corev3.Node) *deltaProxy {
 	w := newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room)
-	go w.run(s, delta{stream: w})
+	go w.run(s, protocol.NewDelta(w))
 	t.Cleanup(w.cancel)
 	return &deltaProxy{deltaPipe: w, t: t, node: n}
 }

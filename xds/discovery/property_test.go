@@ -20,6 +20,8 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/plan"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
 // poison is the connection limit of a cluster that the proxy may refuse.
@@ -79,7 +81,7 @@ func (p pool) set(t fatal, shapes [4]int) *policy.Set {
 			set.Upstreams = append(set.Upstreams, u)
 		}
 	}
-	// Of some shapes one's calls are taken over by the next, or by the last.
+	// The calls to upstreams of some shapes are taken over by the next upstream, or by the last.
 	last := len(set.Upstreams) - 1
 	for i := range last {
 		switch shapes[i] % 4 {
@@ -99,8 +101,8 @@ type news struct {
 	bodies         map[string]*anypb.Any // by name
 	versions       map[string]string     // delta
 	removed        []string              // delta
-	ttl            time.Duration         // of the last one that has one
-	refused        bool                  // what the proxy will answer
+	ttl            time.Duration         // the last one in the response; 0: none
+	refused        bool                  // the proxy will answer with a NACK
 }
 
 // link is a proxy's connection, in one of the protocols.
@@ -113,8 +115,8 @@ type link interface {
 	answer(n *news) error
 	// received returns the responses since the last call.
 	received() []*news
-	// heard tells that n was processed: taken, or going to be refused.
-	heard(n *news)
+	// processed notes that n was taken, or is going to be refused.
+	processed(n *news)
 	full() bool
 }
 
@@ -126,14 +128,14 @@ type deltaLink struct {
 
 func (l *deltaLink) connect(t *testing.T, s *Server) {
 	l.deltaPipe, l.introduced = newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room), false
-	go l.run(s, delta{stream: l.deltaPipe})
+	go l.run(s, protocol.NewDelta(l.deltaPipe))
 }
 
 func (l *deltaLink) full() bool { return false }
 
 func (l *deltaLink) say(m *discoveryv3.DeltaDiscoveryRequest) error {
 	if !l.introduced {
-		m.Node, l.introduced = node("app-1", nil), true
+		m.Node, l.introduced = nodeOf("app-1", nil), true
 	}
 	return say(l.deltaPipe, m)
 }
@@ -170,7 +172,7 @@ func (l *deltaLink) received() []*news {
 	return all
 }
 
-func (l *deltaLink) heard(n *news) {
+func (l *deltaLink) processed(n *news) {
 	if n.refused {
 		return
 	}
@@ -186,15 +188,15 @@ func (l *deltaLink) heard(n *news) {
 type sotwLink struct {
 	*sotwPipe
 	introduced bool
-	nonces     map[string]string   // of the last answered response, by type
-	versions   map[string]string   // of the last response taken, by type
+	nonces     map[string]string   // in the last answered response, by type
+	versions   map[string]string   // in the last response taken, by type
 	want       map[string][]string // by type
 }
 
 func (l *sotwLink) connect(t *testing.T, s *Server) {
 	l.sotwPipe, l.introduced = newPipe[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse](t.Context(), room), false
 	l.nonces = map[string]string{}
-	go l.run(s, sotw{stream: l.sotwPipe})
+	go l.run(s, protocol.NewSotw(l.sotwPipe))
 }
 
 func (l *sotwLink) full() bool { return true }
@@ -202,7 +204,7 @@ func (l *sotwLink) full() bool { return true }
 func (l *sotwLink) say(m *discoveryv3.DiscoveryRequest) error {
 	m.VersionInfo, m.ResponseNonce, m.ResourceNames = l.versions[m.TypeUrl], l.nonces[m.TypeUrl], l.want[m.TypeUrl]
 	if !l.introduced {
-		m.Node, l.introduced = node("app-1", nil), true
+		m.Node, l.introduced = nodeOf("app-1", nil), true
 	}
 	return say(l.sotwPipe, m)
 }
@@ -237,7 +239,7 @@ func (l *sotwLink) received() []*news {
 	return all
 }
 
-func (l *sotwLink) heard(n *news) {
+func (l *sotwLink) processed(n *news) {
 	if !n.refused {
 		l.versions[n.typeURL] = n.version
 	}
@@ -269,14 +271,14 @@ type content struct {
 // denial is a resource that the proxy refused, in the response with a nonce.
 type denial struct {
 	body, nonce string
-	// again: what was refused with it was taken or is gone, so it has to come once more.
+	// again: a resource that was refused with it was taken or is gone, so it has to come once more.
 	again bool
 	at    time.Time // when the proxy refused it, on this stream
 }
 
-// mayRetry tells whether what was refused at that time may come again.
+// mayRetry reports whether a resource that was refused at that time may come again.
 func mayRetry(refused time.Time) bool {
-	return !refused.IsZero() && time.Since(refused) >= firstRetry*3/4
+	return !refused.IsZero() && time.Since(refused) >= protocol.FirstRetry*3/4
 }
 
 // peer is a proxy that does as Envoy does. It refuses whole responses.
@@ -305,8 +307,8 @@ type peer struct {
 	layer     string    // the runtime layer
 	falls     time.Time // when it falls away; zero: it stays
 	layerSent time.Time // when it was sent last, on this stream
-	sentLayer string    // what was sent last, on this stream
-	noLayer   string    // what was refused last, on this stream
+	sentLayer string    // the last one that was sent on this stream
+	noLayer   string    // the last one that was refused on this stream
 	noLayerAt time.Time // and when
 	deniedAt  time.Time // when clusters were refused last, on this stream
 	trace     []string
@@ -363,7 +365,7 @@ func (p *peer) want(typeURL string, want, add, drop []string) error {
 func (p *peer) reconnect(t *testing.T, s *Server) error {
 	p.disconnect()
 	for name := range p.warming {
-		// Nobody can know that it waits, so its initial_fetch_timeout passes.
+		// The server cannot know that it waits, so its initial_fetch_timeout passes.
 		if p.endpoints[name] != "" {
 			p.warm(name)
 		}
@@ -435,8 +437,7 @@ func (p *peer) mayCome(n *news) error {
 	return nil
 }
 
-// layerMayCome demands of a layer what is demanded of all, but for heartbeats of one that
-// would fall away without.
+// layerMayCome demands of a layer the same as of all resources, except that a layer with a TTL may come as a heartbeat.
 func (p *peer) layerMayCome(n *news) error {
 	body, since := string(n.bodies[wire.RuntimeLayer].GetValue()), time.Since(p.layerSent)
 	switch {
@@ -456,7 +457,7 @@ func (p *peer) layerMayCome(n *news) error {
 func (p *peer) receiveLayer(n *news, refuse bool) {
 	body := n.bodies[wire.RuntimeLayer]
 	n.refused = refuse && strings.Contains(layerOf(body), fmt.Sprint(poison))
-	p.heard(n)
+	p.processed(n)
 	if n.refused {
 		p.noLayer, p.noLayerAt = string(body.Value), time.Now()
 		return
@@ -491,13 +492,13 @@ func (p *peer) receive(refuse bool) error {
 	case xds.RuntimeType:
 		p.receiveLayer(n, refuse)
 	case xds.ListenerType:
-		p.heard(n)
+		p.processed(n)
 		p.listener = string(n.bodies[wire.EgressName].GetValue())
 		if !p.asked[xds.RouteType] {
 			return p.want(xds.RouteType, []string{wire.EgressName}, nil, nil)
 		}
 	case xds.RouteType:
-		p.heard(n)
+		p.processed(n)
 		rc := &routev3.RouteConfiguration{}
 		if err := n.bodies[wire.EgressName].UnmarshalTo(rc); err != nil {
 			return fmt.Errorf("reading %s: %w", n.text(), err)
@@ -521,7 +522,7 @@ func (p *peer) receive(refuse bool) error {
 }
 
 // fallbacksHold demands of routes that come that every host which they begin to send calls to was there already, and for
-// long enough that all workers know it. What the proxy has from an earlier stream is not known to the server.
+// long enough that all workers know it. The server does not know the routes that the proxy has from an earlier stream.
 func (p *peer) fallbacksHold(led []string) error {
 	fresh := p.earlier || p.routes == ""
 	before := p.led
@@ -536,7 +537,7 @@ func (p *peer) fallbacksHold(led []string) error {
 		if !falls || slices.ContainsFunc(before, heads) {
 			continue
 		}
-		if since := time.Since(p.ledSince); !slices.ContainsFunc(before, leads) || since < workersLate {
+		if since := time.Since(p.ledSince); !slices.ContainsFunc(before, leads) || since < plan.WorkersLate {
 			return fmt.Errorf("calls are taken over by %q, %s after routes to %q", to, since, before)
 		}
 	}
@@ -554,7 +555,7 @@ func (p *peer) receiveClusters(n *news, refuse bool) error {
 		poisoned = poisoned || c.CircuitBreakers.Thresholds[0].MaxConnections.GetValue() == poison
 	}
 	n.refused = refuse && poisoned
-	p.heard(n)
+	p.processed(n)
 	if n.refused {
 		for name, c := range clusters {
 			p.denied[name] = denial{body: c.body, nonce: n.nonce, at: time.Now()}
@@ -589,8 +590,8 @@ func (p *peer) receiveClusters(n *news, refuse bool) error {
 	return p.subscribeEndpoints(before)
 }
 
-// subscribeEndpoints asks for the endpoints of new clusters, and for no more of those of
-// old ones. Of a cluster that changed it says nothing.
+// subscribeEndpoints subscribes to the endpoints of new clusters, and unsubscribes from the endpoints of old ones. It says
+// nothing about a cluster that changed.
 func (p *peer) subscribeEndpoints(before []string) error {
 	now := p.edsNames()
 	var add, drop []string
@@ -620,7 +621,7 @@ func (p *peer) receiveEndpoints(n *news) {
 		p.endpoints[name] = string(body.Value)
 		p.warm(name)
 	}
-	p.heard(n)
+	p.processed(n)
 	for _, name := range n.removed {
 		p.warm(name) // that there are none is an answer as well
 	}
@@ -820,7 +821,7 @@ func (h *history) publish(t fatal) error {
 
 // look returns what there is for the proxy now; nil before the first publication.
 func (h *history) look() (xds.Resources, error) {
-	p := h.server.current.Load()
+	p := h.server.publisher.Current()
 	if p == nil {
 		return nil, nil
 	}
@@ -829,7 +830,7 @@ func (h *history) look() (xds.Resources, error) {
 		return nil, err
 	}
 	rs = maps.Clone(rs)
-	rs[xds.RuntimeType] = []*xds.Resource{h.server.rollouts.current.Load().Layer("app-1")}
+	rs[xds.RuntimeType] = []*xds.Resource{h.server.rollouts.Current().Layer("app-1")}
 	return rs, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
 // refuser is a proxy that refuses every response of some types, whatever and whenever it
@@ -99,7 +100,7 @@ func TestWhatIsRefusedIsTriedAgainWithGrowingPauses(t *testing.T) {
 				if got := r.sent[typeURL]; got < 5 || got > 8 {
 					t.Errorf("sent %d times in the first minute, want 6 or so", got)
 				}
-				if pause := r.second[typeURL].Sub(r.first[typeURL]); pause < 3*firstRetry/4 || pause > 5*firstRetry/4+20*time.Millisecond {
+				if pause := r.second[typeURL].Sub(r.first[typeURL]); pause < 3*protocol.FirstRetry/4 || pause > 5*protocol.FirstRetry/4+20*time.Millisecond {
 					t.Errorf("the first pause is %s", pause)
 				}
 				r.sent = map[string]int{}
@@ -111,7 +112,7 @@ func TestWhatIsRefusedIsTriedAgainWithGrowingPauses(t *testing.T) {
 
 				r.refuses = nil
 				r.sent = map[string]int{}
-				r.live(t, 2*lastRetry)
+				r.live(t, 2*protocol.LastRetry)
 				if r.sent[typeURL] == 0 {
 					t.Error("not sent again after it could be taken")
 				}
@@ -138,7 +139,7 @@ func TestPausesBeginAnewWithNewContent(t *testing.T) {
 		if got := r.sent[xds.ClusterType]; got != 1 {
 			t.Errorf("a correction is sent %d times at once, want 1", got)
 		}
-		r.live(t, 5*firstRetry/4+20*time.Millisecond)
+		r.live(t, 5*protocol.FirstRetry/4+20*time.Millisecond)
 		if got := r.sent[xds.ClusterType]; got != 2 {
 			t.Errorf("sent %d times by the end of the first pause, want 2", got)
 		}
@@ -203,7 +204,7 @@ func TestTakenIsToldWhenAllIs(t *testing.T) {
 		s := NewServer(Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
 		defer s.Close()
 		publish(t, s, a, b)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType)
 		p.nack(p.gets1("clusters +a +b"))
 		publish(t, s, a2, b)
@@ -218,7 +219,7 @@ func TestTakenIsToldWhenAllIs(t *testing.T) {
 		told(0)
 		p.nack(p.gets1("clusters +b"))
 		told(0)
-		time.Sleep(2 * firstRetry)
+		time.Sleep(2 * protocol.FirstRetry)
 		p.ack(p.gets1("clusters +b"))
 		told(1)
 		publish(t, s, a, b)

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -21,36 +18,37 @@ import (
 
 	"breakwater.dev/gate"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/plan"
+	"breakwater.dev/xds/discovery/internal/presence"
+	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/discovery/internal/publication"
+	"breakwater.dev/xds/discovery/internal/rollout"
 )
 
-// Server serves the published policy to proxies: aggregated discovery (ADS),
-// incremental and state of the world, and runtime discovery on streams of its own.
+// Server serves the published policy to proxies: aggregated discovery (ADS), incremental and state of the world, and
+// runtime discovery on streams of its own.
 type Server struct {
 	options  Options
 	log      *slog.Logger
-	lines    untrusted.Limiter[string]
-	building chan struct{} // holds one for each stream that makes a response
+	lines    untrusted.Limiter[string] // by peer
+	building chan struct{}             // has an element for each stream that makes responses
 	closed   chan struct{}
 	close    sync.Once
 
-	publishing sync.Mutex // serialises what changes current
-	current    atomic.Pointer[Publication]
-	published  atomic.Pointer[Publication] // last, as it was prepared; nil: none yet
-	ejected    map[string][]netip.AddrPort // of upstreams; never changed
-	departing  []departure
-	departs    *time.Timer // something of that is to go then
-	rollouts   rollouts
-	admits     atomic.Pointer[access] // by which proxies report; nil: nothing is published yet
-	unknown    unknownUpstreams
+	publisher *publication.Publisher
+	departs   *time.Timer // the publisher's alarm
+	rollouts  *rollout.Rollouts
+	streams   streams
+	present   presence.Registry
+	views     views
+	denied    deniedUpstreams
 
-	mu      sync.Mutex
-	streams map[*stream]bool
-	present map[string][]*presence // by id
-	views   map[string]*view       // by called.view, of the streams that are open
-	counts  map[string]TypeCounts
+	mu     lockorder.Mutex[lockorder.DiscoveryLeaf]
+	counts map[string]TypeCounts // guarded by mu
 }
 
 // TypeCounts are totals of one resource type since the server was made.
@@ -60,27 +58,27 @@ type TypeCounts struct {
 	NACKs     uint64 // responses refused
 }
 
-// Options are what a server needs of the process around it. Log and Now are required.
+// Options connect a server with the process around it. Log and Now are required.
 type Options struct {
 	Log *slog.Logger
 	// Now gives the times that [Server.Status] reports.
 	Now func() time.Time
-	// TTL is how long proxies keep a runtime layer without hearing from this server; it
-	// is sent again three times as often. While a breaker is half-open or in its ramp that is
-	// a fifth of it, at least 1 s. 0: 15 s.
+	// TTL is how long proxies keep a runtime layer that is not sent again. The server sends it three times in that time.
+	// While a breaker is half-open or in its ramp, the TTL is a fifth of this, and at least 1 s. 0: 15 s.
 	TTL time.Duration
-	// Propagated gets the time from a decision until the last proxy whose layer changed has applied it. Streams
-	// call it, so it must be quick. May be nil.
-	Propagated func(time.Duration)
-	// Applied says that a proxy applies gates from a time on; a nil set means none. A call replaces earlier
-	// ones for that time or later. Gates that have keys come with a second call, for the time when
-	// the proxy drops them unless it hears of them again. The calls of one stream are in order. Streams
-	// call it, so it must be quick. May be nil.
+	// Propagated(took) reports that every proxy whose layer a change of the gates concerns has applied the change, and
+	// how long the last one took from the decision. May be nil.
+	Propagated func(took time.Duration)
+	// Applied(node, set, at) reports that the proxy applies set from at on. It replaces earlier reports for at or later.
+	// The set is nil when the proxy applies no gates. Gates that have keys come with a second report, without gates, for
+	// the time when the proxy drops them unless they are sent again. The reports of one stream come in order. May be nil.
+	//
+	// Both functions are called by the goroutines of the streams, several at once, with no lock held. They must be quick.
 	Applied func(node string, set *gate.Set, at time.Time)
 }
 
-// NewServer returns a server that has nothing to serve before the first
-// [Server.Publish], but for runtime layers without keys; proxies that connect earlier wait.
+// NewServer returns a server that serves only runtime layers without keys before the first [Server.Publish]. Proxies that
+// connect earlier wait for their resources.
 func NewServer(o Options) *Server {
 	if o.TTL == 0 {
 		o.TTL = defaultTTL
@@ -92,18 +90,17 @@ func NewServer(o Options) *Server {
 		o.Applied = func(string, *gate.Set, time.Time) {}
 	}
 	s := &Server{
-		options: o, log: o.Log, closed: make(chan struct{}), building: make(chan struct{}, building),
-		streams: map[*stream]bool{}, views: map[string]*view{}, present: map[string][]*presence{}, counts: map[string]TypeCounts{},
-		rollouts: rollouts{now: o.Now, followers: map[*follower]bool{}},
-		lines:    untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 50, PerSecond: 2}, All: untrusted.Rate{Burst: 2_000, PerSecond: 50}},
+		options: o, log: o.Log, closed: make(chan struct{}), building: make(chan struct{}, building), counts: map[string]TypeCounts{},
+		lines: untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 50, PerSecond: 2}, All: untrusted.Rate{Burst: 2_000, PerSecond: 50}},
 	}
 	none, err := xds.NewLayers(gate.NewSet(nil, gate.LogFilter{}))
 	if err != nil {
 		panic(fmt.Sprintf("discovery: an empty runtime layer: %v", err))
 	}
-	s.rollouts.current.Store(&gates{Layers: none})
-	s.departs = time.AfterFunc(time.Hour, s.departed)
+	s.rollouts = rollout.New(none, o.Now)
+	s.departs = time.AfterFunc(time.Hour, func() { s.publisher.Expire() })
 	s.departs.Stop()
+	s.publisher = publication.NewPublisher(&s.streams, s.departs, o.Now, o.Log)
 	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}
 	}
@@ -124,94 +121,33 @@ func (s *Server) Close() {
 	})
 }
 
-// Publication is a policy translated for every kind of proxy that is connected,
-// ready to be published.
-type Publication struct {
-	set       *policy.Set
-	upstreams map[string]*policy.Upstream // of set, by name
-	access    *access                     // to them, and to what departs
-	ejected   map[string][]netip.AddrPort
+// Publication is a policy translated for every kind of proxy that is connected, ready to be published.
+type Publication = publication.Publication
 
-	mu          *sync.Mutex // shared with those that differ in what is ejected, as is translation
-	translation *xds.Translation
-	plain       map[string]xds.Resources // by called.view, as translated
-	views       map[string]xds.Resources // the same without what is ejected
-	own         map[string]int           // bytes that were made for a view alone; shared as mu is
+// Prepare translates set for a default proxy and for every proxy that is connected. It changes nothing. A set that cannot
+// be translated is an error here.
+func (s *Server) Prepare(set *policy.Set) (*Publication, error) { return s.publisher.Prepare(set) }
+
+// Admit makes a proxy's reports count, from now on, only for the upstreams that p lets its workload call. An identity
+// without a configuration stream keeps its upstreams for up to a minute. [Server.Publish] does the same. Call Admit before
+// the breakers of a policy are made, so that other workloads cannot report on them until the policy is published.
+func (s *Server) Admit(p *Publication) { s.publisher.Admit(p) }
+
+// Publish sends p to all proxies, without the endpoints that are ejected.
+func (s *Server) Publish(p *Publication) { s.publisher.Publish(p) }
+
+// Eject has proxies send nothing to these endpoints of an upstream from now on. It replaces the upstream's earlier
+// ejections, and holds over publications. Upstreams that no policy has, and endpoints that are found by DNS, make no
+// difference. An error means that nothing changed.
+func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
+	return s.publisher.Eject(upstream, endpoints)
 }
 
-// Prepare translates set for a default proxy and for every proxy connected. It
-// changes nothing; what is wrong with the set shows here.
-func (s *Server) Prepare(set *policy.Set) (*Publication, error) {
-	return s.prepare(set, nil)
-}
-
-func (s *Server) prepare(set *policy.Set, departing []departure) (*Publication, error) {
-	joined := withDeparting(set, departing)
-	p := &Publication{
-		set: set, upstreams: xds.ByName(set), access: newAccess(joined, departing), mu: &sync.Mutex{}, translation: xds.NewTranslation(joined),
-		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}, own: map[string]int{},
-	}
-	if _, err := p.translated(xds.DefaultListen, p.access.call(nil)); err != nil { // whoever may call it
-		return nil, err
-	}
-	for _, n := range s.Nodes() {
-		if _, err := p.translated(n.Listen, p.access.of(n)); err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
-}
-
-// Publish makes p what proxies get, but for what is ejected, and wakes every stream.
-func (s *Server) Publish(p *Publication) {
-	s.publishing.Lock()
-	defer s.publishing.Unlock()
-	s.departing = s.departures(p.set)
-	s.published.Store(p)
-	s.show(s.Admit)
-}
-
-// withEjected is p without what is ejected.
-func (s *Server) withEjected(p *Publication) *Publication {
-	shown, err := p.with(s.ejected, slices.Collect(maps.Keys(s.ejected))...)
-	if err != nil { // of what was translated and validated once, so that it cannot be
-		s.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
-		return p
-	}
-	return shown
-}
-
-// wake has every stream look at what is published.
-func (s *Server) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for st := range s.streams {
-		signal(st.publish)
-	}
-}
-
-// translated returns what proxies get that listen there and call these upstreams.
-func (p *Publication) translated(listen netip.AddrPort, c called) (xds.Resources, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	view := c.view(listen)
-	if rs, ok := p.views[view]; ok {
-		return rs, nil
-	}
-	rs, own, err := p.translation.For(c.names, listen)
-	if err != nil {
-		return nil, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
-	}
-	shown, err := mark(rs, rs, p.ejected, slices.Collect(maps.Keys(p.ejected)))
-	if err != nil {
-		return nil, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
-	}
-	p.plain[view], p.views[view], p.own[view] = rs, shown, own
-	return shown, nil
-}
+// Duplicates returns the node ids, sorted, that two or more connected proxies have.
+func (s *Server) Duplicates() []string { return s.present.Duplicates() }
 
 // serve runs one stream of a proxy to its end.
-func (s *Server) serve(ctx context.Context, p protocol) error {
+func (s *Server) serve(ctx context.Context, rpc protocol.Stream) error {
 	peer := guard.Of(ctx)
 	leave, err := peer.JoinXDS()
 	if err != nil {
@@ -219,61 +155,23 @@ func (s *Server) serve(ctx context.Context, p protocol) error {
 	}
 	defer leave()
 	st := &stream{
-		server: s, protocol: p, peer: peer, publish: make(chan struct{}, 1), follower: &follower{wake: make(chan struct{}, 1)},
-		connected: s.options.Now(), subs: map[string]*subscription{},
+		server: s, rpc: rpc, peer: peer, publish: make(chan struct{}, 1), follower: rollout.NewFollower(),
+		connected: s.options.Now(), proxy: plan.NewProxy(rpc.Kind()),
 	}
-	st.runtime.beat, st.meeting, st.later, st.retry = stopped(), stopped(), stopped(), stopped()
-	s.mu.Lock()
-	s.streams[st] = true
-	s.mu.Unlock()
+	st.runtime.heartbeat, st.meeting, st.later, st.retry = stopped(), stopped(), stopped(), stopped()
+	s.streams.add(st)
 	defer func() {
-		s.mu.Lock()
-		delete(s.streams, st)
-		s.mu.Unlock()
-		st.meeting.Stop()
-		if st.present != nil {
-			s.leave(st.present)
-		}
-		st.leaveLayer()
-		st.exit()
-		st.unload()
-		st.retry.Stop()
-		st.later.Stop()
+		s.streams.remove(st)
+		st.end()
 	}()
 	return st.run(ctx)
 }
 
-// stopped is a timer that was not started yet.
+// stopped returns a timer that was not started yet.
 func stopped() *time.Timer {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
 	return t
-}
-
-// introduced is called when a stream's proxy has said who it is, with the first type
-// that it asks for. Its stream for the runtime layer is not worth a line of its own.
-func (s *Server) introduced(peer *guard.Peer, n Node, typeURL string) {
-	if typeURL == xds.RuntimeType {
-		return
-	}
-	level, message := slog.LevelInfo, "proxy connected"
-	if n.TooOld() {
-		level, message = slog.LevelWarn, "proxy connected, and is too old: before Envoy 1.37 timeouts and connect failures are not seen"
-	}
-	s.tell(peer, level, message, "node", untrusted.Name(n.ID), "cluster", untrusted.Name(n.Cluster),
-		"envoy", untrusted.Name(n.Version), "listen", n.Listen.String())
-}
-
-// tell writes a line that a peer has caused, unless it has caused too many.
-func (s *Server) tell(peer *guard.Peer, level slog.Level, message string, what ...any) {
-	ok, silent := s.lines.Allow(peer.Name(), s.options.Now())
-	if !ok {
-		return
-	}
-	if silent > 0 {
-		what = append(what, "lines_left_out", silent)
-	}
-	s.log.Log(context.Background(), level, message, what...)
 }
 
 func (s *Server) pushed(typeURL string, size int) {
@@ -285,15 +183,7 @@ func (s *Server) pushed(typeURL string, size int) {
 	s.counts[typeURL] = c
 }
 
-// nacked counts a refusal, and logs it, as loudly only if the proxy did not say the same
-// of the last try.
-func (s *Server) nacked(st *stream, typeURL string, names []string, message string, again bool) {
-	level := slog.LevelError
-	if again {
-		level = slog.LevelDebug
-	}
-	s.tell(st.peer, level, "proxy refused configuration; it keeps what it had, and is sent this again after growing pauses",
-		"node", untrusted.Name(st.node.ID), "type", typeURL, "resources", untrusted.Names(names), "message", message)
+func (s *Server) nacked(typeURL string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.counts[typeURL]
@@ -301,19 +191,7 @@ func (s *Server) nacked(st *stream, typeURL string, names []string, message stri
 	s.counts[typeURL] = c
 }
 
-// accepted logs that nothing of a type is refused any more.
-func (s *Server) accepted(st *stream, typeURL string) {
-	s.tell(st.peer, slog.LevelInfo, "proxy has taken what it had refused", "node", untrusted.Name(st.node.ID), "type", typeURL)
-}
-
-func (s *Server) all() []*stream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.streams))
-}
-
-// ended turns the end of a stream into what the handler returns: a proxy that
-// left is no error.
+// ended turns the end of a stream into what the handler returns: a proxy that leaves is no error.
 func ended(err error) error {
 	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
 		return nil
@@ -327,11 +205,11 @@ type ads struct {
 }
 
 func (a ads) StreamAggregatedResources(st discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	return a.server.serve(st.Context(), sotw{stream: st})
+	return a.server.serve(st.Context(), protocol.NewSotw(st))
 }
 
 func (a ads) DeltaAggregatedResources(st discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	return a.server.serve(st.Context(), delta{stream: st})
+	return a.server.serve(st.Context(), protocol.NewDelta(st))
 }
 
 type rtds struct {
@@ -340,9 +218,9 @@ type rtds struct {
 }
 
 func (r rtds) StreamRuntime(st runtimev3.RuntimeDiscoveryService_StreamRuntimeServer) error {
-	return r.server.serve(st.Context(), sotw{stream: st})
+	return r.server.serve(st.Context(), protocol.NewSotw(st))
 }
 
 func (r rtds) DeltaRuntime(st runtimev3.RuntimeDiscoveryService_DeltaRuntimeServer) error {
-	return r.server.serve(st.Context(), delta{stream: st})
+	return r.server.serve(st.Context(), protocol.NewDelta(st))
 }

@@ -17,18 +17,13 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"breakwater.dev/internal/guard"
-	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
-// views counts the translations of what is published.
-func views(s *Server) int {
-	p := s.current.Load()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.views)
-}
+// translations counts for how many kinds of proxies there is a translation of what is published.
+func translations(s *Server) int { return s.publisher.Current().Views() }
 
 func TestNodesOfOneViewShareATranslation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -37,58 +32,33 @@ func TestNodesOfOneViewShareATranslation(t *testing.T) {
 		for range 3 {
 			connectDelta(t, s, only("b", "a", "b")).subscribe(xds.ClusterType)
 			connectDelta(t, s, only("a", "b")).subscribe(xds.ClusterType)
-			connectDelta(t, s, node("app-2", nil)).subscribe(xds.ClusterType)
+			connectDelta(t, s, nodeOf("app-2", nil)).subscribe(xds.ClusterType)
 		}
-		if got := views(s); got != 2 {
+		if got := translations(s); got != 2 {
 			t.Errorf("%d translations, want one for all upstreams and one for the list", got)
 		}
 	})
 }
 
-// resourcesOf is what a node gets.
+// resourcesOf returns the resources that a node gets.
 func resourcesOf(p *Publication, n Node) (xds.Resources, error) {
-	rs, err := p.translated(n.Listen, p.access.of(n))
-	return rs, err
-}
-
-func viewOf(n Node) string {
-	c := newAccess(&policy.Set{}, nil).of(n)
-	return c.view(n.Listen)
-}
-
-// What one node says of itself must not decide what another one gets.
-func TestViewsDoNotCollide(t *testing.T) {
-	nodes := []Node{
-		{Listen: xds.DefaultListen},
-		{Listen: xds.DefaultListen, Upstreams: []string{}},
-		{Listen: xds.DefaultListen, Upstreams: []string{""}},
-		{Listen: xds.DefaultListen, Upstreams: []string{"a", "b"}},
-		{Listen: xds.DefaultListen, Upstreams: []string{"a,b"}},
-		{Listen: xds.DefaultListen, Upstreams: []string{`a", "b`}},
-	}
-	seen := map[string]Node{}
-	for _, n := range nodes {
-		if other, ok := seen[viewOf(n)]; ok {
-			t.Errorf("%q and %q have one view", n.Upstreams, other.Upstreams)
-		}
-		seen[viewOf(n)] = n
-	}
+	return p.Resources(n.Listen, p.Access().CallsOf(n))
 }
 
 func TestPrepareThatFailsChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectDelta(t, s, node("app-1", nil))
+		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.start("a")
-		before := s.current.Load()
+		before := s.publisher.Current()
 		bad := setOf(t, a)
 		bad.Upstreams[0].Name = wire.ControlPlaneCluster
 		if got, err := s.Prepare(bad); err == nil || got != nil {
 			t.Fatalf("Prepare = %v, %v; want an error and nothing else", got, err)
 		}
 		p.gets()
-		if s.current.Load() != before {
+		if s.publisher.Current() != before {
 			t.Error("the publication was replaced")
 		}
 	})
@@ -104,8 +74,8 @@ func TestPrepareLooksAtConnectedNodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(p.views) != 2 {
-			t.Errorf("%d views prepared, want the default one and the proxy's", len(p.views))
+		if p.Views() != 2 {
+			t.Errorf("%d views prepared, want the default one and the proxy's", p.Views())
 		}
 	})
 }
@@ -117,12 +87,12 @@ func TestStatusAndCalls(t *testing.T) {
 			t.Errorf("Calls without a proxy = %v, %v", got, ok)
 		}
 		publish(t, s, a, b)
-		connectDelta(t, s, node("silent", nil))
+		connectDelta(t, s, nodeOf("silent", nil))
 		connectDelta(t, s, only("b", "z")).start("b")
 		if got, ok := s.Calls("shop"); !ok || !slices.Equal(got, []string{"b", "z"}) {
 			t.Errorf("Calls = %v, %v; want what the proxy lists", got, ok)
 		}
-		all := connectDelta(t, s, node("all", nil))
+		all := connectDelta(t, s, nodeOf("all", nil))
 		all.subscribe(xds.ClusterType)
 		if got, ok := s.Calls("shop"); !ok || !slices.Equal(got, []string{"a", "b", "z"}) {
 			t.Errorf("Calls = %v, %v; want all", got, ok)
@@ -161,7 +131,7 @@ func TestEndOfAStream(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer()
 				publish(t, s, a)
-				p := connectDelta(t, s, node("app-1", nil))
+				p := connectDelta(t, s, nodeOf("app-1", nil))
 				p.subscribe(xds.ClusterType)
 				tt.end(p, s)
 				if got := status.Code(<-p.ended); got != tt.want {
@@ -172,17 +142,17 @@ func TestEndOfAStream(t *testing.T) {
 	}
 }
 
-// A proxy that never reads holds up nobody but itself.
+// A proxy that never reads holds up only itself.
 func TestAProxyThatNeverReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
 		w := newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), 0)
-		go w.run(s, delta{stream: w})
+		go w.run(s, protocol.NewDelta(w))
 		defer w.cancel()
-		w.in <- &discoveryv3.DeltaDiscoveryRequest{Node: node("stuck", nil), TypeUrl: xds.ClusterType}
+		w.in <- &discoveryv3.DeltaDiscoveryRequest{Node: nodeOf("stuck", nil), TypeUrl: xds.ClusterType}
 		synctest.Wait() // it hangs in Send
-		other := connectDelta(t, s, node("well", nil))
+		other := connectDelta(t, s, nodeOf("well", nil))
 		other.start("a")
 		publish(t, s, a2)
 		publish(t, s, a2, b)
@@ -247,7 +217,7 @@ func sotwAnswers(t *testing.T, st interface {
 	Recv() (*discoveryv3.DiscoveryResponse, error)
 }, typeURL, want string) {
 	t.Helper()
-	if err := st.Send(&discoveryv3.DiscoveryRequest{Node: node("app-1", nil), TypeUrl: typeURL}); err != nil {
+	if err := st.Send(&discoveryv3.DiscoveryRequest{Node: nodeOf("app-1", nil), TypeUrl: typeURL}); err != nil {
 		t.Fatal(err)
 	}
 	m, err := st.Recv()
@@ -264,7 +234,7 @@ func deltaAnswers(t *testing.T, st interface {
 	Recv() (*discoveryv3.DeltaDiscoveryResponse, error)
 }, typeURL, want string) {
 	t.Helper()
-	if err := st.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node("app-1", nil), TypeUrl: typeURL}); err != nil {
+	if err := st.Send(&discoveryv3.DeltaDiscoveryRequest{Node: nodeOf("app-1", nil), TypeUrl: typeURL}); err != nil {
 		t.Fatal(err)
 	}
 	m, err := st.Recv()

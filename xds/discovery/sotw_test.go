@@ -10,6 +10,7 @@ import (
 
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
 // sotwProxy is deltaProxy's sister.
@@ -23,7 +24,7 @@ type sotwProxy struct {
 
 func connectSotw(t *testing.T, s *Server, n *corev3.Node) *sotwProxy {
 	w := newPipe[discoveryv3.DiscoveryRequest, discoveryv3.DiscoveryResponse](t.Context(), room)
-	go w.run(s, sotw{stream: w})
+	go w.run(s, protocol.NewSotw(w))
 	t.Cleanup(w.cancel)
 	return &sotwProxy{sotwPipe: w, t: t, node: n, names: map[string][]string{}, took: map[string]string{}}
 }
@@ -95,7 +96,7 @@ func TestSotwSendsWhatChanged(t *testing.T) {
 		"an endpoint": {[]up{a, b}, []up{ae, b}, []string{"endpoints =a =b"}},
 		"a route":     {[]up{a, b}, []up{ah, b}, []string{"routes =egress"}},
 		"a cluster":   {[]up{a, b}, []up{a2, b}, []string{"clusters =a =b", "endpoints =a =b"}},
-		// What goes stays in the list until the proxy has routes without it.
+		// A cluster that goes stays in the list until the proxy has routes without it.
 		"one gone":      {[]up{a, b}, []up{a}, []string{"routes =egress", "clusters =a", "endpoints =a =b", "endpoints =a"}},
 		"one for other": {[]up{a}, []up{b}, []string{"clusters =a =b", "endpoints =a", "routes =egress", "clusters =b", "endpoints"}},
 	}
@@ -104,7 +105,7 @@ func TestSotwSendsWhatChanged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer()
 				publish(t, s, tt.before...)
-				p := connectSotw(t, s, node("app-1", nil))
+				p := connectSotw(t, s, nodeOf("app-1", nil))
 				var names []string
 				for _, u := range tt.before {
 					names = append(names, u.name)
@@ -120,7 +121,7 @@ func TestSotwSendsWhatChanged(t *testing.T) {
 func TestSotwGreetsWithNothingAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
-		p := connectSotw(t, s, node("app-1", nil))
+		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType, "")
 		p.gets()
 		publish(t, s)
@@ -139,7 +140,7 @@ func TestSotwHoldsBackWhatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectSotw(t, s, node("app-1", nil))
+		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.start("a")
 		publish(t, s, ah)
 		routes := p.gets1("routes =egress")
@@ -163,7 +164,7 @@ func TestSotwCorrectionBeforeTheRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
-		p := connectSotw(t, s, node("app-1", nil))
+		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType, "")
 		bad := p.gets1("clusters =a")
 		publish(t, s, a2)
@@ -178,7 +179,7 @@ func TestSotwNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectSotw(t, s, node("app-1", nil))
+		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.EndpointType, "", "a")
 		m := p.gets1("endpoints =a")
 		p.ack(m)
@@ -201,7 +202,7 @@ func TestSotwWildcardEndsWithNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		publish(t, s, a, b)
-		p := connectSotw(t, s, node("app-1", nil))
+		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.subscribe(xds.ClusterType, "")
 		m := p.gets1("clusters =a =b")
 		p.ack(m)
@@ -220,9 +221,9 @@ func TestSotwRestart(t *testing.T) {
 		one, other := newServer(), newServer()
 		publish(t, one, a, b)
 		publish(t, other, a, b)
-		p := connectSotw(t, one, node("app-1", nil))
+		p := connectSotw(t, one, nodeOf("app-1", nil))
 		p.start("a", "b")
-		back := connectSotw(t, other, node("app-1", nil))
+		back := connectSotw(t, other, nodeOf("app-1", nil))
 		back.took = p.took
 		back.start("a", "b")
 		back.gets()
@@ -241,9 +242,9 @@ func TestSotwRestartSendsEndpointsOfChangedClusters(t *testing.T) {
 		one, other := newServer(), newServer()
 		publish(t, one, a)
 		publish(t, other, a2)
-		p := connectSotw(t, one, node("app-1", nil))
+		p := connectSotw(t, one, nodeOf("app-1", nil))
 		p.start("a")
-		back := connectSotw(t, other, node("app-1", nil))
+		back := connectSotw(t, other, nodeOf("app-1", nil))
 		back.took = p.took
 		back.subscribe(xds.ClusterType, "")
 		back.subscribe(xds.EndpointType, "", "a")

@@ -10,19 +10,18 @@ import (
 	"breakwater.dev/xds"
 )
 
-// NodeStatus is what is known of one proxy's stream.
+// NodeStatus describes one proxy's stream.
 type NodeStatus struct {
 	Node      Node
 	Connected time.Time
 	// Unknown are the upstreams that the proxy lists and the policy does not have, sorted.
 	Unknown []string
-	// Forbidden are those that it lists and does not get, since their callers do not name its
-	// workload, sorted.
+	// Forbidden are the upstreams that it lists and does not get, since their callers do not name its workload, sorted.
 	Forbidden []string
-	Types     []TypeStatus // in the order of [Types]
+	Types     []TypeStatus // in the order of [xds.Types]
 }
 
-// TypeStatus is what a stream has of one resource type.
+// TypeStatus describes the resources of one type on a stream.
 type TypeStatus struct {
 	TypeURL   string
 	Resources int       // sent and not refused
@@ -40,7 +39,7 @@ type Refused struct {
 // Status returns every stream whose proxy has introduced itself, by node id.
 func (s *Server) Status() []NodeStatus {
 	var all []NodeStatus
-	for _, st := range s.all() {
+	for _, st := range s.streams.all() {
 		if n, ok := st.status(); ok {
 			all = append(all, n)
 		}
@@ -58,23 +57,17 @@ func (st *stream) status() (NodeStatus, bool) {
 		return NodeStatus{}, false
 	}
 	n := NodeStatus{Node: *st.node, Connected: st.connected}
-	if p := st.server.current.Load(); p != nil {
-		n.Unknown, n.Forbidden = p.vain(n.Node)
+	if p := st.server.publisher.Current(); p != nil {
+		n.Unknown, n.Forbidden = p.Denied(n.Node)
 	}
 	for _, typeURL := range xds.Types {
-		s := st.subs[typeURL]
+		s := st.proxy.Subscription(typeURL)
 		if s == nil {
 			continue
 		}
-		t := TypeStatus{TypeURL: typeURL, Pending: s.inFlight, LastACK: s.ackedAt}
-		for name, r := range s.sent {
-			if _, refused := s.refused[name]; r != nil && !refused {
-				t.Resources++
-			}
-		}
-		for _, name := range slices.Sorted(maps.Keys(s.refused)) {
-			r := s.refused[name]
-			t.Refused = append(t.Refused, Refused{Name: name, Version: r.version, Message: r.message, At: r.at})
+		t := TypeStatus{TypeURL: typeURL, Resources: s.Accepted(), Pending: s.Pending(), LastACK: s.LastACK()}
+		for _, r := range s.Refusals() {
+			t.Refused = append(t.Refused, Refused(r))
 		}
 		n.Types = append(n.Types, t)
 	}
@@ -83,18 +76,7 @@ func (st *stream) status() (NodeStatus, bool) {
 
 // Nodes returns the proxies of all streams that have introduced themselves, by id. It costs much less than
 // [Server.Status].
-func (s *Server) Nodes() []Node {
-	var nodes []Node
-	for _, st := range s.all() {
-		st.mu.Lock()
-		if st.node != nil {
-			nodes = append(nodes, *st.node)
-		}
-		st.mu.Unlock()
-	}
-	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
-	return nodes
-}
+func (s *Server) Nodes() []Node { return s.streams.Nodes() }
 
 // Connected returns each connected proxy once, in order of id.
 func (s *Server) Connected() []gate.Node {
@@ -107,21 +89,20 @@ func (s *Server) Connected() []gate.Node {
 	return nodes
 }
 
-// Counts returns the totals by type URL; every type of [Types] is there.
+// Counts returns the totals by type URL; every type of [xds.Types] is there.
 func (s *Server) Counts() map[string]TypeCounts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.counts)
 }
 
-// Calls returns the upstreams that a workload's proxies say they call and may call, sorted,
-// and whether any proxy of that workload is connected. A proxy that lists none
-// calls all that it may.
+// Calls returns the upstreams that a workload's proxies list and may call, sorted, and whether any proxy of that workload is
+// connected. A proxy that lists none calls every upstream that it may.
 func (s *Server) Calls(workload string) (upstreams []string, connected bool) {
-	p := s.current.Load()
+	p := s.publisher.Current()
 	names := map[string]bool{}
 	everything := false
-	for _, st := range s.all() {
+	for _, st := range s.streams.all() {
 		st.mu.Lock()
 		if st.node != nil && st.node.Cluster == workload {
 			connected = true
@@ -135,10 +116,5 @@ func (s *Server) Calls(workload string) (upstreams []string, connected bool) {
 	if p == nil {
 		return slices.Sorted(maps.Keys(names)), connected
 	}
-	if everything {
-		for name := range p.upstreams {
-			names[name] = true
-		}
-	}
-	return admitted(p.upstreams, workload, slices.Sorted(maps.Keys(names))), connected
+	return p.Calls(workload, names, everything), connected
 }

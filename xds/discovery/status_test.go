@@ -17,7 +17,7 @@ func TestConnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		defer s.Close()
-		for _, n := range []*corev3.Node{node("b", map[string]any{wire.MetadataUpstreams: []any{"y", "x"}}), node("a", nil), node("b", map[string]any{wire.MetadataUpstreams: []any{"y", "x"}})} {
+		for _, n := range []*corev3.Node{nodeOf("b", map[string]any{wire.MetadataUpstreams: []any{"y", "x"}}), nodeOf("a", nil), nodeOf("b", map[string]any{wire.MetadataUpstreams: []any{"y", "x"}})} {
 			connectDelta(t, s, n).subscribe(xds.ClusterType)
 		}
 		synctest.Wait()

@@ -12,6 +12,9 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/plan"
+	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/discovery/internal/publication"
 )
 
 // led writes where routes lead: "a>b b *" where calls to a are taken over by b.
@@ -53,7 +56,7 @@ func stepping(t *testing.T) (*Server, *deltaProxy) {
 	t.Helper()
 	s := newServer()
 	publishSet(t, s, fallingBack(t, "b"))
-	p := connectDelta(t, s, node("app-1", nil))
+	p := connectDelta(t, s, nodeOf("app-1", nil))
 	p.start("a", "b")
 	return s, p
 }
@@ -72,10 +75,10 @@ func TestFallbacksAreThereFirst(t *testing.T) {
 		defer s.Close()
 		p.publishNew(s, "c")
 		first := p.routed("a>b", "b", "*", "c")
-		time.Sleep(2 * workersLate)
+		time.Sleep(2 * plan.WorkersLate)
 		p.gets()
 		p.ack(first)
-		time.Sleep(workersLate - time.Millisecond)
+		time.Sleep(plan.WorkersLate - time.Millisecond)
 		p.gets()
 		time.Sleep(time.Millisecond)
 		p.ack(p.routed("a>c", "b", "c", "*"))
@@ -98,7 +101,7 @@ func TestChainsOfFallbacksComeFromTheirEnd(t *testing.T) {
 			{"a>c", "b", "c>d", "d", "*"},
 		} {
 			p.ack(p.routed(want...))
-			time.Sleep(workersLate - time.Millisecond)
+			time.Sleep(plan.WorkersLate - time.Millisecond)
 			p.gets()
 			time.Sleep(time.Millisecond)
 		}
@@ -111,7 +114,7 @@ func TestFallbacksAreThereFirstInSotw(t *testing.T) {
 		s := newServer()
 		defer s.Close()
 		publishSet(t, s, fallingBack(t, "b"))
-		p := connectSotw(t, s, node("app-1", nil))
+		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.start("a", "b")
 		publishSet(t, s, fallingBack(t, "c"))
 		var routes [][]string
@@ -123,7 +126,7 @@ func TestFallbacksAreThereFirstInSotw(t *testing.T) {
 				}
 				p.ack(m)
 			}
-			time.Sleep(workersLate)
+			time.Sleep(plan.WorkersLate)
 		}
 		if len(routes) != 2 {
 			t.Fatalf("it got routes to %q, want two kinds of them", routes)
@@ -135,7 +138,7 @@ func TestFallbacksAreThereFirstInSotw(t *testing.T) {
 
 // TestFallbacksThatAreThereTakeOver, at once if they have been there for long, and else when every worker has them.
 func TestFallbacksThatAreThereTakeOver(t *testing.T) {
-	for name, since := range map[string]time.Duration{"for long": workersLate, "not for long": workersLate / 2} {
+	for name, since := range map[string]time.Duration{"for long": plan.WorkersLate, "not for long": plan.WorkersLate / 2} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, p := stepping(t)
@@ -145,7 +148,7 @@ func TestFallbacksThatAreThereTakeOver(t *testing.T) {
 				p.ack(p.routed("a>b", "b", "c", "*"))
 				time.Sleep(since)
 				publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
-				if rest := workersLate - since; rest > 0 {
+				if rest := plan.WorkersLate - since; rest > 0 {
 					p.gets()
 					time.Sleep(rest)
 				}
@@ -156,7 +159,7 @@ func TestFallbacksThatAreThereTakeOver(t *testing.T) {
 	}
 }
 
-// TestFallbacksOfWhoComesBack: of a proxy that comes back it is known what it has, if that is what there is.
+// TestFallbacksOfWhoComesBack: the server knows the routes of a proxy that comes back if they are the current ones.
 func TestFallbacksOfWhoComesBack(t *testing.T) {
 	for name, missed := range map[string]bool{"with what there is": false, "with what was there before": true} {
 		t.Run(name, func(t *testing.T) {
@@ -164,12 +167,12 @@ func TestFallbacksOfWhoComesBack(t *testing.T) {
 				s := newServer()
 				defer s.Close()
 				publishSet(t, s, fallingBack(t, "b"))
-				had := s.current.Load()
+				had := s.publisher.Current()
 				if missed {
 					publishSet(t, s, fallingBack(t, "c"))
 					time.Sleep(2 * xds.RouteToHost)
 				}
-				p := connectDelta(t, s, node("app-1", nil))
+				p := connectDelta(t, s, nodeOf("app-1", nil))
 				rs, err := resourcesOf(had, Node{Listen: xds.DefaultListen})
 				if err != nil {
 					t.Fatal(err)
@@ -192,7 +195,7 @@ func TestFallbacksOfWhoComesBack(t *testing.T) {
 				p.gets()
 				p.publishNew(s, "c")
 				p.ack(p.routed("a>b", "b", "*", "c"))
-				time.Sleep(workersLate)
+				time.Sleep(plan.WorkersLate)
 				p.ack(p.routed("a>c", "b", "c", "*"))
 			})
 		})
@@ -207,7 +210,7 @@ func TestFallbacksAgainAndAgain(t *testing.T) {
 		begun, taken := map[string]bool{}, 0
 		for i := range 50 {
 			publishSet(t, s, fallingBack(t, fmt.Sprintf("b%d", i)))
-			time.Sleep(workersLate / 5)
+			time.Sleep(plan.WorkersLate / 5)
 			for moved := true; moved; {
 				synctest.Wait()
 				batch := drained(p.out)
@@ -225,14 +228,14 @@ func TestFallbacksAgainAndAgain(t *testing.T) {
 			}
 		}
 		if taken < 8 {
-			t.Errorf("of 50 fallbacks in a row the proxy has got %d, want one each %v, which is 10", taken, workersLate)
+			t.Errorf("of 50 fallbacks in a row the proxy has got %d, want one each %v, which is 10", taken, plan.WorkersLate)
 		}
 		p.settle()
 		p.gets()
 	})
 }
 
-// TestTheLatestIsNotKeptWaiting: what needs no host that is not there comes at once, in place of what waits for some.
+// TestTheLatestIsNotKeptWaiting: routes that need no new host come at once, in place of routes that wait for one.
 func TestTheLatestIsNotKeptWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := stepping(t)
@@ -241,12 +244,12 @@ func TestTheLatestIsNotKeptWaiting(t *testing.T) {
 		p.ack(p.routed("a>b", "b", "*", "c"))
 		publishSet(t, s, fallingBack(t, "b", up{name: "c"}))
 		p.ack(p.routed("a>b", "b", "c", "*"))
-		time.Sleep(2 * workersLate)
+		time.Sleep(2 * plan.WorkersLate)
 		p.gets()
 	})
 }
 
-// TestNothingLeavesOnTheWay: clusters stay that routes on the way name, though the policy has them no more.
+// TestNothingLeavesOnTheWay: clusters in routes on the way stay, though the policy no longer has them.
 func TestNothingLeavesOnTheWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := stepping(t)
@@ -254,10 +257,10 @@ func TestNothingLeavesOnTheWay(t *testing.T) {
 		time.Sleep(xds.RouteToHost)
 		p.publishNew(s, "c")
 		m := p.routed("a>b", "b", "*", "c")
-		time.Sleep(2 * mostLate) // b has departed
+		time.Sleep(2 * publication.MostLate) // b has departed
 		p.gets()
 		p.ack(m)
-		time.Sleep(workersLate)
+		time.Sleep(plan.WorkersLate)
 		m = p.routed("a>c", "c", "*")
 		time.Sleep(2 * xds.RouteToHost)
 		p.gets()
@@ -274,12 +277,12 @@ func TestRefusedSteps(t *testing.T) {
 		defer s.Close()
 		publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
 		p.ack(p.gets1("clusters +c"))
-		time.Sleep(workersLate)
+		time.Sleep(plan.WorkersLate)
 		p.nack(p.routed("a>b", "b", "*", "c"))
 		p.gets()
-		time.Sleep(2 * firstRetry)
+		time.Sleep(2 * protocol.FirstRetry)
 		p.ack(p.routed("a>b", "b", "*", "c"))
-		time.Sleep(workersLate)
+		time.Sleep(plan.WorkersLate)
 		m := p.routed("a>c", "b", "c", "*")
 		began := time.Now()
 		for range 3 {
@@ -297,19 +300,19 @@ func TestRefusedSteps(t *testing.T) {
 				}
 			}
 		}
-		if pause := time.Since(began); pause < (1+2+4)*firstRetry*3/4 {
+		if pause := time.Since(began); pause < (1+2+4)*protocol.FirstRetry*3/4 {
 			t.Errorf("three tries took %s", pause)
 		}
 		p.ack(m)
-		// What it has is known again.
+		// The routes that the proxy has are known again.
 		publishSet(t, s, fallingBack(t, "d", up{name: "b"}, up{name: "c"}))
 		p.ack(p.gets1("clusters +d"))
 		p.nack(p.routed("a>c", "b", "c", "*", "d"))
-		// What comes next is on no way to what was before.
+		// The next routes do not lead to the goal before.
 		publishSet(t, s, fallingBack(t, "e", up{name: "b"}, up{name: "c"}))
 		p.ack(p.gets1("clusters +e"))
 		p.ack(p.routed("a>c", "b", "c", "*", "e"))
-		time.Sleep(workersLate)
+		time.Sleep(plan.WorkersLate)
 		p.ack(p.routed("a>e", "b", "c", "d", "e", "*"))
 	})
 }

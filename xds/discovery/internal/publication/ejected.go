@@ -1,4 +1,4 @@
-package discovery
+package publication
 
 import (
 	"fmt"
@@ -10,14 +10,13 @@ import (
 	"breakwater.dev/xds"
 )
 
-// Eject has proxies leave these endpoints of an upstream alone from now on, in place of
-// those of the last time; none: they may use all. It holds over publications, and
-// what is of no policy any more, or found by DNS, makes no difference. An error means
-// that nothing changed.
-func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
-	s.publishing.Lock()
-	defer s.publishing.Unlock()
-	ejected := maps.Clone(s.ejected)
+// Eject has proxies send nothing to these endpoints of an upstream from now on. It replaces the upstream's earlier
+// ejections, and holds over publications. Upstreams that no policy has, and endpoints that are found by DNS, make no
+// difference. An error means that nothing changed.
+func (p *Publisher) Eject(upstream string, endpoints []netip.AddrPort) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ejected := maps.Clone(p.ejected)
 	if ejected == nil {
 		ejected = map[string][]netip.AddrPort{}
 	}
@@ -26,20 +25,29 @@ func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
 	} else {
 		ejected[upstream] = slices.Clone(endpoints)
 	}
-	if p := s.current.Load(); p != nil {
-		next, err := p.with(ejected, upstream)
+	if now := p.current.Load(); now != nil {
+		next, err := now.with(ejected, upstream)
 		if err != nil {
 			return err
 		}
-		s.current.Store(next)
-		s.wake()
+		p.show(next)
 	}
-	s.ejected = ejected
+	p.ejected = ejected
 	return nil
 }
 
-// with is the publication with other ejections, of these upstreams. Nothing is
-// translated again, and all other resources are shared with p.
+// withEjected returns a publication with the ejected endpoints marked. The caller holds p.mu.
+func (p *Publisher) withEjected(all *Publication) *Publication {
+	shown, err := all.with(p.ejected, slices.Collect(maps.Keys(p.ejected))...)
+	if err != nil { // this cannot be, since the endpoints were translated and validated before
+		p.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
+		return all
+	}
+	return shown
+}
+
+// with returns the publication with other ejections, which differ in these upstreams. Nothing is translated again, and
+// all other resources are shared with p.
 func (p *Publication) with(ejected map[string][]netip.AddrPort, upstreams ...string) (*Publication, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,8 +65,7 @@ func (p *Publication) with(ejected map[string][]netip.AddrPort, upstreams ...str
 	return next, nil
 }
 
-// mark returns a copy of shown in which the endpoints of these upstreams are as in plain,
-// but for what is ejected of them.
+// mark returns a copy of shown in which these upstreams have the endpoints of plain, with the ejected ones marked.
 func mark(shown, plain xds.Resources, ejected map[string][]netip.AddrPort, upstreams []string) (xds.Resources, error) {
 	endpoints := slices.Clone(shown[xds.EndpointType])
 	for _, upstream := range upstreams {

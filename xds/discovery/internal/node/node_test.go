@@ -1,10 +1,11 @@
-package discovery
+package node
 
 import (
 	"net/netip"
 	"strings"
 	"testing"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/google/go-cmp/cmp"
 
 	"breakwater.dev/wire"
@@ -19,7 +20,7 @@ func TestNodeOfABootstrap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := parseNode(node)
+	got, err := Parse(node)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func TestNodeOfABootstrap(t *testing.T) {
 // Ids that ext_proc takes for a breaker of their own are taken here.
 func TestNodeIDs(t *testing.T) {
 	for _, id := range []string{"x", "sidecar~10.0.0.7~shop-1.shop~svc.cluster.local", "Zürich 1", strings.Repeat("x", wire.MaxNodeID)} {
-		got, err := parseNode(node(id, nil))
+		got, err := Parse(&corev3.Node{Id: id})
 		if err != nil || got.ID != id {
 			t.Errorf("%q: %q, %v", id, got.ID, err)
 		}

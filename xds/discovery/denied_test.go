@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestUnknownUpstreamsAreToldOnce: what a proxy lists and the policy does not have is in the
-// log once, and in the status for as long as it is so.
+// TestUnknownUpstreamsAreToldOnce: an upstream that a proxy lists and the policy does not have is in the log once, and in
+// the status until the policy has it.
 func TestUnknownUpstreamsAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -1,4 +1,4 @@
-package discovery
+package node
 
 import (
 	"fmt"
@@ -14,28 +14,29 @@ import (
 	"breakwater.dev/xds"
 )
 
-// minimumEnvoy is the first version that lets ext_proc see the replies Envoy
-// makes itself; an older one hides timeouts and connect failures.
+// minimumEnvoy is the first version that lets ext_proc see the replies that Envoy makes itself. An older one hides
+// timeouts and connect failures.
 var minimumEnvoy = [2]uint32{1, 37}
 
-// maxNodeUpstreams bounds what one node's metadata may list.
-const maxNodeUpstreams = 10_000
-
-// maxMetadata bounds node.metadata, in bytes: so many upstreams with names of some 40 bytes.
-const maxMetadata = 512 << 10
+const (
+	// MaxUpstreams is how many upstreams one node's metadata may list.
+	MaxUpstreams = 10_000
+	// maxMetadata is how many bytes node.metadata may have: as many upstreams with names of some 40 bytes.
+	maxMetadata = 512 << 10
+)
 
 // Node is a proxy, as it introduced itself.
 type Node struct {
 	ID      string
-	Cluster string // the workload it belongs to
-	Version string // Envoy's, such as "1.40.0"; empty when it did not say
+	Cluster string // the workload that it belongs to
+	Version string // Envoy's, such as "1.40.0"; empty when the proxy did not say
 	Listen  netip.AddrPort
-	// Upstreams are the ones it calls, sorted; nil: all.
+	// Upstreams are the names of the upstreams that it calls, sorted, each once; nil: it calls all.
 	Upstreams []string
 }
 
-// TooOld tells whether the proxy is of a version that this control plane cannot
-// work with fully. A proxy that does not say its version is not.
+// TooOld reports whether the proxy's Envoy is older than what this control plane works with fully. A proxy that does
+// not say its version is not too old.
 func (n Node) TooOld() bool {
 	var major, minor uint32
 	if _, err := fmt.Sscanf(n.Version, "%d.%d.", &major, &minor); err != nil {
@@ -44,8 +45,8 @@ func (n Node) TooOld() bool {
 	return major < minimumEnvoy[0] || major == minimumEnvoy[0] && minor < minimumEnvoy[1]
 }
 
-// parseNode reads a node's introduction.
-func parseNode(p *corev3.Node) (Node, error) {
+// Parse reads how a proxy introduces itself.
+func Parse(p *corev3.Node) (Node, error) {
 	if err := checkID(p.GetId()); err != nil {
 		return Node{}, err
 	}
@@ -73,8 +74,8 @@ func parseNode(p *corev3.Node) (Node, error) {
 			return Node{}, fmt.Errorf("node.metadata[%q] is not a list; must be a list of upstreams' names", wire.MetadataUpstreams)
 		}
 		values := list.ListValue.GetValues()
-		if len(values) > maxNodeUpstreams {
-			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", wire.MetadataUpstreams, len(values), maxNodeUpstreams)
+		if len(values) > MaxUpstreams {
+			return Node{}, fmt.Errorf("node.metadata[%q] has %d entries; must be at most %d", wire.MetadataUpstreams, len(values), MaxUpstreams)
 		}
 		n.Upstreams = make([]string, 0, len(values))
 		for i, v := range values {
@@ -93,7 +94,7 @@ func parseNode(p *corev3.Node) (Node, error) {
 	return n, nil
 }
 
-// checkID refuses ids by which nobody could tell one proxy from another.
+// checkID refuses ids that are empty, too long, or not printable.
 func checkID(id string) error {
 	switch {
 	case id == "":

@@ -1,0 +1,175 @@
+package protocol
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Answer is the part of a request that answers a response.
+type Answer struct {
+	// Awaited reports whether the request is the first answer to the last response.
+	Awaited bool
+	// Refused reports whether the answer is a NACK. Names are the refused resources, and Message is the reason.
+	Refused bool
+	Names   []string // the caller must not keep it
+	Message string
+	// Repeated reports whether the proxy gave the same reason when it last refused one of the resources.
+	Repeated bool
+	// Recovered reports, once, that the proxy has now taken every resource that it had refused.
+	Recovered bool
+}
+
+// Refusal is a resource that the proxy did not take in the version that it was sent.
+type Refusal struct {
+	Name, Version, Message string
+	At                     time.Time
+}
+
+// refusal is a proxy's answer to a resource that it did not take.
+type refusal struct {
+	version string
+	message string
+	nonce   string // the nonce of the response with the resource
+	at      time.Time
+	tries   int       // how often this version was refused
+	due     time.Time // when it is sent again; zero: it is on its way
+}
+
+// A proxy may take a refused resource later without a change of ours: a file was missing, or a port was in use. The resource
+// is tried again after FirstRetry, and then after twice the time before, up to LastRetry. Each pause is up to a quarter
+// longer or shorter, so that proxies that refused together do not try again together.
+const (
+	FirstRetry = time.Second
+	LastRetry  = time.Minute
+)
+
+// retryPause returns how long to wait after a resource was refused for the tries-th time.
+func retryPause(tries int) time.Duration {
+	pause := min(FirstRetry<<min(tries-1, 6), LastRetry)
+	return pause - pause/4 + rand.N(pause/2+1)
+}
+
+// Answer records a request's answer to the last response. A request that answers another response is stale, and changes
+// nothing.
+func (s *Subscription) Answer(r Request, now time.Time) Answer {
+	a := Answer{Awaited: s.pending && r.Nonce == s.nonce}
+	if a.Awaited {
+		s.pending = false
+		if message := r.refusal(); message != "" {
+			a.Refused, a.Names, a.Message = true, s.flight, message
+			a.Repeated = slices.ContainsFunc(s.flight, func(name string) bool { return s.refused[name].message == message })
+			s.refuse(message, now)
+			return a
+		}
+		s.ackedAt = now
+		s.resolve(s.flight)
+	}
+	a.Recovered = s.recovered()
+	return a
+}
+
+// refuse records that the last response was refused, and when its resources are tried again: together, since only
+// Envoy knows which of them was bad.
+func (s *Subscription) refuse(message string, now time.Time) {
+	s.complained = true
+	tries := 1
+	for _, name := range s.flight {
+		r := refusal{message: message, nonce: s.nonce, at: now, tries: 1}
+		if sent := s.sent[name]; sent != nil {
+			r.version = sent.Version
+		}
+		if before, ok := s.refused[name]; ok && before.version == r.version {
+			r.tries += before.tries
+		}
+		s.refused[name] = r
+		tries = max(tries, r.tries)
+	}
+	due := now.Add(retryPause(tries))
+	for _, name := range s.flight {
+		r := s.refused[name]
+		r.due = due
+		s.refused[name] = r
+	}
+}
+
+// Retry makes [Subscription.Respond] send refused resources again whose pause is over. It returns when the next pause is
+// over; zero: nothing waits.
+func (s *Subscription) Retry(now time.Time) (next time.Time) {
+	for name, r := range s.refused {
+		if !r.due.IsZero() && !now.Before(r.due) {
+			r.due = time.Time{}
+			s.refused[name] = r
+			s.SendAgain(name)
+		}
+	}
+	return s.Due()
+}
+
+// Due returns when the next pause after a refusal is over; zero: nothing waits.
+func (s *Subscription) Due() (next time.Time) {
+	for _, r := range s.refused {
+		if !r.due.IsZero() && (next.IsZero() || r.due.Before(next)) {
+			next = r.due
+		}
+	}
+	return next
+}
+
+// recovered reports, once, whether the proxy has taken every resource that it had refused.
+func (s *Subscription) recovered() bool {
+	if !s.complained || s.pending || len(s.refused) > 0 || len(s.again) > 0 {
+		return false
+	}
+	s.complained = false
+	return true
+}
+
+// resolve ends the refusals of resources that were taken or removed. Each of them may have been the reason why other
+// resources in the same response were refused. The others are sent once more, to find out.
+func (s *Subscription) resolve(names []string) {
+	responses := map[string]bool{}
+	for _, name := range names {
+		if r, ok := s.refused[name]; ok {
+			responses[r.nonce] = true
+			delete(s.refused, name)
+		}
+	}
+	for name, r := range s.refused {
+		if responses[r.nonce] {
+			delete(s.refused, name)
+			s.repeat(name)
+		}
+	}
+}
+
+// Refuses reports whether the proxy refused a resource, and has not taken it since.
+func (s *Subscription) Refuses(name string) bool {
+	_, refused := s.refused[name]
+	return refused
+}
+
+// Refusals returns all resources that the proxy refused and has not taken since, by name.
+func (s *Subscription) Refusals() []Refusal {
+	var all []Refusal
+	for _, name := range slices.Sorted(maps.Keys(s.refused)) {
+		r := s.refused[name]
+		all = append(all, Refusal{Name: name, Version: r.version, Message: r.message, At: r.at})
+	}
+	return all
+}
+
+// RefusesAny reports whether the proxy refuses any resource.
+func (s *Subscription) RefusesAny() bool { return len(s.refused) > 0 }
+
+// Accepted returns how many resources the proxy was sent, or reported to have, and has not refused.
+func (s *Subscription) Accepted() int {
+	n := 0
+	for name, r := range s.sent {
+		if r != nil && !s.Refuses(name) {
+			n++
+		}
+	}
+	return n
+}
