@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
@@ -42,7 +43,7 @@ func accessLog() (*accesslogv3.AccessLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := pack(&grpclogv3.HttpGrpcAccessLogConfig{
+	config, err := message.Pack(&grpclogv3.HttpGrpcAccessLogConfig{
 		CommonConfig: grpcLog(wire.RequestLog),
 		// What tells gRPC calls from others, the patience of their clients, sockets and event
 		// streams, and what became of a gRPC call. Entries have the times that matter anyway.
@@ -93,7 +94,7 @@ func switchedOn(key wire.RuntimeKey) *accesslogv3.AccessLogFilter {
 // tcpAccessLog tells of each connection when it is established, and when it has ended. Its
 // name tells the upstream, as the entry of a connection that was not let through does not.
 func tcpAccessLog(upstream string) (*accesslogv3.AccessLog, error) {
-	config, err := pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: grpcLog(wire.ConnectionLog(upstream))})
+	config, err := message.Pack(&grpclogv3.TcpGrpcAccessLogConfig{CommonConfig: grpcLog(wire.ConnectionLog(upstream))})
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +183,7 @@ func grpcFailed() *accesslogv3.AccessLogFilter {
 }
 
 func celFilter(expression string) (*accesslogv3.AccessLogFilter, error) {
-	config, err := pack(&celv3.ExpressionFilter{Expression: expression})
+	config, err := message.Pack(&celv3.ExpressionFilter{Expression: expression})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/message"
 )
 
 // adaptiveRoutes are the routes that one route becomes whose breaker is in the data path
@@ -91,12 +92,12 @@ func marking() (map[string]*anypb.Any, error) {
 }
 
 // switchOn turns on a filter that is off elsewhere, as it is configured in the listener.
-func switchOn() (*anypb.Any, error) { return pack(&routev3.FilterConfig{Config: &anypb.Any{}}) }
+func switchOn() (*anypb.Any, error) { return message.Pack(&routev3.FilterConfig{Config: &anypb.Any{}}) }
 
 // setAsking turns ext_proc on for a route, and takes the header with the times of the call out of
 // the response again. Marking: the route leads to the fallback, so that calls have to be marked.
 func setAsking(r *routev3.Route, p policy.Protocol, b *policy.Breaker, marking bool) error {
-	guard, err := pack(guarded(p, b, marking))
+	guard, err := message.Pack(guarded(p, b, marking))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	customheaderv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/original_ip_detection/custom_header/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 // them. Envoy takes some of them out by itself where it does not trust the caller, but by far not all:
 // x-envoy-upstream-stream-duration-ms is heeded from anybody (measured with 1.40).
 func withoutSteering() ([]*corev3.TypedExtensionConfig, error) {
-	packed, err := pack(&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
+	packed, err := message.Pack(&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
 		Action: &mutationv3.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
 			KeyMatcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: envoyHeaders}},
 		}},
@@ -36,7 +38,7 @@ func withoutSteering() ([]*corev3.TypedExtensionConfig, error) {
 // reads X-Forwarded-For, and trusts one private address; an internal_address_config without
 // addresses changes nothing, and one with addresses only says which to claim.
 func withoutClaims() ([]*corev3.TypedExtensionConfig, error) {
-	packed, err := pack(&customheaderv3.CustomHeaderConfig{HeaderName: noAddress})
+	packed, err := message.Pack(&customheaderv3.CustomHeaderConfig{HeaderName: noAddress})
 	if err != nil {
 		return nil, err
 	}

@@ -8,21 +8,15 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
+	"breakwater.dev/xds/internal/connect"
 )
 
 const (
-	// connectTimeout covers the TCP and TLS handshakes. It leaves room for one lost
-	// SYN, which kernels repeat after 1 s. It does not follow the policy's timeout: a
-	// connection outlives the call that asked for it, and cutting handshakes at the
-	// deadline of the most impatient route would let none ever finish. A call's own
-	// deadline runs on while it waits for a connection.
-	connectTimeout = 2 * time.Second
 	// upstreamIdleTimeout closes idle connections before common servers do (60 s is
 	// usual, Envoy's own default is an hour). A request that meets a connection just
 	// closed by its server is a reset, which would count against the upstream.
@@ -32,8 +26,6 @@ const (
 	// would break the rules of gRPC servers, which allow one in five minutes.
 	http2ProbeAfter   = 10 * time.Second
 	http2ProbeTimeout = time.Second
-
-	httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 )
 
 // cluster returns the cluster of an upstream.
@@ -44,7 +36,7 @@ func cluster(u *policy.Upstream) (*clusterv3.Cluster, error) {
 	}
 	c := &clusterv3.Cluster{
 		Name:             u.Name,
-		ConnectTimeout:   durationpb.New(connectTimeout),
+		ConnectTimeout:   durationpb.New(connect.Timeout),
 		LbPolicy:         balancer,
 		CircuitBreakers:  circuitBreakers(u.Limits),
 		OutlierDetection: outlierDetection(u.Outlier),
@@ -71,7 +63,7 @@ func cluster(u *policy.Upstream) (*clusterv3.Cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := setHTTP(c, options); err != nil {
+		if err := connect.SetHTTP(c, options); err != nil {
 			return nil, err
 		}
 	}
@@ -84,28 +76,18 @@ func cluster(u *policy.Upstream) (*clusterv3.Cluster, error) {
 	return c, nil
 }
 
-// setHTTP packs the options into the cluster, which has no field of its own for them.
-func setHTTP(c *clusterv3.Cluster, options *upstreamhttpv3.HttpProtocolOptions) error {
-	packed, err := pack(options)
-	if err != nil {
-		return err
-	}
-	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpProtocolOptions: packed}
-	return nil
-}
-
 func setDiscovery(c *clusterv3.Cluster, u *policy.Upstream) error {
 	if u.DNS == nil {
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
-		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS(), ServiceName: u.Name}
+		c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: connect.OverADS(), ServiceName: u.Name}
 		return nil
 	}
-	dns, err := dnsClusterType()
+	dns, err := connect.DNS()
 	if err != nil {
 		return err
 	}
 	c.ClusterDiscoveryType = dns
-	c.LoadAssignment = nameAssignment(u.Name, u.DNS.Name, u.DNS.Port)
+	c.LoadAssignment = connect.Host(u.Name, u.DNS.Name, u.DNS.Port)
 	return nil
 }
 
@@ -141,14 +123,6 @@ func protocolOptions(p policy.Protocol) (*upstreamhttpv3.HttpProtocolOptions, er
 			ExplicitHttpConfig: explicit,
 		},
 	}, nil
-}
-
-// overADS takes a resource from the stream that everything else comes by.
-func overADS() *corev3.ConfigSource {
-	return &corev3.ConfigSource{
-		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
-		ResourceApiVersion:    corev3.ApiVersion_V3,
-	}
 }
 
 func percent(r breaker.Ratio) *typev3.Percent { return &typev3.Percent{Value: float64(r) / 100} }

@@ -16,6 +16,8 @@ import (
 	caresv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/network/dns_resolver/cares/v3"
 
 	"breakwater.dev/policy"
+	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/message"
 )
 
 // silentNameServer reads queries and never answers.
@@ -64,13 +66,13 @@ func resolvedBy(t *testing.T, b *bootstrapv3.Bootstrap, server netip.AddrPort) {
 				t.Fatal(err)
 			}
 		}
-		cares.Resolvers = []*corev3.Address{address(server)}
-		packed, err := pack(cares)
+		cares.Resolvers = []*corev3.Address{connect.Address(server)}
+		packed, err := message.Pack(cares)
 		if err != nil {
 			t.Fatal(err)
 		}
 		dns.TypedDnsResolverConfig = &corev3.TypedExtensionConfig{Name: "envoy.network.dns_resolver.cares", TypedConfig: packed}
-		if c.GetClusterType().TypedConfig, err = pack(dns); err != nil {
+		if c.GetClusterType().TypedConfig, err = message.Pack(dns); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,10 +102,10 @@ func TestEnvoyStartsWithoutDNS(t *testing.T) {
 		t.Errorf("a: got %d %q, want 503 for want of an endpoint", status, body)
 	}
 	// Both families, each with all tries, on a busy machine.
-	if most := 2*dnsTimeout*(1<<dnsTries) + 5*time.Second; took > most {
+	if most := 2*connect.DNSTimeout*(1<<connect.DNSTries) + 5*time.Second; took > most {
 		t.Errorf("it took %s to start, want at most %s", took, most)
 	}
-	if asked := server.asked.Load(); asked < 2*3*dnsTries {
+	if asked := server.asked.Load(); asked < 2*3*connect.DNSTries {
 		t.Errorf("the name server was asked %d times: nobody waited for it", asked)
 	}
 	t.Logf("started after %s", took.Round(100*time.Millisecond))

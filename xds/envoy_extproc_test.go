@@ -153,7 +153,7 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 	}}, control.start(t))
 	t.Run("admitted", func(t *testing.T) { checkAdmitted(t, egress, control, "web", map[string]any{}) })
 	t.Run("in a scope of nodes", func(t *testing.T) {
-		checkAdmitted(t, egress, control, "own", map[string]any{"xds.node.id": documentedBootstrap().NodeID})
+		checkAdmitted(t, egress, control, "own", map[string]any{"xds.node.id": proxyOptions().NodeID})
 	})
 	t.Run("rejected", func(t *testing.T) { checkRejected(t, egress, control) })
 	t.Run("without a breaker", func(t *testing.T) {

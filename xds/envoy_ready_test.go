@@ -8,7 +8,12 @@ import (
 	"net/netip"
 	"testing"
 
+	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
+	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
+
 	"breakwater.dev/policy"
+	"breakwater.dev/xds/bootstrap"
+	"breakwater.dev/xds/internal/message"
 )
 
 // startReady runs a real Envoy that has a readiness listener, and returns its address and that of the
@@ -16,9 +21,9 @@ import (
 func startReady(t *testing.T) (ready, egress string) {
 	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
-	o := documentedBootstrap()
+	o := proxyOptions()
 	o.Listen, o.Ready = netip.AddrPortFrom(loopback, refusingPort(t)), netip.AddrPortFrom(loopback, refusingPort(t))
-	b, err := bootstrap(o)
+	b, err := bootstrap.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,11 +33,11 @@ func startReady(t *testing.T) (ready, egress string) {
 	}
 	applications := static(t, rs)
 	b.StaticResources.Listeners = append(applications.StaticResources.Listeners, b.StaticResources.Listeners...)
-	limit, err := overloadManager(1)
+	limit, err := message.Pack(&connectionsv3.DownstreamConnectionsConfig{MaxActiveDownstreamConnections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.OverloadManager = limit
+	b.OverloadManager.ResourceMonitors[0].ConfigType = &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: limit}
 	return o.Ready.String(), startEnvoyOn(t, b, refusingPort(t))
 }
 
@@ -58,16 +63,16 @@ func TestReadinessListenerIsApart(t *testing.T) {
 		t.Errorf("HTTP/2 at the readiness listener: got %q, %v, want 400", got, err)
 	}
 	other.Close() // the proxy notices before the connections below are as many as it takes
-	for i := range readinessConnections {
+	for i := range bootstrap.ReadinessConnections {
 		if got, err := asked(dialEgress(t, ready), http1); err != nil || got != "503 Service Unavailable" {
 			t.Fatalf("connection %d: got %q, %v, want 503: nothing listens where it looks", i, got, err)
 		}
 	}
 	if got, err := asked(dialEgress(t, ready), http1); err == nil {
-		t.Errorf("connection %d to the readiness listener is answered with %q, want it closed", readinessConnections+1, got)
+		t.Errorf("connection %d to the readiness listener is answered with %q, want it closed", bootstrap.ReadinessConnections+1, got)
 	}
 	if got, err := asked(dialEgress(t, egress), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil || got != "404 Not Found" {
-		t.Errorf("an application beside %d readiness connections: got %q, %v, want 404", readinessConnections, got, err)
+		t.Errorf("an application beside %d readiness connections: got %q, %v, want 404", bootstrap.ReadinessConnections, got, err)
 	}
 	if got, err := asked(dialEgress(t, egress), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err == nil {
 		t.Errorf("one connection more than applications may have is answered with %q, want it closed", got)

@@ -23,6 +23,7 @@ import (
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/connect"
 )
 
 // startEnvoy runs a real Envoy on what set translates to, with a control plane at
@@ -48,8 +49,8 @@ func startEnvoyAt(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) (
 	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
 	b.DynamicResources = nil
-	b.Admin.Address = address(netip.AddrPortFrom(loopback, 0))
-	b.StaticResources.Clusters[0].LoadAssignment = nameAssignment(wire.ControlPlaneCluster, loopback.String(), controlPlane)
+	b.Admin.Address = connect.Address(netip.AddrPortFrom(loopback, 0))
+	b.StaticResources.Clusters[0].LoadAssignment = connect.Host(wire.ControlPlaneCluster, loopback.String(), controlPlane)
 	path, _ := writeBootstrap(t, b)
 	adminFile, log := filepath.Join(t.TempDir(), "admin"), new(strings.Builder)
 	cmd := exec.CommandContext(t.Context(), envoybin.Path(t), "-c", path, "-l", "warning",

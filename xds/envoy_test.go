@@ -27,6 +27,8 @@ import (
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/bootstrap"
+	"breakwater.dev/xds/internal/message"
 )
 
 // validate asks a real Envoy whether it would take a bootstrap.
@@ -45,7 +47,7 @@ func validate(t *testing.T, b *bootstrapv3.Bootstrap) {
 
 func writeBootstrap(t *testing.T, b *bootstrapv3.Bootstrap) (path string, text []byte) {
 	t.Helper()
-	text, err := renderYAML([]proto.Message{b})
+	text, err := message.YAML([]proto.Message{b})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +56,17 @@ func writeBootstrap(t *testing.T, b *bootstrapv3.Bootstrap) (path string, text [
 		t.Fatal(err)
 	}
 	return path, text
+}
+
+// proxyOptions are those of a proxy whose applications send to the usual port.
+func proxyOptions() bootstrap.Options {
+	return bootstrap.Options{
+		NodeID:      "app-1",
+		NodeCluster: "app",
+		XDS:         "127.0.0.1:18000",
+		Listen:      DefaultListen,
+		Admin:       netip.MustParseAddrPort("127.0.0.1:9901"),
+	}
 }
 
 // routeHeader is how a static bootstrap says which route a response came by.
@@ -70,7 +83,7 @@ func staticTrust(t *testing.T, c *clusterv3.Cluster) {
 		t.Fatal(err)
 	}
 	context.CommonTlsContext.GetCombinedValidationContext().ValidationContextSdsSecretConfig.SdsConfig = nil
-	packed, err := pack(context)
+	packed, err := message.Pack(context)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +93,7 @@ func staticTrust(t *testing.T, c *clusterv3.Cluster) {
 // static puts resources into a bootstrap, in place of the streams they would come by.
 func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	t.Helper()
-	b, err := bootstrap(documentedBootstrap())
+	b, err := bootstrap.New(proxyOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +118,7 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	routes := proto.Clone(rs.find(RouteType, wire.EgressName).Message).(*routev3.RouteConfiguration)
 	routes.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: routeHeader, Value: "%ROUTE_NAME%"}}}
 	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes}
-	packed, err := pack(manager)
+	packed, err := message.Pack(manager)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,31 +182,6 @@ func writePEM(t *testing.T, path, kind string, der []byte) {
 func TestEnvoyTakesEveryFeature(t *testing.T) { validateSet(t, sampleSet()) }
 
 func TestEnvoyTakesTheEmptySet(t *testing.T) { validateSet(t, &policy.Set{}) }
-
-func TestEnvoyTakesTheBootstrap(t *testing.T) {
-	pair := certificate(t)
-	options := []func(*BootstrapOptions){
-		func(*BootstrapOptions) {},
-		func(o *BootstrapOptions) { o.NodeID, o.Upstreams = "n", []string{"no", "1:30"} },
-		func(o *BootstrapOptions) { o.XDS = "control-plane.example:443" },
-		func(o *BootstrapOptions) {
-			o.TLS = &BootstrapTLS{CAFile: pair.certFile, CertFile: pair.certFile, KeyFile: pair.keyFile}
-		},
-		func(o *BootstrapOptions) {
-			o.XDS, o.Admin = "[::1]:18000", netip.MustParseAddrPort("[::1]:9901")
-			o.TLS = &BootstrapTLS{CAFile: pair.certFile}
-		},
-	}
-	for _, apply := range options {
-		o := documentedBootstrap()
-		apply(&o)
-		b, err := bootstrap(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		validate(t, b)
-	}
-}
 
 // A check that cannot fail is worth nothing.
 func TestEnvoyRefusesABrokenBootstrap(t *testing.T) {

@@ -3,15 +3,11 @@ package xds
 import (
 	_ "embed" // the script below
 	"fmt"
-	"net/netip"
 	"strings"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
-	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
@@ -21,6 +17,7 @@ import (
 
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
@@ -46,7 +43,7 @@ func copies() *luav3.Lua {
 // copying turns the filter on for a route of a breaker: to serve copies, or to keep them.
 func copying(p policy.Protocol, b *policy.Breaker, serve bool) (*anypb.Any, error) {
 	c := b.Fallback.Cached
-	return pack(&luav3.LuaPerRoute{FilterContext: &structpb.Struct{Fields: map[string]*structpb.Value{
+	return message.Pack(&luav3.LuaPerRoute{FilterContext: &structpb.Struct{Fields: map[string]*structpb.Value{
 		"breaker":     structpb.NewStringValue(b.Spec.Key.String()),
 		"serve":       structpb.NewBoolValue(serve),
 		"ttl":         structpb.NewNumberValue(c.TTL.Seconds()),
@@ -110,43 +107,6 @@ func rejectedRoute(whole *routev3.Route, p policy.Protocol, b *policy.Breaker) (
 		return nil, err
 	}
 	return r, nil
-}
-
-// egress is the cluster by which a proxy calls itself.
-func egress(listen netip.AddrPort) (*clusterv3.Cluster, error) {
-	to := listen
-	switch {
-	case listen.Addr() == netip.IPv4Unspecified():
-		to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), listen.Port())
-	case listen.Addr() == netip.IPv6Unspecified():
-		to = netip.AddrPortFrom(netip.IPv6Loopback(), listen.Port())
-	}
-	c := &clusterv3.Cluster{
-		Name:                 wire.EgressCluster,
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		ConnectTimeout:       durationpb.New(connectTimeout),
-		// Limits are the business of the upstreams at both ends.
-		CircuitBreakers: unlimited(),
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: wire.EgressCluster,
-			Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: []*endpointv3.LbEndpoint{{
-				HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address(to)}},
-			}}}},
-		},
-	}
-	// As the call came, so that trailers and upgrades pass.
-	options := &upstreamhttpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
-			UseDownstreamProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
-				HttpProtocolOptions:  &corev3.Http1ProtocolOptions{EnableTrailers: true},
-				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
-			},
-		},
-	}
-	if err := setHTTP(c, options); err != nil {
-		return nil, err
-	}
-	return c, nil
 }
 
 // takesOver tells whether calls of any upstream are taken over by another.

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
@@ -68,13 +70,13 @@ func listener(listen netip.AddrPort) (*listenerv3.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := pack(manager)
+	packed, err := message.Pack(manager)
 	if err != nil {
 		return nil, err
 	}
 	return &listenerv3.Listener{
 		Name:             wire.EgressName,
-		Address:          address(listen),
+		Address:          connect.Address(listen),
 		StatPrefix:       wire.EgressName,
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
@@ -106,7 +108,7 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: wire.EgressName,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
-			ConfigSource: overADS(), RouteConfigName: wire.EgressName,
+			ConfigSource: connect.OverADS(), RouteConfigName: wire.EgressName,
 		}},
 		HttpFilters: filters,
 		AccessLog:   []*accesslogv3.AccessLog{log},
@@ -145,27 +147,27 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 }
 
 func httpFilters() ([]*hcmv3.HttpFilter, error) {
-	processor, err := pack(externalProcessor(nil))
+	processor, err := message.Pack(externalProcessor(nil))
 	if err != nil {
 		return nil, err
 	}
-	nodeProcessor, err := pack(externalProcessor(requestAttributes()))
+	nodeProcessor, err := message.Pack(externalProcessor(requestAttributes()))
 	if err != nil {
 		return nil, err
 	}
-	hide, err := pack(hiding())
+	hide, err := message.Pack(hiding())
 	if err != nil {
 		return nil, err
 	}
-	mark, err := pack(marker())
+	mark, err := message.Pack(marker())
 	if err != nil {
 		return nil, err
 	}
-	copies, err := pack(copies())
+	copies, err := message.Pack(copies())
 	if err != nil {
 		return nil, err
 	}
-	router, err := pack(&routerv3.Router{
+	router, err := message.Pack(&routerv3.Router{
 		// Neither services nor callers are told of timeouts, tries or times.
 		SuppressEnvoyHeaders: true,
 	})

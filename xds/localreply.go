@@ -10,6 +10,8 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/grpc/codes"
+
+	"breakwater.dev/xds/internal/message"
 )
 
 // What callers get that ask for what a proxy of Envoy's cannot pass on, where its own response is an
@@ -24,8 +26,8 @@ const (
 func localReplies() *hcmv3.LocalReplyConfig {
 	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
 		timedOut(),
-		instead(header(":method", exactly(http.MethodConnect)), http.StatusMethodNotAllowed, noTunnel),
-		instead(header(":path", exactly("*")), http.StatusNotImplemented, noServer),
+		instead(header(":method", message.Exactly(http.MethodConnect)), http.StatusMethodNotAllowed, noTunnel),
+		instead(header(":path", message.Exactly("*")), http.StatusNotImplemented, noServer),
 	}}
 }
 

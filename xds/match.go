@@ -5,11 +5,9 @@ import (
 	"strings"
 
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-)
 
-func exactly(s string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s}}
-}
+	"breakwater.dev/xds/internal/message"
+)
 
 // matching takes a value that an RE2 expression matches as a whole.
 func matching(expression string) *matcherv3.StringMatcher {
@@ -21,7 +19,7 @@ func matching(expression string) *matcherv3.StringMatcher {
 func anyOf(names []string) *matcherv3.ListStringMatcher {
 	list := &matcherv3.ListStringMatcher{}
 	for _, n := range names {
-		list.Patterns = append(list.Patterns, exactly(n))
+		list.Patterns = append(list.Patterns, message.Exactly(n))
 	}
 	return list
 }

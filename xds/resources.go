@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"breakwater.dev/xds/internal/message"
 )
 
 // Type URLs of the resources served, see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.
@@ -52,13 +54,9 @@ func newResource(name string, m proto.Message) (*Resource, error) {
 	return &Resource{
 		Name:    name,
 		Version: hex.EncodeToString(sum[:8]),
-		Body:    &anypb.Any{TypeUrl: typeURL(m), Value: body},
+		Body:    &anypb.Any{TypeUrl: message.TypeURL(m), Value: body},
 		Message: m,
 	}, nil
-}
-
-func typeURL(m proto.Message) string {
-	return "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName())
 }
 
 // Add appends m under its type and keeps the type sorted by name.

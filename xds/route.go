@@ -15,6 +15,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
@@ -152,7 +153,7 @@ func match(m policy.Match) *routev3.RouteMatch {
 }
 
 func methodMatcher(methods []string) *routev3.HeaderMatcher {
-	m := exactly(methods[0])
+	m := message.Exactly(methods[0])
 	if len(methods) > 1 {
 		quoted := make([]string, len(methods))
 		for i, method := range methods {

@@ -11,6 +11,8 @@ import (
 
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
@@ -39,13 +41,13 @@ func tcpListener(u *policy.Upstream, listen netip.AddrPort) (*listenerv3.Listene
 			FlushAccessLogOnConnected: true,
 		}
 	}
-	packed, err := pack(proxy)
+	packed, err := message.Pack(proxy)
 	if err != nil {
 		return nil, err
 	}
 	return &listenerv3.Listener{
 		Name:             wire.TCPListener(u.Name),
-		Address:          address(netip.AddrPortFrom(listen.Addr(), u.Port)),
+		Address:          connect.Address(netip.AddrPortFrom(listen.Addr(), u.Port)),
 		StatPrefix:       "tcp." + u.Name,
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{

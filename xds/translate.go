@@ -7,10 +7,10 @@ import (
 	"net/netip"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/connect"
 )
 
 // DefaultListen is where a proxy listens whose bootstrap does not say.
@@ -59,7 +59,7 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 	}
 	if takesOver(set) {
 		fallbacks := func() (string, proto.Message, error) {
-			c, err := egress(listen)
+			c, err := connect.Egress(listen)
 			return c.GetName(), c, err
 		}
 		if err := d.vary("fallbacks of "+listen.String(), fallbacks); err != nil {
@@ -171,20 +171,4 @@ func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 		return nil
 	}
 	return d.share("endpoints "+u.Name, func() (string, proto.Message, error) { return u.Name, loadAssignment(u), nil })
-}
-
-// pack validates m and marshals it with its map entries in order, so that it always
-// has the same bytes. The validation of a message does not look into what it packs.
-func pack(m interface {
-	proto.Message
-	ValidateAll() error
-}) (*anypb.Any, error) {
-	if err := m.ValidateAll(); err != nil {
-		return nil, fmt.Errorf("packing %s: %w", typeURL(m), err)
-	}
-	packed := new(anypb.Any)
-	if err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true}); err != nil {
-		return nil, fmt.Errorf("packing %s: %w", typeURL(m), err)
-	}
-	return packed, nil
 }

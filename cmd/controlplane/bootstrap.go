@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"breakwater.dev/wire"
-	"breakwater.dev/xds"
+	"breakwater.dev/xds/bootstrap"
 )
 
 // socketPrefix marks the value of --admin that is a Unix socket.
@@ -21,12 +21,12 @@ const socketPrefix = "unix:"
 // bootstrapFlags are those that need a look before they are options.
 type bootstrapFlags struct {
 	listen, admin, ready string
-	tls                  xds.BootstrapTLS
+	tls                  bootstrap.TLS
 	outputDir, configDir string
 }
 
 func bootstrapCommand() *cobra.Command {
-	var o xds.BootstrapOptions
+	var o bootstrap.Options
 	var flags bootstrapFlags
 	c := &cobra.Command{
 		Use:   "bootstrap --node-id ID --node-cluster NAME",
@@ -43,7 +43,7 @@ func bootstrapCommand() *cobra.Command {
 			if flags.outputDir != "" {
 				return flags.write(o)
 			}
-			text, err := xds.Bootstrap(o)
+			text, err := bootstrap.YAML(o)
 			if err != nil {
 				return usageError{err}
 			}
@@ -59,7 +59,7 @@ func bootstrapCommand() *cobra.Command {
 	f.StringVar(&o.NodeID, "node-id", "", "the proxy's `id`, unique in the mesh")
 	f.StringVar(&o.NodeCluster, "node-cluster", "", "the `workload` that the proxy belongs to")
 	f.StringVar(&o.XDS, "xds", "127.0.0.1:18000", "`host:port` of the control plane")
-	f.StringVar(&flags.listen, "listen", xds.DefaultListen.String(), "`address` that applications send to")
+	f.StringVar(&flags.listen, "listen", fmt.Sprintf("127.0.0.1:%d", wire.EgressPort), "`address` that applications send to")
 	f.StringVar(&flags.admin, "admin", fmt.Sprintf("127.0.0.1:%d", wire.AdminPort), "`address` of Envoy's admin interface, or unix:PATH for a socket that only Envoy's own user may use")
 	f.StringVar(&flags.ready, "ready", "", "`address` where GET /ready answers 200 while applications can send, for a probe that cannot reach --listen (default none)")
 	f.StringSliceVar(&o.Upstreams, "upstreams", nil, "`names` of the upstreams that the workload calls; without it the proxy gets all")
@@ -86,7 +86,7 @@ by a rename, as 'mv' does within a file system and the kubelet does; Envoy does 
 notice a file that is written to.`
 
 // fill puts the flags into the options.
-func (f *bootstrapFlags) fill(o *xds.BootstrapOptions) error {
+func (f *bootstrapFlags) fill(o *bootstrap.Options) error {
 	var err error
 	if o.Listen, err = netip.ParseAddrPort(f.listen); err != nil {
 		return fmt.Errorf("--listen = %q; must be an IP address and port", f.listen)
@@ -116,7 +116,7 @@ func (f *bootstrapFlags) fill(o *xds.BootstrapOptions) error {
 	if f.configDir != "" && !filepath.IsAbs(f.configDir) {
 		return fmt.Errorf("--config-dir = %q; must be an absolute path, on the machine of the proxy", f.configDir)
 	}
-	if f.tls == (xds.BootstrapTLS{}) {
+	if f.tls == (bootstrap.TLS{}) {
 		return nil
 	}
 	o.TLS = &f.tls
@@ -130,19 +130,19 @@ func (f *bootstrapFlags) fill(o *xds.BootstrapOptions) error {
 
 // write writes the bootstrap and what belongs to it. Each file is put in place by a
 // rename, the bootstrap last.
-func (f *bootstrapFlags) write(o xds.BootstrapOptions) error {
-	text, err := xds.Bootstrap(o)
+func (f *bootstrapFlags) write(o bootstrap.Options) error {
+	text, err := bootstrap.YAML(o)
 	if err != nil {
 		return usageError{err}
 	}
-	files, err := xds.BootstrapSecrets(o)
+	files, err := bootstrap.Secrets(o)
 	if err != nil {
 		return usageError{err}
 	}
 	if err := os.MkdirAll(f.outputDir, 0o755); err != nil {
 		return fmt.Errorf("--output-dir: %w", err)
 	}
-	for _, file := range append(files, xds.File{Name: "envoy.yaml", Data: text}) {
+	for _, file := range append(files, bootstrap.File{Name: "envoy.yaml", Data: text}) {
 		path := filepath.Join(f.outputDir, file.Name)
 		if err := os.WriteFile(path+".new", file.Data, 0o644); err != nil {
 			return fmt.Errorf("--output-dir: %w", err)

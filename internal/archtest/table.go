@@ -70,8 +70,25 @@ var table = []row{
 		reason: "These packages read YAML strictly and print values. They know nothing of policies.",
 	},
 	{
+		pkg: "xds/internal/message", layer: 0, pure: true, silent: true,
+		third:  []string{controlPlaneAPI, protobufGo, yaml},
+		reason: "How messages are packed and printed depends on no message.",
+	},
+	{
+		pkg: "xds/internal/connect", layer: 3, pure: true, silent: true,
+		ours:   []string{"wire", "xds/internal/message"},
+		third:  []string{controlPlaneAPI, protobufGo},
+		reason: "A proxy connects to the control plane in the same ways as to upstreams, whatever a policy says.",
+	},
+	{
+		pkg: "xds/bootstrap", layer: 4, pure: true,
+		ours:   []string{"wire", "xds/internal/connect", "xds/internal/message"},
+		third:  []string{controlPlaneAPI, protobufGo},
+		reason: "A proxy's bootstrap is made where no policy is, such as by a webhook.",
+	},
+	{
 		pkg: "xds", layer: 5, pure: true,
-		ours:   []string{"policy", "breaker", "outlier", "wire", "gate"},
+		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "xds/internal/connect", "xds/internal/message", "xds/bootstrap"}, // the last in its tests
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, yaml},
 		reason: "Translation is a pure function of the policy.",
 	},
@@ -91,7 +108,7 @@ var table = []row{
 	},
 	{
 		pkg: "xds/discovery/internal/node", layer: 6, pure: true,
-		ours:   []string{"policy", "wire", "xds"},
+		ours:   []string{"policy", "wire", "xds", "xds/bootstrap"}, // the last in its tests
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "A proxy's introduction depends only on its first request.",
 	},
@@ -125,7 +142,7 @@ var table = []row{
 	},
 	{
 		pkg: "xds/discovery", layer: 8,
-		ours: []string{"policy", "xds", "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
+		ours: []string{"policy", "xds", "xds/bootstrap" /* in its tests */, "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
 			"xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol",
 			"xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
@@ -198,7 +215,7 @@ var table = []row{
 	},
 	{
 		pkg: "cmd/controlplane", layer: 10,
-		ours:   []string{"internal/app", "internal/nearest", "policy", "sources/files", "wire", "xds"},
+		ours:   []string{"internal/app", "internal/nearest", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},

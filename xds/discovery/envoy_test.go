@@ -23,6 +23,7 @@ import (
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/bootstrap"
 )
 
 // patience bounds every wait for something that must happen.
@@ -98,7 +99,7 @@ func startProxy(t *testing.T, apiType string, ports uint16, services ...func(grp
 	pid := os.Getpid()
 	own := netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
 	p.admin, p.egress = netip.AddrPortFrom(own, ports), netip.AddrPortFrom(own, ports+1)
-	text, err := xds.Bootstrap(xds.BootstrapOptions{
+	text, err := bootstrap.YAML(bootstrap.Options{
 		NodeID: "app-1", NodeCluster: "app", XDS: address,
 		Listen: p.egress, Admin: p.admin,
 	})

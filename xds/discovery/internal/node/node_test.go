@@ -9,13 +9,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"breakwater.dev/wire"
-	"breakwater.dev/xds"
+	"breakwater.dev/xds/bootstrap"
 )
 
 // The server reads what a bootstrap says.
 func TestNodeOfABootstrap(t *testing.T) {
 	listen := netip.MustParseAddrPort("[::1]:15001")
-	o := xds.BootstrapOptions{NodeID: "app-1", NodeCluster: "app", Listen: listen, Upstreams: []string{"search", "payments", "search"}}
+	o := bootstrap.Options{NodeID: "app-1", NodeCluster: "app", Listen: listen, Upstreams: []string{"search", "payments", "search"}}
 	node, err := o.Node()
 	if err != nil {
 		t.Fatal(err)

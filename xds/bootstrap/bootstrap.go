@@ -1,4 +1,4 @@
-package xds
+package bootstrap
 
 import (
 	"errors"
@@ -21,55 +21,63 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
-	// A control plane that hangs is noticed after keepaliveInterval + keepaliveTimeout.
-	// A gRPC server has to allow pings that often (grpc-go: keepalive.EnforcementPolicy).
+	// A control plane that hangs is noticed after keepaliveInterval + keepaliveTimeout. A gRPC server has to allow pings
+	// as often as that (grpc-go: keepalive.EnforcementPolicy).
 	keepaliveInterval = 10 * time.Second
 	keepaliveTimeout  = 5 * time.Second
-	// controlPlaneConnect is short: calls that are to fail open wait for it.
+	// controlPlaneConnect is how long a connection to the control plane may take to open. It is short: requests that fail
+	// open wait for it.
 	controlPlaneConnect = time.Second
-	// A stream that was lost is tried again after a random time of at most these: first up
-	// to reconnectAfter, then up to reconnectAtMost. Envoy's own maximum is 30 s, for which
-	// open breakers would not be in force after an outage.
+	// A lost stream is opened again after a random time of at most these: first up to reconnectAfter, then up to
+	// reconnectAtMost. Envoy's own maximum is 30 s, during which open breakers would not be in force after an outage.
 	reconnectAfter  = 500 * time.Millisecond
 	reconnectAtMost = 2 * time.Second
 	// runtimeWait is how long a proxy that starts waits for its runtime layer.
 	runtimeWait = time.Second
-	// maxDownstreamConnections fits into a usual limit of 65,536 file descriptors
-	// together with as many connections to upstreams as policies tend to allow.
+	// maxDownstreamConnections is how many connections applications may have. It fits into a usual limit of 65,536 file
+	// descriptors, together with as many connections to upstreams as policies tend to allow.
 	maxDownstreamConnections = 32_768
 )
 
-// BootstrapOptions are what a proxy's bootstrap depends on. The first four, and Admin or
-// AdminSocket, have to be given.
-type BootstrapOptions struct {
+// Options determine a proxy's bootstrap. The first four, and Admin or AdminSocket, must be given.
+type Options struct {
 	NodeID      string         // unique in the mesh
 	NodeCluster string         // the workload that the proxy belongs to
 	XDS         string         // the control plane, host:port, of a name or an IP
 	Listen      netip.AddrPort // where applications send to
 	Admin       netip.AddrPort // Envoy's admin interface; it has no authentication
-	AdminSocket string         // a Unix socket for it, which then is not at Admin; only its owner may use it
-	Ready       netip.AddrPort // where GET /ready tells whether Listen accepts connections; zero: nowhere
-	Upstreams   []string       // the ones to get; empty: all
-	TLS         *BootstrapTLS  // nil: plain text to the control plane
+	AdminSocket string         // a Unix socket for the admin interface, in place of Admin; only its owner may use it
+	Ready       netip.AddrPort // where GET /ready reports whether Listen accepts connections; zero: nowhere
+	Upstreams   []string       // names of the upstreams to get; empty: all
+	TLS         *TLS           // nil: plain text to the control plane
 }
 
-// Bootstrap prints a complete Envoy bootstrap as YAML. Options that cannot work
-// are an error that names each of them. With [BootstrapTLS.Directory] it needs the files
-// of [BootstrapSecrets] beside it.
-func Bootstrap(o BootstrapOptions) ([]byte, error) {
-	b, err := bootstrap(o)
+// YAML prints a complete Envoy bootstrap. Options that cannot work are an error that names each of them. With
+// [TLS.Directory] the bootstrap needs the files of [Secrets] beside it.
+func YAML(o Options) ([]byte, error) {
+	b, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	return message.YAML([]proto.Message{b})
+}
+
+// New returns the bootstrap that [YAML] prints.
+func New(o Options) (*bootstrapv3.Bootstrap, error) {
+	b, err := o.bootstrap()
 	if err != nil {
 		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
-	return renderYAML([]proto.Message{b})
+	return b, nil
 }
 
-func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
+func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 	host, port, err := o.check()
 	if err != nil {
 		return nil, err
@@ -82,7 +90,7 @@ func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	overload, err := overloadManager(maxDownstreamConnections)
+	overload, err := overloadManager()
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +102,7 @@ func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
 		Node:            node,
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{cluster}},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
-			LdsConfig: overADS(), CdsConfig: overADS(), AdsConfig: controlPlaneStream(),
+			LdsConfig: connect.OverADS(), CdsConfig: connect.OverADS(), AdsConfig: controlPlaneStream(),
 		},
 		LayeredRuntime:  runtime,
 		Admin:           o.admin(),
@@ -105,19 +113,22 @@ func bootstrap(o BootstrapOptions) (*bootstrapv3.Bootstrap, error) {
 			return nil, err
 		}
 	}
-	return b, b.ValidateAll()
+	if err := b.ValidateAll(); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
-func (o BootstrapOptions) admin() *bootstrapv3.Admin {
-	at := address(o.Admin)
+func (o Options) admin() *bootstrapv3.Admin {
+	at := connect.Address(o.Admin)
 	if o.AdminSocket != "" {
 		at = &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: o.AdminSocket, Mode: 0o600}}}
 	}
 	return &bootstrapv3.Admin{Address: at, IgnoreGlobalConnLimit: true}
 }
 
-// check returns the host and port of the control plane, or everything that is wrong.
-func (o BootstrapOptions) check() (host string, port uint16, err error) {
+// check returns the host and port of the control plane, or all that is wrong with the options.
+func (o Options) check() (host string, port uint16, err error) {
 	var problems []error
 	require := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -152,8 +163,8 @@ func (o BootstrapOptions) check() (host string, port uint16, err error) {
 	return host, uint16(number), errors.Join(problems...)
 }
 
-// Node is how the proxy introduces itself.
-func (o BootstrapOptions) Node() (*corev3.Node, error) {
+// Node returns how the proxy introduces itself.
+func (o Options) Node() (*corev3.Node, error) {
 	metadata := map[string]any{wire.MetadataListen: o.Listen.String()}
 	if len(o.Upstreams) > 0 {
 		names := make([]any, len(o.Upstreams))
@@ -169,21 +180,21 @@ func (o BootstrapOptions) Node() (*corev3.Node, error) {
 	return &corev3.Node{Id: o.NodeID, Cluster: o.NodeCluster, Metadata: fields}, nil
 }
 
-// controlPlane is the cluster of the control plane. Each call that asks for a permit
-// is a request to it for as long as it lasts, so its limits must never be met.
-func (o BootstrapOptions) controlPlane(host string, port uint16) (*clusterv3.Cluster, error) {
+// controlPlane returns the cluster of the control plane. A request that asks for a permit is a request to it for as long
+// as it lasts, so its limits must never be met.
+func (o Options) controlPlane(host string, port uint16) (*clusterv3.Cluster, error) {
 	c := &clusterv3.Cluster{
 		Name:            wire.ControlPlaneCluster,
 		ConnectTimeout:  durationpb.New(controlPlaneConnect),
-		CircuitBreakers: unlimited(),
-		LoadAssignment:  nameAssignment(wire.ControlPlaneCluster, host, port),
+		CircuitBreakers: connect.Unlimited(),
+		LoadAssignment:  connect.Host(wire.ControlPlaneCluster, host, port),
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-	} else if c.ClusterDiscoveryType, err = dnsClusterType(); err != nil {
+	} else if c.ClusterDiscoveryType, err = connect.DNS(); err != nil {
 		return nil, err
 	}
-	if err := setHTTP(c, http2Always()); err != nil {
+	if err := connect.SetHTTP(c, http2Always()); err != nil {
 		return nil, err
 	}
 	if o.TLS == nil {
@@ -194,17 +205,7 @@ func (o BootstrapOptions) controlPlane(host string, port uint16) (*clusterv3.Clu
 	return c, err
 }
 
-// unlimited are circuit breakers for calls that have others at their ends.
-func unlimited() *clusterv3.CircuitBreakers {
-	const unlimited = math.MaxUint32
-	most := policy.Limits{
-		MaxConnections: unlimited, MaxPendingRequests: unlimited, MaxRequests: unlimited, MaxRetries: unlimited,
-	}
-	return circuitBreakers(policy.ConnectionLimits{Default: most, High: most})
-}
-
-// http2Always has no idle timeout: the streams never end, and pings tell a dead
-// connection from a quiet one.
+// http2Always has no idle timeout: the streams never end, and pings distinguish a dead connection from a quiet one.
 func http2Always() *upstreamhttpv3.HttpProtocolOptions {
 	return &upstreamhttpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{
@@ -222,7 +223,7 @@ func http2Always() *upstreamhttpv3.HttpProtocolOptions {
 	}
 }
 
-// controlPlaneStream is a stream of resources: changes only, and the node's description once.
+// controlPlaneStream returns a stream of resources, with changes only, and with the node's description once.
 func controlPlaneStream() *corev3.ApiConfigSource {
 	return &corev3.ApiConfigSource{
 		ApiType:             corev3.ApiConfigSource_DELTA_GRPC,
@@ -230,8 +231,8 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 		GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
 			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
 				ClusterName: wire.ControlPlaneCluster,
-				// Of all retry policies that a stream of resources can be given, Envoy 1.40
-				// heeds this one (Config::Utility::prepareJitteredExponentialBackOffStrategy).
+				// Envoy 1.40 heeds this one of all the retry policies that a stream of resources can be given
+				// (Config::Utility::prepareJitteredExponentialBackOffStrategy).
 				RetryPolicy: &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
 					BaseInterval: durationpb.New(reconnectAfter), MaxInterval: durationpb.New(reconnectAtMost),
 				}},
@@ -241,11 +242,10 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 	}
 }
 
-// layeredRuntime is the control plane's layer. It has a stream of its own: it changes at
-// another rate than resources, and carries a TTL. Below it is what stays. There is no
-// layer for the admin interface, which could only be above it: any process that reaches
-// the interface could open or close breakers there.
-func (o BootstrapOptions) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) {
+// layeredRuntime returns the control plane's layer, above the keys that stay. The layer has a stream of its own: it
+// changes at another rate than resources, and carries a TTL. There is no layer for the admin interface, which could only
+// be above it: any process that reaches the interface could open or close breakers there.
+func (o Options) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) {
 	var layers []*bootstrapv3.RuntimeLayer
 	static := func(name, key string, value uint32) error {
 		values, err := structpb.NewStruct(map[string]any{key: value})
@@ -263,7 +263,7 @@ func (o BootstrapOptions) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) 
 		}
 	}
 	if o.Ready.IsValid() {
-		if err := static("readiness", readinessLimit, readinessConnections); err != nil {
+		if err := static("readiness", readinessLimit, ReadinessConnections); err != nil {
 			return nil, err
 		}
 	}
@@ -282,19 +282,18 @@ func (o BootstrapOptions) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) 
 	)}, nil
 }
 
-// prematureResets is the number of requests from which on Envoy closes an HTTP/2 connection
-// of which half are reset within a second and without a response (CVE-2023-44487). An attacker
-// does that, and so does an application whose callers give up while a service hangs: the calls
-// to all other services on its connection would end with it. Nobody else reaches a proxy on
-// loopback, so there is no such number then. The readiness listener, which others reach, speaks
-// HTTP/1 only.
+// prematureResets is the key of the number of requests from which on Envoy closes an HTTP/2 connection when half of them
+// are reset within a second and without a response (CVE-2023-44487). An attacker does that, and so does an application
+// whose callers give up while a service hangs: its requests to all other services on the connection would end too. Only
+// the application reaches a proxy on loopback, so the number is not limited there. The readiness listener, which others
+// reach, speaks HTTP/1 only.
 const prematureResets = "overload.premature_reset_total_stream_count"
 
-// overloadManager refuses connections of applications before file descriptors run
-// out, which would hit the connections to upstreams and to the control plane too.
-func overloadManager(connections int64) (*overloadv3.OverloadManager, error) {
-	limit, err := pack(&connectionsv3.DownstreamConnectionsConfig{
-		MaxActiveDownstreamConnections: connections,
+// overloadManager refuses connections of applications before file descriptors run out, which would hit the connections to
+// upstreams and to the control plane too.
+func overloadManager() (*overloadv3.OverloadManager, error) {
+	limit, err := message.Pack(&connectionsv3.DownstreamConnectionsConfig{
+		MaxActiveDownstreamConnections: maxDownstreamConnections,
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package xds
+package connect
 
 import (
 	"time"
@@ -10,26 +10,28 @@ import (
 	caresv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/network/dns_resolver/cares/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/xds/internal/message"
 )
 
-// How long a name server may take to answer. A proxy that starts, or that gets new clusters, goes on
-// only once each name has an answer or none is to be had: one server that is silent would hold
-// up all that is called without DNS, with Envoy's own defaults (5 s, four tries, each twice as long) for
-// 108 s. With these it is 4 to 5 s for each server in /etc/resolv.conf, as IPv4 and then IPv6 is
-// asked for. What is lost on the way gets one more try at once, and others at the failure refresh rate.
+// How long a name server may take to answer. A proxy that starts, or that gets new clusters, goes on only once each name
+// has an answer or cannot get one: a silent server would hold up all upstreams that are found without DNS, with Envoy's
+// own defaults (5 s, four tries, each twice as long) for 108 s. With these it takes 4 to 5 s for each server in
+// /etc/resolv.conf, since IPv4 and then IPv6 is asked for. A lost packet gets one more try at once, and others at the
+// failure refresh rate.
 const (
-	dnsTimeout = time.Second
-	dnsTries   = 2
+	DNSTimeout = time.Second
+	DNSTries   = 2
 )
 
-// dnsClusterType resolves a name and makes each of its addresses an endpoint. It
-// is what type STRICT_DNS was before Envoy deprecated that type's own fields.
-func dnsClusterType() (*clusterv3.Cluster_ClusterType, error) {
+// DNS returns the discovery of a cluster that resolves a name and makes each of its addresses an endpoint. It does what the
+// type STRICT_DNS did before Envoy deprecated that type's own fields.
+func DNS() (*clusterv3.Cluster_ClusterType, error) {
 	resolver, err := dnsResolver()
 	if err != nil {
 		return nil, err
 	}
-	config, err := pack(&dnsclusterv3.DnsCluster{
+	config, err := message.Pack(&dnsclusterv3.DnsCluster{
 		// The record's owner knows how long it holds; a TTL of 0 must not become a storm.
 		RespectDnsTtl:     true,
 		DnsMinRefreshRate: durationpb.New(time.Second),
@@ -52,13 +54,13 @@ func dnsClusterType() (*clusterv3.Cluster_ClusterType, error) {
 	}}, nil
 }
 
-// dnsResolver asks the name servers of the proxy's host. Clusters that do not wait for their names
-// (wait_for_warm_on_init) would start as soon, but one that changes would then have no endpoints
-// until its name is resolved again, and lose calls with each change of its policy.
+// dnsResolver asks the name servers of the proxy's host. Clusters that do not wait for their names (wait_for_warm_on_init)
+// would start as soon, but a cluster that changes would then have no endpoints until its name is resolved again, and
+// requests would fail with each change of its policy.
 func dnsResolver() (*corev3.TypedExtensionConfig, error) {
-	packed, err := pack(&caresv3.CaresDnsResolverConfig{
-		QueryTimeoutSeconds: wrapperspb.UInt64(uint64(dnsTimeout / time.Second)),
-		QueryTries:          count(dnsTries),
+	packed, err := message.Pack(&caresv3.CaresDnsResolverConfig{
+		QueryTimeoutSeconds: wrapperspb.UInt64(uint64(DNSTimeout / time.Second)),
+		QueryTries:          wrapperspb.UInt32(DNSTries),
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package xds
+package bootstrap
 
 import (
 	"fmt"
@@ -9,20 +9,22 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/message"
 )
 
-// BootstrapTLS is how a proxy secures its connection to the control plane. Paths
-// are on the proxy's own file system.
-type BootstrapTLS struct {
+// TLS is how a proxy secures its connection to the control plane. Paths are on the proxy's own file system.
+type TLS struct {
 	CAFile            string // empty: the system's trust store
 	CertFile, KeyFile string // the proxy's own certificate: both, or neither
 	ServerName        string // empty: the host of XDS
-	// Directory is where the proxy finds the files of [BootstrapSecrets], by which it
-	// notices new certificates. Empty: it reads certificates once, when it starts.
+	// Directory is where the proxy finds the files of [Secrets], by which it notices new certificates. Empty: it reads
+	// certificates once, when it starts.
 	Directory string
 }
 
-// Names of the files of [BootstrapSecrets], and of the secret in each.
+// Names of the files of [Secrets], and of the secret in each.
 const (
 	trustFile         = "trust.yaml"
 	certificateFile   = "certificate.yaml"
@@ -36,29 +38,28 @@ type File struct {
 	Data []byte
 }
 
-// BootstrapSecrets returns the files that a bootstrap refers to which has TLS and
-// [BootstrapTLS.Directory]. They name certificates and hold none. Without TLS there are none.
-func BootstrapSecrets(o BootstrapOptions) ([]File, error) {
+// Secrets returns the files that a bootstrap with TLS and [TLS.Directory] refers to. They name certificates and hold none.
+// Without TLS there are no files.
+func Secrets(o Options) ([]File, error) {
 	if o.TLS == nil {
 		return nil, nil
 	}
-	secrets := map[string]*tlsv3.Secret{trustFile: trustSecret(trustOfProxy, trustOf(o.TLS.CAFile))}
+	secrets := map[string]*tlsv3.Secret{trustFile: connect.TrustSecret(trustOfProxy, connect.TrustFile(o.TLS.CAFile))}
 	names := []string{trustFile}
 	if o.TLS.CertFile != "" {
 		names = append(names, certificateFile)
-		// The two files may be in two directories. Without a watched_directory Envoy
-		// watches both.
+		// The two files may be in two directories. Without a watched_directory Envoy watches both.
 		secrets[certificateFile] = &tlsv3.Secret{
 			Name: certificateSecret, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: o.TLS.certificate()},
 		}
 	}
 	var files []File
 	for _, name := range names {
-		packed, err := pack(secrets[name])
+		packed, err := message.Pack(secrets[name])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		text, err := renderYAML([]proto.Message{&discoveryv3.DiscoveryResponse{Resources: []*anypb.Any{packed}}})
+		text, err := message.YAML([]proto.Message{&discoveryv3.DiscoveryResponse{Resources: []*anypb.Any{packed}}})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -67,7 +68,7 @@ func BootstrapSecrets(o BootstrapOptions) ([]File, error) {
 	return files, nil
 }
 
-func (t BootstrapTLS) socket(host string) (*corev3.TransportSocket, error) {
+func (t TLS) socket(host string) (*corev3.TransportSocket, error) {
 	if t.ServerName != "" {
 		host = t.ServerName
 	}
@@ -77,32 +78,32 @@ func (t BootstrapTLS) socket(host string) (*corev3.TransportSocket, error) {
 	} else {
 		t.followFiles(common, host)
 	}
-	return tlsSocket(host, common)
+	return connect.TLS(host, common)
 }
 
-func (t BootstrapTLS) readOnce(common *tlsv3.CommonTlsContext, host string) {
-	trust := provesToBe(host)
-	trust.TrustedCa = fileSource(trustOf(t.CAFile))
+func (t TLS) readOnce(common *tlsv3.CommonTlsContext, host string) {
+	trust := connect.Named(host)
+	trust.TrustedCa = connect.File(connect.TrustFile(t.CAFile))
 	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: trust}
 	if t.CertFile != "" {
 		common.TlsCertificates = []*tlsv3.TlsCertificate{t.certificate()}
 	}
 }
 
-func (t BootstrapTLS) followFiles(common *tlsv3.CommonTlsContext, host string) {
+func (t TLS) followFiles(common *tlsv3.CommonTlsContext, host string) {
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
-		CombinedValidationContext: trustBySecret(host, t.secret(trustOfProxy, trustFile)),
+		CombinedValidationContext: connect.NamedBySecret(host, t.secret(trustOfProxy, trustFile)),
 	}
 	if t.CertFile != "" {
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{t.secret(certificateSecret, certificateFile)}
 	}
 }
 
-func (t BootstrapTLS) certificate() *tlsv3.TlsCertificate {
-	return &tlsv3.TlsCertificate{CertificateChain: fileSource(t.CertFile), PrivateKey: fileSource(t.KeyFile)}
+func (t TLS) certificate() *tlsv3.TlsCertificate {
+	return &tlsv3.TlsCertificate{CertificateChain: connect.File(t.CertFile), PrivateKey: connect.File(t.KeyFile)}
 }
 
-func (t BootstrapTLS) secret(name, file string) *tlsv3.SdsSecretConfig {
+func (t TLS) secret(name, file string) *tlsv3.SdsSecretConfig {
 	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: &corev3.ConfigSource{
 		ConfigSourceSpecifier: &corev3.ConfigSource_PathConfigSource{PathConfigSource: &corev3.PathConfigSource{
 			Path: path.Join(t.Directory, file), WatchedDirectory: &corev3.WatchedDirectory{Path: t.Directory},

@@ -1,10 +1,9 @@
-package xds
+package bootstrap
 
 import (
 	"net/netip"
 	"time"
 
-	"breakwater.dev/wire"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -15,30 +14,34 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/message"
 )
 
 const (
-	// readinessName names the listener and the cluster. No upstream can have it.
+	// readinessName is the name of the listener and of the cluster. No upstream can have it.
 	readinessName = wire.ControlPlaneCluster + "/ready"
 	readinessPath = "/ready"
-	// The proxy asks itself more often while it is not ready: that is what others wait for.
+	// The proxy asks itself more often while it is not ready, since its callers wait for that to change.
 	readinessTimeout  = time.Second
 	readinessInterval = 10 * time.Second
 	unreadyInterval   = 500 * time.Millisecond
-	// readinessRequest is how long a request may take to come, so that nobody holds
-	// connections of a port that others reach.
+	// readinessRequest is how long a request may take to come, so that no client holds connections for long.
 	readinessRequest = 5 * time.Second
-	// readinessConnections is how many connections the listener holds at once. They do not count as those
-	// of applications, so that nobody takes these away.
-	readinessConnections = 128
-	readinessLimit       = "envoy.resource_limits.listener." + readinessName + ".connection_limit"
+	readinessLimit   = "envoy.resource_limits.listener." + readinessName + ".connection_limit"
 )
 
-// addReadiness adds a listener that answers every request for /ready with 200 while listen accepts
-// connections, otherwise with 503, and all other paths with 404. It is for those who
-// cannot reach the proxy on loopback, and have no shell in its image: a kubelet.
+// ReadinessConnections is how many connections the readiness listener holds at once. They do not count as connections of
+// applications, so that they take none from these.
+const ReadinessConnections = 128
+
+// addReadiness adds a listener that answers every request for /ready with 200 while listen accepts connections, otherwise
+// with 503, and all other paths with 404. It is for clients that cannot reach the proxy on loopback, and have no shell in
+// its image: a kubelet.
 func addReadiness(static *bootstrapv3.Bootstrap_StaticResources, listen, ready netip.AddrPort) error {
-	self, err := egress(listen)
+	self, err := connect.Egress(listen)
 	if err != nil {
 		return err
 	}
@@ -63,22 +66,22 @@ func addReadiness(static *bootstrapv3.Bootstrap_StaticResources, listen, ready n
 }
 
 func readinessListener(ready netip.AddrPort) (*listenerv3.Listener, error) {
-	check, err := pack(&healthcheckv3.HealthCheck{
+	check, err := message.Pack(&healthcheckv3.HealthCheck{
 		PassThroughMode: wrapperspb.Bool(false),
 		Headers: []*routev3.HeaderMatcher{{
-			Name: ":path", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: exactly(readinessPath)},
+			Name: ":path", HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: message.Exactly(readinessPath)},
 		}},
 		ClusterMinHealthyPercentages: map[string]*typev3.Percent{readinessName: {Value: 100}},
 	})
 	if err != nil {
 		return nil, err
 	}
-	router, err := pack(&routerv3.Router{})
+	router, err := message.Pack(&routerv3.Router{})
 	if err != nil {
 		return nil, err
 	}
-	manager, err := pack(&hcmv3.HttpConnectionManager{
-		// A kubelet speaks HTTP/1. Whoever reaches the port could misuse HTTP/2: see prematureResets.
+	manager, err := message.Pack(&hcmv3.HttpConnectionManager{
+		// A kubelet speaks HTTP/1. Any client that reaches the port could misuse HTTP/2: see prematureResets.
 		CodecType:             hcmv3.HttpConnectionManager_HTTP1,
 		StatPrefix:            "ready",
 		RouteSpecifier:        &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{Name: readinessName}},
@@ -95,7 +98,7 @@ func readinessListener(ready netip.AddrPort) (*listenerv3.Listener, error) {
 		return nil, err
 	}
 	return &listenerv3.Listener{
-		Name: readinessName, Address: address(ready), StatPrefix: "ready", IgnoreGlobalConnLimit: true,
+		Name: readinessName, Address: connect.Address(ready), StatPrefix: "ready", IgnoreGlobalConnLimit: true,
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 			Name:       "envoy.filters.network.http_connection_manager",
 			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: manager},

@@ -1,4 +1,4 @@
-package xds
+package bootstrap
 
 import (
 	"bytes"
@@ -13,11 +13,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	_ "breakwater.dev/internal/golden" // the flag -update
+	"breakwater.dev/xds/internal/connect"
 )
 
-// documentedBootstrap are the options that deploy/envoy/README.md names.
-func documentedBootstrap() BootstrapOptions {
-	return BootstrapOptions{
+// secretType is the URL of the type of secrets.
+const secretType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+
+// documented returns the options that deploy/envoy/README.md names.
+func documented() Options {
+	return Options{
 		NodeID:      "app-1",
 		NodeCluster: "app",
 		XDS:         "127.0.0.1:18000",
@@ -26,18 +30,18 @@ func documentedBootstrap() BootstrapOptions {
 	}
 }
 
-func printed(t *testing.T, o BootstrapOptions) string {
+func printed(t *testing.T, o Options) string {
 	t.Helper()
-	out, err := Bootstrap(o)
+	out, err := YAML(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(out)
 }
 
-func TestDeployedBootstrapIsWhatBootstrapPrints(t *testing.T) {
-	path := filepath.Join("..", "deploy", "envoy", "bootstrap.yaml")
-	got := []byte(printed(t, documentedBootstrap()))
+func TestDeployedBootstrapIsWhatYAMLPrints(t *testing.T) {
+	path := filepath.Join("..", "..", "deploy", "envoy", "bootstrap.yaml")
+	got := []byte(printed(t, documented()))
 	if flag.Lookup("update").Value.String() == "true" {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -53,11 +57,11 @@ func TestDeployedBootstrapIsWhatBootstrapPrints(t *testing.T) {
 	}
 }
 
-func TestBootstrapOptionsShowUp(t *testing.T) {
-	o := documentedBootstrap()
+func TestOptionsShowUp(t *testing.T) {
+	o := documented()
 	o.XDS = "control.example:443"
 	o.Upstreams = []string{"payments", "search"}
-	o.TLS = &BootstrapTLS{CAFile: "/ca.pem", CertFile: "/cert.pem", KeyFile: "/key.pem"}
+	o.TLS = &TLS{CAFile: "/ca.pem", CertFile: "/cert.pem", KeyFile: "/key.pem"}
 	got := printed(t, o)
 	for _, want := range []string{
 		"breakwater.dev/upstreams:\n      - payments\n      - search\n",
@@ -69,9 +73,9 @@ func TestBootstrapOptionsShowUp(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	o.TLS = &BootstrapTLS{ServerName: "breakwater"}
+	o.TLS = &TLS{ServerName: "breakwater"}
 	got = printed(t, o)
-	for _, want := range []string{"sni: breakwater\n", "exact: breakwater\n", "filename: " + systemTrust + "\n"} {
+	for _, want := range []string{"sni: breakwater\n", "exact: breakwater\n", "filename: " + connect.TrustFile("") + "\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
@@ -79,15 +83,15 @@ func TestBootstrapOptionsShowUp(t *testing.T) {
 }
 
 // An IP cannot be a server name (RFC 6066), so only the certificate is checked for it.
-func TestBootstrapTLSToAnAddress(t *testing.T) {
+func TestTLSToAnAddress(t *testing.T) {
 	for _, c := range []struct{ control, name, address, proven string }{
 		{"[::1]:18000", "", "::1", "::1"},
 		{"[FD00:0::1]:18000", "", "FD00:0::1", "fd00::1"},
 		{"10.0.0.1:18000", "FD00::0:2", "10.0.0.1", "fd00::2"},
 		{"10.0.0.1:18000", "::ffff:10.0.0.2", "10.0.0.1", "10.0.0.2"},
 	} {
-		o := documentedBootstrap()
-		o.XDS, o.TLS = c.control, &BootstrapTLS{ServerName: c.name}
+		o := documented()
+		o.XDS, o.TLS = c.control, &TLS{ServerName: c.name}
 		got := printed(t, o)
 		for _, want := range []string{"type: STATIC\n", "address: " + c.address + "\n", "san_type: IP_ADDRESS\n", "exact: " + c.proven + "\n"} {
 			if !strings.Contains(got, want) {
@@ -100,40 +104,40 @@ func TestBootstrapTLSToAnAddress(t *testing.T) {
 	}
 }
 
-func TestBootstrapNamesEveryProblem(t *testing.T) {
+func TestEveryProblemIsNamed(t *testing.T) {
 	cases := []struct {
 		name  string
-		spoil func(*BootstrapOptions)
+		spoil func(*Options)
 		want  []string
 	}{
-		{"nothing given", func(o *BootstrapOptions) { *o = BootstrapOptions{} }, []string{
+		{"nothing given", func(o *Options) { *o = Options{} }, []string{
 			"the node needs an id", "the node needs a cluster", `control plane "" is not host:port`,
 			`the listening address "invalid AddrPort" is not ip:port`, `the admin address "invalid AddrPort" is not ip:port`}},
-		{"no port", func(o *BootstrapOptions) { o.XDS = "control.example" }, []string{`control plane "control.example" is not host:port`}},
-		{"no host", func(o *BootstrapOptions) { o.XDS = ":18000" }, []string{`control plane ":18000" is not host:port`}},
-		{"port 0", func(o *BootstrapOptions) { o.XDS = "a:0" }, []string{`control plane "a:0" is not host:port`}},
-		{"port too large", func(o *BootstrapOptions) { o.XDS = "a:65536" }, []string{`control plane "a:65536" is not host:port`}},
-		{"port by name", func(o *BootstrapOptions) { o.XDS = "a:http" }, []string{`control plane "a:http" is not host:port`}},
-		{"listening port 0", func(o *BootstrapOptions) { o.Listen = netip.MustParseAddrPort("127.0.0.1:0") },
+		{"no port", func(o *Options) { o.XDS = "control.example" }, []string{`control plane "control.example" is not host:port`}},
+		{"no host", func(o *Options) { o.XDS = ":18000" }, []string{`control plane ":18000" is not host:port`}},
+		{"port 0", func(o *Options) { o.XDS = "a:0" }, []string{`control plane "a:0" is not host:port`}},
+		{"port too large", func(o *Options) { o.XDS = "a:65536" }, []string{`control plane "a:65536" is not host:port`}},
+		{"port by name", func(o *Options) { o.XDS = "a:http" }, []string{`control plane "a:http" is not host:port`}},
+		{"listening port 0", func(o *Options) { o.Listen = netip.MustParseAddrPort("127.0.0.1:0") },
 			[]string{`the listening address "127.0.0.1:0" is not ip:port`}},
-		{"one port twice", func(o *BootstrapOptions) { o.Admin = o.Listen },
+		{"one port twice", func(o *Options) { o.Admin = o.Listen },
 			[]string{"the listening and the admin address are both 127.0.0.1:10000"}},
-		{"upstream without a name", func(o *BootstrapOptions) { o.Upstreams = []string{"", " stock"} },
+		{"upstream without a name", func(o *Options) { o.Upstreams = []string{"", " stock"} },
 			[]string{`"" is not the name of an upstream`, `" stock" is not the name of an upstream`}},
-		{"socket by a relative path", func(o *BootstrapOptions) { o.AdminSocket = "admin.sock" },
+		{"socket by a relative path", func(o *Options) { o.AdminSocket = "admin.sock" },
 			[]string{`the admin socket "admin.sock" is not an absolute path`}},
-		{"readiness at a taken port", func(o *BootstrapOptions) { o.Ready = o.Listen },
+		{"readiness at a taken port", func(o *Options) { o.Ready = o.Listen },
 			[]string{"the listening and the readiness address are both 127.0.0.1:10000"}},
-		{"secrets in a relative directory", func(o *BootstrapOptions) { o.TLS = &BootstrapTLS{Directory: "envoy"} },
+		{"secrets in a relative directory", func(o *Options) { o.TLS = &TLS{Directory: "envoy"} },
 			[]string{`the directory of secrets "envoy" is not an absolute path`}},
-		{"half a certificate", func(o *BootstrapOptions) { o.TLS = &BootstrapTLS{KeyFile: "/key.pem"} },
+		{"half a certificate", func(o *Options) { o.TLS = &TLS{KeyFile: "/key.pem"} },
 			[]string{"a certificate needs its key, and a key its certificate"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			o := documentedBootstrap()
+			o := documented()
 			c.spoil(&o)
-			out, err := Bootstrap(o)
+			out, err := YAML(o)
 			if err == nil || out != nil {
 				t.Fatalf("got %q, %v, want an error and nothing printed", out, err)
 			}
@@ -145,7 +149,7 @@ func TestBootstrapNamesEveryProblem(t *testing.T) {
 }
 
 func TestControlPlaneClusterHasNoLimits(t *testing.T) {
-	b, err := bootstrap(documentedBootstrap())
+	b, err := New(documented())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +174,7 @@ func TestOnlyLoopbackIsTrusted(t *testing.T) {
 	for listen, trusted := range map[string]bool{
 		"127.0.0.1:10000": true, "127.1.2.3:10000": true, "[::1]:10000": true, "0.0.0.0:10000": false, "10.0.0.7:10000": false, "[::]:10000": false,
 	} {
-		o := documentedBootstrap()
+		o := documented()
 		o.Listen = netip.MustParseAddrPort(listen)
 		if got := strings.Contains(printed(t, o), prematureResets); got != trusted {
 			t.Errorf("%s: trusted %t, want %t", listen, got, trusted)
@@ -188,29 +192,29 @@ func TestOnlyLoopbackIsTrusted(t *testing.T) {
 
 // TestStreamsComeBackSoon: every stream of resources in the bootstrap bounds its pauses.
 func TestStreamsComeBackSoon(t *testing.T) {
-	text := printed(t, documentedBootstrap())
+	text := printed(t, documented())
 	streams, bounded := strings.Count(text, "api_type: DELTA_GRPC"), strings.Count(text, "max_interval: 2s")
 	if streams != 2 || bounded != streams {
 		t.Errorf("%d of %d streams bound their pauses, want 2 of 2", bounded, streams)
 	}
 }
 
-// TestBootstrapSecrets: what the bootstrap refers to is what is written beside it.
-func TestBootstrapSecrets(t *testing.T) {
-	o := documentedBootstrap()
-	if files, err := BootstrapSecrets(o); err != nil || files != nil {
+// TestSecrets: the bootstrap refers to the files that are written beside it.
+func TestSecrets(t *testing.T) {
+	o := documented()
+	if files, err := Secrets(o); err != nil || files != nil {
 		t.Errorf("without TLS: %v, %v, want nothing", files, err)
 	}
-	o.TLS = &BootstrapTLS{CAFile: "/tls/ca.crt", CertFile: "/tls/tls.crt", KeyFile: "/keys/tls.key", Directory: "/etc/envoy"}
+	o.TLS = &TLS{CAFile: "/tls/ca.crt", CertFile: "/tls/tls.crt", KeyFile: "/keys/tls.key", Directory: "/etc/envoy"}
 	text := printed(t, o)
-	files, err := BootstrapSecrets(o)
+	files, err := Secrets(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"trust.yaml": "resources:\n  - '@type': " + SecretType + "\n    name: control-plane-ca\n    validation_context:\n" +
+		"trust.yaml": "resources:\n  - '@type': " + secretType + "\n    name: control-plane-ca\n    validation_context:\n" +
 			"      trusted_ca:\n        filename: /tls/ca.crt\n      watched_directory:\n        path: /tls\n",
-		"certificate.yaml": "resources:\n  - '@type': " + SecretType + "\n    name: proxy-certificate\n    tls_certificate:\n" +
+		"certificate.yaml": "resources:\n  - '@type': " + secretType + "\n    name: proxy-certificate\n    tls_certificate:\n" +
 			"      certificate_chain:\n        filename: /tls/tls.crt\n      private_key:\n        filename: /keys/tls.key\n",
 	}
 	for _, f := range files {
