@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -121,6 +122,18 @@ func (b *bench) trip(upstream string) {
 	b.driver.Deliver()
 }
 
+// awaitGate waits until the gate of an open breaker is published. The publisher does that on a goroutine of its own, and
+// must not do it after a later step.
+func (b *bench) awaitGate() {
+	b.t.Helper()
+	eventually(b.t, "the gate of an open breaker", func() error {
+		if n := b.gates.Counts().Open; n != 1 {
+			return fmt.Errorf("%d gates are open, want 1", n)
+		}
+		return nil
+	})
+}
+
 func (b *bench) status(upstream string) breaker.Status {
 	s, _ := b.engine.Status(breaker.Key{Upstream: upstream}, b.clock.Now())
 	return s
@@ -182,6 +195,7 @@ var swaps = []struct {
 		step: "gates", before: "engine", first: mesh, then: mesh,
 		prepare: func(b *bench) { // a breaker that was open when it was removed goes on where it was
 			b.trip("adaptive")
+			b.awaitGate()
 			b.take(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
 		},
 		at:     func(*bench) {},
@@ -191,6 +205,7 @@ var swaps = []struct {
 		step: "proxies", before: "gates", first: mesh, then: mesh,
 		prepare: func(b *bench) {
 			b.trip("adaptive")
+			b.awaitGate()
 			b.take(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
 		},
 		harmed: func(b *bench) bool { return b.gates.Counts().Open == 0 },
