@@ -212,6 +212,10 @@ type Breaker struct {
 	Origins []Origin
 }
 
+// Enabled reports whether there is a breaker at all and it is not disabled. Calls of a disabled breaker pass as if
+// there were none.
+func (b *Breaker) Enabled() bool { return b != nil && b.Spec.Config.Mode != breaker.Disabled }
+
 // Fallback says what happens to a rejected call. It gets Response, unless Upstream takes the call or Cached
 // has a copy.
 type Fallback struct {

@@ -1,9 +1,10 @@
-// Package xds turns a compiled policy into Envoy configuration. Package discovery sends it to proxies, and package bootstrap
-// makes the configuration that they start with.
+// Package xds turns a compiled policy into Envoy's resources: for each upstream its cluster, secret, endpoints and listener,
+// then the egress cluster, the routes and the egress listener. It renders gates as the runtime layer. Package discovery sends
+// the resources to proxies, and package bootstrap makes the configuration that they start with.
 //
-// In: a [policy.Set], and gates.
-// Out: Envoy resources, each with a version that is the hash of its bytes; the same as text.
+// In: a [policy.Set]; a [gate.Set].
+// Out: Envoy resources, each with a version that is the hash of its bytes; also as text.
 // Called by: discovery, which sends them; the command render, which prints them.
-// Never: depends on anything but its arguments: equal policies have equal bytes, everywhere.
-// Concurrency: pure functions, and values that are not changed. A [Translation] is for one goroutine at a time.
+// Never: depends on anything except its arguments: equal policies have equal bytes, everywhere.
+// Concurrency: pure functions, and values that do not change. A [Translation] is for one goroutine at a time.
 package xds

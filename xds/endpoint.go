@@ -10,9 +10,8 @@ import (
 	"breakwater.dev/xds/internal/connect"
 )
 
-// loadAssignment lists the endpoints of an upstream, one locality for each zone
-// in the order in which the policy first names it. Zones do not steer traffic;
-// they show up in Envoy's per-zone statistics.
+// loadAssignment lists the endpoints of an upstream, one locality for each zone in the order in which the policy first
+// names it. Zones do not steer traffic; they show up in Envoy's statistics for each zone.
 func loadAssignment(u *policy.Upstream) *endpointv3.ClusterLoadAssignment {
 	la := &endpointv3.ClusterLoadAssignment{ClusterName: u.Name}
 	byZone := map[string]*endpointv3.LocalityLbEndpoints{}

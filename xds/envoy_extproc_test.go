@@ -19,6 +19,7 @@ import (
 
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/filter"
 )
 
 // processor is a control plane that rejects the calls of breaker "rejecting" and
@@ -170,7 +171,7 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 // TestTimeoutsOfASlowControlPlane: a gRPC service that hangs has the whole timeout, and it is that which ends the call, also
 // when the control plane takes nearly as long to answer as it may.
 func TestTimeoutsOfASlowControlPlane(t *testing.T) {
-	control := &processor{told: make(chan told, 10), late: messageTimeout * 3 / 4}
+	control := &processor{told: make(chan told, 10), late: filter.MessageTimeout * 3 / 4}
 	route := policy.Route{Timeout: 300 * time.Millisecond, Breaker: guardedBy("web", true)}
 	egress := startEnvoy(t, &policy.Set{Upstreams: []*policy.Upstream{webUpstream("web", hungPort(t), policy.GRPC, route)}}, control.start(t))
 	if status, message := callGRPC(t, egress, "web", ""); status != "4" || message != "upstream request timeout" {
@@ -200,7 +201,7 @@ func checkAdmitted(t *testing.T, egress string, control *processor, host string,
 		{"key", got.key, []string{host}},
 		{"request headers", got.request, nil},
 		{"response headers", got.response, []string{":status", "content-type", wire.TimesHeader}},
-		{"attributes", slices.Sorted(maps.Keys(got.attributes)), responseAttributes()},
+		{"attributes", slices.Sorted(maps.Keys(got.attributes)), []string{wire.DetailsAttribute, wire.FlagsAttribute}},
 	} {
 		if !slices.Equal(c.got, c.want) {
 			t.Errorf("%s: the control plane got %q, want %q", c.what, c.got, c.want)

@@ -24,6 +24,7 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/route"
 )
 
 // startEnvoy runs a real Envoy on what set translates to, with a control plane at
@@ -289,7 +290,7 @@ func checkHosts(t *testing.T, egress string) {
 		{"impostor", 503, "upstream connect error"}, // its certificate is for localhost
 		{"refused", 503, "upstream connect error"},
 		{"hung", 504, "upstream request timeout"},
-		{"nobody", 404, noUpstream},
+		{"nobody", 404, route.NoUpstream},
 		{"failopen", 200, "GET failopen /"},
 		{"failclosed", 503, "the fallback"},
 	}

@@ -2,26 +2,27 @@ package xds
 
 import (
 	"fmt"
-	"time"
 
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/gate"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/listener"
+	"breakwater.dev/xds/internal/route"
 )
 
-// Layers are a set of gates as the runtime layers of proxies. They are immutable.
+// Layers are a set of gates, rendered as the runtime layers of proxies. They are immutable.
 type Layers struct {
 	gates  *gate.Set
 	shared *Resource
-	nodes  map[string]*Resource // of the proxies that have gates of their own
+	nodes  map[string]*Resource // by the ids of the proxies that have gates of their own
 }
 
 // fields are the keys of a runtime layer.
 type fields map[string]*structpb.Value
 
-// NewLayers renders a set of gates, which is not nil. A gate that lets everything through needs no key.
+// NewLayers renders a set of gates, which is not nil. A gate that lets all requests through needs no key.
 func NewLayers(set *gate.Set) (*Layers, error) {
 	shared, own := fields{}, map[string]fields{}
 	shared.setFilter(set.Filter())
@@ -75,46 +76,33 @@ func (f fields) layer() (*Resource, error) {
 	return r, nil
 }
 
-// What the filter of the access log does without its runtime keys.
-const (
-	defaultStatus = 500
-	defaultSlow   = 2 * time.Second
-)
-
-// setFilter adds the keys in which a filter differs from the defaults in the listener.
+// setFilter adds the keys in which the filter of the access log differs from its defaults in the listener.
 func (f fields) setFilter(filter gate.LogFilter) {
-	if filter.Status != 0 && filter.Status != defaultStatus {
+	if filter.Status != 0 && filter.Status != listener.LoggedStatus {
 		f[string(wire.LogStatus)] = structpb.NewNumberValue(float64(filter.Status))
 	}
-	if filter.Slow != 0 && filter.Slow != defaultSlow {
+	if filter.Slow != 0 && filter.Slow != listener.LoggedSlow {
 		f[string(wire.LogSlow)] = structpb.NewNumberValue(float64(max(filter.Slow.Milliseconds(), 1)))
 	}
 	if filter.Gone {
-		f[string(wire.LogGone)] = structpb.NewNumberValue(100) // a filter takes no share but in its own denominator
+		f[string(wire.LogGone)] = structpb.NewNumberValue(100) // in percent: the filter takes no other denominator
 	}
 }
 
-// setGate adds the keys in which a gate differs from the defaults in the routes. One random number decides a
-// call, so each share includes those of the routes before it.
+// setGate adds the keys in which a gate differs from the zero gate, whose shares are the defaults in the routes.
 func (f fields) setGate(g *gate.Gate) {
-	set := func(kind wire.RouteKind, share, usual uint32) {
-		if share != usual {
+	var none gate.Gate
+	for kind := range route.Shares {
+		if share := g.Share(kind); share != none.Share(kind) {
 			f[string(wire.ShareKey(g.Key, kind))] = millionths(share)
 		}
 	}
-	open, sampling := min(g.Open, wire.Million), g.Sampling.All()
-	set(wire.RouteCounted, open/sampling.Rejected, 0)
-	set(wire.RouteOpen, open, 0)
-	if g.Probe && g.Connections == nil {
-		set(wire.RouteProbe, wire.Million, 0)
-	}
-	set(wire.RouteSampled, open+(wire.Million-open)/sampling.Passed, wire.Million)
 	if g.Connections != nil {
 		f[string(wire.ConnectionsKey(g.Key.Upstream))] = structpb.NewNumberValue(float64(*g.Connections))
 	}
 }
 
-// millionths is a FractionalPercent as a runtime value.
+// millionths returns a FractionalPercent as a runtime value.
 func millionths(n uint32) *structpb.Value {
 	return structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
 		"numerator":   structpb.NewNumberValue(float64(n)),

@@ -13,7 +13,7 @@ import (
 	"breakwater.dev/xds/internal/message"
 )
 
-// Type URLs of the resources served, see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.
+// The type URLs of the resources, see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.
 const (
 	ClusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 	EndpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -23,20 +23,21 @@ const (
 	RuntimeType  = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
 )
 
-// Types are the type URLs in the order that makes before it breaks: a proxy that
-// takes them one after another never has a route to a cluster it does not know.
+// Types are the type URLs in the order that makes before it breaks: a proxy that gets them one after another never has a
+// route to a cluster that it does not know.
 var Types = []string{ClusterType, EndpointType, SecretType, ListenerType, RouteType, RuntimeType}
 
-// Resource is one Envoy resource, marshaled once and shared by all proxies.
+// Resource is one Envoy resource, marshaled once and shared by all proxies. It is immutable.
 type Resource struct {
 	Name string
 	// Version is a hash of Body: equal content has equal versions, in every process.
 	Version string
 	Body    *anypb.Any
-	Message proto.Message // what Body holds; not to be changed
+	Message proto.Message // the message in Body, which must not be changed
 }
 
-// Resources are all resources of one proxy by type URL, sorted by name.
+// Resources are the resources of one proxy by type URL, sorted by name. They are not safe for concurrent use while some
+// are added.
 type Resources map[string][]*Resource
 
 // newResource validates and marshals one message.
@@ -59,7 +60,8 @@ func newResource(name string, m proto.Message) (*Resource, error) {
 	}, nil
 }
 
-// Add appends m under its type and keeps the type sorted by name.
+// Add adds a message as a resource of its type. It is an error if the message is not valid, or if there is a resource of
+// its type and name.
 func (rs Resources) Add(name string, m proto.Message) error {
 	r, err := newResource(name, m)
 	if err != nil {
@@ -78,12 +80,13 @@ func (rs Resources) add(r *Resource) error {
 	return nil
 }
 
-// Has tells whether there is a resource of a type and name.
+// Has reports whether there is a resource of a type and name.
 func (rs Resources) Has(typeURL, name string) bool {
 	_, found := rs.place(typeURL, name)
 	return found
 }
 
+// place returns the index of a resource in its type, or the index where it belongs.
 func (rs Resources) place(typeURL, name string) (at int, found bool) {
 	return slices.BinarySearchFunc(rs[typeURL], name, func(r *Resource, name string) int {
 		return strings.Compare(r.Name, name)

@@ -2,8 +2,8 @@ package xds
 
 import "breakwater.dev/policy"
 
-// Only returns set with no upstreams but the named ones, and those that take over from them.
-// Names that the set does not know are passed over: they may come with a later policy.
+// Only returns set with the named upstreams only, and the upstreams that take over from them. Names that the set does not
+// have are ignored: they may come with a later policy.
 func Only(set *policy.Set, names []string) *policy.Set {
 	wanted := map[string]bool{}
 	for _, name := range Reached(ByName(set), names) {
@@ -27,7 +27,8 @@ func ByName(set *policy.Set) map[string]*policy.Upstream {
 	return upstreams
 }
 
-// Reached returns the names, each once, and those of the upstreams that take over from them.
+// Reached returns the names, and the names of the upstreams that take over from them, directly or not. Each name is there
+// once.
 func Reached(upstreams map[string]*policy.Upstream, names []string) []string {
 	var all []string
 	known := map[string]bool{}
@@ -46,7 +47,7 @@ func Reached(upstreams map[string]*policy.Upstream, names []string) []string {
 	return all
 }
 
-// takeovers are the upstreams that take over from one; nil: from one that is not there.
+// takeovers returns the names of the upstreams that take over from an upstream, which may be nil.
 func takeovers(u *policy.Upstream) []string {
 	if u == nil {
 		return nil

@@ -4,23 +4,25 @@ import (
 	"fmt"
 	"slices"
 
-	"breakwater.dev/wire"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/xds/internal/route"
 )
 
-// Step returns the routes that a proxy, which has those of had, is to take next on its way to those of next. A
-// call that another upstream takes over comes in once more, maybe on another worker of the proxy, and each worker
-// takes up new routes at its own moment. So all of them have to know a host before any sends calls there.
+// Step returns the routes that a proxy with the routes had must get next on its way to the routes next. A request that
+// another upstream takes over comes in once more, maybe on another worker of the proxy, and each worker starts to use new
+// routes at its own moment. So all workers have to know a host before any of them sends requests to it.
 //
-// It is next where that sends calls to no host that had does not send calls to; had itself where all such
-// hosts lead to the same upstreams already; else had with those hosts, of a chain of fallbacks with the last ones first.
+// Step returns next if it sends requests to no host that had does not send requests to. It returns had itself if all such
+// hosts lead to the same upstreams already. Otherwise it returns had with those hosts added; in a chain of fallbacks the
+// last hosts come first.
 func (t *Translation) Step(had, next *Resource) (*Resource, error) {
 	before, after := had.Message.(*routev3.RouteConfiguration), next.Message.(*routev3.RouteConfiguration)
-	fresh := takenOverHosts(after)
-	for host := range takenOverHosts(before) {
+	fresh := takeoverHosts(after)
+	for host := range takeoverHosts(before) {
 		delete(fresh, host)
 	}
 	if len(fresh) == 0 {
@@ -34,12 +36,12 @@ func (t *Translation) Step(had, next *Resource) (*Resource, error) {
 			}
 		}
 	}
-	lacking := lacking(after, hosts)
-	if len(lacking) == 0 {
+	missing := lastOfChains(after, hosts)
+	if len(missing) == 0 {
 		return had, nil
 	}
-	step, _, err := t.variant("routes from "+had.Version+" to "+next.Version, func() (string, proto.Message, error) {
-		return had.Name, withHosts(before, lacking, after.MaxDirectResponseBodySizeBytes), nil
+	step, _, err := t.variant("routes from "+had.Version+" to "+next.Version, had.Name, func() (proto.Message, error) {
+		return withHosts(before, missing, after.MaxDirectResponseBodySizeBytes), nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("translating routes to the hosts of fallbacks: %w", err)
@@ -47,26 +49,26 @@ func (t *Translation) Step(had, next *Resource) (*Resource, error) {
 	return step, nil
 }
 
-// withHosts is rc with the virtual hosts that lack, whose hosts are no other upstream's any more. Their direct
-// responses have at most so many bytes.
-func withHosts(rc *routev3.RouteConfiguration, lack []*routev3.VirtualHost, largest *wrapperspb.UInt32Value) *routev3.RouteConfiguration {
+// withHosts returns rc with the virtual hosts in more, and takes their hosts from other upstreams. Direct responses may
+// have as many bytes as in rc, or as largest says if that is more.
+func withHosts(rc *routev3.RouteConfiguration, more []*routev3.VirtualHost, largest *wrapperspb.UInt32Value) *routev3.RouteConfiguration {
 	out := shallow(rc)
 	if largest.GetValue() > rc.MaxDirectResponseBodySizeBytes.GetValue() {
 		out.MaxDirectResponseBodySizeBytes = largest
 	}
 	out.VirtualHosts = nil
-	taken, lacks := map[string]bool{}, map[string]*routev3.VirtualHost{}
-	for _, vh := range lack {
-		lacks[vh.Name] = vh
+	taken, added := map[string]bool{}, map[string]*routev3.VirtualHost{}
+	for _, vh := range more {
+		added[vh.Name] = vh
 		for _, host := range vh.Domains {
 			taken[host] = true
 		}
 	}
 	for _, vh := range rc.VirtualHosts {
 		domains := slices.DeleteFunc(slices.Clone(vh.Domains), func(host string) bool { return taken[host] })
-		if more := lacks[vh.Name]; more != nil { // it has other hosts so far
-			domains = append(domains, more.Domains...)
-			delete(lacks, vh.Name)
+		if with := added[vh.Name]; with != nil { // the upstream is there, with other hosts
+			domains = append(domains, with.Domains...)
+			delete(added, vh.Name)
 		}
 		if len(domains) > 0 {
 			with := shallow(vh)
@@ -74,21 +76,21 @@ func withHosts(rc *routev3.RouteConfiguration, lack []*routev3.VirtualHost, larg
 			out.VirtualHosts = append(out.VirtualHosts, with)
 		}
 	}
-	for _, vh := range lack {
-		if lacks[vh.Name] != nil {
+	for _, vh := range more {
+		if added[vh.Name] != nil {
 			out.VirtualHosts = append(out.VirtualHosts, vh)
 		}
 	}
 	return out
 }
 
-// lacking are the virtual hosts of rc with those of the hosts that they have, but for those whose calls would be taken
-// over by others of the hosts.
-func lacking(rc *routev3.RouteConfiguration, hosts map[string]bool) []*routev3.VirtualHost {
+// lastOfChains returns the virtual hosts of rc that have any of the hosts, with only these hosts. It leaves out the ones
+// whose requests other hosts would take over: those must be there first.
+func lastOfChains(rc *routev3.RouteConfiguration, hosts map[string]bool) []*routev3.VirtualHost {
 	var all []*routev3.VirtualHost
 	for _, vh := range rc.VirtualHosts {
 		domains := slices.DeleteFunc(slices.Clone(vh.Domains), func(host string) bool { return !hosts[host] })
-		if len(domains) == 0 || slices.ContainsFunc(vh.Routes, func(r *routev3.Route) bool { return hosts[takenOverTo(r)] }) {
+		if len(domains) == 0 || slices.ContainsFunc(vh.Routes, func(r *routev3.Route) bool { return hosts[route.TakeoverHost(r)] }) {
 			continue
 		}
 		with := shallow(vh)
@@ -98,12 +100,12 @@ func lacking(rc *routev3.RouteConfiguration, hosts map[string]bool) []*routev3.V
 	return all
 }
 
-// takenOverHosts are the hosts of upstreams that take calls over.
-func takenOverHosts(rc *routev3.RouteConfiguration) map[string]bool {
+// takeoverHosts returns the hosts of all upstreams that take over requests.
+func takeoverHosts(rc *routev3.RouteConfiguration) map[string]bool {
 	hosts := map[string]bool{}
 	for _, vh := range rc.VirtualHosts {
 		for _, r := range vh.Routes {
-			if host := takenOverTo(r); host != "" {
+			if host := route.TakeoverHost(r); host != "" {
 				hosts[host] = true
 			}
 		}
@@ -111,22 +113,14 @@ func takenOverHosts(rc *routev3.RouteConfiguration) map[string]bool {
 	return hosts
 }
 
-// takenOverTo is the host that a route sends calls to through the proxy once more; "": it does not.
-func takenOverTo(r *routev3.Route) string {
-	if to := r.GetRoute(); to.GetCluster() == wire.EgressCluster {
-		return to.GetHostRewriteLiteral()
-	}
-	return ""
-}
-
-// leads tells whether calls to a host, which no pattern is, are those of an upstream.
+// leads reports whether requests to a host, which is not a pattern, go to an upstream.
 func leads(rc *routev3.RouteConfiguration, host, upstream string) bool {
 	return slices.ContainsFunc(rc.VirtualHosts, func(vh *routev3.VirtualHost) bool {
 		return vh.Name == upstream && slices.Contains(vh.Domains, host)
 	})
 }
 
-// shallow is a message with all that m has, which both share.
+// shallow returns a message with the same fields as m. Both share the values.
 func shallow[M proto.Message](m M) M {
 	from := m.ProtoReflect()
 	to := from.New()

@@ -195,8 +195,8 @@ func TestStepsLead(t *testing.T) {
 // checkLeads demands that what next takes over newly leads to its upstream already.
 func checkLeads(t *rapid.T, had, next *Resource) {
 	before, after := had.Message.(*routev3.RouteConfiguration), next.Message.(*routev3.RouteConfiguration)
-	for host := range takenOverHosts(after) {
-		if !takenOverHosts(before)[host] && !leads(before, host, host) {
+	for host := range takeoverHosts(after) {
+		if !takeoverHosts(before)[host] && !leads(before, host, host) {
 			t.Fatalf("%q is taken over to from %q to %q", host, routesText(had), routesText(next))
 		}
 	}

@@ -5,46 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/cluster"
 	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/filter"
+	"breakwater.dev/xds/internal/listener"
+	"breakwater.dev/xds/internal/route"
 )
 
-// DefaultListen is where a proxy listens whose bootstrap does not say.
+// DefaultListen is where a proxy listens if its bootstrap does not say: 127.0.0.1 and [wire.EgressPort].
 var DefaultListen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), wire.EgressPort)
 
-// Translate returns every resource of a proxy whose applications send to listen, but for
-// its runtime layer, which is of [Gates]. It
-// depends on nothing but its arguments: equal sets give equal versions. An error means
-// that the set could not have come from [policy.Parse]; nothing is returned then.
+// RouteToHost is the longest time that a request takes from choosing its route to choosing a host of the route's cluster:
+// in between, it may ask the control plane once, and the threads of a busy proxy are late. A request whose cluster is gone
+// by then gets a 503.
+const RouteToHost = filter.MessageTimeout + 2*time.Second
+
+// Translate returns all resources for a proxy with its egress listener at listen, except the runtime layer: see [Layers].
+// They depend on nothing but the arguments: equal sets give equal versions. An error means that the set could not have
+// come from package policy; no resources are returned then.
 func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	rs, _, err := NewTranslation(set).For(nil, listen)
 	return rs, err
 }
 
-// Translation translates one set for proxies of many kinds, which share what is the same for
-// them. It is not safe for concurrent use.
-type Translation struct {
-	set *policy.Set
-	// What was made, by what it is made of: what all proxies share, and what those share that
-	// listen at the same address or call the same upstreams.
-	common, variants map[string]*Resource
-	bytes            int // of variants
-}
-
-// maxVariants bounds the bytes of variants, which are forgotten beyond it, and made again.
-const maxVariants = 16 << 20
-
-// NewTranslation returns a translation of set, which must not be changed.
-func NewTranslation(set *policy.Set) *Translation {
-	return &Translation{set: set, common: map[string]*Resource{}, variants: map[string]*Resource{}}
-}
-
-// For returns every resource of a proxy that calls the named upstreams, nil: all, and listens
-// there, as [Translate] does, and how many bytes this call had to make that not every proxy shares.
+// For returns the resources of a proxy that calls the named upstreams, nil: all, and listens there, as [Translate] does.
+// The proxy shares most of them with others; own is the number of bytes that this call had to make and that only some
+// proxies share.
 func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resources, own int, err error) {
 	set, kind := t.set, "all"
 	if upstreams != nil {
@@ -57,118 +50,44 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 			return nil, 0, fmt.Errorf("translating upstream %q: %w", u.Name, err)
 		}
 	}
-	if takesOver(set) {
-		fallbacks := func() (string, proto.Message, error) {
-			c, err := connect.Egress(listen)
-			return c.GetName(), c, err
-		}
-		if err := d.vary("fallbacks of "+listen.String(), fallbacks); err != nil {
+	if slices.ContainsFunc(set.Upstreams, func(u *policy.Upstream) bool { return len(takeovers(u)) > 0 }) {
+		err := d.vary("fallbacks of "+listen.String(), wire.EgressCluster, func() (proto.Message, error) { return connect.Egress(listen) })
+		if err != nil {
 			return nil, 0, fmt.Errorf("translating the cluster of fallbacks: %w", err)
 		}
 	}
-	routes := func() (string, proto.Message, error) {
-		r, err := routeConfiguration(set)
-		return wire.EgressName, r, err
-	}
-	if err := d.vary("routes of "+kind, routes); err != nil {
+	if err := d.vary("routes of "+kind, wire.EgressName, func() (proto.Message, error) { return route.Configuration(set) }); err != nil {
 		return nil, 0, fmt.Errorf("translating routes: %w", err)
 	}
-	entrance := func() (string, proto.Message, error) {
-		l, err := listener(listen)
-		return wire.EgressName, l, err
-	}
-	if err := d.vary("egress of "+listen.String(), entrance); err != nil {
+	if err := d.vary("egress of "+listen.String(), wire.EgressName, func() (proto.Message, error) { return listener.Egress(listen) }); err != nil {
 		return nil, 0, fmt.Errorf("translating the listener: %w", err)
 	}
 	return d.rs, d.own, nil
 }
 
-// draft is what a proxy gets, as far as it is made.
-type draft struct {
-	rs  Resources
-	of  *Translation
-	own int
-}
-
-type build func() (name string, m proto.Message, err error)
-
-// share adds a resource that all proxies share, and makes it if there is none yet.
-func (d *draft) share(parts string, how build) error {
-	r, err := made(d.of.common, parts, how)
-	if err != nil {
-		return err
-	}
-	return d.rs.add(r)
-}
-
-// vary adds a resource that proxies share for whom parts are the same.
-func (d *draft) vary(parts string, how build) error {
-	r, own, err := d.of.variant(parts, how)
-	if err != nil {
-		return err
-	}
-	d.own += own
-	return d.rs.add(r)
-}
-
-// variant returns a resource that proxies share for whom parts are the same, and how many bytes it had
-// to make for that.
-func (t *Translation) variant(parts string, how build) (r *Resource, own int, err error) {
-	if t.bytes > maxVariants {
-		clear(t.variants)
-		t.bytes = 0
-	}
-	before := len(t.variants)
-	r, err = made(t.variants, parts, how)
-	if err == nil && len(t.variants) > before {
-		own = len(parts) + len(r.Body.GetValue())
-		t.bytes += own
-	}
-	return r, own, err
-}
-
-func made(all map[string]*Resource, parts string, how build) (*Resource, error) {
-	if r := all[parts]; r != nil {
-		return r, nil
-	}
-	name, m, err := how()
-	if err != nil {
-		return nil, err
-	}
-	r, err := newResource(name, m)
-	if err != nil {
-		return nil, err
-	}
-	all[parts] = r
-	return r, nil
-}
-
+// addUpstream adds the resources of one upstream: its cluster, the secret of its certificate, its own listener if it has
+// one, and its endpoints unless it is found by DNS.
 func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 	if u.Name == wire.ControlPlaneCluster {
-		// The bootstrap's cluster would stand, and the upstream's calls go to the control plane.
+		// The cluster in the bootstrap would win, and requests to the upstream would go to the control plane.
 		return errors.New("the name is taken by the control plane's own cluster; give the upstream another one")
 	}
-	err := d.share("cluster "+u.Name, func() (string, proto.Message, error) {
-		c, err := cluster(u)
-		return u.Name, c, err
-	})
-	if err != nil {
+	if err := d.share("cluster "+u.Name, u.Name, func() (proto.Message, error) { return cluster.Upstream(u) }); err != nil {
 		return err
 	}
-	if err := d.addTrust(u); err != nil {
-		return err
+	if secret := cluster.SecretName(u); secret != "" && !d.rs.Has(SecretType, secret) {
+		if err := d.share("secret "+secret, secret, func() (proto.Message, error) { return cluster.Secret(u), nil }); err != nil {
+			return err
+		}
 	}
 	if u.Protocol == policy.TCP {
-		err := d.vary("connections of "+u.Name+" at "+listen.Addr().String(), func() (string, proto.Message, error) {
-			l, err := tcpListener(u, listen)
-			return l.GetName(), l, err
-		})
-		if err != nil {
+		at := "connections of " + u.Name + " at " + listen.Addr().String()
+		if err := d.vary(at, wire.TCPListener(u.Name), func() (proto.Message, error) { return listener.TCP(u, listen) }); err != nil {
 			return err
 		}
 	}
 	if u.DNS != nil {
 		return nil
 	}
-	return d.share("endpoints "+u.Name, func() (string, proto.Message, error) { return u.Name, loadAssignment(u), nil })
+	return d.share("endpoints "+u.Name, u.Name, func() (proto.Message, error) { return loadAssignment(u), nil })
 }

@@ -14,6 +14,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/filter"
 )
 
 var egressAddress = netip.MustParseAddrPort("127.0.0.1:10000")
@@ -98,11 +99,11 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 		for _, vh := range routesOf(t, translate(t, set)) {
 			for _, r := range vh.GetRoutes() {
 				switch filters := r.GetTypedPerFilterConfig(); {
-				case filters[wire.ExtProcFilter] != nil && filters[nodeExtProcFilter] != nil:
+				case filters[wire.ExtProcFilter] != nil && filters[filter.NodeExtProc] != nil:
 					t.Errorf("route %s asks twice", r.GetName())
 				case filters[wire.ExtProcFilter] != nil:
 					got = append(got, r.GetName())
-				case filters[nodeExtProcFilter] != nil:
+				case filters[filter.NodeExtProc] != nil:
 					got = append(got, r.GetName()+" of a node")
 				}
 			}
@@ -215,17 +216,18 @@ func TestOnlyKeepsWhoTakesOver(t *testing.T) {
 }
 
 func TestRouteNameIsTheKeyOfTheBreaker(t *testing.T) {
-	u := sampleUpstream("payments")
-	for i := range u.Routes {
-		all, err := routes(u, &u.Routes[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range all {
-			name, _, _ := strings.Cut(r.GetName(), "~")
-			if got, want := breaker.ParseKey(name), (breaker.Key{Upstream: "payments", Route: u.Routes[i].Name}); got != want {
-				t.Errorf("route %q is of breaker %v, want %v", r.GetName(), got, want)
+	var got, want []breaker.Key
+	for _, r := range sampleUpstream("payments").Routes {
+		want = append(want, breaker.Key{Upstream: "payments", Route: r.Name})
+	}
+	for _, vh := range routesOf(t, translate(t, sampleSet())) {
+		for _, r := range vh.GetRoutes() {
+			if key, _, _ := wire.ParseRouteName(r.GetName()); vh.GetName() == "payments" {
+				got = append(got, key)
 			}
 		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the routes belong to breakers %v, want %v", got, want)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// WithUnhealthy returns the endpoints of r with these marked UNHEALTHY, so that
-// proxies leave them alone. Endpoints that r does not have make no difference; r itself
-// is not changed. It is an error when r holds anything but endpoints.
+// WithUnhealthy returns r, which holds the endpoints of an upstream, with the given ones marked UNHEALTHY, so that proxies
+// send them no requests. Endpoints that r does not have make no difference; r itself is not changed. It is an error if r is
+// a resource of another type.
 func (r *Resource) WithUnhealthy(endpoints []netip.AddrPort) (*Resource, error) {
 	assignment, ok := r.Message.(*endpointv3.ClusterLoadAssignment)
 	if !ok {
@@ -27,7 +27,7 @@ func (r *Resource) WithUnhealthy(endpoints []netip.AddrPort) (*Resource, error) 
 			socket := e.GetEndpoint().GetAddress().GetSocketAddress()
 			ip, err := netip.ParseAddr(socket.GetAddress())
 			if err != nil {
-				continue // a name
+				continue // the endpoint has a name
 			}
 			if out[netip.AddrPortFrom(ip, uint16(socket.GetPortValue()))] {
 				e.HealthStatus = corev3.HealthStatus_UNHEALTHY

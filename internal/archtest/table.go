@@ -87,8 +87,33 @@ var table = []row{
 		reason: "A proxy's bootstrap is made where no policy is, such as by a webhook.",
 	},
 	{
-		pkg: "xds", layer: 5, pure: true,
-		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "xds/internal/connect", "xds/internal/message", "xds/bootstrap"}, // the last in its tests
+		pkg: "xds/internal/cluster", layer: 4, pure: true, silent: true,
+		ours:   []string{"policy", "breaker", "outlier", "xds/internal/connect", "xds/internal/message"},
+		third:  []string{controlPlaneAPI, protobufGo},
+		reason: "A cluster depends on its upstream only. Breakers are in the routes, and endpoints are resources of their own.",
+	},
+	{
+		pkg: "xds/internal/filter", layer: 4, pure: true,
+		ours:   []string{"policy", "wire", "xds/internal/message"},
+		third:  []string{controlPlaneAPI, protobufGo},
+		reason: "Routes turn on the filters of the listener, so names and configurations of filters are below both.",
+	},
+	{
+		pkg: "xds/internal/route", layer: 5, pure: true, silent: true,
+		ours:   []string{"policy", "breaker", "wire", "gate", "xds/internal/filter", "xds/internal/message"},
+		third:  []string{controlPlaneAPI, protobufGo},
+		reason: "It splits routes of other control planes too, so it knows no listener and no cluster.",
+	},
+	{
+		pkg: "xds/internal/listener", layer: 5, pure: true,
+		ours:   []string{"policy", "wire", "xds/internal/connect", "xds/internal/filter", "xds/internal/message"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		reason: "The egress listener is the same for every policy, so it knows no routes.",
+	},
+	{
+		pkg: "xds", layer: 6, pure: true,
+		ours: []string{"policy", "breaker", "outlier", "wire", "gate", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter",
+			"xds/internal/listener", "xds/internal/message", "xds/internal/route", "xds/bootstrap"}, // the last in its tests
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, yaml},
 		reason: "Translation is a pure function of the policy.",
 	},
@@ -107,41 +132,41 @@ var table = []row{
 		reason: "All services on the port for proxies ask one guard, which knows none of them.",
 	},
 	{
-		pkg: "xds/discovery/internal/node", layer: 6, pure: true,
+		pkg: "xds/discovery/internal/node", layer: 7, pure: true,
 		ours:   []string{"policy", "wire", "xds", "xds/bootstrap"}, // the last in its tests
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "A proxy's introduction depends only on its first request.",
 	},
 	{
-		pkg: "xds/discovery/internal/protocol", layer: 6, pure: true,
+		pkg: "xds/discovery/internal/protocol", layer: 7, pure: true,
 		ours:   []string{"xds", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, protobufGo, rpcStatus},
 		reason: "The protocol is the same for all types and all proxies. It depends on the requests, the resources and the time.",
 	},
 	{
-		pkg: "xds/discovery/internal/presence", layer: 6, pure: true,
+		pkg: "xds/discovery/internal/presence", layer: 7, pure: true,
 		ours:   []string{"internal/lockorder"},
 		third:  []string{grpcGo},
 		reason: "Two proxies with one id show by their addresses and their times, whatever they are sent.",
 	},
 	{
-		pkg: "xds/discovery/internal/rollout", layer: 6, pure: true,
+		pkg: "xds/discovery/internal/rollout", layer: 7, pure: true,
 		ours:   []string{"gate", "xds", "internal/lockorder"},
 		reason: "The way of gates to the proxies depends only on the gates and on the answers to them.",
 	},
 	{
-		pkg: "xds/discovery/internal/publication", layer: 7, pure: true,
+		pkg: "xds/discovery/internal/publication", layer: 8, pure: true,
 		ours:   []string{"policy", "xds", "internal/lockorder", "xds/discovery/internal/node"},
 		reason: "The resources of a proxy depend on the policy and on the proxy's node, and not on the resources that it was sent so far.",
 	},
 	{
-		pkg: "xds/discovery/internal/plan", layer: 7, pure: true, silent: true,
+		pkg: "xds/discovery/internal/plan", layer: 8, pure: true, silent: true,
 		ours:   []string{"xds", "xds/discovery/internal/protocol"},
 		third:  []string{controlPlaneAPI, protobufGo, rpcStatus}, // in its tests
 		reason: "The order in which a proxy gets its resources can be tested without streams, timers and other proxies.",
 	},
 	{
-		pkg: "xds/discovery", layer: 8,
+		pkg: "xds/discovery", layer: 9,
 		ours: []string{"policy", "xds", "xds/bootstrap" /* in its tests */, "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
 			"xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol",
 			"xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
@@ -208,13 +233,13 @@ var table = []row{
 		reason: "A program that uses the breakers in process has no proxies. It must not have to link gRPC and Envoy's API.",
 	},
 	{
-		pkg: "internal/app", layer: 9,
+		pkg: "internal/app", layer: 10,
 		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "All parts are connected here, so that no part has to know another.",
 	},
 	{
-		pkg: "cmd/controlplane", layer: 10,
+		pkg: "cmd/controlplane", layer: 11,
 		ours:   []string{"internal/app", "internal/nearest", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
@@ -234,7 +259,7 @@ var table = []row{
 		reason: "It times loops, whatever they do, so that our figures and those of peers are measured in one way.",
 	},
 	{
-		pkg: "bench/envoy", layer: 9,
+		pkg: "bench/envoy", layer: 10,
 		ours:   []string{"bench/envoy/internal/traffic", "policy", "xds", "xds/discovery"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It measures the binary beside an Envoy with the same configuration without us, so it has to make that configuration.",
@@ -302,7 +327,7 @@ var table = []row{
 		reason: "Test kit: it finds the documentation's pages and code blocks, and does not judge them.",
 	},
 	{
-		pkg: "internal/e2e", layer: 10,
+		pkg: "internal/e2e", layer: 11,
 		ours: []string{
 			"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "telemetry",
 			"internal/driver", "internal/app",

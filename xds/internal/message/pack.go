@@ -3,7 +3,6 @@ package message
 import (
 	"fmt"
 
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -30,9 +29,4 @@ func Pack(m Valid) (*anypb.Any, error) {
 		return nil, fmt.Errorf("packing %s: %w", TypeURL(m), err)
 	}
 	return packed, nil
-}
-
-// Exactly returns a matcher of one string.
-func Exactly(s string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s}}
 }

@@ -1,4 +1,4 @@
-package xds
+package listener
 
 import (
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// envoyHeaders is how the names of the headers begin by which Envoy is steered: timeouts,
-	// tries, hedging, names of statistics. What callers may do is in the policy.
+	// envoyHeaders begins the names of the headers by which a caller can steer Envoy: timeouts, tries, hedging, names of
+	// statistics. The policy decides on these, and not the caller.
 	envoyHeaders = "x-envoy-"
-	// noAddress is the header in which Envoy looks for a caller's address. Nobody can send it, since it
-	// begins with [envoyHeaders]; so Envoy believes no address.
+	// noAddress is the header in which Envoy looks for a caller's address. It begins with envoyHeaders, so no request has
+	// it, and Envoy believes no address.
 	noAddress = envoyHeaders + "breakwater-address"
 )
 
-// withoutSteering takes the headers that steer Envoy out of a request before anything reads
-// them. Envoy takes some of them out by itself where it does not trust the caller, but by far not all:
-// x-envoy-upstream-stream-duration-ms is heeded from anybody (measured with 1.40).
+// withoutSteering removes the headers that steer Envoy from a request before anything reads them. Envoy removes some of
+// them itself where it does not trust the caller, but by far not all: it follows x-envoy-upstream-stream-duration-ms
+// whoever sends it (measured with 1.40).
 func withoutSteering() ([]*corev3.TypedExtensionConfig, error) {
 	packed, err := message.Pack(&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
 		Action: &mutationv3.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
@@ -34,9 +34,9 @@ func withoutSteering() ([]*corev3.TypedExtensionConfig, error) {
 	return []*corev3.TypedExtensionConfig{{Name: "envoy.http.early_header_mutation.header_mutation", TypedConfig: packed}}, nil
 }
 
-// withoutClaims has Envoy believe no address that a caller claims. Without a detection of its own it
-// reads X-Forwarded-For, and trusts one private address; an internal_address_config without
-// addresses changes nothing, and one with addresses only says which to claim.
+// withoutClaims has Envoy believe no address that a caller claims. Without a detection of its own it reads
+// X-Forwarded-For, and trusts one private address. An internal_address_config without addresses changes nothing; one with
+// addresses only says which address to claim.
 func withoutClaims() ([]*corev3.TypedExtensionConfig, error) {
 	packed, err := message.Pack(&customheaderv3.CustomHeaderConfig{HeaderName: noAddress})
 	if err != nil {

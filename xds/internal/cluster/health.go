@@ -1,4 +1,4 @@
-package xds
+package cluster
 
 import (
 	"cmp"
@@ -10,7 +10,7 @@ import (
 	"breakwater.dev/policy"
 )
 
-// healthChecks returns the active health check of an upstream, or none.
+// healthChecks returns the active health check of an upstream, or nil if it has none.
 func healthChecks(u *policy.Upstream) []*corev3.HealthCheck {
 	h := u.HealthCheck
 	if h == nil {
@@ -21,10 +21,10 @@ func healthChecks(u *policy.Upstream) []*corev3.HealthCheck {
 		Interval:           durationpb.New(h.Interval),
 		UnhealthyThreshold: count(h.UnhealthyThreshold),
 		HealthyThreshold:   count(h.HealthyThreshold),
-		// Proxies that started together do not go on checking together.
+		// Proxies that started together must not check together for ever.
 		IntervalJitterPercent: 10,
-		// Envoy checks an upstream that had no traffic yet once a minute; the policy's
-		// interval means what it says, so that the first call finds a true picture.
+		// By default Envoy checks an upstream without traffic once a minute only. The policy's interval holds from the start,
+		// so that the first request finds the true state.
 		NoTrafficInterval: durationpb.New(h.Interval),
 	}
 	if u.Protocol == policy.TCP {
@@ -41,14 +41,14 @@ func healthChecks(u *policy.Upstream) []*corev3.HealthCheck {
 		Host:            checkedHost(u),
 		Path:            h.Path,
 		CodecClientType: codec(u.Protocol),
-		// Any 2xx, where Envoy's default takes 200 alone; 204 is common. A redirect is
-		// most often a login page and says nothing.
+		// Any 2xx: Envoy's default takes only 200, and 204 is common. A redirect is most often a login page and says nothing
+		// about the endpoint.
 		ExpectedStatuses: []*typev3.Int64Range{{Start: 200, End: 300}},
 	}}
 	return []*corev3.HealthCheck{check}
 }
 
-// checkedHost is the authority of a health check. Envoy's default is the name of the cluster.
+// checkedHost returns the authority of a health check. Envoy's default is the name of the cluster.
 func checkedHost(u *policy.Upstream) string { return cmp.Or(u.Authority(), u.Name) }
 
 func codec(p policy.Protocol) typev3.CodecClientType {

@@ -1,4 +1,4 @@
-package xds
+package listener
 
 import (
 	"net/http"
@@ -6,23 +6,21 @@ import (
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/xds/internal/message"
 )
 
-// What callers get that ask for what a proxy of Envoy's cannot pass on, where its own response is an
-// empty 404.
+// Responses to requests that Envoy cannot pass on. Its own response is an empty 404.
 const (
 	noTunnel = "breakwater: this proxy makes no tunnels (CONNECT), since it sees nothing of the calls in them. Call http://HOST and " +
 		"give the upstream tls: the proxy speaks TLS to the service. Or leave HOST out of https_proxy, by no_proxy\n"
 	noServer = "breakwater: this proxy passes on no request for a server as a whole (OPTIONS *). Ask for a path, such as OPTIONS /\n"
 )
 
-// localReplies are the responses of a proxy itself that differ from Envoy's own.
+// localReplies replace some of the responses that Envoy makes itself.
 func localReplies() *hcmv3.LocalReplyConfig {
 	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
 		timedOut(),
@@ -31,8 +29,8 @@ func localReplies() *hcmv3.LocalReplyConfig {
 	}}
 }
 
-// timedOut has a gRPC call that ran into its timeout end with the status that says so. Envoy's
-// own mapping of 504 is UNAVAILABLE, which clients take as leave to try again.
+// timedOut ends a gRPC request that ran into its timeout with DEADLINE_EXCEEDED. Envoy itself maps 504 to UNAVAILABLE,
+// which tells clients that they may try again.
 func timedOut() *hcmv3.ResponseMapper {
 	return &hcmv3.ResponseMapper{
 		Filter: allFilters(flagged([]string{"UT"}), grpcRequest()),
@@ -43,25 +41,10 @@ func timedOut() *hcmv3.ResponseMapper {
 	}
 }
 
-// instead has the proxy give another response of its own.
+// instead gives another response to the matching requests.
 func instead(of *accesslogv3.AccessLogFilter, status uint32, body string) *hcmv3.ResponseMapper {
 	return &hcmv3.ResponseMapper{
-		Filter: of, StatusCode: count(status),
+		Filter: of, StatusCode: wrapperspb.UInt32(status),
 		Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: body}},
 	}
-}
-
-// grpcRequest matches what Envoy itself takes for gRPC, which gRPC-Web is not.
-func grpcRequest() *accesslogv3.AccessLogFilter {
-	return header("content-type", matching(`application/grpc(\+.*)?`))
-}
-
-// header matches requests by a header.
-func header(name string, value *matcherv3.StringMatcher) *accesslogv3.AccessLogFilter {
-	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
-		HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
-			Name:                 name,
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: value},
-		}},
-	}}
 }

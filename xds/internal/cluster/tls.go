@@ -1,4 +1,4 @@
-package xds
+package cluster
 
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -8,6 +8,7 @@ import (
 	"breakwater.dev/xds/internal/connect"
 )
 
+// upstreamTLS secures the connections to an upstream. The CAs to trust come in a secret: see [Secret].
 func upstreamTLS(u *policy.Upstream) (*corev3.TransportSocket, error) {
 	alpn := "h2"
 	if u.Protocol == policy.HTTP1 {
@@ -17,7 +18,7 @@ func upstreamTLS(u *policy.Upstream) (*corev3.TransportSocket, error) {
 		AlpnProtocols: []string{alpn},
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: connect.NamedBySecret(u.TLS.SNI, &tlsv3.SdsSecretConfig{
-				Name: secretName(u), SdsConfig: connect.OverADS(),
+				Name: SecretName(u), SdsConfig: connect.OverADS(),
 			}),
 		},
 	})

@@ -1,4 +1,4 @@
-package xds
+package listener
 
 import (
 	"net/netip"
@@ -15,28 +15,24 @@ import (
 	"breakwater.dev/xds/internal/message"
 )
 
-const (
-	tcpProxyFilter = "envoy.filters.network.tcp_proxy"
-)
-
-// tcpListener is where applications connect to an upstream whose protocol is TCP: at the
-// address of the egress listener, and a port of its own.
-func tcpListener(u *policy.Upstream, listen netip.AddrPort) (*listenerv3.Listener, error) {
+// TCP returns the listener to which applications connect for an upstream of protocol TCP: at the address of the egress
+// listener, with a port of its own. The upstream's last route has its breaker.
+func TCP(u *policy.Upstream, listen netip.AddrPort) (*listenerv3.Listener, error) {
 	proxy := &tcpproxyv3.TcpProxy{
 		StatPrefix:       u.Name,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: u.Name},
-		// Connections of a pool are quiet for as long as their application is; whose
-		// business they are is known to both ends, and not to the proxy. Envoy's default is 1 h.
+		// Connections of a pool are quiet as long as their application is. Both ends know whether they still need a
+		// connection; the proxy does not. Envoy's default is 1 h.
 		IdleTimeout: durationpb.New(0),
 	}
-	if adaptive(&u.Routes[len(u.Routes)-1]) {
-		log, err := tcpAccessLog(u.Name)
+	if b := u.Routes[len(u.Routes)-1].Breaker; b.Enabled() && b.DataPath == policy.Adaptive {
+		log, err := connectionLog(u.Name)
 		if err != nil {
 			return nil, err
 		}
 		proxy.AccessLog = []*accesslogv3.AccessLog{log}
 		proxy.AccessLogOptions = &tcpproxyv3.TcpProxy_TcpAccessLogOptions{
-			// Half-open has to know which connections are being made.
+			// In half-open the control plane has to know which connections are being made.
 			FlushAccessLogOnStart:     true,
 			FlushAccessLogOnConnected: true,
 		}
@@ -51,7 +47,7 @@ func tcpListener(u *policy.Upstream, listen netip.AddrPort) (*listenerv3.Listene
 		StatPrefix:       "tcp." + u.Name,
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
-			Name:       tcpProxyFilter,
+			Name:       "envoy.filters.network.tcp_proxy",
 			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed},
 		}}}},
 	}, nil
