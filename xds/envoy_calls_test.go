@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// checkTransparency: neither side can tell that there is a proxy, but for a header of the request, which says
-// by what the application came.
+// checkTransparency wants neither side to notice the proxy, except by the request header that says by which protocol the
+// application sent the request.
 func checkTransparency(t *testing.T, egress string) {
 	conn := dialEgress(t, egress)
 	fmt.Fprint(conn, "GET /a//b/../c%2Fd?e HTTP/1.1\r\nHost: web\r\nConnection: close\r\nX-Mine: 1\r\n\r\n")
@@ -99,7 +99,7 @@ func checkGRPCDeadlines(t *testing.T, egress string) {
 	}
 }
 
-// callGRPC makes a call that is answered with headers alone.
+// callGRPC makes a gRPC call whose response has headers only.
 func callGRPC(t *testing.T, egress, host, timeout string) (status, message string) {
 	t.Helper()
 	transport := &http.Transport{Protocols: new(http.Protocols)}

@@ -39,8 +39,8 @@ func (r *reader) StreamAccessLogs(stream alsv3.AccessLogService_StreamAccessLogs
 	}
 }
 
-// startCopying runs a real Envoy that keeps copies of what web answers, and serves them once its runtime says
-// that the breaker is open: see openUp.
+// startCopying runs a real Envoy that keeps copies of the responses of web, and serves them once its runtime says that the
+// breaker is open: see openUp.
 func startCopying(t *testing.T, answers http.Handler, controlPlane uint16) (egress, admin string) {
 	t.Helper()
 	web := httptest.NewServer(answers)
@@ -82,8 +82,8 @@ func openUp(t *testing.T, egress, admin string) {
 	}
 }
 
-// TestRequestsWithTrailers: over HTTP/2 a request without a body can end with trailers. It is passed on like
-// others, and the proxy logs no error for it, which callers could flood its log by.
+// TestRequestsWithTrailers: over HTTP/2 a request without a body can end with trailers. It is passed on like other
+// requests, and the proxy logs no error for it: callers could flood the log with these.
 func TestRequestsWithTrailers(t *testing.T) {
 	egress, admin := startCopying(t, http.HandlerFunc(echo), refusingPort(t))
 	transport := &http.Transport{Protocols: new(http.Protocols)}
@@ -161,8 +161,7 @@ func TestSlowResponsesOfABusyProxy(t *testing.T) {
 	}
 }
 
-// TestKeysOfCopiesStayInTheProxy: what tells requests apart for copies of responses has what
-// callers say in confidence, so it is not logged with the call.
+// TestKeysOfCopiesStayInTheProxy: the key of a copy holds confidential headers of the request, so the proxy does not log it.
 func TestKeysOfCopiesStayInTheProxy(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -49,7 +49,7 @@ func newSilentNameServer(t *testing.T) *silentNameServer {
 	return s
 }
 
-// resolvedBy has all clusters of a bootstrap ask a name server, in place of those of this host.
+// resolvedBy has all clusters of a bootstrap ask a name server, in place of this host's name servers.
 func resolvedBy(t *testing.T, b *bootstrapv3.Bootstrap, server netip.AddrPort) {
 	t.Helper()
 	for _, c := range b.GetStaticResources().GetClusters() {
@@ -78,7 +78,7 @@ func resolvedBy(t *testing.T, b *bootstrapv3.Bootstrap, server netip.AddrPort) {
 	}
 }
 
-// TestEnvoyStartsWithoutDNS: a proxy whose name server is silent is soon there for all that needs no names.
+// TestEnvoyStartsWithoutDNS: a proxy whose name server is silent soon serves the upstreams that need no names.
 func TestEnvoyStartsWithoutDNS(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewServer(http.HandlerFunc(echo))

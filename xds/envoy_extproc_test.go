@@ -22,8 +22,8 @@ import (
 	"breakwater.dev/xds/internal/filter"
 )
 
-// processor is a control plane that rejects the calls of breaker "rejecting" and
-// tries to change all others. It keeps what it was told.
+// processor is a control plane that rejects the calls of breaker "rejecting" and tries to change all others. It keeps the
+// messages that it got.
 type processor struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	told chan told
@@ -79,8 +79,8 @@ func headerNames(h *extprocv3.HttpHeaders) []string {
 	return names
 }
 
-// attributesOf takes them from wherever they are: Envoy files those of both filters
-// under the name of the extension.
+// attributesOf returns the attributes of a message. Envoy files the attributes of both filters under the name of the
+// extension.
 func attributesOf(in *extprocv3.ProcessingRequest) map[string]any {
 	all := map[string]any{}
 	for _, a := range in.GetAttributes() {
@@ -168,8 +168,8 @@ func TestEnvoyAsksTheControlPlane(t *testing.T) {
 	})
 }
 
-// TestTimeoutsOfASlowControlPlane: a gRPC service that hangs has the whole timeout, and it is that which ends the call, also
-// when the control plane takes nearly as long to answer as it may.
+// TestTimeoutsOfASlowControlPlane: a gRPC service that hangs has the whole timeout, and the timeout ends the call, also when
+// the control plane answers nearly as late as it may.
 func TestTimeoutsOfASlowControlPlane(t *testing.T) {
 	control := &processor{told: make(chan told, 10), late: filter.MessageTimeout * 3 / 4}
 	route := policy.Route{Timeout: 300 * time.Millisecond, Breaker: guardedBy("web", true)}
@@ -182,8 +182,8 @@ func TestTimeoutsOfASlowControlPlane(t *testing.T) {
 	}
 }
 
-// checkAdmitted: the control plane gets the listed headers and no others, is told who
-// asks only where it has to know, and cannot send the call anywhere else.
+// checkAdmitted wants the control plane to get the listed headers and no others, to get the node of the proxy only where it
+// needs it, and to have no way to send the call elsewhere.
 func checkAdmitted(t *testing.T, egress string, control *processor, host string, asking map[string]any) {
 	status, body := callEgress(t, egress, "POST "+host+" /charge")
 	if status != 200 || !strings.HasPrefix(body, "POST "+host+" /charge\n") {
@@ -212,7 +212,7 @@ func checkAdmitted(t *testing.T, egress string, control *processor, host string,
 	}
 }
 
-// checkRejected: the caller gets the rejection as the control plane wrote it.
+// checkRejected wants the caller to get the rejection as the control plane wrote it.
 func checkRejected(t *testing.T, egress string, control *processor) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+egress+"/", nil)
 	if err != nil {

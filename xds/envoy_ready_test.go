@@ -16,8 +16,8 @@ import (
 	"breakwater.dev/xds/internal/message"
 )
 
-// startReady runs a real Envoy that has a readiness listener, and returns its address and that of the
-// egress listener, which takes one connection.
+// startReady runs a real Envoy with a readiness listener and an egress listener that takes one connection. It returns the
+// addresses of both.
 func startReady(t *testing.T) (ready, egress string) {
 	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
@@ -53,8 +53,8 @@ func asked(conn net.Conn, request string) (string, error) {
 	return resp.Status, resp.Body.Close()
 }
 
-// TestReadinessListenerIsApart: others reach it, so it takes neither HTTP/2 nor the connections of applications,
-// and has a bound of its own.
+// TestReadinessListenerIsApart: other hosts reach it, so it takes no HTTP/2 and no connection away from applications, and has
+// a limit of its own.
 func TestReadinessListenerIsApart(t *testing.T) {
 	ready, egress := startReady(t)
 	const http1, http2 = "GET /ready HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

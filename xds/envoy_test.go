@@ -58,7 +58,7 @@ func writeBootstrap(t *testing.T, b *bootstrapv3.Bootstrap) (path string, text [
 	return path, text
 }
 
-// proxyOptions are those of a proxy whose applications send to the usual port.
+// proxyOptions returns the options of a proxy whose applications send to the usual port.
 func proxyOptions() bootstrap.Options {
 	return bootstrap.Options{
 		NodeID:      "app-1",
@@ -127,8 +127,7 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	return b
 }
 
-// validateSet validates all resources of a set. Envoy reads the CA files, so they
-// are replaced by one that is there.
+// validateSet validates all resources of a set. Envoy reads the CA files, so an existing file replaces them.
 func validateSet(t *testing.T, set *policy.Set) {
 	t.Helper()
 	ca := certificate(t).certFile

@@ -11,8 +11,8 @@ import (
 	"breakwater.dev/policy"
 )
 
-// Each case is a policy and the resources it becomes, of the types that its file
-// "show" names. Whatever is shown, a real Envoy has to take all of them.
+// Each case is a policy and the resources that it becomes, of the types that its file "show" names. A real Envoy has to take
+// all of them, shown or not.
 func TestTranslateGolden(t *testing.T) {
 	types := map[string]string{
 		"clusters": ClusterType, "endpoints": EndpointType, "secrets": SecretType, "listener": ListenerType, "routes": RouteType,

@@ -18,7 +18,7 @@ import (
 	"breakwater.dev/wire"
 )
 
-// keysOf are the keys of a layer; shares of calls are in millionths.
+// keysOf returns the keys of a layer; shares of calls are in millionths.
 func keysOf(t *testing.T, r *Resource) map[string]float64 {
 	t.Helper()
 	keys := map[string]float64{}
@@ -100,8 +100,8 @@ func TestLayersOfNodes(t *testing.T) {
 	}
 }
 
-// TestEnvoyNestsShares: of 20,000 calls through a real Envoy, each route gets its share: one
-// random number decides on all of them.
+// TestEnvoyNestsShares: each route gets its share of 20,000 calls through a real Envoy, since one random number decides for
+// all routes.
 func TestEnvoyNestsShares(t *testing.T) {
 	u := webUpstream("web", refusingPort(t), policy.HTTP1, policy.Route{Breaker: &policy.Breaker{
 		Spec: breaker.Spec{Key: breaker.Key{Upstream: "web"}, Config: breaker.DefaultConfig()}, DataPath: policy.Adaptive,
@@ -141,7 +141,7 @@ func TestEnvoyNestsShares(t *testing.T) {
 	}
 }
 
-// countRejected sends calls and counts those that a route rejects; which one that is, Envoy says itself.
+// countRejected sends calls and counts the ones that a route rejects; Envoy itself says which route it was.
 func countRejected(t *testing.T, egress string, calls int) (rejected int) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}}
@@ -157,7 +157,7 @@ func countRejected(t *testing.T, egress string, calls int) (rejected int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = io.Copy(io.Discard, resp.Body) // its end is what makes the connection free again
+		_, _ = io.Copy(io.Discard, resp.Body) // the connection is free again after it
 		resp.Body.Close()
 		route := resp.Header.Get(routeHeader)
 		switch _, kind, _ := wire.ParseRouteName(route); kind {

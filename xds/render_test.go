@@ -46,7 +46,7 @@ func render(t rapid.TB, rs Resources, format string) []byte {
 	return out
 }
 
-// equalInside compares what two messages hold, since bytes of nested ones may differ.
+// equalInside compares the content of two messages, since the bytes of nested messages may differ.
 func equalInside(t rapid.TB, a, b *anypb.Any) bool {
 	t.Helper()
 	ma, err := a.UnmarshalNew()

@@ -141,7 +141,7 @@ func drawRatio(t *rapid.T) breaker.Ratio {
 
 func drawPort(t *rapid.T) uint16 { return rapid.Uint16Range(1, 65535).Draw(t, "port") }
 
-// fullOutlier gives every field a value that is not its zero.
+// fullOutlier returns a configuration with no field at zero.
 func fullOutlier() outlier.Config {
 	return outlier.Config{
 		Consecutive5xxErrors: 1, EnforcingConsecutive5xxErrors: 2,

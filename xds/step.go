@@ -50,7 +50,7 @@ func (t *Translation) Step(had, next *Resource) (*Resource, error) {
 }
 
 // withHosts returns rc with the virtual hosts in more, and takes their hosts from other upstreams. Direct responses may
-// have as many bytes as in rc, or as largest says if that is more.
+// have as many bytes as in rc, or largest bytes, whichever is more.
 func withHosts(rc *routev3.RouteConfiguration, more []*routev3.VirtualHost, largest *wrapperspb.UInt32Value) *routev3.RouteConfiguration {
 	out := shallow(rc)
 	if largest.GetValue() > rc.MaxDirectResponseBodySizeBytes.GetValue() {

@@ -12,8 +12,7 @@ import (
 	"breakwater.dev/wire"
 )
 
-// routesText writes routes as their upstreams with hosts, and where calls are taken over to:
-// "a: a, a.shop > b".
+// routesText writes routes as their upstreams with hosts, and the host that takes over: "a: a, a.shop > b".
 func routesText(r *Resource) []string {
 	var lines []string
 	for _, vh := range r.Message.(*routev3.RouteConfiguration).VirtualHosts {
@@ -28,7 +27,7 @@ func routesText(r *Resource) []string {
 	return lines
 }
 
-// stepSet has upstreams with hosts, written as in routesText.
+// stepSet returns a set of upstreams, written as in routesText.
 func stepSet(lines ...string) *policy.Set {
 	set := &policy.Set{}
 	for _, line := range lines {
@@ -144,8 +143,8 @@ func TestStepKeepsTheLargerResponses(t *testing.T) {
 	}
 }
 
-// TestStepsLead: from any routes to any others, every host that routes begin to send calls to leads to its upstream
-// in the routes before, and nothing else that these have is lost.
+// TestStepsLead: on the way from any routes to any others, a host to which routes begin to send calls leads to its upstream in
+// the routes before, and no other host of these is lost.
 func TestStepsLead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(label string) *Translation {
@@ -192,7 +191,7 @@ func TestStepsLead(t *testing.T) {
 	})
 }
 
-// checkLeads demands that what next takes over newly leads to its upstream already.
+// checkLeads wants each host to which next begins to send calls to lead to its upstream in had.
 func checkLeads(t *rapid.T, had, next *Resource) {
 	before, after := had.Message.(*routev3.RouteConfiguration), next.Message.(*routev3.RouteConfiguration)
 	for host := range takeoverHosts(after) {

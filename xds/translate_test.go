@@ -37,7 +37,7 @@ func (rs Resources) find(url, name string) *Resource {
 	return nil
 }
 
-// versions are the versions of all resources, by type and name.
+// versions returns the versions of all resources, by type and name.
 func (rs Resources) versions() map[string]string {
 	out := map[string]string{}
 	for url, list := range rs {
@@ -197,7 +197,7 @@ func TestOnlyKeepsTheNamedUpstreams(t *testing.T) {
 	}
 }
 
-// TestOnlyKeepsWhoTakesOver, and who takes over from that one.
+// TestOnlyKeepsWhoTakesOver: the upstream that takes over stays too, and the one that takes over from it.
 func TestOnlyKeepsWhoTakesOver(t *testing.T) {
 	set := sampleSet()
 	takenOver := func(i int, by string) {

@@ -34,7 +34,6 @@ var exceptions = []exception{
 	{"policy", 0, "The parser, the merging and the lint of the language read and write the same settings, field by field."},
 	{"cmd/controlplane", 2144, onlyShrinks},
 	{"telemetry", 2077, onlyShrinks},
-	{"xds", 2215, onlyShrinks},
 }
 
 // checkBudgets finds packages, files, functions and parameter lists that are too long.

@@ -3,7 +3,7 @@
 //
 // In: addresses, names, paths of files.
 // Out: the parts of Envoy's clusters, listeners and secrets for them.
-// Called by: xds, for upstreams; bootstrap, for the control plane.
+// Called by: xds, cluster and listener, for upstreams; bootstrap, for the control plane.
 // Never: knows of policies.
 // Concurrency: functions of their arguments only.
 package connect

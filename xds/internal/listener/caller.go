@@ -21,7 +21,7 @@ const (
 
 // withoutSteering removes the headers that steer Envoy from a request before anything reads them. Envoy removes some of
 // them itself where it does not trust the caller, but by far not all: it follows x-envoy-upstream-stream-duration-ms
-// whoever sends it (measured with 1.40).
+// from any caller (measured with 1.40).
 func withoutSteering() ([]*corev3.TypedExtensionConfig, error) {
 	packed, err := message.Pack(&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{{
 		Action: &mutationv3.HeaderMutation_RemoveOnMatch_{RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
@@ -35,8 +35,8 @@ func withoutSteering() ([]*corev3.TypedExtensionConfig, error) {
 }
 
 // withoutClaims has Envoy believe no address that a caller claims. Without a detection of its own it reads
-// X-Forwarded-For, and trusts one private address. An internal_address_config without addresses changes nothing; one with
-// addresses only says which address to claim.
+// X-Forwarded-For, and trusts one private address. An internal_address_config without addresses changes nothing; addresses
+// in it only say which address to claim.
 func withoutClaims() ([]*corev3.TypedExtensionConfig, error) {
 	packed, err := message.Pack(&customheaderv3.CustomHeaderConfig{HeaderName: noAddress})
 	if err != nil {

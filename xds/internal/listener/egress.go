@@ -85,8 +85,8 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
 		// The scheme is the upstream connection's: applications speak plain text up to here.
 		SchemeHeaderTransformation: &corev3.SchemeHeaderTransformation{MatchUpstream: true},
-		// No x-forwarded-for: the application is the caller, on the same host. What it writes there and in
-		// x-forwarded-client-cert is meant for its service, and goes on unchanged.
+		// No x-forwarded-for: the application is the caller, on the same host. It writes that header and
+		// x-forwarded-client-cert for its service, so both go on unchanged.
 		UseRemoteAddress:              wrapperspb.Bool(false),
 		SkipXffAppend:                 true,
 		OriginalIpDetectionExtensions: claims,
