@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"sync"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -56,14 +58,28 @@ func configure(r *routev3.Route, filter string, config message.Valid) error {
 	if err != nil {
 		return err
 	}
-	if r.TypedPerFilterConfig == nil {
-		r.TypedPerFilterConfig = map[string]*anypb.Any{}
-	}
-	r.TypedPerFilterConfig[filter] = packed
+	set(r, filter, packed)
 	return nil
 }
 
 // turnOn turns a filter on for a route, as the listener configures it.
 func turnOn(r *routev3.Route, filter string) error {
-	return configure(r, filter, &routev3.FilterConfig{Config: &anypb.Any{}})
+	packed, err := asInListener()
+	if err != nil {
+		return err
+	}
+	set(r, filter, packed)
+	return nil
+}
+
+// asInListener is the same for all filters and routes, so it is packed once.
+var asInListener = sync.OnceValues(func() (*anypb.Any, error) {
+	return message.Pack(&routev3.FilterConfig{Config: &anypb.Any{}})
+})
+
+func set(r *routev3.Route, filter string, config *anypb.Any) {
+	if r.TypedPerFilterConfig == nil {
+		r.TypedPerFilterConfig = map[string]*anypb.Any{}
+	}
+	r.TypedPerFilterConfig[filter] = config
 }
