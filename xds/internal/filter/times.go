@@ -11,12 +11,13 @@ import (
 	"breakwater.dev/wire"
 )
 
-// StreamIdleTimeout ends a request without data in either direction, if its route has a timeout at all. It is Envoy's own
-// default. The listener sets it, and routes that have a longer one build on it.
+// StreamIdleTimeout is how long a request can be without data in either direction where its route does not say. It is
+// Envoy's own default. The listener sets it, and routes add it to their timeout.
 const StreamIdleTimeout = 5 * time.Minute
 
-// AddTimes has a route add a header to each response, from which ext_proc reads when the request ended and when the
-// response came. A route on the way there has to ask ext_proc, which also removes the header: see [AskExtProc].
+// AddTimes has a route add [wire.TimesHeader] to each response, from which the control plane reads when the request ended
+// and when the response came. The request must have asked by [AskExtProc], on this route or on the one that it took
+// before: that also removes the header before the caller gets it.
 func AddTimes(r *routev3.Route) {
 	r.ResponseHeadersToAdd = append(r.ResponseHeadersToAdd, &corev3.HeaderValueOption{
 		Header:       &corev3.HeaderValue{Key: wire.TimesHeader, Value: wire.TimesFormat},

@@ -1,0 +1,40 @@
+package gate
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"breakwater.dev/wire"
+)
+
+// TestSharesInclude: a proxy compares one random number with the share of each kind in turn, so no share is smaller than
+// the one before it, and together they leave the right number of requests to each kind.
+func TestSharesInclude(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := Gate{
+			Open:     rapid.Uint32Range(0, wire.Million+1).Draw(t, "open"),
+			Sampling: wire.Sampling{Passed: rapid.Uint32Range(0, 1024).Draw(t, "passed"), Rejected: rapid.Uint32Range(0, 1024).Draw(t, "rejected")},
+		}
+		counted, open, sampled := g.Share(wire.RouteCounted), g.Share(wire.RouteOpen), g.Share(wire.RouteSampled)
+		if counted > open || open > sampled || sampled > wire.Million {
+			t.Fatalf("counted %d, open %d, sampled %d of a million", counted, open, sampled)
+		}
+		sampling := g.Sampling.All()
+		if open != min(g.Open, wire.Million) || counted != open/sampling.Rejected || sampled-open != (wire.Million-open)/sampling.Passed {
+			t.Errorf("counted %d, open %d, sampled %d of a million", counted, open, sampled)
+		}
+	})
+}
+
+func TestSharesOfTheZeroGate(t *testing.T) {
+	var g Gate
+	for kind, want := range map[wire.RouteKind]uint32{
+		wire.RouteCounted: 0, wire.RouteOpen: 0, wire.RouteProbe: 0, wire.RouteSampled: wire.Million,
+		wire.RouteWhole: 0, wire.RouteRejected: 0, wire.RouteAsking: 0, wire.RouteClosed: 0,
+	} {
+		if got := g.Share(kind); got != want {
+			t.Errorf("kind %q: %d of a million, want %d", kind, got, want)
+		}
+	}
+}
