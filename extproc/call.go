@@ -2,7 +2,6 @@ package extproc
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -11,6 +10,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/wire"
 )
 
@@ -34,7 +34,7 @@ type call struct {
 	upgrade  bool // it is to become a socket
 	deadline time.Duration
 
-	mu      sync.Mutex // guards what follows, against the timer of a probe
+	mu      lockorder.Mutex[lockorder.ExtProcCall] // guards what follows, against the timer of a probe
 	subject breaker.Subject
 	permit  breaker.Lease
 	held    bool            // the permit is out

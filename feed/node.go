@@ -1,11 +1,11 @@
 package feed
 
 import (
-	"sync"
 	"time"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/internal/lockorder"
 )
 
 // node is one proxy. All its streams share it; each of its workers has some.
@@ -13,7 +13,7 @@ type node struct {
 	id    string
 	owner string // the identity that the proxy belongs to; empty: not known. Guarded by the server.
 
-	mu       sync.Mutex // guards what follows
+	mu       lockorder.Mutex[lockorder.FeedNode] // guards what follows
 	clock    clock.Proxy
 	timeline timeline
 	meters   map[breaker.Key]*meter

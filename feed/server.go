@@ -18,6 +18,7 @@ import (
 	"breakwater.dev/gate"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
@@ -54,7 +55,7 @@ type Server struct {
 		messages, bytes, reported, rejected, skipped, invalid, dropped, refused atomic.Uint64
 	}
 
-	mu        sync.Mutex // guards what follows
+	mu        lockorder.Mutex[lockorder.FeedServer] // guards what follows
 	nodes     nodes
 	samplers  map[breaker.Key]*samplers
 	sampledAt breaker.Instant

@@ -1,15 +1,14 @@
 package publisher
 
 import (
-	"sync"
-
 	"breakwater.dev/breaker"
 	"breakwater.dev/gate"
+	"breakwater.dev/internal/lockorder"
 )
 
 // applied is which gates are in force in proxies. It is safe for concurrent use.
 type applied struct {
-	mu    sync.Mutex
+	mu    lockorder.Mutex[lockorder.GateLeaf]
 	nodes map[string]inForce
 }
 

@@ -4,12 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/gate"
+	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 )
@@ -70,8 +70,8 @@ type Publisher struct {
 	stopped  chan struct{}
 	counts   atomic.Pointer[Counts]
 
-	wake        chan struct{} // holds one
-	mu          sync.Mutex    // guards transitions
+	wake        chan struct{}                       // holds one
+	mu          lockorder.Mutex[lockorder.GateLeaf] // guards transitions
 	transitions []transition
 
 	// What follows belongs to the goroutine of Run.

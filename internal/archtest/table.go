@@ -175,13 +175,13 @@ var table = []row{
 	},
 	{
 		pkg: "extproc", layer: 4,
-		ours:   []string{"policy", "breaker", "wire", "internal/guard"},
+		ours:   []string{"policy", "breaker", "wire", "internal/guard", "internal/lockorder"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It asks the engine and answers the proxy. The app gives its results to the metrics and the gates.",
 	},
 	{
 		pkg: "feed", layer: 5,
-		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/...", "internal/alslog", "internal/guard", "internal/untrusted"},
+		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/...", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
 	},
@@ -197,7 +197,7 @@ var table = []row{
 	},
 	{
 		pkg: "gate/publisher", layer: 5,
-		ours:   []string{"breaker", "policy", "gate", "wire"},
+		ours:   []string{"breaker", "policy", "gate", "wire", "internal/lockorder"},
 		reason: "When gates are published depends on breakers, the feed and proxies, which it knows by interfaces of its own.",
 	},
 	{
@@ -224,7 +224,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/driver", layer: 4,
-		ours:   []string{"breaker"},
+		ours:   []string{"breaker", "internal/lockorder"},
 		reason: "The engine has no clock and no goroutine. The control plane and Go programs give it both in this one way.",
 	},
 	{
@@ -256,7 +256,7 @@ var table = []row{
 	},
 	{
 		pkg: "bench/internal/measure", layer: 0,
-		reason: "It times loops, whatever they do, so that our figures and those of peers are measured in one way.",
+		reason: "It times loops, whatever they do, so that our figures and the peers' figures are measured in one way.",
 	},
 	{
 		pkg: "bench/envoy", layer: 10,

@@ -2,10 +2,10 @@ package driver
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/lockorder"
 )
 
 // Observer is one part that hears of every transition.
@@ -24,10 +24,10 @@ type Driver struct {
 	Clock  Clock
 
 	observers  []Observer
-	delivering sync.Mutex    // held while observers are called, and never with another lock of this package
-	wake       chan struct{} // holds one
+	delivering lockorder.Mutex[lockorder.DriverDelivery] // held while observers are called
+	wake       chan struct{}                             // holds one
 
-	mu      sync.Mutex
+	mu      lockorder.Mutex[lockorder.DriverLeaf]
 	pending []breaker.Transition
 }
 

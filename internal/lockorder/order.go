@@ -9,20 +9,38 @@ import (
 // The places of the locks. The type of a lock gives its place, as in Mutex[DiscoveryStream]. Several locks may share a
 // place; then no goroutine may hold two of them.
 type (
+	// DriverDelivery is the place of the lock that a driver holds while it calls the observers of a transition.
+	DriverDelivery struct{}
+	// FeedServer is the place of the feed's lock, which guards the proxies that it knows.
+	FeedServer struct{}
+	// FeedNode is the place of the lock of one proxy in the feed.
+	FeedNode struct{}
 	// DiscoveryPublisher is the place of the publisher's lock, which guards the resources that all proxies get.
 	DiscoveryPublisher struct{}
 	// DiscoveryStream is the place of a stream's lock, which guards its knowledge of one proxy.
 	DiscoveryStream struct{}
 	// DiscoveryLeaf is the place of all other locks of xds/discovery. Each guards one map or one counter.
 	DiscoveryLeaf struct{}
+	// ExtProcCall is the place of the lock of one request in ext_proc. A breaker is asked while it is held.
+	ExtProcCall struct{}
+	// GateLeaf is the place of the locks of gate/publisher. Each guards values on their way to its goroutine.
+	GateLeaf struct{}
+	// DriverLeaf is the place of the lock of a driver's transitions that wait for their delivery.
+	DriverLeaf struct{}
 )
 
 // order is the order of all places: a goroutine that holds a lock may take only locks whose places come later. Put a new
 // lock after every lock that may be held when it is taken.
 var order = []any{
+	DriverDelivery{},
+	FeedServer{},
+	FeedNode{},
 	DiscoveryPublisher{},
 	DiscoveryStream{},
 	DiscoveryLeaf{},
+	ExtProcCall{},
+	GateLeaf{},
+	DriverLeaf{},
 }
 
 // maxPlaces is the largest length of order: the locks that a goroutine holds fit into one word.
