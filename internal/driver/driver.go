@@ -8,27 +8,27 @@ import (
 	"breakwater.dev/internal/lockorder"
 )
 
-// Observer is one part that hears of every transition.
+// Observer is a part of the program that gets every transition.
 type Observer struct {
 	Name string
 	// Reason says why the observer has its place in the order.
 	Reason string
-	// Observe gets each transition, one at a time and each breaker's in the order of [breaker.Transition.Sequence]. It must not call
-	// [Driver.Deliver], and should hand slow work on: observers behind it wait.
+	// Observe gets the transitions one at a time, and each breaker's in the order of [breaker.Transition.Sequence].
+	// It must not call [Driver.Deliver], and should leave slow work to another goroutine: the observers after it wait.
 	Observe func(breaker.Transition)
 }
 
-// Driver is an engine with its clock.
+// Driver is an engine with its clock. Make it with [New].
 type Driver struct {
 	Engine *breaker.Engine
 	Clock  Clock
 
 	observers  []Observer
 	delivering lockorder.Mutex[lockorder.DriverDelivery] // held while observers are called
-	wake       chan struct{}                             // holds one
+	wake       chan struct{}                             // has room for one
 
-	mu      lockorder.Mutex[lockorder.DriverLeaf]
-	pending []breaker.Transition
+	mu      lockorder.Mutex[lockorder.DriverLeaf] // guards pending
+	pending []breaker.Transition                  // not delivered yet, in order
 }
 
 // New returns a driver of an engine without breakers. Its transitions wait for [Driver.Run] or [Driver.Deliver].
@@ -38,20 +38,20 @@ func New() *Driver {
 	return d
 }
 
-// Observe sets the observers, in the order in which they hear of a transition. Call it before there are breakers; without
-// observers, transitions are dropped.
+// Observe sets the observers, in the order in which they get a transition. Call it before the engine has breakers.
+// Without observers, transitions are dropped.
 func (d *Driver) Observe(observers []Observer) { d.observers = observers }
 
-// wakeUp has Run advance the engine.
+// wakeUp makes Run advance the engine.
 func (d *Driver) wakeUp() {
 	select {
 	case d.wake <- struct{}{}:
-	default: // it is to wake already
+	default: // Run is about to wake already
 	}
 }
 
-// push is the engine's listener. A transition may begin a wait that is shorter than the one that Run knows of, so Run looks
-// again even where there is no observer.
+// push is the engine's listener. It wakes Run even without observers, because a transition may begin a wait that ends
+// before the one that Run is waiting for.
 func (d *Driver) push(t breaker.Transition) {
 	if len(d.observers) > 0 {
 		d.mu.Lock()
@@ -61,7 +61,7 @@ func (d *Driver) push(t breaker.Transition) {
 	d.wakeUp()
 }
 
-// Run delivers transitions and advances the engine until ctx is over, and then delivers the remaining ones.
+// Run delivers transitions and advances the engine until ctx ends. It then delivers the remaining transitions.
 func (d *Driver) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -83,8 +83,8 @@ func (d *Driver) Run(ctx context.Context) {
 	}
 }
 
-// Deliver hands all transitions that there have been to the observers, and returns afterwards. It is for callers that go on only
-// when everybody has heard, such as a change by hand whose answer shows what it has brought about.
+// Deliver passes all pending transitions to the observers, and returns when they have them. It is for callers that need
+// the effects of a transition before they go on, such as a change by hand whose response shows them.
 func (d *Driver) Deliver() {
 	d.delivering.Lock()
 	defer d.delivering.Unlock()

@@ -33,8 +33,8 @@ func fail(t *testing.T, e *breaker.Engine, key breaker.Key, now breaker.Instant)
 }
 
 // Time alone takes a breaker from open to half-open, and from there back to open,
-// with nobody asking; each transition is delivered once, in order.
-func TestTransitionsOfTime(t *testing.T) {
+// without any request; each transition is delivered once, in order.
+func TestTransitionsCausedByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -65,7 +65,7 @@ func TestTransitionsOfTime(t *testing.T) {
 	})
 }
 
-// What happened before the end is still delivered.
+// Run delivers pending transitions after its context has ended.
 func TestTransitionsDrainAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -83,9 +83,9 @@ func TestTransitionsDrainAtTheEnd(t *testing.T) {
 	})
 }
 
-// Without a listener time goes on changing breakers, and nothing is kept for nobody. That
-// Run knows of a call that becomes slow in 2 s must not hide the wait of 1 s.
-func TestNobodyListens(t *testing.T) {
+// Without observers, time still changes breakers, and no transition is kept. Run waits for a call that becomes slow in
+// 2 s when a wait of 1 s begins; it must not miss the shorter one.
+func TestWithoutObservers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -102,7 +102,7 @@ func TestNobodyListens(t *testing.T) {
 			t.Errorf("half-open since %v, want %v", since, want)
 		}
 		if len(d.pending) > 0 {
-			t.Errorf("%d transitions wait for nobody", len(d.pending))
+			t.Errorf("%d transitions are pending without an observer, want none", len(d.pending))
 		}
 	})
 }

@@ -1,14 +1,14 @@
-// Package nearest finds the word that somebody may have meant.
+// Package nearest measures how alike two words are, so that a message about an unknown name can suggest a known one.
 //
 // In: two words.
-// Out: how far apart they are.
+// Out: the distance between them.
 // Called by: policies, for names in diagnostics; the command line, for keys of breakers.
-// Never: decides how near is near enough; that depends on what the words are.
+// Never: decides which distance is small enough to suggest a word; its callers do.
 // Concurrency: a pure function.
 package nearest
 
-// Distance is how many bytes have to be put in, taken out or replaced to make b of
-// a (Levenshtein's).
+// Distance returns the Levenshtein distance: the smallest number of bytes that must be inserted, deleted or
+// replaced to turn a into b.
 func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -11,7 +11,7 @@ func TestDistance(t *testing.T) {
 		{"payment", "payments", 1}, {"paymnets", "payments", 2}, {"kitten", "sitting", 3}, {"abc", "xyz", 3},
 	} {
 		if got := Distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("from %q to %q it is %d, want %d", tt.a, tt.b, got, tt.want)
+			t.Errorf("Distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
 		}
 	}
 }

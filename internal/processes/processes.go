@@ -1,9 +1,9 @@
-// Package processes runs the programs that an example is made of.
+// Package processes runs the programs of an example.
 //
-// In: what to run, and a directory for logs.
-// Out: programs that are ready, and their logs when they are not.
+// In: programs with their arguments, and a directory for logs.
+// Out: running programs, and the end of their logs when they fail.
 // Called by: examples.
-// Never: leaves a process behind that was stopped.
+// Never: returns from stopping a process before the process has ended.
 // Concurrency: a process may be stopped from another goroutine than the one that started it.
 package processes
 
@@ -22,19 +22,19 @@ import (
 )
 
 const (
-	// patience is how long a program has to become ready, and to end.
+	// patience is how long a program may take to become ready, and to end after it is asked to.
 	patience = 30 * time.Second
 	pollGap  = 20 * time.Millisecond
 )
 
 // Command is a program to run.
 type Command struct {
-	Name string // what people call it
+	Name string // for messages, and for the name of the log file
 	Path string
 	Args []string
-	// As runs it for another user; nil: for this one.
+	// As is the user that the program runs as; nil: the current user.
 	As *syscall.Credential
-	// Stop is the signal to end it by; 0: SIGTERM.
+	// Stop is the signal that asks the program to end; 0: SIGTERM.
 	Stop syscall.Signal
 }
 
@@ -44,10 +44,10 @@ type Process struct {
 	cmd     *exec.Cmd
 	log     string
 	exited  chan struct{}
-	err     error // after exited
+	err     error // valid once exited is closed
 }
 
-// Launch starts a program; its output goes to a file in dir.
+// Launch starts a program. Its output is appended to the file NAME.log in dir.
 func Launch(dir string, c Command) (*Process, error) {
 	log, err := os.OpenFile(filepath.Join(dir, c.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -55,7 +55,7 @@ func Launch(dir string, c Command) (*Process, error) {
 	}
 	p := &Process{command: c, cmd: exec.Command(c.Path, c.Args...), log: log.Name(), exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = log, log, ""
-	// Ctrl-C is for us: we stop the others, in order.
+	// A process group of its own keeps Ctrl-C away from the program: the example stops its programs itself, in order.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.As}
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the %s: %w", c.Name, err), log.Close())
@@ -70,7 +70,7 @@ func Launch(dir string, c Command) (*Process, error) {
 // Exited is closed when the program has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Answers waits until a page answers 200.
+// Answers waits until url answers with status 200. It has the same time limit as [Process.Ready].
 func (p *Process) Answers(ctx context.Context, url string) error {
 	return p.Ready(ctx, func(ctx context.Context) error {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -89,7 +89,8 @@ func (p *Process) Answers(ctx context.Context, url string) error {
 	})
 }
 
-// Ready waits until check has no error.
+// Ready calls check until it returns no error. It gives up after 30 s, when ctx ends, or when the program ends; its
+// error then has the end of the log.
 func (p *Process) Ready(ctx context.Context, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -108,12 +109,12 @@ func (p *Process) Ready(ctx context.Context, check func(context.Context) error) 
 	}
 }
 
-// Died says how a program ended that was not to.
+// Died returns the error for a program that ended by itself. Call it after Exited is closed.
 func (p *Process) Died() error {
 	return fmt.Errorf("the %s ended by itself: %v\n%s", p.command.Name, p.err, p.Tail())
 }
 
-// Tail is the end of what a program printed.
+// Tail returns the last lines that the program printed.
 func (p *Process) Tail() []byte {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -123,19 +124,20 @@ func (p *Process) Tail() []byte {
 	return bytes.Join(lines[max(0, len(lines)-15):], []byte("\n"))
 }
 
-// Kill ends a program as a crash would, and waits for it.
+// Kill ends the program with SIGKILL, as a crash would, and waits until it has ended.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill() // an error says that it has ended
+	_ = p.cmd.Process.Kill() // the only error is that the program has ended already
 	<-p.exited
 }
 
-// Stop asks a program to end, and waits until it has.
+// Stop asks the program to end, and waits until it has. It kills a program that has not ended after 30 s, and returns
+// an error then.
 func (p *Process) Stop() error {
 	signal := p.command.Stop
 	if signal == 0 {
 		signal = syscall.SIGTERM
 	}
-	_ = p.cmd.Process.Signal(signal) // an error says that it has ended
+	_ = p.cmd.Process.Signal(signal) // the only error is that the program has ended already
 	select {
 	case <-p.exited:
 		return nil
@@ -145,7 +147,8 @@ func (p *Process) Stop() error {
 	}
 }
 
-// FindEnvoy looks where `make tools` does: $ENVOY, the PATH, tools.
+// FindEnvoy returns the path of an Envoy. It looks in $ENVOY, in the PATH, and in the directory tools, in that order,
+// as `make tools` does.
 func FindEnvoy(tools string) (string, error) {
 	if e := os.Getenv("ENVOY"); e != "" {
 		return e, nil
@@ -163,8 +166,8 @@ func FindEnvoy(tools string) (string, error) {
 	return path, nil
 }
 
-// DemoSeconds reads from $DEMO_SECONDS how long a demonstration stays after its story; 0 means
-// until Ctrl-C.
+// DemoSeconds returns how long a demonstration keeps running after its story, from $DEMO_SECONDS. 0 means until
+// Ctrl-C.
 func DemoSeconds() (time.Duration, error) {
 	text := os.Getenv("DEMO_SECONDS")
 	if text == "" {

@@ -1,8 +1,9 @@
-// Package untrusted shows what a peer sent: node ids, messages of refusals, names.
+// Package untrusted makes text from the network safe to log and to show: node ids, names, and the messages of proxies
+// that refuse their configuration.
 //
-// In: strings of anybody's making, and the time of each line about them.
-// Out: text of bounded length without control characters, and whether a line may be written.
-// Called by: everybody who logs or shows something that came over the network.
+// In: any string, and the time of each log line about it.
+// Out: text of bounded length without control characters, and whether the line may be written.
+// Called by: every package that logs or shows text from the network.
 // Never: allocates for a string that is short and printable already.
 // Concurrency: safe for concurrent use.
 package untrusted

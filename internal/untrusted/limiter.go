@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// Rate is how many lines may be written: Burst at once, and PerSecond from then on.
+// Rate bounds how many log lines may be written: Burst lines at once, and PerSecond lines a second from then on.
 type Rate struct{ Burst, PerSecond float64 }
 
-// maxKeys is how many keys a [Limiter] remembers; the others share one allowance.
+// maxKeys is how many keys a [Limiter] remembers. All further keys share one allowance.
 const maxKeys = 1_024
 
-// Limiter bounds the lines that peers cause in a log, about each key and about all together. It
-// is safe for concurrent use, and is not copied.
+// Limiter bounds the log lines that peers can cause: Each for the lines about one key, All for the lines about all
+// keys together. It is safe for concurrent use, and must not be copied.
 type Limiter[K comparable] struct {
 	Each, All Rate
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	keys   map[K]*allowance
 	all    allowance
-	others allowance
-	silent uint64 // lines that were not written since the last one that was
-	swept  time.Time
+	others allowance // the keys beyond maxKeys
+	silent uint64    // lines left out since the last line that was written
+	swept  time.Time // when full allowances were last removed from keys
 }
 
-// allowance is a bucket of tokens, which is full at first.
+// allowance is a token bucket, which is full at first.
 type allowance struct {
 	spent float64
 	since time.Time
@@ -35,8 +35,8 @@ func (a *allowance) refill(now time.Time, perSecond float64) {
 	a.since = now
 }
 
-// Allow tells whether a line about a key may be written now, and how many lines about any key
-// were not written since the last one that was.
+// Allow reports whether a line about a key may be written now. If so, silent is the number of lines, about any key,
+// that were left out since the last line that was written.
 func (l *Limiter[K]) Allow(key K, now time.Time) (ok bool, silent uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,7 +53,8 @@ func (l *Limiter[K]) Allow(key K, now time.Time) (ok bool, silent uint64) {
 	return true, silent
 }
 
-// allowanceLocked returns that of a key. Those that have refilled are as good as forgotten.
+// allowanceLocked returns the allowance of a key. When there are too many, it removes the allowances that are full
+// again: a new one would be the same.
 func (l *Limiter[K]) allowanceLocked(key K, now time.Time) *allowance {
 	if a := l.keys[key]; a != nil {
 		return a

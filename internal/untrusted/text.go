@@ -8,20 +8,22 @@ import (
 	"unicode/utf8"
 )
 
-// Lengths in bytes of what is shown.
+// Limits on the text that is shown.
 const (
-	NameLength    = 256   // of a name: a node id, a workload, a resource, a certificate's subject
-	MessageLength = 1_024 // of a sentence: why a proxy refused its configuration
-	nameCount     = 10    // names in a list
+	NameLength    = 256   // bytes of a name: a node id, a workload, a resource, a certificate's subject
+	MessageLength = 1_024 // bytes of a message, such as a proxy's reason for refusing its configuration
+	nameCount     = 10    // names of a list
 )
 
-// Name returns a name as it may be shown: at most [NameLength] bytes of it.
+// Name returns a name that is safe to show: at most [NameLength] bytes of s, escaped, and a note of its length if it
+// was longer.
 func Name(s string) string { return clip(s, NameLength) }
 
-// Message returns a sentence as it may be shown: at most [MessageLength] bytes of it.
+// Message returns a message that is safe to show: at most [MessageLength] bytes of s, escaped, and a note of its
+// length if it was longer.
 func Message(s string) string { return clip(s, MessageLength) }
 
-// Names returns the first names of a list as they may be shown, and how many more there are.
+// Names returns the first ten names of a list, safe to show, and a note of how many more there are.
 func Names(all []string) []string {
 	shown := make([]string, 0, min(len(all), nameCount)+1)
 	for i, s := range all {
@@ -33,8 +35,8 @@ func Names(all []string) []string {
 	return shown
 }
 
-// clip escapes what does not print as Go does in a string literal, and cuts after length bytes,
-// saying how many there were.
+// clip escapes unprintable characters as in a Go string literal. It cuts the result after length bytes, and then adds
+// how many bytes s has.
 func clip(s string, length int) string {
 	if len(s) <= length && printable(s) {
 		return s

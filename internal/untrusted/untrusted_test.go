@@ -67,7 +67,8 @@ func TestNameAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestLimiter gives each peer its own allowance, and says how many lines are missing.
+// TestLimiter shows that each peer has its own allowance, and that a line comes with the number of lines left out
+// before it.
 func TestLimiter(t *testing.T) {
 	const burst, rate = 50, 2
 	l := Limiter[string]{Each: Rate{burst, rate}, All: Rate{2_000, 50}}
@@ -109,8 +110,8 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
-// TestLimiterOfOneLine has one line about a key in a while, and lines about few keys at once.
-func TestLimiterOfOneLine(t *testing.T) {
+// TestLimiterWithBurstOfOne allows one line about a key in 10 s, and lines about two keys at once.
+func TestLimiterWithBurstOfOne(t *testing.T) {
 	type key struct{ name string }
 	l := Limiter[key]{Each: Rate{1, .1}, All: Rate{2, .2}}
 	begin := time.Unix(1_000, 0)
@@ -123,7 +124,7 @@ func TestLimiterOfOneLine(t *testing.T) {
 		{0, "a", true, 0},
 		{1, "a", false, 0},
 		{2, "b", true, 1},
-		{3, "c", false, 0}, // two lines are all there are for now
+		{3, "c", false, 0}, // the burst of all keys is two lines
 		{9, "a", false, 0},
 		{10, "a", true, 2},
 		{11, "b", false, 0},
