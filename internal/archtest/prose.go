@@ -137,8 +137,8 @@ func checkProse(t *tree) []finding {
 }
 
 var (
-	// quoted matches code, quotations and the targets of links, which a sentence only mentions.
-	quoted = regexp.MustCompile("`[^`]*`|\"[^\"]*\"|\\]\\([^)]*\\)")
+	// quoted matches code (a function's name too, before "returns"), quotations and targets of links, which are only mentioned.
+	quoted = regexp.MustCompile("^[A-Z]\\w* returns|`[^`]*`|\"[^\"]*\"|\\]\\([^)]*\\)")
 	// emphasis is Markdown's bold and italic.
 	emphasis = strings.NewReplacer("*", " ", "_", " ")
 	// sentenceEnd is between two sentences.
