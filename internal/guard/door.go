@@ -8,44 +8,45 @@ import (
 	"sync"
 )
 
-// maxIdle is how many connections may be there that have not made their handshake, or have
-// sent nothing. Beyond it the oldest goes: a proxy says something within milliseconds.
+// maxIdle bounds the connections that have not finished their handshake, or have sent nothing since. Beyond it the
+// oldest one is closed: a proxy sends something within milliseconds.
 const maxIdle = 1_024
 
-// Door bounds the connections of one listener: the one that is idle for the longest time gives
-// way to a new one, and a new one is turned away where none is idle.
+// Door bounds the connections of one listener. When there are too many, a new connection takes the place of the one
+// that has been idle for the longest time. When none is idle, the new connection is closed. A door is safe for
+// concurrent use.
 type Door struct {
 	guard    *Guard
 	service  Service
 	most     int
 	mostIdle int
-	mostEach int // of one address
+	mostEach int // for one address
 
-	mu   sync.Mutex // guards what follows
-	open map[net.Conn]*place
-	idle list.List      // of [net.Conn], the oldest first
-	of   map[string]int // how many each address has
+	mu         sync.Mutex // guards the fields below
+	open       map[net.Conn]*place
+	idle       list.List      // elements are net.Conn, the oldest first
+	perAddress map[string]int // open connections of each address
 }
 
-// place is that of one connection.
+// place holds the door's state for one open connection.
 type place struct {
 	address string
-	idle    *list.Element // nil: it is busy
-	close   func() error  // of the connection, or of what its handshake has made of it
+	idle    *list.Element // nil: the connection is busy
+	close   func() error  // closes the connection, or the secured one that its handshake has made
 }
 
 func newDoor(g *Guard, s Service, most, mostEach int) *Door {
 	return &Door{
 		guard: g, service: s, most: most, mostIdle: min(maxIdle, (most+1)/2), mostEach: mostEach,
-		open: map[net.Conn]*place{}, of: map[string]int{},
+		open: map[net.Conn]*place{}, perAddress: map[string]int{},
 	}
 }
 
-// People returns a door for the port for people with so many connections at most, half of them
-// from one address; its server has to call [Door.State].
+// People returns a door for the HTTP port of the operators. It allows at most most connections, and half of them from
+// one address. The port's server must call [Door.State].
 func (g *Guard) People(most int) *Door { return newDoor(g, HTTP, most, (most+1)/2) }
 
-// Listen returns a listener with the door in front of l.
+// Listen returns a listener that accepts only the connections of l that the door allows.
 func (d *Door) Listen(l net.Listener) net.Listener { return listener{l, d} }
 
 type listener struct {
@@ -60,21 +61,21 @@ func (l listener) Accept() (net.Conn, error) {
 		if err != nil || l.door.enter(c) {
 			return c, err
 		}
-		_ = c.Close() // its peer finds out
+		_ = c.Close() // an error concerns only the peer
 	}
 }
 
-// enter tells whether there is room for a connection, which is idle at first.
+// enter reports whether the door allows a connection, and counts it as open and idle if so.
 func (d *Door) enter(c net.Conn) bool {
 	address := addressKey(c.RemoteAddr())
-	if d.service == Connection && d.guard.forbids(address) {
-		d.guard.refuse(kind{address, Connection, Resets}, banned)
+	if d.service == Connection && d.guard.isBannedKey(address) {
+		d.guard.refuse(kind{address, Connection, Resets}, bannedReason)
 		return false
 	}
-	gone, why := d.admit(c, address)
-	if gone != nil {
-		_ = gone.close() // whoever reads from it finds out
-		d.guard.refuse(kind{gone.address, d.service, Idle}, "a connection that said nothing was closed, so that others can be taken")
+	evicted, why := d.admit(c, address)
+	if evicted != nil {
+		_ = evicted.close() // the reader of the connection gets an error
+		d.guard.refuse(kind{evicted.address, d.service, Idle}, "a connection that said nothing was closed, so that others can be taken")
 	}
 	if why != "" {
 		d.guard.refuse(kind{address, d.service, Connections}, why)
@@ -82,18 +83,18 @@ func (d *Door) enter(c net.Conn) bool {
 	return why == ""
 }
 
-// admit takes a connection in, and returns the place of the one that gave way to it, which is to
-// be closed. Or it says why there is no room.
-func (d *Door) admit(c net.Conn, address string) (gone *place, why string) {
+// admit counts a connection as open and idle. If another one had to give way to it, admit returns that one's place, and
+// the caller closes it. If there is no room, admit returns the reason.
+func (d *Door) admit(c net.Conn, address string) (evicted *place, why string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	full, crowded := len(d.open) >= d.most, d.of[address] >= d.mostEach
+	full, crowded := len(d.open) >= d.most, d.perAddress[address] >= d.mostEach
 	oldest := d.idle.Front()
 	for crowded && oldest != nil && d.open[oldest.Value.(net.Conn)].address != address {
-		oldest = oldest.Next() // it is one of its own that has to go
+		oldest = oldest.Next() // only a connection of the same address may give way
 	}
 	if oldest != nil && (full || crowded || d.idle.Len() >= d.mostIdle) {
-		gone = d.leaveLocked(oldest.Value.(net.Conn))
+		evicted = d.leaveLocked(oldest.Value.(net.Conn))
 		full, crowded = false, false
 	}
 	switch {
@@ -103,13 +104,13 @@ func (d *Door) admit(c net.Conn, address string) (gone *place, why string) {
 		return nil, fmt.Sprintf("this address has %d connections, as many as one may have, and none of them is idle", d.mostEach)
 	}
 	d.open[c] = &place{address, d.idle.PushBack(c), c.Close}
-	d.of[address]++
-	return gone, ""
+	d.perAddress[address]++
+	return evicted, ""
 }
 
-// holds says what is to be closed in place of a connection whose handshake is over. It is false
-// for one that has had to make room meanwhile.
-func (d *Door) holds(c net.Conn, close func() error) bool {
+// setClose sets the function that closes a connection whose handshake is over. It reports false if the door has closed
+// the connection meanwhile.
+func (d *Door) setClose(c net.Conn, close func() error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.open[c]
@@ -119,8 +120,8 @@ func (d *Door) holds(c net.Conn, close func() error) bool {
 	return p != nil
 }
 
-// busy says that a connection is no longer idle.
-func (d *Door) busy(c net.Conn) {
+// markBusy records that a connection is no longer idle.
+func (d *Door) markBusy(c net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p := d.open[c]; p != nil && p.idle != nil {
@@ -129,7 +130,8 @@ func (d *Door) busy(c net.Conn) {
 	}
 }
 
-func (d *Door) rest(c net.Conn) {
+// markIdle records that a connection is idle from now on.
+func (d *Door) markIdle(c net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p := d.open[c]; p != nil && p.idle == nil {
@@ -137,13 +139,14 @@ func (d *Door) rest(c net.Conn) {
 	}
 }
 
+// leave removes a connection that is closed.
 func (d *Door) leave(c net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.leaveLocked(c)
 }
 
-// leaveLocked forgets a connection, and returns the place that it had.
+// leaveLocked removes a connection, and returns its place, or nil if it was not open.
 func (d *Door) leaveLocked(c net.Conn) *place {
 	p := d.open[c]
 	if p == nil {
@@ -153,22 +156,22 @@ func (d *Door) leaveLocked(c net.Conn) *place {
 	if p.idle != nil {
 		d.idle.Remove(p.idle)
 	}
-	if d.of[p.address]--; d.of[p.address] == 0 {
-		delete(d.of, p.address)
+	if d.perAddress[p.address]--; d.perAddress[p.address] == 0 {
+		delete(d.perAddress, p.address)
 	}
 	return p
 }
 
-// State is for [http.Server.ConnState].
+// State records whether a connection is idle, busy or closed. It is a value for [http.Server.ConnState].
 func (d *Door) State(c net.Conn, s http.ConnState) {
 	if secured, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = secured.NetConn()
 	}
 	switch s {
 	case http.StateActive:
-		d.busy(c)
+		d.markBusy(c)
 	case http.StateIdle:
-		d.rest(c)
+		d.markIdle(c)
 	case http.StateClosed, http.StateHijacked:
 		d.leave(c)
 	}

@@ -9,51 +9,52 @@ import (
 	"breakwater.dev/internal/untrusted"
 )
 
-// Options are what a guard is made of.
+// Options configure a guard.
 type Options struct {
-	// Rules say who may claim what; nil: whoever may connect may claim everything.
+	// Rules define which identities a certificate allows; nil: every proxy that can connect may claim any identity.
 	Rules *Rules
-	// Memory is how many bytes all peers may hold together, by estimate; 0: [DefaultMemory].
+	// Memory is how many bytes all peers together may use, by estimate; 0: [DefaultMemory].
 	Memory int64
-	// Connections is how many connections there may be at a time; 0, or more than the memory allows: as many as that.
+	// Connections is how many connections there may be at a time. 0 means as many as Memory has room for, which is a
+	// bound on larger values too.
 	Connections int
-	Log         *slog.Logger
+	// Log gets the refusals. It is required.
+	Log *slog.Logger
 }
 
-// DefaultMemory is how many bytes all peers may hold unless it is said otherwise. An Envoy with
-// two workers takes some 180 KiB of it.
+// DefaultMemory is how many bytes all peers together may use by default. An Envoy with two workers uses about 180 KiB.
 const DefaultMemory = 256 << 20
 
-// What things hold, as measured with this version of grpc-go, and rounded up.
+// Estimates of memory, measured with this version of grpc-go and rounded up.
 const (
 	ConnectionBytes = 24 << 10 // a connection with TLS, its buffers and its three goroutines
 	CallBytes       = 12 << 10 // an ext_proc stream
-	LogBytes        = 18 << 10 // a stream of access logs, without what waits in it
-	XDSBytes        = 32 << 10 // a stream of configuration, without what is sent
+	LogBytes        = 18 << 10 // an access log stream, without the entries that wait in it
+	XDSBytes        = 32 << 10 // a configuration stream, without the responses that wait in it
 )
 
-// What one account may hold of the memory in each class, in eighths, so that there is some for
-// others, and for the rest of its own.
+// The classes of memory. Each one's value is an account's share of the whole memory, in eighths. The shares leave
+// memory for other accounts, and for the account's other classes.
 const (
-	all   = 6
-	calls = 3 // of ext_proc: 8,192 at a time, of [DefaultMemory]
-	data  = 2 // what is on its way to it, what it asks for, and what is made for it
+	classAll   = 6 // all memory of the account
+	classCalls = 3 // ext_proc streams: 8,192 at a time with [DefaultMemory]
+	classData  = 2 // configuration: subscriptions, resources made for the account, responses on their way to it
 )
 
-// Guard stands at one port.
+// Guard protects one port for proxies.
 type Guard struct {
 	options  Options
 	refusals refusals
-	held     atomic.Int64
-	door     *Door  // of the port for proxies
-	shedAt   uint64 // how many collections there had been when a connection was last closed for memory; of Shed
+	held     atomic.Int64 // bytes in use by all peers
+	door     *Door
+	shedAt   uint64 // the number of garbage collections when Shed last closed a connection; only Shed uses it
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	accounts map[string]*account
 	conns    map[*conn]bool
 }
 
-// New returns a guard.
+// New returns a guard with a door for the port of the proxies.
 func New(o Options) *Guard {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
@@ -63,43 +64,46 @@ func New(o Options) *Guard {
 		most = min(most, o.Connections)
 	}
 	g := &Guard{
-		options: o, refusals: refusals{log: o.Log, lines: untrusted.Limiter[kind]{Each: quiet, All: loud}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
+		options: o, refusals: refusals{log: o.Log, lines: untrusted.Limiter[kind]{Each: perKind, All: overall}}, accounts: map[string]*account{}, conns: map[*conn]bool{},
 	}
-	g.door = newDoor(g, Connection, most, most) // proxies behind one address are bounded by what they hold
+	g.door = newDoor(g, Connection, most, most) // one address may have all: its share of the memory bounds it
 	return g
 }
 
-// Held returns how many bytes peers hold, by estimate, and how many they may.
+// Held returns how many bytes peers use, by estimate, and how many they may use.
 func (g *Guard) Held() (bytes, most int64) { return g.held.Load(), g.options.Memory }
 
-// account is what all connections of one identity share: of one name in certificates, or of
-// one address where there are none.
+// account holds the state that all connections of one identity share. An identity is a name in certificates, or an
+// address when there is no certificate.
 type account struct {
-	key         string
-	held        [all + 1]atomic.Int64 // by class
-	connections int                   // guarded by Guard.mu, as are bans
-	banned      time.Time             // until then there are no new connections
-	ban         time.Duration         // how long that is
+	key  string
+	held [classAll + 1]atomic.Int64 // bytes in use by class
 
-	mu     sync.RWMutex // guards what follows
-	lists  int          // streams that say which upstreams they call
-	all    int          // of them those that call all
-	calls  map[string]int
-	stale  bool      // all have ended, and what they said stays
-	left   time.Time // when
-	pauses map[string]pause
+	// Guarded by Guard.mu.
+	connections int
+	bannedUntil time.Time // the account gets no new connection before
+	banLength   time.Duration
+
+	mu         sync.RWMutex   // guards the fields below
+	lists      int            // open listings
+	all        int            // listings of all upstreams
+	calls      map[string]int // listings that name an upstream
+	stale      bool           // the last listing has ended, and its upstreams are still in all and calls
+	staleSince time.Time
+	pauses     map[string]pause // by the breaker's key
 }
 
-// lingering is for how long the word of a proxy counts whose configuration stream has ended:
-// it comes back on another one, and its calls go on meanwhile.
+// lingering is how long the upstreams of a proxy stay valid after its configuration stream has ended. The proxy
+// reconnects meanwhile, and its calls continue.
 const lingering = time.Minute
 
+// account returns the account of a key, and counts a connection of it.
 func (g *Guard) account(key string) *account {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := g.accounts[key]
 	if a == nil {
-		g.forget()
+		g.dropIdleAccountsLocked()
 		a = &account{key: key, calls: map[string]int{}, pauses: map[string]pause{}}
 		g.accounts[key] = a
 	}
@@ -107,62 +111,63 @@ func (g *Guard) account(key string) *account {
 	return a
 }
 
-// maxIdleAccounts is from how many accounts on those are forgotten that nobody uses.
+// maxIdleAccounts is how many accounts there may be before those without connections are removed.
 const maxIdleAccounts = 1_024
 
-func (g *Guard) forget() {
+func (g *Guard) dropIdleAccountsLocked() {
 	if len(g.accounts) < maxIdleAccounts {
 		return
 	}
 	for key, a := range g.accounts {
-		if a.connections == 0 && !time.Now().Before(a.banned) {
+		if a.connections == 0 && !time.Now().Before(a.bannedUntil) {
 			delete(g.accounts, key)
 		}
 	}
 }
 
 // Bounds on how long an account gets no new connection.
-const leastBan, longestBan = time.Second, 30 * time.Second
+const minBan, maxBan = time.Second, 30 * time.Second
 
-// forbid has an account get no new connection for a while, which is longer each time. Those that
-// it has go on: others may be behind the same address.
-func (g *Guard) forbid(a *account) {
+// banAccount refuses new connections of an account for a while. Each ban is twice as long as the one before. The
+// account's other connections stay open, because other proxies may have the same address.
+func (g *Guard) banAccount(a *account) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if now.Sub(a.banned) > 2*longestBan {
-		a.ban = 0
+	if now.Sub(a.bannedUntil) > 2*maxBan {
+		a.banLength = 0
 	}
-	a.ban = min(max(2*a.ban, leastBan), longestBan)
-	a.banned = now.Add(a.ban)
+	a.banLength = min(max(2*a.banLength, minBan), maxBan)
+	a.bannedUntil = now.Add(a.banLength)
 }
 
-// forbids tells whether the account of a key, if there is one, gets no new connection now.
-func (g *Guard) forbids(key string) bool {
+// isBannedKey reports whether there is an account of a key that gets no new connection now.
+func (g *Guard) isBannedKey(key string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a := g.accounts[key]
-	return a != nil && time.Now().Before(a.banned)
+	return a != nil && time.Now().Before(a.bannedUntil)
 }
 
-func (g *Guard) forbidden(a *account) bool {
+func (g *Guard) isBanned(a *account) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return time.Now().Before(a.banned)
+	return time.Now().Before(a.bannedUntil)
 }
 
+// leave removes a connection from an account.
 func (g *Guard) leave(a *account) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	a.connections--
 }
 
-// take has an account hold more of a class, and tells whether it may.
+// take adds n bytes to a class of an account, and reports whether all bounds allow it.
 func (g *Guard) take(a *account, class int, n int64) bool {
 	eighth := g.options.Memory / 8
 	ok := g.held.Add(n) <= g.options.Memory
-	ok = a.held[all].Add(n) <= all*eighth && ok
-	if class != all {
+	ok = a.held[classAll].Add(n) <= classAll*eighth && ok
+	if class != classAll {
 		ok = a.held[class].Add(n) <= int64(class)*eighth && ok
 	}
 	return ok

@@ -19,7 +19,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// newGuard has 8 MiB, so that an eighth is 1 MiB, and one rule.
+// newGuard returns a guard with one rule, room for 4 connections, and 8 MiB of memory, so that an eighth is 1 MiB. The
+// second result is its log.
 func newGuard(t testing.TB) (*Guard, *strings.Builder) {
 	t.Helper()
 	rules, err := ParseRules([]string{"spiffe://{any}/ns/{any}/sa/{workload}"})
@@ -32,8 +33,8 @@ func newGuard(t testing.TB) (*Guard, *strings.Builder) {
 
 var somewhere = &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 4}
 
-// meetAs is a peer with a certificate of a workload.
-func meetAs(t testing.TB, g *Guard, workload string) *Peer {
+// peerAs returns a peer with a certificate of a workload.
+func peerAs(t testing.TB, g *Guard, workload string) *Peer {
 	t.Helper()
 	u, err := url.Parse("spiffe://c/ns/n/sa/" + workload)
 	if err != nil {
@@ -41,14 +42,14 @@ func meetAs(t testing.TB, g *Guard, workload string) *Peer {
 	}
 	auth := credentials.TLSInfo{}
 	auth.State.PeerCertificates = []*x509.Certificate{{URIs: []*url.URL{u}, Subject: pkix.Name{CommonName: "x"}}}
-	return g.meet(somewhere, auth)
+	return g.newPeer(somewhere, auth)
 }
 
 func (g *Guard) refused(s Service, r Reason) uint64 { return g.refusals.totals[s][r].Load() }
 
-func TestWhoeverHasNoRuleMayClaimAll(t *testing.T) {
+func TestWithoutRulesAPeerMayClaimAnyIdentity(t *testing.T) {
 	g := New(Options{Log: slog.New(slog.DiscardHandler)})
-	for _, p := range []*Peer{nil, Of(t.Context()), g.meet(somewhere, nil)} {
+	for _, p := range []*Peer{nil, Of(t.Context()), g.newPeer(somewhere, nil)} {
 		if p.Admit(XDS, "x", "y") != nil || p.AdmitCall("x") != nil || !p.May("x") || !p.Probes("x") {
 			t.Errorf("%q is refused", p.Name())
 		}
@@ -77,50 +78,50 @@ func TestAccountsAreByNetworkWithoutCertificates(t *testing.T) {
 		}
 	}
 	if got := addressKey(&net.UnixAddr{Name: "@"}); got != "@" {
-		t.Errorf("of a socket: %q", got)
+		t.Errorf("the key of a Unix socket is %q", got)
 	}
 }
 
-// TestTheWordOfAProxyThatLeftCountsForAMinute, and not of one that never came.
-func TestTheWordOfAProxyThatLeftCountsForAMinute(t *testing.T) {
+// TestUpstreamsOfAProxyThatLeftCountForAMinute shows also that a proxy without a listing may report on none.
+func TestUpstreamsOfAProxyThatLeftCountForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := newGuard(t)
-		p, other := meetAs(t, g, "shop"), meetAs(t, g, "thief")
+		p, other := peerAs(t, g, "shop"), peerAs(t, g, "thief")
 		if p.May("a") {
-			t.Error("it said nothing yet")
+			t.Error("a may be reported on before anything is listed")
 		}
-		l, m := p.List(), meetAs(t, g, "shop").List()
+		l, m := p.List(), peerAs(t, g, "shop").List()
 		l.Set(false, []string{"a", "b"})
 		m.Set(false, []string{"b"})
 		if !p.May("a") || !p.May("b") || p.May("c") || other.May("a") {
-			t.Error("it calls a and b, and nobody else does")
+			t.Error("the workload lists a and b, and no other workload does")
 		}
 		l.Set(false, []string{"b", "c"})
 		if p.May("a") || !p.May("c") {
-			t.Error("it has changed its mind")
+			t.Error("the listing has c instead of a")
 		}
 		m.Set(true, nil)
 		if !p.May("whatever") {
-			t.Error("another pod of it calls all")
+			t.Error("another pod of the workload lists all upstreams")
 		}
 		m.Close()
 		if p.May("whatever") || !p.May("b") {
-			t.Error("that pod has left")
+			t.Error("the pod that listed all upstreams has left")
 		}
 		l.Close()
 		time.Sleep(lingering)
 		if !p.May("b") || p.May("a") {
-			t.Error("the last one has just left")
+			t.Error("the last pod left less than a minute ago")
 		}
 		again := p.List()
 		again.Set(false, []string{"d"})
 		if p.May("b") || !p.May("d") {
-			t.Error("what it said before is forgotten when it says something else")
+			t.Error("a new listing must replace the old one")
 		}
 		again.Close()
 		time.Sleep(lingering + time.Second)
 		if p.May("d") {
-			t.Error("it left more than a minute ago")
+			t.Error("the last pod left more than a minute ago")
 		}
 	})
 }
@@ -128,12 +129,12 @@ func TestTheWordOfAProxyThatLeftCountsForAMinute(t *testing.T) {
 func TestPausesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, log := newGuard(t)
-		p, other := meetAs(t, g, "thief"), meetAs(t, g, "shop")
+		p, other := peerAs(t, g, "thief"), peerAs(t, g, "shop")
 		for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 			p.Overdue("a", time.Second)
-			p.Overdue("a", time.Second) // at the same time: it counts once
+			p.Overdue("a", time.Second) // a second probe at the same time does not count
 			if p.Probes("a") || !p.Probes("b") || !other.Probes("a") {
-				t.Error("it alone may not probe a, and only that")
+				t.Error("only this peer must pause, and only for breaker a")
 			}
 			time.Sleep(want - time.Millisecond)
 			if p.Probes("a") {
@@ -148,39 +149,40 @@ func TestPausesGrow(t *testing.T) {
 			p.Overdue("a", time.Second)
 			time.Sleep(maxPause + time.Millisecond)
 			if !p.Probes("a") {
-				t.Fatal("a pause is longer than it may be")
+				t.Fatal("a pause is longer than maxPause")
 			}
 		}
 		p.Kept("a")
 		p.Overdue("a", time.Second)
 		time.Sleep(time.Second + time.Millisecond)
 		if !p.Probes("a") {
-			t.Error("after a probe that was kept it begins anew")
+			t.Error("the pause after a probe with an outcome is not a short one again")
 		}
 		if got := strings.Count(log.String(), "reason=probes"); got == 0 || got > 24 {
-			t.Errorf("%d lines", got)
+			t.Errorf("%d log lines about probes, want 1 to 24", got)
 		}
 	})
 }
 
-// TestShares: one account cannot take everything, and no class of it what the others need.
+// TestShares shows that one account cannot take all memory, and that no class of an account can take the memory that its
+// other classes need.
 func TestShares(t *testing.T) {
 	g, _ := newGuard(t)
-	p, other := meetAs(t, g, "a"), meetAs(t, g, "b")
+	p, other := peerAs(t, g, "a"), peerAs(t, g, "b")
 	const mib = 1 << 20
 	for _, step := range []struct {
 		name string
 		err  error
 		want codes.Code
 	}{
-		{"calls up to their share", p.Take(ExtProc, 3*mib), codes.OK},
-		{"beyond it", p.Take(ExtProc, 1), codes.ResourceExhausted},
-		{"data up to their share", p.TakeData(2 * mib), codes.OK},
-		{"beyond it", p.TakeData(1), codes.ResourceExhausted},
-		{"all up to its share", p.Take(XDS, mib), codes.OK},
-		{"beyond it", p.Take(AccessLog, 1), codes.ResourceExhausted},
-		{"others, up to what is left", other.Take(XDS, 2*mib), codes.OK},
-		{"beyond it", other.Take(XDS, 1), codes.ResourceExhausted},
+		{"ext_proc streams up to their share", p.Take(ExtProc, 3*mib), codes.OK},
+		{"ext_proc streams beyond their share", p.Take(ExtProc, 1), codes.ResourceExhausted},
+		{"data up to its share", p.TakeData(2 * mib), codes.OK},
+		{"data beyond its share", p.TakeData(1), codes.ResourceExhausted},
+		{"the account up to its share", p.Take(XDS, mib), codes.OK},
+		{"the account beyond its share", p.Take(AccessLog, 1), codes.ResourceExhausted},
+		{"another account up to the whole memory", other.Take(XDS, 2*mib), codes.OK},
+		{"another account beyond the whole memory", other.Take(XDS, 1), codes.ResourceExhausted},
 	} {
 		if got := status.Code(step.err); got != step.want {
 			t.Errorf("%s: %v, want %s", step.name, step.err, step.want)
@@ -201,9 +203,9 @@ func TestShares(t *testing.T) {
 	}
 }
 
-func TestQueueIsWhatIsNotWritten(t *testing.T) {
+func TestQueueCountsUntilWritten(t *testing.T) {
 	g, _ := newGuard(t)
-	p := meetAs(t, g, "a")
+	p := peerAs(t, g, "a")
 	held := func(want int64) {
 		t.Helper()
 		if got, _ := g.Held(); got != want {
@@ -222,9 +224,9 @@ func TestQueueIsWhatIsNotWritten(t *testing.T) {
 	held(500)
 	p.wrote(499)
 	held(300)
-	p.wrote(1_000) // with all that frames it
+	p.wrote(1_000) // the last response, and the frames around all of them
 	held(0)
-	for range 2 { // while one is written in part
+	for range 2 { // the second response is queued while the first is partly written
 		if err := p.Queue(100, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -247,16 +249,15 @@ func TestQueueIsWhatIsNotWritten(t *testing.T) {
 	held(0)
 }
 
-// TestARequestCostsNoAllocation on its way through the guard.
 func TestARequestCostsNoAllocation(t *testing.T) {
 	g, _ := newGuard(t)
-	p := meetAs(t, g, "shop")
+	p := peerAs(t, g, "shop")
 	p.List().Set(false, []string{"payments"})
 	ctx := withPeer(t.Context(), p)
 	allocations := testing.AllocsPerRun(1_000, func() {
 		p := Of(ctx)
 		if p.Take(ExtProc, CallBytes) != nil || p.AdmitCall("") != nil || p.AdmitCall("shop-0") != nil || !p.May("payments") {
-			t.Error("a request that is in order is refused")
+			t.Error("an allowed request is refused")
 		}
 		p.Give(ExtProc, CallBytes)
 	})
@@ -266,12 +267,12 @@ func TestARequestCostsNoAllocation(t *testing.T) {
 }
 
 func withPeer(ctx context.Context, p *Peer) context.Context {
-	return peer.NewContext(ctx, &peer.Peer{AuthInfo: info{nil, p}})
+	return peer.NewContext(ctx, &peer.Peer{AuthInfo: peerInfo{nil, p}})
 }
 
 func BenchmarkRequest(b *testing.B) {
 	g, _ := newGuard(b)
-	p := meetAs(b, g, "shop")
+	p := peerAs(b, g, "shop")
 	p.List().Set(false, []string{"payments"})
 	ctx := withPeer(b.Context(), p)
 	b.ReportAllocs()
@@ -295,12 +296,12 @@ func TestEveryReasonHasAName(t *testing.T) {
 	}
 }
 
-// TestNothingIsRefusedUnseen: also what a service is not known to have is shown.
-func TestNothingIsRefusedUnseen(t *testing.T) {
+// TestAllRefusalsAreReported shows that Refused has totals for unexpected pairs of service and reason too.
+func TestAllRefusalsAreReported(t *testing.T) {
 	for s := range services {
 		for r := range reasons {
 			g, _ := newGuard(t)
-			_ = meetAs(t, g, "shop").Refuse(s, r, "why")
+			_ = peerAs(t, g, "shop").Refuse(s, r, "why")
 			if want := (Refused{s.String(), r.String(), 1}); !slices.Contains(g.Refused(), want) {
 				t.Errorf("no %+v in %v", want, g.Refused())
 			}
@@ -308,11 +309,11 @@ func TestNothingIsRefusedUnseen(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreLoggedOnceInAWhile, and the next line has how many there were.
+// TestRefusalsAreLoggedOnceInAWhile shows also that the next line has the number of lines left out.
 func TestRefusalsAreLoggedOnceInAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, log := newGuard(t)
-		p := meetAs(t, g, "shop")
+		p := peerAs(t, g, "shop")
 		for range 5 {
 			_ = p.Refuse(XDS, Streams, "why")
 			p.RefuseReport(ExtProc, "payments")
@@ -323,7 +324,7 @@ func TestRefusalsAreLoggedOnceInAWhile(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		p.RefuseReport(ExtProc, "payments")
 		if !strings.Contains(log.String(), "lines_left_out=8") || g.refused(ExtProc, Upstream) != 6 {
-			t.Errorf("%d are counted, and 8 lines were left out:\n%s", g.refused(ExtProc, Upstream), log)
+			t.Errorf("%d refusals are counted, want 6, and the log must have lines_left_out=8:\n%s", g.refused(ExtProc, Upstream), log)
 		}
 	})
 }

@@ -8,11 +8,11 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// Listen returns a listener for the port of proxies. Its server has to use [Guard.Credentials].
+// Listen returns a listener for the port of proxies. Its server must use [Guard.Credentials].
 func (g *Guard) Listen(l net.Listener) net.Listener { return g.door.Listen(l) }
 
-// Credentials returns credentials that make handshakes as inner does, and know the peer of
-// each connection afterwards.
+// Credentials returns credentials that make handshakes as inner does. They attach a [Peer] to each connection, which
+// [Of] returns to the services, and refuse connections that exceed a bound.
 func (g *Guard) Credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
 	return transport{inner, g}
 }
@@ -35,33 +35,33 @@ func (t transport) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 		g.door.leave(raw)
 		return nil, nil, err
 	}
-	p := g.meet(raw.RemoteAddr(), auth)
+	p := g.newPeer(raw.RemoteAddr(), auth)
 	if err := p.connect(); err != nil {
 		g.leave(p.account)
 		g.door.leave(raw)
-		_ = secured.Close() // the error says why
+		_ = secured.Close() // err is the reason
 		return nil, nil, err
 	}
 	c := &conn{Conn: secured, raw: raw, peer: p}
 	g.mu.Lock()
 	g.conns[c] = true
 	g.mu.Unlock()
-	if !g.door.holds(raw, c.drop) {
-		_ = c.drop() // the door has closed it already
+	if !g.door.setClose(raw, c.drop) {
+		_ = c.drop() // the door has closed raw already
 		return nil, nil, net.ErrClosed
 	}
-	p.close = func() { _ = c.drop() } // it is the peer that is to find out
-	return c, info{auth, p}, nil
+	p.close = func() { _ = c.drop() } // an error concerns only the peer
+	return c, peerInfo{auth, p}, nil
 }
 
 // conn is a connection whose handshake is over.
 type conn struct {
 	net.Conn
-	raw      net.Conn
+	raw      net.Conn // the connection without TLS, which the door knows
 	peer     *Peer
-	spoke    atomic.Bool
-	received atomic.Int64 // bytes, of late
-	once     sync.Once
+	spoke    atomic.Bool  // the peer has sent something
+	received atomic.Int64 // bytes, fewer as time passes; see Guard.shed
+	once     sync.Once    // for release
 }
 
 // Read implements [net.Conn].
@@ -70,7 +70,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	c.received.Add(int64(n))
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
-		c.peer.guard.door.busy(c.raw)
+		c.peer.guard.door.markBusy(c.raw)
 	}
 	return n, err
 }
@@ -84,19 +84,19 @@ func (c *conn) Write(b []byte) (int, error) {
 
 // Close implements [net.Conn].
 func (c *conn) Close() error {
-	c.giveBack()
+	c.release()
 	return c.Conn.Close()
 }
 
-// drop is Close without a word to the peer, which could keep us waiting.
+// drop closes the connection without a TLS goodbye, since a peer that does not read could delay it.
 func (c *conn) drop() error {
-	c.giveBack()
+	c.release()
 	return c.raw.Close()
 }
 
-// giveBack gives back, once, what the connection takes. Whoever closes it has to call it: gRPC
-// itself closes the raw connection alone, if it finds that one closed before it begins to serve.
-func (c *conn) giveBack() {
+// release returns the memory and the places of the connection, once. Every way to close the connection must call it,
+// because gRPC may close only raw: it does so when raw is closed before gRPC begins to serve it.
+func (c *conn) release() {
 	c.once.Do(func() {
 		g := c.peer.guard
 		g.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// hooked are credentials that do something before the handshake, and after it.
+// hooked is credentials that call a function before the handshake, and one after it.
 type hooked struct {
 	credentials.TransportCredentials
 	before, after func()
@@ -25,14 +25,14 @@ func (h hooked) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, e
 
 func (h hooked) Clone() credentials.TransportCredentials { return h }
 
-// serving is a gRPC server for two connections, until the test is over or it is stopped.
+// serving is a gRPC server with a guard that allows two connections.
 type serving struct {
 	guard   *Guard
 	server  *grpc.Server
 	address string
 }
 
-// serve serves, with the credentials that wrap makes.
+// serve starts a server with the credentials that wrap makes. It stops when the test ends.
 func serve(t *testing.T, wrap func(g *Guard, inner credentials.TransportCredentials) credentials.TransportCredentials) *serving {
 	t.Helper()
 	g := New(Options{Memory: 8 << 20, Connections: 2, Log: slog.New(slog.DiscardHandler)})
@@ -58,17 +58,18 @@ func (s *serving) dial(t *testing.T) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() }) // the test may have
+	t.Cleanup(func() { _ = c.Close() }) // the test may have closed it already
 	return c
 }
 
-// empty stops the server, which waits for its connections to end, and wants nothing to be left.
-func (s *serving) empty(t *testing.T) {
+// wantEmpty stops the server, which waits for its connections to end. It then checks that the guard counts no
+// connection and no memory.
+func (s *serving) wantEmpty(t *testing.T) {
 	t.Helper()
 	s.server.Stop()
 	g := s.guard
-	if held, _ := g.Held(); held != 0 || len(g.conns) > 0 || len(g.door.open) > 0 || len(g.door.of) > 0 {
-		t.Errorf("%d bytes are held, by %d connections; in the door there are %d", held, len(g.conns), len(g.door.open))
+	if held, _ := g.Held(); held != 0 || len(g.conns) > 0 || len(g.door.open) > 0 || len(g.door.perAddress) > 0 {
+		t.Errorf("the guard counts %d bytes and %d connections, and its door %d connections; want none", held, len(g.conns), len(g.door.open))
 	}
 	for _, a := range g.accounts {
 		if a.connections != 0 {
@@ -77,10 +78,11 @@ func (s *serving) empty(t *testing.T) {
 	}
 }
 
-// TestWhoGivesWayGivesBack: a connection that the door closes, at whatever moment, holds nothing.
-func TestWhoGivesWayGivesBack(t *testing.T) {
+// TestEvictedConnectionsReleaseTheirMemory shows that a connection uses no memory after the door has closed it, in every
+// stage of its life.
+func TestEvictedConnectionsReleaseTheirMemory(t *testing.T) {
 	nothing := func() {}
-	other := func(g *Guard) func() { // comes to the door, where one may be idle, and leaves
+	other := func(g *Guard) func() { // opens another connection, which evicts the idle one, and closes it
 		return func() {
 			ours, theirs := net.Pipe()
 			defer func() { _, _ = ours.Close(), theirs.Close() }()
@@ -105,7 +107,7 @@ func TestWhoGivesWayGivesBack(t *testing.T) {
 			if _, err := io.Copy(io.Discard, s.dial(t)); err != nil {
 				t.Logf("the connection ended with %v", err)
 			}
-			s.empty(t)
+			s.wantEmpty(t)
 			if s.guard.refused(Connection, Idle) != 1 {
 				t.Errorf("refused: %v", s.guard.Refused())
 			}
@@ -113,37 +115,38 @@ func TestWhoGivesWayGivesBack(t *testing.T) {
 	}
 }
 
-// TestManyConnectionsLeaveNothing, of which each makes the one before it give way.
+// TestManyConnectionsLeaveNothing opens many connections, each of which evicts the one before it.
 func TestManyConnectionsLeaveNothing(t *testing.T) {
 	s := serve(t, (*Guard).Credentials)
 	const many = 500
 	for range many {
 		s.dial(t)
 	}
-	last := s.dial(t) // is served when all before it were accepted
+	last := s.dial(t) // is served after all others were accepted
 	if _, err := last.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.guard.refused(Connection, Idle); got != many {
 		t.Errorf("%d gave way, want %d", got, many)
 	}
-	_ = last.Close() // or the server waits for its first word
-	s.empty(t)
+	_ = last.Close() // otherwise the server would wait for its first bytes
+	s.wantEmpty(t)
 }
 
-// TestConn tells the guard what is read and written, and gives back once.
+// TestConn shows that the guard counts the bytes that a connection reads and writes, and that closing it twice releases
+// its memory once.
 func TestConn(t *testing.T) {
 	g, _ := newGuard(t)
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	if !g.door.enter(ours) {
-		t.Fatal("there is no room")
+		t.Fatal("the door has no room for the connection")
 	}
 	secured, auth, err := g.Credentials(insecure.NewCredentials()).ServerHandshake(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := auth.(info).peer
+	p := auth.(peerInfo).peer
 	if err := p.Queue(100, 20); err != nil {
 		t.Fatal(err)
 	}
@@ -161,13 +164,13 @@ func TestConn(t *testing.T) {
 		t.Errorf("wrote %d bytes, %v", n, err)
 	}
 	if held, _ := g.Held(); held != ConnectionBytes {
-		t.Errorf("%d bytes are held when all is written", held)
+		t.Errorf("%d bytes are held after everything is written, want %d", held, ConnectionBytes)
 	}
 	if err := p.Queue(100, 20); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		_ = secured.Close() // twice, which is one time too many
+		_ = secured.Close()
 	}
 	p.close()
 	if held, _ := g.Held(); held != 0 || p.account.connections != 0 || len(g.door.open) != 0 {

@@ -5,16 +5,18 @@ import (
 	"time"
 )
 
-// Listing is what one stream of configuration says of the upstreams that its proxy calls.
+// Listing holds the upstreams that a proxy calls, as it names them on one configuration stream. It is safe for
+// concurrent use.
 type Listing struct {
 	account *account
-	all     bool
+	all     bool // the proxy calls every upstream
 	names   []string
 }
 
-// List begins a listing, which says nothing yet.
+// List begins a listing for a configuration stream of the peer. It is empty until [Listing.Set], and must be closed.
+// Without rules it is nil, which is valid and does nothing.
 func (p *Peer) List() *Listing {
-	if p == nil || !p.bound {
+	if p == nil || !p.hasRules {
 		return nil
 	}
 	l := &Listing{account: p.account}
@@ -25,7 +27,7 @@ func (p *Peer) List() *Listing {
 	return l
 }
 
-// Set replaces what the listing says: all upstreams, or these. It keeps names.
+// Set replaces the upstreams of the listing with all upstreams, or with names. The listing keeps the slice.
 func (l *Listing) Set(all bool, names []string) {
 	if l == nil {
 		return
@@ -42,6 +44,7 @@ func (l *Listing) Set(all bool, names []string) {
 	l.count(1)
 }
 
+// count adds by to the account's counts of the listed upstreams. The caller holds the account's lock.
 func (l *Listing) count(by int) {
 	a := l.account
 	if l.all {
@@ -54,7 +57,7 @@ func (l *Listing) count(by int) {
 	}
 }
 
-// Close ends the listing. The last one of an identity counts for another minute.
+// Close ends the listing. When it is the last one of its identity, it stays valid for another minute.
 func (l *Listing) Close() {
 	if l == nil {
 		return
@@ -65,87 +68,29 @@ func (l *Listing) Close() {
 	if a.lists--; a.lists > 0 {
 		l.count(-1)
 	} else if !a.stale {
-		a.stale, a.left = true, time.Now() // what it said stays until somebody says something else
+		a.stale, a.staleSince = true, time.Now() // its upstreams stay until another listing is set
 	}
 }
 
-// May tells whether what the peer reports on an upstream counts: one of its identity says over
-// xDS that it calls it, and may, or has said so of late. Without rules it always does.
+// May reports whether the peer may report on an upstream. It may if a configuration stream of its identity lists the
+// upstream, or did so within the last minute. Without rules it always may.
 func (p *Peer) May(upstream string) bool {
-	if p == nil || !p.bound {
+	if p == nil || !p.hasRules {
 		return true
 	}
 	a := p.account
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	if a.stale && time.Since(a.left) > lingering {
+	if a.stale && time.Since(a.staleSince) > lingering {
 		return false
 	}
 	return a.all > 0 || a.calls[upstream] > 0
 }
 
-// RefuseReport counts that what the peer reported on an upstream did not count.
+// RefuseReport counts a report of the peer that was refused, and logs it.
 func (p *Peer) RefuseReport(s Service, upstream string) {
 	k := kind{p.account.key, s, Upstream}
-	if due, silent := p.guard.refusals.count(k); due { // the sentence is made only then: reports are many
-		p.guard.say(k, fmt.Sprintf("a report on upstream %.64q did not count: no configuration stream of this identity names it in the node's metadata, or its callers do not name the workload", upstream), silent)
+	if due, silent := p.guard.refusals.count(k); due { // formats the message only then, because there are many reports
+		p.guard.logRefusal(k, fmt.Sprintf("a report on upstream %.64q did not count: no configuration stream of this identity names it in the node's metadata, or its callers do not name the workload", upstream), silent)
 	}
-}
-
-// pause is how long an identity gets no probe of one breaker.
-type pause struct {
-	until  time.Time
-	length time.Duration
-}
-
-// Bounds on pauses. The longest leaves an upstream that answers again, and that only this
-// identity calls, without a probe for no longer.
-const (
-	maxPause  = time.Minute
-	maxPauses = 1_024 // that are remembered of one identity
-)
-
-// Probes tells whether the peer may probe a breaker: whoever let permits run out waits.
-func (p *Peer) Probes(key string) bool {
-	if p == nil || !p.bound {
-		return true
-	}
-	a := p.account
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	w, paused := a.pauses[key]
-	return !paused || time.Now().After(w.until)
-}
-
-// Kept says that a probe of the peer had an outcome.
-func (p *Peer) Kept(key string) {
-	if p == nil || !p.bound {
-		return
-	}
-	p.account.mu.Lock()
-	defer p.account.mu.Unlock()
-	delete(p.account.pauses, key)
-}
-
-// Overdue says that a probe of the peer had no outcome when its lease was over. The next ones
-// go to others, for as long as the lease was, and twice as long each time.
-func (p *Peer) Overdue(key string, lease time.Duration) {
-	if p == nil || !p.bound {
-		return
-	}
-	a := p.account
-	now := time.Now()
-	a.mu.Lock()
-	w := a.pauses[key]
-	if now.Before(w.until) { // it was out at the same time as another one
-		a.mu.Unlock()
-		return
-	}
-	w.length = min(max(2*w.length, lease), maxPause)
-	w.until = now.Add(w.length)
-	if len(a.pauses) < maxPauses || a.pauses[key] != (pause{}) {
-		a.pauses[key] = w
-	}
-	a.mu.Unlock()
-	p.guard.refuse(kind{a.key, ExtProc, Probes}, fmt.Sprintf("a probe of breaker %.64q had no outcome when its lease was over; others probe for %s", key, w.length))
 }

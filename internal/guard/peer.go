@@ -14,47 +14,46 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// Peer is who is at the other end of one connection. A nil Peer, in tests without a
-// connection, may do everything.
+// Peer is the proxy at the other end of one connection. A nil Peer, in tests without a connection, may do everything.
+// A peer is safe for concurrent use.
 type Peer struct {
-	guard   *Guard
-	account *account
-	shown   string  // the certificate, for people
-	claims  []claim // what it may claim to be
-	bound   bool    // there are rules
-	close   func()
-	xds     atomic.Int32
-	queue   queue
-	resets  struct{ second, count atomic.Int64 }
+	guard       *Guard
+	account     *account
+	certificate string  // the names in its certificate, for messages
+	claims      []claim // the identities that its certificate allows
+	hasRules    bool    // the guard has rules of identity
+	close       func()
+	xds         atomic.Int32 // open configuration streams
+	queue       queue
+	resets      struct{ second, count atomic.Int64 } // streams reset in a second of Unix time
 }
 
-// info is how a Peer travels with the streams of its connection.
-type info struct {
+// peerInfo attaches a Peer to the streams of its connection.
+type peerInfo struct {
 	credentials.AuthInfo
 	peer *Peer
 }
 
-// Of returns the peer of a stream.
+// Of returns the peer of a stream from the stream's context, or nil if its connection did not pass a guard.
 func Of(ctx context.Context) *Peer {
 	if p, ok := peer.FromContext(ctx); ok {
-		if i, ok := p.AuthInfo.(info); ok {
+		if i, ok := p.AuthInfo.(peerInfo); ok {
 			return i.peer
 		}
 	}
 	return nil
 }
 
-// meet makes the peer of a connection whose handshake is over.
-func (g *Guard) meet(address net.Addr, auth credentials.AuthInfo) *Peer {
-	p := &Peer{guard: g, bound: g.options.Rules != nil}
+// newPeer makes the peer of a connection whose handshake is over, and counts the connection in the peer's account.
+func (g *Guard) newPeer(address net.Addr, auth credentials.AuthInfo) *Peer {
+	p := &Peer{guard: g, hasRules: g.options.Rules != nil}
 	key := addressKey(address)
-	p.shown = "no certificate"
+	p.certificate = "no certificate"
 	if t, ok := auth.(credentials.TLSInfo); ok && len(t.State.PeerCertificates) > 0 {
 		leaf := t.State.PeerCertificates[0]
-		names := namesOf(leaf)
-		p.shown = show(leaf, names)
-		key = p.shown
-		if p.bound {
+		p.certificate = describe(leaf)
+		key = p.certificate
+		if p.hasRules {
 			p.claims = g.options.Rules.claims(uris(leaf), leaf.DNSNames)
 		}
 		if len(p.claims) > 0 {
@@ -73,21 +72,20 @@ func uris(c *x509.Certificate) []string {
 	return all
 }
 
-// namesOf are the names by which a certificate can be recognised.
-func namesOf(c *x509.Certificate) []string { return append(uris(c), c.DNSNames...) }
-
-func show(c *x509.Certificate, names []string) string {
+// describe returns the URIs and DNS names in a certificate, or a sentence with its subject if it has none.
+func describe(c *x509.Certificate) string {
+	names := append(uris(c), c.DNSNames...)
 	if len(names) == 0 {
 		return fmt.Sprintf("a certificate of %q without URI and DNS names", c.Subject.String())
 	}
 	return strings.Join(names, ", ")
 }
 
-// addressKey is the network that one peer without a certificate comes from: an IPv4 address, or
-// the /64 that a host with IPv6 has for itself.
+// addressKey returns the key of a peer without a certificate.
 func addressKey(a net.Addr) string { return Network(a.String()) }
 
-// Network is the network of one peer, of an address with a port.
+// Network returns the part of an address that stands for one peer: the whole IPv4 address, or the first 64 bits of an
+// IPv6 address, since a host often has the rest for itself. The address has a port; other text is returned as it is.
 func Network(address string) string {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -104,8 +102,7 @@ func Network(address string) string {
 	return network.String()
 }
 
-// Name says who the peer is, for logs and for what is counted by peer: the name in its
-// certificate, or its address.
+// Name returns the name in the peer's certificate, or the peer's address. It is for logs, and for counting by peer.
 func (p *Peer) Name() string {
 	if p == nil {
 		return ""
@@ -113,10 +110,10 @@ func (p *Peer) Name() string {
 	return p.account.key
 }
 
-// Admit refuses a stream that claims to be of a node and a workload which the certificate does
-// not allow.
+// Admit returns an error for a stream whose node id or workload the peer's certificate does not allow. Cluster is the
+// node's cluster, which names the workload.
 func (p *Peer) Admit(s Service, id, cluster string) error {
-	if p == nil || !p.bound {
+	if p == nil || !p.hasRules {
 		return nil
 	}
 	for i := range p.claims {
@@ -124,13 +121,13 @@ func (p *Peer) Admit(s Service, id, cluster string) error {
 			return nil
 		}
 	}
-	return p.Refuse(s, Identity, fmt.Sprintf("the stream says that it is node %.64q of workload %.64q; its certificate says %s, and no rule of --node-identity allows that", id, cluster, p.shown))
+	return p.Refuse(s, Identity, fmt.Sprintf("the stream says that it is node %.64q of workload %.64q; its certificate says %s, and no rule of --node-identity allows that", id, cluster, p.certificate))
 }
 
-// AdmitCall refuses a call whose certificate fits no rule, or which names a node that it does
-// not allow; an id that is "" names none.
+// AdmitCall returns an error for an ext_proc stream if the peer's certificate matches no rule, or does not allow the
+// node id. An empty id stands for a stream that names no node.
 func (p *Peer) AdmitCall(id string) error {
-	if p == nil || !p.bound {
+	if p == nil || !p.hasRules {
 		return nil
 	}
 	for i := range p.claims {
@@ -139,29 +136,29 @@ func (p *Peer) AdmitCall(id string) error {
 		}
 	}
 	if id == "" {
-		return p.Refuse(ExtProc, Identity, fmt.Sprintf("the certificate says %s, which fits no rule of --node-identity", p.shown))
+		return p.Refuse(ExtProc, Identity, fmt.Sprintf("the certificate says %s, which fits no rule of --node-identity", p.certificate))
 	}
-	return p.Refuse(ExtProc, Identity, fmt.Sprintf("the call says that it is of node %.64q; its certificate says %s, and no rule of --node-identity allows that", id, p.shown))
+	return p.Refuse(ExtProc, Identity, fmt.Sprintf("the call says that it is of node %.64q; its certificate says %s, and no rule of --node-identity allows that", id, p.certificate))
 }
 
-// Take has the peer hold n bytes more, for a connection or a stream. An error says that it holds
-// too many, or all do; nothing is held then. Whoever took gives back with [Peer.Give].
+// Take counts n more bytes that the peer uses for a connection or a stream. It returns an error, and counts nothing,
+// if this peer or all peers together would use too many. The caller returns the bytes with [Peer.Give].
 func (p *Peer) Take(s Service, n int64) error { return p.take(s, classOf(s), n) }
 
-// Give gives back what was taken for a service.
+// Give returns n bytes that were taken for a service.
 func (p *Peer) Give(s Service, n int64) { p.give(classOf(s), n) }
 
-// TakeData is [Peer.Take] for what a stream of configuration keeps.
-func (p *Peer) TakeData(n int64) error { return p.take(XDS, data, n) }
+// TakeData is [Peer.Take] for the data of a configuration stream.
+func (p *Peer) TakeData(n int64) error { return p.take(XDS, classData, n) }
 
-// GiveData gives back what was taken by [Peer.TakeData].
-func (p *Peer) GiveData(n int64) { p.give(data, n) }
+// GiveData returns n bytes that were taken with [Peer.TakeData].
+func (p *Peer) GiveData(n int64) { p.give(classData, n) }
 
 func classOf(s Service) int {
 	if s == ExtProc {
-		return calls
+		return classCalls
 	}
-	return all
+	return classAll
 }
 
 func (p *Peer) take(s Service, class int, n int64) error {
@@ -177,17 +174,18 @@ func (p *Peer) give(class int, n int64) {
 		return
 	}
 	p.guard.held.Add(-n)
-	p.account.held[all].Add(-n)
-	if class != all {
+	p.account.held[classAll].Add(-n)
+	if class != classAll {
 		p.account.held[class].Add(-n)
 	}
 }
 
-// maxXDS is how many streams of configuration one connection may have. An Envoy has two, one
-// for resources and one for its runtime layer; twice as many while it exchanges them.
+// maxXDS is how many configuration streams one connection may have. An Envoy has two, one for resources and one for its
+// runtime layer, and four while it replaces them.
 const maxXDS = 8
 
-// JoinXDS counts a stream of configuration, until leave is called.
+// JoinXDS counts a configuration stream and its memory until leave is called. It returns an error if there are too
+// many.
 func (p *Peer) JoinXDS() (leave func(), err error) {
 	if p == nil {
 		return func() {}, nil
@@ -206,22 +204,22 @@ func (p *Peer) JoinXDS() (leave func(), err error) {
 	}, nil
 }
 
-// maxResets is how many streams a connection may end within a second before they have sent
-// anything. An Envoy sends the first message together with the headers of the stream.
+// maxResets is how many streams of a connection may end within a second without having sent a message. An Envoy sends
+// the first message together with the headers of the stream.
 const maxResets = 500
 
-const banned = "a connection of this peer has just been closed for streams that ended before they had sent anything"
+const bannedReason = "a connection of this peer has just been closed for streams that ended before they had sent anything"
 
-// connect takes what a connection holds, if the peer may have one.
+// connect takes the memory of a connection, if the peer may have one.
 func (p *Peer) connect() error {
-	if p.guard.forbidden(p.account) {
-		return p.Refuse(Connection, Resets, banned)
+	if p.guard.isBanned(p.account) {
+		return p.Refuse(Connection, Resets, bannedReason)
 	}
 	return p.Take(Connection, ConnectionBytes)
 }
 
-// Reset counts a stream that has ended before it sent anything. Who does that all the time wants
-// the work that streams cost (CVE-2023-44487), and loses the connection, and the next ones for a
+// Reset counts a stream that ended without having sent a message. Many such streams are an attack by the work that
+// streams cost (CVE-2023-44487): beyond 500 in a second the connection is closed, and the peer gets no new one for a
 // while.
 func (p *Peer) Reset() {
 	if p == nil || p.close == nil {
@@ -232,7 +230,7 @@ func (p *Peer) Reset() {
 	}
 	if p.resets.count.Add(1) == maxResets {
 		p.guard.refuse(kind{p.account.key, Connection, Resets}, fmt.Sprintf("%d streams ended within a second before they had sent anything; the connection is closed, and there is no new one for a while", maxResets))
-		p.guard.forbid(p.account)
+		p.guard.banAccount(p.account)
 		p.close()
 	}
 }

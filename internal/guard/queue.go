@@ -6,23 +6,24 @@ import (
 	"sync/atomic"
 )
 
-// queue is what was given to a connection to send, and is not known to be written.
+// queue holds the sizes of the responses that a connection was given to send, and may not have written yet.
 type queue struct {
 	written atomic.Int64 // bytes that the connection has written
-	next    atomic.Int64 // when so many are written, the first response is out; 0: none waits
+	next    atomic.Int64 // the value of written at which the first response is out; 0: no response has been queued
 
-	mu      sync.Mutex // guards what follows
-	waiting []queued   // in their order
-	bytes   int64      // of all that wait
-	extra   int64
-	ended   bool
+	mu      sync.Mutex // guards the fields below
+	waiting []queued   // in the order of sending
+	bytes   int64      // sum over waiting
+	extra   int64      // sum over waiting
+	ended   bool       // the connection is closed
 }
 
+// queued is one response: it counts until the connection has written until bytes.
 type queued struct{ until, bytes, extra int64 }
 
-// Queue counts a response of so many bytes that is about to be sent, until the connection has
-// written as much, and what it takes besides. Streams of a connection take turns, so it may be
-// another's that was written; all together is right.
+// Queue counts the memory of a response that is about to be sent: its size in bytes, and extra bytes for memory that it
+// keeps in use. They count until the connection has written that many bytes. Another stream of the connection may have
+// written them; the sum over all streams is right. It returns an error as [Peer.TakeData] does.
 func (p *Peer) Queue(bytes, extra int64) error {
 	if p == nil || bytes == 0 {
 		return nil
@@ -37,9 +38,9 @@ func (p *Peer) Queue(bytes, extra int64) error {
 		p.GiveData(bytes + extra)
 		return nil
 	}
-	after := q.written.Load() // of what waits some may be written already
+	after := q.written.Load()
 	if n := len(q.waiting); n > 0 {
-		after = max(after, q.waiting[n-1].until)
+		after = max(after, q.waiting[n-1].until) // the responses before this one are written first
 	}
 	q.bytes += bytes
 	q.extra += extra
@@ -48,7 +49,7 @@ func (p *Peer) Queue(bytes, extra int64) error {
 	return nil
 }
 
-// wrote hears that the connection has written so many bytes.
+// wrote records that the connection has written n more bytes.
 func (p *Peer) wrote(n int64) {
 	q := &p.queue
 	written := q.written.Add(n)
@@ -72,7 +73,7 @@ func (p *Peer) wrote(n int64) {
 	}
 }
 
-// end empties the queue, of a connection that is closed, and returns how many bytes waited.
+// end empties the queue of a connection that is closed, and returns how many bytes it counted.
 func (q *queue) end() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

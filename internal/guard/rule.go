@@ -8,22 +8,23 @@ import (
 	"strings"
 )
 
-// Rules say which certificates may act as which proxies. They are immutable.
+// Rules define which identities a certificate allows a proxy to claim. They are immutable. A nil *Rules means that
+// there is no rule.
 type Rules struct{ templates []template }
 
-// template is one rule: a name in a certificate, with places for what a proxy claims.
+// template is one rule: a name in a certificate, with placeholders for the identity of the proxy.
 type template struct {
 	text    string
-	dns     bool // it is about DNS names; else about URIs
+	dns     bool // it matches DNS names, otherwise URIs
 	pattern *regexp.Regexp
 }
 
-// Placeholders of templates. Each stands for one segment of a name: what is between slashes in
-// a URI, between dots in a DNS name.
+// Placeholders of templates. Each stands for one segment of a name: the text between two slashes of a URI, or between
+// two dots of a DNS name.
 const (
-	anyone   = "any"      // whatever it is
-	workload = "workload" // the node's cluster; and the node's id is that of one of its pods
-	node     = "node"     // the node's id
+	anySegment = "any"      // any text
+	workload   = "workload" // the node's cluster; the node's id must then belong to one of the workload's pods
+	node       = "node"     // the node's id
 )
 
 const dnsPrefix = "dns:"
@@ -36,9 +37,8 @@ var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 //	dns:{workload}.{any}.svc
 //	dns:{node}.proxies.example.com
 //
-// A certificate may act as a proxy if one of its URIs or DNS names fits one of the templates.
-// No templates: there is no rule, and [ParseRules] returns nil. An error names every template
-// that cannot be.
+// A certificate allows an identity if one of its URIs or DNS names matches one of the templates with it. Without
+// templates [ParseRules] returns nil. Its error names every template that is wrong.
 func ParseRules(texts []string) (*Rules, error) {
 	if len(texts) == 0 {
 		return nil, nil
@@ -77,16 +77,16 @@ func parseTemplate(text string) (template, error) {
 	for _, at := range placeholder.FindAllStringIndex(rest, -1) {
 		name := rest[at[0]+1 : at[1]-1]
 		switch {
-		case name != anyone && name != workload && name != node:
+		case name != anySegment && name != workload && name != node:
 			return t, fmt.Errorf("has the placeholder {%s}; must be {workload}, {node} or {any}", name)
-		case name != anyone && used[name]:
+		case name != anySegment && used[name]:
 			return t, fmt.Errorf("has {%s} twice", name)
 		case at[0] == last && last > 0:
 			return t, errors.New("has two placeholders with nothing between them")
 		}
 		used[name] = true
 		b.WriteString(regexp.QuoteMeta(rest[last:at[0]]))
-		if name == anyone {
+		if name == anySegment {
 			b.WriteString(segment)
 		} else {
 			fmt.Fprintf(&b, "(?P<%s>%s)", name, segment)
@@ -108,18 +108,18 @@ func parseTemplate(text string) (template, error) {
 	return t, nil
 }
 
-// BindWorkloads tells whether no certificate lets a proxy choose its node.cluster.
+// BindWorkloads reports whether every rule fixes the node's cluster, so that no proxy can choose its workload.
 func (r *Rules) BindWorkloads() bool {
 	return r != nil && !slices.ContainsFunc(r.templates, func(t template) bool { return t.pattern.SubexpIndex(workload) < 0 })
 }
 
-// claim is what one name in a certificate allows. Empty fields allow all.
+// claim is the identity that one name in a certificate allows. An empty workload or node allows all.
 type claim struct {
 	name           string // in the certificate
 	workload, node string
 }
 
-// claims returns what a certificate with these names allows, in their order; none: nothing.
+// claims returns the identities that a certificate with these names allows, in the order of the rules and the names.
 func (r *Rules) claims(uris, dns []string) []claim {
 	var all []claim
 	for _, t := range r.templates {
@@ -150,7 +150,7 @@ func (r *Rules) claims(uris, dns []string) []claim {
 	return all
 }
 
-// allows tells whether a proxy may call itself id, of the workload cluster.
+// allows reports whether a proxy may claim the node id and the workload cluster.
 func (c *claim) allows(id, cluster string) bool {
 	if c.workload != "" && (cluster != c.workload || !isPodOf(id, c.workload)) {
 		return false
@@ -158,17 +158,16 @@ func (c *claim) allows(id, cluster string) bool {
 	return c.node == "" || id == c.node
 }
 
-// allowsID is allows for a proxy that says its id alone.
+// allowsID reports whether a proxy may claim the node id when it names no workload.
 func (c *claim) allowsID(id string) bool {
 	return (c.workload == "" || isPodOf(id, c.workload)) && (c.node == "" || id == c.node)
 }
 
-// isPodOf tells whether id is the name of a workload or of one of its pods: with a number
-// behind it (StatefulSets), or what Kubernetes makes up for pods of Deployments, DaemonSets and
-// Jobs. Anything else could be the name of another workload: "pay-backend-0" is none of "pay".
-// The letters are those of k8s.io/apimachinery/pkg/util/rand.
+// isPodOf reports whether id is the name of a workload or of one of its pods. A pod's name ends with a number for
+// StatefulSets, and with generated letters for Deployments, DaemonSets and Jobs. Any other ending could belong to
+// another workload: "pay-backend-0" is no pod of "pay". The letters come from k8s.io/apimachinery/pkg/util/rand.
 func isPodOf(id, workload string) bool {
-	if at := len(id) - 5; at == maxGenerated && strings.Trim(id[at:], madeUp) == "" { // what is before them may be cut
+	if at := len(id) - 5; at == maxGenerated && strings.Trim(id[at:], suffixLetters) == "" { // Kubernetes may have cut the name before them
 		if strings.HasPrefix(workload, id[:at]) {
 			return true
 		}
@@ -193,15 +192,18 @@ func isPodOf(id, workload string) bool {
 		}
 		rest = last
 	}
-	return len(rest) == 5 && strings.Trim(rest, madeUp) == ""
+	return len(rest) == 5 && strings.Trim(rest, suffixLetters) == ""
 }
 
-// isHash tells whether a text is what Kubernetes puts between the name of a Deployment or a CronJob
-// and the end of a pod's, or the beginning of it.
-func isHash(text string) bool { return len(text) <= 10 && strings.Trim(text, madeUp+"013") == "" }
+// isHash reports whether text can be, or can begin, the part that Kubernetes puts between the name of a Deployment or a
+// CronJob and the last five letters of a pod's name.
+func isHash(text string) bool {
+	return len(text) <= 10 && strings.Trim(text, suffixLetters+"013") == ""
+}
 
-// maxGenerated is at how many bytes Kubernetes cuts a name before it puts five letters behind it
+// maxGenerated is the length in bytes to which Kubernetes cuts a name before it appends five letters
 // (k8s.io/apiserver/pkg/storage/names).
 const maxGenerated = 58
 
-const madeUp = "bcdfghjklmnpqrstvwxz2456789"
+// suffixLetters are the letters and digits that Kubernetes uses in generated names.
+const suffixLetters = "bcdfghjklmnpqrstvwxz2456789"

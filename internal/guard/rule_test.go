@@ -14,7 +14,7 @@ func rulesOf(t *testing.T, texts ...string) *Rules {
 	return r
 }
 
-func TestRulesThatCannotBe(t *testing.T) {
+func TestWrongRules(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                 "is neither a URI",
 		"shop":                             "is neither a URI",
@@ -45,7 +45,7 @@ func TestRulesThatCannotBe(t *testing.T) {
 		}
 	}
 	if r, err := ParseRules(nil); r != nil || err != nil {
-		t.Errorf("of no rules: %v, %v", r, err)
+		t.Errorf("without rules: %v, %v; want nil, nil", r, err)
 	}
 }
 
@@ -70,14 +70,14 @@ func TestClaims(t *testing.T) {
 		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/a/b/sa/pay", "pay-0", "pay", false},
 		{"spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns//sa/pay", "pay-0", "pay", false},
 		{"spiffe://c/ns/shop/sa/{workload}", "spiffe://c/ns/evil/sa/pay", "pay-0", "pay", false},
-		{"spiffe://a.b/{node}", "spiffe://axb/n", "n", "", false}, // the dot is a dot
+		{"spiffe://a.b/{node}", "spiffe://axb/n", "n", "", false}, // the dot matches only a dot
 		{"spiffe://a.b/{node}", "spiffe://a.b/n", "n", "whatever", true},
 		{"spiffe://a.b/{node}", "spiffe://a.b/n", "n-0", "whatever", false},
 		{"dns:{workload}.{any}.svc", "Pay.Shop.SVC", "pay-0", "pay", true},
 		{"dns:{workload}.{any}.svc", "pay.shop.svc.evil", "pay-0", "pay", false},
 		{"dns:{workload}.{any}.svc", "x.pay.shop.svc", "pay-0", "pay", false},
 		{"dns:{workload}.{any}.svc", "*.shop.svc", "*-0", "*", false},
-		{"dns:{node}.{workload}.mesh", "n1.pay.mesh", "n1", "pay", false}, // both have to hold
+		{"dns:{node}.{workload}.mesh", "n1.pay.mesh", "n1", "pay", false}, // node and workload must both match
 		{"dns:{node}.{workload}.mesh", "pay-1.pay.mesh", "pay-1", "pay", true},
 		{"dns:{node}.{workload}.mesh", "pay-1.pay.mesh", "pay-2", "pay", false},
 		{"spiffe://c/{workload}", "pay", "pay-0", "pay", false},
@@ -96,11 +96,11 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// generated is the name that Kubernetes makes of a beginning (k8s.io/apiserver/pkg/storage/names).
+// generated returns a name that Kubernetes could generate from base (k8s.io/apiserver/pkg/storage/names).
 func generated(base string) string { return base[:min(len(base), 58)] + "x2x4k" }
 
-// TestPodsOfLongNames: what is too long of the name of a pod is cut before its last five letters.
-func TestPodsOfLongNames(t *testing.T) {
+// TestPodsWithLongNames has names of pods that Kubernetes cuts before their last five letters.
+func TestPodsWithLongNames(t *testing.T) {
 	name := func(length int) string { return strings.Repeat("payments-", 8)[:length-1] + "s" }
 	for _, length := range []int{45, 46, 47, 50, 56, 57, 58, 60, 63} {
 		w := name(length)
@@ -109,26 +109,26 @@ func TestPodsOfLongNames(t *testing.T) {
 			"a DaemonSet or a Job": generated(w + "-"), "a CronJob": generated(w + "-29301120-"), "a StatefulSet": w + "-0",
 		} {
 			if !isPodOf(id, w) {
-				t.Errorf("a workload of %d bytes, %s: %q is none of its pods", length, what, id)
+				t.Errorf("a workload of %d bytes, %s: %q is not recognised as its pod", length, what, id)
 			}
 		}
 		for what, id := range map[string]string{
-			"another workload":           w + "-backend",
-			"its pod":                    generated(w[:40] + "-7d9f8b6c5d-"),
-			"another one, cut":           generated(w[:length-9] + "x-7d9f8b6c5d-aaaaaaaa-"),
-			"letters that are not there": generated(w + "-7d9f8b6c5d-")[:min(length+12, 58)] + "aeiou",
+			"another workload":               w + "-backend",
+			"a pod of another workload":      generated(w[:40] + "-7d9f8b6c5d-"),
+			"a cut name of another workload": generated(w[:length-9] + "x-7d9f8b6c5d-aaaaaaaa-"),
+			"letters that are never used":    generated(w + "-7d9f8b6c5d-")[:min(length+12, 58)] + "aeiou",
 		} {
 			if isPodOf(id, w) {
-				t.Errorf("a workload of %d bytes, %s: %q is one of its pods", length, what, id)
+				t.Errorf("a workload of %d bytes, %s: %q is taken for its pod", length, what, id)
 			}
 		}
 	}
 	if w := name(47); isPodOf(w+"-backend-00"+"x2x4k", w) {
-		t.Error("a name that has been cut is one of any workload with the same beginning")
+		t.Error("a cut name of another workload with the same beginning is taken for a pod")
 	}
 }
 
-// FuzzRules: whatever is given as a rule compiles or says why not, and fits one segment a placeholder.
+// FuzzRules checks that any text compiles as a rule or gives an error, and that a placeholder matches one segment.
 func FuzzRules(f *testing.F) {
 	f.Add("spiffe://{any}/ns/{any}/sa/{workload}", "spiffe://c/ns/shop/sa/pay")
 	f.Add("dns:{node}.[a-z]+.svc", "n.[a-z]+.svc")
@@ -139,7 +139,7 @@ func FuzzRules(f *testing.F) {
 		}
 		for _, c := range r.claims([]string{name}, []string{name}) {
 			if strings.ContainsAny(c.workload+c.node, "/") && !strings.HasPrefix(text, dnsPrefix) {
-				t.Errorf("rule %q takes %q for workload %q and node %q", text, name, c.workload, c.node)
+				t.Errorf("rule %q finds in %q workload %q and node %q, want one segment each", text, name, c.workload, c.node)
 			}
 		}
 	})

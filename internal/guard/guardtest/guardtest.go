@@ -1,7 +1,7 @@
 // Package guardtest connects proxies to a guard without a network.
 //
 // In: a guard, and the workload that a proxy's certificate names.
-// Out: the context that the proxy's streams have, and whether the guard closed its connection.
+// Out: the context of the proxy's streams, and whether the guard closed its connection.
 // Called by: tests of the services that ask a guard.
 // Never: opens a socket; so it works in a bubble of testing/synctest.
 // Concurrency: functions are safe for concurrent use.
@@ -21,17 +21,17 @@ import (
 	"breakwater.dev/internal/guard"
 )
 
-// Rules are those of the certificates that Connect shows.
+// Rules is the rule that fits the certificates of [Connect].
 const Rules = "spiffe://{any}/ns/{any}/sa/{workload}"
 
-// Proxy is one that is connected.
+// Proxy is a connected proxy.
 type Proxy struct {
-	// Info is what the handshake came to.
+	// Info is the result of the handshake.
 	Info credentials.AuthInfo
 	*connection
 }
 
-// Connect has a proxy of a workload make its handshake.
+// Connect connects a proxy of a workload to the guard, and makes its handshake.
 func Connect(t testing.TB, g *guard.Guard, workload string) *Proxy {
 	t.Helper()
 	c := &connection{}
@@ -39,38 +39,38 @@ func Connect(t testing.TB, g *guard.Guard, workload string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, info, err := g.Credentials(shown{workload: workload}).ServerHandshake(raw)
+	_, info, err := g.Credentials(handshake{workload: workload}).ServerHandshake(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &Proxy{info, c}
 }
 
-// Context returns ctx as that of a stream of the proxy.
+// Context returns the context of a stream of the proxy, derived from ctx.
 func (p *Proxy) Context(ctx context.Context) context.Context {
 	return peer.NewContext(ctx, &peer.Peer{AuthInfo: p.Info})
 }
 
-// Peer is what the guard knows of the proxy.
+// Peer returns the guard's peer for the proxy.
 func (p *Proxy) Peer() *guard.Peer { return guard.Of(p.Context(context.Background())) }
 
-// Closed tells whether the guard has closed the connection.
+// Closed reports whether the guard has closed the connection.
 func (p *Proxy) Closed() bool { return p.closed.Load() }
 
-// shown is a handshake in which the client shows the certificate of a workload.
-type shown struct {
+// handshake is credentials whose client presents the certificate of a workload.
+type handshake struct {
 	credentials.TransportCredentials
 	workload string
 }
 
-func (s shown) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (s handshake) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	u, err := url.Parse("spiffe://c/ns/n/sa/" + s.workload)
 	info := credentials.TLSInfo{}
 	info.State.PeerCertificates = []*x509.Certificate{{URIs: []*url.URL{u}}}
 	return c, info, err
 }
 
-// connection is one on which nothing is said, and a listener that accepts it.
+// connection is a connection without traffic, and a listener that accepts it.
 type connection struct {
 	net.Conn
 	closed atomic.Bool
