@@ -2,8 +2,7 @@ package wire
 
 import "time"
 
-// DeadlineOf reads a grpc-timeout: up to eight digits and a unit. It returns 0 for an empty text or one that it cannot
-// read.
+// DeadlineOf reads a grpc-timeout: up to eight digits and a unit. It returns 0 for any other text.
 func DeadlineOf[T string | []byte](s T) time.Duration {
 	if len(s) < 2 || len(s) > 9 {
 		return 0
@@ -26,6 +25,7 @@ func digits[T string | []byte](s T, n int) (value uint32, ok bool) {
 	return value, n > 0
 }
 
+// unitOf returns the unit that a letter of grpc-timeout stands for, or 0 for any other letter.
 func unitOf(c byte) time.Duration {
 	switch c {
 	case 'H':

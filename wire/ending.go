@@ -6,7 +6,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// The HTTP statuses that matter here. Package net/http is not imported, since it would bring a whole server with it.
+// The HTTP statuses that matter here. They are not from net/http, because that package brings a whole server with it.
 const (
 	switchingProtocols  = 101
 	statusOK            = 200
@@ -30,8 +30,8 @@ type Ending struct {
 	Body uint64
 	// GRPC means that both the caller and the upstream speak gRPC.
 	GRPC bool
-	// GRPCResponse means that the response has gRPC's content type, and EventStream that it has the one of
-	// server-sent events.
+	// GRPCResponse means that the response has gRPC's content type. EventStream means that it has the content type
+	// of server-sent events.
 	GRPCResponse, EventStream bool
 	GRPCStatus                GRPCStatus
 	// StatusAlone means that the response has nothing but headers, with the gRPC status in them. gRPC calls that
@@ -76,12 +76,12 @@ type Classifier interface {
 	GRPC(code int) breaker.Outcome
 }
 
-// Rules are what the policy says about the calls of a breaker.
+// Rules are the settings of a breaker's policy that decide about the outcomes of its calls.
 type Rules struct {
 	Classify   Classifier
-	GRPC       bool          // the upstream speaks gRPC; most of its callers do, too
-	Timeout    time.Duration // of the whole call; 0: none
-	ClientGone breaker.ClientGone
+	GRPC       bool               // the upstream speaks gRPC; most of its callers do, too
+	Timeout    time.Duration      // the time limit for a whole call; 0: none
+	ClientGone breaker.ClientGone // the outcome of a call whose caller gave up
 }
 
 // buffered is how many bytes of a response a proxy takes before it waits for a slow caller
@@ -89,10 +89,10 @@ type Rules struct {
 // slow.
 const buffered = 1 << 20
 
-// Clock sets Whole, Lasted and Took. All arguments count from the beginning of the call; requestEnd and headers are
-// negative if the request did not end, or no response came. The end may come from another clock, which was started later; then
-// it can seem to be before the headers. The request of an upgrade ends with its headers, since the bytes behind them
-// have no end.
+// Clock sets Whole, Lasted and Took from three times, which count from the beginning of the call: requestEnd is when the
+// request had ended, headers when the headers of the response came, and end when the call ended. The first two are
+// negative if that did not happen. end may come from another clock, which was started later; it may then be smaller than
+// headers. An upgraded request counts as ended with its headers, since the bytes after them have no end.
 func (e *Ending) Clock(requestEnd, headers, end time.Duration, upgrade bool) {
 	if upgrade {
 		requestEnd = 0
@@ -114,10 +114,10 @@ func (e *Ending) Outcome(r *Rules) breaker.Outcome {
 	if e.Status == switchingProtocols {
 		return breaker.Success
 	}
-	said, known := e.said(r)
+	o, known := e.byStatus(r)
 	switch {
-	case known && said != breaker.Success:
-		return said
+	case known && o != breaker.Success:
+		return o
 	case e.Flags&CallerLeft == 0 && e.Flags&Cuts != 0 && !e.expired(r) && !e.outlasted(r):
 		return breaker.Failure
 	case e.Flags&StreamIdle != 0 && e.Whole && e.Body < buffered:
@@ -125,7 +125,7 @@ func (e *Ending) Outcome(r *Rules) breaker.Outcome {
 	case e.Flags&Timeouts != 0 && !e.GRPC && !e.EventStream && e.Body < buffered:
 		return breaker.Timeout
 	case known:
-		return said
+		return o
 	case e.Details == Passed && e.Flags&CallerLeft == 0:
 		return e.grpc(r, UnknownGRPCStatus) // the call ended well, without a status
 	default:
@@ -133,8 +133,8 @@ func (e *Ending) Outcome(r *Rules) breaker.Outcome {
 	}
 }
 
-// AtHeaders returns the outcome as the headers of a response tell it, and for a gRPC call its trailers if they have come. known is
-// false if they do not tell it.
+// AtHeaders returns the outcome according to the headers of the response, and to the trailers of a gRPC call if they
+// have come. known is false if these do not decide it.
 func (e *Ending) AtHeaders(r *Rules) (o breaker.Outcome, known bool) {
 	switch {
 	case !e.Responded:
@@ -142,12 +142,12 @@ func (e *Ending) AtHeaders(r *Rules) (o breaker.Outcome, known bool) {
 	case e.Status == switchingProtocols:
 		return breaker.Success, true
 	default:
-		return e.said(r)
+		return e.byStatus(r)
 	}
 }
 
-// Settled returns the outcome with which ext_proc settles a call whose stream is over, and of which it knows the headers at
-// most. [Ending.Outcome] of the same call, from its log entry, corrects it.
+// Settled returns the outcome with which ext_proc settles a call at the end of its stream, when it knows at most the
+// headers. The log entry of the same call corrects it later, with [Ending.Outcome].
 func (e *Ending) Settled(r *Rules) breaker.Outcome {
 	if !e.Responded && e.Status == 0 {
 		return breaker.Ignored // no headers came, and the reason is not known
@@ -163,12 +163,12 @@ func (e *Ending) Settled(r *Rules) breaker.Outcome {
 	}
 }
 
-// Corrects reports whether the outcome o of a call has to replace the settled one.
+// Corrects reports whether the outcome o of a call must replace the settled one.
 func (e *Ending) Corrects(settled, o breaker.Outcome) bool {
 	return o != settled && !settled.Failed() && (o.Failed() || o == breaker.Abandoned)
 }
 
-// Unsent reports whether the call was sent to no endpoint. What follows from that depends on the state of the breaker; see
+// Unsent reports whether the call was sent to no endpoint. The consequence depends on the state of the breaker; see
 // [breaker.Permit.Unsent].
 func (e *Ending) Unsent() bool { return !e.Responded && e.Details != Passed && e.Flags.Unsent() }
 
@@ -178,7 +178,7 @@ func (e *Ending) unanswered(r *Rules) breaker.Outcome {
 	case e.Flags&CallerLeft != 0, e.Flags&Cuts != 0 && e.expired(r):
 		return e.left(r)
 	case e.Details == Passed && e.Status != 0:
-		return r.Classify.HTTP(e.Status) // the proxy gives no details
+		return r.Classify.HTTP(e.Status) // only the status is known: the proxy gave no details
 	case e.Details == MaxDuration, e.Flags&Cuts != 0 && e.outlasted(r):
 		if r.Timeout > 0 && e.Took >= r.Timeout {
 			return breaker.Timeout
@@ -207,8 +207,8 @@ func (e *Ending) left(r *Rules) breaker.Outcome {
 	return r.ClientGone.Outcome()
 }
 
-// said returns the outcome by the status of the service's response; known is false if there is no status yet.
-func (e *Ending) said(r *Rules) (o breaker.Outcome, known bool) {
+// byStatus returns the outcome by the status of the service's response. known is false if there is no status yet.
+func (e *Ending) byStatus(r *Rules) (o breaker.Outcome, known bool) {
 	switch {
 	case e.GRPC && e.Details == Proxy && e.Flags&Cuts != 0:
 		// The service's response broke off, so the status is the proxy's own.
@@ -249,29 +249,29 @@ func (e *Ending) grpc(r *Rules, status GRPCStatus) breaker.Outcome {
 	}
 }
 
-// expired reports whether the client's own deadline has passed, if that is earlier than the policy's timeout. The
-// service knows the same deadline by a clock of its own: if it ends the call within the last tenth of that time, or later, the
-// deadline is the reason.
+// expired reports whether the client's own deadline has passed, and is shorter than the policy's timeout. The service
+// knows the same deadline, and measures it by its own clock. So a call that ends within the last tenth of the deadline,
+// or later, counts as ended by the deadline.
 func (e *Ending) expired(r *Rules) bool {
 	own := e.GRPC && e.Deadline > 0 && (r.Timeout == 0 || e.Deadline < r.Timeout)
 	return own && e.Lasted >= e.Deadline-e.Deadline/10
 }
 
-// outlasted reports whether the policy's timeout ended a gRPC call although the service had less time than
-// that: its response had begun, or the request took a part of it. The service knows that deadline, too, since the
-// proxy passes it on, and may act on it first.
+// outlasted reports whether the policy's timeout ended a gRPC call although the service used less time than the timeout:
+// its response had begun, or the request took part of the time. The service knows the timeout, too, since the proxy
+// passes it on, and may end the call before the proxy does.
 func (e *Ending) outlasted(r *Rules) bool {
 	return e.GRPC && r.Timeout > 0 && e.Lasted >= r.Timeout && e.Took < r.Timeout
 }
 
-// LocalOrigin reports whether a call, whose outcome is o, failed without a response of the service: the proxy could not connect,
-// waited too long, or the connection broke. Envoy's outlier detection calls these errors of local origin.
+// LocalOrigin reports whether a call with the outcome o failed because the proxy could not connect, waited too long, or
+// lost the connection. Envoy's outlier detection calls such failures errors of local origin.
 func (e *Ending) LocalOrigin(o breaker.Outcome) bool {
 	return o.Failed() && e.Flags&(Timeouts|StreamIdle|ConnectFailure|Cuts) != 0
 }
 
-// HTTPStatus returns the HTTP status of the response. For a gRPC call that failed it is the HTTP status with the same meaning, as in
-// Envoy's own outlier detection.
+// HTTPStatus returns the HTTP status of the response. For a failed gRPC call it returns the HTTP status with the same
+// meaning, as Envoy's own outlier detection does.
 func (e *Ending) HTTPStatus() int {
 	if !e.GRPC || e.GRPCStatus == NoGRPCStatus {
 		return e.Status

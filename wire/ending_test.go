@@ -7,7 +7,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// classifier is the one of a policy that says nothing about it.
+// classifier is the default classifier of policies.
 type classifier struct{}
 
 func (classifier) HTTP(status int) breaker.Outcome {
@@ -25,7 +25,7 @@ func (classifier) GRPC(code int) breaker.Outcome {
 	return breaker.Success
 }
 
-// Endings to begin with.
+// Endings from which the rows below are made: an HTTP call with and without a response, and a gRPC call with and without.
 var (
 	answered = Ending{Details: Passed, Status: 200, Responded: true, Whole: true, GRPCStatus: NoGRPCStatus, Took: time.Millisecond, Lasted: time.Millisecond}
 	silent   = Ending{Whole: true, GRPCStatus: NoGRPCStatus, Took: time.Second, Lasted: time.Second}
@@ -38,8 +38,7 @@ func with(e Ending, change func(*Ending)) Ending {
 	return e
 }
 
-// row is one ending, and what it is. What ext_proc settles at the headers or trailers of a
-// response is the same where settled is not said.
+// row is one ending of a call with its outcome, and the outcome with which ext_proc settles it.
 type row struct {
 	name    string
 	ending  Ending
@@ -81,10 +80,10 @@ var unanswered = []row{
 	{"reset at the client's own deadline", with(unheard, func(e *Ending) {
 		e.Flags, e.Status, e.Deadline = UpstreamReset, 503, time.Second
 	}), gone, gone},
-	{"reset, and a grpc-timeout that is over of a call that is not gRPC", with(silent, func(e *Ending) {
+	{"reset of a call that is not gRPC but has a grpc-timeout in the past", with(silent, func(e *Ending) {
 		e.Flags, e.Status, e.Deadline = UpstreamReset, 503, time.Nanosecond
 	}), failure, failure},
-	{"reset long before it", with(unheard, func(e *Ending) {
+	{"reset long before the client's own deadline", with(unheard, func(e *Ending) {
 		e.Flags, e.Status, e.Deadline = UpstreamReset, 503, 2*time.Second
 	}), failure, failure},
 	{"a proxy that explains nothing", with(silent, func(e *Ending) { e.Details, e.Status = Passed, 503 }), failure, failure},
@@ -101,19 +100,19 @@ var complete = []row{
 	{"gRPC DEADLINE_EXCEEDED at the client's own deadline", with(called, func(e *Ending) {
 		e.GRPCStatus, e.Deadline, e.Lasted = 4, 25*time.Millisecond, 25*time.Millisecond
 	}), gone, gone},
-	{"gRPC DEADLINE_EXCEEDED long before it", with(called, func(e *Ending) {
+	{"gRPC DEADLINE_EXCEEDED long before the client's own deadline", with(called, func(e *Ending) {
 		e.GRPCStatus, e.Deadline, e.Lasted = 4, time.Second, 25*time.Millisecond
 	}), timeout, timeout},
-	{"gRPC DEADLINE_EXCEEDED with more patience than the policy", with(called, func(e *Ending) {
+	{"gRPC DEADLINE_EXCEEDED, and the client's own deadline is longer than the policy's timeout", with(called, func(e *Ending) {
 		e.GRPCStatus, e.Deadline, e.Lasted = 4, time.Minute, 9*time.Second
 	}), timeout, timeout},
 	{"gRPC DEADLINE_EXCEEDED alone at the policy's timeout, which the request took a part of", with(called, func(e *Ending) {
 		e.GRPCStatus, e.StatusAlone, e.Took, e.Lasted = 4, true, 9*time.Second, 10*time.Second
 	}), gone, gone},
 	{"gRPC without a status", called, failure, ignored},
-	{"gRPC, a page", with(called, func(e *Ending) { e.GRPCResponse = false }), failure, failure},
-	{"gRPC, an error page", with(called, func(e *Ending) { e.GRPCResponse, e.Status = false, 404 }), success, success},
-	{"a page of a gRPC service for a browser", with(answered, func(e *Ending) { e.GRPCStatus = NoGRPCStatus }), success, success},
+	{"gRPC call answered with a page", with(called, func(e *Ending) { e.GRPCResponse = false }), failure, failure},
+	{"gRPC call answered with an error page", with(called, func(e *Ending) { e.GRPCResponse, e.Status = false, 404 }), success, success},
+	{"HTTP call of a browser answered with a page by a gRPC service", with(answered, func(e *Ending) { e.GRPCStatus = NoGRPCStatus }), success, success},
 }
 
 var later = []row{
@@ -122,7 +121,7 @@ var later = []row{
 	{"broken before it was passed on", with(answered, func(e *Ending) { e.Details, e.Flags, e.Status, e.Complete = Proxy, ConnectionTermination, 502, true }), failure, success},
 	{"an error that is broken off", with(answered, func(e *Ending) { e.Details, e.Flags, e.Status = Proxy, UpstreamReset, 500 }), failure, failure},
 	{"caller left", with(answered, func(e *Ending) { e.Details, e.Flags = Proxy, DownstreamTermination }), success, success},
-	{"caller left as its proxy waited", with(answered, func(e *Ending) { e.Details, e.Flags, e.Status = Proxy, DownstreamTermination, 0 }), success, success},
+	{"caller left while its proxy waited for more of the response", with(answered, func(e *Ending) { e.Details, e.Flags, e.Status = Proxy, DownstreamTermination, 0 }), success, success},
 	{"hangs until the timeout", with(answered, func(e *Ending) { e.Details, e.Flags = Proxy, UpstreamTimeout }), timeout, success},
 	{"slow reader at the timeout", with(answered, func(e *Ending) { e.Details, e.Flags, e.Body = Proxy, UpstreamTimeout, 1<<20 }), success, success},
 	{"event stream at the timeout", with(answered, func(e *Ending) { e.Details, e.Flags, e.EventStream = Proxy, UpstreamTimeout, true }), success, success},
@@ -151,7 +150,7 @@ var later = []row{
 	{"gRPC probe that breaks", with(called, func(e *Ending) { e.Details, e.Flags, e.Probe = Proxy, UpstreamReset, true }), failure, success},
 }
 
-// TestEndings is the table: what each ending of a call is, at its end and at its headers.
+// TestEndings checks the outcome of each ending, with the whole call known and with its headers known.
 func TestEndings(t *testing.T) {
 	for _, group := range []struct {
 		name string
@@ -175,24 +174,24 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// TestClientGone: the policy says what a caller that left counts as.
+// TestClientGone shows that the policy decides the outcome of a call whose caller gave up.
 func TestClientGone(t *testing.T) {
 	left := with(silent, func(e *Ending) { e.Flags = DownstreamTermination })
 	own := with(called, func(e *Ending) { e.GRPCStatus, e.Deadline, e.Lasted = 4, time.Millisecond, time.Millisecond })
-	for says, want := range map[breaker.ClientGone]breaker.Outcome{
+	for setting, want := range map[breaker.ClientGone]breaker.Outcome{
 		breaker.GoneSlow: breaker.Abandoned, breaker.GoneIgnored: breaker.Ignored, breaker.GoneFailure: breaker.Failure,
 	} {
-		r := Rules{Classify: classifier{}, ClientGone: says}
+		r := Rules{Classify: classifier{}, ClientGone: setting}
 		if got := left.Outcome(&r); got != want {
-			t.Errorf("%s: who left is %s, want %s", says, got, want)
+			t.Errorf("%s: a call whose caller left is %s, want %s", setting, got, want)
 		}
 		if got := own.Outcome(&r); got != want {
-			t.Errorf("%s: whose deadline passed is %s, want %s", says, got, want)
+			t.Errorf("%s: a call whose own deadline passed is %s, want %s", setting, got, want)
 		}
 	}
 }
 
-// TestClock: the service's time is from the end of the request to the headers of the response.
+// TestClock shows that the service's time is from the end of the request to the headers of the response.
 func TestClock(t *testing.T) {
 	const ms, never = time.Millisecond, time.Duration(-1)
 	for _, tt := range []struct {
@@ -203,12 +202,12 @@ func TestClock(t *testing.T) {
 	}{
 		{"answered", 0, 5 * ms, 9 * ms, false, Ending{Whole: true, Took: 5 * ms, Lasted: 9 * ms}},
 		{"uploaded", 3 * ms, 5 * ms, 9 * ms, false, Ending{Whole: true, Took: 2 * ms, Lasted: 9 * ms}},
-		{"answered before the request has ended", never, 5 * ms, 9 * ms, false, Ending{Lasted: 9 * ms}},
-		{"answered before the request had ended", 7 * ms, 5 * ms, 9 * ms, false, Ending{Whole: true, Lasted: 9 * ms}},
+		{"answered, and the request never ended", never, 5 * ms, 9 * ms, false, Ending{Lasted: 9 * ms}},
+		{"answered before the request ended", 7 * ms, 5 * ms, 9 * ms, false, Ending{Whole: true, Lasted: 9 * ms}},
 		{"unanswered", 3 * ms, never, 9 * ms, false, Ending{Whole: true, Took: 6 * ms, Lasted: 9 * ms}},
 		{"unanswered, in the upload", never, never, 9 * ms, false, Ending{Lasted: 9 * ms}},
 		{"upgraded", never, 5 * ms, 9 * ms, true, Ending{Whole: true, Took: 5 * ms, Lasted: 9 * ms}},
-		{"seen too late", 0, 5 * ms, 4 * ms, false, Ending{Whole: true, Took: 5 * ms, Lasted: 5 * ms}},
+		{"end from a clock that started later", 0, 5 * ms, 4 * ms, false, Ending{Whole: true, Took: 5 * ms, Lasted: 5 * ms}},
 		{"not upgraded", never, never, 9 * ms, true, Ending{Whole: true, Took: 9 * ms, Lasted: 9 * ms}},
 	} {
 		var got Ending
@@ -219,7 +218,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestHTTPStatus: a gRPC call that failed says so with status 200.
+// TestHTTPStatus shows that the HTTP status of a failed gRPC call, which is 200, is replaced by the one with the same
+// meaning.
 func TestHTTPStatus(t *testing.T) {
 	for status, want := range map[GRPCStatus]int{NoGRPCStatus: 200, 0: 200, 5: 200, 2: 500, 13: 500, 15: 500, 14: 503, 4: 504} {
 		e := with(called, func(e *Ending) { e.GRPCStatus = status })
@@ -228,7 +228,7 @@ func TestHTTPStatus(t *testing.T) {
 		}
 	}
 	if got := answered.HTTPStatus(); got != 200 {
-		t.Errorf("no gRPC call: %d, want 200", got)
+		t.Errorf("HTTP call: %d, want 200", got)
 	}
 }
 

@@ -4,7 +4,7 @@ package wire
 // (envoy/data/accesslog/v3/accesslog.proto).
 type Flags uint64
 
-// The flags that matter here. The comment is what Envoy's text logs print for each.
+// The flags that matter here. Each comment is the flag's name in Envoy's text logs.
 const (
 	NoHealthyUpstream     Flags = 1 << 2  // UH
 	UpstreamTimeout       Flags = 1 << 3  // UT
@@ -27,7 +27,7 @@ const (
 	Timeouts = UpstreamTimeout | UpstreamMaxDuration | DurationTimeout
 	// Cuts mean that the service broke off a call.
 	Cuts = LocalReset | UpstreamReset | ConnectionTermination | UpstreamProtocolError
-	// Failures mean that no response could be had.
+	// Failures mean that the proxy could get no response.
 	Failures = Cuts | NoHealthyUpstream | ConnectFailure | RetryLimitExceeded | NameResolutionFailed
 	// unsent mean that the proxy found no endpoint for the call, or must not send it.
 	unsent = NoHealthyUpstream | UpstreamOverflow | NoClusterFound | NameResolutionFailed
@@ -35,16 +35,16 @@ const (
 	CallerLeft = DownstreamTermination | DownstreamReset
 )
 
-// Unsent reports whether a call without a response was sent to no endpoint. Flags of earlier attempts are set, too: for a call that
-// was sent and failed, and found no endpoint for another attempt, it is false.
+// Unsent reports whether a call without a response was sent to no endpoint. The flags include the earlier attempts' flags:
+// if one attempt was sent and failed, and the next one found no endpoint, the result is false.
 func (f Flags) Unsent() bool { return f&unsent != 0 && f&Failures&^unsent == 0 }
 
 // FlagsOfAttribute reads [FlagsAttribute], in which bit 1<<n stands for field n+1 of the access
 // log (StreamInfo::CoreResponseFlag of Envoy 1.40).
 func FlagsOfAttribute(n uint64) Flags { return Flags(n << 1) }
 
-// FailureFlags returns the names of the flags that a call may have which failed although its status says
-// otherwise, in the order of their bits. A proxy logs every such call.
+// FailureFlags returns the names of the flags that show a failure even where the status of the call does not, in the
+// order of their bits. A proxy logs every call with one of them.
 func FailureFlags() []string {
 	return []string{"UH", "UT", "LR", "UR", "UF", "UC", "URX", "SI", "UMSDR", "DT", "UPE", "DF"}
 }
@@ -52,7 +52,7 @@ func FailureFlags() []string {
 // CallerLeftFlags returns the names of the flags in [CallerLeft].
 func CallerLeftFlags() []string { return []string{"DC", "DR"} }
 
-// Details is what matters here of Envoy's response_code_details.
+// Details is the part of Envoy's response_code_details that matters here.
 type Details uint8
 
 // The details.
@@ -62,7 +62,7 @@ const (
 	// Passed is "via_upstream" or no text: the proxy passed on the service's response.
 	Passed
 	// MaxDuration is "max_duration_timeout": a gRPC client's own deadline passed, or the limit on gRPC calls
-	// that have a timeout. No flag says so (measured with Envoy 1.40).
+	// that have a timeout. Envoy sets no flag for it (measured with Envoy 1.40).
 	MaxDuration
 	// Copied is "lua_response": a script answered. There is one script, which serves copies of earlier
 	// responses.
@@ -87,7 +87,7 @@ func IsGRPC[T string | []byte](contentType T) bool {
 	return begins(contentType, "application/grpc")
 }
 
-// IsEventStream reports whether a content type is the one of server-sent events.
+// IsEventStream reports whether a content type is text/event-stream, which server-sent events have.
 func IsEventStream[T string | []byte](contentType T) bool {
 	return begins(contentType, "text/event-stream")
 }

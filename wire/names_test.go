@@ -9,7 +9,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// name draws the name of an upstream or a route, as policies have them. The words of this package are among them.
+// name draws a valid name of an upstream or a route. The words that this package uses itself are among them.
 func name(t *rapid.T, label string) string {
 	return rapid.OneOf(
 		rapid.StringMatching(`[a-z0-9]([a-z0-9_-]{0,20}[a-z0-9])?`),
@@ -30,20 +30,21 @@ func kind(t *rapid.T) RouteKind {
 	return RouteKind(rapid.IntRange(0, int(routeKinds)-1).Draw(t, "kind"))
 }
 
-// TestRouteNames: every name is read as it was printed, and no two are equal.
+// TestRouteNames shows that every name is read as it was printed, and that no two names are equal.
 func TestRouteNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k, of := key(t), kind(t)
-		text := RouteName(breaker.Key{Upstream: k.Upstream, Route: k.Route, Node: rapid.SampledFrom([]string{"", "one~open"}).Draw(t, "node")}, of)
-		if got, gotKind, ok := ParseRouteName(text); got != k || gotKind != of || !ok {
+		wantKey, wantKind := key(t), kind(t)
+		withNode := breaker.Key{Upstream: wantKey.Upstream, Route: wantKey.Route, Node: rapid.SampledFrom([]string{"", "one~open"}).Draw(t, "node")}
+		text := RouteName(withNode, wantKind)
+		if got, gotKind, ok := ParseRouteName(text); got != wantKey || gotKind != wantKind || !ok {
 			t.Fatalf("%q was read as %q of kind %q, %t", text, got, gotKind, ok)
 		}
 		bytes, gotKind, ok := CutRouteName([]byte(text))
-		if string(bytes) != k.String() || gotKind != of || !ok || text != k.String()+of.Suffix() {
+		if string(bytes) != wantKey.String() || gotKind != wantKind || !ok || text != wantKey.String()+wantKind.Suffix() {
 			t.Fatalf("%q was cut into %q of kind %q, %t", text, bytes, gotKind, ok)
 		}
-		if other, more := key(t), kind(t); RouteName(other, more) == text && (other != k || more != of) {
-			t.Fatalf("%q of kind %q and %q of kind %q are both %q", k, of, other, more, text)
+		if other, otherKind := key(t), kind(t); RouteName(other, otherKind) == text && (other != wantKey || otherKind != wantKind) {
+			t.Fatalf("%q of kind %q and %q of kind %q are both %q", wantKey, wantKind, other, otherKind, text)
 		}
 	})
 	for _, bad := range []string{"web~", "web~opened", "web~open~", "~", "web~open~open"} {
@@ -53,7 +54,7 @@ func TestRouteNames(t *testing.T) {
 	}
 }
 
-// TestKinds: every kind has a suffix of its own, and all but that of the whole route begin alike.
+// TestKinds shows that every kind has its own suffix, which begins with the separator or is empty for the whole route.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	for k := range routeKinds {
@@ -64,7 +65,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestCutRouteNameAllocatesNothing: it is called for every entry of a log.
+// TestCutRouteNameAllocatesNothing, because it is called for every entry of an access log.
 func TestCutRouteNameAllocatesNothing(t *testing.T) {
 	text := []byte("payments/charge~sampled")
 	if n := testing.AllocsPerRun(100, func() { _, _, _ = CutRouteName(text) }); n > 0 {
@@ -72,12 +73,12 @@ func TestCutRouteNameAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestRuntimeKeys: every key is read as it was printed, and by its own parser alone.
+// TestRuntimeKeys shows that every key is read as it was printed, and only by its own parser.
 func TestRuntimeKeys(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k, of := key(t), RouteKind(rapid.IntRange(1, int(routeKinds)-1).Draw(t, "kind"))
-		share, connections := ShareKey(k, of), ConnectionsKey(k.Upstream)
-		if got, gotKind, ok := ParseShareKey(share); got != k || gotKind != of || !ok {
+		k, wantKind := key(t), RouteKind(rapid.IntRange(1, int(routeKinds)-1).Draw(t, "kind"))
+		share, connections := ShareKey(k, wantKind), ConnectionsKey(k.Upstream)
+		if got, gotKind, ok := ParseShareKey(share); got != k || gotKind != wantKind || !ok {
 			t.Fatalf("%q was read as %q of kind %q, %t", share, got, gotKind, ok)
 		}
 		if got, ok := ParseConnectionsKey(connections); got != k.Upstream || !ok {
@@ -91,7 +92,7 @@ func TestRuntimeKeys(t *testing.T) {
 		}
 		for _, log := range []RuntimeKey{LogStatus, LogSlow, LogGone, LogBelow, LogWaiting} {
 			if _, _, ok := ParseShareKey(log); ok || log == share {
-				t.Fatalf("%q of the log is a share, such as %q", log, share)
+				t.Fatalf("the log filter's key %q was read as a share, such as %q", log, share)
 			}
 		}
 	})
@@ -102,7 +103,7 @@ func TestRuntimeKeys(t *testing.T) {
 	}
 }
 
-// TestLogs: the name of a log tells the upstream, and other logs are not ours.
+// TestLogs shows that the upstream is read from the name of a log, and that other logs are not ours.
 func TestLogs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		upstream := name(t, "upstream")
@@ -120,7 +121,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestReserved: names of a proxy's own are not names that an upstream's listener or cluster can have.
+// TestReserved shows that the listener and the cluster of an upstream cannot have the proxy's own names.
 func TestReserved(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		upstream := name(t, "upstream")
@@ -130,7 +131,7 @@ func TestReserved(t *testing.T) {
 	})
 }
 
-// TestValidNodeID: ids are printable, not empty and not too long.
+// TestValidNodeID shows that ids are printable, not empty and not too long.
 func TestValidNodeID(t *testing.T) {
 	for id, want := range map[string]bool{
 		"x": true, "sidecar~10.0.0.7~shop": true, "söder 店": true, strings.Repeat("x", MaxNodeID): true,
@@ -142,7 +143,7 @@ func TestValidNodeID(t *testing.T) {
 	}
 }
 
-// TestSampling: 0 and 1 mean the same.
+// TestSampling shows that 0 and 1 mean the same.
 func TestSampling(t *testing.T) {
 	for s, complete := range map[Sampling]bool{{}: true, {1, 1}: true, {1, 0}: true, {2, 1}: false, {0, 2}: false} {
 		if all := s.All(); s.Complete() != complete || all.Complete() != complete || all.Passed == 0 || all.Rejected == 0 {

@@ -6,26 +6,26 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// RouteKind is which of a breaker's routes a call takes in a proxy. The name of a route is the key of its
-// breaker and the suffix of its kind.
+// RouteKind says which of a breaker's routes a call takes in a proxy. The name of a route is the key of its breaker
+// followed by the suffix of its kind.
 type RouteKind uint8
 
-// The kinds of routes. In the data path Inline a breaker has RouteWhole, or where it fails closed RouteWhole and
-// RouteAsking. In Adaptive it has all the others, which a proxy matches in this order. RouteRejected is there in both data
-// paths if the fallback is one that only the proxy can produce (an upstream, a cached response).
+// The kinds of routes. In the data path Inline a breaker has RouteWhole, and RouteAsking too if it fails closed. In the
+// data path Adaptive it has all the others, which a proxy matches in this order. In both data paths it has RouteRejected
+// only if its fallback is one that only the proxy can produce (an upstream, a cached response).
 const (
 	RouteWhole    RouteKind = iota // the call asks the control plane, or there is no breaker
 	RouteRejected                  // the control plane has rejected the call; the route leads to its fallback
 	RouteCounted                   // rejects the call, and logs it: a sample of the rejected calls
 	RouteOpen                      // rejects the call, and does not log it
-	RouteProbe                     // goes through: a call of RouteAsking that got a permit
+	RouteProbe                     // lets the call through: it took RouteAsking first, and got a permit
 	RouteAsking                    // asks the control plane for a permit, and rejects the call without one
-	RouteSampled                   // goes through, and is logged whatever comes of it
-	RouteClosed                    // goes through, and is logged if it fails or is slow
+	RouteSampled                   // lets the call through, and logs it whatever its outcome is
+	RouteClosed                    // lets the call through, and logs it if it fails or is slow
 	routeKinds
 )
 
-// separator begins the suffix of a kind. Keys of breakers do not hold it.
+// separator begins the suffix of a kind. Keys of breakers do not contain it.
 const separator = "~"
 
 // suffixes of the names of routes, by kind.
@@ -40,10 +40,10 @@ var suffixes = [routeKinds]string{
 	RouteClosed:   separator + "closed",
 }
 
-// String returns the name of the kind, such as "open"; that of RouteWhole is empty.
+// String returns the name of the kind, such as "open". It is empty for RouteWhole.
 func (k RouteKind) String() string { return strings.TrimPrefix(suffixes[k], separator) }
 
-// Suffix returns the end of the names of the kind's routes, such as "~open"; that of RouteWhole is empty.
+// Suffix returns the end of the names of the kind's routes, such as "~open". It is empty for RouteWhole.
 func (k RouteKind) Suffix() string { return suffixes[k] }
 
 // RouteName returns the name of a breaker's route in a proxy, such as "payments/charge~open". The key's node is
@@ -53,7 +53,7 @@ func RouteName(key breaker.Key, kind RouteKind) string {
 	return key.String() + kind.Suffix()
 }
 
-// CutRouteName splits what [RouteName] returned into the name of the breaker's key and the kind. ok is false for
+// CutRouteName splits a name from [RouteName] into the text of the breaker's key and the kind. ok is false for
 // a suffix that no kind has. It allocates nothing.
 func CutRouteName[T string | []byte](name T) (key T, kind RouteKind, ok bool) {
 	at := len(name)
@@ -72,7 +72,7 @@ func CutRouteName[T string | []byte](name T) (key T, kind RouteKind, ok bool) {
 	return name[:at], 0, false
 }
 
-// ParseRouteName is [CutRouteName] for callers that want the key.
+// ParseRouteName reads a name from [RouteName]. ok is false for a suffix that no kind has.
 func ParseRouteName(name string) (key breaker.Key, kind RouteKind, ok bool) {
 	text, kind, ok := CutRouteName(name)
 	return breaker.ParseKey(text), kind, ok

@@ -9,33 +9,33 @@ import (
 // RuntimeLayer is the name of the runtime layer that a proxy's bootstrap asks for, and of its resource.
 const RuntimeLayer = "breakwater"
 
-// Million is the denominator of every share in a runtime layer. Envoy compares the remainder of one
-// random number by the denominator, so shares nest only where they have the same one.
+// Million is the denominator of every share in a runtime layer. All shares need the same denominator: Envoy divides one
+// random number by it and compares the remainder with the share, so that a smaller share is part of a larger one.
 const Million = 1_000_000
 
 // RuntimeKey is a key of a proxy's runtime.
 type RuntimeKey string
 
-// The runtime keys of the filter of a proxy's access log. LogStatus is the lowest HTTP status to log, LogSlow the shortest duration
-// to log in milliseconds, and LogGone the share of calls to log whose callers left.
+// The runtime keys of the filter of a proxy's access log. LogStatus is the lowest HTTP status to log, LogSlow the
+// shortest duration to log, in milliseconds, and LogGone the share to log of the calls whose callers left.
 const (
 	LogStatus RuntimeKey = RuntimeLayer + ".log.status"
 	LogSlow   RuntimeKey = RuntimeLayer + ".log.slow_ms"
 	LogGone   RuntimeKey = RuntimeLayer + ".log.gone"
-	// LogBelow and LogWaiting are never set: Envoy's filters have to name some key.
+	// LogBelow and LogWaiting are never set. Envoy's filters have defaults for them, but must name a key.
 	LogBelow   RuntimeKey = RuntimeLayer + ".log.below"
 	LogWaiting RuntimeKey = RuntimeLayer + ".log.waiting"
 )
 
-// ShareKey is the key for the share of a breaker's calls that take its route of a kind, which is not RouteWhole. Shares are
-// cumulative: one random number decides, so each includes those of the routes before it. The key's
-// node is not part of it.
+// ShareKey returns the key for the share of a breaker's calls that take its route of a kind, which is not RouteWhole.
+// Shares are cumulative: one random number decides, so each share includes the shares of the routes before it. The
+// breaker's node is not part of the key.
 func ShareKey(key breaker.Key, kind RouteKind) RuntimeKey {
 	key.Node = ""
 	return RuntimeKey(RuntimeLayer + "." + key.String() + "." + kind.String())
 }
 
-// ParseShareKey reads what [ShareKey] returned; ok is false for other keys.
+// ParseShareKey reads a key from [ShareKey]. ok is false for other keys.
 func ParseShareKey(k RuntimeKey) (key breaker.Key, kind RouteKind, ok bool) {
 	text, ok := strings.CutPrefix(string(k), RuntimeLayer+".")
 	dot := strings.LastIndexByte(text, '.')
@@ -49,19 +49,19 @@ func ParseShareKey(k RuntimeKey) (key breaker.Key, kind RouteKind, ok bool) {
 	return breaker.ParseKey(text[:dot]), kind, true
 }
 
-// Around the name of a cluster in the key of its most connections.
+// The parts around the name of the cluster in a key from [ConnectionsKey].
 const (
 	connectionsPrefix = "circuit_breakers."
 	connectionsSuffix = ".default.max_connections"
 )
 
-// ConnectionsKey overrides max_connections of a cluster's default priority. Envoy reads it for
+// ConnectionsKey returns the key that overrides max_connections of a cluster's default priority. Envoy reads it for
 // every connection (envoy.config.cluster.v3.CircuitBreakers).
 func ConnectionsKey(cluster string) RuntimeKey {
 	return RuntimeKey(connectionsPrefix + cluster + connectionsSuffix)
 }
 
-// ParseConnectionsKey reads what [ConnectionsKey] returned; ok is false for other keys.
+// ParseConnectionsKey reads a key from [ConnectionsKey]. ok is false for other keys.
 func ParseConnectionsKey(k RuntimeKey) (cluster string, ok bool) {
 	cluster, begins := strings.CutPrefix(string(k), connectionsPrefix)
 	cluster, ends := strings.CutSuffix(cluster, connectionsSuffix)

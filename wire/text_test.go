@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestDeadlineOf reads what gRPC clients send (gRPC over HTTP/2: at most eight digits and a unit).
+// TestDeadlineOf reads values of grpc-timeout (gRPC over HTTP/2: at most eight digits and a unit).
 func TestDeadlineOf(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"25m": 25 * time.Millisecond, "1S": time.Second, "2M": 2 * time.Minute, "3H": 3 * time.Hour, "7u": 7 * time.Microsecond, "99999999n": 99999999,
@@ -17,7 +17,7 @@ func TestDeadlineOf(t *testing.T) {
 	}
 }
 
-// TestGRPCStatusOf: what is no status is UNKNOWN.
+// TestGRPCStatusOf shows that a text that is no status counts as UNKNOWN.
 func TestGRPCStatusOf(t *testing.T) {
 	for text, want := range map[string]GRPCStatus{
 		"0": 0, "14": 14, "9999": 9999, "": UnknownGRPCStatus, "-1": UnknownGRPCStatus, "x": UnknownGRPCStatus, "99999999999999999999": UnknownGRPCStatus,
@@ -28,7 +28,7 @@ func TestGRPCStatusOf(t *testing.T) {
 	}
 }
 
-// TestProbes: what one side writes the other reads.
+// TestProbes shows that every probe's id is read as it was printed.
 func TestProbes(t *testing.T) {
 	for _, id := range []uint32{1, 4, 1<<32 - 1} {
 		if process, got := ProbeOf([]byte(Probe(7, id))); process != 7 || got != id {
@@ -42,7 +42,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestTimes reads what a proxy adds for ext_proc.
+// TestTimes reads values of the header that a proxy adds for ext_proc.
 func TestTimes(t *testing.T) {
 	for text, want := range map[string][2]time.Duration{
 		"52/702547": {52 * time.Microsecond, 702547 * time.Microsecond}, "-/7": {-1, 7 * time.Microsecond}, "0/-": {0, -1},
@@ -54,7 +54,7 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// TestIsUpgrade: proxies let sockets through, and nothing else.
+// TestIsUpgrade shows that only a WebSocket is an upgrade here.
 func TestIsUpgrade(t *testing.T) {
 	for text, want := range map[string]bool{"websocket": true, "WebSocket": true, "h2c": false, "": false} {
 		if got := IsUpgrade(text); got != want {
@@ -63,7 +63,7 @@ func TestIsUpgrade(t *testing.T) {
 	}
 }
 
-// TestTexts reads what Envoy says in words.
+// TestTexts reads Envoy's details and content types.
 func TestTexts(t *testing.T) {
 	for text, want := range map[string]Details{
 		"": Passed, "via_upstream": Passed, "max_duration_timeout": MaxDuration, "lua_response": Copied,
