@@ -15,8 +15,8 @@ import (
 	"breakwater.dev/wire"
 )
 
-// rejected makes a call that gets an immediate response, and returns that. The
-// exchange is over with it.
+// rejected makes a call that must be rejected, and returns its immediate response. It checks that the server then ends
+// the exchange.
 func (r *rig) rejected(upstream string) *extprocv3.ImmediateResponse {
 	r.t.Helper()
 	s := r.stream(upstream, requestHeaders(), event{err: errCanceled})
@@ -30,20 +30,20 @@ func (r *rig) rejected(upstream string) *extprocv3.ImmediateResponse {
 	return s.answers[0].GetImmediateResponse()
 }
 
-// setHeaders are the headers that a response sets, as "name: value" lines.
+// setHeaders returns the headers that a response sets, as "name: value" lines.
 func setHeaders(t testing.TB, m *extprocv3.ImmediateResponse) string {
 	t.Helper()
 	text := ""
 	for _, h := range m.GetHeaders().GetSetHeaders() {
 		if h.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
-			t.Errorf("header %s is appended; want that it replaces", h.GetHeader().GetKey())
+			t.Errorf("header %s is appended; it must replace earlier ones", h.GetHeader().GetKey())
 		}
 		text += h.GetHeader().GetKey() + ": " + string(h.GetHeader().GetRawValue()) + "\n"
 	}
 	return text
 }
 
-// TestAdmittedCallsPassUntouched: the answers change nothing.
+// TestAdmittedCallsPassUntouched shows that the answers to an admitted call change nothing.
 func TestAdmittedCallsPassUntouched(t *testing.T) {
 	r := newRig(t, neverTrips)
 	got, err := r.run("grpc", grpcRequest(), responseHeaders(":status", "200", "content-type", "application/grpc"), responseTrailers("grpc-status", "0"))
@@ -60,8 +60,8 @@ func TestAdmittedCallsPassUntouched(t *testing.T) {
 	}
 }
 
-// TestOpenBreakerAnswersItself with the policy's fallback, for callers of HTTP and of gRPC.
-func TestOpenBreakerAnswersItself(t *testing.T) {
+// TestOpenBreakerSendsTheFallback, with a status for HTTP and one for gRPC.
+func TestOpenBreakerSendsTheFallback(t *testing.T) {
 	r := newRig(t, oneProbe)
 	r.open("http")
 	got := r.rejected("http")
@@ -86,8 +86,8 @@ func TestOpenBreakerAnswersItself(t *testing.T) {
 	}
 }
 
-// TestBareFallback sets no header that the policy does not have.
-func TestBareFallback(t *testing.T) {
+// TestFallbackWithStatusOnly shows that the response has no header that is not in the policy.
+func TestFallbackWithStatusOnly(t *testing.T) {
 	r := newRig(t, oneProbe)
 	for _, u := range r.set.Upstreams {
 		u.Routes[0].Breaker.Fallback.Response = policy.Response{Status: 204}
@@ -103,9 +103,9 @@ func TestBareFallback(t *testing.T) {
 	}
 }
 
-// TestOnward: where the proxy has a fallback of its own, a rejected call goes back to it with a
-// mark, and its stream is over. A proxy whose routes have none yet would let the call through: it gets the response.
-func TestOnward(t *testing.T) {
+// TestRejectedCallsAreRouted to a fallback that only the proxy can produce: the answer marks the call, and the stream is
+// over. A proxy that has no route for the fallback yet would let the call through, so it gets the fallback's response.
+func TestRejectedCallsAreRouted(t *testing.T) {
 	full := policy.Response{Status: 503}
 	for name, tt := range map[string]struct {
 		fallback policy.Fallback
@@ -137,7 +137,7 @@ func TestOnward(t *testing.T) {
 				t.Errorf("marks (-want +got):\n%s", diff)
 			}
 			if common := answers[0].GetRequestHeaders().GetResponse(); !common.GetClearRouteCache() || common.GetHeaderMutation() == nil {
-				t.Errorf("answer %v, want it routed again, which Envoy does where headers change", answers[0])
+				t.Errorf("answer %v, want that it clears the route and changes a header, so that Envoy routes the call again", answers[0])
 			}
 			if got, want := r.server.Counts(), (Counts{Rejected: 2}); got != want {
 				t.Errorf("server counts %+v, want %+v", got, want)
@@ -146,8 +146,8 @@ func TestOnward(t *testing.T) {
 	}
 }
 
-// TestRetryAfterRoundsUp, so that a caller who waits so long is not early. In half-open
-// nobody knows, and the header is absent.
+// TestRetryAfterRoundsUp, so that a caller that waits for that time does not come too early. In half-open the time is not
+// known, and there is no header.
 func TestRetryAfterRoundsUp(t *testing.T) {
 	r := newRig(t, oneProbe)
 	r.open("http")
@@ -161,21 +161,21 @@ func TestRetryAfterRoundsUp(t *testing.T) {
 	} {
 		r.clock.Store(int64(opened.Add(tt.since)))
 		if got, want := setHeaders(t, r.rejected("http")), fixed+"retry-after: "+tt.want+"\n"; got != want {
-			t.Errorf("%s after it opened: headers\n%swant\n%s", tt.since, got, want)
+			t.Errorf("%s after the breaker opened: headers\n%swant\n%s", tt.since, got, want)
 		}
 	}
 	r.after(1)
 	answers, err := r.run("http", requestHeaders(), event{before: func() {
 		if got := setHeaders(t, r.rejected("http")); got != fixed {
-			t.Errorf("beside a probe: headers\n%swant\n%s", got, fixed)
+			t.Errorf("while a probe is in flight: headers\n%swant\n%s", got, fixed)
 		}
 	}, err: errCanceled})
 	if err != nil || len(answers) != 1 || answers[0].GetRequestHeaders() == nil {
-		t.Errorf("the probe got %v, %v; want to be admitted", answers, err)
+		t.Errorf("the probe got %v, %v; want that it is admitted", answers, err)
 	}
 }
 
-// TestInlineIsExact: after the failure that trips it, not one request gets through.
+// TestInlineIsExact shows that no request gets through after the failure that trips the breaker.
 func TestInlineIsExact(t *testing.T) {
 	r := newRig(t, "{consecutiveFailures: 3, failureRateThreshold: 0%}")
 	for range 3 {

@@ -8,10 +8,10 @@ import (
 	"breakwater.dev/wire"
 )
 
-// TestCallsThatFallBackAreMarked: on a route that leads to the fallback an admitted call is marked and routed again,
-// also one of a breaker that is not known; on others it is not.
-func TestCallsThatFallBackAreMarked(t *testing.T) {
-	for _, upstream := range []string{"http", "nobody"} {
+// TestAdmittedCallsAreMarked on a route that leads to the fallback, and routed again, even if the breaker is not known.
+// Calls on other routes are not marked.
+func TestAdmittedCallsAreMarked(t *testing.T) {
+	for _, upstream := range []string{"http", "unknown"} {
 		for _, asking := range []bool{true, false} {
 			r := newRig(t, neverTrips)
 			run := r.run

@@ -14,46 +14,46 @@ import (
 	"breakwater.dev/wire"
 )
 
-// streaming is how long the trailers of a probe may take after its headers. After that it is
-// a stream, and a success at its headers.
-const streaming = 100 * time.Millisecond
+// trailerWait is how long the trailers of a probe may take after its headers. After that time the probe counts as a
+// stream, and as a success.
+const trailerWait = 100 * time.Millisecond
 
 // call is one request on its way through the processor.
 type call struct {
-	server   *Server
-	peer     *guard.Peer
-	ctx      context.Context // of the stream
-	target   *target         // nil: no breaker
-	refused  error           // the stream ends with it
-	marking  bool            // the call falls back unless it is marked
-	falling  bool            // the proxy sees to the fallback of a call that is marked as rejected
-	begun    breaker.Instant
-	asked    bool // the breaker was asked
-	grpc     bool // caller and upstream speak gRPC
-	whole    bool // the request has nothing but headers
-	upgrade  bool // it is to become a socket
-	deadline time.Duration
+	server      *Server
+	peer        *guard.Peer
+	ctx         context.Context // the stream's context
+	target      *target         // nil: no breaker
+	refused     error           // ends the stream, if it is set
+	needsMark   bool            // the call gets its fallback unless the answer marks it as admitted
+	canFallBack bool            // the proxy sends a call to its fallback if the answer marks it as rejected
+	start       breaker.Instant // when the call began
+	asked       bool            // the breaker was asked
+	grpc        bool            // caller and upstream speak gRPC
+	noBody      bool            // nothing follows the request's headers, or the request is an upgrade
+	upgrade     bool            // the request asks for a WebSocket
+	deadline    time.Duration   // the client's own time limit; 0: none
 
-	mu      lockorder.Mutex[lockorder.ExtProcCall] // guards what follows, against the timer of a probe
+	mu      lockorder.Mutex[lockorder.ExtProcCall] // guards the fields below against the timers
 	subject breaker.Subject
 	permit  breaker.Lease
-	held    bool            // the permit is out
-	probe   bool            // of a breaker that was half-open
-	settled breaker.Instant // when a probe that has become a stream was settled; 0: it was not
+	held    bool            // the permit is not resolved yet
+	probe   bool            // the permit is for a probe
+	settled breaker.Instant // when a probe was settled as a stream; 0: it was not
 	ending  wire.Ending     // as far as it is known
-	timer   *time.Timer
-	lease   *time.Timer // of a probe
+	timer   *time.Timer     // calls treatAsStream
+	lease   *time.Timer     // calls overdue
 }
 
-// handle takes one message and returns its answer, and whether the exchange is over
-// with it. A message of a kind that the filter was not told to send has no answer.
+// handle processes one message and returns the answer to it. last reports whether the exchange is over after the
+// answer. A message that the proxy's filter should not send has no answer.
 func (c *call) handle(m *extprocv3.ProcessingRequest) (answer *extprocv3.ProcessingResponse, last bool) {
 	switch r := m.GetRequest().(type) {
 	case *extprocv3.ProcessingRequest_RequestHeaders:
 		return c.admit(r.RequestHeaders, m.GetAttributes())
 	case *extprocv3.ProcessingRequest_ResponseHeaders:
 		if c.judge(r.ResponseHeaders, m.GetAttributes()) {
-			return reject(&c.target.fallback, 0), false // the proxy ends the stream
+			return reject(&c.target.fallback, 0), false // the proxy ends the stream after this answer
 		}
 		return continueResponseHeaders, false
 	case *extprocv3.ProcessingRequest_ResponseTrailers:
@@ -64,7 +64,7 @@ func (c *call) handle(m *extprocv3.ProcessingRequest) (answer *extprocv3.Process
 	}
 }
 
-// The answers that let a request or a response pass; shared and never changed.
+// The answers that let a request or a response pass unchanged. They are shared, and must not be changed.
 var (
 	continueRequestHeaders = &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}},
@@ -77,26 +77,26 @@ var (
 	}
 )
 
-// admit asks the breaker, once. A second set of request headers on one stream does
-// not exist in Envoy; if one came, it must not cost a second permit.
+// admit asks the breaker for a permit, and returns the answer to the request's headers. Envoy sends these only once; if
+// they came again, they would get no second permit.
 func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (answer *extprocv3.ProcessingResponse, last bool) {
 	if c.target == nil || c.asked {
-		return admitting(c.marking, ""), false
+		return admitting(c.needsMark, ""), false
 	}
 	c.asked, c.upgrade = true, wire.IsUpgrade(value(h.GetHeaders(), "upgrade"))
-	c.whole = h.GetEndOfStream() || c.upgrade
+	c.noBody = h.GetEndOfStream() || c.upgrade
 	c.grpc = c.target.rules.GRPC && wire.IsGRPC(value(h.GetHeaders(), "content-type"))
 	c.deadline = wire.DeadlineOf(value(h.GetHeaders(), "grpc-timeout"))
-	c.begun = c.server.options.Now()
+	c.start = c.server.options.Now()
 	if c.subject, c.refused = c.target.subject(attributes, c.peer); c.refused != nil {
 		return nil, true
 	}
 	if !c.peer.May(c.target.key.Upstream) {
-		return c.unheard()
+		return c.decideUnlisted()
 	}
-	permit, decision := c.server.options.Decider.Acquire(c.ctx, c.subject, !c.whole, c.begun)
+	permit, decision := c.server.options.Decider.Acquire(c.ctx, c.subject, !c.noBody, c.start)
 	if decision.Admitted && permit.Probe() != 0 && !c.peer.Probes(c.target.name) {
-		decision = permit.Refuse(c.begun) // it is for others
+		decision = permit.Refuse(c.start) // this proxy must leave probes to other proxies for now
 	}
 	if !decision.Admitted {
 		return c.reject(decision.RetryAfter)
@@ -105,38 +105,39 @@ func (c *call) admit(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	c.permit, c.held = permit, true
 	if id := permit.Probe(); id != 0 {
 		c.probe = true
-		if late := c.target.late; late > 0 {
+		if late := c.target.blameAfter; late > 0 {
 			c.lease = time.AfterFunc(late, c.overdue)
 		}
-		return admitting(c.marking, wire.Probe(c.server.options.Process, id)), false
+		return admitting(c.needsMark, wire.Probe(c.server.options.Process, id)), false
 	}
-	return admitting(c.marking, ""), false
+	return admitting(c.needsMark, ""), false
 }
 
+// reject returns the answer to a call that got no permit.
 func (c *call) reject(retryAfter time.Duration) (answer *extprocv3.ProcessingResponse, last bool) {
 	c.server.counts.rejected.Add(1)
-	if c.target.onward != nil && c.falling {
-		return c.target.onward, true
+	if c.target.toFallback != nil && c.canFallBack {
+		return c.target.toFallback, true
 	}
 	return reject(&c.target.fallback, retryAfter), true
 }
 
-// unheard is for a call whose proxy does not say that it calls the upstream: it is let through
-// or rejected as the state is, and whatever becomes of it, nobody is told. So a proxy that has
-// just come back is no worse off, and one that lies changes nothing.
-func (c *call) unheard() (answer *extprocv3.ProcessingResponse, last bool) {
+// decideUnlisted returns the answer for a call to an upstream that its proxy does not list. The breaker's state decides
+// about the call, and the call's outcome is not reported. So a proxy that has just reconnected works as before, and a
+// proxy that lies has no effect on the breaker.
+func (c *call) decideUnlisted() (answer *extprocv3.ProcessingResponse, last bool) {
 	c.peer.RefuseReport(guard.ExtProc, c.target.key.Upstream)
-	s, known := c.server.options.Decider.Status(c.subject.Key, c.begun)
-	if !known && c.subject.Key.Node != "" { // the proxy has no breaker of its own yet
-		s, _ = c.server.options.Decider.Status(c.target.key, c.begun)
+	s, known := c.server.options.Decider.Status(c.subject.Key, c.start)
+	if !known && c.subject.Key.Node != "" { // the proxy has no own breaker yet
+		s, _ = c.server.options.Decider.Status(c.target.key, c.start)
 	}
 	if s.State == breaker.Closed || !s.Rejects() {
-		return admitting(c.marking, ""), false
+		return admitting(c.needsMark, ""), false
 	}
 	return c.reject(s.RetryAfter)
 }
 
-// overdue hears that the lease of a probe is all but over.
+// overdue is called when the lease of a probe is almost over.
 func (c *call) overdue() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,11 +146,12 @@ func (c *call) overdue() {
 	}
 }
 
-// judge takes the response's headers. They come without a permit when a filter
-// before this one has answered, and say nothing then. Failures and slow calls are settled at
-// once, and so are probes. Another response may still break off. A probe that was sent to nobody
-// falls back: its caller is to see no more of half-open than others. Its caller gets the fallback's
-// response, of whatever kind the fallback is: at the headers of a response a call cannot be routed again.
+// judge processes the response's headers. It settles failures, slow calls and probes at once; another response may still
+// break off. Without a permit it ignores the headers, since they come from a filter before this one.
+//
+// fallsBack reports whether the caller must get the fallback's response: its call was a probe that was sent to no
+// endpoint, and callers should not notice half-open. The policy's fallback may be another one, but the proxy cannot route a
+// call again at the headers of its response.
 func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) (fallsBack bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,24 +163,24 @@ func (c *call) judge(h *extprocv3.HttpHeaders, attributes map[string]*structpb.S
 	e.GRPC, e.Probe, e.Deadline = c.grpc, c.probe, c.deadline
 	now := c.server.options.Now()
 	requestEnd, headers := wire.Times(value(h.GetHeaders(), wire.TimesHeader))
-	if c.whole {
+	if c.noBody {
 		requestEnd = max(requestEnd, 0)
 	}
-	e.Clock(requestEnd, headers, now.Sub(c.begun), c.upgrade)
-	c.begun = min(c.begun, now.Add(-e.Lasted)) // it took a while to ask
+	e.Clock(requestEnd, headers, now.Sub(c.start), c.upgrade)
+	c.start = min(c.start, now.Add(-e.Lasted)) // the call began before its stream did
 	o, known := e.AtHeaders(&c.target.rules)
 	switch slow := c.target.slow; {
 	case known && (o != breaker.Success || c.probe || h.GetEndOfStream() || slow > 0 && e.Took >= slow):
 		c.settle(now)
 	case c.probe:
-		c.timer = time.AfterFunc(streaming, c.becomesStream)
+		c.timer = time.AfterFunc(trailerWait, c.treatAsStream)
 	case slow == 0 || e.Took < slow:
-		c.permit.Answered(now) // it succeeds when it has ended
+		c.permit.Answered(now) // the call becomes a success when it ends
 	}
 	return c.probe && c.target.enforced && e.Unsent()
 }
 
-// conclude takes the trailers of a gRPC call.
+// conclude processes the trailers of a gRPC call.
 func (c *call) conclude(status string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,12 +188,12 @@ func (c *call) conclude(status string) {
 		return
 	}
 	now := c.server.options.Now()
-	c.ending.GRPCStatus, c.ending.Lasted = wire.GRPCStatusOf(status), now.Sub(c.begun)
+	c.ending.GRPCStatus, c.ending.Lasted = wire.GRPCStatusOf(status), now.Sub(c.start)
 	if c.held {
 		c.settle(now)
 		return
 	}
-	// It was taken for a stream, and counted as a success.
+	// The probe was settled as a stream, with a success.
 	if o := c.ending.Settled(&c.target.rules); c.settled != 0 && c.ending.Corrects(breaker.Success, o) {
 		c.server.options.Decider.Report(c.subject, []breaker.Reported{{
 			Outcome: o, At: now, Duration: c.ending.Took, Lasted: c.ending.Lasted, Probe: true, Corrects: true, Was: breaker.Success, Settled: c.settled,
@@ -199,8 +201,8 @@ func (c *call) conclude(status string) {
 	}
 }
 
-// becomesStream settles a gRPC call whose trailers have not followed its headers.
-func (c *call) becomesStream() {
+// treatAsStream settles a gRPC probe whose trailers did not come within trailerWait after its headers.
+func (c *call) treatAsStream() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held {
@@ -209,7 +211,7 @@ func (c *call) becomesStream() {
 	}
 }
 
-// settle resolves the permit by what is known of the call.
+// settle resolves the permit according to the known part of the call's ending.
 func (c *call) settle(now breaker.Instant) {
 	c.held = false
 	o := c.ending.Settled(&c.target.rules)
@@ -223,15 +225,15 @@ func (c *call) settle(now breaker.Instant) {
 		c.peer.Kept(c.target.name)
 	}
 	if unsent && c.probe {
-		return // it took nobody any time
+		return // no service took any time for it
 	}
 	if o != breaker.Ignored && o != breaker.Abandoned {
 		c.server.options.Observe(c.target.key, c.ending.Took)
 	}
 }
 
-// end resolves a permit that is still out when the stream is over. Why there was no response, or
-// no end of one, is not known here: the log of the call says so, and corrects this.
+// end resolves a permit that is still held when the stream is over. ext_proc does not know why there was no response, or
+// why it was incomplete. The log entry of the call does, and corrects the outcome.
 func (c *call) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -248,11 +250,11 @@ func (c *call) end() {
 		c.settle(now)
 	}
 	if c.ending.Responded {
-		c.server.options.ObserveTotal(c.target.key, now.Sub(c.begun))
+		c.server.options.ObserveTotal(c.target.key, now.Sub(c.start))
 	}
 }
 
-// value returns a header's value; Envoy sends values in raw_value, and names in lower case.
+// value returns the value of a header, or "" if it is not there. The name is in lower case, as Envoy sends it.
 func value(h *corev3.HeaderMap, name string) string {
 	for _, v := range h.GetHeaders() {
 		if v.GetKey() == name {
@@ -262,6 +264,7 @@ func value(h *corev3.HeaderMap, name string) string {
 	return ""
 }
 
+// text returns the value of a header. Envoy sends it in raw_value; old versions use value.
 func text(v *corev3.HeaderValue) string {
 	if raw := v.GetRawValue(); raw != nil {
 		return string(raw)
@@ -269,8 +272,7 @@ func text(v *corev3.HeaderValue) string {
 	return v.GetValue()
 }
 
-// seconds rounds up, so that a caller who waits so long is not rejected again for
-// having been early.
+// seconds rounds up to whole seconds, so that a caller that waits for that time does not come too early.
 func seconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }

@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// outcomes are the counts of one outcome each, by name.
+// outcomes returns the counts of a breaker after one call with the named outcome.
 func outcomes(t testing.TB, name string) breaker.Counts {
 	t.Helper()
 	c, ok := map[string]breaker.Counts{
@@ -38,7 +38,7 @@ func wantAnswers(t testing.TB, asked []*extprocv3.ProcessingRequest, answers []*
 		switch a.GetResponse().(type) {
 		case *extprocv3.ProcessingResponse_RequestHeaders:
 			matches = asked[i].GetRequestHeaders() != nil
-		case *extprocv3.ProcessingResponse_ImmediateResponse: // to a response only where a probe was sent to nobody
+		case *extprocv3.ProcessingResponse_ImmediateResponse: // to a response only if a probe was sent to no endpoint
 			matches = asked[i].GetRequestHeaders() != nil || asked[i].GetResponseHeaders() != nil
 		case *extprocv3.ProcessingResponse_ResponseHeaders:
 			matches = asked[i].GetResponseHeaders() != nil
@@ -51,14 +51,14 @@ func wantAnswers(t testing.TB, asked []*extprocv3.ProcessingRequest, answers []*
 	}
 }
 
-// TestCapturedStreams: what a real Envoy sends has the outcome that its file says.
+// TestCapturedStreams shows that each stream captured from a real Envoy has the outcome that its file names.
 func TestCapturedStreams(t *testing.T) {
 	for _, c := range capturedStreams(t) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, neverTrips)
-			answers, err := r.run(c.upstream, c.whole()...)
+			answers, err := r.run(c.upstream, c.allEvents()...)
 			if err != nil {
-				t.Errorf("error %v, want none: a request that is over is no error", err)
+				t.Errorf("error %v, want none: the end of a request is no error", err)
 			}
 			if len(answers) != len(c.messages) {
 				t.Errorf("%d answers to %d messages", len(answers), len(c.messages))
@@ -68,15 +68,14 @@ func TestCapturedStreams(t *testing.T) {
 				t.Errorf("counts %+v, want %+v", got, want)
 			}
 			if got := len(r.observed); got != 1 && c.outcome != "ignored" && c.outcome != "none" || got > 1 {
-				t.Errorf("observed %v, want one time of a call that says something", r.observed)
+				t.Errorf("observed %v, want one time if the call has an outcome", r.observed)
 			}
 		})
 	}
 }
 
-// TestStreamsThatBreakLeaveNoPermit: wherever a stream ends, and however, a probe's
-// permit comes back and there is one outcome. With one probe at a time, a permit that
-// was lost would reject the next call.
+// TestStreamsThatBreakLeaveNoPermit shows that a probe's permit is resolved once, wherever and however its stream ends.
+// The breaker allows one probe at a time, so a lost permit would reject the next call.
 func TestStreamsThatBreakLeaveNoPermit(t *testing.T) {
 	for _, c := range capturedStreams(t) {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,7 +83,7 @@ func TestStreamsThatBreakLeaveNoPermit(t *testing.T) {
 				for _, end := range []error{io.EOF, errCanceled, errUnavailable, io.ErrUnexpectedEOF} {
 					want := end
 					if end == io.EOF || end == errCanceled || n == len(c.messages) && c.ends == nil {
-						want = nil // over, or the processor had closed it before
+						want = nil // the request was over, or the server ended the stream first
 					}
 					r := newHalfOpenRig(t)
 					if _, err := r.run(c.upstream, c.events(n, end)...); err != want {
@@ -104,8 +103,7 @@ func TestStreamsThatBreakLeaveNoPermit(t *testing.T) {
 	}
 }
 
-// wantResolved fails if a permit of the breaker is still out, or if calls were
-// resolved other than once.
+// wantResolved checks that no permit of the breaker is held, and that each admitted call has exactly one outcome.
 func (r *rig) wantResolved(upstream string) {
 	r.t.Helper()
 	if got := r.server.Counts().Active; got != 0 {
@@ -116,14 +114,14 @@ func (r *rig) wantResolved(upstream string) {
 		r.t.Errorf("%d probes in flight, want none", s.ProbesInFlight)
 	}
 	if c := s.Counts; c.Requests != c.Rejected+c.Successes+c.Failures+c.Ignored {
-		r.t.Errorf("counts %+v: not one outcome for each admitted call", c)
+		r.t.Errorf("counts %+v, want one outcome for each admitted call", c)
 	}
 	if s.State != breaker.HalfOpen {
 		return
 	}
-	permit, d := r.engine.Acquire(s.Key, r.now().Add(time.Second)) // after a probe that was sent to nobody
+	permit, d := r.engine.Acquire(s.Key, r.now().Add(time.Second)) // after a probe that was sent to no endpoint, the next one waits
 	if !d.Admitted {
-		r.t.Error("the only probe's permit is gone")
+		r.t.Error("the only probe's permit is lost")
 	}
 	permit.Done(breaker.Ignored, r.now())
 }

@@ -23,8 +23,8 @@ import (
 	"breakwater.dev/wire"
 )
 
-// document is the policy of the tests, but for the breaker's own fields. Its
-// timeout is the one with which the fixtures were captured.
+// document is the policy of the tests without the fields of the breaker. The streams in testdata were captured with the
+// same timeout.
 const document = `
 apiVersion: breakwater.dev/v1alpha1
 kind: Upstream
@@ -51,21 +51,18 @@ const (
 	oneProbe   = "{consecutiveFailures: 1, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 2}"
 )
 
-// timeout and wait are what the tests' policy says and means by default.
-const (
-	timeout = 300 * time.Millisecond
-	wait    = 30 * time.Second
-)
+// wait is the default waitDurationInOpenState.
+const wait = 30 * time.Second
 
-// rig is a server with its engine, and the time.
+// rig is a server with its engine, and a clock that the test sets.
 type rig struct {
 	t        testing.TB
 	engine   *breaker.Engine
 	server   *Server
 	set      *policy.Set
 	clock    atomic.Int64
-	observed []time.Duration
-	lasted   []time.Duration
+	observed []time.Duration // by Options.Observe
+	lasted   []time.Duration // by Options.ObserveTotal
 }
 
 func newRig(t testing.TB, breakerFields string) *rig {
@@ -73,7 +70,7 @@ func newRig(t testing.TB, breakerFields string) *rig {
 	return newRigOf(t, document+breakerFields+"\n")
 }
 
-// newRigOf is newRig with a policy of the test's own.
+// newRigOf is newRig with another policy.
 func newRigOf(t testing.TB, text string) *rig {
 	t.Helper()
 	set, diagnostics := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(text)}}, policy.BuiltinDefaults())
@@ -103,7 +100,7 @@ func (r *rig) status(upstream string) breaker.Status {
 	return r.engine.Breaker(breaker.Key{Upstream: upstream}).Status(r.now())
 }
 
-// newHalfOpenRig returns a rig whose breakers admit one probe, and have seen one failure.
+// newHalfOpenRig returns a rig whose breakers are half-open after one failure, and admit one probe at a time.
 func newHalfOpenRig(t testing.TB) *rig {
 	t.Helper()
 	r := newRig(t, oneProbe)
@@ -123,7 +120,7 @@ func (r *rig) open(upstreams ...string) {
 	}
 }
 
-// event is what a stream's Recv returns: a message, or the end.
+// event is one result of a stream's Recv: a message, or the end.
 type event struct {
 	after   time.Duration // since the event before
 	message *extprocv3.ProcessingRequest
@@ -131,7 +128,7 @@ type event struct {
 	before  func() // called first, if set
 }
 
-// stream plays a proxy. What it is not made for panics, as its embedded interface is nil.
+// stream plays a proxy. Its other methods panic, because the embedded interface is nil.
 type stream struct {
 	extprocv3.ExternalProcessor_ProcessServer
 	rig      *rig
@@ -158,7 +155,7 @@ func (s *stream) Recv() (*extprocv3.ProcessingRequest, error) {
 
 func (s *stream) Send(m *extprocv3.ProcessingResponse) error {
 	if err := m.ValidateAll(); err != nil {
-		s.rig.t.Errorf("an answer that is not valid: %v", err)
+		s.rig.t.Errorf("invalid answer: %v", err)
 	}
 	if len(s.answers)+1 == s.failSend {
 		return errUnavailable
@@ -173,14 +170,14 @@ var (
 	errUnavailable = status.Error(codes.Unavailable, "transport is closing")
 )
 
-// run serves a stream of the upstream's breaker.
+// run serves a stream that names the upstream's breaker, and returns the answers.
 func (r *rig) run(upstream string, events ...event) ([]*extprocv3.ProcessingResponse, error) {
 	s := r.stream(upstream, events...)
 	err := r.server.Process(s)
 	return s.answers, err
 }
 
-// with is run for a stream that has one more key in its metadata.
+// with is run with one more key in the stream's metadata.
 func (r *rig) with(key, upstream string, events ...event) ([]*extprocv3.ProcessingResponse, error) {
 	s := r.stream(upstream, events...)
 	md, _ := metadata.FromIncomingContext(s.ctx)
@@ -211,12 +208,12 @@ func requestHeaders(pairs ...string) event {
 
 func grpcRequest() event { return requestHeaders("content-type", "application/grpc") }
 
-// responseHeaders have attributes that say that the upstream sent them.
+// responseHeaders returns response headers from the upstream.
 func responseHeaders(pairs ...string) event {
 	return localReply("via_upstream", 0, pairs...)
 }
 
-// localReply are response headers with the given code details and flags.
+// localReply returns response headers with the given response code details and flags.
 func localReply(details string, flags float64, pairs ...string) event {
 	return event{message: &extprocv3.ProcessingRequest{
 		Request: &extprocv3.ProcessingRequest_ResponseHeaders{
@@ -235,7 +232,7 @@ func responseTrailers(pairs ...string) event {
 	}}}
 }
 
-// after is e, so much later.
+// after returns e with a delay of d before it.
 func after(d time.Duration, e event) event {
 	e.after = d
 	return e
@@ -245,14 +242,14 @@ func after(d time.Duration, e event) event {
 type captured struct {
 	name     string
 	upstream string
-	takes    time.Duration // from the request to what ended it
-	ends     error         // nil: the processor ended the stream
-	outcome  string        // of the only call, or "none"
+	takes    time.Duration // from the request to the end of the call
+	ends     error         // nil: the server ended the stream
+	outcome  string        // the outcome of the only call, or "none"
 	messages []*extprocv3.ProcessingRequest
 }
 
-// capturedStreams reads testdata. A file has a comment with a sentence, the fields
-// of captured, and then the messages, between lines of "---".
+// capturedStreams reads testdata. Each file has a sentence and the fields of captured as comments, and then the messages,
+// separated by lines of "---".
 func capturedStreams(t testing.TB) []captured {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("testdata", "*.txtpb"))
@@ -294,7 +291,7 @@ func readCaptured(t testing.TB, path string) captured {
 	return c
 }
 
-// events plays the first n messages, and then the end.
+// events returns the first n messages, and then the end.
 func (c captured) events(n int, end error) []event {
 	var es []event
 	for _, m := range c.messages[:n] {
@@ -303,9 +300,9 @@ func (c captured) events(n int, end error) []event {
 	return append(es, event{err: end})
 }
 
-// whole plays all of it in the time it took: up to its last message, or, where the
-// stream was cut off, up to the end.
-func (c captured) whole() []event {
+// allEvents returns all messages and the end. The time that the call took passes before its last message, or before the
+// end if the stream was cut off.
+func (c captured) allEvents() []event {
 	es := c.events(len(c.messages), c.ends)
 	last := len(es) - 1
 	if c.ends != io.EOF {

@@ -12,8 +12,8 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// FuzzProcess serves streams of any messages, of breakers in any state and of both
-// scopes. The first byte chooses all that, the rest are messages, each after its length.
+// FuzzProcess serves streams with arbitrary messages, for breakers in every state and of both scopes. The first byte
+// chooses the state and the scope. The rest are messages, each after its length.
 func FuzzProcess(f *testing.F) {
 	for _, c := range capturedStreams(f) {
 		var data []byte
@@ -32,7 +32,7 @@ func FuzzProcess(f *testing.F) {
 		if len(data) == 0 {
 			return
 		}
-		upstream := []string{"http", "grpc", "nobody"}[data[0]%3]
+		upstream := []string{"http", "grpc", "unknown"}[data[0]%3]
 		r := newHalfOpenRig(t)
 		if data[0]/9%2 == 1 {
 			r = newRig(t, perNode(oneProbe))
@@ -40,7 +40,7 @@ func FuzzProcess(f *testing.F) {
 			r.after(wait)
 		}
 		switch data[0] / 3 % 3 {
-		case 0: // closed: two successes are what half-open needs
+		case 0: // two successes close a half-open breaker
 			r.close("http", "grpc")
 		case 1:
 			r.close("http", "grpc")
@@ -59,7 +59,7 @@ func (r *rig) close(upstreams ...string) {
 	}
 }
 
-// messagesOf reads messages up to the first that is none.
+// messagesOf reads messages until the data is over or is no message.
 func messagesOf(data []byte) []*extprocv3.ProcessingRequest {
 	var all []*extprocv3.ProcessingRequest
 	for len(data) > 0 {
@@ -77,17 +77,16 @@ func messagesOf(data []byte) []*extprocv3.ProcessingRequest {
 	return all
 }
 
-// serveAny serves one stream and checks what holds for all: no permit is lost, an
-// admitted request has one outcome, answers are of the kind that was asked for, and
-// only what does not belong ends in an error.
+// serveAny serves one stream and checks the invariants: no permit is lost, each admitted request has one outcome, each
+// answer has the kind of its message, and only unexpected messages end in an error.
 func serveAny(t *testing.T, r *rig, upstream string, messages []*extprocv3.ProcessingRequest) {
 	var events []event
 	for _, m := range messages {
 		events = append(events, event{message: m})
 	}
 	var before breaker.Counts
-	if upstream != "nobody" {
-		before = r.whole(upstream)
+	if upstream != "unknown" {
+		before = r.counts(upstream)
 	}
 	answers, err := r.run(upstream, events...)
 	wantAnswers(t, messages, answers)
@@ -98,25 +97,25 @@ func serveAny(t *testing.T, r *rig, upstream string, messages []*extprocv3.Proce
 	if (err != nil) != (c.Invalid == 1) || err != nil && status.Code(err) != codes.InvalidArgument {
 		t.Errorf("error %v with %d invalid messages", err, c.Invalid)
 	}
-	if upstream == "nobody" {
+	if upstream == "unknown" {
 		if c.Admitted+c.Rejected != 0 || c.Unknown != 1 {
-			t.Errorf("server counts %+v of no breaker", c)
+			t.Errorf("server counts %+v of an unknown breaker, want Unknown 1", c)
 		}
 		return
 	}
-	after := r.whole(upstream)
+	after := r.counts(upstream)
 	if asked := after.Requests - before.Requests; asked != c.Admitted+c.Rejected {
 		t.Errorf("the breaker was asked %d times, server counts %+v", asked, c)
 	}
 	resolved := after.Successes + after.Failures + after.Ignored - before.Successes - before.Failures - before.Ignored
 	if resolved != c.Admitted {
-		t.Errorf("%d outcomes of %d admitted requests", resolved, c.Admitted)
+		t.Errorf("%d outcomes for %d admitted requests", resolved, c.Admitted)
 	}
 	r.wantResolved(upstream)
 }
 
-// whole are the counts of an upstream's breakers together, those of proxies among them.
-func (r *rig) whole(upstream string) breaker.Counts {
+// counts returns the sum of the counts of an upstream's breakers, those that belong to one proxy included.
+func (r *rig) counts(upstream string) breaker.Counts {
 	r.t.Helper()
 	for _, s := range r.engine.AppendSnapshot(nil, r.now()) {
 		if s.Key == (breaker.Key{Upstream: upstream}) {

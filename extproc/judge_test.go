@@ -14,7 +14,7 @@ import (
 	"breakwater.dev/wire"
 )
 
-// wantOutcome serves a stream and checks what its call was counted as.
+// wantOutcome serves a stream and checks the outcome of its call.
 func wantOutcome(t *testing.T, upstream, want string, events ...event) {
 	t.Helper()
 	r := newRig(t, neverTrips)
@@ -32,8 +32,8 @@ var flagNames = []string{
 	"SI", "IH", "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO",
 }
 
-// TestRule4Flags: of the proxy's own answers, timeouts, connect failures and resets
-// count against the upstream; overflow, rate limits and clients that left do not.
+// TestRule4Flags shows which of the proxy's own responses count against the upstream: timeouts, connect failures and
+// resets do; overflow, rate limits and clients that left do not.
 func TestRule4Flags(t *testing.T) {
 	timeouts := []string{"UT", "UMSDR", "DT"}
 	failures := []string{"UH", "LR", "UR", "UF", "UC", "URX", "UPE", "DF"}
@@ -48,7 +48,7 @@ func TestRule4Flags(t *testing.T) {
 			flags := float64(uint64(1) << bit)
 			wantOutcome(t, "http", want, requestHeaders(), localReply("local", flags, ":status", "503"))
 			wantOutcome(t, "grpc", want, grpcRequest(), localReply("local", flags, ":status", "200", "content-type", "application/grpc", "grpc-status", "14"))
-			// An answer that was passed on is the upstream's: flags may tell of an earlier attempt.
+			// A response that was passed on is the upstream's: the flags may come from an earlier attempt.
 			wantOutcome(t, "http", "success", requestHeaders(), localReply("via_upstream", flags, ":status", "200"))
 			wantOutcome(t, "http", "failure", requestHeaders(), localReply("via_upstream", flags, ":status", "503"))
 		})
@@ -64,11 +64,11 @@ func TestOrigin(t *testing.T) {
 		want    string
 	}{
 		{"no flag", "direct_response", 0, "ignored"},
-		{"a gRPC client's deadline has no flag", "max_duration_timeout", 0, "ignored"},
-		{"a timeout beats a failure", "response_timeout", ut | uf, "timeout"},
-		{"a failure beats what is ours", "x", uf | udo, "failure"},
-		{"a flag that we do not know", "x", 1 << 40, "ignored"},
-		{"not explained", "", ut, "failure"}, // by its status
+		{"a gRPC client's own deadline, which sets no flag", "max_duration_timeout", 0, "ignored"},
+		{"a timeout and a failure", "response_timeout", ut | uf, "timeout"},
+		{"a failure and a flag that is ignored", "x", uf | udo, "failure"},
+		{"an unknown flag", "x", 1 << 40, "ignored"},
+		{"no details", "", ut, "failure"}, // the status decides
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wantOutcome(t, "http", tt.want, requestHeaders(), localReply(tt.details, tt.flags, ":status", "503"))
@@ -76,7 +76,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// TestAttributesOfAnyShape: an answer that is not explained as expected is the upstream's.
+// TestAttributesOfAnyShape shows that a response without the expected attributes counts as the upstream's.
 func TestAttributesOfAnyShape(t *testing.T) {
 	for name, attributes := range map[string]map[string]*structpb.Struct{
 		"none":    nil,
@@ -105,7 +105,7 @@ func TestStatusCodes(t *testing.T) {
 	}
 }
 
-// TestHeaderValues: Envoy sends values in raw_value; older ones in value.
+// TestHeaderValues shows that values are read from value as well, where old versions of Envoy send them.
 func TestHeaderValues(t *testing.T) {
 	e := responseHeaders(":status", "503")
 	h := e.message.GetResponseHeaders().GetHeaders().GetHeaders()[0]
@@ -113,8 +113,8 @@ func TestHeaderValues(t *testing.T) {
 	wantOutcome(t, "http", "failure", requestHeaders(), e)
 }
 
-// TestGRPCStatus is read from the trailers, from a response that consists of trailers
-// only, and is UNKNOWN where it is missing or no number.
+// TestGRPCStatus shows that the status is read from the trailers, or from the headers of a response without a message. It
+// is UNKNOWN if it is missing or not a number.
 func TestGRPCStatus(t *testing.T) {
 	failures := []string{"2", "4", "8", "13", "14", "15", "17", "-1", "99999999999999999999", "no", ""}
 	all := slices.Clone(failures)
@@ -140,9 +140,9 @@ func TestGRPCStatus(t *testing.T) {
 	wantOutcome(t, "grpc", "failure", grpcRequest(), responseHeaders(":status", "200", "content-type", "application/grpc"), responseTrailers())
 }
 
-// TestGRPCUpstreamThatAnswersOtherwise: a page is no answer to a gRPC call, though it
-// is one to a caller that did not speak gRPC.
-func TestGRPCUpstreamThatAnswersOtherwise(t *testing.T) {
+// TestGRPCUpstreamThatSendsAPage shows that a page is a failure for a gRPC call, and a success for a caller that does not
+// speak gRPC.
+func TestGRPCUpstreamThatSendsAPage(t *testing.T) {
 	page := func(status string) event { return responseHeaders(":status", status, "content-type", "text/html") }
 	for _, tt := range []struct {
 		request event
@@ -157,10 +157,10 @@ func TestGRPCUpstreamThatAnswersOtherwise(t *testing.T) {
 	} {
 		wantOutcome(t, "grpc", tt.want, tt.request, page(tt.status))
 	}
-	wantOutcome(t, "http", "success", grpcRequest(), page("200")) // protocol HTTP1: by status alone
+	wantOutcome(t, "http", "success", grpcRequest(), page("200")) // for protocol HTTP1 only the status counts
 }
 
-// TestNoResponse: why there was none, or no end of one, is for the log to say.
+// TestNoResponse shows that a call without a complete response is ignored until its log entry gives the reason.
 func TestNoResponse(t *testing.T) {
 	cut := after(time.Hour, event{err: errCanceled})
 	wantOutcome(t, "grpc", "ignored", grpcRequest(), cut)
@@ -168,14 +168,14 @@ func TestNoResponse(t *testing.T) {
 	wantOutcome(t, "grpc", "ignored", grpcRequest(), responseHeaders(":status", "200", "content-type", "application/grpc"), cut)
 }
 
-// whole makes a request that has no body to wait for.
+// whole returns e, a request, without a body.
 func whole(e event) event {
 	e.message.GetRequestHeaders().EndOfStream = true
 	return e
 }
 
-// TestServiceTime is the proxy's measure, from the end of the request to the headers of the
-// response; where it does not say, it is known only of requests without a body.
+// TestServiceTime shows that the time is taken from the proxy, from the end of the request to the headers of the response.
+// If the proxy does not report it, it is known only for requests without a body.
 func TestServiceTime(t *testing.T) {
 	const second = time.Second
 	grpcHeaders := func(took string) event {
@@ -213,13 +213,13 @@ func TestServiceTime(t *testing.T) {
 	}
 }
 
-// TestTotalTime is from beginning to end, of calls that were answered.
+// TestTotalTime shows that the total time is from beginning to end, and that only calls with a response have one.
 func TestTotalTime(t *testing.T) {
 	r := newRig(t, neverTrips)
 	for _, events := range [][]event{
 		{requestHeaders(), after(time.Second, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})},
 		{requestHeaders(), after(time.Second, event{err: errCanceled})},
-		// It took 300 ms to ask.
+		// The stream began 300 ms after the call.
 		{requestHeaders(), after(time.Second, responseHeaders(":status", "200", wire.TimesHeader, "0/1300000")), after(time.Hour, event{err: errCanceled})},
 	} {
 		if _, err := r.run("http", events...); err != nil {
@@ -231,10 +231,10 @@ func TestTotalTime(t *testing.T) {
 	}
 }
 
-// TestDeadlinesOfASlowControlPlane: a service that acts on a client's deadline does so by the time that has passed for the
-// client, and not by that since the control plane was asked.
-func TestDeadlinesOfASlowControlPlane(t *testing.T) {
-	for name, events := range map[string][]event{ // it was asked 50 ms after the beginning
+// TestDeadlinesWithASlowControlPlane shows that a client's own deadline counts from the beginning of the call, not from
+// the beginning of the stream.
+func TestDeadlinesWithASlowControlPlane(t *testing.T) {
+	for name, events := range map[string][]event{ // the stream begins 50 ms after the call
 		"at once": {after(140*time.Millisecond, responseHeaders(":status", "200", "content-type", "application/grpc", "grpc-status", "4", wire.TimesHeader, "0/190000"))},
 		"after its headers": {
 			after(10*time.Millisecond, responseHeaders(":status", "200", "content-type", "application/grpc", wire.TimesHeader, "0/60000")),
@@ -248,14 +248,14 @@ func TestDeadlinesOfASlowControlPlane(t *testing.T) {
 				t.Errorf("error %v, want none", err)
 			}
 			if got := r.status("grpc").Counts; got.Failures != 0 || got.Ignored != 1 {
-				t.Errorf("%+v, want one call, ignored as one whose client left", got)
+				t.Errorf("%+v, want one ignored call, as if the client had left", got)
 			}
 		})
 	}
 }
 
-// TestUploadsAreNotSlow: the time that a caller takes for its request is not the service's,
-// also while the call is in flight.
+// TestUploadsAreNotSlow shows that the time that a caller takes for its request does not count as the service's time, even
+// while the call is in flight.
 func TestUploadsAreNotSlow(t *testing.T) {
 	r := newRig(t, neverTrips)
 	for _, tt := range []struct {
@@ -273,8 +273,8 @@ func TestUploadsAreNotSlow(t *testing.T) {
 	}
 }
 
-// TestGRPCProbes: one whose trailers do not follow its headers has become a stream. Its
-// permit is free then, and what becomes of it later corrects the success.
+// TestGRPCProbes shows that a probe whose trailers do not follow its headers counts as a stream: its permit is resolved
+// with a success, and its later ending corrects that.
 func TestGRPCProbes(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -294,7 +294,7 @@ func TestGRPCProbes(t *testing.T) {
 					if got := r.status("grpc").ProbesInFlight; got != 1 {
 						t.Errorf("%d probes in flight at the headers, want 1", got)
 					}
-					time.Sleep(streaming)
+					time.Sleep(trailerWait)
 					synctest.Wait()
 					if s := r.status("grpc"); s.ProbesInFlight != 0 || s.Counts.Successes != 1 {
 						t.Errorf("%+v, want a success, and no probe in flight", s)
@@ -311,7 +311,7 @@ func TestGRPCProbes(t *testing.T) {
 	}
 }
 
-// TestProbesAreMarked for the log, which says how far they have come.
+// TestProbesAreMarked with their id, for the log entry.
 func TestProbesAreMarked(t *testing.T) {
 	r := newHalfOpenRig(t)
 	answers, err := r.run("http", requestHeaders(), responseHeaders(":status", "200"))
@@ -320,15 +320,14 @@ func TestProbesAreMarked(t *testing.T) {
 	}
 	marks := answers[0].GetDynamicMetadata().GetFields()[wire.Namespace].GetStructValue().AsMap()
 	if process, id := wire.ProbeOf([]byte(fmt.Sprint(marks[wire.ProbeKey]))); process != 7 || id == 0 || len(marks) != 1 {
-		t.Errorf("marks %v, want which probe it is", marks)
+		t.Errorf("marks %v, want the probe's id", marks)
 	}
 	if got := answers[1].GetDynamicMetadata(); got != nil {
 		t.Errorf("the answer to the response's headers has marks %v", got)
 	}
 }
 
-// TestStreamsCountWhenTheyEnd: a response may break off until then. However long it lasts, it does
-// not become slow.
+// TestStreamsCountWhenTheyEnd, because a response may break off until then. A long response does not make the call slow.
 func TestStreamsCountWhenTheyEnd(t *testing.T) {
 	r := newRig(t, neverTrips)
 	_, err := r.run("http", whole(requestHeaders()), responseHeaders(":status", "200", wire.TimesHeader, "0/1000"), event{after: time.Hour, before: func() {
@@ -344,8 +343,8 @@ func TestStreamsCountWhenTheyEnd(t *testing.T) {
 	}
 }
 
-// TestUnsent: a probe that was sent to nobody is judged by nobody, gives its permit back, and
-// falls back. For a second there is no other. A call through a closed breaker fails by it.
+// TestUnsent shows that a probe that was sent to no endpoint is ignored, gives its permit back, and gets the fallback. The
+// next probe waits for a second. In a closed breaker, such a call is a failure.
 func TestUnsent(t *testing.T) {
 	for _, flags := range []float64{1 << 1, 1 << 7, 1 << 24, 1 << 26} { // UH, UO, NC, DF
 		r := newHalfOpenRig(t)
@@ -357,7 +356,7 @@ func TestUnsent(t *testing.T) {
 		}
 		after := r.status("http")
 		if after.State != breaker.HalfOpen || after.Counts.Ignored != before.Counts.Ignored+1 {
-			t.Errorf("flags %g: it is %s with %+v, want half-open and one more ignored", flags, after.State, after.Counts)
+			t.Errorf("flags %g: the breaker is %s with %+v, want half-open and one more ignored", flags, after.State, after.Counts)
 		}
 		if _, d := r.engine.Acquire(after.Key, r.now().Add(time.Second-1)); d.Admitted {
 			t.Errorf("flags %g: another probe within a second", flags)
@@ -374,12 +373,12 @@ func TestUnsent(t *testing.T) {
 		before := r.status("http").Counts
 		answers, err := r.run("http", requestHeaders(), localReply("x", flags, ":status", "503"))
 		if err != nil || len(answers) != 2 || answers[1].GetResponseHeaders() == nil {
-			t.Errorf("flags %g, closed: answers %v and error %v, want it passed on", flags, answers, err)
+			t.Errorf("flags %g, closed: answers %v and error %v, want that the response passes", flags, answers, err)
 		}
 		r.wantOne("http", before, want)
 	}
 	r := newHalfOpenRig(t)
 	if _, err := r.run("http", requestHeaders(), localReply("x", 1<<1|1<<5, ":status", "503")); err != nil || r.status("http").State != breaker.Open {
-		t.Errorf("a probe that was refused before there was nobody: it is %s, %v, want open", r.status("http").State, err)
+		t.Errorf("after a probe that was refused, and then found no endpoint, the breaker is %s, %v, want open", r.status("http").State, err)
 	}
 }

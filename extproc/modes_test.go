@@ -8,26 +8,25 @@ import (
 	"breakwater.dev/wire"
 )
 
-// inMode are the fields of a policy with a mode.
+// inMode returns the fields of a policy with a mode.
 func inMode(mode, breakerFields string) string { return breakerFields + "\n  mode: " + mode }
 
-// fixedHeaders are those of the fallback of the tests' policy: without a retry-after
-// that nobody could keep.
+// fixedHeaders are the headers of the fallback in the tests' policy, without retry-after.
 const fixedHeaders = "content-type: application/json\nx-a: 1\nx-b: 2\n"
 
-// wantNoPromise wants the next call rejected with the fallback, and no retry-after.
-func (r *rig) wantNoPromise() {
+// wantNoRetryAfter checks that the next call is rejected with the fallback and without retry-after.
+func (r *rig) wantNoRetryAfter() {
 	r.t.Helper()
 	if got := setHeaders(r.t, r.rejected("http")); got != fixedHeaders {
 		r.t.Errorf("headers\n%swant\n%s", got, fixedHeaders)
 	}
 }
 
-// TestForcedOpenByPolicy rejects, and says nothing of when it will not.
+// TestForcedOpenByPolicy shows that calls are rejected without retry-after.
 func TestForcedOpenByPolicy(t *testing.T) {
 	r := newRig(t, inMode("ForcedOpen", oneProbe))
 	for range 3 {
-		r.wantNoPromise()
+		r.wantNoRetryAfter()
 		r.after(wait)
 	}
 	if got, want := r.server.Counts(), (Counts{Rejected: 3}); got != want {
@@ -35,8 +34,8 @@ func TestForcedOpenByPolicy(t *testing.T) {
 	}
 }
 
-// TestForcedByHand: open rejects without a retry-after, since a person may end it at any
-// time; closed admits whatever fails.
+// TestForcedByHand shows that a breaker forced open rejects calls without retry-after, since an operator may change it at
+// any time. A breaker forced closed admits calls whatever fails.
 func TestForcedByHand(t *testing.T) {
 	r := newRig(t, oneProbe)
 	force := func(s breaker.State) {
@@ -47,7 +46,7 @@ func TestForcedByHand(t *testing.T) {
 		}
 	}
 	force(breaker.Open)
-	r.wantNoPromise()
+	r.wantNoRetryAfter()
 	force(breaker.Closed)
 	for range 3 {
 		if answers, err := r.run("http", requestHeaders(), responseHeaders(":status", "500")); err != nil || answers[0].GetRequestHeaders() == nil {
@@ -56,7 +55,7 @@ func TestForcedByHand(t *testing.T) {
 	}
 }
 
-// TestMetricsOnlyAdmits what it would have rejected.
+// TestMetricsOnlyAdmits calls that another mode would have rejected.
 func TestMetricsOnlyAdmits(t *testing.T) {
 	for _, mode := range []string{"MetricsOnly", "Disabled"} {
 		t.Run(mode, func(t *testing.T) {
@@ -81,8 +80,8 @@ func TestMetricsOnlyAdmits(t *testing.T) {
 	}
 }
 
-// TestRampMakesNoPromise: a closed breaker that admits a share cannot say whose turn is next.
-func TestRampMakesNoPromise(t *testing.T) {
+// TestRampSendsNoRetryAfter, since a closed breaker that admits a share of the calls does not know which ones.
+func TestRampSendsNoRetryAfter(t *testing.T) {
 	r := newRig(t, "{consecutiveFailures: 1, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1, ramp: {duration: 1h}}")
 	r.open("http")
 	r.after(wait)
@@ -107,8 +106,7 @@ func TestRampMakesNoPromise(t *testing.T) {
 	}
 }
 
-// TestSlowness is judged by the time to the response's headers, also where gRPC tells the
-// outcome later.
+// TestSlowness shows that the time to the response's headers decides, even though gRPC has its outcome later.
 func TestSlowness(t *testing.T) {
 	const threshold = 100 * time.Millisecond
 	const at, before = "50/100050", "50/100049" // microseconds
@@ -121,7 +119,7 @@ func TestSlowness(t *testing.T) {
 		slow           uint64
 	}{
 		{"HTTP", "http", []event{after(time.Hour, requestHeaders()), responseHeaders(":status", "200", wire.TimesHeader, at)}, 1},
-		{"HTTP, the body is late", "http", []event{whole(requestHeaders()), after(threshold-1, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})}, 0},
+		{"HTTP with a late body", "http", []event{whole(requestHeaders()), after(threshold-1, responseHeaders(":status", "200")), after(time.Hour, event{err: errCanceled})}, 0},
 		{"gRPC", "grpc", []event{grpcRequest(), grpcHeaders(at), responseTrailers("grpc-status", "0")}, 1},
 		{"gRPC in time", "grpc", []event{grpcRequest(), grpcHeaders(before), after(time.Hour, responseTrailers("grpc-status", "0"))}, 0},
 		{"gRPC, trailers only", "grpc", []event{grpcRequest(), responseHeaders(":status", "200", "content-type", "application/grpc", "grpc-status", "5", wire.TimesHeader, at)}, 1},

@@ -8,8 +8,8 @@ import (
 	"breakwater.dev/wire"
 )
 
-// subject returns the breaker to ask. A proxy that does not say who it is, or says it with an id that is not valid, shares the
-// breaker of the key with other such proxies. A proxy that claims an id that its certificate does not allow gets an error.
+// subject returns the breaker to ask. If each proxy has its own breaker, the attributes have the proxy's id. Proxies
+// without a valid id share one breaker. A proxy with an id that its certificate does not allow gets an error.
 func (t *target) subject(attributes map[string]*structpb.Struct, peer *guard.Peer) (breaker.Subject, error) {
 	s := breaker.Subject{Key: t.key}
 	if !t.perNode {

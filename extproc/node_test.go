@@ -13,10 +13,10 @@ import (
 	"breakwater.dev/wire"
 )
 
-// perNode are the fields of a policy whose scope is the proxy.
+// perNode returns the fields of a policy with a breaker for each proxy.
 func perNode(breakerFields string) string { return breakerFields + "\n  scope: Node" }
 
-// from is e, of the proxy with the id.
+// from returns e, sent by the proxy with the id.
 func from(id string, e event) event {
 	e.message.Attributes = map[string]*structpb.Struct{wire.ExtProcFilter: {Fields: map[string]*structpb.Value{
 		wire.NodeIDAttribute: structpb.NewStringValue(id),
@@ -24,7 +24,7 @@ func from(id string, e event) event {
 	return e
 }
 
-// call makes one call by a proxy and tells whether it was admitted.
+// call makes one call by a proxy and reports whether it was admitted.
 func (r *rig) call(upstream, node, status string) (admitted bool) {
 	r.t.Helper()
 	answers, err := r.run(upstream, from(node, requestHeaders()), responseHeaders(":status", status))
@@ -34,7 +34,7 @@ func (r *rig) call(upstream, node, status string) (admitted bool) {
 	return answers[0].GetImmediateResponse() == nil
 }
 
-// nodes are the proxies that have a breaker of their own, sorted.
+// nodes returns the ids of the proxies that have their own breaker, sorted.
 func (r *rig) nodes() []string {
 	var ids []string
 	for _, s := range r.engine.AppendSnapshot(nil, r.now()) {
@@ -46,17 +46,17 @@ func (r *rig) nodes() []string {
 	return ids
 }
 
-// own is the status of a proxy's own breaker.
+// own returns the status of a proxy's own breaker.
 func (r *rig) own(upstream, node string) breaker.Status {
 	return r.engine.Node(breaker.Key{Upstream: upstream}, node, r.now()).Status(r.now())
 }
 
-// TestEachProxyHasItsOwnBreaker where the scope is Node, by what a real Envoy sends.
+// TestEachProxyHasItsOwnBreaker in the scope Node, with a stream captured from a real Envoy.
 func TestEachProxyHasItsOwnBreaker(t *testing.T) {
 	all := capturedStreams(t)
 	stream := all[slices.IndexFunc(all, func(c captured) bool { return c.name == "http-node" })]
 	r := newRig(t, perNode(oneProbe))
-	if _, err := r.run("http", stream.whole()...); err != nil {
+	if _, err := r.run("http", stream.allEvents()...); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := r.own("http", "shop-1").Counts, outcomes(t, "success"); got != want {
@@ -73,20 +73,20 @@ func TestEachProxyHasItsOwnBreaker(t *testing.T) {
 	}
 }
 
-// TestScopeMeshAsksNobodyWhoTheyAre: what a proxy says of itself has no effect there.
-func TestScopeMeshAsksNobodyWhoTheyAre(t *testing.T) {
+// TestScopeMeshIgnoresTheNodeID shows that all proxies share one breaker in the scope Mesh.
+func TestScopeMeshIgnoresTheNodeID(t *testing.T) {
 	r := newRig(t, oneProbe)
 	r.call("http", "shop-1", "503")
 	if r.call("http", "shop-2", "200") {
-		t.Error("a breaker of the mesh admitted a proxy because of its name")
+		t.Error("the failure of shop-1 did not open the breaker for shop-2")
 	}
 	if got := r.nodes(); len(got) > 0 {
 		t.Errorf("breakers of proxies %q, want none", got)
 	}
 }
 
-// TestNamesThatNobodyCouldRead share the breaker of the key, and leave no trace.
-func TestNamesThatNobodyCouldRead(t *testing.T) {
+// TestInvalidNodeIDs shows that proxies without a valid id share one breaker, and get none of their own.
+func TestInvalidNodeIDs(t *testing.T) {
 	for name, id := range map[string]string{
 		"empty": "", "too long": strings.Repeat("x", wire.MaxNodeID+1), "10 KB": strings.Repeat("x", 10<<10),
 		"newline": "shop\n1", "escape": "shop\x1b[31m", "nothing": "\x00", "delete": "shop\x7f",
@@ -98,7 +98,7 @@ func TestNamesThatNobodyCouldRead(t *testing.T) {
 				t.Error("the first call was not admitted")
 			}
 			if r.call("http", "", "200") {
-				t.Error("the breaker of the key did not see the failure")
+				t.Error("the shared breaker did not get the failure")
 			}
 			if got := r.nodes(); len(got) > 0 {
 				t.Errorf("breakers of proxies %q, want none", got)
@@ -107,8 +107,8 @@ func TestNamesThatNobodyCouldRead(t *testing.T) {
 	}
 }
 
-// TestNamesThatAreNames: whatever can be read is told from everything else.
-func TestNamesThatAreNames(t *testing.T) {
+// TestValidNodeIDs shows that each valid id has its own breaker.
+func TestValidNodeIDs(t *testing.T) {
 	r := newRig(t, perNode(oneProbe))
 	ids := []string{"shop 1", "shop/1@zone", "söder", "-", "店", strings.Repeat("x", wire.MaxNodeID), strings.Repeat("x", wire.MaxNodeID-1) + "y"}
 	for _, id := range ids {
@@ -122,7 +122,7 @@ func TestNamesThatAreNames(t *testing.T) {
 	}
 }
 
-// TestNodeAttributesOfAnyShape say nothing.
+// TestNodeAttributesOfAnyShape shows that attributes without a node id are ignored.
 func TestNodeAttributesOfAnyShape(t *testing.T) {
 	for name, attributes := range map[string]map[string]*structpb.Struct{
 		"none":    nil,
@@ -146,7 +146,7 @@ func TestNodeAttributesOfAnyShape(t *testing.T) {
 	}
 }
 
-// TestCallsAreTimedByKey: series of metrics are bounded by the policy, not by the proxies.
+// TestCallsAreTimedByKey, without the node, so that the policy bounds the number of metrics.
 func TestCallsAreTimedByKey(t *testing.T) {
 	r := newRig(t, perNode(neverTrips))
 	var got []breaker.Key
@@ -158,17 +158,16 @@ func TestCallsAreTimedByKey(t *testing.T) {
 	}
 }
 
-// TestReloadInAScopeOfNodes: a stream of the old policy is served while the engine has
-// the new one, which knows neither the key nor its proxies.
-func TestReloadInAScopeOfNodes(t *testing.T) {
+// TestReloadInScopeNode serves a stream with the old policy while the engine has the new one, which has no such breaker.
+func TestReloadInScopeNode(t *testing.T) {
 	r := newRig(t, perNode(neverTrips))
 	r.engine.Apply(nil, r.now())
 	if !r.call("http", "shop-1", "500") || !r.call("http", "shop-1", "200") {
-		t.Error("a call was rejected by a breaker that is gone")
+		t.Error("a call was rejected by a breaker that the policy no longer has")
 	}
 }
 
-// TestTenThousandProxies: names that somebody makes up cost nobody a call.
+// TestTenThousandProxies shows that many made-up ids cost no proxy a call.
 func TestTenThousandProxies(t *testing.T) {
 	r := newRig(t, perNode(neverTrips))
 	for i := range 10_000 {

@@ -12,7 +12,8 @@ import (
 	"breakwater.dev/internal/guard/guardtest"
 )
 
-// proxies returns, for each workload, what makes a stream one of its proxy, which calls all upstreams, and returns the peer.
+// proxies connects a proxy of each workload, which lists all upstreams. Each function that it returns turns a stream into
+// one of that proxy, and returns the guard's peer for it.
 func (r *rig) proxies(workloads ...string) []func(*stream) *guard.Peer {
 	r.t.Helper()
 	rules, err := guard.ParseRules([]string{guardtest.Rules})
@@ -32,8 +33,8 @@ func (r *rig) proxies(workloads ...string) []func(*stream) *guard.Peer {
 	return all
 }
 
-// TestPausedProxyProbesNothing: whoever let a probe run out leaves the permit to others. Its call is rejected and
-// counted as one, or where nothing is rejected goes on and is not judged.
+// TestPausedProxyProbesNothing shows that a proxy whose probe was overdue gets no permit for a while. Its call is counted
+// as rejected, or passes without a permit in the mode MetricsOnly. Other proxies probe meanwhile.
 func TestPausedProxyProbesNothing(t *testing.T) {
 	for _, mode := range []string{"Enforce", "MetricsOnly"} {
 		t.Run(mode, func(t *testing.T) {
@@ -68,17 +69,17 @@ func TestPausedProxyProbesNothing(t *testing.T) {
 				}
 			}
 			if got := r.status("http").State; got != breaker.Closed {
-				t.Errorf("it is %s after the probes of another proxy, want closed", got)
+				t.Errorf("the breaker is %s after the probes of another proxy, want closed", got)
 			}
 		})
 	}
 }
 
-// TestProbesThatAreLate: a proxy whose probe ends in the time that the policy gives calls is not to blame for it, however long
-// that is. One that does not say for longer what became of it is, unless the policy lets calls take any time.
-func TestProbesThatAreLate(t *testing.T) {
+// TestOverdueProbes shows that a proxy is not blamed for a probe that ends within the policy's timeout, however long that
+// is. It is blamed for a probe that takes longer, unless the policy has no timeout.
+func TestOverdueProbes(t *testing.T) {
 	const longProbe = "{consecutiveFailures: 1, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1, maxWaitDurationInHalfOpenState: 3h}"
-	const telling, late = 2 * time.Second, 6 * time.Second // beyond the policy's time
+	const inTime, late = 2 * time.Second, 6 * time.Second // after the policy's timeout
 	for _, tt := range []struct {
 		timeout string
 		time    time.Duration
@@ -92,7 +93,7 @@ func TestProbesThatAreLate(t *testing.T) {
 		{"0s\n  responseHeaderTimeout: 2m", 2 * time.Minute, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			for beyond, blamed := range map[time.Duration]bool{telling: false, late: tt.blamed} {
+			for beyond, blamed := range map[time.Duration]bool{inTime: false, late: tt.blamed} {
 				r := newRigOf(t, strings.Replace(document, "timeout: 300ms", "timeout: "+tt.timeout, 1)+longProbe+"\n")
 				proxy := r.proxies("shop")[0]
 				r.open("http")

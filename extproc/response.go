@@ -14,9 +14,9 @@ import (
 	"breakwater.dev/wire"
 )
 
-// ending reads what a response's headers say of how the call ends. What a proxy does not
-// explain is taken as the upstream's. A response that was passed on is the upstream's
-// whatever the flags say: they may tell of an earlier attempt.
+// ending reads from a response's headers and attributes how the call ends. A response without details counts as the
+// upstream's. A response that the proxy passed on is the upstream's, too, whatever the flags: these may come from an
+// earlier attempt.
 func ending(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) wire.Ending {
 	e := wire.Ending{Details: wire.Passed, GRPCStatus: wire.NoGRPCStatus}
 	for _, a := range attributes {
@@ -29,7 +29,7 @@ func ending(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) wi
 	for _, v := range h.GetHeaders().GetHeaders() {
 		switch v.GetKey() {
 		case ":status":
-			e.Status, _ = strconv.Atoi(text(v)) // one that cannot be read is none
+			e.Status, _ = strconv.Atoi(text(v)) // 0, which means no status, if it is not a number
 		case "content-type":
 			e.GRPCResponse = wire.IsGRPC(text(v))
 		case "grpc-status":
@@ -37,13 +37,13 @@ func ending(h *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) wi
 		}
 	}
 	if h.GetEndOfStream() && e.GRPCResponse && e.GRPCStatus == wire.NoGRPCStatus {
-		e.GRPCStatus = wire.UnknownGRPCStatus // nothing follows that could say more
+		e.GRPCStatus = wire.UnknownGRPCStatus // no trailers follow
 	}
 	return e
 }
 
-// reject is the answer to a call that got no permit. Envoy turns it into a gRPC
-// reply where the caller speaks gRPC.
+// reject returns the answer with which the proxy sends the fallback's response to the caller. If the caller speaks gRPC,
+// Envoy turns it into a gRPC response. retryAfter is for the header of that name; 0: none.
 func reject(f *policy.Response, retryAfter time.Duration) *extprocv3.ProcessingResponse {
 	headers := make([]*corev3.HeaderValueOption, 0, len(f.Headers)+2)
 	set := func(name, value string) {
@@ -72,10 +72,10 @@ func reject(f *policy.Response, retryAfter time.Duration) *extprocv3.ProcessingR
 	}}
 }
 
-// onward has the proxy see to a rejected call, where that takes more than an answer of ours:
-// it is marked, and routed again. What became of calls that may be answered with a copy of
-// a response is known to the proxy alone, so they are logged.
-func onward(f *policy.Fallback) *extprocv3.ProcessingResponse {
+// toFallback returns the answer with which the proxy sends a rejected call to its fallback: the call is marked as
+// rejected, and routed again. It is nil if the fallback is a response that [reject] can give. If the fallback is a cached
+// response, only the proxy knows whether it had one, so the call is also marked to be logged.
+func toFallback(f *policy.Fallback) *extprocv3.ProcessingResponse {
 	if f.Upstream == nil && f.Cached == nil {
 		return nil
 	}
@@ -83,16 +83,16 @@ func onward(f *policy.Fallback) *extprocv3.ProcessingResponse {
 	if f.Cached != nil {
 		marks[wire.LoggedKey] = structpb.NewBoolValue(true)
 	}
-	return routedAgain(marks)
+	return reroute(marks)
 }
 
-// routedAgain has a call routed again, with marks by which routes tell where it goes.
-func routedAgain(marks map[string]*structpb.Value) *extprocv3.ProcessingResponse {
+// reroute returns the answer with which the proxy routes a call again, by routes that match the marks.
+func reroute(marks map[string]*structpb.Value) *extprocv3.ProcessingResponse {
 	return &extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{
 			Response: &extprocv3.CommonResponse{
 				ClearRouteCache: true,
-				// Envoy does so only where headers change (1.40), so one goes that no call has.
+				// Envoy 1.40 routes again only if headers change, so this removes a header that no call has.
 				HeaderMutation: &extprocv3.HeaderMutation{RemoveHeaders: []string{wire.NoHeader}},
 			},
 		}},
@@ -100,28 +100,29 @@ func routedAgain(marks map[string]*structpb.Value) *extprocv3.ProcessingResponse
 	}
 }
 
+// marksOf returns the dynamic metadata with the given marks.
 func marksOf(marks map[string]*structpb.Value) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		wire.Namespace: structpb.NewStructValue(&structpb.Struct{Fields: marks}),
 	}}
 }
 
-// admitted lets a call through that falls back without a mark; shared and never changed.
-var admitted = routedAgain(map[string]*structpb.Value{wire.AdmittedKey: structpb.NewBoolValue(true)})
+// admitted lets a call through that would get its fallback without a mark. It is shared, and must not be changed.
+var admitted = reroute(map[string]*structpb.Value{wire.AdmittedKey: structpb.NewBoolValue(true)})
 
-// admitting lets a call through. A probe is marked as one for the log, which tells whether its
-// request has ended and how the call does; others have none.
-func admitting(marking bool, probe string) *extprocv3.ProcessingResponse {
+// admitting returns the answer that lets a call through. A probe is marked with its id for the log entry, which reports
+// later how the call ended; probe is "" for other calls.
+func admitting(needsMark bool, probe string) *extprocv3.ProcessingResponse {
 	marks := map[string]*structpb.Value{wire.ProbeKey: structpb.NewStringValue(probe)}
 	switch {
-	case probe == "" && !marking:
+	case probe == "" && !needsMark:
 		return continueRequestHeaders
 	case probe == "":
 		return admitted
-	case !marking:
+	case !needsMark:
 		return &extprocv3.ProcessingResponse{Response: continueRequestHeaders.Response, DynamicMetadata: marksOf(marks)}
 	default:
 		marks[wire.AdmittedKey] = structpb.NewBoolValue(true)
-		return routedAgain(marks)
+		return reroute(marks)
 	}
 }

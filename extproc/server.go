@@ -18,7 +18,7 @@ import (
 	"breakwater.dev/wire"
 )
 
-// Server is the ext_proc service.
+// Server is the ext_proc service. It is safe for concurrent use.
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	options Options
@@ -27,43 +27,43 @@ type Server struct {
 	counts  struct{ admitted, rejected, unknown, invalid atomic.Uint64 }
 }
 
-// Options are what a server needs of the process around it. All are required.
+// Options connect a server with the rest of the process. All are required.
 type Options struct {
-	// Process tells this process from others that give permits for the same breakers.
+	// Process identifies this process among those that give permits for the same breakers.
 	Process uint32
 	// Decider decides about the calls.
 	Decider breaker.Decider
-	// Now reads the clock that the engine's instants are of.
+	// Now reads the engine's clock.
 	Now func() breaker.Instant
-	// Observe gets the service's time of every call that had an outcome, and ObserveTotal the
-	// whole time of every call that had a response. They are called on the request's path.
+	// Observe gets the service's time of every call that had an outcome. ObserveTotal gets the whole time of every
+	// call that had a response. Both are called on the request's path, so they must be fast.
 	Observe, ObserveTotal func(breaker.Key, time.Duration)
 }
 
-// target is a breaker that streams ask about. It is immutable.
+// target is a breaker that streams can name. It is immutable.
 type target struct {
-	key      breaker.Key
-	name     string // of the key
-	lease    time.Duration
-	late     time.Duration // when a probe is late that still holds its permit; 0: no probe ever is
-	perNode  bool          // each proxy has a breaker of its own
-	rules    wire.Rules
-	slow     time.Duration // 0: no call is
-	enforced bool          // calls may be rejected
-	fallback policy.Response
-	onward   *extprocv3.ProcessingResponse // sends a rejected call to its fallback in the proxy; nil: the response is all
+	key        breaker.Key
+	name       string // the key as text
+	lease      time.Duration
+	blameAfter time.Duration // the age at which an unresolved probe counts against its proxy; 0: never
+	perNode    bool          // each proxy has its own breaker
+	rules      wire.Rules
+	slow       time.Duration // calls that take this long are slow; 0: none are
+	enforced   bool          // calls may be rejected
+	fallback   policy.Response
+	toFallback *extprocv3.ProcessingResponse // see the function of this name
 }
 
-// Counts are totals since the server was made, and what is under way now.
+// Counts are the totals since the server was made, and the number of open streams.
 type Counts struct {
-	Active   int64  // streams open now
+	Active   int64  // open streams
 	Admitted uint64 // requests that got a permit
 	Rejected uint64 // requests that got the fallback
-	Unknown  uint64 // streams for a breaker that the policy does not have; their requests are let through
-	Invalid  uint64 // messages that do not belong where they came; they end their stream
+	Unknown  uint64 // streams that name no breaker of the policy; their requests pass
+	Invalid  uint64 // messages that the proxy's filter should not send; they end their stream
 }
 
-// NewServer returns a server that admits everything until the first [Server.Apply].
+// NewServer returns a server that lets all requests pass until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{options: o}
 	s.targets.Store(&map[string]*target{})
@@ -75,8 +75,8 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	extprocv3.RegisterExternalProcessorServer(r, s)
 }
 
-// Apply makes set's breakers the ones that streams can ask about. The decider has them already. Streams that are open go on
-// with what they began with.
+// Apply replaces the breakers that streams can name by those in set, which the decider has already. Open streams keep the
+// breaker with which they began.
 func (s *Server) Apply(set *policy.Set) {
 	targets := map[string]*target{}
 	for _, u := range set.Upstreams {
@@ -85,25 +85,25 @@ func (s *Server) Apply(set *policy.Set) {
 				continue
 			}
 			key := r.Breaker.Spec.Key
-			known := &target{
-				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, late: lateAfter(&r), perNode: r.Breaker.Spec.PerNode,
-				fallback: r.Breaker.Fallback.Response, onward: onward(&r.Breaker.Fallback),
+			t := &target{
+				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, blameAfter: blameAfter(&r), perNode: r.Breaker.Spec.PerNode,
+				fallback: r.Breaker.Fallback.Response, toFallback: toFallback(&r.Breaker.Fallback),
 				slow: r.Breaker.Spec.Config.SlowCallDurationThreshold, enforced: r.Breaker.Spec.Config.Mode != breaker.MetricsOnly,
 				rules: wire.Rules{
 					Classify: r.Breaker.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: r.Breaker.Spec.ClientGone,
 					Timeout: r.Timeout,
 				},
 			}
-			targets[known.name] = known
+			targets[t.name] = t
 		}
 	}
 	s.targets.Store(&targets)
 }
 
-// lateAfter is how long a probe may hold its permit before its proxy is held to blame for it: nearly the whole
-// lease, whose last seconds are more than an honest proxy needs. 0: nothing ends a call of the
-// route in time, so no proxy is to blame.
-func lateAfter(r *policy.Route) time.Duration {
+// blameAfter returns how long a probe may hold its permit before that counts against its proxy: almost the whole lease,
+// since the lease is longer than the route's timeout by more than an honest proxy needs. It is 0 if the route has no
+// timeout: then a probe may last longer than its lease, and no proxy is to blame.
+func blameAfter(r *policy.Route) time.Duration {
 	if r.Timeout == 0 && r.ResponseHeaderTimeout == 0 {
 		return 0
 	}
@@ -122,10 +122,9 @@ func (s *Server) Counts() Counts {
 	}
 }
 
-// Process serves the stream of one request. Envoy cancels the stream when the
-// request is over, and also when the client leaves; which of the two it was shows in
-// whether an outcome had been seen by then. That is why the permit is resolved
-// when the function returns, whatever made it return.
+// Process serves the stream of one request. Envoy cancels the stream when the request is over, and also when the client
+// leaves; the difference is whether the call has an outcome by then. So the permit is always resolved when the function
+// returns, whatever the reason.
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	s.streams.Add(1)
 	defer s.streams.Add(-1)
@@ -140,7 +139,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	c := call{
 		server: s, peer: peer, target: s.target(md[wire.BreakerMetadata]), ctx: stream.Context(),
-		marking: len(md[wire.AskingMetadata]) > 0, falling: len(md[wire.FallbackMetadata]) > 0,
+		needsMark: len(md[wire.AskingMetadata]) > 0, canFallBack: len(md[wire.FallbackMetadata]) > 0,
 	}
 	defer c.end()
 	for first := true; ; first = false {
@@ -149,7 +148,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 			if first {
 				peer.Reset()
 			}
-			return ended(err)
+			return streamError(err)
 		}
 		answer, last := c.handle(m)
 		if c.refused != nil {
@@ -160,7 +159,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 			return status.Errorf(codes.InvalidArgument, "unexpected message %T: this processor takes headers and trailers", m.GetRequest())
 		}
 		if err := stream.Send(answer); err != nil {
-			return ended(err)
+			return streamError(err)
 		}
 		if last {
 			return nil
@@ -168,21 +167,20 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	}
 }
 
-// target finds the breaker that a stream's metadata names; nil when there is none.
+// target returns the breaker that a stream's metadata names, or nil if there is none.
 func (s *Server) target(names []string) *target {
 	if len(names) == 1 {
 		if t := (*s.targets.Load())[names[0]]; t != nil {
 			return t
 		}
 	}
-	// A proxy may still have a route whose policy has just gone.
+	// A proxy may still have a route from an earlier policy.
 	s.counts.unknown.Add(1)
 	return nil
 }
 
-// ended turns the end of a stream into what the handler returns: that a request
-// is over is no error.
-func ended(err error) error {
+// streamError returns the result of a handler whose stream ended with err. The end of a request is no error.
+func streamError(err error) error {
 	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
 		return nil
 	}

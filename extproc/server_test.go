@@ -23,11 +23,11 @@ import (
 	"breakwater.dev/wire"
 )
 
-// TestStreamsOfNoBreakerAreAdmitted: a proxy may have a route whose policy is gone,
-// and what is not understood costs nobody a request.
+// TestStreamsOfNoBreakerAreAdmitted, because a proxy may have a route from an earlier policy. A stream that names no known
+// breaker must not fail its request.
 func TestStreamsOfNoBreakerAreAdmitted(t *testing.T) {
 	for name, md := range map[string]metadata.MD{
-		"unknown": metadata.Pairs(wire.BreakerMetadata, "nobody"),
+		"unknown": metadata.Pairs(wire.BreakerMetadata, "unknown"),
 		"empty":   metadata.Pairs(wire.BreakerMetadata, ""),
 		"missing": {},
 		"no":      nil,
@@ -59,7 +59,7 @@ func TestStreamsOfNoBreakerAreAdmitted(t *testing.T) {
 	}
 }
 
-// TestRequestHeadersTwice cost one permit, whatever comes between.
+// TestRequestHeadersTwice shows that request headers that come again get no second permit.
 func TestRequestHeadersTwice(t *testing.T) {
 	for name, events := range map[string][]event{
 		"at once":            {requestHeaders(), requestHeaders(), responseHeaders(":status", "200")},
@@ -77,7 +77,7 @@ func TestRequestHeadersTwice(t *testing.T) {
 	}
 }
 
-// wantOne checks what was counted since before, and that no permit is out.
+// wantOne checks the counts since before, and that no permit is held.
 func (r *rig) wantOne(upstream string, before, want breaker.Counts) {
 	r.t.Helper()
 	got := r.status(upstream).Counts
@@ -91,7 +91,7 @@ func (r *rig) wantOne(upstream string, before, want breaker.Counts) {
 	r.wantResolved(upstream)
 }
 
-// TestResponseWithoutRequest: a filter before ours has answered. It says nothing.
+// TestResponseWithoutRequest has a response from a filter before ours, which is not counted.
 func TestResponseWithoutRequest(t *testing.T) {
 	for _, e := range []event{responseHeaders(":status", "503"), localReply("x", 1<<5, ":status", "503"), responseTrailers("grpc-status", "14")} {
 		for _, upstream := range []string{"http", "grpc"} {
@@ -105,8 +105,8 @@ func TestResponseWithoutRequest(t *testing.T) {
 	}
 }
 
-// TestMessagesThatDoNotBelong end the stream, and give the permit back.
-func TestMessagesThatDoNotBelong(t *testing.T) {
+// TestUnexpectedMessages end the stream, and give the permit back.
+func TestUnexpectedMessages(t *testing.T) {
 	for name, m := range map[string]*extprocv3.ProcessingRequest{
 		"RequestBody":     {Request: &extprocv3.ProcessingRequest_RequestBody{RequestBody: &extprocv3.HttpBody{Body: []byte("x")}}},
 		"ResponseBody":    {Request: &extprocv3.ProcessingRequest_ResponseBody{ResponseBody: &extprocv3.HttpBody{}}},
@@ -131,8 +131,8 @@ func TestMessagesThatDoNotBelong(t *testing.T) {
 	}
 }
 
-// TestHollowMessages: whatever may be nil in a message, is.
-func TestHollowMessages(t *testing.T) {
+// TestMessagesWithNilFields has messages without all their optional parts.
+func TestMessagesWithNilFields(t *testing.T) {
 	for _, events := range [][]event{
 		{{message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}}},
 		{requestHeaders(), {message: &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseHeaders{}}}},
@@ -151,8 +151,7 @@ func TestHollowMessages(t *testing.T) {
 	}
 }
 
-// TestReloadDuringAStream: the stream goes on with the breaker that it began with; the
-// next one is of the new policy.
+// TestReloadDuringAStream shows that an open stream keeps its breaker, and that the next stream uses the new policy.
 func TestReloadDuringAStream(t *testing.T) {
 	r := newRig(t, neverTrips)
 	b := r.engine.Breaker(breaker.Key{Upstream: "http"})
@@ -178,7 +177,7 @@ func TestReloadDuringAStream(t *testing.T) {
 	}
 }
 
-// TestRoutesWithoutBreaker are not served.
+// TestRoutesWithoutBreaker shows that a stream cannot name them.
 func TestRoutesWithoutBreaker(t *testing.T) {
 	r := newRig(t, neverTrips)
 	for _, u := range r.set.Upstreams {
@@ -193,8 +192,7 @@ func TestRoutesWithoutBreaker(t *testing.T) {
 	}
 }
 
-// TestManyStreams: with streams on many goroutines nothing is lost, and reloads
-// between them harm nobody.
+// TestManyStreams serves streams on many goroutines, with reloads between them, and shows that no outcome is lost.
 func TestManyStreams(t *testing.T) {
 	const goroutines, each = 8, 200
 	r := newRig(t, "{consecutiveFailures: 3, waitDurationInOpenState: 1ms, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}")
@@ -225,8 +223,8 @@ func TestManyStreams(t *testing.T) {
 	r.wantResolved("http")
 }
 
-// TestOverTheWire: the breaker's name travels as gRPC metadata, and a stream that its
-// proxy cancels gives its permit back.
+// TestOverTheWire shows that the breaker's name comes as gRPC metadata, and that a stream that its proxy cancels gives its
+// permit back.
 func TestOverTheWire(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	r := newHalfOpenRig(t)
