@@ -10,24 +10,24 @@ import (
 const (
 	// allocationPeriod is how often permits are allocated again.
 	allocationPeriod = time.Second
-	// reportDelay is the longest time that an entry of a proxy's log is on its way here.
+	// reportDelay is the longest time that an entry of a proxy's access log takes to arrive here.
 	reportDelay = 500 * time.Millisecond
-	// activeFor is how long a proxy counts as one whose application calls, after a call.
+	// activeFor is how long a proxy counts as active after its application wanted a connection.
 	activeFor = time.Minute
-	// minPatience is how long a proxy may keep a permit unused while others want one. A proxy whose application calls
-	// from time to time has twice the pause before its last call, at most maxPatience.
+	// minPatience is how long a proxy may keep a permit unused while other proxies want one. A proxy whose application
+	// calls from time to time may keep it for twice the pause before its last call, but at most for maxPatience.
 	minPatience = time.Second
 	maxPatience = 15 * time.Second
 )
 
-// allocation divides the permits of a half-open breaker among proxies, where a call is a connection and lasts as long as
-// that. A proxy admits a new connection while it has fewer than the limit in its gate. So the limit is the number of
-// connections that it had before half-open, and the permits in its share on top of them.
+// allocation divides the permits of a half-open breaker among proxies, for an upstream whose calls are connections. A
+// proxy admits a new connection while it has fewer connections than the limit in its gate. So the limit is the number of
+// connections that the proxy had before half-open, plus the permits in its share.
 //
-// A permit moves to another proxy only once the first one is known to have lost it: it applies a gate without the permit,
-// and has had the time to report what it admitted before.
+// A permit moves to another proxy only when the first one has certainly lost it: it applies a gate without the permit,
+// and it has had the time to report the connections that it admitted before.
 type allocation struct {
-	generation uint64            // of the breaker
+	generation uint64            // the breaker's generation
 	shares     map[string]*share // by node
 }
 
@@ -35,17 +35,17 @@ type allocation struct {
 type share struct {
 	old     uint32          // connections from before half-open
 	hidden  uint32          // connections among old that the proxy never reported
-	permits uint32          // permits that it has
-	highest uint32          // the highest limit that may be in force in it
+	permits uint32          // permits that the proxy has
+	highest uint32          // the highest limit that may be in force in the proxy
 	since   breaker.Instant // when permits was last changed
-	probes  uint32          // connections that are not from before half-open
-	began   breaker.Instant // Proxy.Began, as it was
-	applies breaker.Instant // when it was first known to apply the current limit; 0: it is not
-	refused breaker.Instant // when it first refused a connection since then; 0: it has not
+	probes  uint32          // connections since half-open began
+	began   breaker.Instant // the last known value of Proxy.Began
+	applies breaker.Instant // when the proxy first reported that it applies the current limit; 0: it has not
+	refused breaker.Instant // when the proxy first refused a connection under that limit; 0: it has not
 }
 
-// limit returns how many connections the proxy may have. Without a permit that is none: an old connection that ends must
-// not make room for another.
+// limit returns how many connections the proxy may have. Without a permit it is 0: an old connection that ends must not
+// make room for a new one.
 func (h *share) limit() uint32 {
 	if h == nil || h.permits == 0 {
 		return 0
@@ -53,15 +53,15 @@ func (h *share) limit() uint32 {
 	return h.old + h.permits
 }
 
-// used returns how many permits the proxy has, or may still act on.
+// used returns how many permits the proxy has, or has lost without knowing it yet.
 func (h *share) used() uint32 {
 	return max(h.permits, h.probes, h.highest-min(h.highest, h.old))
 }
 
-// spare returns how many permits the proxy has and has not used.
+// spare returns how many of its permits the proxy has not used.
 func (h *share) spare() uint32 { return h.permits - min(h.permits, h.probes) }
 
-// observe takes in what a proxy has reported and which limit it applies.
+// observe updates the share from the proxy's reports, and from the limit that the proxy applies.
 func (h *share) observe(p *Proxy, key breaker.Key, now breaker.Instant) {
 	if p.Began > h.began {
 		h.began, h.hidden = p.Began, 0 // hidden connections ended with the process that had them
@@ -76,7 +76,7 @@ func (h *share) observe(p *Proxy, key breaker.Key, now breaker.Instant) {
 	if h.applies == 0 {
 		h.applies = p.Told
 	}
-	known := h.applies.Add(reportDelay) // from then on no report is from before the limit
+	known := h.applies.Add(reportDelay) // reports from before the limit have arrived by then
 	if now < known {
 		return
 	}
@@ -84,8 +84,8 @@ func (h *share) observe(p *Proxy, key breaker.Key, now breaker.Instant) {
 	if h.refused == 0 && p.Refused > known {
 		h.refused = p.Refused
 	}
-	// It has a permit, has used none, and refuses connections: so it has connections that it never
-	// reported, such as those from before this process started.
+	// The proxy has an unused permit, and refuses connections all the same. So it has connections that it never
+	// reported, such as those from before the control plane started.
 	refuses := h.refused > 0 && now.Sub(h.refused) >= reportDelay && p.Admitted < h.since
 	if h.permits > 0 && h.probes == 0 && refuses {
 		h.hidden, h.old = h.hidden+h.permits, h.old+h.permits
@@ -100,7 +100,7 @@ func (h *share) change(permits uint32, now breaker.Instant) {
 	h.highest = max(h.highest, h.limit())
 }
 
-// idle reports whether a proxy has kept a permit unused for so long that others may have it.
+// idle reports whether a proxy has kept a permit unused for longer than it may.
 func (h *share) idle(p *Proxy, now breaker.Instant) bool {
 	patience := minPatience
 	if p.Called > 0 {
@@ -133,7 +133,7 @@ func (a *allocation) update(s *breaker.Status, proxies []Proxy, now breaker.Inst
 	return gates
 }
 
-// begin allocates all permits to the proxies whose applications call, or to all proxies if none is known to.
+// begin allocates all permits to the active proxies, or to all proxies if none is active.
 func (a *allocation) begin(s *breaker.Status, proxies []Proxy, now breaker.Instant) {
 	*a = allocation{generation: s.Generation, shares: map[string]*share{}}
 	var callers, all []string
@@ -154,18 +154,18 @@ func (a *allocation) begin(s *breaker.Status, proxies []Proxy, now breaker.Insta
 	if len(callers) == 0 {
 		callers = all
 	}
-	// Each time other proxies are the first ones, which get a permit more than others, or the only ones.
+	// The proxies that come first get the permits that cannot be divided. They are other proxies each time.
 	n := len(callers)
 	permits := s.Config.PermittedNumberOfCallsInHalfOpenState
 	first := 0
 	if n > 0 {
 		first = int(s.Generation * uint64(permits) % uint64(n))
 	}
-	turned := slices.Concat(callers[first:], callers[:first])
-	a.grant(permits-min(permits, a.used()), turned, proxies, now)
+	rotated := slices.Concat(callers[first:], callers[:first])
+	a.grant(permits-min(permits, a.used()), rotated, proxies, now)
 }
 
-// used returns how many permits are in the hands of proxies.
+// used returns how many permits all proxies together have, or have lost without knowing it yet.
 func (a *allocation) used() (n uint32) {
 	for _, h := range a.shares {
 		n += h.used()
@@ -173,7 +173,7 @@ func (a *allocation) used() (n uint32) {
 	return n
 }
 
-// grant divides n permits evenly among nodes; the first ones get the rest.
+// grant divides n permits evenly among nodes. The first nodes get one more if n cannot be divided.
 func (a *allocation) grant(n uint32, nodes []string, proxies []Proxy, now breaker.Instant) {
 	for i, node := range nodes {
 		more := n / uint32(len(nodes))
@@ -193,7 +193,7 @@ func (a *allocation) grant(n uint32, nodes []string, proxies []Proxy, now breake
 	}
 }
 
-// reallocate grants the permits that are free, and takes idle ones from their proxies if others want them.
+// reallocate grants the free permits to proxies that wait for one, and takes idle permits from the other proxies.
 func (a *allocation) reallocate(s *breaker.Status, proxies []Proxy, now breaker.Instant) {
 	byNode := make(map[string]*Proxy, len(proxies))
 	for i := range proxies {
@@ -202,7 +202,7 @@ func (a *allocation) reallocate(s *breaker.Status, proxies []Proxy, now breaker.
 	for node, h := range a.shares {
 		p := byNode[node]
 		if p == nil {
-			delete(a.shares, node) // its gates are not in force any more
+			delete(a.shares, node) // its gates are no longer in force
 			continue
 		}
 		h.observe(p, s.Key, now)
@@ -233,8 +233,8 @@ func (a *allocation) reallocate(s *breaker.Status, proxies []Proxy, now breaker.
 	}
 }
 
-// waiting returns the proxies that have lately refused a connection and have no permit to spare. The one that refused last comes
-// first.
+// waiting returns the proxies that have recently refused a connection and have no unused permit. The proxy with the latest
+// refusal comes first.
 func (a *allocation) waiting(s *breaker.Status, proxies []Proxy, now breaker.Instant) []string {
 	var waiting []*Proxy
 	for i := range proxies {

@@ -10,172 +10,176 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// simulated is a proxy that obeys late, and tells late.
-type simulated struct {
-	limit  uint32       // in force
-	before uint32       // connections from before half-open
-	hidden bool         // those were never told of
-	gone   bool         // it is no more
-	fresh  int          // those since
-	making int          // of these, the ones that are not established
-	answer func(*Proxy) // to be given; nil: it has answered
-	told   []telling    // on its way to us, in order
+// proxySim simulates a proxy that applies gates late, and reports late.
+type proxySim struct {
+	limit      uint32       // in force
+	old        uint32       // connections from before half-open
+	hidden     bool         // the proxy never reported the old connections
+	removed    bool         // the control plane no longer knows the proxy
+	probes     int          // connections since half-open began
+	connecting int          // connections among probes that are not established yet
+	ack        func(*Proxy) // the acknowledgement of the last layer; nil: it was sent
+	reports    []report     // on their way to the control plane, in order
 }
 
-type telling struct {
-	at   breaker.Instant
-	what func(*Proxy, breaker.Instant)
+// report changes the control plane's record of a proxy when it arrives.
+type report struct {
+	arrives breaker.Instant
+	apply   func(*Proxy, breaker.Instant)
 }
 
-// world is a board and its proxies, in which anything happens that may.
+// world is a rig with simulated proxies.
 type world struct {
 	*rig
-	proxies []*simulated
-	inForce *Set
-	// room is how many connections from before half-open have ended: until that is known, others
-	// may take their place.
+	proxies []*proxySim
+	current *Set // the gates that were published last
+	// room is how many old connections have ended. Until that is known, new connections may take their place.
 	room int
 }
 
-// here are the proxies that are known.
-func (w *world) here() (here []Proxy) {
+// known returns the control plane's records of the proxies.
+func (w *world) known() (known []Proxy) {
 	for i, p := range w.proxies {
-		if !p.gone {
-			here = append(here, w.nodes[i])
+		if !p.removed {
+			known = append(known, w.nodes[i])
 		}
 	}
-	return here
+	return known
 }
 
-// turn is what happens each second at least: permits are dealt, and published.
-func (w *world) turn() {
+// publish delivers the reports that have arrived, allocates permits, and publishes the gates.
+func (w *world) publish() {
 	for i, p := range w.proxies {
-		for len(p.told) > 0 && p.told[0].at <= w.now {
-			p.told[0].what(&w.nodes[i], p.told[0].at)
-			p.told = p.told[1:]
+		for len(p.reports) > 0 && p.reports[0].arrives <= w.now {
+			p.reports[0].apply(&w.nodes[i], p.reports[0].arrives)
+			p.reports = p.reports[1:]
 		}
 	}
-	all, _ := w.rig.gates(w.here())
-	w.inForce = NewSet(all, LogFilter{})
+	all, _ := w.rig.gates(w.known())
+	w.current = NewSet(all, LogFilter{})
 }
 
-// layer takes the runtime layer of a proxy one step further: it is sent, also if it is the same, it
-// is in force, or that is known.
+// layer makes a proxy apply the current gates, or acknowledge the gates that it applied last.
 func (w *world) layer(i int) {
 	p := w.proxies[i]
-	if p.answer != nil {
-		p.answer(&w.nodes[i])
-		p.answer = nil
+	if p.ack != nil {
+		p.ack(&w.nodes[i])
+		p.ack = nil
 		return
 	}
 	if w.nodes[i].Left {
 		return
 	}
-	sent := w.inForce
+	sent := w.current
 	p.limit, _ = sent.Connections(keyDB, w.nodes[i].Node)
-	p.answer = func(told *Proxy) { told.Gates, told.Told = sent, w.now }
+	p.ack = func(record *Proxy) { record.Gates, record.Told = sent, w.now }
 }
 
-// stream has a proxy leave, or one that has left return or be no more.
+// stream makes a proxy leave. A proxy that has left returns, or is removed for good.
 func (w *world) stream(t *rapid.T, i int) {
-	p, told := w.proxies[i], &w.nodes[i]
-	p.answer = nil
-	if p.gone {
+	p, record := w.proxies[i], &w.nodes[i]
+	p.ack = nil
+	if p.removed {
 		return
 	}
-	if told.Left && rapid.Bool().Draw(t, "for good") {
-		w.room += int(p.before)
-		p.gone, p.limit, p.before, p.fresh, p.making = true, 0, 0, 0, 0
+	if record.Left && rapid.Bool().Draw(t, "for good") {
+		w.room += int(p.old)
+		p.removed, p.limit, p.old, p.probes, p.connecting = true, 0, 0, 0, 0
 		return
 	}
-	told.Left = !told.Left
+	record.Left = !record.Left
 }
 
-// restart has a proxy begin anew, which lets nobody through before it has its layer.
+// restart restarts a proxy, which admits no connection before it has its layer.
 func (w *world) restart(i int) {
-	told := &w.nodes[i]
-	w.room += int(w.proxies[i].before)
-	*w.proxies[i] = simulated{}
-	*told = Proxy{
-		Node: told.Node, Links: Links{Called: told.Called, Refused: told.Refused, Admitted: told.Admitted},
+	record := &w.nodes[i]
+	w.room += int(w.proxies[i].old)
+	*w.proxies[i] = proxySim{}
+	*record = Proxy{
+		Node: record.Node, Links: Links{Called: record.Called, Refused: record.Refused, Admitted: record.Admitted},
 		Applied: Applied{Began: w.now},
 	}
 }
 
-// tell has the proxy tell something, in time.
-func (w *world) tell(t *rapid.T, p *simulated, what func(*Proxy, breaker.Instant)) {
-	at := w.now.Add(time.Duration(rapid.Int64Range(0, int64(reportDelay)-1).Draw(t, "delay")))
-	if n := len(p.told); n > 0 {
-		at = max(at, p.told[n-1].at)
+// report sends a report of the proxy, which arrives within reportDelay.
+func (w *world) report(t *rapid.T, p *proxySim, apply func(*Proxy, breaker.Instant)) {
+	arrives := w.now.Add(time.Duration(rapid.Int64Range(0, int64(reportDelay)-1).Draw(t, "delay")))
+	if n := len(p.reports); n > 0 {
+		arrives = max(arrives, p.reports[n-1].arrives)
 	}
-	p.told = append(p.told, telling{at, what})
+	p.reports = append(p.reports, report{arrives, apply})
 }
 
-func (w *world) call(t *rapid.T, p *simulated) {
-	if p.before+uint32(p.fresh) >= p.limit {
-		w.tell(t, p, func(told *Proxy, now breaker.Instant) { told.Called, told.Refused = now, now })
+// call makes an application want a connection, which the proxy refuses at its limit.
+func (w *world) call(t *rapid.T, p *proxySim) {
+	if p.old+uint32(p.probes) >= p.limit {
+		w.report(t, p, func(record *Proxy, now breaker.Instant) { record.Called, record.Refused = now, now })
 		return
 	}
-	p.fresh, p.making = p.fresh+1, p.making+1
-	w.tell(t, p, func(told *Proxy, now breaker.Instant) { told.Called = now; told.Connecting++ })
+	p.probes, p.connecting = p.probes+1, p.connecting+1
+	w.report(t, p, func(record *Proxy, now breaker.Instant) { record.Called = now; record.Connecting++ })
 }
 
-// end establishes a connection that is being made, or ends one.
-func (w *world) end(t *rapid.T, p *simulated) {
+// advance establishes a connection that is being made, or ends an established one.
+func (w *world) advance(t *rapid.T, p *proxySim) {
 	switch {
-	case p.making > 0:
-		p.making--
-		w.tell(t, p, func(told *Proxy, now breaker.Instant) { told.Admitted = now; told.Connecting--; told.Connections++ })
-	case p.fresh > 0:
-		p.fresh--
-		w.tell(t, p, func(told *Proxy, _ breaker.Instant) { told.Connections-- })
+	case p.connecting > 0:
+		p.connecting--
+		w.report(t, p, func(record *Proxy, now breaker.Instant) {
+			record.Admitted = now
+			record.Connecting--
+			record.Connections++
+		})
+	case p.probes > 0:
+		p.probes--
+		w.report(t, p, func(record *Proxy, _ breaker.Instant) { record.Connections-- })
 	}
 }
 
-// endOld ends a connection from before half-open that was told of.
-func (w *world) endOld(t *rapid.T, p *simulated) {
-	if p.before > 0 && !p.hidden {
-		p.before--
+// endOld ends a reported connection from before half-open.
+func (w *world) endOld(t *rapid.T, p *proxySim) {
+	if p.old > 0 && !p.hidden {
+		p.old--
 		w.room++
-		w.tell(t, p, func(told *Proxy, _ breaker.Instant) { told.Connections-- })
+		w.report(t, p, func(record *Proxy, _ breaker.Instant) { record.Connections-- })
 	}
 }
 
-// TestPermitsNeverExceed what is permitted, over all proxies, whenever they obey and
-// whatever they tell late.
+// TestPermitsNeverExceed shows that all proxies together never have more new connections than permits, however late they
+// apply gates and report connections.
 func TestPermitsNeverExceed(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		permits := rapid.IntRange(1, 4).Draw(rt, "permits")
 		w := &world{}
 		for range rapid.IntRange(1, 5).Draw(rt, "proxies") {
-			w.proxies = append(w.proxies, &simulated{before: rapid.Uint32Range(0, 2).Draw(rt, "before")})
+			w.proxies = append(w.proxies, &proxySim{old: rapid.Uint32Range(0, 2).Draw(rt, "old")})
 		}
 		var nodes []Proxy
 		for i, p := range w.proxies {
-			told := p.before
+			reported := p.old
 			if rapid.Bool().Draw(rt, "hidden") {
-				told, p.hidden = 0, true
+				reported, p.hidden = 0, true
 			}
-			nodes = append(nodes, Proxy{Node: fmt.Sprint(i), Links: Links{Connections: told}})
+			nodes = append(nodes, Proxy{Node: fmt.Sprint(i), Links: Links{Connections: reported}})
 		}
 		w.rig = halfOpen(t, uint32(permits), nodes...)
-		w.turn()
+		w.publish()
 		kinds := 16
 		if rapid.Bool().Draw(rt, "some end") {
 			kinds = 20
 		}
 		for range rapid.IntRange(1, 150).Draw(rt, "steps") {
 			i := rapid.IntRange(0, len(w.proxies)-1).Draw(rt, "proxy")
-			switch rapid.IntRange(0, kinds).Draw(rt, "what") {
+			switch rapid.IntRange(0, kinds).Draw(rt, "step") {
 			case 0, 1, 2, 3:
 				w.now = w.now.Add(time.Duration(rapid.Int64Range(1, int64(1200*time.Millisecond)).Draw(rt, "pass")))
-				w.turn()
+				w.publish()
 			case 4, 5, 6, 7:
 				w.layer(i)
 			case 8, 9, 10, 11, 12, 13:
 				w.call(rt, w.proxies[i])
 			case 14, 15, 16:
-				w.end(rt, w.proxies[i])
+				w.advance(rt, w.proxies[i])
 			case 17, 18:
 				w.endOld(rt, w.proxies[i])
 			case 19:
@@ -183,12 +187,12 @@ func TestPermitsNeverExceed(t *testing.T) {
 			case 20:
 				w.restart(i)
 			}
-			fresh := 0
+			probes := 0
 			for _, p := range w.proxies {
-				fresh += p.fresh
+				probes += p.probes
 			}
-			if most := permits + w.room; fresh > most {
-				rt.Fatalf("%d connections since half-open began, want %d at most", fresh, most)
+			if most := permits + w.room; probes > most {
+				rt.Fatalf("%d connections since half-open began, want %d at most", probes, most)
 			}
 		}
 	})

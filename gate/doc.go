@@ -1,9 +1,9 @@
-// Package gate computes what proxies must do for each breaker that is not plainly closed: reject calls, let
-// some of them ask for permits, bound connections, and how densely to log.
+// Package gate computes the gates of breakers: whether proxies must reject calls, let some of them ask for permits, or
+// bound connections, and how densely they must log.
 //
-// In: a policy, the status of breakers, the calls per second that they had, and for upstreams that speak TCP what their proxies report.
-// Out: a [Set] of gates as values, which xds renders as runtime layers, and when time alone will change them.
-// Called by: package publisher, which also says when.
+// In: a policy, the status of breakers, their calls per second, and the reports of proxies about upstreams that speak TCP.
+// Out: a [Set] of gates as values, which xds renders as runtime layers, and the time at which they change without a new input.
+// Called by: package publisher, which decides when to compute them.
 // Never: asks an engine or a proxy itself, knows of Envoy, or publishes anything.
 // Concurrency: a [Set] is immutable. A [Table] is for one goroutine.
 package gate

@@ -9,8 +9,8 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// TestEstablished: of a breaker of connections in half-open, as many as hold, once they have, and
-// never more than are permitted.
+// TestEstablished shows that a half-open breaker for connections counts those that have stayed up for minUptime, up to the
+// number of permits.
 func TestEstablished(t *testing.T) {
 	c := quick()
 	c.PermittedNumberOfCallsInHalfOpenState, c.SuccessThreshold = 3, 10
@@ -29,13 +29,13 @@ func TestEstablished(t *testing.T) {
 	}
 	wants("open", none)
 	r.now = r.now.Add(c.WaitDurationInOpenState + 5*time.Second)
-	wants("half-open, just now", none)
+	wants("half-open for less than minUptime", none)
 	r.now = r.now.Add(minUptime)
-	wants("never more than are permitted", map[breaker.Key]uint32{keyDB: 3})
+	wants("more connections than permits", map[breaker.Key]uint32{keyDB: 3})
 	r.nodes = []Proxy{{Node: "one", Links: Links{Connections: 1}}, {Node: "two", Links: Links{Connections: 1}}}
-	wants("those of all proxies", map[breaker.Key]uint32{keyDB: 2})
+	wants("one connection in each of two proxies", map[breaker.Key]uint32{keyDB: 2})
 	r.nodes = nil
-	wants("none holds", none)
+	wants("no proxy", none)
 	r.nodes = []Proxy{{Node: "one", Links: Links{Connections: 90}}}
 	probe := []breaker.Reported{{Outcome: breaker.Success, At: r.now, OneIn: 1, Probe: true}}
 	for range c.SuccessThreshold {

@@ -7,18 +7,19 @@ import (
 	"breakwater.dev/policy"
 )
 
-// LogFilter is what proxies log beside samples, of all calls. The zero value means the defaults.
+// LogFilter selects the calls that proxies must log in addition to samples. A call is logged if one of the fields
+// selects it. The zero value stands for the defaults.
 type LogFilter struct {
 	// Status is the lowest HTTP status to log, 100 to 599; 0: 500.
 	Status uint32
 	// Slow is the shortest duration to log, in whole milliseconds; 0: 2 s.
 	Slow time.Duration
-	// Gone has calls logged whose callers left, however soon.
+	// Gone selects all calls whose callers left, even fast ones.
 	Gone bool
 }
 
-// FilterFor returns what proxies have to log so that each breaker hears what it has to know: in the data path Adaptive all
-// failures and slow calls, and in Inline what is not known at the headers of a response.
+// FilterFor returns the filter that selects the calls that the breakers of a policy need. In the data path Adaptive these
+// are all failures and slow calls. In Inline they are the calls whose outcome is not known at the headers of the response.
 func FilterFor(set *policy.Set) LogFilter {
 	f := LogFilter{Status: 500, Slow: breaker.MaxDuration}
 	found := false

@@ -18,8 +18,8 @@ func load(t *testing.T, text string) *policy.Set {
 	return set
 }
 
-// TestFilterFor: the lowest status that any Adaptive breaker takes for a failure, the shortest slow call of any breaker, and
-// callers that left only where that is a failure.
+// TestFilterFor shows that the filter has the lowest status that is a failure for an Adaptive breaker, and the shortest
+// slow call of any breaker. It selects calls whose callers left only if these are failures for a breaker.
 func TestFilterFor(t *testing.T) {
 	const upstreams = `
 apiVersion: breakwater.dev/v1alpha1

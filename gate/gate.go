@@ -8,42 +8,42 @@ import (
 	"breakwater.dev/wire"
 )
 
-// Gate is what proxies do for one breaker. The zero gate, but for its key, lets all calls through and has all of
-// them logged.
+// Gate is how proxies enforce one breaker. A gate with nothing except a key lets all calls through and logs all of them.
 type Gate struct {
 	// Key is the key of the breaker. With a node, the gate is for that proxy alone.
 	Key breaker.Key
-	// Open is the share of calls that the proxy rejects by itself, in millionths.
+	// Open is the share of calls that the proxy rejects itself, in millionths.
 	Open uint32
-	// Probe has the remaining calls ask for permits: the breaker is half-open. Connections do not ask.
+	// Probe makes the remaining calls ask for permits, because the breaker is half-open. Connections do not ask.
 	Probe bool
 	// Sampling is how densely the proxy logs the calls.
 	Sampling wire.Sampling
-	// Connections is how many connections may be open at once to an upstream that speaks TCP. Nil leaves it at
-	// what the policy says.
+	// Connections is how many connections a proxy may have open at once to an upstream that speaks TCP. Nil leaves
+	// the policy's limit.
 	Connections *uint32
 }
 
-// brief reports whether the gate is right for a short time only: it rejects calls to a service that may be well again.
+// brief reports whether the gate is for half-open or a ramp. It is right for a short time only, since it rejects calls to
+// a service that may have recovered.
 func (g *Gate) brief() bool { return g.Probe || g.Open > 0 && g.Open < wire.Million }
 
-// never is when a gate changes that time alone does not change.
+// never is later than all other instants.
 const never = breaker.Instant(math.MaxInt64)
 
 const (
 	// leastProbes is the smallest share of calls that may ask for permits in half-open, in millionths.
 	leastProbes = wire.Million / 100
-	// probeStep is how often that share is doubled. Callers may have gone away since the trip,
-	// and half-open must not end for want of probes.
+	// probeStep is how often that share is doubled. There may be fewer calls than before the trip, and half-open must
+	// not end because there were too few probes.
 	probeStep = time.Second
-	// rampSteps is the number of steps in which a ramp lets all calls through, and rampStep the duration of
-	// the shortest step: each step is a layer for all proxies.
+	// rampSteps is the number of steps in a ramp, and rampStep the duration of the shortest step. Each step costs a
+	// runtime layer for every proxy.
 	rampSteps = 20
 	rampStep  = 100 * time.Millisecond
 )
 
-// needsGate reports whether proxies must do something for a breaker: it rejects or limits calls. In the mode
-// MetricsOnly a breaker does so only if a person has forced it.
+// needsGate reports whether a breaker rejects or limits calls. In the mode MetricsOnly a breaker does so only if an
+// operator has forced it.
 func needsGate(s *breaker.Status) bool {
 	if s.Config.Mode == breaker.MetricsOnly && s.Override == nil {
 		return false
@@ -51,8 +51,8 @@ func needsGate(s *breaker.Status) bool {
 	return s.State != breaker.Closed || s.Admits < breaker.Whole
 }
 
-// gateOf returns the gate of a breaker that needs one, and when time alone will change it. Rate is how many calls per second
-// the breaker had before it tripped; 0 if that is not known.
+// gateOf returns the gate of a breaker that needs one, and the time until which it is valid without a transition. rate is
+// how many calls per second the breaker had before it tripped; 0: not known.
 func gateOf(s *breaker.Status, rate float64, now breaker.Instant) (g Gate, until breaker.Instant) {
 	g.Key = s.Key
 	switch s.State {
@@ -73,8 +73,9 @@ func gateOf(s *breaker.Status, rate float64, now breaker.Instant) (g Gate, until
 	}
 }
 
-// probing returns the share of calls that ask for permits, in millionths, at a time into half-open, and how far into
-// half-open that share grows; 0 if all calls ask. As many calls ask as proxies log of a busy breaker.
+// probing returns the share of calls that ask for permits, in millionths, when a breaker has been half-open for past.
+// until is the age of half-open at which the share grows; 0 if all calls ask already. The share is chosen so that
+// wire.SampledPerSecond calls a second ask, or as many as successes requires.
 func probing(past time.Duration, successes uint32, rate float64) (share uint32, until time.Duration) {
 	wanted := max(wire.SampledPerSecond, float64(successes))
 	first := float64(wire.Million)

@@ -5,17 +5,17 @@ import (
 	"breakwater.dev/wire"
 )
 
-// Set is the gates of all breakers at one time, with what proxies log beside samples. It is immutable. A nil set has
-// no gates.
+// Set holds the gates of all breakers at one time, and the filter of the proxies' access logs. It is immutable. A nil set
+// has no gates and the default filter.
 type Set struct {
 	gates    []Gate
 	filter   LogFilter
 	sampling map[breaker.Key]wire.Sampling
 	limits   map[breaker.Key]uint32 // Gate.Connections
-	brief    map[string]bool        // by node; "" is that of all proxies
+	brief    map[string]bool        // nodes with a brief gate; "" means all proxies
 }
 
-// NewSet returns a set of gates, which must not be changed afterwards. Of two gates with the same key the last one counts.
+// NewSet returns a set of gates. The slice must not be changed afterwards. The last of two gates with the same key counts.
 func NewSet(gates []Gate, filter LogFilter) *Set {
 	s := &Set{
 		gates: gates, filter: filter,
@@ -44,7 +44,7 @@ func (s *Set) Gates() []Gate {
 	return s.gates
 }
 
-// Filter returns what proxies log beside samples.
+// Filter returns the filter of the proxies' access logs.
 func (s *Set) Filter() LogFilter {
 	if s == nil {
 		return LogFilter{}
@@ -53,11 +53,11 @@ func (s *Set) Filter() LogFilter {
 }
 
 // Brief reports whether a proxy has a gate of a breaker that is half-open or in its ramp. Such a gate is right for a
-// short time only.
+// short time only, and needs a short time to live.
 func (s *Set) Brief(node string) bool { return s != nil && (s.brief[""] || s.brief[node]) }
 
-// Sampling returns how densely proxies log the calls of breakers, by key. Of a breaker that is not there they log all
-// calls. The map must not be changed.
+// Sampling returns how densely proxies log the calls of breakers, by key. For a breaker that is not in the map they log
+// all calls. The map must not be changed.
 func (s *Set) Sampling() map[breaker.Key]wire.Sampling {
 	if s == nil {
 		return nil
@@ -65,8 +65,8 @@ func (s *Set) Sampling() map[breaker.Key]wire.Sampling {
 	return s.sampling
 }
 
-// Connections returns how many connections a proxy may have to the upstream of a breaker that speaks TCP. If gated is
-// false, it is as many as the policy says.
+// Connections returns how many connections a proxy may have to an upstream that speaks TCP, which the key names. If gated
+// is false, the policy's limit is in force.
 func (s *Set) Connections(key breaker.Key, node string) (limit uint32, gated bool) {
 	if s == nil {
 		return 0, false

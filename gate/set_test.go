@@ -9,7 +9,7 @@ import (
 	"breakwater.dev/wire"
 )
 
-// TestConnections: a proxy's own gate counts before the one that all share.
+// TestConnections shows that a proxy's own gate takes precedence over the gate for all proxies.
 func TestConnections(t *testing.T) {
 	none, three := uint32(0), uint32(3)
 	db, own := breaker.Key{Upstream: "db"}, breaker.Key{Upstream: "db", Node: "one"}
@@ -29,7 +29,7 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// TestSamplingOfASet: a breaker whose calls are all logged is not there, and 0 is 1.
+// TestSamplingOfASet shows that breakers whose calls are all logged are left out, and that 0 is replaced by 1.
 func TestSamplingOfASet(t *testing.T) {
 	web, other := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "other"}
 	s := NewSet([]Gate{
@@ -42,7 +42,7 @@ func TestSamplingOfASet(t *testing.T) {
 	}
 }
 
-// TestBrief: half-open and ramps are brief, in the proxies that have such a gate.
+// TestBrief shows that gates for half-open and for ramps are brief, in the proxies that have them.
 func TestBrief(t *testing.T) {
 	web := breaker.Key{Upstream: "web"}
 	own := breaker.Key{Upstream: "web", Node: "one"}
@@ -50,12 +50,12 @@ func TestBrief(t *testing.T) {
 		gates    []Gate
 		one, two bool
 	}{
-		"none":          {nil, false, false},
-		"open":          {[]Gate{{Key: web, Open: wire.Million}}, false, false},
-		"half-open":     {[]Gate{{Key: web, Open: wire.Million, Probe: true}}, true, true},
-		"a ramp":        {[]Gate{{Key: web, Open: 1}}, true, true},
-		"a ramp of one": {[]Gate{{Key: own, Open: 1}, {Key: web, Open: wire.Million}}, true, false},
-		"a sample":      {[]Gate{{Key: web, Sampling: wire.Sampling{Passed: 8}}}, false, false},
+		"none":                {nil, false, false},
+		"open":                {[]Gate{{Key: web, Open: wire.Million}}, false, false},
+		"half-open":           {[]Gate{{Key: web, Open: wire.Million, Probe: true}}, true, true},
+		"a ramp":              {[]Gate{{Key: web, Open: 1}}, true, true},
+		"a ramp in one proxy": {[]Gate{{Key: own, Open: 1}, {Key: web, Open: wire.Million}}, true, false},
+		"a sample":            {[]Gate{{Key: web, Sampling: wire.Sampling{Passed: 8}}}, false, false},
 	} {
 		s := NewSet(tt.gates, LogFilter{})
 		if one, two := s.Brief("one"), s.Brief("two"); one != tt.one || two != tt.two {
@@ -63,6 +63,6 @@ func TestBrief(t *testing.T) {
 		}
 	}
 	if (*Set)(nil).Brief("one") {
-		t.Error("no gates are brief")
+		t.Error("a set without gates is brief")
 	}
 }

@@ -11,25 +11,25 @@ import (
 	"breakwater.dev/wire"
 )
 
-// Table holds which breakers need a gate. Most need none: they are closed, and all that they do is logged.
+// Table holds the breakers that may need a gate. Most breakers need none: they are closed, and all their calls are logged.
 type Table struct {
-	tcp         map[breaker.Key]bool // every breaker of the policy, without a node; true: its calls are connections
-	rates       map[breaker.Key]float64
+	tcp         map[breaker.Key]bool    // every breaker of the policy, without a node; true: its calls are connections
+	rates       map[breaker.Key]float64 // watched breakers, with their calls per second before the trip; 0: not known
 	sampling    map[breaker.Key]wire.Sampling
-	allocations map[breaker.Key]*allocation // of half-open breakers whose calls are connections
+	allocations map[breaker.Key]*allocation // for half-open breakers whose calls are connections
 }
 
-// Input is what gates are computed from.
+// Input is the input from which gates are computed.
 type Input struct {
 	Now breaker.Instant
-	// Statuses are those of the breakers in [Table.Watched]. A breaker that is left out is no longer watched.
+	// Statuses has the breakers in [Table.Watched]. A breaker that is left out is no longer watched.
 	Statuses []breaker.Status
-	// Proxies are those that reach the upstream of a breaker for which [Table.NeedsProxies] is true, by the
-	// name of the upstream.
+	// Proxies has the proxies that call an upstream, by the upstream's name. It is needed for upstreams with a
+	// breaker for which [Table.NeedsProxies] is true.
 	Proxies map[string][]Proxy
 }
 
-// NewTable returns a table of no breakers.
+// NewTable returns a table without breakers.
 func NewTable() *Table {
 	return &Table{
 		tcp: map[breaker.Key]bool{}, rates: map[breaker.Key]float64{},
@@ -37,11 +37,12 @@ func NewTable() *Table {
 	}
 }
 
-// Apply takes on a policy. Breakers that it no longer has lose their gates. Breakers in the data path Inline have gates too,
-// though no route looks for them: when a policy changes the data path, the routes of a proxy change at
-// another time than its runtime layer, and an open breaker must stay open. Apply reports whether there are other breakers than
-// before; then [Table.Adopt] has to see the status of all of them.
-func (t *Table) Apply(set *policy.Set) (others bool) {
+// Apply replaces the policy. Breakers that it no longer has lose their gates. Apply reports whether the set of breakers
+// has changed; if so, the caller must pass the status of all breakers to [Table.Adopt].
+//
+// Breakers in the data path Inline have gates too, though no route uses them. When a policy changes the data path, the
+// routes of a proxy change at another time than its runtime layer, and an open breaker must stay open meanwhile.
+func (t *Table) Apply(set *policy.Set) (changed bool) {
 	old := t.tcp
 	t.tcp = map[breaker.Key]bool{}
 	for _, u := range set.Upstreams {
@@ -56,7 +57,7 @@ func (t *Table) Apply(set *policy.Set) (others bool) {
 	return !maps.Equal(t.tcp, old)
 }
 
-// Adopt watches those breakers that need a gate although none of their transitions was heard, such as restored ones.
+// Adopt watches the breakers that need a gate although the table got none of their transitions, such as restored ones.
 func (t *Table) Adopt(statuses []breaker.Status) {
 	for i := range statuses {
 		if s := &statuses[i]; needsGate(s) {
@@ -77,9 +78,9 @@ func ofAllNodes(key breaker.Key) breaker.Key {
 	return key
 }
 
-// Watch says that a breaker has made a transition, and how many calls per second it had until then; 0 if that is not known. The
-// rate at the first transition after closed is the one that counts. Watch reports whether the policy has the breaker, so that its gate may have
-// changed.
+// Watch records that a breaker has made a transition. rate is how many calls per second it had until then; 0: not known.
+// The rate before the trip counts, and later ones do not. Watch reports whether the policy has the breaker, so that its
+// gate may have changed.
 func (t *Table) Watch(key breaker.Key, rate float64) bool {
 	if !t.has(key) {
 		return false
@@ -93,13 +94,13 @@ func (t *Table) Watch(key breaker.Key, rate float64) bool {
 // Watched returns the keys of the breakers that may need a gate, in no order.
 func (t *Table) Watched() []breaker.Key { return slices.Collect(maps.Keys(t.rates)) }
 
-// NeedsProxies reports whether the gate of a breaker depends on what proxies report: it is half-open, and its calls are
-// connections.
+// NeedsProxies reports whether the gate of a breaker depends on the reports of proxies, because it is half-open and its
+// calls are connections.
 func (t *Table) NeedsProxies(s *breaker.Status) bool {
 	return s.State == breaker.HalfOpen && t.tcp[ofAllNodes(s.Key)] && needsGate(s)
 }
 
-// SetSampling changes how densely the calls of a breaker are logged. It reports whether that is a change of the gates.
+// SetSampling sets how densely the calls of a breaker are logged. It reports whether that changes the gates.
 func (t *Table) SetSampling(key breaker.Key, s wire.Sampling) bool {
 	s = s.All()
 	old, had := t.sampling[key]
@@ -114,7 +115,8 @@ func (t *Table) SetSampling(key breaker.Key, s wire.Sampling) bool {
 	return true
 }
 
-// Gates returns the gates, by key, and when time alone will change them, which may be never.
+// Gates returns the gates, sorted by key, and the time until which they are valid without a transition, which may be
+// never.
 func (t *Table) Gates(in *Input) (gates []Gate, next breaker.Instant) {
 	next = never
 	rates := map[breaker.Key]float64{}
@@ -145,7 +147,8 @@ func (t *Table) Gates(in *Input) (gates []Gate, next breaker.Instant) {
 	return gates, next
 }
 
-// connections returns the gates of a breaker whose calls are connections, and when time alone will change them.
+// connections returns the gates of a breaker whose calls are connections, and the time until which they are valid without
+// a transition.
 func (t *Table) connections(s *breaker.Status, in *Input) ([]Gate, breaker.Instant) {
 	if s.State != breaker.HalfOpen {
 		delete(t.allocations, s.Key)
@@ -163,7 +166,7 @@ func (t *Table) connections(s *breaker.Status, in *Input) ([]Gate, breaker.Insta
 	return a.update(s, in.proxies(s.Key), in.Now), in.Now.Add(allocationPeriod)
 }
 
-// proxies returns those that a breaker is about.
+// proxies returns the proxies that a breaker is for: all of its upstream's, or only its node.
 func (in *Input) proxies(key breaker.Key) []Proxy {
 	all := in.Proxies[key.Upstream]
 	if key.Node == "" {
@@ -175,10 +178,10 @@ func (in *Input) proxies(key breaker.Key) []Proxy {
 // minUptime is how long a connection must stay up in half-open to count as a success.
 const minUptime = time.Second
 
-// Established returns, for each half-open breaker whose calls are connections, how many connections have stayed up, at
-// most as many as are permitted. A client that has a pool makes as many connections as it needs and then no
-// more: if connections that stay up did not count, its breaker would never hear of the successes that it waits for. Where new
-// connections are wanted and cannot be made, a probe has failed before.
+// Established returns, for each half-open breaker whose calls are connections, how many connections have stayed up, but
+// not more than there are permits. They count as successes, because a client with a pool of connections makes no new ones
+// once it has enough, so that its breaker would never get the successes that it needs to close. If a connection cannot be
+// made, a probe has failed, and the breaker is no longer half-open.
 func (t *Table) Established(in *Input) map[breaker.Key]uint32 {
 	up := map[breaker.Key]uint32{}
 	for i := range in.Statuses {

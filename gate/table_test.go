@@ -11,14 +11,14 @@ import (
 	"breakwater.dev/wire"
 )
 
-// rig is a board with its engine, and a clock that a test sets.
+// rig is a table with an engine, and a clock that the test sets.
 type rig struct {
-	t      *testing.T
-	engine *breaker.Engine
-	table  *Table
-	now    breaker.Instant
-	heard  []breaker.Transition
-	nodes  []Proxy
+	t           *testing.T
+	engine      *breaker.Engine
+	table       *Table
+	now         breaker.Instant
+	transitions []breaker.Transition
+	nodes       []Proxy
 }
 
 var (
@@ -35,7 +35,7 @@ func quick() breaker.Config {
 	return c
 }
 
-// set has a breaker of each kind.
+// set returns a policy with a breaker of each kind.
 func set(c breaker.Config) *policy.Set {
 	s := &policy.Set{}
 	add := func(key breaker.Key, protocol policy.Protocol, path policy.DataPath, perNode bool) {
@@ -55,7 +55,7 @@ func set(c breaker.Config) *policy.Set {
 
 func newRig(t *testing.T, c breaker.Config) *rig {
 	r := &rig{t: t, now: breaker.Instant(time.Hour)}
-	r.engine = breaker.NewEngine(breaker.Options{Listen: func(tr breaker.Transition) { r.heard = append(r.heard, tr) }})
+	r.engine = breaker.NewEngine(breaker.Options{Listen: func(tr breaker.Transition) { r.transitions = append(r.transitions, tr) }})
 	r.table = NewTable()
 	r.apply(set(c))
 	return r
@@ -68,17 +68,17 @@ func (r *rig) apply(s *policy.Set) {
 	}
 }
 
-// fail trips a breaker that had so much traffic.
+// fail trips a breaker that had traffic calls per second.
 func (r *rig) fail(key breaker.Key, traffic float64) {
 	r.engine.Report(key, []breaker.Reported{{Outcome: breaker.Failure, At: r.now}}, r.now)
 	r.deliver(traffic)
 }
 
 func (r *rig) deliver(traffic float64) {
-	for _, tr := range r.heard {
+	for _, tr := range r.transitions {
 		r.table.Watch(tr.Key, traffic)
 	}
-	r.heard = nil
+	r.transitions = nil
 }
 
 // pass lets time pass.
@@ -88,7 +88,7 @@ func (r *rig) pass(d time.Duration) {
 	r.deliver(0)
 }
 
-// input is what gates are computed from now, where these proxies reach every upstream.
+// input returns the current input, in which these proxies call every upstream.
 func (r *rig) input(proxies []Proxy) *Input {
 	in := &Input{Now: r.now, Proxies: map[string][]Proxy{}}
 	for _, key := range r.table.Watched() {
@@ -107,7 +107,7 @@ func (r *rig) gates(proxies []Proxy) ([]Gate, breaker.Instant) {
 	return r.table.Gates(r.input(proxies))
 }
 
-// want checks the gates, and when they change next, from now; 0: never.
+// want checks the gates, and that they are valid for the time next; 0: for ever.
 func (r *rig) want(next time.Duration, want ...Gate) {
 	r.t.Helper()
 	gates, at := r.gates(r.nodes)
@@ -119,11 +119,11 @@ func (r *rig) want(next time.Duration, want ...Gate) {
 		wanted = r.now.Add(next)
 	}
 	if at != wanted {
-		r.t.Errorf("they change next in %s, want %s", at.Sub(r.now), wanted.Sub(r.now))
+		r.t.Errorf("the gates are valid for %s, want %s", at.Sub(r.now), wanted.Sub(r.now))
 	}
 }
 
-func TestGatesOverALife(t *testing.T) {
+func TestGatesFromTripToClosed(t *testing.T) {
 	r := newRig(t, quick())
 	r.want(0)
 	r.fail(keyWeb, 5_000)
@@ -149,8 +149,8 @@ func TestGatesOverALife(t *testing.T) {
 	r.want(0, Gate{Key: keyQuiet, Probe: true})
 }
 
-// TestTrafficIsThatBeforeTheTrip: not what is left of it when a probe has failed.
-func TestTrafficIsThatBeforeTheTrip(t *testing.T) {
+// TestTrafficBeforeTheTripCounts, and not the traffic at the time when a probe failed.
+func TestTrafficBeforeTheTripCounts(t *testing.T) {
 	r := newRig(t, quick())
 	r.fail(keyWeb, 500)
 	r.pass(30 * time.Second)
@@ -163,12 +163,12 @@ func TestTrafficIsThatBeforeTheTrip(t *testing.T) {
 	r.want(time.Second, Gate{Key: keyWeb, Open: 900_000, Probe: true})
 }
 
-func TestSamples(t *testing.T) {
+func TestSetSampling(t *testing.T) {
 	r := newRig(t, quick())
-	sample := func(key breaker.Key, oneIn, rejects uint32, want bool) {
+	sample := func(key breaker.Key, passed, rejected uint32, want bool) {
 		t.Helper()
-		if got := r.table.SetSampling(key, wire.Sampling{Passed: oneIn, Rejected: rejects}); got != want {
-			t.Errorf("Sample(%s, %d, %d) = %t, want %t", key, oneIn, rejects, got, want)
+		if got := r.table.SetSampling(key, wire.Sampling{Passed: passed, Rejected: rejected}); got != want {
+			t.Errorf("SetSampling(%s, {%d, %d}) = %t, want %t", key, passed, rejected, got, want)
 		}
 	}
 	sample(keyWeb, 0, 1, false)
@@ -179,15 +179,15 @@ func TestSamples(t *testing.T) {
 	r.fail(keyWeb, 0)
 	sample(keyWeb, 8, 4, true)
 	r.want(0, Gate{Key: keyWeb, Open: 1e6, Sampling: wire.Sampling{Passed: 8, Rejected: 4}})
-	r.engine.Reset(keyWeb, "somebody", "a reason", r.now)
+	r.engine.Reset(keyWeb, "alice", "a reason", r.now)
 	r.deliver(0)
 	r.want(0, Gate{Key: keyWeb, Sampling: wire.Sampling{Passed: 8, Rejected: 4}})
 	sample(keyWeb, 1, 1, true)
 	r.want(0)
 }
 
-// TestNodesHaveGatesOfTheirOwn: and what is logged of their calls is the mesh's choice.
-func TestNodesHaveGatesOfTheirOwn(t *testing.T) {
+// TestEachNodeHasItsOwnGate, in which the sampling is the same for all nodes.
+func TestEachNodeHasItsOwnGate(t *testing.T) {
 	r := newRig(t, quick())
 	one := keyOwn
 	one.Node = "one"
@@ -196,14 +196,14 @@ func TestNodesHaveGatesOfTheirOwn(t *testing.T) {
 	r.want(0, Gate{Key: keyOwn, Sampling: wire.Sampling{Passed: 2, Rejected: 1}}, Gate{Key: one, Open: 1e6, Sampling: wire.Sampling{Passed: 2, Rejected: 1}})
 }
 
-// TestMetricsOnlyHasNoGates: unless a person forces it.
+// TestMetricsOnlyHasNoGates, unless an operator forces it.
 func TestMetricsOnlyHasNoGates(t *testing.T) {
 	c := quick()
 	c.Mode = breaker.MetricsOnly
 	r := newRig(t, c)
 	r.fail(keyWeb, 100)
 	r.want(0)
-	o := breaker.Override{State: breaker.Open, By: "somebody", Note: "a reason", Until: r.now.Add(time.Minute)}
+	o := breaker.Override{State: breaker.Open, By: "alice", Note: "a reason", Until: r.now.Add(time.Minute)}
 	if err := r.engine.Force(keyWeb, o, r.now); err != nil {
 		t.Fatal(err)
 	}
@@ -211,8 +211,8 @@ func TestMetricsOnlyHasNoGates(t *testing.T) {
 	r.want(0, Gate{Key: keyWeb, Open: 1e6})
 }
 
-// TestPolicyChanges: a breaker has its gate whatever the data path, so that it stays open when
-// that changes; one that is no longer has none.
+// TestPolicyChanges shows that a breaker has its gate in either data path, so that it stays open when that changes. A
+// breaker that the policy no longer has has no gate.
 func TestPolicyChanges(t *testing.T) {
 	r := newRig(t, quick())
 	r.fail(keyAsk, 0)

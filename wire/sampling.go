@@ -1,8 +1,8 @@
 package wire
 
 // SampledPerSecond is how many calls of a breaker each proxy should log in a second, once for the calls that go through
-// and once for the calls that it rejects. Below that rate a proxy logs all calls. In half-open the same number of calls
-// ask for permits, so that a proxy that logs calls always has a probe, too.
+// and once for the calls that it rejects. Below that rate a proxy logs all calls. The calls that ask for permits in
+// half-open have the same rate, so that a breaker gets probes as reliably as log entries.
 const SampledPerSecond = 50
 
 // Sampling is how densely a proxy logs the calls of a breaker: one in Passed of the calls that go through without a

@@ -6,47 +6,48 @@ import (
 	"breakwater.dev/internal/lockorder"
 )
 
-// applied is which gates are in force in proxies. It is safe for concurrent use.
+// applied holds the gates that are in force in each proxy. It is safe for concurrent use.
 type applied struct {
 	mu    lockorder.Mutex[lockorder.GateLeaf]
 	nodes map[string]inForce
 }
 
-// inForce is what one proxy applies.
+// inForce holds the gates that are in force in one proxy.
 type inForce struct {
 	gate.Applied
-	until breaker.Instant // when the gates fall away; 0: they have no time to live
+	until breaker.Instant // when the gates expire; 0: they have no time to live
 }
 
-// set takes in that a proxy applies gates from a time on; nil: none any more.
+// set records that a proxy applies gates from a time on. Nil gates with a time in the future set the end of the current
+// gates; otherwise they mean that the proxy has connected without gates.
 func (a *applied) set(node string, gates *gate.Set, from, now breaker.Instant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	is := a.nodes[node]
+	state := a.nodes[node]
 	switch {
 	case gates != nil:
-		is = inForce{Applied: gate.Applied{Gates: gates, Told: from, Began: is.Began}}
+		state = inForce{Applied: gate.Applied{Gates: gates, Told: from, Began: state.Began}}
 	case from > now:
-		is.until = from
+		state.until = from
 	default:
-		is = inForce{Applied: gate.Applied{Began: now}}
+		state = inForce{Applied: gate.Applied{Began: now}}
 	}
-	a.nodes[node] = is
+	a.nodes[node] = state
 }
 
-// of returns what a proxy applies now.
-func (a *applied) of(node string) gate.Applied {
+// get returns the gates that are in force in a proxy.
+func (a *applied) get(node string) gate.Applied {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.nodes[node].Applied
 }
 
-// left returns the proxies that are not connected and whose gates are still in force.
-func (a *applied) left(connected map[string]bool, now breaker.Instant) (nodes []string) {
+// disconnected returns the proxies that are not connected and whose gates are still in force.
+func (a *applied) disconnected(connected map[string]bool, now breaker.Instant) (nodes []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for node, is := range a.nodes {
-		if !connected[node] && is.until > now {
+	for node, state := range a.nodes {
+		if !connected[node] && state.until > now {
 			nodes = append(nodes, node)
 		}
 	}
@@ -57,8 +58,8 @@ func (a *applied) left(connected map[string]bool, now breaker.Instant) (nodes []
 func (a *applied) forget(connected map[string]bool, now breaker.Instant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for node, is := range a.nodes {
-		if !connected[node] && is.until <= now {
+	for node, state := range a.nodes {
+		if !connected[node] && state.until <= now {
 			delete(a.nodes, node)
 		}
 	}

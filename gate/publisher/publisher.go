@@ -15,35 +15,36 @@ import (
 )
 
 const (
-	// samplingPeriod is how often the density of the proxies' logs is decided.
+	// samplingPeriod is how often the density of the proxies' access logs is decided.
 	samplingPeriod = time.Second
-	// forgettingPeriod is how often proxies that are gone are forgotten.
+	// forgettingPeriod is how often proxies that have left are removed.
 	forgettingPeriod = time.Minute
 )
 
-// Breakers are those that gates are for. [breaker.Engine] has these methods.
+// Breakers has the breakers for which gates are computed. [breaker.Engine] has these methods.
 type Breakers interface {
 	Status(key breaker.Key, now breaker.Instant) (s breaker.Status, known bool)
 	Snapshot(now breaker.Instant) []breaker.Status
 	Report(key breaker.Key, outcomes []breaker.Reported, now breaker.Instant)
 }
 
-// Feed is what proxies report of their calls.
+// Feed has the calls that proxies report.
 type Feed interface {
-	// Sample decides how densely proxies are to log from now on, for each breaker that they log. It is called once a second.
+	// Sample decides how densely proxies must log from now on, for each breaker that they log. It is called once a
+	// second.
 	Sample(now breaker.Instant) map[breaker.Key]wire.Sampling
-	// Rate returns how many calls per second a breaker has had of late; 0 if that is not known.
+	// Rate returns the recent number of calls per second of a breaker; 0: not known.
 	Rate(key breaker.Key) float64
-	// Links returns what a proxy has reported of its connections to an upstream.
+	// Links returns a proxy's connections to an upstream, as the proxy has reported them.
 	Links(upstream, node string) gate.Links
 }
 
-// Proxies are those that get the gates.
+// Proxies are the proxies that get the gates.
 type Proxies interface {
 	// Connected returns each connected proxy once.
 	Connected() []gate.Node
-	// PublishGates makes a set the gates of all proxies, at once. Decided is when the oldest transition was
-	// made that led to it; zero: no transition did. After an error, proxies keep the gates that they have.
+	// PublishGates replaces the gates of all proxies. decided is the time of the oldest transition that is not
+	// published yet; zero: there is none. After an error, proxies keep their gates.
 	PublishGates(set *gate.Set, decided time.Time) error
 }
 
@@ -53,7 +54,7 @@ type Clock interface {
 	Wall(breaker.Instant) time.Time
 }
 
-// Options are what a publisher needs. All are required.
+// Options connect a publisher with the rest of the process. All are required.
 type Options struct {
 	Breakers Breakers
 	Feed     Feed
@@ -70,21 +71,21 @@ type Publisher struct {
 	stopped  chan struct{}
 	counts   atomic.Pointer[Counts]
 
-	wake        chan struct{}                       // holds one
+	wake        chan struct{}                       // has room for one
 	mu          lockorder.Mutex[lockorder.GateLeaf] // guards transitions
 	transitions []transition
 
-	// What follows belongs to the goroutine of Run.
+	// The fields below are used only by the goroutine of Run.
 	table     *gate.Table
 	filter    gate.LogFilter
 	upstreams map[string]*policy.Upstream
-	decided   time.Time // of the first change that is not published; zero: there is none
+	decided   time.Time // the first transition that is not published; zero: there is none
 }
 
-// transition is what matters of one here.
+// transition is the part of a breaker's transition that gates depend on.
 type transition struct {
 	key  breaker.Key
-	rate float64 // calls per second until then; 0: not known
+	rate float64 // calls per second before the transition; 0: not known
 	at   breaker.Instant
 }
 
@@ -94,15 +95,15 @@ type change struct {
 	done chan struct{} // closed when its gates are published
 }
 
-// Counts are how many gates there are, by kind. A gate for a single proxy counts as one.
+// Counts are the numbers of gates by kind. A gate for a single proxy counts as one.
 type Counts struct {
-	Open        int // reject all calls
-	Probing     int // let a share of the calls ask for permits
-	Ramping     int // reject a share of the calls
-	Connections int // bound the connections to an upstream that speaks TCP
+	Open        int // gates that reject all calls
+	Probing     int // gates that let a share of the calls ask for permits
+	Ramping     int // gates that reject a share of the calls
+	Connections int // gates that bound the connections to an upstream that speaks TCP
 }
 
-// New returns a publisher of no gates.
+// New returns a publisher without gates.
 func New(o Options) *Publisher {
 	p := &Publisher{
 		Options: o, applied: applied{nodes: map[string]inForce{}}, policies: make(chan change), stopped: make(chan struct{}),
@@ -112,7 +113,7 @@ func New(o Options) *Publisher {
 	return p
 }
 
-// Observe takes in a transition. Its gates are published soon afterwards.
+// Observe records a transition, and returns at once. The gates that follow from it are published soon afterwards.
 func (p *Publisher) Observe(t breaker.Transition) {
 	one := transition{t.Key, p.Feed.Rate(t.Key), t.At}
 	p.mu.Lock()
@@ -120,11 +121,12 @@ func (p *Publisher) Observe(t breaker.Transition) {
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
-	default: // it is to wake already
+	default: // Run is about to wake already
 	}
 }
 
-// Apply takes on a policy, which the breakers have already, and returns when its gates are published. It needs [Publisher.Run].
+// Apply replaces the policy, which the breakers have already, and returns when its gates are published. It waits for
+// [Publisher.Run], which must be running or have ended.
 func (p *Publisher) Apply(set *policy.Set) {
 	c := change{set, make(chan struct{})}
 	select {
@@ -134,15 +136,16 @@ func (p *Publisher) Apply(set *policy.Set) {
 	}
 }
 
-// Applied takes in that a proxy applies gates from a time on; nil: none any more.
+// Applied records that a proxy applies a set of gates from a time on. A nil set with a time in the future is the end of
+// the proxy's current gates; otherwise it means that the proxy has connected without gates.
 func (p *Publisher) Applied(node string, set *gate.Set, from breaker.Instant) {
 	p.applied.set(node, set, from, p.Clock.Now())
 }
 
-// Counts returns how many gates there are now.
+// Counts returns the numbers of gates that are published.
 func (p *Publisher) Counts() Counts { return *p.counts.Load() }
 
-// Run publishes gates until ctx is over.
+// Run publishes gates until ctx ends.
 func (p *Publisher) Run(ctx context.Context) {
 	defer close(p.stopped)
 	timer := time.NewTimer(0)
@@ -178,6 +181,7 @@ func (p *Publisher) Run(ctx context.Context) {
 	}
 }
 
+// apply replaces the policy, on the goroutine of Run.
 func (p *Publisher) apply(set *policy.Set) {
 	if p.table.Apply(set) {
 		p.table.Adopt(p.Breakers.Snapshot(p.Clock.Now()))
@@ -188,7 +192,7 @@ func (p *Publisher) apply(set *policy.Set) {
 	}
 }
 
-// sample decides how densely proxies log from now on, and reports whether that is a change.
+// sample decides how densely proxies log from now on, and reports whether that changes the gates.
 func (p *Publisher) sample() (changed bool) {
 	for key, s := range p.Feed.Sample(p.Clock.Now()) {
 		if p.table.SetSampling(key, s) {
@@ -198,7 +202,7 @@ func (p *Publisher) sample() (changed bool) {
 	return changed
 }
 
-// reportEstablished reports to half-open breakers of connections those that have stayed up, as successes of probes.
+// reportEstablished reports connections that have stayed up to their half-open breakers, as successful probes.
 func (p *Publisher) reportEstablished() {
 	in := p.input()
 	for key, n := range p.table.Established(in) {
@@ -210,7 +214,7 @@ func (p *Publisher) reportEstablished() {
 	}
 }
 
-// publish publishes the gates of now, and returns when time alone will change them.
+// publish publishes the current gates, and returns the time until which they are valid without a transition.
 func (p *Publisher) publish() (next breaker.Instant) {
 	gates, next := p.table.Gates(p.input())
 	if err := p.Proxies.PublishGates(gate.NewSet(gates, p.filter), p.decided); err != nil {
@@ -222,8 +226,8 @@ func (p *Publisher) publish() (next breaker.Instant) {
 	return next
 }
 
-// hear takes in the transitions since it was last called.
-func (p *Publisher) hear() {
+// watchTransitions passes the transitions since its last call to the table.
+func (p *Publisher) watchTransitions() {
 	p.mu.Lock()
 	transitions := p.transitions
 	p.transitions = nil
@@ -235,9 +239,9 @@ func (p *Publisher) hear() {
 	}
 }
 
-// input is what the gates of now are computed from.
+// input returns the input from which the current gates are computed.
 func (p *Publisher) input() *gate.Input {
-	p.hear()
+	p.watchTransitions()
 	in := &gate.Input{Now: p.Clock.Now()}
 	var wanted []string
 	for _, key := range p.table.Watched() {
@@ -256,10 +260,10 @@ func (p *Publisher) input() *gate.Input {
 	return in
 }
 
-// proxies returns the proxies that reach each of the upstreams, with what they have reported.
+// proxies returns the proxies that call each of the upstreams, by the upstream's name.
 func (p *Publisher) proxies(upstreams []string, now breaker.Instant) map[string][]gate.Proxy {
 	connected := p.Proxies.Connected()
-	left := p.applied.left(ids(connected), now)
+	left := p.applied.disconnected(ids(connected), now)
 	all := make(map[string][]gate.Proxy, len(upstreams))
 	for _, name := range upstreams {
 		u := p.upstreams[name]
@@ -282,7 +286,7 @@ func (p *Publisher) proxies(upstreams []string, now breaker.Instant) map[string]
 }
 
 func (p *Publisher) proxy(upstream, node string) gate.Proxy {
-	return gate.Proxy{Node: node, Links: p.Feed.Links(upstream, node), Applied: p.applied.of(node)}
+	return gate.Proxy{Node: node, Links: p.Feed.Links(upstream, node), Applied: p.applied.get(node)}
 }
 
 func ids(nodes []gate.Node) map[string]bool {

@@ -27,7 +27,8 @@ var (
 	db  = breaker.Key{Upstream: "db"}
 )
 
-// set has an upstream of requests and one of connections, whose breakers trip at the first failure.
+// set returns a policy with these upstreams, whose breakers trip at the first failure. The upstream "db" speaks TCP, and
+// only the workload "shop" may call it.
 func set(upstreams ...string) *policy.Set {
 	s := &policy.Set{}
 	for _, name := range upstreams {
@@ -44,24 +45,24 @@ func set(upstreams ...string) *policy.Set {
 	return s
 }
 
-// clock is the one of a bubble.
+// clock is the clock of a bubble of testing/synctest.
 type clock struct{ start time.Time }
 
 func (c clock) Now() breaker.Instant             { return breaker.Instant(time.Since(c.start)) }
 func (c clock) Wall(i breaker.Instant) time.Time { return c.start.Add(time.Duration(i)) }
 
-// mesh is everything around a publisher.
+// mesh is a publisher with its surroundings.
 type mesh struct {
 	clock
 	*Publisher
 	engine *breaker.Engine
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	sampling  map[breaker.Key]wire.Sampling
 	rate      float64
 	links     map[string]gate.Links // by upstream and node
 	connected []gate.Node
-	broken    error
+	broken    error // returned by PublishGates
 	published []*gate.Set
 	decided   []time.Time
 }
@@ -114,7 +115,7 @@ func (m *mesh) PublishGates(set *gate.Set, decided time.Time) error {
 	return nil
 }
 
-// change changes what is around the publisher.
+// change calls do, which changes the surroundings of the publisher, under their lock.
 func (m *mesh) change(do func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +127,7 @@ func (m *mesh) apply(set *policy.Set) {
 	m.Publisher.Apply(set)
 }
 
-// last returns the gates that were published last, and when that was decided.
+// last returns the gates that were published last, and the time of their transition.
 func (m *mesh) last() (*gate.Set, time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -138,7 +139,7 @@ func (m *mesh) fail(key breaker.Key) {
 	m.engine.Report(key, []breaker.Reported{{Outcome: breaker.Failure, At: now, Probe: true}}, now)
 }
 
-// want checks the gates that were published last, once all is quiet.
+// want checks the gates that were published last, when all goroutines are idle.
 func (m *mesh) want(t *testing.T, when string, want ...gate.Gate) {
 	t.Helper()
 	synctest.Wait()
@@ -148,8 +149,8 @@ func (m *mesh) want(t *testing.T, when string, want ...gate.Gate) {
 	}
 }
 
-// TestTransitionsArePublished at once, with the time of the first one and the rate of before the trip, and time alone changes
-// gates as well.
+// TestTransitionsArePublished at once, with the time of the first transition and the rate before the trip. Gates also
+// change without a transition, when their time is over.
 func TestTransitionsArePublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)
@@ -171,12 +172,13 @@ func TestTransitionsArePublished(t *testing.T) {
 		time.Sleep(time.Second)
 		m.want(t, "a second later", gate.Gate{Key: web, Probe: true})
 		if _, decided := m.last(); !decided.IsZero() {
-			t.Errorf("decided at %s, want no time: no transition led to it", decided)
+			t.Errorf("decided at %s, want no time, since there was no transition", decided)
 		}
 	})
 }
 
-// TestApplyReturnsWhenGatesArePublished: those of breakers that were open before, and of no others.
+// TestApplyReturnsWhenGatesArePublished shows that breakers that were open before have their gates by then, and that
+// breakers that the policy no longer has have none.
 func TestApplyReturnsWhenGatesArePublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)
@@ -188,7 +190,7 @@ func TestApplyReturnsWhenGatesArePublished(t *testing.T) {
 		}
 		m.apply(set("db"))
 		if got, _ := m.last(); len(got.Gates()) != 0 {
-			t.Errorf("%d gates of a breaker that is no more, want none", len(got.Gates()))
+			t.Errorf("%d gates of a breaker that the policy no longer has, want none", len(got.Gates()))
 		}
 	})
 }
@@ -239,7 +241,7 @@ func TestRefusedGatesAreTriedAgain(t *testing.T) {
 	})
 }
 
-// TestEstablishedConnectionsCloseABreaker: a client with a pool makes no new ones.
+// TestEstablishedConnectionsCloseABreaker, because a client with a pool makes no new connections.
 func TestEstablishedConnectionsCloseABreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)
@@ -257,7 +259,8 @@ func TestEstablishedConnectionsCloseABreaker(t *testing.T) {
 	})
 }
 
-// TestProxies: the connected ones that call an upstream, those that may not, and those that left and apply gates still.
+// TestProxies shows that an upstream's proxies are the connected ones that list it, even those that may not call it, and
+// those that have left while their gates are in force.
 func TestProxies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)
@@ -287,8 +290,8 @@ func TestProxies(t *testing.T) {
 	})
 }
 
-// TestGoneProxiesAreForgotten, also where no upstream's calls are connections.
-func TestGoneProxiesAreForgotten(t *testing.T) {
+// TestProxiesThatLeftAreForgotten, even if no upstream speaks TCP.
+func TestProxiesThatLeftAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)
 		m.change(func() { m.connected = []gate.Node{{ID: "stays"}} })
@@ -311,8 +314,8 @@ func TestGoneProxiesAreForgotten(t *testing.T) {
 	})
 }
 
-// BenchmarkProxies finds who reaches 10 upstreams of connections, of 1,000 proxies that each list 500, as is done each second
-// while their breakers are half-open.
+// BenchmarkProxies finds the proxies of 10 upstreams among 1,000 proxies that list 500 upstreams each. The publisher does
+// this each second while the breakers of these upstreams are half-open.
 func BenchmarkProxies(b *testing.B) {
 	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}}
 	m.Publisher = New(Options{Breakers: breaker.NewEngine(breaker.Options{}), Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
