@@ -1,10 +1,10 @@
 // Package inprocess gives a Go program the breakers of its policy files, without a
-// proxy: for what no proxy carries, such as queries of a database.
+// proxy. It is for calls that no proxy carries, such as queries of a database.
 //
-// In: the policy files that the control plane takes, and the calls of the program.
-// Out: a breaker by its name, for [breaker.Do]; each change of state, if one asks for it.
+// In: the same policy files as for the control plane, and the calls of the program.
+// Out: a breaker by its name, for [breaker.Do]; each transition, to [Options].OnTransition.
 // Called by: Go programs that are not Breakwater.
-// Never: keeps a goroutine that [Registry.Run] did not start, takes half of a policy, or shares a breaker with another process.
+// Never: keeps a goroutine that [Registry.Run] did not start, applies a part of a policy, or shares a breaker with another process.
 // Concurrency: a [Registry] is safe for concurrent use; [Registry.Run] runs once at a time.
 //
 // # How to use it
@@ -27,30 +27,32 @@
 //		return db.QueryRowContext(ctx, query, id).Scan(&name)
 //	})
 //
-// Ask for the breaker at each call rather than keeping it: that costs some tens of
+// Ask for the breaker at each call, and do not keep it: asking costs some tens of
 // nanoseconds and no memory, and after a reload the name may mean another breaker.
 //
-// # What of a policy holds in process
+// # The parts of a policy that apply in process
 //
-//   - What is under breaker, and mode, as they do in the mesh.
-//   - timeout: the context that the call gets ends then, and the call has failed.
-//     It holds in every mode. What does not heed its context takes longer, and has failed too.
-//   - classify.clientGone: what a call counts as that returns an error after its own
+//   - breaker and mode apply as in the mesh.
+//   - timeout: the context of the call ends after this time, and the call counts as a
+//     failure, in every mode. A function that ignores its context takes longer, and its
+//     call counts as a failure, too.
+//   - classify.clientGone: the outcome of a call that returns an error after its own
 //     context has ended, because the program cancelled it or gave it less time.
-//   - scope: a process is a node of its own. So Node and Mesh are the same here, one
-//     breaker for the process, which knows only the process's own calls.
-//   - routes: the program says which route a call is of, by the breaker's name; what a
-//     route matches does not matter.
+//   - scope: a process is one node, so Node and Mesh mean the same: one breaker for the
+//     process, which gets only the process's own calls.
+//   - routes: the program chooses the route of a call by the breaker's name. The match of
+//     the route is ignored.
 //
-// The rest is for proxies. Errors of Go have no status to classify: one that is an
-// answer, not a failure, is marked by [breaker.Expected]. And what to do in place of a
-// call that was rejected, when errors.Is(err, [breaker.ErrOpen]), the program knows better
-// than a fallback does.
+// The rest is for proxies. Go errors have no status to classify. If an error is an answer
+// and not a failure, mark it with [breaker.Expected]. Fallbacks do not apply: the program
+// decides itself what to do when a call is rejected, which is when
+// errors.Is(err, [breaker.ErrOpen]).
 //
 // # Without Run
 //
-// A breaker works without anybody running the registry: it changes its state when a
-// call, [Registry.Snapshot] or [Registry.Reload] looks at it, as of the time that has
-// passed. What is missing is that changed files are noticed, that OnTransition is
-// called, and that a call which hangs opens the breaker as slow while nobody looks.
+// Breakers also work while [Registry.Run] is not running. A breaker then changes its state
+// when a call, [Registry.Snapshot] or [Registry.Reload] uses it, according to the time
+// that has passed. Three things do not happen: changed files are not noticed, OnTransition
+// is not called, and a call that hangs does not open the breaker as slow until the breaker
+// is used again.
 package inprocess

@@ -12,16 +12,16 @@ import (
 	"breakwater.dev/inprocess"
 )
 
-// A query of a database behind the breaker that testdata/database.yaml gives it. That
-// there is no such row is an answer of a healthy database; that it cannot be
-// reached is a failure, and after three in a row nobody is kept waiting for it.
+// A query of a database, through the breaker in testdata/database.yaml. An empty result is
+// an answer of a healthy database. A database that cannot be reached is a failure, and
+// after three in a row calls are rejected at once.
 func Example() {
 	breakers, err := inprocess.Open(inprocess.Options{}, filepath.Join("testdata", "database.yaml"))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	var server users // a small fake
+	var server users // a fake database
 	db := server.open()
 	defer db.Close()
 
@@ -39,7 +39,7 @@ func Example() {
 		name, err := nameOf(context.Background(), id)
 		var open *breaker.OpenError
 		switch {
-		case errors.As(err, &open): // it was not asked
+		case errors.As(err, &open): // the call was rejected
 			fmt.Println("try again in", open.RetryAfter.Round(time.Second))
 		case errors.Is(err, sql.ErrNoRows):
 			fmt.Println("there is no user", id)
@@ -64,8 +64,8 @@ func Example() {
 	// try again in 30s
 }
 
-// The files are those of the control plane, and so is what it says of them. A
-// name that they do not have is found before the first call.
+// The files and their diagnostics are the same as for the control plane. Require finds a
+// misspelt name before the first call.
 func ExampleRegistry_Require() {
 	breakers, err := inprocess.Open(inprocess.Options{}, filepath.Join("..", "examples", "quickstart", "policies"))
 	if err != nil {
@@ -79,12 +79,12 @@ func ExampleRegistry_Require() {
 	// "stok": there is no such breaker; the policy has payments, stock
 }
 
-// A program runs the registry for as long as it runs itself, and hears of each
-// transition, with what the breaker had seen.
+// A program runs the registry for as long as it runs itself. OnTransition gets each
+// transition, with the window that caused it.
 func ExampleRegistry_Run() {
-	heard := make(chan breaker.Transition, 10)
+	transitions := make(chan breaker.Transition, 10)
 	breakers, err := inprocess.Open(inprocess.Options{
-		OnTransition: func(t breaker.Transition) { heard <- t }, // to a log or a metric
+		OnTransition: func(t breaker.Transition) { transitions <- t }, // to a log or a metric
 	}, filepath.Join("testdata", "database.yaml"))
 	if err != nil {
 		fmt.Println(err)
@@ -99,7 +99,7 @@ func ExampleRegistry_Run() {
 			return errors.New("connection refused")
 		})
 	}
-	t := <-heard
+	t := <-transitions
 	fmt.Printf("%s: %s to %s (%s, %d of %d calls failed)\n",
 		t.Key, t.Edge.From, t.Edge.To, t.Edge.Reason, t.Window.Failures, t.Window.Calls)
 
@@ -110,7 +110,7 @@ func ExampleRegistry_Run() {
 	// <nil> connection refused
 }
 
-// What somebody does by hand needs a name, a reason and an end.
+// A change by hand needs a name, a reason and an end.
 func ExampleRegistry_Force() {
 	breakers, err := inprocess.Open(inprocess.Options{}, filepath.Join("testdata", "database.yaml"))
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// basic has an upstream with two routes, of which one has a breaker of its own. Its breakers
-// open at the second failure in a row, and close by one probe after 30 s.
+// basic has an upstream with two routes, one of which has its own breaker. The breakers
+// open at the second failure in a row, and one successful probe closes them after 30 s.
 const basic = `apiVersion: breakwater.dev/v1alpha1
 kind: Upstream
 metadata: {name: payments}
@@ -49,7 +49,7 @@ spec:
   timeout: 0s
 `
 
-// changed is basic with something else in place of each first one of a pair.
+// changed returns basic with the first text of each pair replaced by the second.
 func changed(t *testing.T, pairs ...string) string {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
@@ -60,7 +60,7 @@ func changed(t *testing.T, pairs ...string) string {
 	return strings.NewReplacer(pairs...).Replace(basic)
 }
 
-// opened returns a registry of one file, and the file.
+// opened returns a registry of one file, and the file's name.
 func opened(t *testing.T, o Options, text string) (*Registry, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
@@ -72,7 +72,7 @@ func opened(t *testing.T, o Options, text string) (*Registry, string) {
 	return r, file
 }
 
-// write swaps the content of a file at once, so that nobody reads half of it.
+// write replaces the content of a file at once, so that a reader never gets half of it.
 func write(t *testing.T, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
@@ -85,7 +85,7 @@ func write(t *testing.T, file, text string) {
 
 var errBroken = errors.New("broken")
 
-// call makes calls of a breaker that end at once with err, and returns what Do did last.
+// call makes n calls through a breaker that return err at once, and returns the last result of Do.
 func call(r *Registry, name string, n int, err error) (got error) {
 	for range n {
 		got = breaker.Do(context.Background(), r.Breaker(name), func(context.Context) error { return err })
@@ -93,7 +93,7 @@ func call(r *Registry, name string, n int, err error) (got error) {
 	return got
 }
 
-// status returns the status of the breaker of that very name.
+// status returns the status of the breaker with exactly this name.
 func status(t *testing.T, r *Registry, name string) breaker.Status {
 	t.Helper()
 	for _, s := range r.Snapshot() {

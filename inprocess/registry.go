@@ -15,20 +15,19 @@ import (
 	"breakwater.dev/sources/files"
 )
 
-// Options say who hears of what happens. The zero value is fine.
+// Options are the program's functions that a registry calls. The zero value is valid.
 type Options struct {
-	// OnTransition is called for each change of a breaker's state, one at a time and for
-	// each breaker in order, never on the goroutine of a call: by [Registry.Run], so the
-	// transitions wait until it runs. It may take its time, and use the registry.
-	// nil: nobody asks.
+	// OnTransition is called for each transition, one at a time and in order for each
+	// breaker. [Registry.Run] calls it, never the goroutine of a call; so transitions wait
+	// until Run runs. It may be slow, and may use the registry. nil: transitions are dropped.
 	OnTransition func(breaker.Transition)
-	// OnError is called by [Registry.Run] when files have changed and are refused, with
-	// the error that [Registry.Reload] would return; the policy of before stays in
-	// force. It may be called while OnTransition is. nil: the problems go to [log/slog].
+	// OnError is called by [Registry.Run] when changed files are refused, with the same
+	// error as from [Registry.Reload]. The previous policy stays in force. OnError may be
+	// called at the same time as OnTransition. nil: the problems are logged with [log/slog].
 	OnError func(error)
 }
 
-// Registry has the breakers of a policy. Get one from [Open].
+// Registry has the breakers of a policy. Make it with [Open].
 type Registry struct {
 	paths    []string
 	options  Options
@@ -36,13 +35,13 @@ type Registry struct {
 	driver   *driver.Driver
 	running  sync.Mutex // held by Run
 
-	loading sync.Mutex // serialises Reload, so that what was read last is in force
+	loading sync.Mutex // serialises Reload, so that the files that were read last are in force
 	current atomic.Pointer[policy.Set]
 }
 
-// Open loads policy files and directories, as the control plane does: the
-// environment's CIRCUIT_BREAKER_ variables replace the built-in defaults, see
-// [policy.DefaultsFromEnv]. The error is [policy.Diagnostics], all problems at once.
+// Open loads policy files and directories as the control plane does. The environment
+// variables that begin with CIRCUIT_BREAKER_ replace the built-in defaults, see
+// [policy.DefaultsFromEnv]. The error is [policy.Diagnostics], with all problems.
 func Open(o Options, paths ...string) (*Registry, error) {
 	defaults, diagnostics := policy.DefaultsFromEnv(os.LookupEnv)
 	if len(diagnostics) > 0 {
@@ -50,7 +49,7 @@ func Open(o Options, paths ...string) (*Registry, error) {
 	}
 	r := &Registry{paths: paths, options: o, defaults: defaults, driver: driver.New()}
 	if o.OnTransition != nil {
-		r.driver.Observe([]driver.Observer{{Name: "program", Reason: "It is the only one.", Observe: o.OnTransition}})
+		r.driver.Observe([]driver.Observer{{Name: "program", Reason: "There is no other observer.", Observe: o.OnTransition}})
 	}
 	if err := r.Reload(); err != nil {
 		return nil, err
@@ -60,7 +59,7 @@ func Open(o Options, paths ...string) (*Registry, error) {
 
 // Reload loads the files again and puts them in force, as [Registry.Run] does when they
 // change. A breaker keeps its state unless its own rules or its mode have changed. The
-// error is [policy.Diagnostics]; then nothing has changed.
+// error is [policy.Diagnostics]; the previous policy then stays in force.
 func (r *Registry) Reload() error {
 	if diagnostics := r.load(); len(diagnostics) > 0 {
 		return diagnostics
@@ -84,11 +83,11 @@ func (r *Registry) load() policy.Diagnostics {
 	return nil
 }
 
-// Breaker returns the breaker of an upstream, "payments", or of a route of it,
-// "payments/charge". A route that no policy gives a breaker of its own shares its
-// upstream's, as it does in the mesh. Where the policy has no such breaker it returns nil,
-// with which [breaker.Do] just makes the call: taking a breaker out of the policy
-// stops no program. [Registry.Require] finds the names that are misspelt.
+// Breaker returns the breaker of an upstream, such as "payments", or of one of its routes,
+// such as "payments/charge". A route without its own breaker shares its upstream's breaker,
+// as in the mesh. If the policy has no such breaker, Breaker returns nil, with which
+// [breaker.Do] just makes the call; so a program keeps working when a breaker is removed
+// from the policy. Use [Registry.Require] to find misspelt names.
 func (r *Registry) Breaker(name string) *breaker.Breaker {
 	key := breaker.ParseKey(name)
 	b := r.driver.Engine.Breaker(key)
@@ -99,9 +98,10 @@ func (r *Registry) Breaker(name string) *breaker.Breaker {
 	return b
 }
 
-// Require returns an error that names all breakers that are asked for and that the policy
-// in force does not have, and those that it has. It is a [breaker.ErrUnknown]. Here a route
-// has to be one of its upstream's. A program calls it once, at its start.
+// Require checks that the policy in force has all the named breakers. Its error is a
+// [breaker.ErrUnknown], and names the missing breakers and the existing ones. Unlike in
+// [Registry.Breaker], a route must be in the policy. A program calls Require once, when it
+// starts.
 func (r *Registry) Require(names ...string) error {
 	has := map[string]bool{}
 	var all, missing []string
@@ -129,11 +129,12 @@ func (r *Registry) Require(names ...string) error {
 	}
 }
 
-// Snapshot returns the status of every breaker as it stands now.
+// Snapshot returns the current status of every breaker.
 func (r *Registry) Snapshot() []breaker.Status { return r.driver.Engine.Snapshot(r.Now()) }
 
-// Force puts the breaker of that very name in a state by hand, until r.Now().Add of
-// some time or [Registry.Reset]; see [breaker.Engine.Force], also for the errors.
+// Force puts the breaker with exactly this name into a state by hand, until o.Until or
+// [Registry.Reset]. Until is an instant such as r.Now().Add(time.Hour). See
+// [breaker.Engine.Force] for the errors.
 func (r *Registry) Force(name string, o breaker.Override) error {
 	if err := r.driver.Engine.Force(breaker.ParseKey(name), o, r.Now()); err != nil {
 		return fmt.Errorf("forcing breaker %q: %w", name, err)
@@ -141,9 +142,9 @@ func (r *Registry) Force(name string, o breaker.Override) error {
 	return nil
 }
 
-// Reset makes the breaker of that very name as if it were new, but for its counts, and
-// ends what [Registry.Force] began. by and note are who did it, and why. The error is a
-// [breaker.ErrUnknown].
+// Reset makes the breaker with exactly this name as if it were new, except for its counts,
+// and ends an override by [Registry.Force]. by names the operator, and note the reason. The
+// error is a [breaker.ErrUnknown].
 func (r *Registry) Reset(name, by, note string) error {
 	if err := r.driver.Engine.Reset(breaker.ParseKey(name), by, note, r.Now()); err != nil {
 		return fmt.Errorf("resetting breaker %q: %w", name, err)
@@ -151,9 +152,9 @@ func (r *Registry) Reset(name, by, note string) error {
 	return nil
 }
 
-// Now reads the monotonic clock of all instants of the registry: for those who call
-// [breaker.Breaker.Acquire] themselves, or say when something is to end.
+// Now reads the monotonic clock from which all instants of the registry come. Programs need
+// it to call [breaker.Breaker.Acquire] themselves, or to set the end of an override.
 func (r *Registry) Now() breaker.Instant { return r.driver.Clock.Now() }
 
-// Time is the time of an instant, for people: that of a transition, or of a status.
+// Time returns the wall time of an instant, such as a transition's, for logs and pages.
 func (r *Registry) Time(i breaker.Instant) time.Time { return r.driver.Clock.Wall(i) }

@@ -14,7 +14,7 @@ import (
 	"breakwater.dev/policy"
 )
 
-// All problems come at once, as diagnostics, and no registry with them.
+// Open returns all problems at once, as diagnostics, and no registry.
 func TestOpenRefuses(t *testing.T) {
 	_, file := opened(t, Options{}, basic)
 	for name, tc := range map[string]struct {
@@ -48,8 +48,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// The environment replaces defaults, as it does for the control plane.
-func TestDefaultsOfTheEnvironment(t *testing.T) {
+// Environment variables replace the built-in defaults, as for the control plane.
+func TestDefaultsFromTheEnvironment(t *testing.T) {
 	t.Setenv("CIRCUIT_BREAKER_SUCCESS_THRESHOLD", "7")
 	r, file := opened(t, Options{}, changed(t, ", successThreshold: 1", ""))
 	write(t, file, changed(t, ", successThreshold: 1", "", "consecutiveFailures: 2", "consecutiveFailures: 4"))
@@ -58,7 +58,7 @@ func TestDefaultsOfTheEnvironment(t *testing.T) {
 	}
 	got := status(t, r, "payments").Config
 	if got.SuccessThreshold != 7 || got.ConsecutiveFailures != 4 {
-		t.Errorf("%d successes, %d failures; want 7 of the environment, 4 of the file", got.SuccessThreshold, got.ConsecutiveFailures)
+		t.Errorf("%d successes, %d failures; want 7 from the environment, 4 from the file", got.SuccessThreshold, got.ConsecutiveFailures)
 	}
 }
 
@@ -67,17 +67,17 @@ func TestBreaker(t *testing.T) {
 	for name, want := range map[string]string{
 		"payments":         "payments",
 		"payments/charge":  "payments/charge",
-		"payments/refund":  "payments", // no policy is for it alone
+		"payments/refund":  "payments", // it has no own breaker
 		"payments/refunds": "payments",
 		"payment":          "",
-		"payments@shop-1":  "", // there are no other nodes here
+		"payments@shop-1":  "", // the process is the only node
 		"unguarded":        "",
 		"":                 "",
 	} {
 		b := r.Breaker(name)
 		switch {
 		case b == nil && want != "":
-			t.Errorf("there is no %q, want %q", name, want)
+			t.Errorf("%q has no breaker, want %q", name, want)
 		case b != nil && b.Status(r.Now()).Key.String() != want:
 			t.Errorf("%q is %v, want %q", name, b.Status(r.Now()).Key, want)
 		}
@@ -106,8 +106,8 @@ func TestRequire(t *testing.T) {
 	}
 }
 
-// Nobody runs the registry, and still time passes for its breakers.
-func TestTimePassesUnasked(t *testing.T) {
+// Time passes for the breakers although Run is not running.
+func TestTimePassesWithoutRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := opened(t, Options{}, basic)
 		call(r, "payments", 2, errBroken)
@@ -123,7 +123,7 @@ func TestTimePassesUnasked(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		}
 		if got := status(t, r, "payments"); got.State != breaker.HalfOpen || got.RetryAfter != 0 {
-			t.Errorf("after its wait it is %v for another %v, want half_open", got.State, got.RetryAfter)
+			t.Errorf("after its wait the breaker is %v for another %v, want half_open", got.State, got.RetryAfter)
 		}
 		if err := call(r, "payments", 1, nil); err != nil {
 			t.Errorf("the probe: %v", err)
@@ -133,17 +133,17 @@ func TestTimePassesUnasked(t *testing.T) {
 			t.Errorf("in the end: %v, %+v", got.State, got.Counts)
 		}
 		if got := status(t, r, "payments/charge").Counts; got.Requests != 0 {
-			t.Errorf("the route's breaker has heard of it: %+v", got)
+			t.Errorf("the route's breaker has counted calls of its upstream: %+v", got)
 		}
 	})
 }
 
-// What each mode makes of three failures and one more call.
+// Each mode handles four failing calls in its own way.
 func TestModes(t *testing.T) {
 	for mode, want := range map[string]struct {
-		calls              int // that reached the upstream
-		state              breaker.State
-		rejected, wouldNot uint64
+		calls                 int // calls that reached the upstream
+		state                 breaker.State
+		rejected, wouldReject uint64
 	}{
 		"Enforce":     {2, breaker.Open, 2, 0},
 		"MetricsOnly": {4, breaker.Open, 0, 2},
@@ -163,14 +163,14 @@ func TestModes(t *testing.T) {
 				}
 			}
 			s := status(t, r, "payments")
-			if calls != want.calls || s.State != want.state || s.Counts.Rejected != want.rejected || s.Counts.WouldReject != want.wouldNot {
-				t.Errorf("%d calls, %v, %d rejected, %d would be; want %+v", calls, s.State, s.Counts.Rejected, s.Counts.WouldReject, want)
+			if calls != want.calls || s.State != want.state || s.Counts.Rejected != want.rejected || s.Counts.WouldReject != want.wouldReject {
+				t.Errorf("%d calls, %v, %d rejected, %d would be rejected; want %+v", calls, s.State, s.Counts.Rejected, s.Counts.WouldReject, want)
 			}
 		})
 	}
 }
 
-// The timeout of the policy ends the context of the call, and the call has failed.
+// The policy's timeout ends the context of the call, and the call counts as a failure.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := opened(t, Options{}, basic)
@@ -197,17 +197,17 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// A call whose own context ends first is what the policy says of such calls, and a
-// reload of that alone keeps the breaker as it is.
+// The policy sets the outcome of a call whose own context ends first. A reload that changes
+// only this setting keeps the breaker as it is.
 func TestClientGone(t *testing.T) {
-	says := func(gone string) string {
+	setting := func(gone string) string {
 		return changed(t, "  mode: Enforce\n", "  mode: Enforce\n  classify: {clientGone: "+gone+"}\n")
 	}
-	r, file := opened(t, Options{}, says("Ignored"))
+	r, file := opened(t, Options{}, setting("Ignored"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for gone, want := range map[string]uint64{"Ignored": 0, "Slow": 0, "Failure": 1} {
-		write(t, file, says(gone))
+		write(t, file, setting(gone))
 		if err := r.Reload(); err != nil {
 			t.Fatal(err)
 		}
@@ -217,13 +217,13 @@ func TestClientGone(t *testing.T) {
 		}
 		s := status(t, r, "payments")
 		if failed := s.Counts.Failures - before.Failures; failed != want || s.Counts.Ignored-before.Ignored != 1-want || s.Generation != 1 {
-			t.Errorf("%s: %+v in generation %d, want %d more that failed", gone, s.Counts, s.Generation, want)
+			t.Errorf("%s: %+v in generation %d, want %d more failures", gone, s.Counts, s.Generation, want)
 		}
 	}
 }
 
-// In process a scope of nodes is one breaker, so that changing the scope changes nothing.
-func TestScopeOfNodes(t *testing.T) {
+// In process, the scope Node means one breaker, as the scope Mesh does, so a change of the scope has no effect.
+func TestScopeNode(t *testing.T) {
 	r, file := opened(t, Options{}, changed(t, "scope: Mesh", "scope: Node"))
 	call(r, "payments", 2, errBroken)
 	handle := r.Breaker("payments")
@@ -232,14 +232,14 @@ func TestScopeOfNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Breaker("payments") != handle {
-		t.Error("another scope made another breaker")
+		t.Error("a change of the scope replaced the breaker")
 	}
 	all := r.Snapshot()
 	if len(all) != 2 {
 		t.Errorf("%d breakers, want 2", len(all))
 	}
 	if got := status(t, r, "payments"); got.State != breaker.Open || got.Nodes != 0 {
-		t.Errorf("it is %v with %d nodes, want open without any", got.State, got.Nodes)
+		t.Errorf("the breaker is %v with %d nodes, want open without nodes", got.State, got.Nodes)
 	}
 }
 
@@ -267,7 +267,7 @@ func TestReload(t *testing.T) {
 				t.Errorf("Reload = %v", err)
 			}
 			if r.Breaker("payments") != handle {
-				t.Error("the breaker is another one")
+				t.Error("the breaker was replaced")
 			}
 			if got := r.current.Load() == set; got != tc.fails {
 				t.Errorf("the old set is in force: %v", got)
@@ -294,27 +294,27 @@ func TestForceAndReset(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if got := status(t, r, "payments"); got.State != breaker.HalfOpen || got.Override != nil {
-			t.Errorf("after its end it is %v, %+v; want half_open", got.State, got.Override)
+			t.Errorf("after the end of the override the breaker is %v, %+v; want half_open", got.State, got.Override)
 		}
 		if err := r.Reset("payments", "ann", "it is fine"); err != nil {
 			t.Fatal(err)
 		}
 		if got := status(t, r, "payments").State; got != breaker.Closed {
-			t.Errorf("reset, it is %v", got)
+			t.Errorf("after a reset the breaker is %v, want closed", got)
 		}
-		// By hand only the very breaker is changed: "payments" is more than was asked for.
+		// Changes by hand need the exact name: a route does not stand for its upstream's breaker.
 		for _, name := range []string{"payments/refund", "payment"} {
 			open.Until = r.Now().Add(time.Minute)
 			for _, err := range []error{r.Force(name, open), r.Reset(name, "ann", "none")} {
 				if !errors.Is(err, breaker.ErrUnknown) || !strings.Contains(err.Error(), name) {
-					t.Errorf("%s: %v; want that there is none", name, err)
+					t.Errorf("%s: %v; want ErrUnknown with the name", name, err)
 				}
 			}
 		}
 	})
 }
 
-// Everything at once; the race detector looks on, and no call is lost.
+// Calls, reloads and changes by hand at the same time lose no call. The race detector checks the rest.
 func TestConcurrentUse(t *testing.T) {
 	r, file := opened(t, Options{}, basic)
 	const callers, each = 4, 500
@@ -357,7 +357,7 @@ func TestConcurrentUse(t *testing.T) {
 					err = errBroken
 				}
 				if got := call(r, "payments", 1, err); got != err && !errors.Is(got, breaker.ErrOpen) {
-					t.Errorf("Do = %v, want %v or that it is open", got, err)
+					t.Errorf("Do = %v, want %v or that the breaker is open", got, err)
 				}
 			}
 		})
@@ -371,8 +371,8 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// TestAllocations: a call of a closed breaker, found by its name, costs no memory, and
-// with a timeout what the context costs that has it.
+// TestAllocations shows that a call through a closed breaker, found by its name, allocates
+// no memory. With a timeout it allocates only the context that has the deadline.
 func TestAllocations(t *testing.T) {
 	r, _ := opened(t, Options{}, basic)
 	for name, want := range map[string]float64{"payments/charge": 0, "payments": 4, "payment": 0} {

@@ -14,10 +14,10 @@ import (
 	"breakwater.dev/policy"
 )
 
-// deadline is far beyond what anything here takes.
+// deadline is much longer than any step of these tests takes.
 const deadline = 20 * time.Second
 
-// running runs the registry until the test is over.
+// running runs the registry until the test ends.
 func running(t *testing.T, r *Registry) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -31,7 +31,7 @@ func running(t *testing.T, r *Registry) {
 	})
 }
 
-// next returns what a channel has next.
+// next receives from a channel, and fails the test if nothing comes before the deadline.
 func next[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {
@@ -42,20 +42,20 @@ func next[T any](t *testing.T, c <-chan T, what string) (v T) {
 	return v
 }
 
-// quick probes after 20 ms, and opens again after 30 ms without a probe.
+// quick returns a policy whose breakers become half-open after 20 ms, and open again after 30 ms without a probe.
 func quick(t *testing.T) string {
 	return changed(t, "waitDurationInOpenState: 30s", "waitDurationInOpenState: 20ms, maxWaitDurationInHalfOpenState: 30ms",
 		"timeout: 10s", "timeout: 10ms", "timeout: 0s", "timeout: 10ms")
 }
 
-// Somebody who runs the registry hears of each transition in order, of those of time
-// too, and of those before; the listener may use the registry.
+// Run delivers each transition in order, those that time causes and those from before Run as
+// well. OnTransition may use the registry.
 func TestRunDeliversTransitions(t *testing.T) {
 	transitions := make(chan breaker.Transition, 100)
 	var r *Registry
 	listen := func(tr breaker.Transition) {
 		if r.Breaker(tr.Key.String()) == nil || len(r.Snapshot()) != 2 {
-			t.Errorf("the listener finds no breaker %v", tr.Key)
+			t.Errorf("OnTransition finds no breaker %v", tr.Key)
 		}
 		transitions <- tr
 	}
@@ -63,7 +63,7 @@ func TestRunDeliversTransitions(t *testing.T) {
 	call(r, "payments", 2, errBroken)
 	select {
 	case tr := <-transitions:
-		t.Fatalf("delivered while nobody runs: %+v", tr)
+		t.Fatalf("delivered although Run is not running: %+v", tr)
 	default:
 	}
 	running(t, r)
@@ -82,7 +82,7 @@ func TestRunDeliversTransitions(t *testing.T) {
 	}
 }
 
-// What happened while it ran is delivered before Run returns; and it can run again.
+// Run delivers all transitions before it returns, and can be run again.
 func TestRunDeliversAllAtTheEnd(t *testing.T) {
 	var got []uint64
 	r, _ := opened(t, Options{OnTransition: func(tr breaker.Transition) { got = append(got, tr.Sequence) }}, basic)
@@ -101,7 +101,7 @@ func TestRunDeliversAllAtTheEnd(t *testing.T) {
 	}
 }
 
-// A changed file is in force soon; one with errors is reported and changes nothing.
+// Run puts changed files in force. Files with errors are reported and change nothing.
 func TestRunReloads(t *testing.T) {
 	transitions, refused := make(chan breaker.Transition, 100), make(chan error, 100)
 	r, file := opened(t, Options{
@@ -123,7 +123,7 @@ func TestRunReloads(t *testing.T) {
 		t.Error("the refused policy changed something")
 	}
 	if err := call(r, "payments", 1, nil); !errors.Is(err, breaker.ErrOpen) {
-		t.Errorf("a call after it: %v, want that the breaker is open", err)
+		t.Errorf("a call after the refused policy: %v, want that the breaker is open", err)
 	}
 
 	write(t, file, changed(t, "consecutiveFailures: 2", "consecutiveFailures: 3"))
@@ -136,8 +136,7 @@ func TestRunReloads(t *testing.T) {
 	}
 }
 
-// Files that changed between Open and Run are not missed, and problems that nobody asks
-// for are in the log, each with its place.
+// Run notices files that changed between Open and Run. Without OnError, problems are logged, each with its place.
 func TestRunLoadsAtOnceAndLogs(t *testing.T) {
 	lines := make(chan string, 100)
 	old := slog.Default()
@@ -152,7 +151,7 @@ func TestRunLoadsAtOnceAndLogs(t *testing.T) {
 	}
 }
 
-// lineWriter sends what is written to a channel.
+// lineWriter sends each line that is written to it to a channel.
 type lineWriter chan<- string
 
 func (w lineWriter) Write(p []byte) (int, error) {
@@ -165,7 +164,7 @@ func TestRunOnceAtATime(t *testing.T) {
 	r, _ := opened(t, Options{OnTransition: func(tr breaker.Transition) { transitions <- tr }}, basic)
 	running(t, r)
 	call(r, "payments", 2, errBroken)
-	next(t, transitions, "transition") // so it runs
+	next(t, transitions, "transition") // Run is running now
 	if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "running already") {
 		t.Errorf("a second Run = %v, want that it is running already", err)
 	}

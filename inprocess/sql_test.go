@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// users is a database with one user, 1, that can be taken down: so that examples use
-// database/sql as a program would.
+// users is a fake database with one user, whose id is 1. It can be taken down. It lets the
+// examples use database/sql as a program would.
 type users struct{ down atomic.Bool }
 
 func (u *users) open() *sql.DB { return sql.OpenDB(u) }
