@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// breakwater runs a command of the binary that ends by itself.
+// breakwater runs a command of the binary, waits until it ends, and returns its output.
 func breakwater(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -61,7 +61,8 @@ func breakwater(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-// TestPoliciesAreValid has the binary check the policies of the ConfigMap, with the base alone and with the shop, and broken ones.
+// TestPoliciesAreValid runs the binary's validate command on the policies of the base, on those with the shop, and on
+// broken ones.
 func TestPoliciesAreValid(t *testing.T) {
 	var base corev1.ConfigMap
 	if err := yaml.Unmarshal([]byte(sources(t, kustomizations[0])["policies.yaml"]), &base); err != nil {
@@ -94,7 +95,7 @@ func writeAll(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// certificates runs the script of the README and returns the directory it made.
+// certificates runs the README's script, and returns the directory with the certificates.
 func certificates(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -104,16 +105,16 @@ func certificates(t *testing.T) string {
 	return dir
 }
 
-// server is a control plane started as the Deployment says.
+// server is a running control plane.
 type server struct {
 	xds, http string // addresses
 	cmd       *exec.Cmd
-	exited    chan struct{} // closed when it has; err is its error then
-	err       error
+	exited    chan struct{} // closed when the process has ended
+	err       error         // valid once exited is closed
 }
 
-// serve starts the control plane with the arguments of its container. Only what a
-// pod has and a test has not is replaced: mounted directories and ports.
+// serve starts the control plane with the arguments of its container. Only the mounted
+// directories and the ports are replaced, which a test does not have.
 func serve(t *testing.T, o *objects, certs string) *server {
 	t.Helper()
 	policies := t.TempDir()
@@ -121,7 +122,7 @@ func serve(t *testing.T, o *objects, certs string) *server {
 	return serveFrom(t, o, certs, policies)
 }
 
-// serveFrom does so with policies in a directory.
+// serveFrom is serve with the policies in a directory.
 func serveFrom(t *testing.T, o *objects, certs, policies string) *server {
 	t.Helper()
 	c := controlPlane(t, o)
@@ -148,7 +149,7 @@ func serveFrom(t *testing.T, o *objects, certs, policies string) *server {
 	serving := make(chan struct{})
 	go s.follow(stderr, serving)
 	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill() // it may have ended
+		_ = s.cmd.Process.Kill() // the process may have ended already
 		<-s.exited
 	})
 	select {
@@ -156,12 +157,12 @@ func serveFrom(t *testing.T, o *objects, certs, policies string) *server {
 	case <-s.exited:
 		t.Fatalf("breakwater %s: %v", strings.Join(args, " "), s.err)
 	case <-time.After(patience):
-		t.Fatal("the control plane does not say that it is serving")
+		t.Fatal("the control plane has not logged that it is serving")
 	}
 	return s
 }
 
-// adminToken returns a directory with a token, as the Secret is mounted.
+// adminToken returns a directory with a token file, such as the pod has for its Secret.
 func adminToken(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -169,8 +170,8 @@ func adminToken(t *testing.T) string {
 	return dir
 }
 
-// follow reads the log until the process ends; serving is closed at the line that
-// tells the addresses.
+// follow reads the log until the process ends. It closes serving at the line with the
+// addresses.
 func (s *server) follow(stderr io.Reader, serving chan struct{}) {
 	defer close(s.exited)
 	var last string
@@ -187,7 +188,7 @@ func (s *server) follow(stderr io.Reader, serving chan struct{}) {
 	}
 }
 
-// mountPath returns where the container sees a volume.
+// mountPath returns the path at which a container mounts a volume.
 func mountPath(t *testing.T, c corev1.Container, volume string) string {
 	t.Helper()
 	for _, m := range c.VolumeMounts {
@@ -199,8 +200,8 @@ func mountPath(t *testing.T, c corev1.Container, volume string) string {
 	return ""
 }
 
-// TestControlPlane starts the container's command, asks its probes, connects as a
-// proxy would and as a stranger, and ends it as the kubelet would.
+// TestControlPlane starts the container's command, requests its health checks, connects with
+// and without a certificate, and stops it as the kubelet would.
 func TestControlPlane(t *testing.T) {
 	o, certs := loadObjects(t), certificates(t)
 	s := serve(t, o, certs)
@@ -209,10 +210,10 @@ func TestControlPlane(t *testing.T) {
 		"startup": pod.Containers[0].StartupProbe, "liveness": pod.Containers[0].LivenessProbe, "readiness": pod.Containers[0].ReadinessProbe,
 	} {
 		if port := probe.HTTPGet.Port.StrVal; port != "http" {
-			t.Errorf("the %s probe asks port %q", name, port)
+			t.Errorf("the %s probe uses port %q, want http", name, port)
 		}
 		if scheme := probe.HTTPGet.Scheme; scheme != corev1.URISchemeHTTPS {
-			t.Errorf("the %s probe speaks %q", name, scheme)
+			t.Errorf("the %s probe has the scheme %q, want HTTPS", name, scheme)
 		}
 		url := "https://" + s.http + probe.HTTPGet.Path
 		waitFor(t, url+" answers 200", func() error { return getOK(url) })
@@ -226,7 +227,7 @@ func TestControlPlane(t *testing.T) {
 		t.Errorf("a proxy with a certificate: %v", err)
 	}
 	if err := handshake(s.xds, certs); err == nil {
-		t.Error("a stranger without a certificate was let in")
+		t.Error("a client without a certificate was let in")
 	}
 
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -242,14 +243,14 @@ func TestControlPlane(t *testing.T) {
 	}
 }
 
-// kubelet asks as a kubelet does, which does not look at certificates.
+// kubelet returns a client that does not check certificates, as a kubelet does not.
 func kubelet() *http.Client {
 	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
 	}}
 }
 
-// getOK fetches a URL and wants status 200.
+// getOK fetches a URL, and returns an error unless the status is 200.
 func getOK(url string) error {
 	r, err := kubelet().Get(url)
 	if err != nil {
@@ -263,8 +264,9 @@ func getOK(url string) error {
 	return err
 }
 
-// handshake connects as a sidecar does, by the name of the service. A server refuses
-// a client's certificate after the client is done, so that is seen on reading only.
+// handshake connects as a sidecar does, by the name of the service. It reads from the
+// connection, because a server refuses a client's certificate only after the client's part
+// of the handshake.
 func handshake(address, certs string, own ...tls.Certificate) error {
 	roots, err := rootsOf(filepath.Join(certs, "ca.crt"))
 	if err != nil {
@@ -288,13 +290,13 @@ func handshake(address, certs string, own ...tls.Certificate) error {
 	return err
 }
 
-// waitFor asks again and again until check returns nil, and fails after a while.
+// waitFor calls check until it returns nil. It fails the test after 30 s.
 func waitFor(t *testing.T, what string, check func() error) {
 	t.Helper()
 	deadline := time.After(patience)
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	err := errors.New("not asked yet")
+	err := errors.New("not checked yet")
 	for err != nil {
 		if err = check(); err == nil {
 			return

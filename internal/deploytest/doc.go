@@ -1,5 +1,5 @@
-// Package deploytest checks that deploy/k8s would work. It is a module of its own,
-// because Kubernetes' schemas are no dependency of Breakwater.
+// Package deploytest checks that deploy/k8s would work. It is a separate module, so that
+// Kubernetes' schemas are no dependency of Breakwater.
 //
 // In: the manifests, and a breakwater binary built from this tree.
 // Out: failed tests.

@@ -17,12 +17,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// manifests has the base, which is the control plane, and an application's overlay.
+// manifests is the directory with the base, which has the control plane, and an application's overlay.
 const manifests = "../../deploy/k8s"
 
 var kustomizations = []string{filepath.Join(manifests, "base"), filepath.Join(manifests, "shop")}
 
-// newValidator validates as an API server of the newest version whose schemas the library holds.
+// newValidator returns a validator with the newest Kubernetes schemas that the library has.
 func newValidator(t *testing.T) *validator.Validator {
 	t.Helper()
 	v, err := validator.New(openapiclient.NewHardcodedBuiltins("1.30"))
@@ -32,17 +32,17 @@ func newValidator(t *testing.T) *validator.Validator {
 	return v
 }
 
-// operated are the kinds of the Prometheus operator, whose own types are their schemas.
-var operated = map[string]func() any{
+// operatorTypes are the kinds of the Prometheus operator. Its Go types serve as their schemas.
+var operatorTypes = map[string]func() any{
 	"ServiceMonitor": func() any { return new(monitoringv1.ServiceMonitor) },
 	"PrometheusRule": func() any { return new(monitoringv1.PrometheusRule) },
 }
 
-// validate refuses fields that the schema does not have, and values that it does not allow.
+// validate returns an error for fields that the schema does not have, and for values that it does not allow.
 func validate(v *validator.Validator, document string) error {
 	var kind metav1.TypeMeta
-	if err := yaml.Unmarshal([]byte(document), &kind); err == nil && kind.APIVersion == "monitoring.coreos.com/v1" && operated[kind.Kind] != nil {
-		return yaml.UnmarshalStrict([]byte(document), operated[kind.Kind]())
+	if err := yaml.Unmarshal([]byte(document), &kind); err == nil && kind.APIVersion == "monitoring.coreos.com/v1" && operatorTypes[kind.Kind] != nil {
+		return yaml.UnmarshalStrict([]byte(document), operatorTypes[kind.Kind]())
 	}
 	_, object, err := v.Parse([]byte(document))
 	if err != nil {
@@ -67,7 +67,7 @@ func sources(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// built returns the documents that kubectl apply -k sends, of all kustomizations.
+// built returns the documents that kubectl apply -k would send for all kustomizations.
 func built(t *testing.T) []string {
 	t.Helper()
 	var documents []string
@@ -95,7 +95,7 @@ func build(t *testing.T, dir string) []string {
 	return documents
 }
 
-// TestSchemas holds every document, as written and as kustomize sends it, against the schemas.
+// TestSchemas validates every document against its schema, as it is written and as kustomize sends it.
 func TestSchemas(t *testing.T) {
 	v := newValidator(t)
 	for _, dir := range kustomizations {
@@ -119,7 +119,7 @@ func TestBrokenManifests(t *testing.T) {
 	v := newValidator(t)
 	good := sources(t, kustomizations[0])["deployment.yaml"]
 	if err := validate(v, good); err != nil {
-		t.Fatalf("the unbroken one: %v", err)
+		t.Fatalf("the manifest is wrong before it is broken: %v", err)
 	}
 	tests := []struct{ name, old, broken string }{
 		{"unknown field", "replicas: 1", "replicaz: 1"},
@@ -144,7 +144,7 @@ func TestBrokenManifests(t *testing.T) {
 	}
 }
 
-// TestBrokenMonitoring does the same with what is for the Prometheus operator.
+// TestBrokenMonitoring breaks the documents for the Prometheus operator in the same way.
 func TestBrokenMonitoring(t *testing.T) {
 	v := newValidator(t)
 	monitor, rule, ok := strings.Cut(sources(t, kustomizations[0])["monitoring.yaml"], "\n---\n")
@@ -160,11 +160,11 @@ func TestBrokenMonitoring(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := validate(v, tt.good); err != nil {
-				t.Fatalf("the unbroken one: %v", err)
+				t.Fatalf("the manifest is wrong before it is broken: %v", err)
 			}
 			document := strings.Replace(tt.good, tt.old, tt.broken, 1)
 			if document == tt.good {
-				t.Fatalf("there is no %q", tt.old)
+				t.Fatalf("the manifest has no %q", tt.old)
 			}
 			if err := validate(v, document); err == nil {
 				t.Error("the broken manifest was accepted")
@@ -173,8 +173,8 @@ func TestBrokenMonitoring(t *testing.T) {
 	}
 }
 
-// TestNothingIsForgotten finds files that no kustomization lists.
-func TestNothingIsForgotten(t *testing.T) {
+// TestEveryFileIsListed finds files that no kustomization lists.
+func TestEveryFileIsListed(t *testing.T) {
 	for _, dir := range kustomizations {
 		var k kustomize.Kustomization
 		if err := yaml.UnmarshalStrict([]byte(readFile(t, filepath.Join(dir, "kustomization.yaml"))), &k); err != nil {

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// objects are all documents of the manifests, by kind and "namespace/name".
+// objects has all documents of the manifests, by kind and "namespace/name".
 type objects struct {
 	deployments map[string]*appsv1.Deployment
 	configMaps  map[string]*corev1.ConfigMap
@@ -72,7 +72,7 @@ func loadObjects(t *testing.T) *objects {
 		case "PrometheusRule":
 			decode(t, document, o.rules)
 		default:
-			t.Fatalf("no test looks at a %s yet", kind.Kind)
+			t.Fatalf("loadObjects does not know the kind %s yet", kind.Kind)
 		}
 	}
 	return o
@@ -91,7 +91,7 @@ func decode[T any, P interface {
 	into[object.GetNamespace()+"/"+object.GetName()] = object
 }
 
-// get returns an object that has to be there.
+// get returns an object by its name, and fails the test if it is missing.
 func get[P any](t *testing.T, from map[string]P, name string) P {
 	t.Helper()
 	object, ok := from[name]
@@ -101,7 +101,7 @@ func get[P any](t *testing.T, from map[string]P, name string) P {
 	return object
 }
 
-// TestReferences follows every name in the manifests to what it names.
+// TestReferences checks that the objects exist that the manifests refer to by name.
 func TestReferences(t *testing.T) {
 	o := loadObjects(t)
 	for name, d := range o.deployments {
@@ -155,8 +155,8 @@ func portOf(c corev1.Container, name string) int32 {
 	return 0
 }
 
-// TestContainersAreConfined holds every container against the restricted profile of
-// Kubernetes' pod security standards, a read-only file system, and bounded memory.
+// TestContainersAreConfined checks that every container fits the restricted profile of
+// Kubernetes' pod security standards, and has a read-only file system and bounded memory.
 func TestContainersAreConfined(t *testing.T) {
 	for name, d := range loadObjects(t).deployments {
 		pod := d.Spec.Template.Spec
@@ -175,13 +175,13 @@ func TestContainersAreConfined(t *testing.T) {
 				t.Errorf("%s: container %s is not confined", name, c.Name)
 			}
 			if c.Resources.Requests.Cpu().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Limits.Memory().IsZero() {
-				t.Errorf("%s: container %s does not say what it needs", name, c.Name)
+				t.Errorf("%s: container %s has no requests of CPU and memory, or no memory limit", name, c.Name)
 			}
 		}
 	}
 }
 
-// TestMemoryLimit holds Go's limit, which the garbage collector respects, against the kernel's.
+// TestMemoryLimit checks that the limit of Go's garbage collector is below the container's.
 func TestMemoryLimit(t *testing.T) {
 	c := controlPlane(t, loadObjects(t))
 	at := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })

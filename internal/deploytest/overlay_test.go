@@ -18,7 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestOneControlPlane: replicas share nothing, so there is one, nothing scales it, and a rollout never makes two.
+// TestOneControlPlane checks that there is one replica, that no autoscaler adds others, and that a rollout never runs two.
+// Replicas would share nothing.
 func TestOneControlPlane(t *testing.T) {
 	o := loadObjects(t)
 	d := get(t, o.deployments, "breakwater/breakwater")
@@ -32,15 +33,15 @@ func TestOneControlPlane(t *testing.T) {
 	}
 }
 
-// TestScale: the autoscaler of the shop is of its Deployment, which begins with the smallest number.
+// TestScale checks that the shop's autoscaler scales its Deployment, which begins with the smallest number of replicas.
 func TestScale(t *testing.T) {
 	o := loadObjects(t)
 	d, a := get(t, o.deployments, "shop/shop"), get(t, o.autoscalers, "shop/shop")
 	if ref := a.Spec.ScaleTargetRef; ref.Kind != "Deployment" || ref.Name != d.Name {
-		t.Errorf("the autoscaler is of %s %s", ref.Kind, ref.Name)
+		t.Errorf("the autoscaler scales %s %s", ref.Kind, ref.Name)
 	}
 	if *a.Spec.MinReplicas != *d.Spec.Replicas || *a.Spec.MinReplicas != 3 || a.Spec.MaxReplicas != 10 {
-		t.Errorf("%d to %d replicas, and %d to begin with; want 3 to 10, and 3", *a.Spec.MinReplicas, a.Spec.MaxReplicas, *d.Spec.Replicas)
+		t.Errorf("%d to %d replicas, and %d at first; want 3 to 10, and 3 at first", *a.Spec.MinReplicas, a.Spec.MaxReplicas, *d.Spec.Replicas)
 	}
 	targets := map[corev1.ResourceName]int32{}
 	for _, m := range a.Spec.Metrics {
@@ -51,7 +52,8 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestNodesCanBeDrained: every disruption budget selects a Deployment, and lets at least one of its pods go.
+// TestNodesCanBeDrained checks that every disruption budget selects a Deployment, and allows at least one of its pods to
+// be evicted.
 func TestNodesCanBeDrained(t *testing.T) {
 	o := loadObjects(t)
 	for _, name := range []string{"breakwater/breakwater", "shop/shop"} {
@@ -60,17 +62,17 @@ func TestNodesCanBeDrained(t *testing.T) {
 	for name, b := range o.disruptions {
 		d := get(t, o.deployments, name)
 		if !selects(b.Spec.Selector.MatchLabels, d.Spec.Template.Labels) {
-			t.Errorf("%s: the budget is for %v", name, b.Spec.Selector.MatchLabels)
+			t.Errorf("%s: the budget selects %v, which are not the Deployment's pods", name, b.Spec.Selector.MatchLabels)
 		}
 		if b.Spec.MaxUnavailable == nil && b.Spec.MinAvailable == nil ||
 			b.Spec.MaxUnavailable != nil && b.Spec.MaxUnavailable.IntValue() < 1 ||
 			b.Spec.MinAvailable != nil && b.Spec.MinAvailable.IntValue() >= int(*d.Spec.Replicas) {
-			t.Errorf("%s: of %d pods none may be evicted: minAvailable %v, maxUnavailable %v", name, *d.Spec.Replicas, b.Spec.MinAvailable, b.Spec.MaxUnavailable)
+			t.Errorf("%s: none of %d pods may be evicted: minAvailable %v, maxUnavailable %v", name, *d.Spec.Replicas, b.Spec.MinAvailable, b.Spec.MaxUnavailable)
 		}
 	}
 }
 
-// TestMonitoringIsFound: an operator of kube-prometheus-stack takes what has the name of its Helm release.
+// TestMonitoringIsFound checks the label by which the Prometheus operator of kube-prometheus-stack finds its objects.
 func TestMonitoringIsFound(t *testing.T) {
 	o := loadObjects(t)
 	monitor, rule := get(t, o.monitors, "breakwater/breakwater"), get(t, o.rules, "breakwater/breakwater")
@@ -79,15 +81,15 @@ func TestMonitoringIsFound(t *testing.T) {
 	}
 }
 
-// TestNetwork: the ports that the network policy opens are the container's, proxies' namespaces
-// are labelled as it says, and the monitor asks a port of the service.
+// TestNetwork checks that the network policy opens the container's ports, that it selects the proxies' namespaces, and
+// that the monitor uses a port of the service.
 func TestNetwork(t *testing.T) {
 	o := loadObjects(t)
 	c, n := controlPlane(t, o), get(t, o.networks, "breakwater/breakwater")
 	opened := map[string]bool{}
 	for _, in := range n.Spec.Ingress {
 		if len(in.From) == 0 {
-			t.Error("a rule lets everybody in")
+			t.Error("a rule allows all sources")
 		}
 		for _, p := range in.Ports {
 			opened[p.Port.StrVal] = true
@@ -100,7 +102,7 @@ func TestNetwork(t *testing.T) {
 		t.Errorf("ports %v are opened; the container has %v", opened, c.Ports)
 	}
 	if mesh := n.Spec.Ingress[0].From[0].NamespaceSelector.MatchLabels; !selects(mesh, get(t, o.namespaces, "/shop").Labels) {
-		t.Errorf("the namespace of the shop is not one of %v", mesh)
+		t.Errorf("the network policy's labels %v do not select the shop's namespace", mesh)
 	}
 	service, monitor := get(t, o.services, "breakwater/breakwater"), get(t, o.monitors, "breakwater/breakwater")
 	if !selects(monitor.Spec.Selector.MatchLabels, service.Labels) {
@@ -108,19 +110,19 @@ func TestNetwork(t *testing.T) {
 	}
 	for _, e := range monitor.Spec.Endpoints {
 		if !slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == e.Port }) || e.Path != "/metrics" {
-			t.Errorf("the monitor asks %s%s; the service has %v", e.Port, e.Path, service.Spec.Ports)
+			t.Errorf("the monitor requests %s%s; the service has %v", e.Port, e.Path, service.Spec.Ports)
 		}
 		if e.Scheme != "https" || e.TLSConfig == nil || e.TLSConfig.ServerName == nil || *e.TLSConfig.ServerName != "breakwater.breakwater.svc" ||
 			e.TLSConfig.CA.Secret == nil || e.TLSConfig.CA.Secret.Name != "breakwater-tls" {
-			t.Errorf("the monitor does not ask over TLS with the CA: %v %+v", e.Scheme, e.TLSConfig)
+			t.Errorf("the monitor does not use TLS with the CA: %v %+v", e.Scheme, e.TLSConfig)
 		}
 		if !e.HonorLabels {
-			t.Error("the operator's label service would take the place of ours")
+			t.Error("the operator's label service would replace ours")
 		}
 	}
 }
 
-// TestRulesAreTheSame in the cluster and outside of it.
+// TestRulesAreTheSame in the PrometheusRule and in the file for Prometheus outside Kubernetes.
 func TestRulesAreTheSame(t *testing.T) {
 	var file struct {
 		Groups []any `json:"groups"`
@@ -141,7 +143,7 @@ func TestRulesAreTheSame(t *testing.T) {
 	}
 }
 
-// TestRunbooksCanBeElsewhere: the command of the page on alerts moves every runbook_url.
+// TestRunbooksCanBeElsewhere checks that the command in deploy/prometheus/README.md changes every runbook_url.
 func TestRunbooksCanBeElsewhere(t *testing.T) {
 	page := readFile(t, "../../deploy/prometheus/README.md")
 	command := regexp.MustCompile(`(?m)^sed -i .*$`).FindString(page)
@@ -165,12 +167,13 @@ func TestRunbooksCanBeElsewhere(t *testing.T) {
 		text := readFile(t, filepath.Join(dir, name))
 		moved := strings.Count(text, "runbook_url: https://git.example.com/ops/breakwater/docs/troubleshooting.md#")
 		if alerts := strings.Count(text, "- alert: "); alerts == 0 || moved != alerts {
-			t.Errorf("%s: %d of %d runbooks have moved", name, moved, alerts)
+			t.Errorf("%s: %d of %d runbook URLs have changed", name, moved, alerts)
 		}
 	}
 }
 
-// TestPoliciesAreTheSame for the mesh and in the shop's own process, and as in the example. The base knows nothing of the shop.
+// TestPoliciesAreTheSame in the mesh, in the shop's own process and in the example. The base has none of the shop's
+// policies.
 func TestPoliciesAreTheSame(t *testing.T) {
 	o := loadObjects(t)
 	base, shop := sources(t, kustomizations[0])["policies.yaml"], get(t, o.configMaps, "shop/shop-policies").Data
@@ -179,7 +182,7 @@ func TestPoliciesAreTheSame(t *testing.T) {
 		t.Errorf("the base has policies of an application:\n%s", base)
 	}
 	if _, ok := mesh["defaults.yaml"]; !ok {
-		t.Error("with the shop's policies those of the base are gone")
+		t.Error("the shop's policies replace the base's instead of adding to them")
 	}
 	delete(mesh, "defaults.yaml")
 	if diff := cmp.Diff(mesh, shop); diff != "" {
@@ -191,7 +194,7 @@ func TestPoliciesAreTheSame(t *testing.T) {
 	}
 }
 
-// TestShopTakesItsFlags: the example knows the flags of its container, and not one more.
+// TestShopTakesItsFlags checks that the example accepts the flags of its container, and refuses unknown ones.
 func TestShopTakesItsFlags(t *testing.T) {
 	shop := filepath.Join(t.TempDir(), "shop")
 	if out, err := exec.Command("go", "build", "-C", "../../examples/shop", "-o", shop, ".").CombinedOutput(); err != nil {
@@ -203,16 +206,16 @@ func TestShopTakesItsFlags(t *testing.T) {
 		t.Errorf("the shop does not take %q: %v", application.Args, err)
 	}
 	if err := help("--no-such-flag"); err == nil {
-		t.Error("the shop takes any flag")
+		t.Error("the shop accepts an unknown flag")
 	}
 }
 
-// TestConfigMapSwap: a changed ConfigMap is a new directory behind a symbolic link, and is taken
-// up without a restart.
+// TestConfigMapSwap checks that a changed ConfigMap, which is a new directory behind a symbolic link, is in force without
+// a restart.
 func TestConfigMapSwap(t *testing.T) {
 	o, mounted := loadObjects(t), t.TempDir()
 	data := get(t, o.configMaps, "breakwater/breakwater-policies").Data
-	// As the kubelet does it: files are links into ..data, which is a link to a directory of the time.
+	// The kubelet makes files that are links into ..data, which is a link to a directory with a time in its name.
 	swap := func(version string) {
 		t.Helper()
 		dir := filepath.Join(mounted, "..2026_"+version)
@@ -248,7 +251,7 @@ func TestConfigMapSwap(t *testing.T) {
 
 var inForce = regexp.MustCompile(`breakwater_policy_info\{revision="([0-9a-f]+)"\} 1`)
 
-// revision is that of the policy in force.
+// revision returns the revision of the policy in force.
 func revision(t *testing.T, s *server) string {
 	t.Helper()
 	r, err := kubelet().Get("https://" + s.http + "/metrics")
@@ -267,13 +270,14 @@ func revision(t *testing.T, s *server) string {
 	return string(m[1])
 }
 
-// TestDockerfile: images are of programs that are there, built with the Go of go.mod, and run as nobody.
+// TestDockerfile checks that the images have existing programs, are built with the Go version of go.mod, and do not run as
+// root.
 func TestDockerfile(t *testing.T) {
 	text := readFile(t, "../../Dockerfile")
 	goVersion := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "../../go.mod"))[1]
 	stages := strings.Split(text, "\nFROM ")[1:]
 	if len(stages) != 3 || !strings.HasPrefix(stages[0], "golang:"+goVersion+" ") {
-		t.Fatalf("%d stages, the first of %.20q; want one with Go %s, and two images", len(stages), stages[0], goVersion)
+		t.Fatalf("%d stages, the first begins with %.20q; want one with Go %s, and two images", len(stages), stages[0], goVersion)
 	}
 	for _, m := range regexp.MustCompile(`go build (?:-C (\S+) )?.* (\S+)\n`).FindAllStringSubmatch(stages[0], -1) {
 		pkg := filepath.Join("../..", m[1], m[2])

@@ -12,14 +12,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// documented is a block of Kubernetes' YAML on a page of the documentation.
+// documented matches a block with a Kubernetes document or a kustomization on a page of the documentation.
 var documented = regexp.MustCompile("(?ms)^( *)```yaml (kubernetes|kustomization)\n(.*?)^ *```$")
 
-// fileName is the first line of a block that is a file which a kustomization of the same page names.
+// fileName matches the first line of a block that stands for a file, which a kustomization on the same page uses.
 var fileName = regexp.MustCompile(`^# (\S+\.yaml)\n`)
 
-// TestDocsManifests validates the documents of the documentation, and builds its kustomizations beside base and shop, with
-// the named files of the same page.
+// TestDocsManifests validates the Kubernetes documents in the documentation. It builds the kustomizations there in a
+// directory beside base and shop, with the files on the same page.
 func TestDocsManifests(t *testing.T) {
 	v, found := newValidator(t), 0
 	for page, text := range pages(t) {
@@ -44,11 +44,12 @@ func TestDocsManifests(t *testing.T) {
 		}
 	}
 	if found < 4 {
-		t.Errorf("%d blocks found; there are more", found)
+		t.Errorf("%d blocks found, want at least 4", found)
 	}
 }
 
-// buildBeside builds a kustomization in a directory beside base and shop, and validates what it makes.
+// buildBeside builds a kustomization in a directory beside base and shop, and validates the resulting documents. These
+// must differ from the documents without it.
 func buildBeside(t *testing.T, page, kustomization string, beside map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -75,7 +76,7 @@ func buildBeside(t *testing.T, page, kustomization string, beside map[string]str
 	}
 }
 
-// pages are all Markdown files of the repository.
+// pages returns the text of all Markdown files in the repository, by name.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -98,11 +99,11 @@ func unindent(text, by string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(text, by), "\n"+by, "\n")
 }
 
-// inPod is a command that the README runs in the pod of the control plane.
+// inPod matches a command that the README runs in the pod of the control plane.
 var inPod = regexp.MustCompile(`(?m)^kubectl -n breakwater exec deploy/breakwater -- /breakwater (.*)$`)
 
-// TestReadmeCommands runs the README's commands for the pod with the binary and the pod's environment, against
-// a control plane as in the pod.
+// TestReadmeCommands runs the README's commands for the pod with the binary and the pod's environment, against a control
+// plane with the pod's arguments.
 func TestReadmeCommands(t *testing.T) {
 	o, certs := loadObjects(t), certificates(t)
 	s, c := serve(t, o, certs), controlPlane(t, o)
@@ -127,22 +128,23 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// TestSecretsAreMade: the README makes every Secret that a pod needs, in the pod's namespace.
+// TestSecretsAreMade checks that the README creates every Secret that a pod needs, in the pod's namespace.
 func TestSecretsAreMade(t *testing.T) {
 	readme := readFile(t, filepath.Join(manifests, "README.md"))
 	for name, d := range loadObjects(t).deployments {
 		for _, v := range d.Spec.Template.Spec.Volumes {
 			if v.Secret != nil && !strings.Contains(readme, "kubectl -n "+d.Namespace+" create secret generic "+v.Secret.SecretName+" ") {
-				t.Errorf("%s: the README does not make the Secret %s", name, v.Secret.SecretName)
+				t.Errorf("%s: the README does not create the Secret %s", name, v.Secret.SecretName)
 			}
 		}
 	}
 }
 
-// pinned is an image with a version or a digest. Our own are built as dev until a kustomization names others.
+// pinned matches an image with a version or a digest. Our own images have the tag dev until a kustomization sets another
+// one.
 var pinned = regexp.MustCompile(`^\S+(:v?\d+\.\d+(\.\d+)?(-[a-z0-9]+)?|:dev|@sha256:[0-9a-f]{64})$`)
 
-// TestImagesArePinned: no image is of a tag that moves on, such as latest.
+// TestImagesArePinned checks that no image has a tag that moves, such as latest.
 func TestImagesArePinned(t *testing.T) {
 	images := map[string][]string{}
 	for name, d := range loadObjects(t).deployments {
@@ -150,12 +152,12 @@ func TestImagesArePinned(t *testing.T) {
 		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 			images[c.Image] = append(images[c.Image], name)
 			if strings.HasSuffix(c.Image, ":dev") && c.ImagePullPolicy == corev1.PullAlways {
-				t.Errorf("%s: an image that was built here is pulled", name)
+				t.Errorf("%s: an image with the tag dev, which no registry has, is always pulled", name)
 			}
 		}
 	}
 	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(readFile(t, "../../Dockerfile"), -1) {
-		if !strings.HasSuffix(m[1], "-debian12:nonroot") { // distroless has no versions; a digest pins it
+		if !strings.HasSuffix(m[1], "-debian12:nonroot") { // distroless images have no versions; only a digest could pin them
 			images[m[1]] = append(images[m[1]], "Dockerfile")
 		}
 	}

@@ -26,16 +26,16 @@ var update = flag.Bool("update", false, "rewrite the sidecar's bootstrap with wh
 
 const (
 	bootstrapFile = manifests + "/shop/sidecar-bootstrap.yaml"
-	// madeBy is the annotation with the command that prints the bootstrap.
+	// madeBy is the annotation with the command that writes the bootstrap.
 	madeBy = "breakwater.dev/made-by"
-	// bootstrapCommand is that command.
+	// bootstrapCommand is the value of the annotation.
 	bootstrapCommand = "breakwater bootstrap --node-id shop --node-cluster shop --upstreams database,external_api,redis" +
 		" --xds breakwater.breakwater.svc:18000 --listen 127.0.0.1:10000 --ready 0.0.0.0:15021 --admin unix:/run/envoy/admin.sock" +
 		" --tls-ca /etc/breakwater/tls/ca.crt --tls-cert /etc/breakwater/tls/tls.crt --tls-key /etc/breakwater/tls/tls.key" +
 		" --output-dir shop-envoy --config-dir /etc/envoy"
 )
 
-// bootstrapFiles are those that the command writes, by name, with some of its words replaced.
+// bootstrapFiles runs the command, with some of its words replaced, and returns the files that it writes, by name.
 func bootstrapFiles(t *testing.T, replacements ...string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,8 +54,8 @@ func bootstrapFiles(t *testing.T, replacements ...string) map[string]string {
 	return files
 }
 
-// TestSidecarBootstrap holds the ConfigMap against what the command in its annotation
-// writes. With -update it writes the ConfigMap.
+// TestSidecarBootstrap checks that the ConfigMap has the files that the command in its
+// annotation writes. With -update it writes the ConfigMap.
 func TestSidecarBootstrap(t *testing.T) {
 	want := bootstrapFiles(t)
 	if *update {
@@ -95,14 +95,14 @@ data:
 	}
 }
 
-// sidecar returns the container of Envoy and that of the application.
+// sidecar returns the containers of Envoy and of the application.
 func sidecar(t *testing.T, o *objects) (envoy, application corev1.Container) {
 	t.Helper()
 	pod := get(t, o.deployments, "shop/shop").Spec.Template.Spec
 	return pod.InitContainers[0], pod.Containers[0]
 }
 
-// TestSidecarAgrees compares what several places say of the sidecar.
+// TestSidecarAgrees checks that the manifests, the bootstrap and the application agree about the sidecar.
 func TestSidecarAgrees(t *testing.T) {
 	envoy, application := sidecar(t, loadObjects(t))
 	if p := envoy.RestartPolicy; p == nil || *p != corev1.ContainerRestartPolicyAlways {
@@ -110,7 +110,7 @@ func TestSidecarAgrees(t *testing.T) {
 	}
 	// Envoy's distroless image has no shell, and the kubelet does not reach loopback.
 	if probe := envoy.StartupProbe.HTTPGet; probe == nil || probe.Path != "/ready" || probe.Port.IntValue() != 15021 {
-		t.Errorf("the startup probe does not ask the bootstrap's --ready: %v", envoy.StartupProbe)
+		t.Errorf("the startup probe does not use the address of the bootstrap's --ready: %v", envoy.StartupProbe)
 	}
 	if socket := mountPath(t, envoy, "run") + "/admin.sock"; !strings.Contains(bootstrapCommand, "unix:"+socket) {
 		t.Errorf("the bootstrap's admin socket is not %s", socket)
@@ -131,10 +131,10 @@ func TestSidecarAgrees(t *testing.T) {
 	}
 }
 
-// sidecarAddresses are where a sidecar that runs here is reached.
+// sidecarAddresses are the addresses of a running sidecar.
 type sidecarAddresses struct{ listen, ready, admin string }
 
-// runSidecar runs the sidecar's command with a real Envoy, in a pod of that name, against a control plane that runs here.
+// runSidecar runs the sidecar's command with a real Envoy and the name of a pod, against a running control plane.
 func runSidecar(t *testing.T, o *objects, s *server, certs, pod string) sidecarAddresses {
 	t.Helper()
 	_, port, err := net.SplitHostPort(s.xds)
@@ -144,8 +144,8 @@ func runSidecar(t *testing.T, o *objects, s *server, certs, pod string) sidecarA
 	dir := t.TempDir()
 	ip := ownIP(t)
 	at := sidecarAddresses{ip + ":10000", ip + ":15021", filepath.Join(dir, "admin.sock")}
-	// What only a cluster has is replaced: the service's name, and the mounted
-	// certificates. Addresses are, so that tests can run side by side.
+	// The service's name and the mounted certificates exist only in a cluster, so they are
+	// replaced. The addresses are replaced so that tests can run side by side.
 	writeAll(t, dir, bootstrapFiles(t,
 		"--xds breakwater.breakwater.svc:18000", "--tls-server-name breakwater.breakwater.svc --xds 127.0.0.1:"+port,
 		"127.0.0.1:10000", at.listen, "0.0.0.0:15021", at.ready, "/run/envoy/admin.sock", at.admin,
@@ -173,26 +173,26 @@ func TestSidecarConnects(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, "unix", at.admin)
 	}}}
 	t.Cleanup(socket.CloseIdleConnections)
-	waitFor(t, "the node is called as the command line says", func() error {
+	waitFor(t, "the node has the id on the command line", func() error {
 		return contains(socket, "http://envoy/server_info", `"id": "shop-7d9f8b6c5d-x2x4k"`)
 	})
-	waitFor(t, "the proxy knows what the shop calls", func() error {
+	waitFor(t, "the proxy has the upstreams that the shop calls", func() error {
 		return errors.Join(contains(socket, "http://envoy/clusters", "database::"), contains(socket, "http://envoy/clusters", "redis::"),
 			contains(socket, "http://envoy/clusters", "external_api::"))
 	})
 	ip, _, _ := strings.Cut(at.listen, ":")
-	waitFor(t, "the application could send to what speaks no HTTP", func() error {
+	waitFor(t, "the application could send to the TCP upstreams", func() error {
 		return errors.Join(connects(ip+":15432"), connects(ip+":16379"))
 	})
 }
 
-// TestSidecarIsNobodyElse runs the sidecar with the shop's certificate in the name of another workload's pod.
-func TestSidecarIsNobodyElse(t *testing.T) {
+// TestSidecarCannotClaimAnotherWorkload runs the sidecar with the shop's certificate and the id of another workload's pod.
+func TestSidecarCannotClaimAnotherWorkload(t *testing.T) {
 	o, certs := loadObjects(t), certificates(t)
 	s := serve(t, o, certs)
 	runSidecar(t, o, s, certs, "payments-0")
 	refused := regexp.MustCompile(`(?m)^breakwater_proxies_refused_total\{reason="identity",service="xds"\} [1-9]`)
-	waitFor(t, "it is refused", func() error {
+	waitFor(t, "the sidecar is refused", func() error {
 		text, err := textOf(kubelet(), "https://"+s.http+"/metrics")
 		if err == nil && (!refused.MatchString(text) || !strings.Contains(text, "\nbreakwater_xds_nodes 0\n")) {
 			err = fmt.Errorf("no stream was refused, or a proxy is connected:\n%s", text)
@@ -201,7 +201,7 @@ func TestSidecarIsNobodyElse(t *testing.T) {
 	})
 }
 
-// runEnvoy starts a real Envoy, and ends it with the test.
+// runEnvoy starts a real Envoy, and stops it when the test ends.
 func runEnvoy(t *testing.T, args []string) {
 	t.Helper()
 	var log strings.Builder
@@ -211,16 +211,16 @@ func runEnvoy(t *testing.T, args []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()         // killed, so an error; after it the log is complete
+		_ = cmd.Process.Kill() // the process may have ended already
+		_ = cmd.Wait()         // an error is expected; the log is complete now
 		if t.Failed() {
 			t.Logf("envoy %s:\n%s", strings.Join(args, " "), log.String())
 		}
 	})
 }
 
-// envoyPath finds the Envoy that make tools provides. One on PATH comes last, because
-// it may be too old; then make tools has put another one into .tools.
+// envoyPath returns the path of the Envoy that make tools provides. An Envoy on PATH comes
+// last, because it may be too old; then make tools has put another one into .tools.
 func envoyPath(t *testing.T) string {
 	t.Helper()
 	if path := os.Getenv("ENVOY"); path != "" {
@@ -240,14 +240,14 @@ func envoyPath(t *testing.T) string {
 	return path
 }
 
-// ownIP returns a loopback address that nobody else uses, so that each sidecar can have the documented ports.
+// ownIP returns a loopback address that no other process uses, so that each sidecar can have the documented ports.
 func ownIP(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		ip := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
 		l, err := net.Listen("tcp", net.JoinHostPort(ip, "10000"))
 		if err != nil {
-			continue // somebody does
+			continue // another process uses the address
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
@@ -266,7 +266,7 @@ func connects(address string) error {
 	return c.Close()
 }
 
-// contains wants a page with status 200 that has a text.
+// contains returns an error unless a page has status 200 and contains text.
 func contains(c *http.Client, url, text string) error {
 	body, err := textOf(c, url)
 	if err == nil && !strings.Contains(body, text) {
@@ -275,7 +275,7 @@ func contains(c *http.Client, url, text string) error {
 	return err
 }
 
-// textOf returns a page with status 200.
+// textOf returns the body of a page, and an error unless the status is 200.
 func textOf(c *http.Client, url string) (string, error) {
 	r, err := c.Get(url)
 	if err != nil {
@@ -289,7 +289,7 @@ func textOf(c *http.Client, url string) (string, error) {
 	return string(body), err
 }
 
-// rootsOf reads the certificates to trust.
+// rootsOf reads the certificates of the authorities to trust.
 func rootsOf(file string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(file)
 	if err != nil {
