@@ -5,7 +5,7 @@
 // Out: the story as it happens, on standard output; then addresses to try until Ctrl-C.
 // Called by: make demo.
 // Never: leaves a process behind.
-// Concurrency: one demonstration an address; its ports are fixed, so that they can be written down.
+// Concurrency: one demonstration for each address, since the ports are fixed.
 package main
 
 import (
@@ -25,7 +25,7 @@ import (
 // defaultIP is the address in policies/ and README.md.
 const defaultIP = "127.0.0.1"
 
-// addresses are where everything listens.
+// addresses are the addresses of all parts.
 type addresses struct{ ip, xds, http, egress, admin, payments, stock string }
 
 func addressesOn(ip string) addresses {
@@ -82,12 +82,12 @@ func run(ctx context.Context) (err error) {
 	return s.idle(ctx, all, limit)
 }
 
-// free names every port that somebody else has.
+// free returns an error that names every port that another program uses.
 func (at addresses) free() error {
 	var taken []error
 	for _, p := range []struct{ address, what string }{
 		{at.xds, "the control plane, for proxies"},
-		{at.http, "the control plane, for people"},
+		{at.http, "the control plane, for operators"},
 		{at.egress, "Envoy, for applications"},
 		{at.admin, "Envoy's admin page"},
 		{at.payments, "the payments service"},
@@ -95,13 +95,13 @@ func (at addresses) free() error {
 	} {
 		l, err := net.Listen("tcp", p.address)
 		if err != nil {
-			taken = append(taken, fmt.Errorf("%s, which is to be %s, cannot be had: %w", p.address, p.what, err))
+			taken = append(taken, fmt.Errorf("the address %s (%s) is not free: %w", p.address, p.what, err))
 			continue
 		}
 		l.Close()
 	}
 	if taken != nil {
-		taken = append(taken, errors.New("end whatever has the port (is another demo running?) and try again"))
+		taken = append(taken, errors.New("stop the program that uses the port (is another demo running?) and try again"))
 	}
 	return errors.Join(taken...)
 }

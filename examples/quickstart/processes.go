@@ -16,7 +16,7 @@ import (
 type running []*processes.Process
 
 // startAll starts the control plane, then Envoy, and returns when both are ready.
-// What it started it returns with an error, too, so that it can be stopped.
+// With an error it also returns the processes that it has started, which the caller must stop.
 func startAll(ctx context.Context, dir string, at addresses) (running, error) {
 	var all running
 	envoy, err := processes.FindEnvoy(".tools")
@@ -57,7 +57,7 @@ func startAll(ctx context.Context, dir string, at addresses) (running, error) {
 	return all, p.Answers(ctx, "http://"+at.admin+"/ready")
 }
 
-// policiesFor returns the directory of the policies, or of a copy with another address.
+// policiesFor returns the directory with the policies, or dir with copies for another address.
 func policiesFor(ip, dir string) (string, error) {
 	const original = "examples/quickstart/policies"
 	if ip == defaultIP {
@@ -80,7 +80,7 @@ func policiesFor(ip, dir string) (string, error) {
 	return dir, nil
 }
 
-// stop ends everything, the proxy first, and waits for it.
+// stop stops all processes, the proxy first, and waits until they have ended.
 func (ps running) stop() error {
 	var problems []error
 	for i := len(ps) - 1; i >= 0; i-- {

@@ -7,8 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// service is a small upstream that can be broken and mended:
-// POST /break and POST /mend, on its own port.
+// service is a small upstream. POST /break and POST /mend, on its own port, break and mend it.
 type service struct {
 	name   string
 	broken atomic.Bool

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// story breaks payments and mends it, and tells what its callers see.
+// story breaks payments and mends it, and prints the responses that callers get.
 type story struct {
 	at              addresses
 	payments, stock *service
@@ -18,7 +18,7 @@ type story struct {
 	lastState       string
 }
 
-// reply is what a caller got; status 0 with an error as body when there was no answer.
+// reply is the response that a caller got. Without a response, the status is 0 and the body is the error.
 type reply struct {
 	status     int
 	body       string
@@ -67,7 +67,7 @@ func (s *story) healthy(ctx context.Context) error {
 }
 
 func (s *story) breaks(ctx context.Context) error {
-	s.title("payments breaks. Envoy tells of it afterwards, and five failures in a row trip its breaker.")
+	s.title("payments breaks. Envoy reports the failures in its access log, and five in a row trip the breaker.")
 	s.payments.broken.Store(true)
 	for range 5 {
 		s.call(ctx, "payments")
@@ -117,7 +117,7 @@ func (s *story) recovers(ctx context.Context) error {
 	return s.expect(ctx, "closed")
 }
 
-// whatToTry says what there is to try.
+// whatToTry prints commands for the reader to try.
 func (s *story) whatToTry(limit time.Duration) {
 	until := "until Ctrl-C"
 	if limit > 0 {
@@ -138,7 +138,7 @@ The policies are in examples/quickstart/policies; change one and watch /config.
 `, until, s.at.egress, s.at.payments, s.at.http, s.at.http, s.at.http, s.at.http, s.at.admin)
 }
 
-// idle waits for the end, and notices when a process goes before.
+// idle waits until ctx ends or the limit is over. It returns an error if a process ends before.
 func (s *story) idle(ctx context.Context, ps running, limit time.Duration) error {
 	var timeout <-chan time.Time
 	if limit > 0 {
@@ -156,7 +156,7 @@ func (s *story) idle(ctx context.Context, ps running, limit time.Duration) error
 	return nil
 }
 
-// call sends one request through Envoy and tells what came back.
+// call sends one request through Envoy and prints the response.
 func (s *story) call(ctx context.Context, host string) {
 	r := get(ctx, "http://"+s.at.egress+"/", host)
 	hint := ""
@@ -172,7 +172,7 @@ func (s *story) say(format string, args ...any) {
 	fmt.Printf("  %5.1fs  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// status is what the story reads of /breakers.
+// status is the part of /breakers that the story reads.
 type status struct {
 	State string `json:"state"`
 	Last  *struct {
@@ -180,7 +180,7 @@ type status struct {
 	} `json:"last_transition"`
 }
 
-// changed tells the state of payments' breaker when it is another than last time.
+// changed returns the state of payments' breaker, and prints it if it differs from the last one.
 func (s *story) changed(ctx context.Context) string {
 	var st status
 	if err := json.Unmarshal([]byte(get(ctx, "http://"+s.at.http+"/breakers/payments", "").body), &st); err != nil {
@@ -197,8 +197,8 @@ func (s *story) changed(ctx context.Context) string {
 	return st.State
 }
 
-// expect fails when the breaker is not in a state; the demonstration would not
-// show what it says.
+// expect returns an error if the breaker is not in a state: the demonstration would not
+// match its titles.
 func (s *story) expect(ctx context.Context, want string) error {
 	if got := s.changed(ctx); got != want && ctx.Err() == nil {
 		return fmt.Errorf("the breaker of payments is %s; it should be %s", got, want)
@@ -206,7 +206,7 @@ func (s *story) expect(ctx context.Context, want string) error {
 	return ctx.Err()
 }
 
-// wait waits for a state.
+// wait waits until the breaker is in a state, for at most 15 s.
 func (s *story) wait(ctx context.Context, want string) error {
 	deadline := time.After(15 * time.Second)
 	for s.changed(ctx) != want {

@@ -14,15 +14,15 @@ import (
 const (
 	apiConnections = 50
 	largestProfile = 64 << 10
-	// apiPatience is more than the policy gives the API: the proxy is to end the call, so
-	// that its breaker knows.
+	// apiPatience is longer than the policy's timeout for the API, so that the proxy ends a slow
+	// call and its breaker counts the timeout.
 	apiPatience = 30 * time.Second
 )
 
-// errRejected is what the proxy answers while the API's breaker is open.
+// errRejected means that the API's breaker is open, so that the proxy rejected the call.
 var errRejected = errors.New("the API is unavailable")
 
-// api is the external API through the proxy, which has its breaker: here is none.
+// api calls the external API through the proxy. Its breaker is in the proxy, not in this process.
 type api struct {
 	url    string
 	client *http.Client
@@ -39,7 +39,7 @@ func openAPI(address string, proxy *url.URL) *api {
 
 func (a *api) close() { a.client.CloseIdleConnections() }
 
-// profile returns what the API knows of a user.
+// profile returns the API's profile of a user, as JSON.
 func (a *api) profile(ctx context.Context, id int64) (json.RawMessage, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/profiles/%d", a.url, id), nil)
 	if err != nil {
@@ -59,7 +59,7 @@ func (a *api) profile(ctx context.Context, id int64) (json.RawMessage, error) {
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the API answered %d", resp.StatusCode)
 	case !json.Valid(body):
-		return nil, errors.New("the API answered something that is no JSON")
+		return nil, errors.New("the API's response is not JSON")
 	}
 	return body, nil
 }

@@ -13,10 +13,10 @@ import (
 	"breakwater.dev/inprocess"
 )
 
-// keptFor is how long a user stays in the cache.
-const keptFor = 300 * time.Second
+// timeToLive is how long a user stays in the cache.
+const timeToLive = 300 * time.Second
 
-// cache is Redis or Valkey through the proxy.
+// cache stores users in Redis or Valkey, through the proxy and a breaker in this process.
 type cache struct {
 	client   *redis.Client
 	breakers *inprocess.Registry
@@ -25,8 +25,8 @@ type cache struct {
 func openCache(address string, breakers *inprocess.Registry) *cache {
 	return &cache{breakers: breakers, client: redis.NewClient(&redis.Options{
 		Addr:     address,
-		PoolSize: databaseConnections, MinIdleConns: spareConnections, MaxActiveConns: databaseConnections,
-		// Whether to try again is the breaker's to say.
+		PoolSize: databaseConnections, MinIdleConns: minConnections, MaxActiveConns: databaseConnections,
+		// The client does not retry, so that the breaker decides whether there is another attempt.
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: connectTimeout, ContextTimeoutEnabled: true,
 	})}
 }
@@ -35,7 +35,8 @@ func (c *cache) close() error { return c.client.Close() }
 
 func key(id int64) string { return fmt.Sprintf("user:%d", id) }
 
-// get returns what is known of a user. A cache that fails has nothing, and says why.
+// get returns the cached copy of a user, if there is one. The error is only for logs and metrics: without a cache the shop
+// asks the database.
 func (c *cache) get(ctx context.Context, id int64) (v view, found bool, err error) {
 	var text []byte
 	err = breaker.Do(ctx, c.breakers.Breaker(redisName), func(ctx context.Context) (err error) {
@@ -63,6 +64,6 @@ func (c *cache) put(ctx context.Context, id int64, v view) error {
 		return err
 	}
 	return breaker.Do(ctx, c.breakers.Breaker(redisName), func(ctx context.Context) error {
-		return c.client.Set(ctx, key(id), text, keptFor).Err()
+		return c.client.Set(ctx, key(id), text, timeToLive).Err()
 	})
 }

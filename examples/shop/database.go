@@ -15,18 +15,19 @@ import (
 )
 
 const (
-	// databaseConnections is the bulkhead: more queries than that wait, and a database that
-	// hangs takes no more with it.
+	// databaseConnections is the bulkhead: further queries wait, so that a database that hangs
+	// cannot use up the shop's resources.
 	databaseConnections = 10
-	// spareConnections are there whether there are calls or not. A breaker that probes sees
-	// connections, so a pool has to open as many as it wants successes (success_threshold).
-	spareConnections = 5
-	uniqueViolation  = "23505"
+	// minConnections is how many connections the pool keeps open without calls. The mesh's
+	// breaker for the database counts connections as its probes, so the pool must open at least
+	// as many as the breaker needs successes (success_threshold).
+	minConnections  = 5
+	uniqueViolation = "23505"
 )
 
 var (
 	errUnknownUser = errors.New("there is no such user")
-	errTaken       = errors.New("somebody has that email address")
+	errTaken       = errors.New("another user has that email address")
 )
 
 type user struct {
@@ -35,8 +36,8 @@ type user struct {
 	Email string `json:"email"`
 }
 
-// database is PostgreSQL through the proxy. The proxy sees connections, and the breaker in
-// this process what becomes of queries inside them.
+// database is PostgreSQL, through the proxy. The breaker in the proxy counts connections, and
+// the breaker in this process counts the queries inside them.
 type database struct {
 	pool     *pgxpool.Pool
 	breakers *inprocess.Registry
@@ -47,7 +48,7 @@ func openDatabase(url string, breakers *inprocess.Registry) (*database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the database's address: %w", err)
 	}
-	config.MaxConns, config.MinConns = databaseConnections, spareConnections
+	config.MaxConns, config.MinConns = databaseConnections, minConnections
 	config.HealthCheckPeriod = time.Second
 	config.ConnConfig.ConnectTimeout = connectTimeout
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
@@ -59,7 +60,7 @@ func openDatabase(url string, breakers *inprocess.Registry) (*database, error) {
 
 func (d *database) close() { d.pool.Close() }
 
-// do makes a query, unless the breaker is open.
+// do makes a query through the breaker, which rejects it while it is open.
 func (d *database) do(ctx context.Context, query func(context.Context) error) error {
 	return breaker.Do(ctx, d.breakers.Breaker(databaseName), func(ctx context.Context) error {
 		err := query(ctx)

@@ -9,11 +9,11 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// mesh is the control plane, which knows what all proxies see.
+// mesh is the control plane, which has the breakers for all proxies.
 type mesh struct{ url, workload string }
 
-// dependencies asks whether fewer than half of what this workload calls is out of service. An
-// error says that nobody knows.
+// dependencies asks the control plane whether fewer than half of this workload's dependencies have an open breaker. It
+// returns an error if the control plane does not answer.
 func (m *mesh) dependencies(ctx context.Context) (ready bool, err error) {
 	if m.url == "" {
 		return false, errors.New("there is no control plane")
@@ -38,21 +38,22 @@ func (m *mesh) dependencies(ctx context.Context) (ready bool, err error) {
 	return false, errors.New("the control plane answered " + resp.Status)
 }
 
-// readiness is the answer of /health/ready.
+// readiness is the response of /health/ready.
 type readiness struct {
 	Status string `json:"status"` // ready | not_ready
-	// By says who judged: the mesh, or this process alone where the control plane cannot be reached.
+	// By says which breakers decided: "mesh", or "shop" for this process if the control plane cannot be reached.
 	By     string `json:"by"`
 	Reason string `json:"reason,omitempty"`
 }
 
-// ready: half or more of the dependencies open, and traffic had better go elsewhere.
+// ready serves /health/ready. The shop is not ready while the breakers of half or more of its dependencies are open, so
+// that traffic goes to other workloads.
 func (s *service) ready(w http.ResponseWriter, r *http.Request) {
 	answer := readiness{Status: "ready", By: "mesh"}
 	ready, err := s.mesh.dependencies(r.Context())
 	if err != nil {
 		answer.By, answer.Reason = "shop", err.Error()
-		ready = s.own()
+		ready = s.judgeAlone()
 	}
 	status := http.StatusOK
 	if !ready {
@@ -61,8 +62,8 @@ func (s *service) ready(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, answer)
 }
 
-// own judges by the breakers in this process.
-func (s *service) own() bool {
+// judgeAlone reports whether the shop is ready according to the breakers in this process.
+func (s *service) judgeAlone() bool {
 	open, all := 0, 0
 	for _, st := range s.breakers.Snapshot() {
 		if name := st.Key.String(); name != databaseName && name != redisName {

@@ -1,11 +1,11 @@
-// Command shop is a service with a database, a cache and an external API, each behind its
-// Envoy sidecar and behind a breaker of its own.
+// Command shop is a service with a database, a cache and an external API. It calls each of them
+// through its Envoy sidecar, and each has its own breaker.
 //
 // In: requests for users; the flags, or variables such as SHOP_DATABASE.
 // Out: users as JSON; /health/live, /health/ready, /metrics.
-// Called by: people, and deploy/k8s/shop.
-// Never: fails because the cache or the API does.
-// Concurrency: each dependency has connections of its own, and so many at most.
+// Called by: the demonstration and the tests of the example, and deploy/k8s/shop.
+// Never: fails a request because the cache or the API fails.
+// Concurrency: each dependency has its own connections, whose number is bounded.
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 	"time"
 )
 
-// drain is how long calls have that are under way when the process is to end.
-const drain = 10 * time.Second
+// drainTime is how long requests in flight may take when the process is asked to end.
+const drainTime = 10 * time.Second
 
 // options are the flags.
 type options struct{ listen, database, redis, api, proxy, policy, controlPlane, workload string }
@@ -36,7 +36,7 @@ func main() {
 		return
 	}
 	if err != nil {
-		os.Exit(2) // flag has said why
+		os.Exit(2) // parse has printed the reason
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -46,25 +46,25 @@ func main() {
 	}
 }
 
-// parse reads the flags; what is not given is taken from a variable of the same name.
+// parse reads the flags. A flag that is not given has its value from an environment variable of the same name.
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("shop", flag.ContinueOnError)
-	text := func(dst *string, name, usual, what string) {
+	text := func(dst *string, name, usual, usage string) {
 		variable := "SHOP_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		if v, ok := os.LookupEnv(variable); ok {
 			usual = v
 		}
-		flags.StringVar(dst, name, usual, what+" ($"+variable+")")
+		flags.StringVar(dst, name, usual, usage+" ($"+variable+")")
 	}
 	text(&o.listen, "listen", "127.0.0.1:8080", "where to serve")
 	text(&o.database, "database", "postgres://shop@127.0.0.1:15432/shop?sslmode=disable", "PostgreSQL, through the sidecar")
 	text(&o.redis, "redis", "127.0.0.1:16379", "Redis or Valkey, through the sidecar")
 	text(&o.api, "api", "http://external-api", "the external API, as the sidecar knows it")
 	text(&o.proxy, "proxy", "http://127.0.0.1:10000", "the sidecar, for HTTP")
-	text(&o.policy, "policy", "examples/shop/policies", "policy files or a directory, the same that the control plane has")
-	text(&o.controlPlane, "control-plane", "http://127.0.0.1:18080", "who knows the state of the mesh's breakers; empty: nobody")
-	text(&o.workload, "workload", "shop", "what the sidecar's node is called in its cluster")
+	text(&o.policy, "policy", "examples/shop/policies", "policy files or a directory, the same as for the control plane")
+	text(&o.controlPlane, "control-plane", "http://127.0.0.1:18080", "the control plane, which has the state of the mesh's breakers; empty: none")
+	text(&o.workload, "workload", "shop", "the name of this workload, which is the cluster of the sidecar's node")
 	err := flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
 		err = fmt.Errorf("unexpected argument %q; the shop takes flags only", flags.Arg(0))
@@ -73,7 +73,7 @@ func parse(args []string) (options, error) {
 	return o, err
 }
 
-// run serves until ctx is over.
+// run serves until ctx ends.
 func run(ctx context.Context, o options, log *slog.Logger) error {
 	s, err := newService(o, log)
 	if err != nil {
@@ -101,7 +101,7 @@ func run(ctx context.Context, o options, log *slog.Logger) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	ending, cancel := context.WithTimeout(context.Background(), drain)
+	ending, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	err = errors.Join(err, server.Shutdown(ending))
 	stop()

@@ -12,7 +12,7 @@ import (
 	"breakwater.dev/inprocess"
 )
 
-// metrics are the service's own; those of the mesh's breakers are the control plane's.
+// metrics are the service's own metrics. The control plane has the metrics of the mesh's breakers.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
@@ -51,16 +51,17 @@ func (m *metrics) missed(dependency string, open bool) {
 	m.misses.WithLabelValues(dependency, why).Inc()
 }
 
-// counted counts and times what a handler answers.
+// counted counts and times the responses of a handler.
 func (m *metrics) counted(route string, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
-		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		h(seen, r)
-		m.requests.WithLabelValues(route, strconv.Itoa(seen.status)).Observe(time.Since(begun).Seconds())
+		recorder := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		h(recorder, r)
+		m.requests.WithLabelValues(route, strconv.Itoa(recorder.status)).Observe(time.Since(begun).Seconds())
 	})
 }
 
+// statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -71,7 +72,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// ownBreakers shows the state of the breakers in this process, with the values of
+// ownBreakers collects the state of the breakers in this process, with the same values as
 // circuit_breaker_state.
 type ownBreakers struct{ breakers *inprocess.Registry }
 

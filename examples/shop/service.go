@@ -17,14 +17,14 @@ import (
 	"breakwater.dev/inprocess"
 )
 
-// The dependencies, as the policy calls them.
+// The dependencies, by their names in the policy.
 const (
 	databaseName = "database"
 	redisName    = "redis"
 	apiName      = "external_api"
 )
 
-// service answers requests. Each dependency is in a file of its own.
+// service serves requests. Each dependency is in its own file.
 type service struct {
 	log      *slog.Logger
 	breakers *inprocess.Registry
@@ -82,18 +82,18 @@ func (s *service) routes() http.Handler {
 	return mux
 }
 
-// view is a user as callers see it.
+// view is a user in a response.
 type view struct {
 	user
-	// Profile is what the external API knows.
+	// Profile comes from the external API.
 	Profile json.RawMessage `json:"profile,omitempty"`
-	// Degraded names what is missing, and whose fault it is.
+	// Degraded names the missing parts, each with the dependency that failed.
 	Degraded []string `json:"degraded,omitempty"`
 	Source   string   `json:"source"` // cache | database
 }
 
-// getUser takes the cache's word, or asks the database and then the API. Only the database
-// is needed: what else fails is left out.
+// getUser returns the user from the cache, or else from the database and the API. Only the
+// database is necessary: parts from other dependencies are left out when these fail.
 func (s *service) getUser(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil || id <= 0 {
@@ -119,7 +119,7 @@ func (s *service) getUser(w http.ResponseWriter, r *http.Request) {
 		s.missed(apiName, err)
 		v.Degraded = append(v.Degraded, "profile: "+apiName)
 		w.Header().Set("X-Degraded", apiName)
-	} else if err := s.cache.put(ctx, id, v); err != nil { // what is incomplete is not kept
+	} else if err := s.cache.put(ctx, id, v); err != nil { // an incomplete response is not cached
 		s.missed(redisName, err)
 	}
 	writeJSON(w, http.StatusOK, v)
@@ -142,15 +142,15 @@ func (s *service) postUser(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, view{user: u, Source: databaseName})
 }
 
-// problem is the body of an answer that is an error.
+// problem is the body of an error response.
 type problem struct {
 	Error      string `json:"error"`
 	Dependency string `json:"dependency,omitempty"`
-	// RetryAfter is when it is worth trying again, in seconds; 0: nobody knows.
+	// RetryAfter is how long the caller should wait before it tries again, in seconds; 0: not known.
 	RetryAfter int `json:"retry_after_seconds,omitempty"`
 }
 
-// fail answers for the database.
+// fail sends the error response for a failed call of the database.
 func (s *service) fail(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errUnknownUser):
@@ -172,7 +172,7 @@ func (s *service) fail(w http.ResponseWriter, err error) {
 	writeJSON(w, http.StatusServiceUnavailable, p)
 }
 
-// missed counts what a dependency did not give, and logs it unless its breaker has said so.
+// missed counts a failed call of a dependency, and logs it unless the breaker rejected the call.
 func (s *service) missed(dependency string, err error) {
 	open := errors.Is(err, breaker.ErrOpen) || errors.Is(err, errRejected)
 	s.metrics.missed(dependency, open)
@@ -184,8 +184,8 @@ func (s *service) missed(dependency string, err error) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // an error says that the caller has gone
+	_ = json.NewEncoder(w).Encode(body) // an error means that the caller has left
 }
 
-// connectTimeout bounds what no breaker does.
+// connectTimeout bounds the time to connect to a dependency, which no breaker's timeout bounds.
 const connectTimeout = 2 * time.Second

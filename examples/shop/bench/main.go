@@ -1,11 +1,11 @@
-// Command bench measures what callers of the shop get while each of its dependencies is
-// broken, with breakers and without, side by side.
+// Command bench measures the responses that callers of the shop get while each of its
+// dependencies is broken, with breakers and without, side by side.
 //
 // In: bin/breakwater, bin/shop, an Envoy, PostgreSQL and Redis; how long each case takes.
 // Out: a table for README.md, on standard output.
 // Called by: make bench-shop.
 // Never: compares figures of different runs.
-// Concurrency: both shops run all the time; one at a time has callers.
+// Concurrency: both shops run all the time; only one at a time has callers.
 package main
 
 import (
@@ -27,14 +27,14 @@ import (
 )
 
 const (
-	// patience is how long a caller waits for an answer.
+	// patience is how long a caller waits for a response.
 	patience = 30 * time.Second
-	// warm is the share of users that are cached when a case begins.
-	warm = stand.Users / 2
+	// warmUsers is how many users are cached when a case begins.
+	warmUsers = stand.Users / 2
 )
 
 func main() {
-	rate := flag.Int("rate", 100, "calls per second, whatever became of those before")
+	rate := flag.Int("rate", 100, "calls per second, even if earlier calls have no response yet")
 	lasts := flag.Duration("time", 30*time.Second, "how long callers call in each case")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -46,10 +46,10 @@ func main() {
 	}
 }
 
-// fault is something that breaks, and is mended.
+// fault is a way to break a dependency.
 type fault struct {
 	name string
-	// breaks breaks it; mends mends it.
+	// breaks breaks the dependency, and mends mends it.
 	breaks, mends func(context.Context, *stand.Stand) error
 }
 
@@ -83,8 +83,8 @@ func faults() []fault {
 func run(ctx context.Context, rate int, lasts time.Duration) (err error) {
 	var stands [2]*stand.Stand
 	for i, plain := range []bool{false, true} {
-		// Between two cases breakers have to close; within one the policy's own times hold
-		// for as long as the case lasts.
+		// A short recovery lets breakers close between two cases. Within a case they try again
+		// every 5 s, too, more often than with the policy's times.
 		s, err := stand.New(ctx, stand.Options{Root: ".", Plain: plain, Recovery: 5 * time.Second})
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func run(ctx context.Context, rate int, lasts time.Duration) (err error) {
 		defer func() { err = errors.Join(err, s.Close()) }()
 		stands[i] = s
 	}
-	fmt.Printf("%d calls a second for %s in each case; %d of %d users are cached when it begins.\n\n", rate, lasts, warm, stand.Users)
+	fmt.Printf("%d calls a second for %s in each case; %d of %d users are cached when it begins.\n\n", rate, lasts, warmUsers, stand.Users)
 	fmt.Println("| broken | good answers | of them degraded | p50 | p90 | p99 | plain Envoy: good answers | of them degraded | p50 | p90 | p99 |\n|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, f := range faults() {
 		line := "| " + f.name
@@ -108,14 +108,14 @@ func run(ctx context.Context, rate int, lasts time.Duration) (err error) {
 	return nil
 }
 
-// measure breaks something, has callers call, and mends it.
+// measure breaks a dependency, calls the shop, mends the dependency, and waits until the shop has recovered.
 func measure(ctx context.Context, s *stand.Stand, f fault, rate int, lasts time.Duration) (result, error) {
 	c := &callers{url: s.URL(), client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}}
 	defer c.client.CloseIdleConnections()
 	if err := s.Redis.Empty(ctx); err != nil {
 		return result{}, err
 	}
-	for id := 1; id <= warm; id++ {
+	for id := 1; id <= warmUsers; id++ {
 		if err := c.complete(ctx, id); err != nil {
 			return result{}, fmt.Errorf("before anything is broken: %w", err)
 		}
@@ -135,9 +135,9 @@ type callers struct {
 	client *http.Client
 }
 
-// result is what callers got.
+// result counts the responses that callers got.
 type result struct {
-	good, degraded, all int
+	good, degraded, all int             // degraded ones are good, too
 	times               []time.Duration // sorted
 }
 
@@ -147,7 +147,7 @@ func (r result) String() string {
 	return fmt.Sprintf(" | %.1f %% | %.1f %% | %s | %s | %s", share(r.good), share(r.degraded), rounded(at(50)), rounded(at(90)), rounded(at(99)))
 }
 
-// rounded has two or three digits that mean something.
+// rounded prints a duration with a precision that the measurement supports.
 func rounded(d time.Duration) string {
 	if d < 10*time.Millisecond {
 		return fmt.Sprintf("%.1f ms", d.Seconds()*1e3)
@@ -158,13 +158,13 @@ func rounded(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// drive calls at a steady rate, whether or not earlier calls have been answered, as a crowd
-// of callers does, and waits for all answers.
+// drive calls at a steady rate, even if earlier calls have no response yet, as many independent
+// callers do. It then waits for all responses.
 func (c *callers) drive(ctx context.Context, rate int, lasts time.Duration) result {
 	var mu sync.Mutex
 	var got result
 	var calls sync.WaitGroup
-	users := rand.New(rand.NewPCG(1, 2)) // the same in each case
+	users := rand.New(rand.NewPCG(1, 2)) // the same users in each case
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	for n := int(lasts.Seconds() * float64(rate)); n > 0 && ctx.Err() == nil; n-- {
@@ -191,7 +191,7 @@ func (c *callers) drive(ctx context.Context, rate int, lasts time.Duration) resu
 	return got
 }
 
-// get asks for a user; status 0: there was no answer.
+// get requests a user. The status is 0 if there was no response.
 func (c *callers) get(ctx context.Context, id int) (status int, degraded bool) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/users/%d", c.url, id), nil)
 	if err != nil {
@@ -218,7 +218,7 @@ func (c *callers) complete(ctx context.Context, id int) error {
 	return nil
 }
 
-// recovered waits until answers are complete and every breaker is closed.
+// recovered waits until 20 responses in a row are complete and every breaker is closed.
 func (c *callers) recovered(ctx context.Context, s *stand.Stand) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()

@@ -1,11 +1,11 @@
-// Command demo breaks what the shop depends on, one after the other, and shows what its
-// callers see.
+// Command demo breaks the dependencies of the shop, one after the other, and shows the responses
+// that its callers get.
 //
-// In: bin/breakwater, bin/shop, an Envoy, PostgreSQL and Redis; DEMO_SECONDS, to stay so long afterwards instead of until Ctrl-C.
+// In: bin/breakwater, bin/shop, an Envoy, PostgreSQL and Redis; DEMO_SECONDS, to end that long after the story instead of at Ctrl-C.
 // Out: the story as it happens, on standard output.
 // Called by: make example-shop.
 // Never: leaves a process behind.
-// Concurrency: several demos do not touch one another.
+// Concurrency: several demos can run at once.
 package main
 
 import (
@@ -27,7 +27,7 @@ import (
 	"breakwater.dev/internal/processes"
 )
 
-// recovery is how long breakers stay open here; policies say 15 s to a minute.
+// recovery is how long breakers stay open in the demo; in the policies it is 15 s to a minute.
 const recovery = 2 * time.Second
 
 func main() {
@@ -52,7 +52,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	fmt.Printf("The shop serves at %s; its breakers stay open for %s here, and longer by its policy.\n", s.URL(), recovery)
-	t := &teller{stand: s, next: 1}
+	t := &visitor{stand: s, next: 1}
 	if err := t.tell(ctx); err != nil {
 		return err
 	}
@@ -75,19 +75,19 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// teller makes calls and says what came of them.
-type teller struct {
+// visitor makes calls and prints the responses.
+type visitor struct {
 	stand *stand.Stand
-	next  int // the last user that was asked for
+	next  int // counts the users that nextUser has returned
 }
 
-// act is one thing that breaks, and is mended.
+// act breaks a dependency and mends it.
 type act struct {
 	title       string
 	breaks, fix func(context.Context) error
 }
 
-func (t *teller) tell(ctx context.Context) error {
+func (t *visitor) tell(ctx context.Context) error {
 	s := t.stand
 	nothing := func(f func()) func(context.Context) error {
 		return func(context.Context) error { f(); return nil }
@@ -120,16 +120,15 @@ func (t *teller) tell(ctx context.Context) error {
 		if err := a.fix(ctx); err != nil {
 			return err
 		}
-		if err := t.mended(ctx); err != nil {
+		if err := t.waitUntilRecovered(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// callers are twelve at a time, two of them for users that are cached; it prints what they got
-// and how long that took.
-func (t *teller) callers(ctx context.Context) {
+// callers makes twelve calls at a time, two of them for cached users. It prints the responses and how long they took.
+func (t *visitor) callers(ctx context.Context) {
 	const wave = 12
 	type got struct {
 		what string
@@ -140,7 +139,7 @@ func (t *teller) callers(ctx context.Context) {
 	for i := range wave {
 		id := 1 + i
 		if i >= 2 {
-			id = t.another()
+			id = t.nextUser()
 		}
 		calls.Go(func() {
 			begun := time.Now()
@@ -162,14 +161,14 @@ func (t *teller) callers(ctx context.Context) {
 	}
 }
 
-// another is a user that has hardly been asked for.
-func (t *teller) another() int {
+// nextUser returns a user that is probably not cached.
+func (t *visitor) nextUser() int {
 	t.next++
 	return 3 + t.next%(stand.Users-2)
 }
 
-// call asks for a user and says in a few words what came of it.
-func (t *teller) call(ctx context.Context, id int) string {
+// call requests a user and describes the response in a few words.
+func (t *visitor) call(ctx context.Context, id int) string {
 	var body struct {
 		Source   string   `json:"source"`
 		Degraded []string `json:"degraded"`
@@ -187,7 +186,7 @@ func (t *teller) call(ctx context.Context, id int) string {
 	return "200 from the " + body.Source
 }
 
-func (t *teller) get(ctx context.Context, url string, into any) (int, error) {
+func (t *visitor) get(ctx context.Context, url string, into any) (int, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, err
@@ -200,13 +199,13 @@ func (t *teller) get(ctx context.Context, url string, into any) (int, error) {
 	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(into)
 }
 
-func (t *teller) states(ctx context.Context) {
+func (t *visitor) states(ctx context.Context) {
 	var ready struct {
 		Status string `json:"status"`
 	}
 	states, err := t.stand.States(ctx)
 	if err != nil {
-		return // the next step says so
+		return // the next step returns the error
 	}
 	if _, err := t.get(ctx, t.stand.URL()+"/health/ready", &ready); err != nil {
 		return
@@ -218,18 +217,18 @@ func (t *teller) states(ctx context.Context) {
 	fmt.Printf("  breakers of the mesh: %s; the shop is %s\n", strings.Join(words, ", "), ready.Status)
 }
 
-// mended waits until all breakers are closed and answers are complete.
-func (t *teller) mended(ctx context.Context) error {
+// waitUntilRecovered waits until all breakers are closed and responses are complete.
+func (t *visitor) waitUntilRecovered(ctx context.Context) error {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	for {
-		answer := t.call(ctx, t.another())
+		answer := t.call(ctx, t.nextUser())
 		err := t.stand.AllClosed(ctx)
 		if err == nil && strings.HasPrefix(answer, "200") && !strings.Contains(answer, "without") {
 			t.call(ctx, 1) // cached again
 			t.call(ctx, 2)
-			fmt.Printf("  mended; all breakers closed after %.1f s, and nothing was started anew but what had been stopped\n", time.Since(begun).Seconds())
+			fmt.Printf("  mended; all breakers closed after %.1f s, and only stopped servers were restarted\n", time.Since(begun).Seconds())
 			return nil
 		}
 		if pause(ctx, 50*time.Millisecond) != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// API is the external API.
+// API is a fake of the external API.
 type API struct {
 	server  *http.Server
 	handler atomic.Pointer[http.HandlerFunc]
@@ -33,12 +33,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*a.handler.Load())(w, r)
 }
 
-// Calls is how many calls have reached the API.
+// Calls returns how many calls have reached the API.
 func (a *API) Calls() int64 { return a.calls.Load() }
 
 func (a *API) behave(h http.HandlerFunc) { a.handler.Store(&h) }
 
-// Works makes it answer at once.
+// Works makes the API answer at once.
 func (a *API) Works() {
 	a.behave(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -46,14 +46,14 @@ func (a *API) Works() {
 	})
 }
 
-// Fails makes it answer 500.
+// Fails makes the API answer with status 500.
 func (a *API) Fails() {
 	a.behave(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "out of order", http.StatusInternalServerError)
 	})
 }
 
-// Hangs makes it answer nothing.
+// Hangs makes the API send no response.
 func (a *API) Hangs() {
 	a.behave(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 }

@@ -18,8 +18,8 @@ import (
 	"breakwater.dev/internal/processes"
 )
 
-// queries are those of the dashboard, by the title of their panel, with the values of its
-// variables that stand for everything.
+// queries returns the queries of the dashboard, by the title of their panel. Its variables are
+// replaced by the values that select everything.
 func queries(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile("../../../deploy/grafana/breakwater.json")
@@ -51,7 +51,7 @@ func queries(t *testing.T) map[string][]string {
 	return all
 }
 
-// prometheus is a real one that scrapes the control plane of a stand.
+// startPrometheus starts a real Prometheus that scrapes the control plane of a stand.
 func startPrometheus(t *testing.T, r *rig) (address string) {
 	t.Helper()
 	path, err := exec.LookPath("prometheus")
@@ -78,7 +78,7 @@ func startPrometheus(t *testing.T, r *rig) (address string) {
 	return address
 }
 
-// series counts the series of a query over the time since, but for those of nothing but NaN.
+// series counts the series of a query from since until now. Series with only NaN do not count.
 func series(ctx context.Context, address, query string, since time.Time) (int, error) {
 	v := url.Values{"query": {query}, "start": {fmt.Sprint(since.Unix())}, "end": {fmt.Sprint(time.Now().Unix())}, "step": {"1"}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/api/v1/query_range?"+v.Encode(), nil)
@@ -114,7 +114,7 @@ func series(ctx context.Context, address, query string, since time.Time) (int, e
 	return n, nil
 }
 
-// data is an error where a query has none.
+// data returns an error if a query has no data.
 func data(ctx context.Context, address, query string, since time.Time) error {
 	n, err := series(ctx, address, query, since)
 	if err == nil && n == 0 {
@@ -128,15 +128,15 @@ func has(t *testing.T, address, query string, since time.Time) {
 	eventually(t, query, func() error { return data(t.Context(), address, query, since) })
 }
 
-// TestDashboard: every query of the dashboard has data after a run of the shop in which a
-// dependency failed and recovered.
+// TestDashboard checks that every query of the dashboard has data after a run of the shop in
+// which a dependency failed and recovered.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, stand.Options{Recovery: 2 * time.Second})
 	address := startPrometheus(t, r)
 	began := time.Now()
 	r.recovers(t)
-	// What changes before the first scrape has no rate.
+	// Changes before the first scrape have no rate.
 	has(t, address, "count_over_time(up[1m]) > 1", began)
 	r.API.Fails()
 	r.degraded(t)
@@ -144,12 +144,12 @@ func TestDashboard(t *testing.T) {
 	r.recovers(t)
 	all := queries(t)
 	if len(all) < 20 {
-		t.Fatalf("%d panels, want those of the whole dashboard", len(all))
+		t.Fatalf("%d panels, want at least 20", len(all))
 	}
 	for title, queries := range all {
 		for _, q := range queries {
 			eventually(t, fmt.Sprintf("panel %q: %s", title, q), func() error {
-				must(t, r.Redis.Empty(t.Context())) // there are calls to all three as long as somebody looks
+				must(t, r.Redis.Empty(t.Context())) // so that the call below reaches all three dependencies
 				if a := r.user(t, 1); a.status != http.StatusOK {
 					return fmt.Errorf("got %d", a.status)
 				}

@@ -20,13 +20,13 @@ import (
 // Users is how many users there are, with the ids 1 to Users.
 const Users = 1000
 
-// Database is a PostgreSQL server of the stand's own.
+// Database is a PostgreSQL server that belongs to one stand.
 type Database struct {
 	dir, ip string
 	bin     string
 	as      *syscall.Credential
 	process *processes.Process
-	lock    *pgx.Conn // holds the table of users; nil: nobody does
+	lock    *pgx.Conn // holds a lock on the table of users; nil: there is no lock
 }
 
 func newDatabase(ctx context.Context, dir, ip string) (*Database, error) {
@@ -38,7 +38,7 @@ func newDatabase(ctx context.Context, dir, ip string) (*Database, error) {
 	if err := os.Mkdir(d.dir, 0o700); err != nil {
 		return nil, err
 	}
-	if os.Geteuid() == 0 { // which the server refuses
+	if os.Geteuid() == 0 { // the server refuses to run as root
 		if d.as, err = unprivileged(); err != nil {
 			return nil, err
 		}
@@ -73,7 +73,7 @@ func findPostgreSQL() (string, error) {
 	return "", errors.New("PostgreSQL's initdb is not there; on Debian: apt-get install postgresql")
 }
 
-// unprivileged is an account without rights.
+// unprivileged returns a user without privileges.
 func unprivileged() (*syscall.Credential, error) {
 	u, err := user.Lookup("postgres")
 	if err != nil {
@@ -94,13 +94,13 @@ func unprivileged() (*syscall.Credential, error) {
 
 func (d *Database) address() string { return d.ip + ":" + databasePort }
 
-// Start starts the server, and returns when it takes queries.
+// Start starts the server, and returns when it accepts queries.
 func (d *Database) Start(ctx context.Context) (err error) {
 	d.process, err = processes.Launch(filepath.Dir(d.dir), processes.Command{
 		Name: "postgresql", Path: filepath.Join(d.bin, "postgres"), As: d.as,
 		Args: []string{"-D", d.data(), "-c", "listen_addresses=" + d.ip, "-c", "port=" + databasePort,
 			"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=50"},
-		Stop: syscall.SIGINT, // at once, whoever is connected
+		Stop: syscall.SIGINT, // stops at once, even with open connections
 	})
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (d *Database) Start(ctx context.Context) (err error) {
 	})
 }
 
-// Stop ends the server; connections break.
+// Stop stops the server, which breaks its connections.
 func (d *Database) Stop() error {
 	err := d.Release(context.Background())
 	if d.process == nil {
@@ -142,7 +142,7 @@ func (d *Database) fill(ctx context.Context) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// Hold makes every query of users wait, until [Database.Release].
+// Hold makes every query of the users wait until [Database.Release].
 func (d *Database) Hold(ctx context.Context) error {
 	conn, err := direct(ctx, d.address())
 	if err != nil {
@@ -155,7 +155,7 @@ func (d *Database) Hold(ctx context.Context) error {
 	return nil
 }
 
-// Release lets queries go on.
+// Release lets waiting queries continue.
 func (d *Database) Release(ctx context.Context) error {
 	if d.lock == nil {
 		return nil

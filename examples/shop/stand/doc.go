@@ -1,8 +1,8 @@
-// Package stand sets the shop up with everything that it needs, and takes parts of it away.
+// Package stand runs the shop with all its dependencies, and can break each of these.
 //
-// In: the built programs, an Envoy, PostgreSQL and Redis of the system.
-// Out: a running shop on a loopback address of its own.
+// In: the built programs, an Envoy, and the installed PostgreSQL and Redis.
+// Out: a running shop on its own loopback address.
 // Called by: the demonstration, the end-to-end test and the benchmark of the shop.
 // Never: leaves a process or a file behind, or uses a server that it has not started.
-// Concurrency: stands do not touch one another; one stand is for one goroutine.
+// Concurrency: several stands can run at once; one stand is for one goroutine.
 package stand

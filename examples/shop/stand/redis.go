@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/internal/processes"
 )
 
-// Redis is a Redis or Valkey server of the stand's own, without persistence.
+// Redis is a Redis or Valkey server that belongs to one stand. It has no persistence.
 type Redis struct {
 	dir, ip, path string
 	process       *processes.Process
@@ -42,7 +42,7 @@ func (r *Redis) Start(ctx context.Context) (err error) {
 	})
 }
 
-// Stop ends the server; connections break, and what it had is gone.
+// Stop stops the server, which breaks its connections and loses its content.
 func (r *Redis) Stop() error {
 	if r.process == nil {
 		return nil
@@ -50,7 +50,7 @@ func (r *Redis) Stop() error {
 	return r.process.Stop()
 }
 
-// Empty removes everything that is cached.
+// Empty removes all content.
 func (r *Redis) Empty(ctx context.Context) error {
 	return r.with(func(c *redis.Client) error { return c.FlushAll(ctx).Err() })
 }

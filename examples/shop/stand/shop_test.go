@@ -19,7 +19,7 @@ import (
 	"breakwater.dev/examples/shop/stand"
 )
 
-// bin is where the built programs are.
+// bin is the directory with the built programs.
 var bin string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -44,14 +44,14 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// rig is a shop with everything, whose users have ids that no test has used.
+// rig is a running shop with a client.
 type rig struct {
 	*stand.Stand
 	client *http.Client
-	next   int
+	next   int // the last user that fresh has requested
 }
 
-// answer is what a caller got.
+// answer is the response that a caller got.
 type answer struct {
 	status int
 	header http.Header
@@ -59,7 +59,7 @@ type answer struct {
 	problem
 }
 
-// view is a user, as the shop shows one.
+// view is a user in a response.
 type view struct {
 	ID       int64           `json:"id"`
 	Name     string          `json:"name"`
@@ -69,14 +69,14 @@ type view struct {
 	Source   string          `json:"source"`
 }
 
-// problem is an answer that is an error.
+// problem is the body of an error response.
 type problem struct {
 	Error      string `json:"error"`
 	Dependency string `json:"dependency"`
 	RetryAfter int    `json:"retry_after_seconds"`
 }
 
-// readiness is an answer of /health/ready.
+// readiness is a response of /health/ready.
 type readiness struct {
 	Status string `json:"status"`
 	By     string `json:"by"`
@@ -121,7 +121,7 @@ func (r *rig) call(ctx context.Context, method, path string, body []byte) (a ans
 	return a, json.Unmarshal(text, &a.view)
 }
 
-// user asks for one.
+// user requests a user.
 func (r *rig) user(t *testing.T, id int) answer {
 	t.Helper()
 	a, err := r.call(t.Context(), http.MethodGet, fmt.Sprintf("/users/%d", id), nil)
@@ -131,17 +131,17 @@ func (r *rig) user(t *testing.T, id int) answer {
 	return a
 }
 
-// fresh asks for a user that nobody has asked for.
+// fresh requests a user that was not requested before.
 func (r *rig) fresh(t *testing.T) answer {
 	t.Helper()
 	r.next++
 	if r.next > stand.Users {
-		t.Fatal("there are no more users")
+		t.Fatal("all users have been requested")
 	}
 	return r.user(t, r.next)
 }
 
-// eventually waits for a condition.
+// eventually waits until check returns nil, for at most a minute.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -166,17 +166,17 @@ func (r *rig) opens(t *testing.T, dependency string, call func()) {
 		call()
 		states, err := r.States(t.Context())
 		if err == nil && states[dependency] != "open" {
-			err = fmt.Errorf("it is %s", states[dependency])
+			err = fmt.Errorf("the breaker is %s", states[dependency])
 		}
 		return err
 	})
 }
 
-// recovers makes calls until everything is as it was: complete answers from the database and
-// then from the cache, and every breaker closed.
+// recovers makes calls until the shop has recovered: its answers are complete, from the database
+// and then from the cache, and every breaker is closed.
 func (r *rig) recovers(t *testing.T) {
 	t.Helper()
-	eventually(t, "everything is as it was", func() error {
+	eventually(t, "the shop recovers", func() error {
 		a := r.fresh(t)
 		if a.status != http.StatusOK || len(a.Degraded) > 0 || a.Source != "database" {
 			return fmt.Errorf("got %d %+v %+v", a.status, a.view, a.problem)
@@ -188,10 +188,10 @@ func (r *rig) recovers(t *testing.T) {
 	})
 }
 
-// readiness is what /health/ready says.
+// readiness waits until /health/ready answers as wanted.
 func (r *rig) readiness(t *testing.T, status int, want readiness) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("the shop is %s by the word of %s", want.Status, want.By), func() error {
+	eventually(t, fmt.Sprintf("the shop is %s according to %s", want.Status, want.By), func() error {
 		resp, err := r.client.Get(r.URL() + "/health/ready")
 		if err != nil {
 			return err
@@ -206,7 +206,7 @@ func (r *rig) readiness(t *testing.T, status int, want readiness) {
 	})
 }
 
-// start does what a test needs done.
+// must fails the test if there is an error.
 func must(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
@@ -214,10 +214,10 @@ func must(t *testing.T, errs ...error) {
 	}
 }
 
-// quick is a shop whose breakers try again soon.
+// quick returns a shop whose breakers stay open for a second only.
 func quick(t *testing.T) *rig { return newRig(t, stand.Options{Recovery: time.Second}) }
 
-// TestHealthy: cache first, then the database, then the API.
+// TestHealthy shows that the shop asks the database and the API, and the cache from then on.
 func TestHealthy(t *testing.T) {
 	t.Parallel()
 	r := quick(t)
@@ -241,21 +241,21 @@ func TestHealthy(t *testing.T) {
 	}
 	made := post(`{"name": "Ada", "email": "ada@example.com"}`)
 	if made.status != http.StatusCreated || made.ID == 0 || made.header.Get("Location") != fmt.Sprintf("/users/%d", made.ID) {
-		t.Errorf("got %d %+v, want a user with an id", made.status, made.view)
+		t.Errorf("got %d %+v, want 201 and a user with an id", made.status, made.view)
 	}
 	if a := r.user(t, int(made.ID)); a.Name != "Ada" {
-		t.Errorf("got %d %+v, want what was posted", a.status, a.view)
+		t.Errorf("got %d %+v, want the posted user", a.status, a.view)
 	}
 	for body, want := range map[string]int{`{"name": "Ada", "email": "ada@example.com"}`: 409, `{"name": "", "email": "a@b"}`: 400, `{`: 400, `{"nam": 1}`: 400} {
 		if a := post(body); a.status != want || a.Error == "" {
 			t.Errorf("POST %s: got %d %q, want %d and a reason", body, a.status, a.Error, want)
 		}
 	}
-	r.recovers(t) // what callers did wrong is nobody's failure
+	r.recovers(t) // wrong requests do not count as failures of a dependency
 	r.readiness(t, 200, readiness{Status: "ready", By: "mesh"})
 }
 
-// TestRedisStopped: every answer is there, complete, from the database.
+// TestRedisStopped shows that every answer is complete, and comes from the database.
 func TestRedisStopped(t *testing.T) {
 	t.Parallel()
 	r := quick(t)
@@ -276,22 +276,22 @@ func TestRedisStopped(t *testing.T) {
 	r.recovers(t)
 }
 
-// TestPostgreSQLStopped: what is cached is there, and for the rest callers hear at once whose
-// fault it is and when to try again.
+// TestPostgreSQLStopped shows that cached users are served. Other requests fail at once, with the
+// name of the dependency and the time to try again.
 func TestPostgreSQLStopped(t *testing.T) {
 	t.Parallel()
 	r := quick(t)
 	r.recovers(t)
 	known := r.next
 	must(t, r.Database.Stop())
-	said := map[string]int{}
+	errorTexts := map[string]int{}
 	failing := func() {
 		t.Helper()
 		a := r.fresh(t)
 		if a.status != http.StatusServiceUnavailable || a.Dependency != "database" {
 			t.Fatalf("got %d %+v %+v, want 503 for the database", a.status, a.view, a.problem)
 		}
-		said[a.Error]++
+		errorTexts[a.Error]++
 		if open := a.Error == "the database is unavailable: its circuit breaker is open"; open && a.header.Get("Retry-After") == "" && a.RetryAfter > 0 {
 			t.Errorf("no Retry-After for %+v", a.problem)
 		}
@@ -300,8 +300,8 @@ func TestPostgreSQLStopped(t *testing.T) {
 	for range 10 {
 		failing()
 	}
-	if said["the database is unavailable: its circuit breaker is open"] == 0 {
-		t.Errorf("callers heard %v, want to hear of the breaker", said)
+	if errorTexts["the database is unavailable: its circuit breaker is open"] == 0 {
+		t.Errorf("callers got the errors %v, want one about the breaker", errorTexts)
 	}
 	if a := r.user(t, known); a.status != 200 || a.Source != "cache" {
 		t.Errorf("got %d %+v %+v, want a known user from the cache", a.status, a.view, a.problem)
@@ -314,8 +314,8 @@ func TestPostgreSQLStopped(t *testing.T) {
 	r.recovers(t)
 }
 
-// TestSlowQueries: queries that hang are seen by the breaker in the shop, and nobody waits
-// for them any more. To the proxy they are connections that nothing is wrong with.
+// TestSlowQueries shows that queries that hang open the breaker in the shop, so that callers no
+// longer wait for them. To the proxy, the connections of such queries are healthy.
 func TestSlowQueries(t *testing.T) {
 	t.Parallel()
 	r := quick(t)
@@ -334,19 +334,19 @@ func TestSlowQueries(t *testing.T) {
 	}
 	waiting.Wait()
 	if a := r.fresh(t); a.status != 503 || a.Error != "the database is unavailable: its circuit breaker is open" {
-		t.Errorf("got %d %+v, want to hear of the breaker", a.status, a.problem)
+		t.Errorf("got %d %+v, want an error about the breaker", a.status, a.problem)
 	}
 	must(t, r.Database.Release(t.Context()))
 	r.recovers(t)
 }
 
-// degraded asks for users until the API's breaker is open: each answer is there, without the profile.
+// degraded requests users until the API's breaker is open. Each answer comes without the profile.
 func (r *rig) degraded(t *testing.T) {
 	t.Helper()
 	without := func() {
 		t.Helper()
 		if a := r.fresh(t); a.status != 200 || len(a.Profile) > 0 || len(a.Degraded) != 1 || a.header.Get("X-Degraded") != "external_api" {
-			t.Fatalf("got %d %+v %+v, want an answer without a profile that says so", a.status, a.view, a.problem)
+			t.Fatalf("got %d %+v %+v, want an answer without a profile and with X-Degraded", a.status, a.view, a.problem)
 		}
 	}
 	r.opens(t, "external_api", without)
@@ -355,7 +355,7 @@ func (r *rig) degraded(t *testing.T) {
 	}
 }
 
-// TestAPIFails: answers come without what the API knows, and are not kept.
+// TestAPIFails shows that answers come without the API's profile, and are not cached.
 func TestAPIFails(t *testing.T) {
 	t.Parallel()
 	r := quick(t)
@@ -366,11 +366,11 @@ func TestAPIFails(t *testing.T) {
 	r.API.Works()
 	r.recovers(t)
 	if a := r.user(t, missing); a.Source != "database" || len(a.Profile) == 0 {
-		t.Errorf("got %d %+v, want what was missing before", a.status, a.view)
+		t.Errorf("got %d %+v, want the profile that was missing before", a.status, a.view)
 	}
 }
 
-// TestAPISlow: callers wait for the policy's timeout until the breaker opens, and not any longer.
+// TestAPISlow shows that callers wait for the policy's timeout only until the breaker opens.
 func TestAPISlow(t *testing.T) {
 	t.Parallel()
 	r := quick(t)
@@ -381,8 +381,8 @@ func TestAPISlow(t *testing.T) {
 	r.recovers(t)
 }
 
-// TestAllAtOnce: the shop says what it can, is not ready, and all comes back with nothing
-// started anew but what had been stopped.
+// TestAllAtOnce shows that the shop is not ready while all dependencies are broken, and recovers
+// without a restart when they work again.
 func TestAllAtOnce(t *testing.T) {
 	t.Parallel()
 	r := quick(t)
@@ -404,7 +404,8 @@ func TestAllAtOnce(t *testing.T) {
 	r.readiness(t, 200, readiness{Status: "ready", By: "mesh"})
 }
 
-// TestControlPlaneKilled: no request fails for it, and the shop judges for itself meanwhile.
+// TestControlPlaneKilled shows that no request fails without a control plane, and that the shop
+// decides itself whether it is ready.
 func TestControlPlaneKilled(t *testing.T) {
 	t.Parallel()
 	r := quick(t)

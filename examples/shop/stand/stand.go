@@ -18,7 +18,7 @@ import (
 	"breakwater.dev/internal/processes"
 )
 
-// Ports, each on the stand's own address.
+// Ports of the stand, on its own address.
 const (
 	databasePort  = "5432"
 	redisPort     = "6379"
@@ -32,13 +32,13 @@ const (
 	shopPort      = "8080"
 )
 
-// Options say what to set up.
+// Options configure a stand.
 type Options struct {
 	// Root is the directory of the repository.
 	Root string
-	// Bin is where the programs breakwater and shop are; empty: bin/ in Root.
+	// Bin is the directory with the programs breakwater and shop; empty: bin/ in Root.
 	Bin string
-	// Recovery is how long breakers stay open, instead of what the policy says; 0: as it says.
+	// Recovery is how long breakers stay open, at least 1 s; 0: as long as in the policy.
 	Recovery time.Duration
 	// Plain turns the breakers off, in the mesh and in the shop. Timeouts and limits stay.
 	Plain bool
@@ -58,18 +58,18 @@ type Stand struct {
 	shop     *processes.Process
 }
 
-// URL is the address of the shop, without a path.
+// URL returns the URL of the shop, without a path.
 func (s *Stand) URL() string { return "http://" + s.at(shopPort) }
 
-// ControlPlane is the address of the control plane's pages, without a path.
+// ControlPlane returns the URL of the control plane's pages, without a path.
 func (s *Stand) ControlPlane() string { return "http://" + s.at(httpPort) }
 
-// Egress is the address of the proxy for HTTP, without a path.
+// Egress returns the URL of the proxy for HTTP, without a path.
 func (s *Stand) Egress() string { return "http://" + s.at(egressPort) }
 
 func (s *Stand) at(port string) string { return net.JoinHostPort(s.ip, port) }
 
-// New sets everything up and returns when the shop serves. With an error nothing is left.
+// New starts all parts and returns when the shop serves requests. If it returns an error, it has stopped all of them.
 func New(ctx context.Context, o Options) (_ *Stand, err error) {
 	s := &Stand{options: o}
 	if s.ip, err = ownIP(); err != nil {
@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options) (_ *Stand, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	// Servers that do not run as root have to get to their own directories in it.
+	// Servers that do not run as root need access to their own directories in it.
 	if err := os.Chmod(s.dir, 0o711); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func New(ctx context.Context, o Options) (_ *Stand, err error) {
 	return s, s.startShop(ctx)
 }
 
-// ownIP finds a loopback address on which all ports are free.
+// ownIP returns a loopback address on which all ports are free.
 func ownIP() (string, error) {
 	for range 100 {
 		ip := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
@@ -174,7 +174,7 @@ func (s *Stand) writePolicies() error {
 	return nil
 }
 
-// StartControlPlane starts the control plane, which may have been stopped.
+// StartControlPlane starts the control plane, also after [Stand.KillControlPlane].
 func (s *Stand) StartControlPlane(ctx context.Context) (err error) {
 	s.control, err = processes.Launch(s.dir, processes.Command{
 		Name: "control plane", Path: s.program("breakwater"),
@@ -242,7 +242,7 @@ func connection(address string) string {
 	return "postgres://shop@" + address + "/shop?sslmode=disable"
 }
 
-// Logs are the ends of what all programs printed.
+// Logs returns the last lines that each program printed.
 func (s *Stand) Logs() string {
 	var text strings.Builder
 	for name, p := range map[string]*processes.Process{"control plane": s.control, "envoy": s.envoy, "shop": s.shop} {
@@ -253,7 +253,7 @@ func (s *Stand) Logs() string {
 	return text.String()
 }
 
-// Close stops everything and removes all files.
+// Close stops all parts and removes all files.
 func (s *Stand) Close() error {
 	var problems []error
 	for _, p := range []*processes.Process{s.shop, s.envoy, s.control} {
@@ -273,7 +273,7 @@ func (s *Stand) Close() error {
 	return errors.Join(append(problems, os.RemoveAll(s.dir))...)
 }
 
-// direct connects to the database past the proxy.
+// direct connects to the database without the proxy.
 func direct(ctx context.Context, address string) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, connection(address))
 }

@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// States are those of the mesh's breakers, by the name of the dependency.
+// States returns the states of the mesh's breakers, by the name of the dependency.
 func (s *Stand) States(ctx context.Context) (map[string]string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ControlPlane()+"/health/services", nil)
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *Stand) States(ctx context.Context) (map[string]string, error) {
 	return states, nil
 }
 
-// AllClosed is an error that names a breaker of the mesh that is not closed.
+// AllClosed returns an error that names a breaker of the mesh that is not closed, and nil if all are.
 func (s *Stand) AllClosed(ctx context.Context) error {
 	states, err := s.States(ctx)
 	if err != nil {
