@@ -14,19 +14,19 @@ const (
 	twoCores            // the same breaker, on two cores
 	manyOne             // many breakers, one goroutine
 	manyTwo             // many breakers, two cores
-	openBreaker         // an open breaker rejects
+	openBreaker         // an open breaker, which rejects each call
 	columns
 )
 
-// row is what was measured about one peer.
+// row has the figures for one peer.
 type row struct {
 	label       string
-	timings     [columns]*measure.Timing // nil where the peer has no part in the column
-	allocations float64                  // by one call of a closed breaker
-	bytes       float64                  // per breaker, of many that had one call each; 0 where the peer has no part in it
+	timings     [columns]*measure.Timing // nil: the peer is not measured in the column
+	allocations float64                  // per call of a closed breaker
+	bytes       float64                  // per breaker, among many that had one call each; 0: not measured
 }
 
-// compare measures all columns, one after another. Ours is the first of the peers, the clock the last.
+// compare measures all columns, one after another. Our breaker is the first peer, and the clock the last.
 func compare(o options, all []peers.Peer) []row {
 	random := rand.New(rand.NewPCG(o.seed, 2))
 	d := peers.NewDirectory(o.many, o.many, random)
@@ -55,7 +55,7 @@ func compare(o options, all []peers.Peer) []row {
 		o.say("compare, column %d of %d", column+1, columns)
 		timeColumn(o, random, cells[column], rows, column)
 	}
-	// Only now are many breakers made: some of them change what garbage collection costs from here on.
+	// The columns with many breakers come last, because garbage collection costs more once these exist.
 	for i := range all {
 		p := &all[i]
 		if p.Many == nil {
@@ -83,16 +83,17 @@ func compare(o options, all []peers.Peer) []row {
 	return rows
 }
 
-// timeColumn times the cells of a column and puts the timings into the rows. A nil cell has no part in it.
+// timeColumn times the cells of a column, and puts the timings into the rows. Peers that are not measured in the column
+// have a nil cell.
 func timeColumn(o options, random *rand.Rand, cells []*measure.Cell, rows []row, column int) {
 	var present []measure.Cell
-	var of []int
+	var indexes []int
 	for i, c := range cells {
 		if c != nil {
-			present, of = append(present, *c), append(of, i)
+			present, indexes = append(present, *c), append(indexes, i)
 		}
 	}
 	for k, t := range measure.SideBySide(o.rounds, o.cell, random, present) {
-		rows[of[k]].timings[column] = &t
+		rows[indexes[k]].timings[column] = &t
 	}
 }

@@ -7,16 +7,16 @@ import (
 	"breakwater.dev/bench/internal/peers"
 )
 
-// flatRow is what a call costs among so many breakers; the ratios are to one breaker.
+// flatRow has the cost of a call among a number of breakers. The ratios are to one breaker.
 type flatRow struct {
 	breakers int
 	timing   measure.Timing
-	floor    measure.Timing // the least work that any breaker needs: find a counter by name, read the clock, count under a mutex
+	floor    measure.Timing // the minimum for any breaker: find a counter by name, read the clock, count under a mutex
 }
 
-// flatCost measures calls of our engine by how many breakers there are. The
-// loop and the length of its order are the same, only the number of different names in it
-// differs. The floor is measured in the same way, and shows how much of the growth is due to the machine's memory.
+// flatCost measures calls of our engine with different numbers of breakers. The loop and the length of its order are the
+// same; only the number of different names differs. The floor, measured in the same way, shows how much of the growth comes
+// from the machine's memory.
 func flatCost(o options) []flatRow {
 	random := rand.New(rand.NewPCG(o.seed, 1))
 	var rows []flatRow
@@ -24,8 +24,8 @@ func flatCost(o options) []flatRow {
 	for n := 1; n <= o.most; n *= 10 {
 		d := peers.NewDirectory(n, o.most, random)
 		rows = append(rows, flatRow{breakers: n})
-		engines = append(engines, used(peers.Ours().Many(d), len(d.Order)))
-		floors = append(floors, used(peers.MutexFloor().Many(d), len(d.Order)))
+		engines = append(engines, warmedUp(peers.Ours().Many(d), len(d.Order)))
+		floors = append(floors, warmedUp(peers.MutexFloor().Many(d), len(d.Order)))
 	}
 	o.say("cost by number of breakers, up to %d", o.most)
 	for i, t := range measure.SideBySide(o.rounds, o.cell, random, engines) {
@@ -37,8 +37,8 @@ func flatCost(o options) []flatRow {
 	return rows
 }
 
-// used returns a cell whose breakers have all had calls.
-func used(calls measure.Loop, n int) measure.Cell {
+// warmedUp returns a cell whose breakers have all had calls.
+func warmedUp(calls measure.Loop, n int) measure.Cell {
 	calls(n, 0)
 	return measure.Cell{Calls: calls, Cores: 1}
 }

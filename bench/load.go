@@ -20,35 +20,34 @@ import (
 	"breakwater.dev/telemetry"
 )
 
-// load is what was measured with as many breakers as one control plane should carry, all of
-// which have had calls.
+// load has the figures for as many breakers as one control plane should carry, all of which have had calls.
 type load struct {
-	engine    uint64 // bytes that the engine keeps
-	metrics   uint64 // bytes that the engine and its series keep, before any scrape
-	scraped   uint64 // the same after scrapes, with the buffers that they leave for the next scrape
+	engine    uint64 // bytes in use by the engine
+	metrics   uint64 // bytes in use by the engine and its series, before any scrape
+	scraped   uint64 // the same after scrapes, with the buffers that are kept for the next scrape
 	alone     scrapes
 	busy      scrapes            // while one core makes calls all the time
-	calm      *measure.Histogram // of calls without scrapes
-	disturbed *measure.Histogram // of calls while scrapes go on
+	calm      *measure.Histogram // calls without scrapes
+	disturbed *measure.Histogram // calls during scrapes
 }
 
-// scrapes are several scrapes, one after another.
+// scrapes has the figures for several scrapes, one after another.
 type scrapes struct {
 	took  []time.Duration // sorted
-	bytes int64           // of the last
+	bytes int64           // the size of the last response
 }
 
 func (s scrapes) median() time.Duration { return s.took[len(s.took)/2] }
 func (s scrapes) worst() time.Duration  { return s.took[len(s.took)-1] }
 
-// mesh is an engine with its metrics, as the control plane wires them.
+// mesh is an engine with its metrics, connected as in the control plane.
 type mesh struct {
 	engine    *breaker.Engine
 	clock     peers.Clock
 	telemetry *telemetry.Telemetry
 }
 
-// underLoad measures memory, scrapes, and what scrapes do to calls.
+// underLoad measures memory, scrapes, and calls during scrapes.
 func underLoad(o options) (load, error) {
 	o.say("memory and scrapes of %d breakers", o.most)
 	d := peers.NewDirectory(o.most, o.most, rand.New(rand.NewPCG(o.seed, 3)))
@@ -97,7 +96,7 @@ func setOf(names []string) *policy.Set {
 	return set
 }
 
-// serve serves the mesh's own HTTP on loopback while use runs.
+// serve serves the metrics over HTTP on loopback while use runs.
 func (m *mesh) serve(use func(url string) error) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,7 +133,7 @@ func (l *load) scrape(o options, m *mesh, order []string, url string) (err error
 	return err
 }
 
-// latency makes calls until stop, and times each, with one reading of the clock in it.
+// latency makes calls until stop is set, and times each. Each time includes one reading of the clock.
 func (m *mesh) latency(order []string, stop *atomic.Bool) *measure.Histogram {
 	h := new(measure.Histogram)
 	begin := m.clock.Now()
@@ -148,7 +147,7 @@ func (m *mesh) latency(order []string, stop *atomic.Bool) *measure.Histogram {
 	return h
 }
 
-// scrapeTimes times n scrapes over one connection, after another one that opens it.
+// scrapeTimes times n scrapes over one connection. An untimed scrape before them opens the connection.
 func scrapeTimes(n int, url string) (scrapes, error) {
 	transport := &http.Transport{DisableCompression: true}
 	defer transport.CloseIdleConnections()

@@ -1,10 +1,10 @@
-// Command bench measures our breakers: beside the breakers of others in one run,
-// and by how many there are. It prints tables in Markdown, and the targets for their figures.
+// Command bench measures our breakers: side by side with the breakers of other Go modules, and with different numbers of
+// breakers. It prints tables in Markdown, and compares the figures with our targets.
 //
 // In: flags, which make the run longer or shorter.
 // Out: the tables on standard output, progress on standard error; the exit code is 0 even if a target is missed.
 // Called by: make bench.
-// Never: fails because the machine is slow, or is part of what users of the module get: peers are no dependencies of ours.
+// Never: fails because the machine is slow. It is a separate module, so the other modules are no dependencies of Breakwater.
 // Concurrency: one measurement at a time, on at most two cores.
 package main
 
@@ -21,15 +21,15 @@ import (
 	"breakwater.dev/bench/internal/peers"
 )
 
-// options say how long to measure, and how much.
+// options set how long to measure, and how many breakers.
 type options struct {
-	rounds  int           // for each cell; the median of them counts
+	rounds  int           // for each cell; their median counts
 	cell    time.Duration // how long one cell runs in one round
-	many    int           // how many breakers there are in the columns with many
-	most    int           // how many breakers there are for memory and scrapes
+	many    int           // the number of breakers in the columns with many breakers
+	most    int           // the number of breakers for memory and scrapes
 	scrapes int
 	quiet   time.Duration // how long latency is measured without scrapes
-	seed    uint64        // for the order in which things are done
+	seed    uint64        // for the random order of cells and names
 	say     func(format string, args ...any)
 }
 
@@ -55,8 +55,8 @@ func main() {
 	}
 }
 
-// run measures and writes the report to w. The engine by itself comes first:
-// some peers leave goroutines and hundreds of megabytes behind for good.
+// run measures, and writes the report to w. It measures our engine alone first, because some peers leave goroutines and
+// hundreds of megabytes in the process.
 func run(o options, w io.Writer) error {
 	flat := flatCost(o)
 	load, err := underLoad(o)

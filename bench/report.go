@@ -60,8 +60,8 @@ func number(v float64) string {
 	}
 }
 
-// tolerable is the share of calls that may end otherwise than the column says
-// without a note: breakers that reject by chance, or probe after a second, let some through.
+// tolerable is the share of calls that may be admitted or rejected against the column's title without a note. Breakers that
+// reject at random, or that probe after a second, admit some calls in the column "open".
 const tolerable = 0.001
 
 func writeComparison(w io.Writer, o options, rows []row) {
@@ -97,7 +97,7 @@ func writeComparison(w io.Writer, o options, rows []row) {
 	}
 }
 
-// parallel is how many times the work of one core two cores did when they only read the clock, which shares nothing.
+// parallel returns how many times faster two cores were than one when they only read the clock, which shares no memory.
 func parallel(clock row) float64 {
 	one, two := clock.timings[oneGoroutine], clock.timings[twoCores]
 	return one.NS.Mid / two.NS.Mid

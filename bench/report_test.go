@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/bench/internal/peers"
 )
 
-// TestRun measures everything there is, much shorter than the numbers need.
+// TestRun runs all measurements, too briefly for useful figures.
 func TestRun(t *testing.T) {
 	o := options{
 		rounds: 2, cell: 200 * time.Microsecond, many: 20, most: 1000, scrapes: 2, quiet: 5 * time.Millisecond, seed: 1,
@@ -66,8 +66,8 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestTargetsJudgeTheirOwnNumbers: each number is another one, so that none can stand in for another.
-func TestTargetsJudgeTheirOwnNumbers(t *testing.T) {
+// TestTargetsUseTheRightFigures gives each figure another value, so that a mix-up shows.
+func TestTargetsUseTheRightFigures(t *testing.T) {
 	at := func(ns, ratio, extra float64) *measure.Timing {
 		return &measure.Timing{NS: measure.Spread{Mid: ns}, Ratio: measure.Spread{Mid: ratio}, Extra: measure.Spread{Mid: extra}}
 	}
@@ -107,8 +107,9 @@ func spread(low, mid, high float64) measure.Spread {
 	return measure.Spread{Low: low, Mid: mid, High: high}
 }
 
-// TestComparisonTellsWhoDidOtherwise: a number is worth nothing when calls went another way.
-func TestComparisonTellsWhoDidOtherwise(t *testing.T) {
+// TestComparisonNotesWrongCalls shows that there is a note if calls were admitted or rejected against the column's title,
+// since the figure is then worth nothing.
+func TestComparisonNotesWrongCalls(t *testing.T) {
 	rows := []row{{label: "steady"}, {label: "erratic"}, clockRow(24, 12)}
 	rows[0].timings[oneGoroutine] = &measure.Timing{NS: spread(1, 2, 3), Ratio: spread(1, 1, 1), Wrong: tolerable}
 	rows[1].timings[oneGoroutine] = &measure.Timing{NS: spread(100, 200, 300), Ratio: spread(0.5, 12.34, 456.7), Wrong: 0.02}
@@ -121,7 +122,7 @@ func TestComparisonTellsWhoDidOtherwise(t *testing.T) {
 		}
 	}
 	if strings.Contains(got, "steady, ") {
-		t.Errorf("a note about one that did as the column says:\n%s", got)
+		t.Errorf("there is a note about a peer whose calls went as the column says:\n%s", got)
 	}
 }
 
@@ -132,13 +133,14 @@ func clockRow(one, two float64) row {
 	return r
 }
 
-// TestComparisonTellsWhenCoresWereTaken: what shares nothing is twice as fast on two cores, else somebody else was there.
-func TestComparisonTellsWhenCoresWereTaken(t *testing.T) {
+// TestComparisonNotesBusyCores shows that there is a note if reading the clock, which shares no memory, was not almost
+// twice as fast on two cores: another program used one of them.
+func TestComparisonNotesBusyCores(t *testing.T) {
 	for two, warns := range map[float64]bool{12: false, 14: false, 20: true} {
 		var out strings.Builder
 		writeComparison(&out, options{}, []row{clockRow(24, two)})
 		if got := strings.Contains(out.String(), "The two cores did the work of 1.2: "); got != warns {
-			t.Errorf("24 ns on one core and %g on two, a note is there: %t", two, got)
+			t.Errorf("24 ns on one core and %g ns on two: there is a note: %t, want %t", two, got, warns)
 		}
 	}
 }
@@ -153,7 +155,7 @@ func TestRounded(t *testing.T) {
 	}
 }
 
-// TestScrapesThatFailAreErrors, not fast ones.
+// TestScrapesThatFailAreErrors, and do not count as fast scrapes.
 func TestScrapesThatFailAreErrors(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -161,7 +163,7 @@ func TestScrapesThatFailAreErrors(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case "/cut":
 			w.Header().Set("Content-Length", "1000")
-			_, _ = w.Write([]byte("less")) // the client is the one to notice
+			_, _ = w.Write([]byte("less")) // the client gets the error
 		default:
 			_, _ = w.Write([]byte("metrics"))
 		}

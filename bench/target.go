@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// target is what we want to reach. One that is missed is shown, and changes nothing else: the
-// machine is not ours.
+// target is a figure that we want to reach. A missed target is only shown, because the machine may be slow or busy.
 type target struct {
 	what     string
 	limit    float64
-	atLeast  bool // the limit should be reached; otherwise it should not be passed
+	atLeast  bool // the limit is a minimum; otherwise it is a maximum
 	measured float64
 	unit     string
 }
 
-// verdict says "met", or by how many times it was missed.
+// verdict returns "met", or by how much the target was missed.
 func (t target) verdict() string {
 	met, by := t.measured <= t.limit, t.measured/t.limit
 	if t.atLeast {
@@ -40,7 +39,7 @@ func (t target) want() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %g %s", sign, t.limit, t.unit))
 }
 
-// targets compares what was measured with what it should reach. Ours is the first of rows, and the peer to beat the second.
+// targets returns the targets with the figures. Our breaker is the first row, and the peer to beat the second.
 func targets(rows []row, flat []flatRow, l load) []target {
 	mine, other := rows[0], rows[1]
 	ns := func(column int) float64 { return mine.timings[column].NS.Mid }

@@ -35,9 +35,8 @@ func parse(text string) (*policy.Set, error) {
 	return set, nil
 }
 
-// plain starts an Envoy as a mesh without breakers would have it: the listener, the routes and
-// the cluster are ours, without ext_proc, marks and access log. A host "direct" is
-// answered as an open breaker's is.
+// plain starts an Envoy as in a mesh without breakers: with our listener, routes and cluster, but without ext_proc, marks
+// and access log. It also answers the host "direct" with the response of an open breaker.
 func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
 	set, err := parse(text)
 	if err != nil {
@@ -58,7 +57,7 @@ func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
 		}}},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
 	}
-	listener, err := bare(rs, fallback)
+	listener, err := plainListener(rs, fallback)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +75,8 @@ func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
 	return m.envoy(ip, string(text2))
 }
 
-// bare is the egress listener without anything of ours, and with its routes.
-func bare(rs xds.Resources, fallback policy.Response) (*listenerv3.Listener, error) {
+// plainListener returns the egress listener with its routes, and without ext_proc, marks and access log.
+func plainListener(rs xds.Resources, fallback policy.Response) (*listenerv3.Listener, error) {
 	listener := rs[xds.ListenerType][0].Message.(*listenerv3.Listener)
 	filter := listener.GetFilterChains()[0].GetFilters()[0]
 	manager := new(hcmv3.HttpConnectionManager)
@@ -110,12 +109,12 @@ func bare(rs xds.Resources, fallback policy.Response) (*listenerv3.Listener, err
 	return listener, nil
 }
 
-// idle is an ext_proc server that does nothing but answer.
-type idle struct {
+// idleProcessor is an ext_proc server that only answers.
+type idleProcessor struct {
 	extprocv3.UnimplementedExternalProcessorServer
 }
 
-func (idle) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+func (idleProcessor) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	for {
 		in, err := stream.Recv()
 		if err != nil {
@@ -136,8 +135,8 @@ func (idle) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	}
 }
 
-// serveIdle is the process of the server that does nothing: the real discovery, so that the
-// proxy has the very same configuration, and an ext_proc service that only answers.
+// serveIdle serves an ext_proc service that only answers. Beside it runs the real discovery server, so that the proxy has
+// the same configuration as with breakers.
 func serveIdle(ctx context.Context, text, address string) error {
 	set, err := parse(text)
 	if err != nil {
@@ -155,7 +154,7 @@ func serveIdle(ctx context.Context, text, address string) error {
 	}
 	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	resources.Register(server)
-	extprocv3.RegisterExternalProcessorServer(server, idle{})
+	extprocv3.RegisterExternalProcessorServer(server, idleProcessor{})
 	context.AfterFunc(ctx, server.Stop)
 	return server.Serve(l)
 }

@@ -13,7 +13,7 @@ func TestParseCPU(t *testing.T) {
 		t.Errorf("got %s and error %v, want 3s", got, err)
 	}
 	if _, err := parseCPU([]byte("1 (x) S 1")); err == nil {
-		t.Error("a line that is cut off was read")
+		t.Error("an incomplete line gave no error")
 	}
 }
 
@@ -25,7 +25,7 @@ func TestQuantile(t *testing.T) {
 		}
 	}
 	if got := quantile([]int(nil), 0.5); got != 0 {
-		t.Errorf("of nothing it is %d", got)
+		t.Errorf("the quantile of no values is %d, want 0", got)
 	}
 	if median, low, high := spread([]float64{4, 1, 3, 2}); median != 2 || low != 1 || high != 3 {
 		t.Errorf("median %v, quartiles %v and %v", median, low, high)
@@ -37,9 +37,9 @@ func TestFirstReject(t *testing.T) {
 		return traffic.Call{Done: time.UnixMilli(int64(ms)), Status: status}
 	}
 	if got := firstReject([]traffic.Call{at(1, 200), at(5, 503), at(2, 503), at(3, 500), at(9, 503)}); got != time.UnixMilli(5) {
-		t.Errorf("at %d ms, want 5", got.UnixMilli())
+		t.Errorf("first reject at %d ms, want 5", got.UnixMilli())
 	}
 	if got := firstReject([]traffic.Call{at(1, 503), at(2, 200)}); !got.IsZero() {
-		t.Errorf("at %s, but calls got through afterwards", got)
+		t.Errorf("first reject at %s, want none, since calls got through afterwards", got)
 	}
 }

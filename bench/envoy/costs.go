@@ -12,29 +12,29 @@ import (
 	"breakwater.dev/policy"
 )
 
-// variant is one thing that is measured beside the others.
+// variant is a configuration that is measured side by side with others.
 type variant struct {
 	name    string
 	proxy   *proxy
-	control *process // nil if there is none
-	logging *mesh    // nil unless its proxy logs every call
+	control *process // the control plane; nil: there is none
+	logging *mesh    // the mesh whose proxy logs every call; nil: it does not
 	host    string
 	status  int
 	rounds  []round
 	paced   pace
 }
 
-// round is what a variant did in one round.
+// round has the figures for one variant in one round.
 type round struct {
 	perSecond   float64
-	envoy, ours float64 // CPU per request, in microseconds
+	envoy, ours float64 // CPU time per request, in microseconds; ours is the control plane
 }
 
-// pace is what a variant did at a steady rate.
+// pace has the figures for one variant at a steady rate.
 type pace struct {
 	p50, p99    time.Duration
-	envoy, ours float64 // CPU in percent of a core
-	// Per entry of the access log: bytes, and microseconds of the control plane's CPU; 0 if none were counted.
+	envoy, ours float64 // CPU time in percent of a core; ours is the control plane
+	// Bytes, and microseconds of the control plane's CPU time, per entry of the access log; 0: not measured.
 	entryBytes, entryCPU float64
 }
 
@@ -46,7 +46,7 @@ const (
 	fallback    = "  fallback: {response: {status: 503, contentType: application/json, body: '" + body + "'}}\n"
 )
 
-// costs measures what a breaker costs in each state, beside Envoys without one.
+// costs measures the cost of a breaker in each state, side by side with Envoys without one.
 func costs(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	return reached, m.scope(func() error {
 		variants, err := variants(m)
@@ -75,6 +75,7 @@ func costs(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	})
 }
 
+// variants starts all variants.
 func variants(m *machine) ([]variant, error) {
 	u, err := m.upstream()
 	if err != nil {
@@ -122,7 +123,7 @@ func variants(m *machine) ([]variant, error) {
 	return append(append(all, idle), more...), err
 }
 
-// comparisons returns variants that show what an entry of the log costs, and what an older control plane costs.
+// comparisons starts the variants that show the cost of a log entry, and the cost with an older control plane.
 func comparisons(m *machine, upstream string) (all []variant, err error) {
 	broken, err := m.upstream()
 	if err != nil {
@@ -130,17 +131,17 @@ func comparisons(m *machine, upstream string) (all []variant, err error) {
 	}
 	broken.Behave(func() bool { return false })
 	logged := payments(broken.Address()) + guard("  mode: MetricsOnly\n"+fallback)
-	type one struct {
+	type comparison struct {
 		name, binary, policy string
 		status               int
 	}
 	copies := upstream + guard("  fallback: {cached: {}}\n")
-	list := []one{{"every call logged", m.options.binary, logged, 500}, {"copies kept, Adaptive", m.options.binary, copies, 200}}
+	list := []comparison{{"every call logged", m.options.binary, logged, 500}, {"copies kept, Adaptive", m.options.binary, copies, 200}}
 	if older := m.options.before; older != "" {
-		list = append(list, one{"every call logged, before", older, logged, 500},
-			one{"closed, Adaptive, before", older, upstream + guard(fallback), 200},
-			one{"closed, Inline, before", older, upstream + guard("  dataPath: Inline\n"+fallback), 200},
-			one{"copies kept, Adaptive, before", older, copies, 200})
+		list = append(list, comparison{"every call logged, before", older, logged, 500},
+			comparison{"closed, Adaptive, before", older, upstream + guard(fallback), 200},
+			comparison{"closed, Inline, before", older, upstream + guard("  dataPath: Inline\n"+fallback), 200},
+			comparison{"copies kept, Adaptive, before", older, copies, 200})
 	}
 	for _, l := range list {
 		s, err := m.meshOf(l.binary, l.policy, 1)
@@ -156,16 +157,17 @@ func comparisons(m *machine, upstream string) (all []variant, err error) {
 	return all, nil
 }
 
-// trip opens the breaker by one failure, and waits until it is half-open.
+// trip opens the breaker with one failure, and waits until it is half-open.
 func trip(m *machine, s *mesh, u *traffic.Upstream) error {
 	u.Behave(func() bool { return false })
 	defer u.Behave(func() bool { return true })
-	if _, err := traffic.Flood(m.ctx, anything(s.proxies[0]), 1, 50*time.Millisecond); err != nil {
+	if _, err := traffic.Flood(m.ctx, anyStatus(s.proxies[0]), 1, 50*time.Millisecond); err != nil {
 		return err
 	}
 	return s.state("half_open")
 }
 
+// idleVariant starts the variant with the ext_proc server that only answers.
 func idleVariant(m *machine, text string) (v variant, err error) {
 	ip, err := m.ip()
 	if err != nil {
@@ -187,7 +189,7 @@ func idleVariant(m *machine, text string) (v variant, err error) {
 	return variant{name: "ext_proc that only answers", proxy: p, control: server, host: "payments", status: 200}, err
 }
 
-// usage returns how long a variant's processes have run.
+// usage returns the CPU time that a variant's processes have used.
 func (v *variant) usage() (envoy, ours time.Duration, err error) {
 	if envoy, err = v.proxy.cpu(); err != nil || v.control == nil {
 		return envoy, 0, err
@@ -196,11 +198,12 @@ func (v *variant) usage() (envoy, ours time.Duration, err error) {
 	return envoy, ours, err
 }
 
-// destination is where the callers of the variant send to.
+// destination returns the destination of the variant's callers.
 func (v *variant) destination() traffic.Destination {
 	return traffic.Destination{Egress: v.proxy.egress, Host: v.host, Status: v.status}
 }
 
+// flood measures one round of requests, sent as fast as possible.
 func (v *variant) flood(m *machine) error {
 	envoy, ours, err := v.usage()
 	if err != nil {
@@ -221,6 +224,7 @@ func (v *variant) flood(m *machine) error {
 	return nil
 }
 
+// pace measures the variant at a steady rate.
 func (v *variant) pace(m *machine) error {
 	ctx, stop := context.WithTimeout(m.ctx, m.options.paced)
 	defer stop()
@@ -250,7 +254,7 @@ func (v *variant) pace(m *machine) error {
 	return err
 }
 
-// logged returns how much the proxy of a variant has logged; 0 unless it logs every call.
+// logged returns how much the proxy of a variant has logged, and 0 if it does not log every call.
 func (v *variant) logged() (bytes, entries float64, err error) {
 	if v.logging == nil {
 		return 0, 0, nil
@@ -262,11 +266,11 @@ func (v *variant) logged() (bytes, entries float64, err error) {
 	return bytes, entries, err
 }
 
-// against returns the ratios of two variants in the same rounds.
-func against(v, base *variant, of func(round) float64) []float64 {
+// ratiosTo returns the ratios of a figure of two variants, round by round.
+func ratiosTo(v, base *variant, figure func(round) float64) []float64 {
 	ratios := make([]float64, len(v.rounds))
 	for i := range v.rounds {
-		ratios[i] = of(v.rounds[i]) / of(base.rounds[i])
+		ratios[i] = figure(v.rounds[i]) / figure(base.rounds[i])
 	}
 	return ratios
 }
@@ -280,15 +284,15 @@ func writeCosts(out *bytes.Buffer, m *machine, all []variant) {
 	fmt.Fprintf(out, "| | requests/s | against bare | Envoy CPU a request | control plane CPU a request | p50 | p99 | control plane at %d/s |\n|---|---|---|---|---|---|---|---|\n", steadyRate)
 	for i := range all {
 		v := &all[i]
-		column := func(of func(round) float64) float64 {
+		column := func(figure func(round) float64) float64 {
 			values := make([]float64, len(v.rounds))
 			for i, r := range v.rounds {
-				values[i] = of(r)
+				values[i] = figure(r)
 			}
 			median, _, _ := spread(values)
 			return median
 		}
-		ratio, low, high := spread(against(v, &all[0], rates))
+		ratio, low, high := spread(ratiosTo(v, &all[0], rates))
 		fmt.Fprintf(out, "| %s | %.0f | %.2f (%.2f–%.2f) | %.1f µs | %.1f µs | %s | %s | %.1f %% of a core |\n", v.name, column(rates), ratio, low, high,
 			column(envoyCPU), column(func(r round) float64 { return r.ours }),
 			v.paced.p50.Round(10*time.Microsecond), v.paced.p99.Round(10*time.Microsecond), v.paced.ours)
@@ -303,7 +307,7 @@ func writeCosts(out *bytes.Buffer, m *machine, all []variant) {
 	fmt.Fprintln(out)
 }
 
-// find returns a variant by its name, and nil if it was not measured.
+// find returns a variant by its name, or nil if it was not measured.
 func find(all []variant, name string) *variant {
 	for i := range all {
 		if all[i].name == name {
@@ -313,7 +317,7 @@ func find(all []variant, name string) *variant {
 	return nil
 }
 
-// writeComparison sets what was measured of an older control plane beside it, round by round.
+// writeComparison writes the ratios to an older control plane, if there is one.
 func writeComparison(out *bytes.Buffer, all []variant) {
 	headed := false
 	for i := range all {
@@ -325,8 +329,8 @@ func writeComparison(out *bytes.Buffer, all []variant) {
 			headed = true
 			fmt.Fprintf(out, "\n| against the older control plane, round by round | requests/s | Envoy CPU a request |\n|---|---|---|\n")
 		}
-		rate, rateLow, rateHigh := spread(against(&all[i], before, rates))
-		cpu, cpuLow, cpuHigh := spread(against(&all[i], before, envoyCPU))
+		rate, rateLow, rateHigh := spread(ratiosTo(&all[i], before, rates))
+		cpu, cpuLow, cpuHigh := spread(ratiosTo(&all[i], before, envoyCPU))
 		fmt.Fprintf(out, "| %s | %s | %s |\n", all[i].name, ratio(rate, rateLow, rateHigh), ratio(cpu, cpuLow, cpuHigh))
 	}
 }
@@ -334,16 +338,16 @@ func writeComparison(out *bytes.Buffer, all []variant) {
 func costTargets(all []variant) []target {
 	for _, name := range []string{"closed, Adaptive", "closed, Inline", "open, Adaptive", "plain direct response", "ext_proc that only answers"} {
 		if find(all, name) == nil {
-			return nil // the run was about something else
+			return nil // the run measured only some variants
 		}
 	}
 	find := func(name string) *variant { return find(all, name) }
 	atLeast := func(what, name, base string, bound float64) target {
-		median, low, high := spread(against(find(name), find(base), rates))
+		median, low, high := spread(ratiosTo(find(name), find(base), rates))
 		return target{what, fmt.Sprintf("at least %.2fx", bound), ratio(median, low, high), median >= bound}
 	}
-	closed, bare := find("closed, Adaptive"), find(bareEnvoy)
-	median, low, high := spread(against(closed, bare, envoyCPU))
+	closed, plainListener := find("closed, Adaptive"), find(bareEnvoy)
+	median, low, high := spread(ratiosTo(closed, plainListener, envoyCPU))
 	return []target{
 		atLeast("throughput, closed, against a bare Envoy", "closed, Adaptive", "bare Envoy", 0.95),
 		{"Envoy CPU a request, closed, against a bare Envoy", "at most 1.05x", ratio(median, low, high), median <= 1.05},

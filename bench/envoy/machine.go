@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// machine is where everything runs: a directory, addresses, and the processes that end with it.
+// machine has the directory, the addresses and the processes of a run. They end with it.
 type machine struct {
 	ctx       context.Context
 	options   options
@@ -35,13 +35,13 @@ func newMachine(ctx context.Context, o options) (*machine, error) {
 	return &machine{ctx: ctx, options: o, dir: dir}, nil
 }
 
-// close ends what was started since mark, and with it the directory where mark is 0.
+// close ends all processes and services, and removes the directory.
 func (m *machine) close() error {
 	m.closeTo(0, 0)
 	return os.RemoveAll(m.dir)
 }
 
-// scope runs f, and ends what f has started.
+// scope runs f, and ends the processes and services that f has started.
 func (m *machine) scope(f func() error) error {
 	processes, closers := len(m.processes), len(m.closers)
 	defer m.closeTo(processes, closers)
@@ -58,7 +58,7 @@ func (m *machine) closeTo(processes, closers int) {
 	m.processes, m.closers = m.processes[:processes], m.closers[:closers]
 }
 
-// process is a program that was started.
+// process is a running program.
 type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -78,7 +78,7 @@ func (m *machine) start(path string, args ...string) (*process, error) {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", path, err), f.Close())
 	}
 	go func() {
-		_ = p.cmd.Wait() // that it ended by a signal is what is to be
+		_ = p.cmd.Wait() // an error is expected, since a signal ends the process
 		f.Close()
 		close(p.exited)
 	}()
@@ -87,14 +87,14 @@ func (m *machine) start(path string, args ...string) (*process, error) {
 }
 
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // an error says that it has ended already
+	_ = p.cmd.Process.Kill() // the only error is that the process has ended already
 	<-p.exited
 }
 
-// ticks is how many there are in a second of /proc's times (USER_HZ, which Linux fixes).
+// ticks is how many units of the times in /proc a second has (USER_HZ, which Linux fixes).
 const ticks = 100
 
-// cpu is how long the process has run.
+// cpu returns the CPU time that the process has used.
 func (p *process) cpu() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
@@ -103,7 +103,7 @@ func (p *process) cpu() (time.Duration, error) {
 	return parseCPU(stat)
 }
 
-// parseCPU reads utime and stime (proc_pid_stat(5)), which come after a name that may hold anything.
+// parseCPU reads utime and stime (proc_pid_stat(5)). They come after the program's name, which may contain any character.
 func parseCPU(stat []byte) (time.Duration, error) {
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
@@ -114,7 +114,7 @@ func parseCPU(stat []byte) (time.Duration, error) {
 	return time.Duration(user+system) * time.Second / ticks, errors.Join(err1, err2)
 }
 
-// rss is how much memory the process has, in bytes.
+// rss returns the resident memory of the process, in bytes.
 func (p *process) rss() (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -129,14 +129,14 @@ func (p *process) rss() (int64, error) {
 	return 0, fmt.Errorf("no VmRSS of process %d", p.cmd.Process.Pid)
 }
 
-// write writes a file and returns its path.
+// write writes a file in the machine's directory and returns its path.
 func (m *machine) write(name, text string) (string, error) {
 	m.files++
 	path := filepath.Join(m.dir, fmt.Sprintf("%d-%s", m.files, name))
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
-// ip returns a loopback address that nobody uses, so that everything can have its usual ports.
+// ip returns a loopback address that no other program uses, so that all parts can have their usual ports.
 func (m *machine) ip() (string, error) {
 	for range 100 {
 		ip := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
@@ -147,8 +147,8 @@ func (m *machine) ip() (string, error) {
 	return "", errors.New("found no free loopback address")
 }
 
-// until waits until check succeeds.
-func (m *machine) until(what string, check func() error) error {
+// waitUntil waits until check succeeds, for at most 30 s.
+func (m *machine) waitUntil(what string, check func() error) error {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		err := check()
@@ -160,12 +160,12 @@ func (m *machine) until(what string, check func() error) error {
 		case time.Now().After(deadline):
 			return fmt.Errorf("%s: not within 30 s: %w", what, err)
 		}
-		m.rest(5 * time.Millisecond)
+		m.sleep(5 * time.Millisecond)
 	}
 }
 
-// rest lets time pass.
-func (m *machine) rest(d time.Duration) {
+// sleep waits for the time d, or until the run is interrupted.
+func (m *machine) sleep(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

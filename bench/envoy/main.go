@@ -1,9 +1,8 @@
-// Command envoy measures breakers in front of a real Envoy: what they cost while they are
-// closed, how fast an open one rejects, how soon all proxies obey, and what they keep to in
-// half-open. Everything is measured side by side in one run.
+// Command envoy measures breakers with a real Envoy: the cost of a breaker in each state, the delay until all proxies
+// reject, and the number of probes in half-open. All variants are measured side by side in one run.
 //
 // In: flags, which make the run longer or shorter; bin/breakwater and an Envoy, which make builds and finds.
-// Out: tables in Markdown on standard output, progress on standard error; exit code 0 also where a target is missed.
+// Out: tables in Markdown on standard output, progress on standard error; the exit code is 0 even if a target is missed.
 // Called by: make bench-envoy.
 // Never: sends traffic beyond loopback, or leaves a process behind that it has started.
 // Concurrency: one measurement at a time.
@@ -23,18 +22,18 @@ import (
 	"time"
 )
 
-// options are how long to measure, and with what.
+// options set how long to measure, and with which programs.
 type options struct {
-	rounds    int           // that throughput is measured in
-	cell      time.Duration // how long each variant runs in each round
-	paced     time.Duration // how long each runs at a steady rate
-	trips     int
-	phases    int // of half-open
-	upstreams int // of the size
-	only      string
-	variants  *regexp.Regexp // of costs, beside the bare Envoy
-	binary    string
-	before    string // an older control plane to compare with; empty: none
+	rounds    int            // rounds in which throughput is measured
+	cell      time.Duration  // how long each variant runs in each round
+	paced     time.Duration  // how long each variant runs at a steady rate
+	trips     int            // trips that are measured
+	phases    int            // phases of half-open that are measured
+	upstreams int            // upstreams for the part "sizes"
+	only      string         // the only part to measure; empty: all
+	variants  *regexp.Regexp // variants of the part "costs"; the bare Envoy is always measured
+	binary    string         // the control plane
+	before    string         // an older control plane to compare with; empty: none
 	envoy     string
 	say       func(format string, args ...any)
 }
@@ -82,7 +81,7 @@ func main() {
 	}
 }
 
-// run measures everything, and prints it when it is complete.
+// run measures all parts, and then prints the targets and the tables.
 func run(ctx context.Context, o options) (err error) {
 	if o.envoy == "" {
 		return errors.New("no Envoy: give --envoy, or run it by 'make bench-envoy'")

@@ -22,16 +22,16 @@ type mesh struct {
 // proxy is an Envoy.
 type proxy struct {
 	*process
-	egress string // where callers send to
+	egress string // the address to which callers send
 	admin  string
 }
 
-// anything is the upstream payments behind a proxy, whatever it answers.
-func anything(p *proxy) traffic.Destination {
+// anyStatus returns the upstream payments behind a proxy as a destination, whatever the status of its responses.
+func anyStatus(p *proxy) traffic.Destination {
 	return traffic.Destination{Egress: p.egress, Host: "payments"}
 }
 
-// upstream starts a service that ends with the machine.
+// upstream starts a service. It ends with the machine or its scope.
 func (m *machine) upstream() (*traffic.Upstream, error) {
 	u, err := traffic.StartUpstream()
 	if err != nil {
@@ -41,12 +41,12 @@ func (m *machine) upstream() (*traffic.Upstream, error) {
 	return u, nil
 }
 
-// mesh starts a control plane, and as many proxies as are asked for.
+// mesh starts a control plane with a number of proxies.
 func (m *machine) mesh(policy string, proxies int) (*mesh, error) {
 	return m.meshOf(m.options.binary, policy, proxies)
 }
 
-// meshOf is mesh with a control plane of another binary.
+// meshOf is mesh with another binary of the control plane.
 func (m *machine) meshOf(binary, policy string, proxies int) (*mesh, error) {
 	ip, err := m.ip()
 	if err != nil {
@@ -62,7 +62,7 @@ func (m *machine) meshOf(binary, policy string, proxies int) (*mesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.until("the control plane is ready", func() error {
+	if err := m.waitUntil("the control plane is ready", func() error {
 		_, err := fetch("http://" + ip + ":18080/health/ready")
 		return err
 	}); err != nil {
@@ -78,7 +78,7 @@ func (m *machine) meshOf(binary, policy string, proxies int) (*mesh, error) {
 	return s, nil
 }
 
-// proxyOf starts an Envoy that a control plane configures.
+// proxyOf starts an Envoy that gets its configuration from the control plane at the address xds.
 func (m *machine) proxyOf(binary, xds, id string) (*proxy, error) {
 	ip, err := m.ip()
 	if err != nil {
@@ -92,7 +92,7 @@ func (m *machine) proxyOf(binary, xds, id string) (*proxy, error) {
 	return m.envoy(ip, string(bootstrap))
 }
 
-// envoy starts an Envoy with a single worker, and returns when it serves.
+// envoy starts an Envoy with one worker, and returns when it is ready.
 func (m *machine) envoy(ip, bootstrap string) (*proxy, error) {
 	config, err := m.write("envoy.yaml", bootstrap)
 	if err != nil {
@@ -103,13 +103,13 @@ func (m *machine) envoy(ip, bootstrap string) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, m.until("Envoy is ready", func() error {
+	return p, m.waitUntil("Envoy is ready", func() error {
 		_, err := fetch("http://" + p.admin + "/ready")
 		return err
 	})
 }
 
-// breaker is what the bench reads of a breaker.
+// breaker is the part of a breaker's page that the bench reads.
 type breaker struct {
 	State string `json:"state"`
 	Trip  *struct {
@@ -130,10 +130,10 @@ func (s *mesh) breaker() (b breaker, err error) {
 
 // state waits until the breaker is in a state.
 func (s *mesh) state(want string) error {
-	return s.machine.until("the breaker is "+want, func() error {
+	return s.machine.waitUntil("the breaker is "+want, func() error {
 		b, err := s.breaker()
 		if err == nil && b.State != want {
-			err = fmt.Errorf("it is %s", b.State)
+			err = fmt.Errorf("the breaker is %s", b.State)
 		}
 		return err
 	})
@@ -156,14 +156,14 @@ func (s *mesh) metric(name string) (float64, error) {
 	return sum, nil
 }
 
-// payments is the document of an Upstream with one endpoint.
+// payments returns the document of an Upstream with one endpoint.
 func payments(address string) string {
 	host, port, _ := net.SplitHostPort(address)
 	return fmt.Sprintf("apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: payments}\n"+
 		"spec: {endpoints: [{address: %s, port: %s}], protocol: HTTP1}\n---\n", host, port)
 }
 
-// guard is the document of a policy for payments; spec is the rest of its spec, after the target.
+// guard returns the document of a policy for payments. spec is the rest of the policy's spec, after the target.
 func guard(spec string) string {
 	return "apiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: payments}\n" +
 		"spec:\n  targetRefs: [{kind: Upstream, name: payments}]\n" + spec

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// target is what a figure is to reach.
+// target is a figure with its target. An empty want means that there is no target, and the figure is only shown.
 type target struct {
 	what, want, got string
 	met             bool
@@ -29,7 +29,7 @@ func writeTargets(w io.Writer, all []target) {
 	fmt.Fprintln(w)
 }
 
-// quantile is a value that a share of the sorted values is not above; 0 where there are none.
+// quantile returns the smallest value that is not below the given share of the sorted values, or 0 if there are none.
 func quantile[T cmp.Ordered](sorted []T, share float64) (q T) {
 	if len(sorted) == 0 {
 		return q
@@ -37,7 +37,7 @@ func quantile[T cmp.Ordered](sorted []T, share float64) (q T) {
 	return sorted[min(len(sorted)-1, max(0, int(math.Ceil(share*float64(len(sorted))))-1))]
 }
 
-// spread is the median of values, and their quartiles.
+// spread returns the median of values, and their quartiles.
 func spread(values []float64) (median, low, high float64) {
 	sorted := slices.Sorted(slices.Values(values))
 	return quantile(sorted, 0.5), quantile(sorted, 0.25), quantile(sorted, 0.75)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// sizes measures what many upstreams take.
+// sizes measures the memory and the resources of many upstreams.
 func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	n := m.options.upstreams
 	fmt.Fprintf(out, "## %d upstreams\n\n| | resources an upstream | Envoy's memory an upstream | control plane's |\n|---|---|---|---|\n", n)
@@ -22,7 +22,7 @@ func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		if err != nil {
 			return nil, err
 		}
-		each := func(of func(size) float64) float64 { return (of(s) - of(base)) / float64(n) / 1024 }
+		each := func(figure func(size) float64) float64 { return (figure(s) - figure(base)) / float64(n) / 1024 }
 		row := target{what: fmt.Sprintf("each of %d upstreams, %s", n, v.name),
 			got: fmt.Sprintf("%.1f KiB of resources, %.1f KiB of Envoy", each(size.resources), each(size.envoyBytes))}
 		reached = append(reached, row)
@@ -32,12 +32,14 @@ func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	return reached, nil
 }
 
+// size has the bytes of resources that were sent, and the memory of Envoy and of the control plane, in bytes.
 type size struct{ pushed, envoy, ours float64 }
 
 func (s size) resources() float64  { return s.pushed }
 func (s size) envoyBytes() float64 { return s.envoy }
 func (s size) oursBytes() float64  { return s.ours }
 
+// sizeOf measures a mesh with a number of upstreams and one proxy.
 func sizeOf(m *machine, spec string, upstreams int) (s size, err error) {
 	var text strings.Builder
 	for i := range upstreams {

@@ -13,9 +13,10 @@ import (
 	"breakwater.dev/bench/envoy/internal/traffic"
 )
 
+// fleet is the number of proxies.
 const fleet = 4
 
-// trips measures how long it takes from the failure that trips a breaker until the last
+// trips measures the time from the failure that trips a breaker until the last
 // of four proxies rejects, and how many requests reach the upstream meanwhile.
 func trips(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	var delays, whole []time.Duration
@@ -60,14 +61,17 @@ func trips(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	}, err
 }
 
-type tripped struct {
-	delay, whole time.Duration
-	strays, run  int
+// tripResult has the figures for one trip.
+type tripResult struct {
+	delay  time.Duration // from the failure that tripped the breaker until the last proxy rejects
+	whole  time.Duration // from the first failure until the last proxy rejects
+	strays int           // requests that reach the upstream after the failure that tripped the breaker
+	run    int           // failures in the run that tripped the breaker
 }
 
 // oneTrip breaks the upstream under a steady load until all proxies reject, and mends it.
-func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripped, err error) {
-	var failures stamps
+func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripResult, err error) {
+	var failures timestamps
 	var failing atomic.Bool
 	u.Behave(func() bool {
 		if failing.Load() {
@@ -76,11 +80,11 @@ func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripped, err error) {
 		}
 		return true
 	})
-	calls, err := s.under(func() error {
-		m.rest(1500 * time.Millisecond) // so that the breaker has a rate, and a window
+	calls, err := s.underLoad(func() error {
+		m.sleep(1500 * time.Millisecond) // gives the breaker a rate and a window
 		failing.Store(true)
 		err := s.state("open")
-		m.rest(200 * time.Millisecond)
+		m.sleep(200 * time.Millisecond)
 		return err
 	})
 	if err != nil {
@@ -99,36 +103,36 @@ func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripped, err error) {
 	last, err := lastOfAll(calls)
 	t.delay, t.whole, t.strays = max(0, last.Sub(at[t.run-1])), last.Sub(at[0]), len(at)-t.run
 	failing.Store(false)
-	return t, errors.Join(err, s.mended())
+	return t, errors.Join(err, s.waitUntilClosed())
 }
 
-// stamps are the times at which something happened. They are safe for concurrent use.
-type stamps struct {
+// timestamps collects times. It is safe for concurrent use.
+type timestamps struct {
 	mu  sync.Mutex
 	all []time.Time
 }
 
-func (s *stamps) add(t time.Time) {
+func (s *timestamps) add(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, t)
 }
 
-func (s *stamps) list() []time.Time {
+func (s *timestamps) list() []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]time.Time(nil), s.all...)
 }
 
-// under puts a steady load on all proxies while f runs, and returns the calls of each.
-func (s *mesh) under(f func() error) ([][]traffic.Call, error) {
+// underLoad puts a steady load on all proxies while f runs, and returns the calls through each proxy.
+func (s *mesh) underLoad(f func() error) ([][]traffic.Call, error) {
 	ctx, stop := context.WithCancel(s.machine.ctx)
 	defer stop()
 	calls := make([][]traffic.Call, len(s.proxies))
 	problems := make([]error, len(s.proxies)+1)
 	var wg sync.WaitGroup
 	for i, p := range s.proxies {
-		wg.Go(func() { calls[i], problems[i] = traffic.Steady(ctx, anything(p), steadyRate/fleet, 4) })
+		wg.Go(func() { calls[i], problems[i] = traffic.Steady(ctx, anyStatus(p), steadyRate/fleet, 4) })
 	}
 	problems[len(s.proxies)] = f()
 	stop()
@@ -136,21 +140,21 @@ func (s *mesh) under(f func() error) ([][]traffic.Call, error) {
 	return calls, errors.Join(problems...)
 }
 
-// mended waits until the breaker is closed, for which a probe has to come.
-func (s *mesh) mended() error {
-	return s.machine.until("the breaker is closed", func() error {
-		if _, err := traffic.Flood(s.machine.ctx, anything(s.proxies[0]), 1, 10*time.Millisecond); err != nil {
+// waitUntilClosed waits until the breaker is closed, and sends the requests that it needs as probes.
+func (s *mesh) waitUntilClosed() error {
+	return s.machine.waitUntil("the breaker is closed", func() error {
+		if _, err := traffic.Flood(s.machine.ctx, anyStatus(s.proxies[0]), 1, 10*time.Millisecond); err != nil {
 			return err
 		}
 		b, err := s.breaker()
 		if err == nil && b.State != "closed" {
-			err = fmt.Errorf("it is %s", b.State)
+			err = fmt.Errorf("the breaker is %s", b.State)
 		}
 		return err
 	})
 }
 
-// lastOfAll returns when the last proxy began to reject.
+// lastOfAll returns the time at which the last proxy began to reject.
 func lastOfAll(calls [][]traffic.Call) (last time.Time, err error) {
 	for _, all := range calls {
 		first := firstReject(all)
@@ -164,7 +168,7 @@ func lastOfAll(calls [][]traffic.Call) (last time.Time, err error) {
 	return last, nil
 }
 
-// firstReject returns when the first call was rejected after the last that was not; the zero time if none was.
+// firstReject returns the time of the first rejected call after the last admitted one, or the zero time if there is none.
 func firstReject(all []traffic.Call) (first time.Time) {
 	slices.SortFunc(all, func(x, y traffic.Call) int { return x.Done.Compare(y.Done) })
 	for _, c := range all {
@@ -178,7 +182,7 @@ func firstReject(all []traffic.Call) (first time.Time) {
 	return first
 }
 
-// halfOpen puts load on four proxies through many phases of half-open.
+// halfOpen puts load on four proxies through many phases of half-open, and measures how many probes are in flight.
 func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	const permitted = 3
 	most, probes := int64(0), int64(0)
@@ -193,12 +197,12 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 			return err
 		}
 		u.Behave(func() bool { return false })
-		if _, err := traffic.Flood(m.ctx, anything(s.proxies[0]), 1, 100*time.Millisecond); err != nil {
+		if _, err := traffic.Flood(m.ctx, anyStatus(s.proxies[0]), 1, 100*time.Millisecond); err != nil {
 			return err
 		}
-		m.rest(time.Second) // every proxy rejects
+		m.sleep(time.Second) // until every proxy rejects
 		u.Forget()
-		// Each phase has some good probes and ends with a bad one, so that none closes it.
+		// Each phase has some successful probes and ends with a failed one, so that the breaker never closes.
 		var served atomic.Int64
 		u.Behave(func() bool {
 			time.Sleep(time.Millisecond)
@@ -208,9 +212,9 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		defer stop()
 		var wg sync.WaitGroup
 		for _, p := range s.proxies {
-			wg.Go(func() { _, _ = traffic.Flood(ctx, anything(p), 4, time.Hour) })
+			wg.Go(func() { _, _ = traffic.Flood(ctx, anyStatus(p), 4, time.Hour) })
 		}
-		err = m.until("half-open, again and again", func() error {
+		err = m.waitUntil("half-open, again and again", func() error {
 			n, err := s.metric("circuit_breaker_transitions_total")
 			if err == nil && n < float64(2*m.options.phases) {
 				err = fmt.Errorf("%v transitions", n)

@@ -95,7 +95,7 @@ func (at addresses) free() error {
 	} {
 		l, err := net.Listen("tcp", p.address)
 		if err != nil {
-			taken = append(taken, fmt.Errorf("the address %s (%s) is not free: %w", p.address, p.what, err))
+			taken = append(taken, fmt.Errorf("%s, which is to be %s, cannot be had: %w", p.address, p.what, err))
 			continue
 		}
 		l.Close()

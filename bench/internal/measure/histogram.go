@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Histogram counts durations exactly up to 32 ns, and above to within a
-// sixteenth. It has a fixed size, so that millions of calls do not disturb what
-// they measure. It is not safe for concurrent use.
+// Histogram counts durations, exactly up to 32 ns and to within a
+// sixteenth above. It has a fixed size, so that millions of durations do not disturb the
+// measurement. It is not safe for concurrent use.
 type Histogram struct {
 	counts [64 * 16]uint64
 	total  uint64
@@ -28,7 +28,7 @@ func (h *Histogram) Total() uint64 { return h.total }
 // Max returns the longest duration that was added.
 func (h *Histogram) Max() time.Duration { return h.max }
 
-// slot is one of 16 for each power of two, by the four bits after the leading one.
+// slot returns the index of a duration's count. Each power of two has 16 slots, by the four bits after the leading one.
 func slot(d time.Duration) int {
 	v := uint64(max(d, 0))
 	if v < 32 {
@@ -38,20 +38,20 @@ func slot(d time.Duration) int {
 	return shift*16 + int(v>>shift)
 }
 
-// Quantile returns the shortest duration of the slot that the quantile is in, and 0 of an empty histogram.
+// Quantile returns the shortest duration in the slot of the quantile q, and 0 for an empty histogram.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	rank := uint64(math.Ceil(q * float64(h.total)))
 	var seen uint64
 	for i, n := range h.counts {
 		if seen += n; n > 0 && seen >= rank {
-			return least(i)
+			return lowerBound(i)
 		}
 	}
 	return 0
 }
 
-// least is the shortest duration of a slot.
-func least(slot int) time.Duration {
+// lowerBound returns the shortest duration of a slot.
+func lowerBound(slot int) time.Duration {
 	if slot < 32 {
 		return time.Duration(slot)
 	}

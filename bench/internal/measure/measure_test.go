@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// spin is a call that takes a while and gives the answer.
+// spin returns a loop whose calls take a while, and are all admitted or all rejected.
 func spin(rounds int, admit bool) Loop {
 	var sink atomic.Int64
 	return func(n, _ int) (admitted int) {
@@ -38,17 +38,17 @@ func TestSideBySideComparesRoundByRound(t *testing.T) {
 	}
 	got := SideBySide(rounds, time.Millisecond, rand.New(rand.NewPCG(1, 1)), cells)
 	if first := got[0]; first.Ratio != (Spread{1, 1, 1}) || first.NS.Mid <= 0 || first.Extra.Mid <= 0 {
-		t.Errorf("the first cell has %+v, want a ratio of 1 to itself and more nanoseconds than the last", first)
+		t.Errorf("the first cell has %+v, want a ratio of 1 and more nanoseconds than the last cell", first)
 	}
 	if r := got[1].Ratio.Mid; r < 4 || r > 25 {
 		t.Errorf("ten times the work is %.2f times the time", r)
 	}
 	if last := got[4]; last.Extra != (Spread{}) {
-		t.Errorf("the last cell is %+v beyond itself", last.Extra)
+		t.Errorf("the last cell has Extra %+v, want none", last.Extra)
 	}
 	for i, want := range []float64{0, 0, 0, 1, 1} {
 		if got[i].Wrong != want {
-			t.Errorf("cell %d: a share of %g went another way than it says, want %g", i, got[i].Wrong, want)
+			t.Errorf("cell %d: a share of %g of the calls was wrong, want %g", i, got[i].Wrong, want)
 		}
 	}
 	if trips < rounds {
@@ -56,7 +56,7 @@ func TestSideBySideComparesRoundByRound(t *testing.T) {
 	}
 }
 
-// TestCellsTakeTheTimeTheyAreGiven, whatever one call takes.
+// TestCellsTakeTheTimeTheyAreGiven, however long one call takes.
 func TestCellsTakeTheTimeTheyAreGiven(t *testing.T) {
 	for _, rounds := range []int{1, 10_000} {
 		c := Cell{Calls: spin(rounds, true), Cores: 1}
@@ -81,7 +81,7 @@ func TestOnTwoGivesEachHalf(t *testing.T) {
 	}
 }
 
-func TestAllocationsAreThoseOfACall(t *testing.T) {
+func TestAllocationsPerCall(t *testing.T) {
 	var kept []byte
 	c := Cell{Calls: func(n, _ int) int {
 		for i := range n {
@@ -97,11 +97,11 @@ func TestAllocationsAreThoseOfACall(t *testing.T) {
 	runtime.KeepAlive(kept)
 	c.Calls = spin(1, true)
 	if got := c.Allocations(10_000); got != 0 {
-		t.Errorf("%g allocations of nothing", got)
+		t.Errorf("%g allocations, want 0", got)
 	}
 }
 
-func TestHeldIsWhatIsKept(t *testing.T) {
+func TestHeldCountsOnlyKeptMemory(t *testing.T) {
 	const size = 10 << 20
 	bytes, kept := Held(func() []byte {
 		dropped := make([]byte, size)
@@ -128,7 +128,7 @@ func TestQuiesceWaits(t *testing.T) {
 	go next()
 	Quiesce()
 	if n := left.Load(); n > 0 {
-		t.Errorf("returned with %d goroutines still to come", n)
+		t.Errorf("Quiesce returned while %d goroutines were still to start", n)
 	}
 }
 
@@ -146,16 +146,16 @@ func TestQuartiles(t *testing.T) {
 		}
 	}
 	if got := quantile(nil, 0.5); !math.IsNaN(got) {
-		t.Errorf("the median of nothing is %g, want not a number", got)
+		t.Errorf("the median of no values is %g, want not a number", got)
 	}
 }
 
-// TestHistogramIsExactToASixteenth, and below 32 ns to the nanosecond.
+// TestHistogramIsExactToASixteenth, and to the nanosecond below 32 ns.
 func TestHistogramIsExactToASixteenth(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	var h Histogram
 	if got := h.Quantile(0.5); got != 0 {
-		t.Errorf("the median of nothing is %s", got)
+		t.Errorf("the median of no values is %s", got)
 	}
 	values := []time.Duration{0, 1, 31, 32, 33, 63, 64, 1<<62 + 1<<61, 1<<63 - 1}
 	for range 10_000 {
@@ -163,7 +163,7 @@ func TestHistogramIsExactToASixteenth(t *testing.T) {
 	}
 	for _, v := range values {
 		h.Add(v)
-		if got := least(slot(v)); got > v || v < 32 && got != v || v-got > v/16 {
+		if got := lowerBound(slot(v)); got > v || v < 32 && got != v || v-got > v/16 {
 			t.Errorf("%d is counted as %d", v, got)
 		}
 	}

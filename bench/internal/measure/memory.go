@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Quiesce waits until goroutines no longer come and go, for a second at most, and then collects garbage.
+// Quiesce waits until the number of goroutines is steady, for a second at most, and then collects garbage.
 func Quiesce() {
 	tick := time.NewTicker(100 * time.Microsecond)
 	defer tick.Stop()
@@ -22,8 +22,8 @@ func Quiesce() {
 	runtime.GC()
 }
 
-// Allocations returns how many allocations each of n calls makes, to a tenth. Those of
-// goroutines that work for the calls are included.
+// Allocations makes n calls, and returns the number of allocations per call, rounded to a tenth. It includes
+// allocations by other goroutines.
 func (c *Cell) Allocations(n int) float64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -35,12 +35,12 @@ func (c *Cell) Allocations(n int) float64 {
 	return math.Round(float64(after.Mallocs-before.Mallocs)/float64(n)*10) / 10
 }
 
-// Held returns what build makes, and how many bytes of heap and stacks that keeps.
+// Held returns the result of build, and how many bytes of heap and stacks it keeps in use.
 func Held[T any](build func() T) (uint64, T) {
 	before := InUse()
 	made := build()
 	after := InUse()
-	if after < before { // something else was freed meanwhile
+	if after < before { // other memory was freed meanwhile
 		return 0, made
 	}
 	return after - before, made
@@ -49,7 +49,7 @@ func Held[T any](build func() T) (uint64, T) {
 // InUse collects garbage and returns how many bytes of heap and stacks are in use.
 func InUse() uint64 {
 	runtime.GC()
-	runtime.GC() // the first one only moves what pools keep to where the second finds it
+	runtime.GC() // a sync.Pool drops its objects only at the second collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Timing is what the rounds say about a cell.
+// Timing has the figures for a cell over all rounds.
 type Timing struct {
 	NS    Spread  // nanoseconds per call: from the beginning of the first call to the end of the last, divided by their number
-	Ratio Spread  // to the first cell, in the same round
-	Extra Spread  // NS minus that of the last cell, in the same round
-	Wrong float64 // the share of calls that an open cell admitted, or that a closed one rejected
+	Ratio Spread  // NS divided by the first cell's NS, in the same round
+	Extra Spread  // NS minus the last cell's NS, in the same round
+	Wrong float64 // the share of calls that an open cell admitted, or that a closed cell rejected
 }
 
-// SideBySide times cells in many short rounds. Each cell runs once in each round, for about as long as each says, and in
-// another order, so that whatever else the machine does meets all of them. There is at least one cell.
+// SideBySide times cells in many short rounds. In each round every cell runs once, for about the time each, and the order is
+// random, so that other programs on the machine disturb all cells alike. There must be at least one cell.
 func SideBySide(rounds int, each time.Duration, random *rand.Rand, cells []Cell) []Timing {
 	sizes := make([]int, len(cells))
 	for i := range cells {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Spread is the quartiles of what rounds measured: half of the values are between Low and High.
+// Spread is the quartiles of the values of all rounds: half of the values are between Low and High.
 type Spread struct{ Low, Mid, High float64 }
 
 func spreadOf(values []float64) Spread {
@@ -13,7 +13,7 @@ func spreadOf(values []float64) Spread {
 	return Spread{quantile(sorted, 0.25), quantile(sorted, 0.5), quantile(sorted, 0.75)}
 }
 
-// quantile interpolates between the values, which are sorted. It is NaN where there are no values.
+// quantile interpolates between the values, which must be sorted. It returns NaN if there are no values.
 func quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()

@@ -9,15 +9,15 @@ import (
 	"breakwater.dev/bench/internal/measure"
 )
 
-// newAegis throttles by chance: when calls fail it rejects a share of them
-// that grows with the failures, and never all. It has no states, no waiting, no
+// newAegis returns a breaker that rejects calls at random: a share of them
+// that grows with the failures, and never all. It has no states, no wait, no
 // probes, no consecutive failures and no slow calls. With a success of 0.5
-// it begins to reject where half of the calls fail, as our failure rate does.
+// it begins to reject when half of the calls fail, as our failure rate does.
 func newAegis() circuitbreaker.CircuitBreaker {
 	return sre.NewBreaker(sre.WithSuccess(0.5), sre.WithRequest(10), sre.WithWindow(10*time.Second), sre.WithBucket(10))
 }
 
-// aegisFailures is how many failures it gets. It then rejects all but about one in as many calls.
+// aegisFailures is how many failures trip gives the breaker. It then admits about one in as many calls.
 const aegisFailures = 20_000
 
 func aegisPeer() Peer {
@@ -29,7 +29,7 @@ func aegisPeer() Peer {
 		},
 		Open: func() (func(), measure.Loop) {
 			b := newAegis()
-			trip := func() { // again for each round: it rejects only while the failures are in its window
+			trip := func() { // needed before each round: the breaker rejects only while the failures are in its window
 				for range aegisFailures {
 					b.MarkFailed()
 				}

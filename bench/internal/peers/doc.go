@@ -1,8 +1,8 @@
-// Package peers adapts circuit breakers of Go programs, ours and those from other modules, to what the benchmark times: loops of calls.
+// Package peers makes loops of calls for the benchmark, with our breakers and with those from other Go modules.
 //
-// In: the names of the breakers that a loop spreads its calls over, and their order ([Directory]).
-// Out: a [Peer] for each row of the comparison, in a file of its own that says what the breaker has and has not.
+// In: the names of the breakers that a loop calls, and their order ([Directory]).
+// Out: a [Peer] for each row of the comparison. Each has its own file, which says what features the breaker has and lacks.
 // Called by: the benchmark, which times the loops.
-// Never: times anything, or stands between a loop and the peer's own function: every peer writes its loops out.
+// Never: times anything, or adds a function call between a loop and the peer's own function: every peer writes its loops out.
 // Concurrency: loops are safe for concurrent use; the functions that make them are called one at a time.
 package peers

@@ -8,17 +8,17 @@ import (
 	"breakwater.dev/bench/internal/measure"
 )
 
-// failsafeBuilder makes one of the two kinds. They have no slow calls, no rule for
+// failsafeBuilder returns the builder of one of two kinds of breaker. They have no slow calls, no rule for
 // consecutive failures beside the failure rate, no generations of outcomes, and no
-// leases of probes. Its two steps by hand cost less than an executor.
+// leases of probes. The loops acquire and record by hand, which costs less than an executor.
 type failsafeBuilder func() circuitbreaker.Builder[any]
 
-// failsafeCountBuilder judges by the last 100 calls. It reads no clock while it is closed.
+// failsafeCountBuilder makes breakers that use the last 100 calls. They read no clock while they are closed.
 func failsafeCountBuilder() circuitbreaker.Builder[any] {
 	return circuitbreaker.NewBuilder[any]().WithFailureThresholdRatio(50, 100)
 }
 
-// failsafeTimeBuilder judges by the last 10 s, in ten parts, as we do.
+// failsafeTimeBuilder makes breakers that use the last 10 s, in ten parts, as ours do.
 func failsafeTimeBuilder() circuitbreaker.Builder[any] {
 	return circuitbreaker.NewBuilder[any]().WithFailureRateThreshold(0.5, 10, 10*time.Second)
 }
@@ -38,7 +38,7 @@ func failsafePeer(kind string, builder failsafeBuilder) Peer {
 			return failsafeMany(byName(d, func() circuitbreaker.CircuitBreaker[any] { return builder.build(30 * time.Second) }), d.Order)
 		},
 		Open: func() (func(), measure.Loop) {
-			b := builder.build(forLong)
+			b := builder.build(longWait)
 			trip := func() {
 				for range 100 {
 					if b.TryAcquirePermit() {

@@ -8,17 +8,17 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// Clock reads the monotonic clock as instants of our engine. It is safe for concurrent use. Methods of a
-// struct with the start in it are inlined, closures are not.
+// Clock reads the monotonic clock as instants of our engine. It is safe for concurrent use. It is a struct because Go
+// inlines its method, and does not inline closures.
 type Clock struct{ start time.Time }
 
 // NewClock returns a clock whose instants begin now.
 func NewClock() Clock { return Clock{start: time.Now()} }
 
-// Now returns the present instant.
+// Now returns the current instant.
 func (c Clock) Now() breaker.Instant { return breaker.Instant(time.Since(c.start)) }
 
-// clockFloor only reads the clock: no breaker that looks at the time costs less.
+// clockFloor returns a peer that only reads the clock. No breaker that reads the clock can cost less.
 func clockFloor() Peer {
 	calls := func() measure.Loop {
 		c := NewClock()
@@ -41,14 +41,14 @@ func clockFloor() Peer {
 	}
 }
 
-// counted is the simplest thing that counts exactly.
-type counted struct {
+// counter is the simplest exact counter.
+type counter struct {
 	mu    sync.Mutex
 	calls uint64
 	last  breaker.Instant
 }
 
-func (m *counted) call(now breaker.Instant) bool {
+func (m *counter) call(now breaker.Instant) bool {
 	m.mu.Lock()
 	m.calls++
 	m.last = now
@@ -56,13 +56,13 @@ func (m *counted) call(now breaker.Instant) bool {
 	return true
 }
 
-// MutexFloor returns what reads the clock and counts under a mutex, once for a call: no
-// window, no state, no outcome.
+// MutexFloor returns a peer that reads the clock and counts under a mutex, once for each call. It has no
+// window, no state and no outcomes.
 func MutexFloor() Peer {
 	return Peer{
 		Name: "floor: clock, mutex, counter",
 		One: func() measure.Loop {
-			m, c := new(counted), NewClock()
+			m, c := new(counter), NewClock()
 			return func(n, _ int) (admitted int) {
 				for range n {
 					if m.call(c.Now()) {
@@ -73,7 +73,7 @@ func MutexFloor() Peer {
 			}
 		},
 		Many: func(d Directory) measure.Loop {
-			all, c := byName(d, func() *counted { return new(counted) }), NewClock()
+			all, c := byName(d, func() *counter { return new(counter) }), NewClock()
 			return func(n, from int) (admitted int) {
 				for i := range n {
 					if all[At(d.Order, from+i)].call(c.Now()) {

@@ -10,11 +10,10 @@ import (
 
 type gobreakerBreaker = gobreaker.CircuitBreaker[struct{}]
 
-// newGobreaker has our window in ten parts, failure rate and consecutive
-// failures. It has no slow calls, no lease of a probe, no backoff; it judges on
-// failures only, and its wait and its window are read from the wall clock's
-// package twice for a call. Execute costs less than the two-step form, which
-// allocates a closure for each call.
+// newGobreaker returns a breaker with the same rules as ours: a window in ten parts, the
+// failure rate and consecutive failures. It has no slow calls, no lease of a probe and no
+// backoff. It applies its rules only after failures, and reads the clock twice for each call.
+// Execute costs less than the two-step form, which allocates a closure for each call.
 func newGobreaker(wait time.Duration) *gobreakerBreaker {
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 3, Interval: 10 * time.Second, BucketPeriod: time.Second, Timeout: wait,
@@ -34,10 +33,10 @@ func gobreakerPeer() Peer {
 			return gobreakerMany(byName(d, func() *gobreakerBreaker { return newGobreaker(30 * time.Second) }), d.Order)
 		},
 		Open: func() (func(), measure.Loop) {
-			b := newGobreaker(forLong)
+			b := newGobreaker(longWait)
 			trip := func() {
 				for range 5 {
-					// The error is the one given, or says that the breaker rejects: the call should fail.
+					// An error is expected: the call fails, or the breaker rejects it.
 					_, _ = b.Execute(func() (struct{}, error) { return struct{}{}, errFailed })
 				}
 			}

@@ -6,10 +6,10 @@ import (
 	"breakwater.dev/bench/internal/measure"
 )
 
-// newHandy starts a goroutine behind four channels; both steps of a call are a
-// rendezvous with it. It has the failure rate and a minimum of 10 calls in 5 s,
+// newHandy returns a breaker that is a goroutine behind four channels; both steps of a call
+// wait for it. It has the failure rate and a minimum of 10 calls in 5 s,
 // no consecutive failures, no slow calls, and one probe after 1 s. Its setters
-// change a copy that the goroutine does not see, so these stay as they are.
+// change a copy that the goroutine does not use, so its settings are the defaults.
 func newHandy() breaker.Breaker { return breaker.NewBreaker(0.5) }
 
 func handyPeer() Peer {
@@ -21,7 +21,7 @@ func handyPeer() Peer {
 		},
 		Open: func() (func(), measure.Loop) {
 			b := newHandy()
-			trip := func() { // again for each round, so that the second until its probe begins anew
+			trip := func() { // needed before each round, so that the second until the probe begins again
 				b.Success(Duration)
 				for b.Allow() {
 					b.Failure(Duration)
@@ -44,7 +44,7 @@ func handyCalls(b breaker.Breaker) measure.Loop {
 	}
 }
 
-// handyRejected records no success of calls that are let through: they are probes, and would close the breaker.
+// handyRejected does not record a success for admitted calls: they are probes, and would close the breaker.
 func handyRejected(b breaker.Breaker) measure.Loop {
 	return func(n, _ int) (admitted int) {
 		for range n {

@@ -10,30 +10,30 @@ import (
 )
 
 // hystrixCircuit returns the circuit of a name from hystrix's own registry, where
-// it stays until the process ends. Its window of 10 s in ten parts is fixed; it
-// has the failure rate and the minimum of calls, no consecutive failures, no slow
-// calls (its deadline makes a call fail), one probe at a time.
+// it stays until the process ends. Its window of 10 s in ten parts is fixed. It
+// has the failure rate, the minimum of calls, and one probe at a time. It has no consecutive
+// failures and no slow calls (its deadline makes a call fail).
 //
-// hystrix.Do is not what is measured: it starts two goroutines for a call to
+// The loops do not use hystrix.Do, because it starts two goroutines for each call to
 // enforce a deadline and a limit of concurrency, which no other peer has.
-// AllowRequest and ReportEvent are public and do what the others do.
+// AllowRequest and ReportEvent are public and do the same as the other peers.
 func hystrixCircuit(name string) *hystrix.CircuitBreaker {
 	hystrix.ConfigureCommand(name, hystrix.CommandConfig{
-		RequestVolumeThreshold: 10, ErrorPercentThreshold: 50, SleepWindow: int(forLong / time.Millisecond),
+		RequestVolumeThreshold: 10, ErrorPercentThreshold: 50, SleepWindow: int(longWait / time.Millisecond),
 	})
 	c, _, err := hystrix.GetCircuit(name)
 	if err != nil {
-		panic(err) // no path through it returns an error
+		panic(err) // GetCircuit never returns an error
 	}
 	return c
 }
 
-// hystrixEvent is an event as hystrix takes it: a slice, which is made once.
+// hystrixEvent is an event in the form that hystrix needs. It is made once, so that calls do not allocate it.
 type hystrixEvent []string
 
 // report records an event. Outcomes go through a queue to a goroutine of the
-// circuit, which drops them when it is full. An outcome that was dropped is not recorded, so
-// it is reported again until it is.
+// circuit, and are dropped when the queue is full. A dropped outcome is not recorded, so
+// report tries again until it is.
 func (e hystrixEvent) report(c *hystrix.CircuitBreaker, start time.Time) {
 	for c.ReportEvent(e, start, Duration) != nil {
 		runtime.Gosched()
@@ -75,11 +75,11 @@ func hystrixCalls(c *hystrix.CircuitBreaker, success hystrixEvent) measure.Loop 
 	}
 }
 
-// hystrixMany finds circuits in hystrix's own table, where they must be already.
+// hystrixMany finds circuits in hystrix's own registry, which must have them already.
 func hystrixMany(order []string, success hystrixEvent) measure.Loop {
 	return func(n, from int) (admitted int) {
 		for i := range n {
-			c, _, _ := hystrix.GetCircuit(At(order, from+i)) // it never returns an error
+			c, _, _ := hystrix.GetCircuit(At(order, from+i)) // GetCircuit never returns an error
 			if start := time.Now(); c.AllowRequest() {
 				success.report(c, start)
 				admitted++

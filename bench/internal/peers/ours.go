@@ -7,11 +7,11 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// Duration is what breakers are told that every call took: much less than the threshold of slow calls.
+// Duration is the duration that the loops report for every call. It is much shorter than the threshold of slow calls.
 const Duration = time.Millisecond
 
-// forLong is a wait that no run of the benchmark outlasts.
-const forLong = time.Hour
+// longWait is a wait that is longer than any run of the benchmark.
+const longWait = time.Hour
 
 // NewEngine returns an engine with a breaker for each name, all with the same configuration, and its clock.
 func NewEngine(names []string, config breaker.Config) (*breaker.Engine, Clock) {
@@ -25,8 +25,8 @@ func NewEngine(names []string, config breaker.Config) (*breaker.Engine, Clock) {
 	return e, c
 }
 
-// Ours returns our own breaker: a time window, with the rules for consecutive failures, failure rate and slow calls all
-// on. It reads the clock once for a call.
+// Ours returns our own breaker, with a time window and with the rules for consecutive failures, failure rate and slow
+// calls. The loops read the clock once for each call.
 func Ours() Peer {
 	return Peer{
 		Name: "Breakwater",
@@ -40,7 +40,7 @@ func Ours() Peer {
 		},
 		Open: func() (func(), measure.Loop) {
 			config := breaker.DefaultConfig()
-			config.WaitDurationInOpenState = forLong
+			config.WaitDurationInOpenState = longWait
 			e, c := NewEngine([]string{"open"}, config)
 			b := e.Breaker(breaker.Key{Upstream: "open"})
 			trip := func() {
@@ -76,7 +76,7 @@ func callsOf(b *breaker.Breaker, c Clock) measure.Loop {
 	}
 }
 
-// callsByKey makes a key for each call, as a caller does that has just read the name.
+// callsByKey makes a new key for each call, as a caller does that has just read the name.
 func callsByKey(e *breaker.Engine, c Clock, order []string) measure.Loop {
 	return func(n, from int) (admitted int) {
 		for i := range n {

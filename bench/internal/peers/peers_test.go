@@ -20,10 +20,10 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// few is a directory for tests: 100 breakers, 128 calls.
-func few() Directory { return NewDirectory(100, 128, rand.New(rand.NewPCG(1, 1))) }
+// fewBreakers returns a directory of 100 breakers and 128 calls.
+func fewBreakers() Directory { return NewDirectory(100, 128, rand.New(rand.NewPCG(1, 1))) }
 
-// perName is how often the first n calls of the order name each breaker.
+// perName returns how many of the first n calls of the order each breaker gets.
 func perName(d Directory, n int) map[string]uint64 {
 	counts := map[string]uint64{}
 	for i := range n {
@@ -32,10 +32,10 @@ func perName(d Directory, n int) map[string]uint64 {
 	return counts
 }
 
-// TestEveryColumnIsWhatItSays: closed breakers admit every call, on one core and
-// on two; open ones reject, also after they have been opened again.
-func TestEveryColumnIsWhatItSays(t *testing.T) {
-	d := few()
+// TestColumns shows that closed breakers admit every call, on one core and on two, and that
+// open breakers reject, also after they have been opened again.
+func TestColumns(t *testing.T) {
+	d := fewBreakers()
 	for _, p := range All() {
 		t.Run(p.Label(), func(t *testing.T) {
 			one := p.One()
@@ -58,7 +58,7 @@ func TestEveryColumnIsWhatItSays(t *testing.T) {
 				trip, calls := p.Open()
 				for range 2 {
 					trip()
-					// One rejects by chance, another may be due for a probe; neither is two in a thousand.
+					// One peer rejects at random, and another may admit a probe; neither admits more than two in a thousand.
 					if got := calls(1000, 0); got > 2 {
 						t.Errorf("%d of 1000 calls of an open breaker were admitted, want none", got)
 					}
@@ -68,19 +68,19 @@ func TestEveryColumnIsWhatItSays(t *testing.T) {
 	}
 }
 
-// TestTheOpenBreakersWereClosed: it is tripping that makes them reject.
-func TestTheOpenBreakersWereClosed(t *testing.T) {
+// TestBreakersAreClosedBeforeTheTrip shows that the open breakers reject because of the trip.
+func TestBreakersAreClosedBeforeTheTrip(t *testing.T) {
 	for _, p := range All() {
 		if p.Open == nil || p.Name == clockFloor().Name {
 			continue
 		}
 		t.Run(p.Label(), func(t *testing.T) {
-			if p.Lingers { // its circuits stay, so the one of this name may be open from another test
+			if p.Lingers { // its circuits stay in the process, and the one with this name may be open from another test
 				hystrix.Flush()
 			}
 			_, calls := p.Open()
 			if got := calls(10, 0); got != 10 {
-				t.Errorf("%d of 10 calls before it tripped were admitted, want all", got)
+				t.Errorf("%d of 10 calls before the trip were admitted, want all", got)
 			}
 		})
 	}
@@ -96,7 +96,7 @@ func TestOursRecords(t *testing.T) {
 	if got := b.Status(c.Now()).Config; !got.Trips() || !got.TripsOnSlowCalls() || got.FailureRateThreshold == 0 || got.ConsecutiveFailures == 0 || got.WindowSize > 0 {
 		t.Errorf("config %+v does not have all rules on, and a window of time", got)
 	}
-	d := few()
+	d := fewBreakers()
 	e, c = NewEngine(d.Names, breaker.DefaultConfig())
 	callsByKey(e, c, d.Order)(300, 0)
 	want := perName(d, 300)
@@ -113,7 +113,7 @@ func TestGobreakerRecords(t *testing.T) {
 	if got := b.Counts(); got.TotalSuccesses != 1000 || got.Requests != 1000 {
 		t.Errorf("counts %+v after 1000 calls", got)
 	}
-	d := few()
+	d := fewBreakers()
 	all := byName(d, func() *gobreakerBreaker { return newGobreaker(time.Minute) })
 	gobreakerMany(all, d.Order)(300, 0)
 	for name, want := range perName(d, 300) {
@@ -127,7 +127,7 @@ func TestFailsafeRecords(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		builder failsafeBuilder
-		most    uint // what its window holds
+		most    uint // the number of calls in its window
 	}{{"count", failsafeCountBuilder, 100}, {"time", failsafeTimeBuilder, 1000}} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := tt.builder.build(time.Minute)
@@ -135,7 +135,7 @@ func TestFailsafeRecords(t *testing.T) {
 			if got := b.Metrics().Successes(); got != tt.most {
 				t.Errorf("%d successes after 1000 calls, want %d", got, tt.most)
 			}
-			d := few()
+			d := fewBreakers()
 			all := byName(d, func() failsafe.CircuitBreaker[any] { return tt.builder.build(time.Minute) })
 			failsafeMany(all, d.Order)(300, 0)
 			for name, want := range perName(d, 300) {
@@ -147,8 +147,8 @@ func TestFailsafeRecords(t *testing.T) {
 	}
 }
 
-// TestAegisRecords: it tells no counts, so it is asked whether failures that
-// would have made it reject are few beside the successes.
+// TestAegisRecords adds failures that would make it reject calls if the successes were not
+// recorded. It has no counts to read.
 func TestAegisRecords(t *testing.T) {
 	admits := func(b circuitbreaker.CircuitBreaker) (admitted int) {
 		for range 40 {
@@ -177,7 +177,7 @@ func TestAegisRecords(t *testing.T) {
 	}
 }
 
-// TestHandyRecords: it tells no counts either.
+// TestHandyRecords works like TestAegisRecords, since it has no counts to read either.
 func TestHandyRecords(t *testing.T) {
 	admits := func(b handy.Breaker) bool {
 		for range 20 {
@@ -204,8 +204,7 @@ func TestHandyRecords(t *testing.T) {
 	}
 }
 
-// TestResiliencyRecordsErrorsOnly: what it has in place of recording a success,
-// which it does not do, is that the call was made; errors count.
+// TestResiliencyRecordsErrorsOnly shows that successes have no effect on the breaker, and that errors trip it.
 func TestResiliencyRecordsErrorsOnly(t *testing.T) {
 	b := newResiliency(time.Minute)
 	resiliencyCalls(b)(1000, 0)
@@ -220,14 +219,14 @@ func TestResiliencyRecordsErrorsOnly(t *testing.T) {
 	}
 }
 
-// TestHystrixRecords: every call reaches the collector, none is dropped.
+// TestHystrixRecords shows that every call reaches the collector, and none is dropped.
 func TestHystrixRecords(t *testing.T) {
-	const calls = 5000 // more than its queue holds
-	// Circuits stay as long as the process, so each run of this test needs names of its own.
+	const calls = 5000 // more than fit into its queue
+	// Circuits stay as long as the process, so each run of this test needs new names.
 	fresh := fmt.Sprintf("run %d ", hystrixSeen.runs.Add(1))
 	measure.OnTwo(hystrixCalls(hystrixCircuit(fresh), hystrixEvent{"success"}), calls, 0)
 	hystrixSeen.await(t, fresh, calls)
-	d := few()
+	d := fewBreakers()
 	for i := range d.Order {
 		d.Order[i] = fresh + d.Order[i]
 		hystrixCircuit(d.Order[i])
@@ -238,16 +237,16 @@ func TestHystrixRecords(t *testing.T) {
 	}
 }
 
-// hystrixSeen counts successes that hystrix hands to its collectors. Circuits
-// take the collectors that there are when they are made, hence TestMain.
+// hystrixSeen counts the successes that hystrix passes to its collectors. Circuits
+// use the collectors that are registered when they are made, so TestMain registers it.
 var hystrixSeen collectors
 
 func TestMain(m *testing.M) {
-	metricCollector.Registry.Register(hystrixSeen.of)
+	metricCollector.Registry.Register(hystrixSeen.collectorFor)
 	os.Exit(m.Run())
 }
 
-// collectors are by name of the circuit.
+// collectors has a collector for each circuit, by the circuit's name.
 type collectors struct {
 	byName sync.Map
 	runs   atomic.Int64
@@ -258,14 +257,14 @@ type collector struct{ successes atomic.Uint64 }
 func (c *collector) Update(r metricCollector.MetricResult) { c.successes.Add(uint64(r.Successes)) }
 func (c *collector) Reset()                                {}
 
-func (c *collectors) of(name string) metricCollector.MetricCollector { return c.named(name) }
+func (c *collectors) collectorFor(name string) metricCollector.MetricCollector { return c.named(name) }
 
 func (c *collectors) named(name string) *collector {
 	one, _ := c.byName.LoadOrStore(name, new(collector))
 	return one.(*collector)
 }
 
-// await waits for the circuit's goroutine to have seen so many successes.
+// await waits until the circuit's goroutine has passed on the wanted number of successes.
 func (c *collectors) await(t *testing.T, name string, want uint64) {
 	t.Helper()
 	one := c.named(name)
@@ -276,13 +275,13 @@ func (c *collectors) await(t *testing.T, name string, want uint64) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%s saw %d successes, want %d", name, one.successes.Load(), want)
+			t.Fatalf("%s got %d successes, want %d", name, one.successes.Load(), want)
 		}
 	}
 }
 
-// TestDirectoryCallsEveryBreakerByACopyOfItsName, about equally often.
-func TestDirectoryCallsEveryBreakerByACopyOfItsName(t *testing.T) {
+// TestDirectory shows that every breaker is called about equally often, by a copy of its name.
+func TestDirectory(t *testing.T) {
 	for _, tt := range []struct{ n, length, want int }{{1, 1, 1}, {1, 100, 128}, {100, 100, 128}, {1000, 1, 1024}} {
 		d := NewDirectory(tt.n, tt.length, rand.New(rand.NewPCG(1, 1)))
 		if len(d.Names) != tt.n || len(d.Order) != tt.want {

@@ -14,9 +14,9 @@ var errFailed = errors.New("failed")
 
 func work() error { return nil }
 
-// newResiliency counts errors only: a success of a closed breaker leaves no trace
-// in it, and so it is cheap. It has no window, no rate, no slow calls and no
-// limit of probes; errors further apart than the timeout are not counted together.
+// newResiliency returns a breaker that counts only errors: a success does not change a closed
+// breaker, so it is cheap. It has no window, no rate, no slow calls and no
+// limit of probes. Errors count together only if they are no further apart than the timeout.
 func newResiliency(timeout time.Duration) *breaker.Breaker { return breaker.New(5, 3, timeout) }
 
 func resiliencyPeer() Peer {
@@ -27,10 +27,10 @@ func resiliencyPeer() Peer {
 			return resiliencyMany(byName(d, func() *breaker.Breaker { return newResiliency(30 * time.Second) }), d.Order)
 		},
 		Open: func() (func(), measure.Loop) {
-			b := newResiliency(forLong)
+			b := newResiliency(longWait)
 			trip := func() {
 				for b.GetState() == breaker.Closed {
-					_ = b.Run(func() error { return errFailed }) // it should fail
+					_ = b.Run(func() error { return errFailed }) // an error is expected
 				}
 			}
 			return trip, resiliencyCalls(b)

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// Destination is where callers send to, and what they should be answered.
+// Destination is a host behind a proxy, with the expected status of its responses.
 type Destination struct {
-	Egress string // address of the proxy's listener
+	Egress string // the address of the proxy's listener
 	Host   string
-	Status int // 0: any status will do
+	Status int // 0: any status is expected
 }
 
 // caller is a connection to a proxy.
@@ -33,7 +33,7 @@ func dial(to Destination) (*caller, error) {
 	return &caller{conn: c, in: bufio.NewReader(c), request: []byte("GET / HTTP/1.1\r\nhost: " + to.Host + "\r\n\r\n")}, nil
 }
 
-// call sends one request and returns the status of its answer.
+// call sends one request and returns the status of the response.
 func (c *caller) call() (status int, err error) {
 	if _, err := c.conn.Write(c.request); err != nil {
 		return 0, err
@@ -41,8 +41,8 @@ func (c *caller) call() (status int, err error) {
 	return readResponse(c.in)
 }
 
-// Flood sends as much as it can over so many connections, for so long, and returns how
-// many requests were answered. Another status than the destination wants is an error.
+// Flood sends requests as fast as it can over a number of connections for the time d, and
+// returns how many responses there were. A response with an unexpected status is an error.
 func Flood(ctx context.Context, to Destination, connections int, d time.Duration) (calls int, err error) {
 	ctx, stop := context.WithTimeout(ctx, d)
 	defer stop()
@@ -82,13 +82,13 @@ func floodOne(ctx context.Context, to Destination) (calls int, err error) {
 
 // Call is one request under a steady load.
 type Call struct {
-	Sent, Done time.Time // Sent is when it was due
+	Sent, Done time.Time // Sent is when the request was due
 	Status     int
 }
 
-// Steady sends so many requests per second, spread over so many connections, until ctx is over,
-// and returns all of them, whatever their status. A request that has to wait for the one before it on its connection
-// has waited since it was due.
+// Steady sends perSecond requests a second, spread over a number of connections, until ctx ends. It returns all calls,
+// whatever their status. If a request waits for the one before it on the same connection, its time counts from when it was
+// due.
 func Steady(ctx context.Context, to Destination, perSecond float64, connections int) ([]Call, error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -133,7 +133,7 @@ func steadyOne(ctx context.Context, to Destination, first time.Time, period time
 	}
 }
 
-// Latencies returns how long calls took from when they were due, sorted.
+// Latencies returns how long calls took after they were due, sorted.
 func Latencies(calls []Call) []time.Duration {
 	all := make([]time.Duration, len(calls))
 	for i, c := range calls {

@@ -1,8 +1,8 @@
-// Package traffic is both ends of what the benchmark sends through proxies: callers that send HTTP/1.1 requests, and a service that answers them.
+// Package traffic has the callers that send HTTP/1.1 requests through proxies, and the service that answers them.
 //
-// In: where callers send to, how fast and for how long; what the service should answer.
-// Out: how many requests were answered, or when each was sent and answered, and what the service has seen.
+// In: the destination of the callers, their rate and duration; the responses of the service.
+// Out: the number of responses, or the times of each request and response; the number of requests that reached the service.
 // Called by: the benchmark of Envoys, in each of its parts.
-// Never: knows what is between its two ends, or does more than raw sockets need: the proxy should have the other core.
+// Never: depends on the proxy between its two ends. It uses raw sockets, to leave most of the CPU to the proxy.
 // Concurrency: everything is safe for concurrent use.
 package traffic

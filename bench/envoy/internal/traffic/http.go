@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// What the service answers.
+// The responses of the service.
 var (
-	fine   = []byte("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\nok\n")
-	broken = []byte("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")
+	okResponse    = []byte("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\nok\n")
+	errorResponse = []byte("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")
 )
 
 // readRequest reads a request without a body.

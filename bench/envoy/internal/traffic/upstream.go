@@ -6,8 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Upstream is a service that does next to nothing: it has a goroutine for each connection, and
-// constant answers.
+// Upstream is a service that needs little CPU: it has a goroutine for each connection, and constant responses.
 type Upstream struct {
 	listener net.Listener
 	inFlight atomic.Int64
@@ -16,7 +15,7 @@ type Upstream struct {
 	answer   atomic.Pointer[func() bool]
 }
 
-// StartUpstream starts a service on a free port on loopback. It answers every request with 200.
+// StartUpstream starts a service on a free port on loopback. It answers every request with status 200.
 func StartUpstream() (*Upstream, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,20 +35,20 @@ func StartUpstream() (*Upstream, error) {
 	return u, nil
 }
 
-// Close stops taking connections. Those that there are end with their callers.
+// Close stops accepting connections. Open ones end when their callers close them.
 func (u *Upstream) Close() { u.listener.Close() }
 
 // Address returns the host and port of the service.
 func (u *Upstream) Address() string { return u.listener.Addr().String() }
 
-// Behave has answer decide about every request from now on: true for 200, false for 500. It may take its time,
-// and is called from many goroutines.
+// Behave sets the function that decides about every request from now on: true for status 200, false for 500. The function
+// may be slow, and is called from many goroutines.
 func (u *Upstream) Behave(answer func() bool) { u.answer.Store(&answer) }
 
-// Seen returns how many requests there have been since [Upstream.Forget], and how many were in flight at most.
+// Seen returns how many requests there have been since [Upstream.Forget], and the largest number in flight at one time.
 func (u *Upstream) Seen() (calls, most int64) { return u.calls.Load(), u.most.Load() }
 
-// Forget begins counting anew.
+// Forget sets the counts of [Upstream.Seen] to 0.
 func (u *Upstream) Forget() {
 	u.most.Store(0)
 	u.calls.Store(0)
@@ -66,11 +65,11 @@ func (u *Upstream) serve(c net.Conn) {
 		now := u.inFlight.Add(1)
 		for most := u.most.Load(); now > most && !u.most.CompareAndSwap(most, now); most = u.most.Load() {
 		}
-		response := broken
+		response := errorResponse
 		if (*u.answer.Load())() {
-			response = fine
+			response = okResponse
 		}
-		// It is over before the answer is written: whoever has the answer may send the next request.
+		// The request counts as over before the response is written, because its caller may then send the next one.
 		u.inFlight.Add(-1)
 		if _, err := c.Write(response); err != nil {
 			return
