@@ -232,7 +232,7 @@ func TestHTTPStatus(t *testing.T) {
 	}
 }
 
-// TestLocalOrigin: only a call that failed can have failed in the proxy.
+// TestLocalOrigin shows that only a failed call can have an error of local origin.
 func TestLocalOrigin(t *testing.T) {
 	for _, tt := range []struct {
 		flags   Flags
