@@ -2,9 +2,9 @@ package gate
 
 import "breakwater.dev/wire"
 
-// Share returns the share of a breaker's requests, in millionths, that take the proxy's routes of a kind or of the kinds
-// before it: one random number decides for all kinds. Kinds that match no share of their own have 0. The shares of the
-// zero gate hold in a proxy that has no gate of the breaker.
+// Share returns the share of a breaker's requests, in millionths, that take the proxy's route of a kind or of a kind before
+// it. Shares are cumulative because one random number decides for all kinds. A kind whose route has no share gets 0. A proxy
+// without a gate for the breaker uses the shares of the zero gate.
 func (g *Gate) Share(kind wire.RouteKind) uint32 {
 	open, sampling := min(g.Open, wire.Million), g.Sampling.All()
 	switch kind {

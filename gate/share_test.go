@@ -8,9 +8,9 @@ import (
 	"breakwater.dev/wire"
 )
 
-// TestSharesInclude: a proxy compares one random number with the share of each kind in turn, so no share is smaller than
-// the one before it, and together they leave the right number of requests to each kind.
-func TestSharesInclude(t *testing.T) {
+// TestSharesAreCumulative shows that no share is smaller than the one before it, since a proxy compares one random number
+// with each in turn, and that each kind gets the right number of requests.
+func TestSharesAreCumulative(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := Gate{
 			Open:     rapid.Uint32Range(0, wire.Million+1).Draw(t, "open"),
