@@ -47,6 +47,10 @@ var table = []row{
 		reason: "It owns Envoy's semantics of ejection, which depend on nothing.",
 	},
 	{
+		pkg: "api", layer: 0,
+		reason: "Servers put their status into its types, and other programs read them. It must cost neither of them a dependency.",
+	},
+	{
 		pkg: "policy", layer: 3, pure: true, silent: true,
 		ours:   []string{"breaker", "outlier", "wire", "policy/internal/..."},
 		third:  []string{yaml},
