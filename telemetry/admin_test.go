@@ -16,6 +16,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/golden"
+	"breakwater.dev/internal/logs"
 )
 
 const token = "correct horse"
@@ -115,13 +116,16 @@ func fakeAdmin(did *strings.Builder) *Admin {
 	}
 }
 
+// lineTime matches the time at which a line was written.
+var lineTime = regexp.MustCompile(`("time":|\btime=)"?[0-9T:.Z+-]+"?[, ]`)
+
 var lineRemote = regexp.MustCompile(`remote=\S+`)
 
 // TestByHand has, of each attempt, what was done, the answer and the line of the log.
 func TestByHand(t *testing.T) {
 	golden.Run(t, "testdata/byhand.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
 		var out, log strings.Builder
-		logger, err := NewLogger(&log, "text", slog.LevelWarn)
+		logger, err := logs.New(&log, "text", slog.LevelWarn)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"breakwater.dev/api"
 	"breakwater.dev/policy"
 )
 
@@ -39,7 +40,7 @@ func (t *Telemetry) config(w http.ResponseWriter, _ *http.Request) {
 		Nodes: describeNodes(t.options.XDS().Nodes), Policy: t.options.Config(),
 	}
 	if r.revision != "" {
-		body.LoadedAt = new(timestamp(r.loadedAt))
+		body.LoadedAt = new(api.Timestamp(r.loadedAt))
 	}
 	if !r.lastAt.IsZero() {
 		body.LastReload = describeReload(r)
@@ -48,7 +49,7 @@ func (t *Telemetry) config(w http.ResponseWriter, _ *http.Request) {
 }
 
 func describeReload(r reloadState) *lastReload {
-	j := &lastReload{At: timestamp(r.lastAt), Result: "success", Problems: []string{}, Diagnostics: policy.Diagnostics{}}
+	j := &lastReload{At: api.Timestamp(r.lastAt), Result: "success", Problems: []string{}, Diagnostics: policy.Diagnostics{}}
 	if r.refusal == nil {
 		return j
 	}
@@ -72,14 +73,14 @@ func describeNodes(nodes []NodeStatus) []NodeStatus {
 	})
 	for i := range out {
 		n := &out[i]
-		n.ConnectedSince = timestamp(n.ConnectedSince)
+		n.ConnectedSince = api.Timestamp(n.ConnectedSince)
 		n.Types = append([]TypeStatus{}, n.Types...)
 		for j := range n.Types {
 			ts := &n.Types[j]
-			ts.LastACK = timestamp(ts.LastACK)
+			ts.LastACK = api.Timestamp(ts.LastACK)
 			if ts.NACK != nil {
 				nack := *ts.NACK
-				nack.At = timestamp(nack.At)
+				nack.At = api.Timestamp(nack.At)
 				ts.NACK = &nack
 			}
 		}

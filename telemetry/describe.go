@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"breakwater.dev/api"
 	"breakwater.dev/breaker"
 	"breakwater.dev/policy"
 )
@@ -112,7 +113,7 @@ func (t *Telemetry) describe(st *breaker.Status) breakerJSON {
 	b := breakerJSON{
 		Key: st.Key.String(), Service: st.Key.Upstream, Route: st.Key.Route, Node: st.Key.Node, Nodes: st.Nodes,
 		Mode: st.EffectiveMode(), DataPath: t.dataPath(st.Key), State: st.State.String(), Forced: t.forced(st),
-		Since: timestamp(t.options.Wall(st.Since)), Generation: st.Generation,
+		Since: api.Timestamp(t.options.Wall(st.Since)), Generation: st.Generation,
 		Openings: st.Openings, InFlight: st.InFlight, ProbesInFlight: st.ProbesInFlight,
 		Window:      windowJSON(st.Window),
 		Counts:      countsJSON(st.Counts),
@@ -126,7 +127,7 @@ func (t *Telemetry) describe(st *breaker.Status) breakerJSON {
 	case st.State == breaker.Closed:
 		b.Admits = st.Admits.String()
 	case st.State == breaker.Open && st.RetryAfter > 0:
-		b.RetryAfter = duration(st.RetryAfter)
+		b.RetryAfter = api.Measured(st.RetryAfter).String()
 	}
 	// Only one is remembered for all proxies together: it is this proxy's, or not known.
 	if last := t.series.Last(st.Key); last != nil && (st.Key.Node == "" || st.Key == last.Key) {
@@ -169,7 +170,7 @@ func (t *Telemetry) moment(i breaker.Instant) *time.Time {
 	if i == 0 {
 		return nil
 	}
-	return new(timestamp(t.options.Wall(i)))
+	return new(api.Timestamp(t.options.Wall(i)))
 }
 
 // describeTransition puts tr, which may be nil, into words.
@@ -178,13 +179,13 @@ func (t *Telemetry) describeTransition(tr *breaker.Transition) *transitionJSON {
 		return nil
 	}
 	j := &transitionJSON{
-		Node: tr.Key.Node, Sequence: tr.Sequence, At: timestamp(t.options.Wall(tr.At)),
+		Node: tr.Key.Node, Sequence: tr.Sequence, At: api.Timestamp(t.options.Wall(tr.At)),
 		From: tr.Edge.From.String(), To: tr.Edge.To.String(), Reason: tr.Edge.Reason.String(), Mode: tr.EffectiveMode(),
 		Window: windowJSON(tr.Window), Openings: tr.Openings,
 		By: tr.By, Note: tr.Note, Until: t.moment(tr.Until),
 	}
 	if tr.Wait > 0 {
-		j.Wait = duration(tr.Wait)
+		j.Wait = api.Measured(tr.Wait).String()
 	}
 	return j
 }
@@ -195,20 +196,20 @@ func describeConfig(c *breaker.Config) configJSON {
 		ConsecutiveFailures:                   c.ConsecutiveFailures,
 		MinimumNumberOfCalls:                  c.MinimumNumberOfCalls,
 		FailureRateThreshold:                  c.FailureRateThreshold.String(),
-		SlowCallDurationThreshold:             exactDuration(c.SlowCallDurationThreshold),
+		SlowCallDurationThreshold:             api.Duration(c.SlowCallDurationThreshold).String(),
 		SlowCallRateThreshold:                 c.SlowCallRateThreshold.String(),
-		WaitDurationInOpenState:               exactDuration(c.WaitDurationInOpenState),
+		WaitDurationInOpenState:               api.Duration(c.WaitDurationInOpenState).String(),
 		PermittedNumberOfCallsInHalfOpenState: c.PermittedNumberOfCallsInHalfOpenState,
 		SuccessThreshold:                      c.SuccessThreshold,
-		MaxWaitDurationInHalfOpenState:        exactDuration(c.MaxWaitDurationInHalfOpenState),
+		MaxWaitDurationInHalfOpenState:        api.Duration(c.MaxWaitDurationInHalfOpenState).String(),
 	}
 	if c.WindowSize > 0 {
 		j.SlidingWindow.Type, j.SlidingWindow.Size = "CountBased", c.WindowSize
 	} else {
-		j.SlidingWindow.Type, j.SlidingWindow.Duration = "TimeBased", exactDuration(c.WindowDuration)
+		j.SlidingWindow.Type, j.SlidingWindow.Duration = "TimeBased", api.Duration(c.WindowDuration).String()
 	}
 	j.Backoff.Multiplier = float64(c.BackoffMultiplier) / 100
-	j.Backoff.Max, j.Backoff.Jitter = exactDuration(c.BackoffMax), c.BackoffJitter.String()
-	j.Ramp.Duration = exactDuration(c.RampDuration)
+	j.Backoff.Max, j.Backoff.Jitter = api.Duration(c.BackoffMax).String(), c.BackoffJitter.String()
+	j.Ramp.Duration = api.Duration(c.RampDuration).String()
 	return j
 }

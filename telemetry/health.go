@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"breakwater.dev/api"
 	"breakwater.dev/breaker"
 )
 
@@ -156,5 +157,5 @@ func (t *Telemetry) lastFailure(st *breaker.Status) *time.Time {
 	if st.Counts.Failures == 0 {
 		return nil
 	}
-	return new(timestamp(t.options.Wall(st.LastFailure)))
+	return new(api.Timestamp(t.options.Wall(st.LastFailure)))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"breakwater.dev/internal/app"
+	"breakwater.dev/internal/logs"
 )
 
 func serveCommand() *cobra.Command {
@@ -30,7 +31,7 @@ func serveCommand() *cobra.Command {
 			if o.Policy, err = policyPaths(o.Policy, paths); err != nil {
 				return err
 			}
-			log, err := app.NewLogger(c.ErrOrStderr(), format, level)
+			log, err := logs.New(c.ErrOrStderr(), format, level)
 			if err != nil {
 				return usageError{fmt.Errorf("--log-format: %w", err)}
 			}

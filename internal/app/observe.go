@@ -1,8 +1,6 @@
 package app
 
 import (
-	"io"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -12,11 +10,6 @@ import (
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery"
 )
-
-// NewLogger returns a logger of the given format, "text" or "json".
-func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, error) {
-	return telemetry.NewLogger(w, format, level)
-}
 
 func (a *app) telemetryOptions() telemetry.Options {
 	return telemetry.Options{

@@ -3,7 +3,7 @@ package app
 import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/driver"
-	"breakwater.dev/telemetry"
+	"breakwater.dev/internal/logs"
 )
 
 // observers are all parts that hear of transitions, in the order in which they do.
@@ -22,7 +22,7 @@ func (a *app) observers() []driver.Observer {
 			Reason: "A log line about a transition comes when the metrics and those who follow transitions have it.",
 		},
 		{
-			Name: "log", Observe: func(t breaker.Transition) { telemetry.LogTransition(a.log, t, a.clock.Wall) },
+			Name: "log", Observe: func(t breaker.Transition) { logs.LogTransition(a.log, t, a.clock.Wall) },
 			Reason: "It writes to a file or a pipe that may be slow, and so comes last.",
 		},
 	}

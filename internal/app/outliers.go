@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"breakwater.dev/internal/driver"
+	"breakwater.dev/internal/logs"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/telemetry"
@@ -86,7 +87,7 @@ func (o *outliers) happened(e outlier.Event) {
 		o.eject(e.Upstream)
 	}
 	at := o.clock.Wall(e.At)
-	told := telemetry.Ejection{
+	told := logs.Ejection{
 		Upstream: e.Upstream, Endpoint: e.Endpoint, Rule: e.Rule.String(),
 		Ejected: e.Kind != outlier.Returned, Enforced: e.Kind != outlier.Detected, At: at, Times: e.Times,
 		Figures: []slog.Attr{slog.Uint64("run", uint64(e.Run)), slog.Uint64("calls", e.Calls), slog.Uint64("failures", e.Failures)},
@@ -94,7 +95,7 @@ func (o *outliers) happened(e outlier.Event) {
 	if e.Kind == outlier.Ejected {
 		told.Until = at.Add(e.For)
 	}
-	telemetry.LogEjection(o.log, told)
+	logs.LogEjection(o.log, told)
 }
 
 // eject has proxies leave alone what is ejected of an upstream now.

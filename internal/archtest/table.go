@@ -205,8 +205,13 @@ var table = []row{
 		reason: "When gates are published depends on breakers, the feed and proxies, which it knows by interfaces of its own.",
 	},
 	{
+		pkg: "internal/logs", layer: 2,
+		ours:   []string{"api", "breaker"},
+		reason: "Its lines say the same about a breaker as the HTTP answers do, in the same words. The app decides which lines there are.",
+	},
+	{
 		pkg: "telemetry", layer: 4,
-		ours:   []string{"policy", "breaker", "outlier", "telemetry/internal/..."},
+		ours:   []string{"api", "internal/logs", "policy", "breaker", "outlier", "telemetry/internal/..."},
 		third:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
 		reason: "It shows values that it is given. If it imported the servers, each change of a server would change the metrics.",
 	},
@@ -238,13 +243,13 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 10,
-		ours:   []string{"breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
+		ours:   []string{"internal/logs", "breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
 		reason: "All parts are connected here, so that no part has to know another.",
 	},
 	{
 		pkg: "cmd/controlplane", layer: 11,
-		ours:   []string{"internal/app", "internal/nearest", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
+		ours:   []string{"internal/logs", "internal/app", "internal/nearest", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},
@@ -327,6 +332,11 @@ var table = []row{
 		reason: "Test kit: it connects proxies to a guard, for tests of the services behind the guard.",
 	},
 	{
+		pkg: "internal/typical", layer: 4,
+		ours:   []string{"api", "breaker", "outlier", "policy"},
+		reason: "Test kit: it makes up one mesh, for the tests of every package that shows one.",
+	},
+	{
 		pkg: "internal/markdown", layer: 0,
 		reason: "Test kit: it finds the documentation's pages and code blocks, and does not judge them.",
 	},
@@ -351,7 +361,7 @@ var table = []row{
 }
 
 // testKit are our packages that every test may import, and no other code.
-var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/guard/guardtest"}
+var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/typical", "internal/guard/guardtest"}
 
 // testLibraries are the modules of others that every test may import.
 var testLibraries = []string{

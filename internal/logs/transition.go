@@ -1,31 +1,16 @@
-package telemetry
+package logs
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"strings"
 	"time"
 
+	"breakwater.dev/api"
 	"breakwater.dev/breaker"
 )
 
-// NewLogger returns a logger that writes lines of JSON (format "json") or of
-// key=value ("text") to w, from level on. Any other format is an error.
-func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, error) {
-	o := &slog.HandlerOptions{Level: level}
-	switch format {
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
-	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	}
-	return nil, fmt.Errorf("log format = %q; must be json or text", format)
-}
-
-// LogTransition writes one line, "breaker changed state": as a warning into open where that
-// rejects calls, else as information. Its keys are
+// LogTransition writes one line, "breaker changed state": a warning where the breaker opens and rejects calls from
+// then on, else information. wall is the time of an instant. The keys are
 //
 //	service, route, node  the breaker; route and node are left out where they are empty
 //	from, to, reason      the change, in the words of the metrics
@@ -41,8 +26,8 @@ func NewLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, er
 //	                      which opening in a row it is
 //	by, note, until       by hand: who, why, and when that ends
 //	cause.reason, cause.at, cause.by, cause.window
-//	                      what began the episode that this is part of, or ends: left out where
-//	                      this begins it; by only where a person did, window only where not
+//	                      what began the episode that the transition is part of, or ends. It is left out where the
+//	                      transition begins one; by is there only where an operator did it, window only where not
 func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Instant) time.Time) {
 	level := slog.LevelInfo
 	if t.Edge.To == breaker.Open && t.Rejects() {
@@ -63,12 +48,12 @@ func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Ins
 		slog.String("mode", t.EffectiveMode()),
 		slog.Uint64("sequence", t.Sequence),
 		slog.Uint64("generation", t.Generation),
-		slog.Time("at", timestamp(wall(t.At))),
-		slog.String("lasted", duration(t.At.Sub(t.Since))),
+		slog.Time("at", api.Timestamp(wall(t.At))),
+		slog.String("lasted", api.Measured(t.At.Sub(t.Since)).String()),
 		windowAttr(t.Window),
 	)
 	if t.Wait > 0 {
-		attrs = append(attrs, slog.String("wait", duration(t.Wait)))
+		attrs = append(attrs, slog.String("wait", api.Measured(t.Wait).String()))
 	}
 	if t.Openings > 0 {
 		attrs = append(attrs, slog.Uint64("openings", uint64(t.Openings)))
@@ -77,7 +62,7 @@ func LogTransition(log *slog.Logger, t breaker.Transition, wall func(breaker.Ins
 		attrs = append(attrs, slog.String("by", t.By), slog.String("note", t.Note))
 	}
 	if t.Until != 0 {
-		attrs = append(attrs, slog.Time("until", timestamp(wall(t.Until))))
+		attrs = append(attrs, slog.Time("until", api.Timestamp(wall(t.Until))))
 	}
 	if t.Cause != nil {
 		attrs = append(attrs, causeAttr(t.Cause, wall))
@@ -90,7 +75,7 @@ func causeAttr(t *breaker.Transition, wall func(breaker.Instant) time.Time) slog
 	if t.By != "" {
 		why = slog.String("by", t.By)
 	}
-	return slog.Group("cause", slog.String("reason", t.Edge.Reason.String()), slog.Time("at", timestamp(wall(t.At))), why)
+	return slog.Group("cause", slog.String("reason", t.Edge.Reason.String()), slog.Time("at", api.Timestamp(wall(t.At))), why)
 }
 
 func windowAttr(w breaker.WindowCounts) slog.Attr {
@@ -105,22 +90,4 @@ func windowAttr(w breaker.WindowCounts) slog.Attr {
 		slog.String("failure_rate", rate(w.Failures)),
 		slog.String("slow_call_rate", rate(w.Slow)),
 	)
-}
-
-// timestamp is how all output has times: UTC, to the millisecond.
-func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
-
-// duration is how output for people has durations that were measured: to the millisecond.
-func duration(d time.Duration) string { return exactDuration(d.Round(time.Millisecond)) }
-
-// exactDuration prints d as people write it in policies: "1m", not "1m0s".
-func exactDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

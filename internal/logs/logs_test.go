@@ -1,4 +1,4 @@
-package telemetry
+package logs
 
 import (
 	"bytes"
@@ -13,7 +13,11 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/golden"
+	"breakwater.dev/internal/typical"
 )
+
+// at is the instant when d has passed.
+func at(d time.Duration) breaker.Instant { return breaker.Instant(d) }
 
 // lineTime matches the time at which a line was written.
 var lineTime = regexp.MustCompile(`("time":|\btime=)"?[0-9T:.Z+-]+"?[, ]`)
@@ -24,16 +28,16 @@ func TestLogTransition(t *testing.T) {
 		out := map[string]string{}
 		for _, format := range []string{"json", "text"} {
 			var b bytes.Buffer
-			log, err := NewLogger(&b, format, slog.LevelInfo)
+			log, err := New(&b, format, slog.LevelInfo)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, tr := range append(typicalTransitions(), breaker.Transition{
+			for _, tr := range append(typical.Transitions(), breaker.Transition{
 				Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.Open, To: breaker.Closed, Reason: breaker.Reset},
 				Sequence: 2, Generation: 2, At: at(131*time.Second + 1234567*time.Nanosecond), Since: at(70 * time.Second), By: "bob", Note: "index is there",
-				Cause: new(typicalTransitions()[1]),
+				Cause: new(typical.Transitions()[1]),
 			}) {
-				LogTransition(log, tr, wall)
+				LogTransition(log, tr, typical.Wall)
 			}
 			out[format] = string(lineTime.ReplaceAll(b.Bytes(), nil))
 		}
@@ -46,17 +50,17 @@ func TestLogTransition(t *testing.T) {
 func TestLogEjection(t *testing.T) {
 	found := Ejection{
 		Upstream: "stock", Endpoint: netip.MustParseAddrPort("10.0.0.7:8080"), Rule: "success_rate", Ejected: true, Enforced: true,
-		At: wall(at(98*time.Second + 1234567*time.Nanosecond)), Until: wall(at(158*time.Second + 1234567*time.Nanosecond)), Times: 2,
+		At: typical.Wall(at(98*time.Second + 1234567*time.Nanosecond)), Until: typical.Wall(at(158*time.Second + 1234567*time.Nanosecond)), Times: 2,
 		Figures: []slog.Attr{slog.Int("calls", 120), slog.String("success_rate", "40%"), slog.String("threshold", "72.5%")},
 	}
 	spared := found
 	spared.Enforced, spared.Until = false, time.Time{}
-	back := Ejection{Upstream: "stock", Endpoint: netip.MustParseAddrPort("[2001:db8::1]:8080"), At: wall(at(160 * time.Second)), Times: 2}
+	back := Ejection{Upstream: "stock", Endpoint: netip.MustParseAddrPort("[2001:db8::1]:8080"), At: typical.Wall(at(160 * time.Second)), Times: 2}
 	golden.Run(t, "testdata/log-ejection.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
 		out := map[string]string{}
 		for name, level := range map[string]slog.Level{"json": slog.LevelInfo, "text": slog.LevelDebug} {
 			var b bytes.Buffer
-			log, err := NewLogger(&b, name, level)
+			log, err := New(&b, name, level)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,13 +75,13 @@ func TestLogEjection(t *testing.T) {
 
 func TestLogLevel(t *testing.T) {
 	var b bytes.Buffer
-	log, err := NewLogger(&b, "text", slog.LevelWarn)
+	log, err := New(&b, "text", slog.LevelWarn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range breaker.Edges() {
 		b.Reset()
-		LogTransition(log, breaker.Transition{Edge: e}, wall)
+		LogTransition(log, breaker.Transition{Edge: e}, typical.Wall)
 		if got, want := b.Len() > 0, e.To == breaker.Open; got != want {
 			t.Errorf("%v: a warning is %v, must be %v", e, got, want)
 		}
@@ -85,19 +89,8 @@ func TestLogLevel(t *testing.T) {
 }
 
 func TestLogFormatUnknown(t *testing.T) {
-	_, err := NewLogger(&bytes.Buffer{}, "xml", slog.LevelInfo)
+	_, err := New(&bytes.Buffer{}, "xml", slog.LevelInfo)
 	if got, want := fmt.Sprint(err), `log format = "xml"; must be json or text`; got != want {
 		t.Errorf("error %q, want %q", got, want)
-	}
-}
-
-func TestDurationForPeople(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0s", 30 * time.Second: "30s", time.Minute: "1m", 70 * time.Second: "1m10s", 24 * time.Hour: "24h",
-		time.Hour + time.Second: "1h0m1s", 90 * time.Minute: "1h30m", 10 * time.Minute: "10m", 1500 * time.Microsecond: "2ms",
-	} {
-		if got := duration(d); got != want {
-			t.Errorf("duration(%d ns) = %q, want %q", d, got, want)
-		}
 	}
 }
