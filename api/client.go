@@ -36,7 +36,7 @@ type Options struct {
 	Timeout time.Duration
 	// Silence is how long a [Stream] may say nothing, not even a heartbeat; 0: [DefaultSilence].
 	Silence time.Duration
-	// UserAgent is what requests say they come from; "": breakwater.
+	// UserAgent is what requests say they come from; "": breakwater-client.
 	UserAgent string
 	// Transport makes the requests; nil: one of the client's own, by CAFile and ServerName.
 	Transport http.RoundTripper
@@ -65,7 +65,7 @@ func New(o Options) (*Client, error) {
 		o.Silence = DefaultSilence
 	}
 	if o.UserAgent == "" {
-		o.UserAgent = "breakwater"
+		o.UserAgent = "breakwater-client"
 	}
 	c := &Client{options: o, base: strings.TrimRight(base.String(), "/")}
 	if o.Token != "" && base.Scheme == "http" && !loopback(base.Hostname()) && !o.PlainToken {

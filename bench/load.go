@@ -16,8 +16,8 @@ import (
 	"breakwater.dev/bench/internal/measure"
 	"breakwater.dev/bench/internal/peers"
 	"breakwater.dev/breaker"
+	"breakwater.dev/metrics"
 	"breakwater.dev/policy"
-	"breakwater.dev/telemetry"
 )
 
 // load has the figures for as many breakers as one control plane should carry, all of which have had calls.
@@ -42,9 +42,9 @@ func (s scrapes) worst() time.Duration  { return s.took[len(s.took)-1] }
 
 // mesh is an engine with its metrics, connected as in the control plane.
 type mesh struct {
-	engine    *breaker.Engine
-	clock     peers.Clock
-	telemetry *telemetry.Telemetry
+	engine  *breaker.Engine
+	clock   peers.Clock
+	metrics *metrics.Metrics
 }
 
 // underLoad measures memory, scrapes, and calls during scrapes.
@@ -57,12 +57,10 @@ func underLoad(o options) (load, error) {
 	m.engine, m.clock = peers.NewEngine(d.Names, breaker.DefaultConfig())
 	m.haveCalls(d.Order)
 	l := load{engine: measure.InUse() - base}
-	m.telemetry = telemetry.New(telemetry.Options{Breakers: func(dst []breaker.Status) []breaker.Status {
-		return m.engine.AppendSnapshot(dst, m.clock.Now())
-	}})
-	m.telemetry.Apply(set, time.Now())
+	m.metrics = metrics.New(metrics.Options{Engine: m.engine, Clock: &m})
+	m.metrics.Apply(set, time.Now())
 	for _, name := range d.Order {
-		m.telemetry.ObserveCalls(breaker.Key{Upstream: name}, peers.Duration, 1)
+		m.metrics.ObserveCalls(breaker.Key{Upstream: name}, peers.Duration, 1)
 	}
 	l.metrics = measure.InUse() - base
 	err := m.serve(func(url string) error { return l.scrape(o, &m, d.Order, url) })
@@ -72,6 +70,10 @@ func underLoad(o options) (load, error) {
 	runtime.KeepAlive(d)
 	return l, err
 }
+
+// Now and Wall are the clock of the metrics.
+func (m *mesh) Now() breaker.Instant             { return m.clock.Now() }
+func (m *mesh) Wall(i breaker.Instant) time.Time { return time.Unix(0, int64(i)) }
 
 // haveCalls gives every breaker a few calls, one of which fails.
 func (m *mesh) haveCalls(order []string) {
@@ -102,7 +104,7 @@ func (m *mesh) serve(use func(url string) error) error {
 	if err != nil {
 		return fmt.Errorf("listen for scrapes: %w", err)
 	}
-	server := telemetry.NewHTTPServer(m.telemetry.Handler())
+	server := &http.Server{Handler: m.metrics, ReadHeaderTimeout: time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	err = use("http://" + listener.Addr().String() + "/metrics")

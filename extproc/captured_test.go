@@ -106,7 +106,7 @@ func TestStreamsThatBreakLeaveNoPermit(t *testing.T) {
 // wantResolved checks that no permit of the breaker is held, and that each admitted call has exactly one outcome.
 func (r *rig) wantResolved(upstream string) {
 	r.t.Helper()
-	if got := r.server.Counts().Active; got != 0 {
+	if got := r.server.Counts().Streams; got != 0 {
 		r.t.Errorf("%d streams are open, want none", got)
 	}
 	s := r.status(upstream)

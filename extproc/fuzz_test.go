@@ -94,12 +94,12 @@ func serveAny(t *testing.T, r *rig, upstream string, messages []*extprocv3.Proce
 	if c.Admitted+c.Rejected > 1 {
 		t.Errorf("server counts %+v: one stream is one request", c)
 	}
-	if (err != nil) != (c.Invalid == 1) || err != nil && status.Code(err) != codes.InvalidArgument {
-		t.Errorf("error %v with %d invalid messages", err, c.Invalid)
+	if (err != nil) != (c.Errors == 1) || err != nil && status.Code(err) != codes.InvalidArgument {
+		t.Errorf("error %v with %d invalid messages", err, c.Errors)
 	}
 	if upstream == "unknown" {
-		if c.Admitted+c.Rejected != 0 || c.Unknown != 1 {
-			t.Errorf("server counts %+v of an unknown breaker, want Unknown 1", c)
+		if c.Admitted+c.Rejected != 0 || c.UnknownBreakers != 1 {
+			t.Errorf("server counts %+v of an unknown breaker, want UnknownBreakers 1", c)
 		}
 		return
 	}

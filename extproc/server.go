@@ -23,8 +23,7 @@ type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	options Options
 	targets atomic.Pointer[map[string]*target]
-	streams atomic.Int64
-	counts  struct{ admitted, rejected, unknown, invalid atomic.Uint64 }
+	counts  counters
 }
 
 // Options connect a server with the rest of the process. All are required.
@@ -52,15 +51,6 @@ type target struct {
 	enforced   bool          // calls may be rejected
 	fallback   policy.Response
 	toFallback *extprocv3.ProcessingResponse // see the function of this name
-}
-
-// Counts are the totals since the server was made, and the number of open streams.
-type Counts struct {
-	Active   int64  // open streams
-	Admitted uint64 // requests that got a permit
-	Rejected uint64 // requests that got the fallback
-	Unknown  uint64 // streams that name no breaker of the policy; their requests pass
-	Invalid  uint64 // messages that the proxy's filter should not send; they end their stream
 }
 
 // NewServer returns a server that lets all requests pass until the first [Server.Apply].
@@ -111,23 +101,12 @@ func blameAfter(r *policy.Route) time.Duration {
 	return max(lease*15/16, lease-time.Second)
 }
 
-// Counts returns the totals.
-func (s *Server) Counts() Counts {
-	return Counts{
-		Active:   s.streams.Load(),
-		Admitted: s.counts.admitted.Load(),
-		Rejected: s.counts.rejected.Load(),
-		Unknown:  s.counts.unknown.Load(),
-		Invalid:  s.counts.invalid.Load(),
-	}
-}
-
 // Process serves the stream of one request. Envoy cancels the stream when the request is over, and also when the client
 // leaves; the difference is whether the call has an outcome by then. So the permit is always resolved when the function
 // returns, whatever the reason.
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
-	s.streams.Add(1)
-	defer s.streams.Add(-1)
+	s.counts.streams.Add(1)
+	defer s.counts.streams.Add(-1)
 	peer := guard.Of(stream.Context())
 	if err := peer.Take(guard.ExtProc, guard.CallBytes); err != nil {
 		return err
@@ -155,7 +134,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 			return c.refused
 		}
 		if answer == nil {
-			s.counts.invalid.Add(1)
+			s.counts.errors.Add(1)
 			return status.Errorf(codes.InvalidArgument, "unexpected message %T: this processor takes headers and trailers", m.GetRequest())
 		}
 		if err := stream.Send(answer); err != nil {
@@ -175,7 +154,7 @@ func (s *Server) target(names []string) *target {
 		}
 	}
 	// A proxy may still have a route from an earlier policy.
-	s.counts.unknown.Add(1)
+	s.counts.unknownBreakers.Add(1)
 	return nil
 }
 

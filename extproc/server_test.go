@@ -49,7 +49,7 @@ func TestStreamsOfNoBreakerAreAdmitted(t *testing.T) {
 			if len(s.answers) != len(asked) || s.answers[0].GetRequestHeaders() == nil {
 				t.Errorf("answers %v, want that the request passes", s.answers)
 			}
-			if got, want := r.server.Counts(), (Counts{Unknown: 1}); got != want {
+			if got, want := r.server.Counts(), (Counts{UnknownBreakers: 1}); got != want {
 				t.Errorf("server counts %+v, want %+v", got, want)
 			}
 			if got := r.status("http").Counts; got != before {
@@ -123,7 +123,7 @@ func TestUnexpectedMessages(t *testing.T) {
 			if len(answers) != 1 {
 				t.Errorf("%d answers, want one to the request", len(answers))
 			}
-			if got, want := r.server.Counts(), (Counts{Admitted: 1, Invalid: 1}); got != want {
+			if got, want := r.server.Counts(), (Counts{Admitted: 1, Errors: 1}); got != want {
 				t.Errorf("server counts %+v, want %+v", got, want)
 			}
 			r.wantOne("grpc", before, breaker.Counts{Requests: 1, Ignored: 1})
@@ -157,7 +157,7 @@ func TestReloadDuringAStream(t *testing.T) {
 	b := r.engine.Breaker(breaker.Key{Upstream: "http"})
 	response := responseHeaders(":status", "500")
 	response.before = func() {
-		if got := r.server.Counts().Active; got != 1 {
+		if got := r.server.Counts().Streams; got != 1 {
 			t.Errorf("%d streams are open, want 1", got)
 		}
 		r.set = &policy.Set{}
@@ -172,7 +172,7 @@ func TestReloadDuringAStream(t *testing.T) {
 	if _, err := r.run("http", requestHeaders()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := r.server.Counts(), (Counts{Admitted: 1, Unknown: 1}); got != want {
+	if got, want := r.server.Counts(), (Counts{Admitted: 1, UnknownBreakers: 1}); got != want {
 		t.Errorf("server counts %+v, want %+v", got, want)
 	}
 }
@@ -187,7 +187,7 @@ func TestRoutesWithoutBreaker(t *testing.T) {
 	if _, err := r.run("http", requestHeaders(), responseHeaders(":status", "500")); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := r.server.Counts(), (Counts{Unknown: 1}); got != want {
+	if got, want := r.server.Counts(), (Counts{UnknownBreakers: 1}); got != want {
 		t.Errorf("server counts %+v, want %+v", got, want)
 	}
 }
@@ -217,7 +217,7 @@ func TestManyStreams(t *testing.T) {
 	}
 	all.Wait()
 	c := r.server.Counts()
-	if c.Admitted+c.Rejected != goroutines*each || c.Rejected == 0 || c.Unknown > 0 {
+	if c.Admitted+c.Rejected != goroutines*each || c.Rejected == 0 || c.UnknownBreakers > 0 {
 		t.Errorf("server counts %+v, want %d streams, some of them rejected", c, goroutines*each)
 	}
 	r.wantResolved("http")

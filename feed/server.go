@@ -50,29 +50,12 @@ type Server struct {
 	options Options
 	table   atomic.Pointer[table]
 	backlog atomic.Int64 // bytes of the messages that wait, of all streams
-	counts  struct {
-		streams                                                                 atomic.Int64
-		messages, bytes, reported, rejected, skipped, invalid, dropped, refused atomic.Uint64
-	}
+	counts  counters
 
 	mu        lockorder.Mutex[lockorder.FeedServer] // guards what follows
 	nodes     nodes
 	samplers  map[breaker.Key]*samplers
 	sampledAt breaker.Instant
-}
-
-// Counts are totals since the server was made, except Streams. Each entry that was received is counted in one of Reported,
-// Rejected, Skipped, Dropped and Refused; entries of a malformed message may be in none.
-type Counts struct {
-	Streams  int64 // open now
-	Messages uint64
-	Bytes    uint64 // in these messages
-	Reported uint64 // entries that gave a breaker an outcome
-	Rejected uint64 // entries of rejected calls
-	Skipped  uint64 // entries that a proxy logged for another reason, or of no known breaker
-	Invalid  uint64 // messages that ended their stream, since they were malformed or named no proxy
-	Dropped  uint64 // entries that came faster than they could be counted
-	Refused  uint64 // entries about an upstream that their proxy does not call or may not call
 }
 
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
@@ -100,15 +83,6 @@ func (s *Server) Apply(set *policy.Set) {
 		if !known[key] {
 			delete(s.samplers, key)
 		}
-	}
-}
-
-// Counts returns the totals.
-func (s *Server) Counts() Counts {
-	c := &s.counts
-	return Counts{
-		Streams: c.streams.Load(), Messages: c.messages.Load(), Bytes: c.bytes.Load(), Reported: c.reported.Load(),
-		Rejected: c.rejected.Load(), Skipped: c.skipped.Load(), Invalid: c.invalid.Load(), Dropped: c.dropped.Load(), Refused: c.refused.Load(),
 	}
 }
 

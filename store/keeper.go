@@ -42,16 +42,6 @@ type Keeper struct {
 	stats Stats
 }
 
-// Stats are totals since the keeper was made.
-type Stats struct {
-	Writes   uint64
-	Failures uint64 // of writes
-	Bytes    uint64 // written
-	// LastSuccess is when what is kept was last known to be what is; zero: never.
-	// It is renewed at least each minute while all is well.
-	LastSuccess time.Time
-}
-
 // NewKeeper returns a keeper that saves what export returns, which it calls on
 // the goroutine of [Keeper.Run]. It logs the first failure of an outage, and its end.
 func NewKeeper(saver Saver, export func() []breaker.Saved, log *slog.Logger) *Keeper {
@@ -84,13 +74,6 @@ func (k *Keeper) persist(ctx context.Context) bool {
 	return true
 }
 
-// Stats returns the totals of now.
-func (k *Keeper) Stats() Stats {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.stats
-}
-
 // save has the breakers saved as they are, and tells whether that worked.
 func (k *Keeper) save() bool {
 	written, err := k.saver.Save(k.export())
@@ -103,20 +86,6 @@ func (k *Keeper) save() bool {
 	}
 	k.failing = err != nil
 	return err == nil
-}
-
-func (k *Keeper) count(written int, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err != nil {
-		k.stats.Failures++
-		return
-	}
-	if written > 0 {
-		k.stats.Writes++
-		k.stats.Bytes += uint64(written)
-	}
-	k.stats.LastSuccess = time.Now()
 }
 
 // wait blocks until something wakes it or d has passed, and tells whether ctx

@@ -95,14 +95,6 @@ type change struct {
 	done chan struct{} // closed when its gates are published
 }
 
-// Counts are the numbers of gates by kind. A gate for a single proxy counts as one.
-type Counts struct {
-	Open        int // gates that reject all calls
-	Probing     int // gates that let a share of the calls ask for permits
-	Ramping     int // gates that reject a share of the calls
-	Connections int // gates that bound the connections to an upstream that speaks TCP
-}
-
 // New returns a publisher without gates.
 func New(o Options) *Publisher {
 	p := &Publisher{
@@ -141,9 +133,6 @@ func (p *Publisher) Apply(set *policy.Set) {
 func (p *Publisher) Applied(node string, set *gate.Set, from breaker.Instant) {
 	p.applied.set(node, set, from, p.Clock.Now())
 }
-
-// Counts returns the numbers of gates that are published.
-func (p *Publisher) Counts() Counts { return *p.counts.Load() }
 
 // Run publishes gates until ctx ends.
 func (p *Publisher) Run(ctx context.Context) {

@@ -21,10 +21,11 @@ import (
 	"breakwater.dev/gate/publisher"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/httpapi"
+	"breakwater.dev/metrics"
 	"breakwater.dev/policy"
 	"breakwater.dev/sources/files"
 	"breakwater.dev/store"
-	"breakwater.dev/telemetry"
 	"breakwater.dev/xds/discovery"
 )
 
@@ -75,7 +76,8 @@ type app struct {
 	gates      *publisher.Publisher
 	outliers   *outliers
 	guard      *guard.Guard
-	telemetry  *telemetry.Telemetry
+	metrics    *metrics.Metrics
+	api        *httpapi.API
 	handshakes *handshakes
 	current    atomic.Pointer[policy.Set]
 	stopping   atomic.Bool
@@ -158,30 +160,33 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: splitDescriptors().proxies, Log: o.Log})
 	a.driver = driver.New()
 	a.clock, a.engine = a.driver.Clock, a.driver.Engine
-	a.telemetry = telemetry.New(a.telemetryOptions())
+	propagation := newPropagation()
 	a.xds = discovery.NewServer(discovery.Options{
 		Log: o.Log, Now: time.Now, TTL: o.GateTTL,
-		Propagated: a.telemetry.ObserveGatePropagation, Applied: a.applied,
+		Propagated: propagation.took, Applied: a.applied,
 	})
+	a.outliers = newOutliers(a.clock, a.xds, o.Log)
+	a.metrics = metrics.New(metrics.Options{Version: o.Version, Engine: a.engine, Clock: a.clock, Outliers: a.outliers.detector, Log: o.Log})
 	process := rand.Uint32()
 	a.extproc = extproc.NewServer(extproc.Options{
 		Process:      process,
 		Decider:      a.engine.Decider(),
 		Now:          a.clock.Now,
-		Observe:      func(key breaker.Key, d time.Duration) { a.telemetry.ObserveCalls(key, d, 1) },
-		ObserveTotal: func(key breaker.Key, d time.Duration) { a.telemetry.ObserveWholeCalls(key, d, 1) },
+		Observe:      func(key breaker.Key, d time.Duration) { a.metrics.ObserveCalls(key, d, 1) },
+		ObserveTotal: func(key breaker.Key, d time.Duration) { a.metrics.ObserveWholeCalls(key, d, 1) },
 	})
-	a.outliers = newOutliers(a.clock, a.xds, o.Log)
 	a.feed = feed.NewServer(feed.Options{
 		Decider: a.engine.Decider(),
-		Process: process, Now: a.clock.Now, Answered: a.telemetry.ObserveAnswered,
+		Process: process, Now: a.clock.Now, Answered: a.metrics.ObserveAnswered,
 		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
-			a.telemetry.ObserveCalls(key, took, n)
-			a.telemetry.ObserveWholeCalls(key, lasted, n)
+			a.metrics.ObserveCalls(key, took, n)
+			a.metrics.ObserveWholeCalls(key, lasted, n)
 		},
 		Endpoints: a.outliers.report, Log: o.Log,
 	})
 	a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: a.feed, Proxies: a.xds, Clock: a.clock, Log: o.Log})
+	a.api = httpapi.New(a.apiOptions())
+	a.metrics.Register(propagation, a.xds, a.extproc, a.feed, a.gates, a.guard, a.handshakes, a.api)
 	a.driver.Observe(a.observers())
 	return a
 }

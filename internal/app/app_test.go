@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/internal/exposition"
 	"breakwater.dev/policy"
 )
 
@@ -283,7 +283,7 @@ func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
 }
 
 // TestARefusedPolicyThatIsPutBack: when the files are again what is in force, the log
-// and the telemetry say that the refusal is over.
+// and the metrics say that the refusal is over.
 func TestARefusedPolicyThatIsPutBack(t *testing.T) {
 	o := options(t, good)
 	var log strings.Builder
@@ -298,10 +298,8 @@ func TestARefusedPolicyThatIsPutBack(t *testing.T) {
 	if got := strings.Count(log.String(), "policy is again the one in force"); got != 1 {
 		t.Errorf("said %d times, want once:\n%s", got, log.String())
 	}
-	page := httptest.NewRecorder()
-	a.telemetry.Handler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if !strings.Contains(page.Body.String(), "breakwater_reload_last_successful 1\n") {
-		t.Errorf("the metrics say otherwise:\n%s", page.Body.String())
+	if page := exposition.Scrape(t, a.api.Handler()); !strings.Contains(page, "breakwater_reload_last_successful 1\n") {
+		t.Errorf("the metrics say otherwise:\n%s", page)
 	}
 }
 

@@ -26,7 +26,7 @@ type step struct {
 // steps are all parts that take on a policy, in the order in which they do. No step can fail.
 func (a *app) steps() []step {
 	return []step{
-		{name: "metrics", apply: func(c *change) { a.telemetry.Apply(c.set, time.Now()) }},
+		{name: "metrics", apply: func(c *change) { a.metrics.Apply(c.set, time.Now()) }},
 		{name: "access", apply: func(c *change) { a.xds.Admit(c.publication) }},
 		{name: "engine", apply: func(c *change) { c.breakers = a.engine.Apply(c.set.Specs(), a.clock.Now()) }, after: map[string]string{
 			"metrics": "A transition of a breaker without series is not counted.",

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,6 +19,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/driver"
+	"breakwater.dev/internal/exposition"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/testca"
 	"breakwater.dev/outlier"
@@ -139,11 +138,7 @@ func (b *bench) status(upstream string) breaker.Status {
 	return s
 }
 
-func (b *bench) metrics() string {
-	page := httptest.NewRecorder()
-	b.telemetry.Handler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	return page.Body.String()
-}
+func (b *bench) scrape() string { return exposition.Scrape(b.t, b.metrics) }
 
 // unhealthy reports whether proxies get any endpoint of an upstream as ejected.
 func (b *bench) unhealthy(upstream string) bool {
@@ -176,7 +171,7 @@ var swaps = []struct {
 		step: "engine", before: "metrics", first: mesh, then: mesh + fresh,
 		at: func(b *bench) { b.trip("fresh") },
 		harmed: func(b *bench) bool {
-			return strings.Contains(b.metrics(), `circuit_breaker_transitions_total{from="closed",reason="consecutive_failures",route="",service="fresh",to="open"} 0`)
+			return strings.Contains(b.scrape(), `circuit_breaker_transitions_total{from="closed",reason="consecutive_failures",route="",service="fresh",to="open"} 0`)
 		},
 	},
 	{
@@ -216,7 +211,7 @@ var swaps = []struct {
 			_, _, err := ask(b.t, b.friend, "fresh", "")
 			must(b.t, err)
 		},
-		harmed: func(b *bench) bool { return b.extproc.Counts().Unknown > 0 },
+		harmed: func(b *bench) bool { return b.extproc.Counts().UnknownBreakers > 0 },
 	},
 	{
 		step: "proxies", before: "feed", first: mesh, then: mesh + strings.Replace(fresh, ", callers: [shop]", "", 1),
@@ -347,7 +342,7 @@ func TestOrderOfObservers(t *testing.T) {
 				})
 			}
 			count := `circuit_breaker_transitions_total{from="closed",reason="consecutive_failures",route="",service="adaptive",to="open"} 1`
-			if got := strings.Contains(b.metrics(), count); got != tt.counts {
+			if got := strings.Contains(b.scrape(), count); got != tt.counts {
 				t.Errorf("the metrics count it: %t, want %t", got, tt.counts)
 			}
 			if got := b.gates.Counts().Open > 0; got != tt.gates {

@@ -19,7 +19,6 @@ import (
 
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/untrusted"
-	"breakwater.dev/telemetry"
 )
 
 // handshakes counts and logs TLS handshakes that failed. It is safe for concurrent use.
@@ -29,7 +28,7 @@ type handshakes struct {
 	lines untrusted.Limiter[string] // by the network of the peer
 
 	mu     sync.Mutex
-	counts map[string]uint64 // by reason; every one of telemetry.HandshakeReasons is there
+	counts map[string]uint64 // by reason; every one of handshakeReasons is there
 }
 
 func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
@@ -37,7 +36,7 @@ func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
 		log: log, now: now, counts: map[string]uint64{},
 		lines: untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 1, PerSecond: .1}, All: untrusted.Rate{Burst: 20, PerSecond: 2}},
 	}
-	for _, reason := range telemetry.HandshakeReasons() {
+	for _, reason := range handshakeReasons {
 		h.counts[reason] = 0
 	}
 	return h
@@ -60,7 +59,7 @@ func (h *handshakes) failed(port string, remote net.Addr, err error) {
 // of: the guard has said so.
 func (h *handshakes) tell(port, remote, reason string, err error) {
 	level := slog.LevelWarn
-	if reason == telemetry.HandshakeClosed || reason == telemetry.HandshakeTurnedAway {
+	if reason == reasonClosed || reason == reasonTurnedAway {
 		level = slog.LevelDebug
 	}
 	due, silent := h.count(reason, remote, level)
@@ -85,7 +84,7 @@ func (h *handshakes) count(reason, remote string, level slog.Level) (due bool, s
 	return h.lines.Allow(guard.Network(remote), h.now())
 }
 
-// handshakeReason sorts an error into one of telemetry.HandshakeReasons.
+// handshakeReason sorts an error into one of handshakeReasons.
 func handshakeReason(err error, now time.Time) string {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
@@ -94,27 +93,27 @@ func handshakeReason(err error, now time.Time) string {
 	var operation *net.OpError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
-		return telemetry.HandshakeNotYetValid
+		return reasonNotYetValid
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return telemetry.HandshakeExpired
+		return reasonExpired
 	case errors.As(err, &unknown):
-		return telemetry.HandshakeUnknownAuthority
+		return reasonUnknownAuthority
 	case errors.As(err, &verification):
-		return telemetry.HandshakeInvalidCertificate
+		return reasonInvalidCertificate
 	case errors.As(err, &record):
-		return telemetry.HandshakeNotTLS
+		return reasonNotTLS
 	case errors.As(err, &operation) && operation.Op == "remote error": // an alert of the peer's
-		return telemetry.HandshakeRefusedByPeer
+		return reasonRefusedByPeer
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return telemetry.HandshakeTimeout
+		return reasonTimeout
 	case errors.Is(err, net.ErrClosed): // the guard needed room
-		return telemetry.HandshakeTurnedAway
+		return reasonTurnedAway
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return telemetry.HandshakeClosed
+		return reasonClosed
 	case strings.Contains(err.Error(), "client didn't provide a certificate"): // crypto/tls has no type for it
-		return telemetry.HandshakeNoCertificate
+		return reasonNoCertificate
 	default:
-		return telemetry.HandshakeOther
+		return reasonOther
 	}
 }
 
@@ -139,17 +138,17 @@ func (w webErrors) Write(line []byte) (int, error) {
 func webReason(why string) string {
 	switch {
 	case strings.HasPrefix(why, "remote error: "): // an alert of the peer's
-		return telemetry.HandshakeRefusedByPeer
+		return reasonRefusedByPeer
 	case strings.HasPrefix(why, "client sent an HTTP request"), strings.Contains(why, "first record does not look like a TLS handshake"):
-		return telemetry.HandshakeNotTLS
+		return reasonNotTLS
 	case strings.HasSuffix(why, "i/o timeout"):
-		return telemetry.HandshakeTimeout
+		return reasonTimeout
 	case strings.HasSuffix(why, net.ErrClosed.Error()):
-		return telemetry.HandshakeTurnedAway
+		return reasonTurnedAway
 	case strings.HasSuffix(why, "EOF"), strings.HasSuffix(why, "connection reset by peer"), strings.HasSuffix(why, "broken pipe"):
-		return telemetry.HandshakeClosed
+		return reasonClosed
 	default:
-		return telemetry.HandshakeOther
+		return reasonOther
 	}
 }
 

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"breakwater.dev/telemetry"
 )
 
 // text is a log that several write to.
@@ -48,11 +46,11 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 		connect       func(c net.Conn)
 		patience      time.Duration
 	}{
-		{telemetry.HandshakeRefusedByPeer, "WARN", func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, patience}, // knows no such CA
-		{telemetry.HandshakeNotTLS, "WARN", func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, patience},
-		{telemetry.HandshakeClosed, "DEBUG", func(net.Conn) {}, patience},
-		{telemetry.HandshakeTimeout, "WARN", silence, 10 * time.Millisecond},
-		{telemetry.HandshakeTurnedAway, "DEBUG", silence, patience},
+		{reasonRefusedByPeer, "WARN", func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, patience}, // knows no such CA
+		{reasonNotTLS, "WARN", func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, patience},
+		{reasonClosed, "DEBUG", func(net.Conn) {}, patience},
+		{reasonTimeout, "WARN", silence, 10 * time.Millisecond},
+		{reasonTurnedAway, "DEBUG", silence, patience},
 	} {
 		var lines text
 		h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
@@ -60,7 +58,7 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 		web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
 		web.Config.ReadHeaderTimeout = tt.patience
 		web.Config.ConnState = func(c net.Conn, s http.ConnState) {
-			if s == http.StateNew && tt.reason == telemetry.HandshakeTurnedAway {
+			if s == http.StateNew && tt.reason == reasonTurnedAway {
 				_ = c.(*tls.Conn).NetConn().Close() // as the guard does
 			}
 		}
@@ -137,7 +135,7 @@ func TestHandshakesAreLoggedByNetwork(t *testing.T) {
 	if got := lines.String(); !strings.Contains(got, "reason=other error=why lines_left_out=999") {
 		t.Errorf("999 lines were left out:\n%s", got)
 	}
-	if got := h.status(); got[telemetry.HandshakeOther] != 1_001 || got[telemetry.HandshakeTurnedAway] != 1_000 {
+	if got := h.status(); got[reasonOther] != 1_001 || got[reasonTurnedAway] != 1_000 {
 		t.Errorf("counted %v", got)
 	}
 }

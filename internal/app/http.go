@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
 
-	"breakwater.dev/telemetry"
+	"breakwater.dev/internal/httpapi"
 )
 
 // HTTP is how the port for people and Prometheus is served. The zero value is plain text, which
@@ -20,7 +20,7 @@ type HTTP struct {
 	// CertFile and KeyFile, both or none, make it TLS. They are PEM, and are read again when
 	// they change.
 	CertFile, KeyFile string
-	// Names are hosts by which it may be asked for in plain text; see [telemetry.Telemetry.GuardedHandler].
+	// Names are hosts by which it may be asked for in plain text; see [httpapi.API.GuardedHandler].
 	Names []string
 	// Insecure takes changes by hand over plain text from other hosts too.
 	Insecure bool
@@ -33,8 +33,8 @@ func (a *app) webServer() (*http.Server, func(), error) {
 	if host, _, err := net.SplitHostPort(a.options.HTTPListen); err == nil && host != "" {
 		names = append([]string{host}, names...)
 	}
-	web := telemetry.NewHTTPServer(a.telemetry.GuardedHandler(names...))
-	web.RegisterOnShutdown(a.telemetry.Close)
+	web := httpapi.NewServer(a.api.GuardedHandler(names...))
+	web.RegisterOnShutdown(a.api.Close)
 	web.ErrorLog = log.New(webErrors{a.handshakes}, "", 0)
 	if o.CertFile == "" && o.KeyFile == "" {
 		return web, func() {}, nil

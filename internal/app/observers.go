@@ -18,7 +18,11 @@ func (a *app) observers() []driver.Observer {
 			Reason: "It only notes that there is something to write.",
 		},
 		{
-			Name: "metrics", Observe: a.telemetry.ObserveTransition,
+			Name: "metrics", Observe: a.metrics.ObserveTransition,
+			Reason: "A client that is told of a transition finds it in the metrics and in the answers about its breaker.",
+		},
+		{
+			Name: "followers", Observe: a.api.ObserveTransition,
 			Reason: "A log line about a transition comes when the metrics and those who follow transitions have it.",
 		},
 		{

@@ -10,7 +10,6 @@ import (
 	"breakwater.dev/internal/logs"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
-	"breakwater.dev/telemetry"
 )
 
 // ejector has proxies leave endpoints alone.
@@ -103,18 +102,4 @@ func (o *outliers) eject(upstream string) {
 	if err := o.proxies.Eject(upstream, o.detector.Ejected(upstream)); err != nil {
 		o.log.Error("endpoints cannot be ejected; proxies use all of them", "service", upstream, "error", err.Error())
 	}
-}
-
-func (o *outliers) status() []telemetry.OutlierStatus {
-	var all []telemetry.OutlierStatus
-	for _, s := range o.detector.Snapshot() {
-		ejections := make(map[string]uint64, len(s.Ejections))
-		for rule, n := range s.Ejections {
-			ejections[rule.String()] = n
-		}
-		all = append(all, telemetry.OutlierStatus{
-			Upstream: s.Upstream, Endpoints: s.Endpoints, Ejected: s.Ejected, Ejections: ejections, Detected: s.Detected,
-		})
-	}
-	return all
 }

@@ -98,7 +98,7 @@ func (a *app) announce() {
 // another is in force. What was said already is not said again as loudly: other files
 // of the same directory may change all the time, the log itself among them.
 func (a *app) refused(err error) {
-	a.telemetry.Refused(err, time.Now())
+	a.metrics.Refused(err, time.Now())
 	level := slog.LevelError
 	if problems := err.Error(); problems == a.refusal {
 		level = slog.LevelDebug

@@ -6,7 +6,6 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/store"
-	"breakwater.dev/telemetry"
 )
 
 // returning is how long proxies that have lost a control plane take at most to come back to the next one, if they are
@@ -17,6 +16,7 @@ const returning = 5 * time.Second
 // keep them from now on. The policy is in force, and nobody is served yet.
 func (a *app) restore() (stop func(), err error) {
 	if a.options.StateDir == "" {
+		a.metrics.Register(a.keeper)
 		return func() {}, nil
 	}
 	file, saved, err := store.Open(a.options.StateDir, a.clock.Both, a.log)
@@ -31,6 +31,7 @@ func (a *app) restore() (stop func(), err error) {
 	}
 	a.tellLost(lost, "the policy is another one than before, or there is too much to keep")
 	a.keeper = store.NewKeeper(file, a.export, a.log)
+	a.metrics.Register(a.keeper)
 	return func() {
 		if err := file.Close(); err != nil {
 			a.log.Warn("the state directory cannot be closed", "error", err.Error())
@@ -44,33 +45,4 @@ func (a *app) export() []breaker.Saved {
 		return a.engine.ExportLast(a.clock.Now())
 	}
 	return a.engine.Export(a.clock.Now())
-}
-
-func (a *app) storeStatus() telemetry.StoreStatus {
-	if a.keeper == nil {
-		return telemetry.StoreStatus{}
-	}
-	s := a.keeper.Stats()
-	return telemetry.StoreStatus{Kept: true, Writes: s.Writes, Failures: s.Failures, Bytes: s.Bytes, LastSuccess: s.LastSuccess}
-}
-
-// admin is what people may do by hand.
-func (a *app) admin() *telemetry.Admin {
-	token := a.options.AdminToken
-	if token == nil {
-		token = func() (string, error) { return "", nil }
-	}
-	return &telemetry.Admin{ // whose answers show what the change has brought
-		PlainText: a.options.HTTP.Insecure,
-		Token:     token,
-		Force: func(key breaker.Key, f telemetry.Force) error {
-			defer a.driver.Deliver()
-			now := a.clock.Now()
-			return a.engine.Force(key, breaker.Override{State: f.State, By: f.By, Note: f.Note, Until: now.Add(f.For)}, now)
-		},
-		Reset: func(key breaker.Key, by, note string) error {
-			defer a.driver.Deliver()
-			return a.engine.Reset(key, by, note, a.clock.Now())
-		},
-	}
 }

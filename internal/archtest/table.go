@@ -27,6 +27,7 @@ const (
 	protobufGo      = "google.golang.org/protobuf"
 	rpcStatus       = "google.golang.org/genproto/googleapis/rpc" // the type of a NACK's message
 	yaml            = "go.yaml.in/yaml/v3"
+	promClient      = "github.com/prometheus/client_golang"
 )
 
 // table says which package may import which. Its rules bind files that are not tests; a test
@@ -132,7 +133,7 @@ var table = []row{
 	{
 		pkg: "internal/guard", layer: 3,
 		ours:   []string{"internal/untrusted"},
-		third:  []string{grpcGo},
+		third:  []string{grpcGo, promClient},
 		reason: "All services on the port for proxies ask one guard, which knows none of them.",
 	},
 	{
@@ -171,22 +172,22 @@ var table = []row{
 	},
 	{
 		pkg: "xds/discovery", layer: 9,
-		ours: []string{"policy", "xds", "xds/bootstrap" /* in its tests */, "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
+		ours: []string{"api", "policy", "xds", "xds/bootstrap" /* in its tests */, "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
 			"xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol",
 			"xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, promClient},
 		reason: "It sends the resources that xds made from the policy. Other packages get its results as values, through the app.",
 	},
 	{
 		pkg: "extproc", layer: 4,
 		ours:   []string{"policy", "breaker", "wire", "internal/guard", "internal/lockorder"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "It asks the engine and answers the proxy. The app gives its results to the metrics and the gates.",
 	},
 	{
 		pkg: "feed", layer: 5,
 		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/...", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
 	},
 	{
@@ -202,6 +203,7 @@ var table = []row{
 	{
 		pkg: "gate/publisher", layer: 5,
 		ours:   []string{"breaker", "policy", "gate", "wire", "internal/lockorder"},
+		third:  []string{promClient},
 		reason: "When gates are published depends on breakers, the feed and proxies, which it knows by interfaces of its own.",
 	},
 	{
@@ -210,19 +212,31 @@ var table = []row{
 		reason: "Its lines say the same about a breaker as the HTTP answers do, in the same words. The app decides which lines there are.",
 	},
 	{
-		pkg: "telemetry", layer: 4,
-		ours:   []string{"api", "internal/logs", "policy", "breaker", "outlier", "telemetry/internal/..."},
-		third:  []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common"},
-		reason: "It shows values that it is given. If it imported the servers, each change of a server would change the metrics.",
+		pkg: "metrics", layer: 4,
+		ours:   []string{"api", "policy", "breaker", "outlier", "metrics/internal/..."},
+		third:  []string{promClient, "github.com/prometheus/client_model", "github.com/prometheus/common"},
+		reason: "It has the metrics of breakers and of loads. Each server describes its own metrics, so that a new figure changes that server alone.",
 	},
 	{
-		pkg: "telemetry/internal/...", layer: 3,
-		ours:   []string{"breaker"},
-		reason: "Parts of telemetry that know nothing of its pages: the text format, followers, requests for a change by hand.",
+		pkg: "metrics/internal/...", layer: 2,
+		ours:   []string{"breaker", "outlier"},
+		reason: "They write the text format for breakers and for ejections, and know nothing of each other.",
+	},
+	{
+		pkg: "internal/httpapi", layer: 4,
+		ours:   []string{"api", "policy", "breaker", "outlier", "internal/httpapi/..."},
+		third:  []string{promClient},
+		reason: "It knows the servers by interfaces of its own. If it imported them, each change of a server would change the pages.",
+	},
+	{
+		pkg: "internal/httpapi/...", layer: 2,
+		ours:   []string{"api"},
+		reason: "Parts of the HTTP API that know nothing of its pages: followers, requests for a change by hand.",
 	},
 	{
 		pkg: "store", layer: 4,
 		ours:   []string{"breaker"},
+		third:  []string{promClient},
 		reason: "It saves the states that it is given. The app decides when.",
 	},
 	{
@@ -243,8 +257,8 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 10,
-		ours:   []string{"internal/logs", "breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "telemetry", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo, "github.com/prometheus/client_golang"},
+		ours:   []string{"internal/logs", "breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
+		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "All parts are connected here, so that no part has to know another.",
 	},
 	{
@@ -255,7 +269,7 @@ var table = []row{
 	},
 	{
 		pkg: "bench", layer: 8,
-		ours:   []string{"bench/internal/measure", "bench/internal/peers", "breaker", "policy", "telemetry"},
+		ours:   []string{"bench/internal/measure", "bench/internal/peers", "breaker", "policy", "metrics"},
 		reason: "It measures the library and the metrics as their users get them. It is a module of its own, so that the libraries that it compares are no dependencies of ours.",
 	},
 	{
@@ -337,13 +351,18 @@ var table = []row{
 		reason: "Test kit: it makes up one mesh, for the tests of every package that shows one.",
 	},
 	{
+		pkg: "internal/exposition", layer: 0,
+		third:  []string{promClient, "github.com/prometheus/client_model", "github.com/prometheus/common"},
+		reason: "Test kit: it scrapes metrics, whichever they are.",
+	},
+	{
 		pkg: "internal/markdown", layer: 0,
 		reason: "Test kit: it finds the documentation's pages and code blocks, and does not judge them.",
 	},
 	{
 		pkg: "internal/e2e", layer: 11,
 		ours: []string{
-			"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "telemetry",
+			"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "metrics",
 			"internal/driver", "internal/app",
 		},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml},
@@ -361,7 +380,7 @@ var table = []row{
 }
 
 // testKit are our packages that every test may import, and no other code.
-var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/typical", "internal/guard/guardtest"}
+var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/exposition", "internal/typical", "internal/guard/guardtest"}
 
 // testLibraries are the modules of others that every test may import.
 var testLibraries = []string{

@@ -38,7 +38,7 @@ func TestDocsProse(t *testing.T) {
 					problem("neither breakwater nor envoy has the flag %s", f)
 				}
 				for _, name := range metricName.FindAllString(said, -1) {
-					if !metrics(t)[name] {
+					if !ourMetrics(t)[name] {
 						problem("there is no metric %s", name)
 					}
 				}
@@ -102,10 +102,10 @@ func envoyFlags(t *testing.T) map[string]bool {
 	return flagsOf(string(text))
 }
 
-// metrics are the names of ours, and of the series that histograms have.
-func metrics(t *testing.T) map[string]bool {
+// ourMetrics are the names of ours, and of the series that histograms have.
+func ourMetrics(t *testing.T) map[string]bool {
 	t.Helper()
-	catalogue, err := txtar.ParseFile(filepath.Join(root, "telemetry/testdata/catalogue.txtar"))
+	catalogue, err := txtar.ParseFile(filepath.Join(root, "internal/app/testdata/catalogue.txtar"))
 	if err != nil {
 		t.Fatal(err)
 	}

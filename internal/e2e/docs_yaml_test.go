@@ -106,7 +106,7 @@ func checkPromQL(t *testing.T, b, _ markdown.Block) error {
 		rule += "      " + line
 	}
 	for _, m := range metricName.FindAllString(b.Text, -1) {
-		if !metrics(t)[m] {
+		if !ourMetrics(t)[m] {
 			return fmt.Errorf("there is no metric %s", m)
 		}
 	}

@@ -25,9 +25,9 @@ import (
 	"breakwater.dev/gate/publisher"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/golden"
+	"breakwater.dev/metrics"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
-	"breakwater.dev/telemetry"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 )
@@ -55,17 +55,17 @@ func TestFlow(t *testing.T) {
 
 // flow is a control plane and one proxy in virtual time, which is the time of a bubble of testing/synctest.
 type flow struct {
-	set       *policy.Set
-	adaptive  bool // a breaker of the policy has the data path Adaptive
-	driver    *driver.Driver
-	engine    *breaker.Engine // the driver's
-	extproc   *extproc.Server
-	feed      *feed.Server
-	gates     *publisher.Publisher
-	telemetry *telemetry.Telemetry
-	proxy     *playedProxy
-	events    []event // to come, by time, in order of the script
-	stop      func()  // ends the goroutines of the control plane, and waits for them
+	set      *policy.Set
+	adaptive bool // a breaker of the policy has the data path Adaptive
+	driver   *driver.Driver
+	engine   *breaker.Engine // the driver's
+	extproc  *extproc.Server
+	feed     *feed.Server
+	gates    *publisher.Publisher
+	shown    *metrics.Metrics
+	proxy    *playedProxy
+	events   []event // to come, by time, in order of the script
+	stop     func()  // ends the goroutines of the control plane, and waits for them
 
 	mu     sync.Mutex // guards what several goroutines write
 	story  strings.Builder
@@ -91,23 +91,20 @@ func newFlow(t *testing.T, text string) *flow {
 		}
 	}
 	f.engine = f.driver.Engine
-	f.telemetry = telemetry.New(telemetry.Options{
-		Breakers: func(all []breaker.Status) []breaker.Status { return f.engine.AppendSnapshot(all, f.now()) },
-		Wall:     func(i breaker.Instant) time.Time { return time.Unix(0, int64(i)) },
-	})
+	f.shown = metrics.New(metrics.Options{Engine: f.engine, Clock: f})
 	f.extproc = extproc.NewServer(extproc.Options{
 		Decider:      f.engine.Decider(),
 		Now:          f.now,
-		Observe:      func(key breaker.Key, d time.Duration) { f.telemetry.ObserveCalls(key, d, 1) },
-		ObserveTotal: func(key breaker.Key, d time.Duration) { f.telemetry.ObserveWholeCalls(key, d, 1) },
+		Observe:      func(key breaker.Key, d time.Duration) { f.shown.ObserveCalls(key, d, 1) },
+		ObserveTotal: func(key breaker.Key, d time.Duration) { f.shown.ObserveWholeCalls(key, d, 1) },
 	})
 	f.feed = feed.NewServer(feed.Options{
 		Decider: f.engine.Decider(), Now: f.now,
 		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
-			f.telemetry.ObserveCalls(key, took, n)
-			f.telemetry.ObserveWholeCalls(key, lasted, n)
+			f.shown.ObserveCalls(key, took, n)
+			f.shown.ObserveWholeCalls(key, lasted, n)
 		},
-		Answered:  f.telemetry.ObserveAnswered,
+		Answered:  f.shown.ObserveAnswered,
 		Endpoints: func(string, []outlier.Outcome) {},
 		Log:       slog.New(slog.DiscardHandler),
 	})
@@ -124,7 +121,7 @@ func (f *flow) start(t *testing.T) {
 	f.driver.Observe([]driver.Observer{
 		{Name: "story", Observe: f.moved},
 		{Name: "gates", Observe: f.gates.Observe},
-		{Name: "metrics", Observe: f.telemetry.ObserveTransition},
+		{Name: "metrics", Observe: f.shown.ObserveTransition},
 	})
 	f.proxy = newPlayedProxy(t, f)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -135,13 +132,17 @@ func (f *flow) start(t *testing.T) {
 		cancel()
 		running.Wait()
 	}
-	f.telemetry.Apply(f.set, time.Unix(0, 0))
+	f.shown.Apply(f.set, time.Unix(0, 0))
 	f.engine.Apply(f.set.Specs(), f.now())
 	f.extproc.Apply(f.set)
 	f.feed.Apply(f.set)
 	f.feed.Applied(f.proxy.id, nil, f.now()) // it has no layer yet
 	f.gates.Apply(f.set)
 }
+
+// Now and Wall are the clock of the metrics, which counts from 1970.
+func (f *flow) Now() breaker.Instant             { return f.now() }
+func (f *flow) Wall(i breaker.Instant) time.Time { return time.Unix(0, int64(i)) }
 
 func (f *flow) now() breaker.Instant { return f.driver.Clock.Now() }
 
@@ -291,7 +292,7 @@ func retryAfter(r *extprocv3.ImmediateResponse) string {
 func (f *flow) metrics(t *testing.T) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	f.telemetry.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	f.shown.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	var lines []string
 	for _, line := range strings.Split(w.Body.String(), "\n") {
 		if strings.HasPrefix(line, "circuit_breaker_") && !strings.HasSuffix(line, " 0") && !strings.Contains(line, "_bucket{") {

@@ -223,19 +223,6 @@ func same(t *testing.T, got, want []string) {
 	}
 }
 
-// refusedNames returns what the proxies have refused, as Status shows it.
-func refusedNames(s *Server) []string {
-	var names []string
-	for _, n := range s.Status() {
-		for _, typ := range n.Types {
-			for _, r := range typ.Refused {
-				names = append(names, shortType(typ.TypeURL)+" "+r.Name+": "+r.Message)
-			}
-		}
-	}
-	return names
-}
-
 func TestDeltaHoldsBackWhatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
@@ -247,7 +234,7 @@ func TestDeltaHoldsBackWhatIsRefused(t *testing.T) {
 		p.ack(cluster[1])
 		p.nack(cluster[0])
 		same(t, refusedNames(s), []string{"clusters a: no CA file (code 13)"})
-		if got := s.Status()[0].Types[0]; got.Resources != 0 || got.Pending || got.Refused[0].Version != versionsOf(t, xds.ClusterType, a2)["a"] {
+		if got := s.Status()[0].Types[0]; got.Resources != 0 || pending(s) || refusals(s)["clusters a"].Version != versionsOf(t, xds.ClusterType, a2)["a"] {
 			t.Errorf("status of clusters: %+v", got)
 		}
 		publish(t, s, a2)

@@ -29,7 +29,7 @@ func TestUnknownUpstreamsAreToldOnce(t *testing.T) {
 		}
 		p := connect()
 		told(1)
-		same(t, s.Status()[0].Unknown, []string{"stok"})
+		same(t, s.Status()[0].UnknownUpstreams, []string{"stok"})
 		publish(t, s, a2)
 		p.settle()
 		p.cancel()
@@ -38,7 +38,7 @@ func TestUnknownUpstreamsAreToldOnce(t *testing.T) {
 		told(1)
 		publish(t, s, a2, up{name: "stok"})
 		p.settle()
-		same(t, s.Status()[0].Unknown, nil)
+		same(t, s.Status()[0].UnknownUpstreams, nil)
 		publish(t, s, a2)
 		p.settle()
 		told(2)

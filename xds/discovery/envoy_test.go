@@ -278,15 +278,3 @@ func TestEnvoyLeavesEjectedEndpointsAlone(t *testing.T) {
 		})
 	}
 }
-
-// pending reports whether any response awaits its answer.
-func pending(s *Server) bool {
-	for _, n := range s.Status() {
-		for _, typ := range n.Types {
-			if typ.Pending {
-				return true
-			}
-		}
-	}
-	return false
-}

@@ -189,8 +189,8 @@ func refusedTypes(s *Server) []string {
 	var types []string
 	for _, n := range s.Status() {
 		for _, typ := range n.Types {
-			if len(typ.Refused) > 0 {
-				types = append(types, shortType(typ.TypeURL))
+			if typ.NACK != nil {
+				types = append(types, shortType(typ.Type))
 			}
 		}
 	}

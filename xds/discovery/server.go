@@ -51,13 +51,6 @@ type Server struct {
 	counts map[string]TypeCounts // guarded by mu
 }
 
-// TypeCounts are totals of one resource type since the server was made.
-type TypeCounts struct {
-	Pushes    uint64 // responses sent
-	PushBytes uint64 // bytes of resources in them
-	NACKs     uint64 // responses refused
-}
-
 // Options connect a server with the process around it. Log and Now are required.
 type Options struct {
 	Log *slog.Logger

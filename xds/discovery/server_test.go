@@ -98,15 +98,16 @@ func TestStatusAndCalls(t *testing.T) {
 			t.Errorf("Calls = %v, %v; want all", got, ok)
 		}
 		nodes := s.Status()
-		if len(nodes) != 2 || nodes[0].Node.ID != "all" || nodes[1].Node.ID != "app-1" {
+		if len(nodes) != 2 || nodes[0].ID != "all" || nodes[1].ID != "app-1" {
 			t.Fatalf("status: %+v; want the two that have introduced themselves", nodes)
 		}
-		if typ := nodes[0].Types; len(typ) != 1 || !typ[0].Pending || typ[0].Resources != 2 || !typ[0].LastACK.IsZero() {
+		if typ := nodes[0].Types; len(typ) != 1 || typ[0].Resources != 2 || !typ[0].LastACK.IsZero() {
 			t.Errorf("a proxy that has not answered: %+v", typ)
 		}
-		if typ := nodes[1].Types; len(typ) != 4 || typ[0].Pending || typ[0].Resources != 1 || typ[0].LastACK.IsZero() {
+		if typ := nodes[1].Types; len(typ) != 4 || typ[0].Resources != 1 || typ[0].LastACK.IsZero() {
 			t.Errorf("a proxy that has taken all: %+v", typ)
 		}
+		same(t, waiting(s), []string{"all clusters"})
 		all.cancel()
 		synctest.Wait()
 		if len(s.Status()) != 1 {
@@ -159,7 +160,7 @@ func TestAProxyThatNeverReads(t *testing.T) {
 		if got := other.settle(); len(got) == 0 {
 			t.Error("the other proxy got nothing")
 		}
-		if got := s.Status(); len(got) != 2 || !got[0].Types[0].Pending {
+		if got := s.Status(); len(got) != 2 || !slices.Contains(waiting(s), "stuck clusters") {
 			t.Errorf("status: %+v", got)
 		}
 		if _, ok := s.Calls("shop"); !ok {

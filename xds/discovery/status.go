@@ -4,74 +4,78 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"time"
 
+	"breakwater.dev/api"
 	"breakwater.dev/gate"
+	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
-// NodeStatus describes one proxy's stream.
-type NodeStatus struct {
-	Node      Node
-	Connected time.Time
-	// Unknown are the upstreams that the proxy lists and the policy does not have, sorted.
-	Unknown []string
-	// Forbidden are the upstreams that it lists and does not get, since their callers do not name its workload, sorted.
-	Forbidden []string
-	Types     []TypeStatus // in the order of [xds.Types]
-}
-
-// TypeStatus describes the resources of one type on a stream.
-type TypeStatus struct {
-	TypeURL   string
-	Resources int       // sent and not refused
-	Pending   bool      // a response awaits its answer
-	LastACK   time.Time // zero: none yet
-	Refused   []Refused // sorted by name
-}
-
-// Refused is a resource that the proxy did not take in the version it was sent.
-type Refused struct {
-	Name, Version, Message string
-	At                     time.Time
-}
-
-// Status returns every stream whose proxy has introduced itself, by node id.
-func (s *Server) Status() []NodeStatus {
-	var all []NodeStatus
+// Status returns the proxies that are connected and have introduced themselves, by id. A proxy has a stream for its
+// resources and one for its runtime layer, and is one node all the same. Names that the proxy has made up are fit to show.
+func (s *Server) Status() []api.Node {
+	var streams []api.Node
 	for _, st := range s.streams.all() {
 		if n, ok := st.status(); ok {
-			all = append(all, n)
+			streams = append(streams, n)
 		}
 	}
-	slices.SortFunc(all, func(a, b NodeStatus) int {
-		return cmp.Or(cmp.Compare(a.Node.ID, b.Node.ID), a.Connected.Compare(b.Connected))
+	slices.SortFunc(streams, func(a, b api.Node) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), a.ConnectedSince.Compare(b.ConnectedSince))
 	})
-	return all
+	nodes, duplicates := []api.Node{}, s.Duplicates()
+	for _, n := range streams {
+		if last := len(nodes) - 1; last >= 0 && nodes[last].ID == n.ID {
+			nodes[last].Types = append(nodes[last].Types, n.Types...)
+			continue
+		}
+		n.ConnectedSince = api.Timestamp(n.ConnectedSince)
+		_, n.Duplicate = slices.BinarySearch(duplicates, n.ID)
+		nodes = append(nodes, n)
+	}
+	return nodes
 }
 
-func (st *stream) status() (NodeStatus, bool) {
+// status describes the proxy by this one stream. ok is false before the proxy has introduced itself.
+func (st *stream) status() (n api.Node, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.node == nil {
-		return NodeStatus{}, false
+		return api.Node{}, false
 	}
-	n := NodeStatus{Node: *st.node, Connected: st.connected}
+	n = api.Node{
+		ID: st.node.ID, Cluster: untrusted.Name(st.node.Cluster), Version: st.node.Version,
+		ConnectedSince: st.connected, Outdated: st.node.TooOld(), Types: []api.ResourceType{},
+	}
 	if p := st.server.publisher.Current(); p != nil {
-		n.Unknown, n.Forbidden = p.Denied(n.Node)
+		unknown, forbidden := p.Denied(*st.node)
+		n.UnknownUpstreams, n.ForbiddenUpstreams = untrusted.Names(unknown), untrusted.Names(forbidden)
 	}
 	for _, typeURL := range xds.Types {
-		s := st.proxy.Subscription(typeURL)
-		if s == nil {
-			continue
+		if s := st.proxy.Subscription(typeURL); s != nil {
+			n.Types = append(n.Types, api.ResourceType{
+				Type: typeURL, Resources: s.Accepted(), LastACK: api.Timestamp(s.LastACK()), NACK: nack(s.Refusals()),
+			})
 		}
-		t := TypeStatus{TypeURL: typeURL, Resources: s.Accepted(), Pending: s.Pending(), LastACK: s.LastACK()}
-		for _, r := range s.Refusals() {
-			t.Refused = append(t.Refused, Refused(r))
-		}
-		n.Types = append(n.Types, t)
 	}
 	return n, true
+}
+
+// nack describes the refusals of one type by the last of them; nil: there are none.
+func nack(refusals []protocol.Refusal) *api.NACK {
+	if len(refusals) == 0 {
+		return nil
+	}
+	var names []string
+	var last protocol.Refusal
+	for _, r := range refusals {
+		names = append(names, r.Name)
+		if r.At.After(last.At) {
+			last = r
+		}
+	}
+	return &api.NACK{At: api.Timestamp(last.At), Message: last.Message, Resources: untrusted.Names(names)}
 }
 
 // Nodes returns the proxies of all streams that have introduced themselves, by id. It costs much less than
@@ -87,13 +91,6 @@ func (s *Server) Connected() []gate.Node {
 		}
 	}
 	return nodes
-}
-
-// Counts returns the totals by type URL; every type of [xds.Types] is there.
-func (s *Server) Counts() map[string]TypeCounts {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.counts)
 }
 
 // Calls returns the upstreams that a workload's proxies list and may call, sorted, and whether any proxy of that workload is

@@ -1,0 +1,352 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"golang.org/x/tools/txtar"
+
+	"breakwater.dev/api"
+	"breakwater.dev/breaker"
+	"breakwater.dev/extproc"
+	"breakwater.dev/feed"
+	"breakwater.dev/gate/publisher"
+	"breakwater.dev/internal/exposition"
+	"breakwater.dev/internal/golden"
+	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/httpapi"
+	"breakwater.dev/internal/typical"
+	"breakwater.dev/metrics"
+	"breakwater.dev/outlier"
+	"breakwater.dev/policy"
+	"breakwater.dev/store"
+	"breakwater.dev/xds/discovery"
+)
+
+// figures are a mesh as Prometheus sees it: breakers and ejections, and the figures of each server.
+type figures struct {
+	version     string
+	breakers    func([]breaker.Status) []breaker.Status // nil: there are none
+	outliers    []outlier.Status
+	xds         discovery.Stats
+	extproc     extproc.Counts
+	feed        feed.Counts
+	guard       guard.Stats
+	store       prometheus.Collector
+	gates       publisher.Counts
+	propagation propagation
+}
+
+func (f *figures) AppendSnapshot(dst []breaker.Status, _ breaker.Instant) []breaker.Status {
+	if f.breakers == nil {
+		return dst
+	}
+	return f.breakers(dst)
+}
+func (*figures) Force(breaker.Key, breaker.Override, breaker.Instant) error { return nil }
+func (*figures) Reset(breaker.Key, string, string, breaker.Instant) error   { return nil }
+func (*figures) Now() breaker.Instant                                       { return 0 }
+func (*figures) Wall(i breaker.Instant) time.Time                           { return typical.Wall(i) }
+func (f *figures) Snapshot() []outlier.Status                               { return f.outliers }
+func (f *figures) Status() []api.Node                                       { return f.xds.Nodes }
+func (*figures) Calls(string) ([]string, bool)                              { return nil, false }
+
+// show returns the metrics of the figures, and what answers for them.
+func (f *figures) show() (*metrics.Metrics, http.Handler) {
+	if f.store == nil {
+		f.store = (*store.Keeper)(nil)
+	}
+	if f.propagation.Histogram == nil {
+		f.propagation = newPropagation()
+	}
+	log := slog.New(slog.DiscardHandler)
+	m := metrics.New(metrics.Options{Version: f.version, Engine: f, Clock: f, Outliers: f, Log: log})
+	a := httpapi.New(httpapi.Options{
+		Version: f.version, Engine: f, Clock: f, Deliver: func() {}, Policy: func() *policy.Set { return nil }, History: m,
+		Proxies: f, Outliers: f, Ready: func() []api.Condition { return nil }, Metrics: m, Log: log,
+	})
+	m.Register(f.xds, f.extproc, f.feed, f.guard, f.store, f.gates, f.propagation, newHandshakes(log, time.Now), a)
+	return m, a.Handler()
+}
+
+// typicalFigures are those of the typical mesh, with calls and a policy in force.
+func typicalFigures() (*metrics.Metrics, http.Handler) {
+	f := figures{
+		version: "v1.2.3", breakers: typical.Breakers, outliers: typical.Outliers(),
+		xds: discovery.Stats{Nodes: typical.Nodes(), Types: map[string]discovery.TypeCounts{
+			typical.ClusterType: {Pushes: 4, PushBytes: 4096}, typical.RouteType: {Pushes: 3, PushBytes: 900, NACKs: 1},
+		}, LayerBytes: 412, Rollouts: discovery.RolloutCounts{Refused: 1, Waiting: 6}},
+		extproc: extproc.Counts{Streams: 3, Admitted: 1200, Rejected: 40, UnknownBreakers: 2, Errors: 1},
+		feed:    feed.Counts{Streams: 4, Messages: 700, Bytes: 1 << 20, Reported: 3000, Rejected: 250, Skipped: 60, Invalid: 1, Dropped: 9, Refused: 8},
+		guard:   guard.Stats{Held: 3 << 20, Limit: 144 << 20, Refused: []guard.Refused{{Service: "xds", Reason: "identity", Total: 2}, {Service: "connection", Reason: "idle"}}},
+		store:   store.Stats{Writes: 12, Failures: 1, Bytes: 4096, LastSuccess: typical.Start},
+		gates:   publisher.Counts{Open: 3, Probing: 1, Ramping: 2, Connections: 5},
+	}
+	m, handler := f.show()
+	m.Apply(typical.Policy(), typical.Start)
+	for _, tr := range typical.Transitions() {
+		m.ObserveTransition(tr)
+	}
+	for _, d := range []time.Duration{4 * time.Millisecond, 5 * time.Millisecond, 180 * time.Millisecond, 45 * time.Second} {
+		m.ObserveCalls(breaker.Key{Upstream: "catalog"}, d, 1)
+	}
+	m.ObserveCalls(breaker.Key{Upstream: "catalog"}, 20*time.Millisecond, 32)
+	for _, d := range []time.Duration{-time.Second, 1900 * time.Microsecond, 2 * time.Millisecond, 40 * time.Millisecond} {
+		f.propagation.took(d)
+	}
+	return m, handler
+}
+
+// meshes are what the golden files ask about, by the name that they use.
+var meshes = map[string]func() http.Handler{
+	"empty": func() http.Handler {
+		_, handler := new(figures).show()
+		return handler
+	},
+	"typical": func() http.Handler {
+		_, handler := typicalFigures()
+		return handler
+	},
+	"refused": func() http.Handler { return refusedFigures("refused") },
+	"failed":  func() http.Handler { return refusedFigures("failed") },
+}
+
+// refusedFigures are the typical ones after a load that was refused.
+func refusedFigures(why string) http.Handler {
+	m, handler := typicalFigures()
+	m.Refused(typical.Refusals()[why], typical.Start.Add(time.Minute))
+	return handler
+}
+
+// ownMetrics matches lines about this very process, which differ at each run.
+var ownMetrics = regexp.MustCompile(`(?m)^(# (HELP|TYPE) )?(go|process)_.*\n`)
+
+// TestMetrics asks a mesh for its metrics over a real connection. A word after the request keeps only the lines that have it.
+func TestMetrics(t *testing.T) {
+	golden.Run(t, "testdata/http/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
+		out := map[string]string{}
+		for _, f := range in {
+			server := httptest.NewServer(meshes[f.Name]())
+			for line := range strings.Lines(string(f.Data)) {
+				fields := append(strings.Fields(line), "")
+				got := get(t, server.Client(), server.URL+fields[1])
+				var wanted strings.Builder
+				for line := range strings.Lines(got) {
+					if strings.Contains(line, fields[2]) {
+						wanted.WriteString(line)
+					}
+				}
+				out[f.Name+": "+strings.TrimSpace(line)] = wanted.String()
+			}
+			server.Close()
+		}
+		return out
+	})
+}
+
+// get prints an answer.
+func get(t *testing.T, client *http.Client, url string) string {
+	t.Helper()
+	response, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, response.Status)
+	for _, name := range []string{"Cache-Control", "Content-Type", "X-Content-Type-Options"} {
+		fmt.Fprintf(&b, "%s: %s\n", name, response.Header.Get(name))
+	}
+	fmt.Fprintf(&b, "\n%s", ownMetrics.ReplaceAll(body, nil))
+	return b.String()
+}
+
+// TestCatalogue holds names, types, labels and help of all metrics in one file.
+func TestCatalogue(t *testing.T) {
+	golden.Run(t, "testdata/catalogue.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
+		var b strings.Builder
+		for _, f := range exposition.Own(t, meshes["typical"]()) {
+			var labels []string
+			for _, l := range f.GetMetric()[0].GetLabel() {
+				labels = append(labels, l.GetName())
+			}
+			fmt.Fprintf(&b, "%s{%s} %s\n\t%s\n", f.GetName(), strings.Join(labels, ","), strings.ToLower(f.GetType().String()), f.GetHelp())
+		}
+		return map[string]string{"catalogue": b.String()}
+	})
+}
+
+// TestCatalogueIsWhole: the metrics of a real control plane are those of the catalogue's mesh.
+func TestCatalogueIsWhole(t *testing.T) {
+	names := func(handler http.Handler) []string {
+		var names []string
+		for _, f := range exposition.Own(t, handler) {
+			if !strings.HasPrefix(f.GetName(), "circuit_breaker_") && !strings.HasPrefix(f.GetName(), "breakwater_outlier_") { // there are none without breakers
+				names = append(names, f.GetName())
+			}
+		}
+		return names
+	}
+	o := options(t, good)
+	o.StateDir = filepath.Join(t.TempDir(), "state")
+	a := publishing(t, o)
+	if err := a.reload(); err != nil {
+		t.Fatal(err)
+	}
+	stop, err := a.restore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if diff := cmp.Diff(names(meshes["typical"]()), names(a.api.Handler())); diff != "" {
+		t.Errorf("(-catalogue +control plane)\n%s", diff)
+	}
+}
+
+func TestMetricsLint(t *testing.T) {
+	problems, err := promlint.NewWithMetricFamilies(exposition.Own(t, meshes["typical"]())).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// documented is a row of docs/metrics.md: the name, then the labels and the type.
+var documented = regexp.MustCompile("(?m)^\\| `([a-z_]+)(.*?)` \\| ([a-z]+) \\|")
+
+// TestMetricsAreDocumented: docs/metrics.md has each metric once, with its labels and its type, and no other.
+func TestMetricsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for _, m := range documented.FindAllStringSubmatch(string(page), -1) {
+		if _, twice := rows[m[1]]; twice {
+			t.Errorf("docs/metrics.md has %s twice; remove one row", m[1])
+		}
+		rows[m[1]] = fmt.Sprintf("| `%s%s` | %s |", m[1], m[2], m[3])
+	}
+	for _, f := range exposition.Own(t, meshes["typical"]()) {
+		labels := ""
+		if l := f.GetMetric()[0].GetLabel(); len(l) > 0 {
+			var names []string
+			for _, pair := range l {
+				names = append(names, pair.GetName())
+			}
+			labels = "{" + strings.Join(names, ",") + "}"
+		}
+		want := fmt.Sprintf("| `%s%s` | %s |", f.GetName(), labels, strings.ToLower(f.GetType().String()))
+		if got := rows[f.GetName()]; got != want {
+			t.Errorf("docs/metrics.md should have a row that begins with\n\t%s\nit has %q", want, got)
+		}
+		delete(rows, f.GetName())
+	}
+	if len(rows) > 0 {
+		t.Errorf("remove from docs/metrics.md the metrics that do not exist: %v", slices.Sorted(maps.Keys(rows)))
+	}
+}
+
+// TestEveryFigureIsShown: a field that is added to the figures of a server has to have a sample of its own.
+func TestEveryFigureIsShown(t *testing.T) {
+	shown := map[string]string{} // by the sample that a field changed
+	for _, status := range []prometheus.Collector{&extproc.Counts{}, &feed.Counts{}, &store.Stats{}, &publisher.Counts{}, &guard.Stats{}} {
+		fields := reflect.ValueOf(status).Elem()
+		for i := range fields.NumField() {
+			name := fields.Type().String() + "." + fields.Type().Field(i).Name
+			switch f := fields.Field(i); {
+			case f.CanInt():
+				f.SetInt(271828)
+			case f.CanUint():
+				f.SetUint(271828)
+			case f.Type() == reflect.TypeFor[time.Time]():
+				f.Set(reflect.ValueOf(time.Unix(271828, 0)))
+			case f.Type() == reflect.TypeFor[[]guard.Refused]():
+				f.Set(reflect.ValueOf([]guard.Refused{{Service: "a", Reason: "b", Total: 271828}}))
+			default:
+				t.Fatalf("%s is of a kind that this test does not know", name)
+			}
+			var samples []string
+			for line := range strings.Lines(exposition.Of(t, status)) {
+				if sample, found := strings.CutSuffix(line, " 271828\n"); found {
+					samples = append(samples, sample)
+				}
+			}
+			fields.Field(i).SetZero()
+			if len(samples) != 1 || shown[samples[0]] != "" {
+				t.Errorf("%s is shown by %v; must be one sample, of its own", name, samples)
+				continue
+			}
+			shown[samples[0]] = name
+		}
+	}
+	if got, want := len(shown), 25; got != want {
+		t.Errorf("%d fields are shown, want %d: %v", got, want, slices.Sorted(maps.Values(shown)))
+	}
+}
+
+// TestFromTheStart: whatever a server counts is there before anything has happened.
+func TestFromTheStart(t *testing.T) {
+	a := newApp(options(t, good), policy.BuiltinDefaults(), nil)
+	for _, tt := range []struct {
+		collector prometheus.Collector
+		want      int
+		others    string // the one sample that is not 0
+	}{
+		{a.extproc, 5, ""}, {a.feed, 9, ""}, {a.gates, 4, ""}, {a.handshakes, len(handshakeReasons), ""}, {a.api, 3, ""}, {a.xds, 30, "breakwater_gate_layer_bytes"},
+		{a.guard, 20, "breakwater_proxies_held_limit_bytes"}, {a.keeper, 1, ""},
+	} {
+		samples := exposition.Of(t, tt.collector)
+		if got := strings.Count(samples, "\n"); got != tt.want {
+			t.Errorf("%T: %d samples, want %d:\n%s", tt.collector, got, tt.want, samples)
+		}
+		for line := range strings.Lines(samples) {
+			if !strings.HasSuffix(line, " 0\n") && !strings.HasPrefix(line, tt.others+" ") {
+				t.Errorf("%T: %q; must be 0", tt.collector, line)
+			}
+		}
+	}
+}
+
+// TestGatePropagation: the usual time, of 2 ms, has a bucket, and what lies around it others.
+func TestGatePropagation(t *testing.T) {
+	p := newPropagation()
+	for _, d := range []time.Duration{-time.Hour, 900 * time.Microsecond, 2 * time.Millisecond, 2001 * time.Microsecond, 8 * time.Millisecond, time.Minute} {
+		p.took(d)
+	}
+	var want strings.Builder
+	for _, b := range []struct {
+		le string
+		n  int
+	}{
+		{"0.001", 2}, {"0.0015", 2}, {"0.002", 3}, {"0.003", 4}, {"0.005", 4}, {"0.01", 5}, {"0.025", 5}, {"0.05", 5},
+		{"0.1", 5}, {"0.25", 5}, {"1", 5}, {"2.5", 5}, {"10", 5}, {"+Inf", 6},
+	} {
+		fmt.Fprintf(&want, "breakwater_gate_propagation_seconds_bucket{le=%q} %d\n", b.le, b.n)
+	}
+	want.WriteString("breakwater_gate_propagation_seconds_sum 60.012901\nbreakwater_gate_propagation_seconds_count 6\n")
+	if diff := cmp.Diff(want.String(), exposition.Of(t, p)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
