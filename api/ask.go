@@ -30,8 +30,8 @@ func (q Query) path() string {
 	return "/breakers?" + query.Encode()
 }
 
-// matches reports whether b is one of those that are wanted.
-func (q Query) matches(b *Breaker) bool {
+// Matches reports whether b is one of those that are wanted.
+func (q Query) Matches(b *Breaker) bool {
 	return (q.State == "" || q.State == b.State) && (!q.Forced || b.Forced != nil)
 }
 
@@ -53,7 +53,7 @@ type Answer struct {
 func (c *Client) Each(ctx context.Context, q Query, visit func(Item) error) (a Answer, err error) {
 	a.At, err = c.ask(ctx, request{method: http.MethodGet, path: q.path()}, func(r *http.Response) error {
 		a.By, err = readList(json.NewDecoder(r.Body), func(item Item) error {
-			if !q.matches(&item.Breaker) { // an older control plane may not know the query
+			if !q.Matches(&item.Breaker) { // an older control plane may not know the query
 				return nil
 			}
 			if err := visit(item); err != nil {

@@ -2,14 +2,22 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"breakwater.dev/api"
+	"breakwater.dev/internal/cli"
 )
 
-// states are the words for where a breaker stands.
-var states = []string{"closed", "half_open", "open"}
+// states are the words for the state of a breaker.
+func states() []string {
+	var words []string
+	for _, s := range api.States() {
+		words = append(words, string(s))
+	}
+	return words
+}
 
 func breakersCommand() *cobra.Command {
 	var p controlPlane
@@ -36,8 +44,8 @@ proxy has one of its own.`),
 }
 
 func breakersListCommand(p *controlPlane) *cobra.Command {
-	var s selection
-	var output string
+	var s cli.Selection
+	var state, output string
 	c := &cobra.Command{
 		Use:   "list [KEY...]",
 		Short: "List breakers",
@@ -55,41 +63,38 @@ each knows its own proxies alone.`),
 		Example: "  breakwater breakers list\n  breakwater breakers list payments stock --output json",
 		Args:    keys,
 		PreRunE: func(*cobra.Command, []string) error {
-			if s.state != "" {
-				if err := oneOf("state", s.state, states...); err != nil {
+			if state != "" {
+				if err := oneOf("state", state, states()...); err != nil {
 					return err
 				}
 			}
 			return oneOf("output", output, "table", "json")
 		},
 		RunE: func(c *cobra.Command, keys []string) error {
-			cl, err := p.client()
+			client, err := p.client("", false)
 			if err != nil {
 				return err
 			}
-			s.keys, s.originals = keys, output == "json"
-			l, err := cl.list(c.Context(), s)
+			s.Keys, s.State, s.JSON = keys, api.State(state), output == "json"
+			l, err := cli.List(c.Context(), client, s)
 			if err != nil {
-				return err
+				return p.advise(err)
 			}
-			if s.originals {
-				return l.writeJSON(c.OutOrStdout())
+			if l.By != nil && !s.JSON {
+				fmt.Fprintf(c.ErrOrStderr(), "answered by %s\n", cli.AnsweredBy(l.By))
 			}
-			if l.AnsweredBy != nil {
-				fmt.Fprintf(c.ErrOrStderr(), "answered by %s\n", l.AnsweredBy)
-			}
-			return l.writeTable(c.OutOrStdout())
+			return l.Write(c.OutOrStdout())
 		},
 	}
-	c.Flags().StringVar(&s.state, "state", "", "only those that are `closed`, half_open or open")
-	c.Flags().BoolVar(&s.forced, "forced", false, "only those that are held in their state by hand or by their policy")
+	c.Flags().StringVar(&state, "state", "", "only those that are `closed`, half_open or open")
+	c.Flags().BoolVar(&s.Forced, "forced", false, "only those that are held in their state by hand or by their policy")
 	outputFlag(c, &output, "table", "table", "json")
-	completeWords(c, "state", states)
+	completeWords(c, "state", states())
 	c.ValidArgsFunction = p.completeKeys
 	return c
 }
 
-// keys is what arguments have to be that are all names of breakers.
+// keys checks arguments that are all names of breakers.
 func keys(_ *cobra.Command, args []string) error {
 	for _, key := range args {
 		if err := checkKey(key); err != nil {
@@ -99,15 +104,12 @@ func keys(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// checkKey refuses what cannot name a breaker, and would name another page of the server.
+// checkKey refuses what cannot name a breaker.
 func checkKey(key string) error {
-	name, node, perNode := strings.Cut(key, "@")
-	parts := strings.Split(name, "/")
-	odd := func(part string) bool { return part == "" || part == "." || part == ".." }
-	if len(parts) > 2 || slices.ContainsFunc(parts, odd) || perNode && node == "" {
-		return fmt.Errorf("KEY = %q; must be SERVICE, SERVICE/ROUTE, or one of them with @NODE", key)
+	if api.ValidKey(key) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("KEY = %q; must be SERVICE, SERVICE/ROUTE, or one of them with @NODE", key)
 }
 
 // completeWords has a shell complete a flag that has a few values.

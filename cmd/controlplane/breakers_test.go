@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -219,73 +221,59 @@ func TestBreakerCompletion(t *testing.T) {
 	}
 }
 
-func TestBreakerPath(t *testing.T) {
-	for key, want := range map[string]string{
-		"payments":               "/breakers/payments",
-		"payments/charge":        "/breakers/payments/charge",
-		"payments@node-1":        "/breakers/payments@node-1",
-		"payments/charge@node-1": "/breakers/payments/charge@node-1",
-		"payments@a/b?c#d%e@ü":   "/breakers/payments@a%2Fb%3Fc%23d%25e@%C3%BC",
-		"payments@..":            "/breakers/payments@..",
-		"pay ments":              "/breakers/pay%20ments",
-	} {
+func TestKeys(t *testing.T) {
+	for _, key := range []string{"payments", "payments/charge@node-1", "payments@a/b?c#d%e@ü"} {
 		if err := checkKey(key); err != nil {
 			t.Errorf("%q: %v", key, err)
 		}
-		if got := breakerPath(key); got != want {
-			t.Errorf("%q: got %s, want %s", key, got, want)
-		}
 	}
-	for _, key := range []string{"", "/", "payments/", "/charge", "..", "../config", "payments/..", "a/b/c", "@node", "payments@"} {
+	for _, key := range []string{"", "payments/", "..", "../config", "a/b/c", "@node", "payments@"} {
 		if err := checkKey(key); err == nil || !strings.Contains(err.Error(), "SERVICE/ROUTE") {
 			t.Errorf("%q: %v, want an error that says what a key is", key, err)
 		}
 	}
 }
 
-// TestBreakerPathIsRead takes the same way on the other side as the control plane does.
-func TestBreakerPathIsRead(t *testing.T) {
-	for _, key := range []string{"payments", "payments/charge", "payments/charge@a/b//c/../d?e=f#g%2F@h ü", "payments@..", "payments@."} {
-		got := ""
-		mux := http.NewServeMux()
-		mux.HandleFunc("GET /breakers/{key...}", func(_ http.ResponseWriter, r *http.Request) { got = r.PathValue("key") })
-		w := httptest.NewRecorder()
-		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, breakerPath(key), nil))
-		if got != key {
-			t.Errorf("%q arrives as %q, status %d", key, got, w.Code)
-		}
+// watched is a control plane with one breaker, whose first transition comes at once.
+func watched(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", noon)
+	if r.RequestURI != "/transitions" {
+		io.WriteString(w, `{"breakers": [{"key": "stock", "state": "closed", "since": "2026-11-23T11:00:00Z"}]}`)
+		return
 	}
+	io.WriteString(w, `{"key": "stock", "sequence": 1, "from": "closed", "to": "open"}`+"\n")
+	w.(http.Flusher).Flush()
+	<-r.Context().Done()
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"external_api", "payments", "payments/charge", "payments/refund", "payments/list", "Redis", "stock"}
-	for key, want := range map[string]string{
-		"paymets":         "payments",
-		"payment":         "payments payments/list payments/charge",
-		"PAYMENTS":        "payments payments/list payments/charge",
-		"payments/charg":  "payments/charge",
-		"redis":           "Redis",
-		"rediss":          "Redis",
-		"stok":            "stock",
-		"st":              "",
-		"warehouse":       "",
-		"external-api":    "external_api",
-		"charge":          "payments/charge",
-		"payments@node-9": "",
-	} {
-		if got := strings.Join(meant(key, known), " "); got != want {
-			t.Errorf("%s: got %q, want %q", key, got, want)
+// TestWatchEndsWithItsReader: who pipes it into head is not kept waiting for the next change.
+func TestWatchEndsWithItsReader(t *testing.T) {
+	noEnvironment(t)
+	for _, format := range []string{"table", "json"} {
+		server := httptest.NewServer(http.HandlerFunc(watched))
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-}
-
-func TestLoopback(t *testing.T) {
-	for host, want := range map[string]bool{
-		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "localhost": true, "LOCALHOST": true,
-		"0.0.0.0": false, "10.0.0.1": false, "localhost.example": false, "breakwater": false, "": false, "127.0.0.1.example": false,
-	} {
-		if got := loopback(host); got != want {
-			t.Errorf("%q: %v, want %v", host, got, want)
+		ended := make(chan string, 1)
+		go func() {
+			var stderr strings.Builder
+			code := run([]string{"breakers", "watch", "--server", server.URL, "--output", format}, w, &stderr)
+			ended <- fmt.Sprint(code, stderr.String())
+		}()
+		if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+			t.Fatal(err)
 		}
+		r.Close()
+		select {
+		case got := <-ended:
+			if got != "0" {
+				t.Errorf("%s: it ended with %s, want 0 and no word", format, got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: it goes on though nobody reads", format)
+		}
+		w.Close()
+		server.Close()
 	}
 }

@@ -1,16 +1,17 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/user"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"breakwater.dev/api"
+	"breakwater.dev/internal/cli"
 )
 
 // byHand are the flags of commands that change a breaker.
@@ -18,14 +19,6 @@ type byHand struct {
 	*controlPlane
 	by, reason, tokenFile, output string
 	insecure                      bool
-}
-
-// change is what the control plane is asked to do to a breaker.
-type change struct {
-	Action    string `json:"action"`
-	By        string `json:"by"`
-	Reason    string `json:"reason"`
-	ExpiresIn string `json:"expires_in,omitempty"`
 }
 
 const byHandHelp = `
@@ -61,7 +54,10 @@ that was held open probes, and one that was held closed starts anew.`) + byHandH
 			if duration <= 0 {
 				return usageError{fmt.Errorf("--for = %s; must be a duration above 0, such as 10m or 1d", time.Duration(duration))}
 			}
-			return h.apply(c, args[0], change{Action: "force_" + args[1], ExpiresIn: time.Duration(duration).String()})
+			return h.apply(c, args[0], func(client *api.Client) (api.Item, api.Answer, error) {
+				f := api.Force{State: api.State(args[1]), By: h.who(), Reason: h.reason, For: time.Duration(duration)}
+				return client.Force(c.Context(), args[0], f)
+			})
 		},
 		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			switch len(args) {
@@ -96,7 +92,9 @@ often it has opened, and what was forced by hand is over. Its rules go on.`) + b
 			return checkKey(args[0])
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			return h.apply(c, args[0], change{Action: "reset"})
+			return h.apply(c, args[0], func(client *api.Client) (api.Item, api.Answer, error) {
+				return client.Reset(c.Context(), args[0], h.who(), h.reason)
+			})
 		},
 		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) > 0 {
@@ -120,52 +118,50 @@ func (h *byHand) flags(c *cobra.Command) {
 	completeFiles(c, "admin-token-file")
 }
 
-// apply asks for a change, and prints what the breaker is then.
-func (h *byHand) apply(c *cobra.Command, key string, what change) error {
+// apply makes a change, and prints the breaker as it is then.
+func (h *byHand) apply(c *cobra.Command, key string, change func(*api.Client) (api.Item, api.Answer, error)) error {
 	if strings.TrimSpace(h.reason) == "" {
 		return usageError{errors.New("--reason is empty; say why, for the log and for others who look")}
 	}
 	if err := oneOf("output", h.output, "table", "json"); err != nil {
 		return err
 	}
-	cl, err := h.client()
+	client, err := h.client("", false)
 	if err != nil {
 		return err
 	}
-	if cl.token, err = findToken(h.tokenFile); err != nil {
-		return err
-	}
-	if cl.token.text != "" && cl.plainTo != "" && !loopback(cl.plainTo) && !h.insecure {
-		return usageError{fmt.Errorf("%s would get the admin token in plain text, for everybody on the way to read; use https or a tunnel to this host, or say --insecure", cl.base)}
-	}
-	what.By, what.Reason = h.by, h.reason
-	if what.By == "" {
-		what.By = whoami()
-	}
-	after, err := cl.change(c.Context(), key, what)
+	token, err := findToken(h.tokenFile)
 	if err != nil {
 		return err
+	}
+	server := client.Server()
+	if client, err = h.client(token.text, h.insecure); errors.Is(err, api.ErrPlainToken) {
+		return usageError{fmt.Errorf("%s would get the admin token in plain text, for everybody on the way to read; use https or a tunnel to this host, or say --insecure", server)}
+	} else if err != nil {
+		return err
+	}
+	after, answer, err := change(client)
+	if err != nil {
+		return h.adviseOnToken(token, cli.Suggest(c.Context(), client, key, err))
 	}
 	if h.output == "json" {
-		return writeIndented(c.OutOrStdout(), after.texts[0])
+		return cli.WriteJSON(c.OutOrStdout(), after.JSON)
 	}
-	if after.AnsweredBy != nil {
-		fmt.Fprintf(c.ErrOrStderr(), "in force on this instance only: %s\n", after.AnsweredBy)
+	if answer.By != nil {
+		fmt.Fprintf(c.ErrOrStderr(), "in force on this instance only: %s\n", cli.AnsweredBy(answer.By))
 	}
-	return after.writeTable(c.OutOrStdout())
+	return cli.WriteTable(c.OutOrStdout(), &cli.Listing{Answer: answer, Breakers: []api.Breaker{after.Breaker}})
 }
 
-// change returns the breaker as it is after the change.
-func (c *client) change(ctx context.Context, key string, what change) (listing, error) {
-	l := listing{selection: selection{originals: true}}
-	var err error
-	if l.now, err = c.call(ctx, http.MethodPost, breakerPath(key), what, l.read); err != nil {
-		return l, c.unknown(ctx, key, err)
+// who is who makes the change.
+func (h *byHand) who() string {
+	if h.by != "" {
+		return h.by
 	}
-	return l, nil
+	return whoami()
 }
 
-// whoami is who runs this command, for others to ask. It is no proof.
+// whoami returns who runs this command, so that others can ask them. It is no proof.
 func whoami() string {
 	name := fmt.Sprintf("uid-%d", os.Getuid()) // containers often have no name for it
 	if u, err := user.Current(); err == nil && u.Username != "" {

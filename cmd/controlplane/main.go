@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"breakwater.dev/internal/cli"
 	"breakwater.dev/policy"
 )
 
@@ -51,7 +52,7 @@ func runWith(stdin io.Reader, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errFound):
 	case errors.As(err, &diagnostics):
 		fmt.Fprintln(stderr, diagnostics.Error())
-		fmt.Fprintf(stderr, "%s found\n", plural(len(diagnostics), "problem"))
+		fmt.Fprintf(stderr, "%s found\n", cli.Plural(len(diagnostics), "problem"))
 	case began && !errors.As(err, &usage):
 		fmt.Fprintf(stderr, "breakwater: %v\n", err)
 	default:
@@ -130,11 +131,4 @@ func tellBeginning(c *cobra.Command, began *bool) {
 	for _, below := range c.Commands() {
 		tellBeginning(below, began)
 	}
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"breakwater.dev/internal/cli"
 	"breakwater.dev/policy"
 	"breakwater.dev/sources/files"
 	"breakwater.dev/xds"
@@ -45,7 +46,7 @@ problems. When there are none it prints a summary, and notes on what is right an
 			if _, err := xds.Translate(set, xds.DefaultListen); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n", plural(len(set.Upstreams), "upstream"), plural(len(set.Specs()), "breaker"), set.Revision)
+			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n", cli.Plural(len(set.Upstreams), "upstream"), cli.Plural(len(set.Specs()), "breaker"), set.Revision)
 			for _, note := range set.Notes() {
 				fmt.Fprintf(c.OutOrStdout(), "note: %s\n", note)
 			}

@@ -262,9 +262,15 @@ var table = []row{
 		reason: "All parts are connected here, so that no part has to know another.",
 	},
 	{
+		pkg: "internal/cli", layer: 2,
+		ours:   []string{"api", "internal/nearest"},
+		third:  []string{"golang.org/x/sys"},
+		reason: "It shows the answers of a control plane, which it knows only by the client in api.",
+	},
+	{
 		pkg: "cmd/controlplane", layer: 11,
-		ours:   []string{"internal/logs", "internal/app", "internal/nearest", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
-		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
+		ours:   []string{"internal/logs", "api", "internal/app", "internal/cli", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
+		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},
 	{

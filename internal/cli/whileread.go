@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// whileRead returns a context that is over when nobody reads what is written to out any more,
-// as head does when it has had enough: who writes seldom would not notice. Anything but
+// WhileRead returns a context that is over when the reader of out has gone away, as head does
+// when it has had enough: a writer that writes seldom would not notice. Anything but
 // a file or pipe is taken to be read for ever. The stop function ends the watching.
-func whileRead(ctx context.Context, out io.Writer) (context.Context, context.CancelFunc) {
+func WhileRead(ctx context.Context, out io.Writer) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	f, ok := out.(*os.File)
 	if !ok {
@@ -34,10 +34,10 @@ func whileRead(ctx context.Context, out io.Writer) (context.Context, context.Can
 	}
 }
 
-// closed waits a moment for the other end of a pipe to be closed, and tells whether it is.
+// closed waits a moment for the other end of a pipe to be closed, and reports whether it is.
 func closed(f *os.File) bool {
 	const moment = 100 * time.Millisecond
-	ends := []unix.PollFd{{Fd: int32(f.Fd())}} // errors are told without being asked for
+	ends := []unix.PollFd{{Fd: int32(f.Fd())}} // poll reports errors without being asked for them
 	n, err := unix.Poll(ends, int(moment/time.Millisecond))
 	if errors.Is(err, unix.EINTR) || n == 0 {
 		return false

@@ -1,10 +1,12 @@
-package main
+package cli
 
 import (
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"breakwater.dev/api"
 )
 
 // TestTroubleshootingNamesTheColumn in which a list of breakers says that nobody heeds one, and
@@ -15,19 +17,19 @@ func TestTroubleshootingNamesTheColumn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
-		breaker  breakerView
+		breaker  api.Breaker
 		word     string
 		sentence string // of the page, before the name of the column
 	}{
-		{breakerView{State: "open", Mode: "MetricsOnly"}, "MetricsOnly", "`MetricsOnly` or `Disabled`: the column "},
-		{breakerView{State: "closed", Mode: "Disabled"}, "Disabled", "`MetricsOnly` or `Disabled`: the column "},
-		{breakerView{State: "closed", Mode: "ForcedClosedByHand", Forced: &forcedView{By: "alice", Reason: "a drill"}}, "alice", "held closed by hand: the column "},
-		{breakerView{State: "open", Cause: &transitionView{Reason: "failure_rate"}}, "failure_rate", "why it left closed: the column "},
+		{api.Breaker{State: "open", Mode: "MetricsOnly"}, "MetricsOnly", "`MetricsOnly` or `Disabled`: the column "},
+		{api.Breaker{State: "closed", Mode: "Disabled"}, "Disabled", "`MetricsOnly` or `Disabled`: the column "},
+		{api.Breaker{State: "closed", Mode: "ForcedClosedByHand", Forced: &api.Forced{By: "alice", Reason: "a drill"}}, "alice", "held closed by hand: the column "},
+		{api.Breaker{State: "open", Cause: &api.Transition{Reason: "failure_rate"}}, "failure_rate", "why it left closed: the column "},
 	} {
 		tt.breaker.Key = "payments"
-		l := listing{breakers: []breakerView{tt.breaker}, now: time.Unix(1000, 0)}
+		l := Listing{Breakers: []api.Breaker{tt.breaker}, Answer: api.Answer{At: time.Unix(1000, 0)}}
 		var table strings.Builder
-		if err := l.writeTable(&table); err != nil {
+		if err := WriteTable(&table, &l); err != nil {
 			t.Fatal(err)
 		}
 		head, line, _ := strings.Cut(table.String(), "\n")
