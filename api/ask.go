@@ -140,14 +140,15 @@ func (c *Client) Live(ctx context.Context) error {
 	return c.value(ctx, "/health/live", &Live{})
 }
 
-// Ready returns whether the control plane can serve. That it cannot is no error.
+// Ready returns whether the control plane can serve. It is no error that it cannot.
 func (c *Client) Ready(ctx context.Context) (Ready, error) {
 	var ready Ready
 	err := c.health(ctx, "/health/ready", &ready, &ready.Status)
 	return ready, err
 }
 
-// Dependencies returns how many breakers are open, of those that workload calls; "": of all. That too many are open is no error.
+// Dependencies returns how many breakers are open among the upstreams that workload calls; "": among all. It is no error that
+// too many are open.
 func (c *Client) Dependencies(ctx context.Context, workload string) (Dependencies, error) {
 	path := "/health/dependencies"
 	if workload != "" {
@@ -166,8 +167,8 @@ func (c *Client) value(ctx context.Context, path string, v any) error {
 	return err
 }
 
-// health reads an answer into v whose status may be 503. word is the field of v that says how things are; a 503
-// without it is not the answer of the page.
+// health reads an answer into v whose status may be 503. word is the field of v with the word for the status. A 503
+// without that word comes from another server, or from another part of the control plane.
 func (c *Client) health(ctx context.Context, path string, v any, word *string) error {
 	q := request{method: http.MethodGet, path: path, also: http.StatusServiceUnavailable}
 	_, err := c.ask(ctx, q, func(r *http.Response) error {

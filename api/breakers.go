@@ -15,10 +15,10 @@ const (
 // States returns all states, from the best to the worst.
 func States() []State { return []State{Closed, HalfOpen, Open} }
 
-// Mode is what decides about the calls of a breaker.
+// Mode names the one that decides about the calls of a breaker: its rules, its policy or an operator.
 type Mode string
 
-// The modes. The first four are those of a policy; the last two are what an operator puts in their place by hand.
+// The modes. A policy has one of the first four. An operator puts one of the last two in their place by hand.
 const (
 	Enforce            Mode = "Enforce"     // the rules decide
 	MetricsOnly        Mode = "MetricsOnly" // the rules change the state, and every call is admitted
@@ -28,8 +28,8 @@ const (
 	ForcedClosedByHand Mode = "ForcedClosedByHand"
 )
 
-// Instance is the control plane that gave an answer. Of several, each knows what its own proxies report, and
-// a change by hand holds for these proxies only.
+// Instance is the control plane that gave an answer. Where there are several control planes, each one knows only the
+// reports of its own proxies, and a change by hand holds for these proxies only.
 type Instance struct {
 	Name    string `json:"instance"`
 	Proxies int    `json:"proxies"` // connected to it
@@ -56,7 +56,7 @@ type Breaker struct {
 	Node    string `json:"node,omitempty"` // the proxy whose own breaker it is; "": it is shared
 	// Nodes is how many proxies have a breaker of their own under this one; 0: they share it.
 	Nodes uint32 `json:"nodes,omitempty"`
-	Mode  Mode   `json:"mode"` // what decides now; the policy's own mode is in Config
+	Mode  Mode   `json:"mode"` // now in force; the policy's own mode is in Config
 	// DataPath is where the breaker is enforced, Inline or Adaptive; "": the policy in force has no such breaker.
 	DataPath   string    `json:"data_path,omitempty"`
 	State      State     `json:"state"`
@@ -76,14 +76,15 @@ type Breaker struct {
 	LastFailure *time.Time `json:"last_failure"`
 	// LastTransition is the last change of state; nil: there was none, or it is not known.
 	LastTransition *Transition `json:"last_transition"`
-	// Cause is what began the present episode, which lasts from closed to closed; while closed, the last episode. Nil: there was none.
+	// Cause is the transition that began the present episode, which lasts from closed to closed; while the breaker is
+	// closed, the one that began the last episode. Nil: there was none.
 	Cause *Transition `json:"cause"`
 	// Trip is the last change into open by a rule; nil: there was none in the episode.
 	Trip   *Transition   `json:"trip"`
 	Config BreakerConfig `json:"config"`
 }
 
-// Forced is who holds a breaker in its state, where its rules do not decide.
+// Forced says who holds a breaker in its state, where its rules do not decide.
 type Forced struct {
 	State  State      `json:"state"` // open or closed
 	By     string     `json:"by"`    // "policy" where the policy's mode is ForcedOpen
@@ -115,17 +116,17 @@ type Counts struct {
 // Transition is one change of state.
 type Transition struct {
 	Node string `json:"node,omitempty"` // the proxy whose own breaker changed
-	// Sequence counts the transitions of one breaker from 1. A breaker that a changed policy starts anew counts from 1 again.
+	// Sequence counts the transitions of one breaker from 1. It begins again at 1 when a changed policy replaces the breaker.
 	Sequence uint64     `json:"sequence"`
 	At       time.Time  `json:"at"`
 	From     State      `json:"from"`
 	To       State      `json:"to"`
 	Reason   string     `json:"reason"`             // such as "failure_rate", as in the metric circuit_breaker_transitions_total
-	Mode     Mode       `json:"mode"`               // what decides from then on
-	Window   Window     `json:"window"`             // what the breaker had seen
+	Mode     Mode       `json:"mode"`               // in force from then on
+	Window   Window     `json:"window"`             // the calls that the breaker had seen
 	Wait     *Duration  `json:"wait,omitempty"`     // how long it stays open; only into open by a rule
 	Openings uint32     `json:"openings,omitempty"` // in a row, this one included; only into open by a rule
-	By       string     `json:"by,omitempty"`       // who did it; only by hand
+	By       string     `json:"by,omitempty"`       // the operator; only by hand
 	Note     string     `json:"note,omitempty"`     // why; only by hand
 	Until    *time.Time `json:"until,omitempty"`    // when what was forced ends; only by hand
 }
@@ -137,7 +138,7 @@ type Event struct {
 	Route   string `json:"route"`
 	// Transition is never nil in an event that [Stream.Next] returns.
 	*Transition
-	// Cause is what began the episode that the transition belongs to; nil where the transition itself begins one.
+	// Cause is the transition that began the episode; nil where this transition begins one.
 	Cause *Transition `json:"cause,omitempty"`
 	// Lost is above 0 in place of everything else: this many transitions were left out here, because the reader was too slow.
 	Lost uint64 `json:"lost,omitempty"`
@@ -160,7 +161,7 @@ type BreakerConfig struct {
 	Ramp                                  Ramp          `json:"ramp"`
 }
 
-// SlidingWindow is which calls a breaker judges by: those of some time, or some number of them.
+// SlidingWindow says by which calls a breaker judges: the calls of a period, or the last ones up to a number.
 type SlidingWindow struct {
 	Type     string   `json:"type"`              // TimeBased or CountBased
 	Duration Duration `json:"duration,omitzero"` // only of TimeBased

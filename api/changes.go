@@ -1,6 +1,6 @@
 package api
 
-// Action is what a change by hand does.
+// Action names a change by hand.
 type Action string
 
 // The actions.
@@ -13,8 +13,8 @@ const (
 // Change is the body of POST /breakers/{key}.
 type Change struct {
 	Action Action `json:"action"`
-	By     string `json:"by"`     // who does it, in 1 to 200 printable characters
-	Reason string `json:"reason"` // why it is done, in 1 to 200 printable characters
+	By     string `json:"by"`     // the operator, in 1 to 200 printable characters
+	Reason string `json:"reason"` // the operator's reason, in 1 to 200 printable characters
 	// ExpiresIn is how long the breaker is held, above 0s and at most 168h, as [time.ParseDuration] reads it. It has
 	// to be there to force a breaker, and must be nil to reset one.
 	ExpiresIn *string `json:"expires_in,omitempty"`

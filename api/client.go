@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// What the options of a client are where they are zero.
+// The values of options that are zero.
 const (
 	DefaultServer  = "http://127.0.0.1:18080"
 	DefaultTimeout = 5 * time.Second
@@ -32,11 +32,11 @@ type Options struct {
 	Token string
 	// PlainToken allows the token to be sent to another host in plain text, where others can read it.
 	PlainToken bool
-	// Timeout is how long each answer may take; 0: [DefaultTimeout]. Of [Client.Follow] it is until the stream begins.
+	// Timeout is how long each answer may take; 0: [DefaultTimeout]. A [Stream] has to begin within that time.
 	Timeout time.Duration
 	// Silence is how long a [Stream] may say nothing, not even a heartbeat; 0: [DefaultSilence].
 	Silence time.Duration
-	// UserAgent is what requests say they come from; "": breakwater-client.
+	// UserAgent is the User-Agent header of requests; "": breakwater-client.
 	UserAgent string
 	// Transport makes the requests; nil: one of the client's own, by CAFile and ServerName.
 	Transport http.RoundTripper
@@ -83,7 +83,7 @@ func New(o Options) (*Client, error) {
 // Server returns the URL of the control plane, without a slash at its end.
 func (c *Client) Server() string { return c.base }
 
-// request is what the control plane is asked.
+// request is a request to the control plane.
 type request struct {
 	method, path string
 	body         any // sent as JSON; nil: there is none

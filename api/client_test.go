@@ -129,7 +129,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestErrors: what went wrong shows in the type of the error.
+// TestErrors: the type of an error says what went wrong.
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -226,7 +226,7 @@ func TestEachEnds(t *testing.T) {
 	}
 }
 
-// TestKeys: what cannot be a breaker's name is not asked for.
+// TestKeys: the client asks for no key that cannot be a breaker's name.
 func TestKeys(t *testing.T) {
 	server := &answering{status: 200, body: `{}`}
 	c := clientOf(t, server, Options{})

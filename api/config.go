@@ -7,28 +7,28 @@ import (
 
 // Config is the answer of GET /config: which policy is in force, and what became of it.
 type Config struct {
-	Version string `json:"version"` // of Breakwater, such as "v1.2.0"
+	Version string `json:"version"` // Breakwater's, such as "v1.2.0"
 	Load
 	Nodes []Node `json:"nodes"` // the proxies that are connected, by id
-	// Policy is the compiled policy, with the defaults filled in. Its shape is that of the policy language, and grows
+	// Policy is the compiled policy, with the defaults filled in. It has the shape of the policy language, and grows
 	// with it. It is null before a policy is in force.
 	Policy json.RawMessage `json:"policy"`
 }
 
 // Load is which policy is in force, and what became of the last attempt to load one.
 type Load struct {
-	Revision   string     `json:"revision"`    // of the policy in force; "" before the first is
+	Revision   string     `json:"revision"`    // the hash of the policy in force; "" before the first is
 	LoadedAt   *time.Time `json:"loaded_at"`   // when it was loaded; nil before the first is
 	LastReload *Reload    `json:"last_reload"` // nil before the first load
 }
 
-// What became of a load of the policy.
+// The results of a load.
 const (
 	LoadSucceeded = "success"
 	LoadRefused   = "refused" // the policy has problems, and the one before stays in force
 )
 
-// Reload is what became of one load of the policy, the one at start included.
+// Reload is the result of one load of the policy, the load at start included.
 type Reload struct {
 	At     time.Time `json:"at"`
 	Result string    `json:"result"` // [LoadSucceeded] or [LoadRefused]
@@ -53,7 +53,7 @@ type Diagnostic struct {
 type Node struct {
 	ID             string    `json:"id"`
 	Cluster        string    `json:"cluster"` // the workload, from the bootstrap's node.cluster
-	Version        string    `json:"version"` // of Envoy; "": the proxy did not say
+	Version        string    `json:"version"` // Envoy's; "": the proxy did not say
 	ConnectedSince time.Time `json:"connected_since"`
 	// Outdated reports whether this Envoy is older than Breakwater supports.
 	Outdated bool `json:"outdated"`
@@ -77,9 +77,9 @@ type ResourceType struct {
 	NACK *NACK `json:"nack,omitempty"`
 }
 
-// NACK is what a proxy refused of one type.
+// NACK is the refusal of resources of one type.
 type NACK struct {
-	At        time.Time `json:"at"`                  // of the last refusal
+	At        time.Time `json:"at"`                  // when the last one was refused
 	Resources []string  `json:"resources,omitempty"` // the names that were refused: the first ten, and how many more
 	Message   string    `json:"message"`             // Envoy's own words about the last refusal
 }

@@ -4,10 +4,10 @@
 // the two cannot drift apart. Other programs can use them to show or to mirror the state of a mesh.
 //
 // All times are in UTC and cut to the millisecond, see [Timestamp]. All durations are text such as "1m30s", see
-// [Duration]. New versions add fields, and new words to fields that hold a word; they do not change what is there.
+// [Duration]. New versions add fields, and new words to fields that hold a word; they do not change the fields that are there.
 // A reader should ignore fields, and show words, that it does not know.
 //
-// In: what the control plane knows, put into values of these types; for the client, the address of a control plane.
+// In: values of these types, made by the control plane; for the client, the address of a control plane.
 // Out: JSON; for the client, values of these types, or errors whose types say what went wrong.
 // Called by: internal/httpapi and the servers that describe their status, cmd/controlplane, and programs of our users.
 // Never: knows how a breaker or a server works, or imports another package of this module.

@@ -41,7 +41,7 @@ type AnswerError struct {
 	Server  string // URL
 	Request string // method and path
 	Status  string // such as "404 Not Found"; "": the status was right, and the body was not
-	// Err is what is wrong with the body. It wraps [io.ErrUnexpectedEOF] where the answer ended in its middle, and is
+	// Err says what is wrong with the body. It wraps [io.ErrUnexpectedEOF] where the answer ended in its middle, and is
 	// nil where the status says it all.
 	Err error
 }

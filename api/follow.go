@@ -21,8 +21,8 @@ type Stream struct {
 }
 
 // Follow returns the transitions from now on. The caller closes the stream, which also ends when ctx is over.
-// Whoever wants the state of breakers too opens the stream first and asks for the breakers then, so that nothing is
-// missed between the two.
+// A caller that wants the state of breakers too opens the stream first and asks for the breakers then, so that it misses no
+// transition between the two.
 func (c *Client) Follow(ctx context.Context) (*Stream, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	slow := time.AfterFunc(c.options.Timeout, func() { end(context.DeadlineExceeded) })

@@ -43,7 +43,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// TestFollowRefused: the control plane's own words say why nobody more may follow.
+// TestFollowRefused: the control plane's own words say why the client may not follow.
 func TestFollowRefused(t *testing.T) {
 	_, err := clientOf(t, &answering{status: 503, body: `{"error": "there are 64 readers already"}`}, Options{}).Follow(t.Context())
 	var no *StatusError

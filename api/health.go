@@ -26,7 +26,7 @@ type Ready struct {
 type Condition struct {
 	Name   string `json:"name"` // such as "policy"
 	OK     bool   `json:"ok"`
-	Reason string `json:"reason,omitempty"` // what is missing, or more about what is there
+	Reason string `json:"reason,omitempty"` // the part that is missing, or more about the parts that are there
 }
 
 // Dependencies is the answer of GET /health/dependencies: how many breakers are open, of all or of the upstreams of
@@ -37,7 +37,7 @@ type Dependencies struct {
 	Note           string   `json:"note,omitempty"`
 	Total          int      `json:"total"`
 	Open           int      `json:"open"`
-	HalfOpen       int      `json:"half_open"` // those that are open for a minority of their proxies included
+	HalfOpen       int      `json:"half_open"` // breakers that are open for a minority of their proxies included
 	OpenPercentage float64  `json:"open_percentage"`
 	OpenBreakers   []string `json:"open_breakers"` // their keys
 }

@@ -19,24 +19,24 @@ var (
 	problemsDesc = prometheus.NewDesc("breakwater_reload_problems", "Problems found by the last load of the policy; 0 when it succeeded.", nil, nil)
 )
 
-// loads remembers what became of the policies that were loaded. It is a [prometheus.Collector].
+// loads counts the loads of policies, and remembers the last one. It is a [prometheus.Collector].
 type loads struct {
 	mu    sync.Mutex
 	state load
 }
 
-// load is what loads remembers.
+// load is the policy in force and the last load.
 type load struct {
-	revision  string    // of the policy in force; "" before the first
+	revision  string    // the hash of the policy in force; "" before the first
 	loadedAt  time.Time // when that revision was taken
-	lastAt    time.Time // of the last load, whatever became of it; zero before the first
-	refusal   error     // of the last load; nil: it succeeded
+	lastAt    time.Time // when the last load was, whatever its result; zero before the first
+	refusal   error     // why the last load was refused; nil: it succeeded
 	succeeded uint64
 	refused   uint64
 }
 
-// applied notes a success, and makes change within the same step, so that of two policies that are applied at the same
-// time the later one wins in both.
+// applied notes a success, and makes change within the same step. So when two policies are applied at the same time, the
+// later one wins in both.
 func (l *loads) applied(revision string, at time.Time, change func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

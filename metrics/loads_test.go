@@ -10,7 +10,7 @@ import (
 	"breakwater.dev/internal/typical"
 )
 
-// TestLoads: what became of the last load is in the metrics and in what /config shows, and of the policy in force all stays.
+// TestLoads: the metrics and the answer of /config have the result of the last load, and keep the policy in force.
 func TestLoads(t *testing.T) {
 	m := showing(these())
 	check := func(after, series, shown string) {

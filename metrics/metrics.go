@@ -15,7 +15,7 @@ import (
 	"breakwater.dev/policy"
 )
 
-// Options are what [Metrics] are made of.
+// Options are the parts of [Metrics].
 type Options struct {
 	Version  string   // Breakwater's own, such as "v1.2.0"
 	Engine   Engine   // required
@@ -27,8 +27,8 @@ type Options struct {
 
 // Engine has the breakers, as [*breaker.Engine] does.
 type Engine interface {
-	// AppendSnapshot appends the status of every breaker to dst and returns it. In a scope of nodes those of single
-	// proxies follow the one of all proxies together, which has no node. dst is used again, so it is not kept.
+	// AppendSnapshot appends the status of every breaker to dst and returns it. In a scope of nodes the breakers of single
+	// proxies follow the one for all proxies together, which has no node. The caller uses dst again.
 	AppendSnapshot(dst []breaker.Status, now breaker.Instant) []breaker.Status
 }
 
@@ -47,7 +47,7 @@ type Outliers interface {
 // Metrics collects what Prometheus gets. Make one with [New]; it has no goroutines of its own.
 type Metrics struct {
 	options   Options
-	registry  *prometheus.Registry // of all but the metrics of breakers and of ejections
+	registry  *prometheus.Registry // has all metrics except the ones for breakers and ejections
 	series    series.Table
 	loads     loads
 	snapshots sync.Pool // of *[]breaker.Status
@@ -75,7 +75,7 @@ func New(o Options) *Metrics {
 func (m *Metrics) Register(cs ...prometheus.Collector) { m.registry.MustRegister(cs...) }
 
 // Apply says that set is in force since at, which also counts as one load that succeeded; the one at start is one.
-// Breakers that were there before go on with their series, new ones start at 0, and those of removed ones vanish. Call
+// Breakers that were there before go on with their series, new ones start at 0, and removed ones lose theirs. Call
 // it before the breakers themselves are changed: a breaker that is not in the policy has no metrics, and its calls and
 // transitions are not counted. The set must not be changed afterwards.
 func (m *Metrics) Apply(set *policy.Set, at time.Time) {
@@ -90,7 +90,7 @@ func (m *Metrics) Refused(err error, at time.Time) { m.loads.refused(err, at) }
 func (m *Metrics) Load() api.Load { return m.loads.now().describe() }
 
 // ObserveTransition counts a transition, and how long a stretch of [breaker.Open] was that it ends. The transitions of
-// a proxy's own breaker count for the key without the node. Those of one breaker have to come in their order.
+// a proxy's own breaker count for the key without the node. The transitions of one breaker have to come in their order.
 func (m *Metrics) ObserveTransition(t breaker.Transition) { m.series.ObserveTransition(t) }
 
 // LastTransition returns the last transition of a breaker, whichever proxy's it was; nil: there was none, or
@@ -114,7 +114,7 @@ func (m *Metrics) ObserveAnswered(key breaker.Key, cached bool, n uint64) {
 	m.series.ObserveAnswered(key, cached, n)
 }
 
-// fallbacks returns those of a set that are more than a response.
+// fallbacks returns the fallbacks of a set that are more than a response.
 func fallbacks(set *policy.Set) map[breaker.Key]series.Fallback {
 	all := map[breaker.Key]series.Fallback{}
 	for _, u := range set.Upstreams {

@@ -24,8 +24,8 @@ func TestGoAndProcessMetrics(t *testing.T) {
 	}
 }
 
-// TestPolicyChange: what both policies have goes on, what only the old one has
-// vanishes, and what comes back starts at 0.
+// TestPolicyChange: breakers in both policies go on, a breaker that is only in the old one
+// vanishes, and one that comes back starts at 0.
 func TestPolicyChange(t *testing.T) {
 	tel := showing(these(breaker.Status{Key: breaker.Key{Upstream: "a"}}, breaker.Status{Key: breaker.Key{Upstream: "b"}}))
 	call := func() {
@@ -52,8 +52,8 @@ func TestPolicyChange(t *testing.T) {
 	}
 }
 
-// TestEveryEdge: each change of state there is has its counter, also where it is a
-// proxy's. What no rule and no changed policy brings about is not there before.
+// TestEveryEdge: each change of state has its counter, also where a proxy's own breaker
+// changes. A change that neither a rule nor a policy makes is not there before it happens.
 func TestEveryEdge(t *testing.T) {
 	key := breaker.Key{Upstream: "a", Route: "r"}
 	tel := showing(these(breaker.Status{Key: key}))

@@ -19,7 +19,7 @@ import (
 	"breakwater.dev/policy"
 )
 
-// scalars are what the families without further labels say of a status; a family
+// scalars returns the values that the families without further labels have for a status. A family
 // that is not there has no sample.
 func scalars(st *breaker.Status) map[string]float64 {
 	c := st.Counts

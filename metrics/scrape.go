@@ -13,7 +13,7 @@ import (
 // expositionType is the format that everything can read. There is no other one here.
 const expositionType = "text/plain; version=0.0.4; charset=utf-8"
 
-// ServeHTTP answers with the metrics of breakers, from one snapshot, then those of ejections, and then those of the
+// ServeHTTP answers with the metrics of breakers, from one snapshot, then the ejections, and then the metrics in the
 // registry. Only the last are encoded by the library, which makes an object of each of millions of samples, and sorts
 // them. For the same reason the answer is not compressed: gzip takes far longer than all the rest, on a processor that
 // requests need, to spare bytes of a local network.

@@ -32,7 +32,7 @@ type fake struct {
 	requests strings.Builder
 }
 
-// noon is what time it is at every fake.
+// noon is the time at every fake.
 const noon = "Mon, 23 Nov 2026 12:00:00 GMT"
 
 func newFake(t *testing.T, answers map[string]string) *fake {
@@ -167,7 +167,7 @@ func TestBreakersJSON(t *testing.T) {
 	}
 }
 
-// TestByDefault: without --by it is whoever runs the command.
+// TestByDefault: without --by the change is made in the name of the user that runs the command.
 func TestByDefault(t *testing.T) {
 	noEnvironment(t)
 	f := newFake(t, map[string]string{"POST /breakers/stock": "200\n" + `{"key":"stock","state":"closed"}`})
@@ -246,7 +246,7 @@ func watched(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// TestWatchEndsWithItsReader: who pipes it into head is not kept waiting for the next change.
+// TestWatchEndsWithItsReader: a pipe into head ends at once, and not at the next change.
 func TestWatchEndsWithItsReader(t *testing.T) {
 	noEnvironment(t)
 	for _, format := range []string{"table", "json"} {

@@ -55,7 +55,7 @@ that was held open probes, and one that was held closed starts anew.`) + byHandH
 				return usageError{fmt.Errorf("--for = %s; must be a duration above 0, such as 10m or 1d", time.Duration(duration))}
 			}
 			return h.apply(c, args[0], func(client *api.Client) (api.Item, api.Answer, error) {
-				f := api.Force{State: api.State(args[1]), By: h.who(), Reason: h.reason, For: time.Duration(duration)}
+				f := api.Force{State: api.State(args[1]), By: h.operator(), Reason: h.reason, For: time.Duration(duration)}
 				return client.Force(c.Context(), args[0], f)
 			})
 		},
@@ -93,7 +93,7 @@ often it has opened, and what was forced by hand is over. Its rules go on.`) + b
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			return h.apply(c, args[0], func(client *api.Client) (api.Item, api.Answer, error) {
-				return client.Reset(c.Context(), args[0], h.who(), h.reason)
+				return client.Reset(c.Context(), args[0], h.operator(), h.reason)
 			})
 		},
 		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -153,8 +153,8 @@ func (h *byHand) apply(c *cobra.Command, key string, change func(*api.Client) (a
 	return cli.WriteTable(c.OutOrStdout(), &cli.Listing{Answer: answer, Breakers: []api.Breaker{after.Breaker}})
 }
 
-// who is who makes the change.
-func (h *byHand) who() string {
+// operator returns the name of the operator.
+func (h *byHand) operator() string {
 	if h.by != "" {
 		return h.by
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// lasts is a duration that a person types: as Go has it, and with days and weeks, such as
+// lasts is a duration as an operator types it: as in Go, and with days and weeks, such as
 // 1d12h. It is a flag's value; 0 where the flag is not given.
 type lasts time.Duration
 
@@ -40,7 +40,7 @@ func (l *lasts) Set(text string) error {
 	return nil
 }
 
-// daysOf is so many units of some days each.
+// daysOf returns number units, each of which has a number of days.
 func daysOf(number string, each float64) (time.Duration, error) {
 	n, err := strconv.ParseFloat(number, 64)
 	d := n * each * float64(24*time.Hour)

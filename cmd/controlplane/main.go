@@ -3,7 +3,7 @@
 //
 // In: flags, policy files, signals.
 // Out: a running server, or one answer on standard output; exit code 0 fine, 1 problems found, 2 wrong usage.
-// Called by: people, and whatever runs containers.
+// Called by: operators, and programs that run containers.
 // Never: decides anything that a package could decide.
 // Concurrency: one command a process.
 package main
@@ -36,7 +36,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int { return runWith(os.Stdin, args, stdout, stderr) }
 
 func runWith(stdin io.Reader, args []string, stdout, stderr io.Writer) int {
-	began := false // a command has begun its work: what fails from here on is not about usage
+	began := false // a command has begun its work: an error from here on is not about usage
 	root := rootCommand(&began)
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -107,8 +107,8 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// subcommand is what the arguments of a command are whose work others do. cobra suggests
-// names only where it checks the arguments itself, and then of the root alone.
+// subcommand checks the arguments of a command that only has other commands below it. cobra suggests
+// names only where it checks the arguments itself, and then only for the root.
 func subcommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

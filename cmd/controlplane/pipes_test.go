@@ -39,7 +39,7 @@ func pipe(t *testing.T, text string) *os.File {
 }
 
 // TestPipes: commands that read once take standard input, process substitutions and named
-// pipes, with bounds as those of files; all are one policy with what is in files.
+// pipes, within the same bounds as files; together with the files they are one policy.
 func TestPipes(t *testing.T) {
 	noEnvironment(t)
 	dir := t.TempDir()

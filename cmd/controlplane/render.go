@@ -64,7 +64,7 @@ func policyFlag(c *cobra.Command, paths *[]string) {
 	completeFiles(c, "policy")
 }
 
-// policyPaths are those of --policy and those given as arguments.
+// policyPaths returns the paths of --policy and the ones given as arguments.
 func policyPaths(flags, args []string) ([]string, error) {
 	all := append(slices.Clone(flags), args...)
 	if len(all) == 0 {

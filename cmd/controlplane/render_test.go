@@ -24,7 +24,7 @@ func rendered(t *testing.T, fields string) string {
 	return stdout.String()
 }
 
-// TestRenderIsNoDiff: what the control plane alone uses is not in the output of render, and its help says so.
+// TestRenderIsNoDiff: settings that only the control plane uses are not in the output of render, and its help says so.
 func TestRenderIsNoDiff(t *testing.T) {
 	before := rendered(t, "scope: Mesh")
 	for _, fields := range []string{

@@ -38,7 +38,7 @@ func TestStateDir(t *testing.T) {
 	}
 }
 
-// TestFindStateDir: where nobody named a directory, one that cannot be had is a warning.
+// TestFindStateDir: a default directory that cannot be used is a warning.
 func TestFindStateDir(t *testing.T) {
 	home := t.TempDir()
 	blocked := filepath.Join(home, "a-file")

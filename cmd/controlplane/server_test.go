@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestServerIsSomethingElse: whoever names the wrong port is told what is there.
+// TestServerIsSomethingElse: the error about a wrong port names the protocol that is there.
 func TestServerIsSomethingElse(t *testing.T) {
 	noEnvironment(t)
 	f := newFake(t, map[string]string{"GET /breakers": "200\n" + `{"breakers":[]}`})

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// findStateDir returns where breakers are kept over a restart if nobody says where. It is
-// empty, after a warning, where that is not possible: a control plane has work to do in a
-// container whose files cannot be written, too.
+// findStateDir returns the directory that keeps breakers over a restart, where no flag names one. It is
+// empty, after a warning, where no directory can be used: a control plane has work to do also in a
+// container whose files cannot be written.
 func findStateDir(lookup func(string) string, listen string, log *slog.Logger) string {
 	dir, given := stateDir(lookup, listen)
 	if given {
@@ -28,8 +28,8 @@ func findStateDir(lookup func(string) string, listen string, log *slog.Logger) s
 	return ""
 }
 
-// stateDir is the directory for the state of breakers where none is named; given tells
-// whether somebody chose it, so that it has to be usable.
+// stateDir returns the directory for the state of breakers where no flag names one; given reports
+// whether the environment chose it, so that it has to be usable.
 //
 // systemd gives a unit its own by StateDirectory=. Else it is the user's, as the XDG
 // base directory specification has it. There each control plane has one of its own, named

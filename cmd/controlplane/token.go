@@ -9,13 +9,13 @@ import (
 // tokenEnv holds the admin token where no file is named.
 const tokenEnv = "BREAKWATER_ADMIN_TOKEN"
 
-// minTokenLength keeps people from tokens that can be guessed.
+// minTokenLength refuses tokens that can be guessed.
 const minTokenLength = 16
 
-// token is what lets people change breakers by hand.
+// token is the admin token, which changes by hand need.
 type token struct {
 	text   string // empty: there is none
-	source string // for people
+	source string // the name of the file or of the environment variable
 }
 
 // findToken reads the token from file, or where none is named from the environment. A
@@ -54,8 +54,8 @@ func serverToken(file string) (token, error) {
 	return t, err
 }
 
-// readsToken returns a function that reads the token of a server anew each time, so that the
-// file can be replaced. It is an error when what is there now is no good.
+// readsToken returns a function that reads the token of a server each time, so that the
+// file can be replaced. It is an error when the present token cannot be used.
 func readsToken(file string) (func() (string, error), error) {
 	read := func() (string, error) {
 		t, err := serverToken(file)

@@ -288,7 +288,7 @@ func TestEveryFigureIsShown(t *testing.T) {
 				t.Fatalf("%s is of a kind that this test does not know", name)
 			}
 			var samples []string
-			for line := range strings.Lines(exposition.Of(t, status)) {
+			for line := range strings.Lines(exposition.Samples(t, status)) {
 				if sample, found := strings.CutSuffix(line, " 271828\n"); found {
 					samples = append(samples, sample)
 				}
@@ -317,7 +317,7 @@ func TestFromTheStart(t *testing.T) {
 		{a.extproc, 5, ""}, {a.feed, 9, ""}, {a.gates, 4, ""}, {a.handshakes, len(handshakeReasons), ""}, {a.api, 3, ""}, {a.xds, 30, "breakwater_gate_layer_bytes"},
 		{a.guard, 20, "breakwater_proxies_held_limit_bytes"}, {a.keeper, 1, ""},
 	} {
-		samples := exposition.Of(t, tt.collector)
+		samples := exposition.Samples(t, tt.collector)
 		if got := strings.Count(samples, "\n"); got != tt.want {
 			t.Errorf("%T: %d samples, want %d:\n%s", tt.collector, got, tt.want, samples)
 		}
@@ -346,7 +346,7 @@ func TestGatePropagation(t *testing.T) {
 		fmt.Fprintf(&want, "breakwater_gate_propagation_seconds_bucket{le=%q} %d\n", b.le, b.n)
 	}
 	want.WriteString("breakwater_gate_propagation_seconds_sum 60.012901\nbreakwater_gate_propagation_seconds_count 6\n")
-	if diff := cmp.Diff(want.String(), exposition.Of(t, p)); diff != "" {
+	if diff := cmp.Diff(want.String(), exposition.Samples(t, p)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

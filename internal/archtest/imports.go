@@ -6,6 +6,37 @@ import (
 	"strings"
 )
 
+// row says what one package, or a tree of packages, may import, and why.
+type row struct {
+	// pkg is a directory; "dir/..." is all directories below it, but not dir.
+	pkg string
+	// layer orders packages. A package imports only packages of lower layers, so siblings
+	// never import one another and there are no cycles.
+	layer int
+	// ours are the packages of this module it may import; "dir/..." as in pkg.
+	ours []string
+	// third are the modules of others it may import.
+	third []string
+	// testThird are the modules of others that its tests may import besides.
+	testThird []string
+	// pure packages read no clock and start no goroutine: time is an argument.
+	pure bool
+	// silent packages do no input or output either, and draw no random numbers.
+	silent bool
+	reason string
+}
+
+// testKit are our packages that every test may import, and no other code.
+var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/exposition", "internal/typical", "internal/guard/guardtest"}
+
+// testLibraries are the modules of others that every test may import.
+var testLibraries = []string{
+	"github.com/google/go-cmp",
+	"go.uber.org/goleak",
+	"golang.org/x/tools",
+	"pgregory.net/rapid",
+}
+
 // covers reports whether a pattern names a package. The pattern "dir/..." names all
 // packages below dir.
 func covers(pattern, pkgPath string) bool {

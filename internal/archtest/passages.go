@@ -5,13 +5,25 @@ import (
 	"regexp"
 	"strings"
 
+	"breakwater.dev/internal/archtest/prose"
 	"breakwater.dev/internal/markdown"
 )
 
+// checkProse finds bad habits in the comments of Go files and in the Markdown pages.
+func checkProse(t *tree) []finding {
+	var fs []finding
+	for _, p := range t.passages() {
+		for _, f := range p.Check() {
+			fs = append(fs, finding{file: p.File, line: f.Line, rule: f.Rule, text: f.Text})
+		}
+	}
+	return fs
+}
+
 // passages returns the prose of the tree: the comments of its Go files and the text of its pages, without
 // old decisions.
-func (t *tree) passages() []*passage {
-	var all []*passage
+func (t *tree) passages() []*prose.Passage {
+	var all []*prose.Passage
 	for _, p := range t.packages {
 		for _, f := range p.files {
 			for _, group := range f.syntax.Comments {
@@ -33,22 +45,22 @@ var history = regexp.MustCompile(`^docs/adr/00(?:0[1-9]|1[0-9]|2[0-8])-`)
 // paragraphs collects lines into passages.
 type paragraphs struct {
 	file string
-	all  []*passage
-	open *passage
+	all  []*prose.Passage
+	open *prose.Passage
 }
 
 // add appends a line to the open passage, or begins one.
 func (p *paragraphs) add(text string, line int) {
 	if p.open == nil {
-		p.open = &passage{file: p.file}
+		p.open = &prose.Passage{File: p.file}
 		p.all = append(p.all, p.open)
 	}
-	if p.open.text != "" {
+	if p.open.Text != "" {
 		text = " " + text
 	}
-	p.open.text += text
+	p.open.Text += text
 	for range text {
-		p.open.lines = append(p.open.lines, line)
+		p.open.Lines = append(p.open.Lines, line)
 	}
 }
 
@@ -59,7 +71,7 @@ func (p *paragraphs) end() { p.open = nil }
 func (p *paragraphs) alone(text string, line int) {
 	p.end()
 	p.add(text, line)
-	p.open.cell = true
+	p.open.Cell = true
 	p.end()
 }
 
@@ -69,7 +81,7 @@ var (
 )
 
 // passages returns the paragraphs of a comment, without directives and code.
-func (f *file) passages(group *ast.CommentGroup) []*passage {
+func (f *file) passages(group *ast.CommentGroup) []*prose.Passage {
 	p := paragraphs{file: f.name}
 	for _, c := range group.List {
 		first := f.line(c.Pos())
@@ -94,7 +106,7 @@ func (f *file) passages(group *ast.CommentGroup) []*passage {
 }
 
 // pagePassages returns the paragraphs, headings, list items and cells of a page.
-func pagePassages(page *markdown.Page) []*passage {
+func pagePassages(page *markdown.Page) []*prose.Passage {
 	p := paragraphs{file: page.Path}
 	for i, line := range strings.Split(page.Prose, "\n") {
 		trimmed := strings.TrimSpace(strings.TrimLeft(line, "> "))

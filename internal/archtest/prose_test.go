@@ -83,26 +83,3 @@ func writeDebts(t *testing.T, debts map[string]int, found map[string][]finding) 
 		t.Fatal(err)
 	}
 }
-
-// TestProseRules holds each rule against its own examples.
-func TestProseRules(t *testing.T) {
-	names := map[string]bool{}
-	for _, r := range proseRules {
-		if names[r.name] {
-			t.Errorf("there are two rules %s", r.name)
-		}
-		names[r.name] = true
-		if !strings.Contains(lines(checked(r.bad)), "["+r.name+"]") {
-			t.Errorf("rule %s does not find its bad example %q", r.name, r.bad)
-		}
-		if fs := checked(r.plain); len(fs) > 0 {
-			t.Errorf("the plain example of rule %s is not plain:\n%s", r.name, lines(fs))
-		}
-	}
-}
-
-// checked returns the findings in one paragraph.
-func checked(text string) []finding {
-	p := passage{text: text, lines: make([]int, len(text))}
-	return p.check()
-}

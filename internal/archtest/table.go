@@ -1,25 +1,5 @@
 package archtest
 
-// row says what one package, or a tree of packages, may import, and why.
-type row struct {
-	// pkg is a directory; "dir/..." is all directories below it, but not dir.
-	pkg string
-	// layer orders packages. A package imports only packages of lower layers, so siblings
-	// never import one another and there are no cycles.
-	layer int
-	// ours are the packages of this module it may import; "dir/..." as in pkg.
-	ours []string
-	// third are the modules of others it may import.
-	third []string
-	// testThird are the modules of others that its tests may import besides.
-	testThird []string
-	// pure packages read no clock and start no goroutine: time is an argument.
-	pure bool
-	// silent packages do no input or output either, and draw no random numbers.
-	silent bool
-	reason string
-}
-
 // Modules of others that several rows share.
 const (
 	controlPlaneAPI = "github.com/envoyproxy/go-control-plane/envoy"
@@ -376,22 +356,15 @@ var table = []row{
 	},
 	{
 		pkg: "internal/archtest", layer: 1,
-		ours:   []string{"internal/markdown"},
+		ours:   []string{"internal/markdown", "internal/archtest/prose"},
 		reason: "It reads the tree as text, so that a tree that does not compile is still checked.",
+	},
+	{
+		pkg: "internal/archtest/prose", layer: 0, pure: true, silent: true,
+		reason: "The habits of prose can be read and tried without the tree.",
 	},
 	{
 		pkg: "internal/deploytest", layer: 0,
 		reason: "It is a module of its own, so that Kubernetes' schemas are not a dependency of the library. It uses our binary.",
 	},
-}
-
-// testKit are our packages that every test may import, and no other code.
-var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/exposition", "internal/typical", "internal/guard/guardtest"}
-
-// testLibraries are the modules of others that every test may import.
-var testLibraries = []string{
-	"github.com/google/go-cmp",
-	"go.uber.org/goleak",
-	"golang.org/x/tools",
-	"pgregory.net/rapid",
 }

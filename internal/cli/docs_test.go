@@ -9,8 +9,7 @@ import (
 	"breakwater.dev/api"
 )
 
-// TestTroubleshootingNamesTheColumn in which a list of breakers says that nobody heeds one, and
-// who holds one.
+// TestTroubleshootingNamesTheColumn: the page names the columns in which a list of breakers has the mode and the operator.
 func TestTroubleshootingNamesTheColumn(t *testing.T) {
 	page, err := os.ReadFile("../../docs/troubleshooting.md")
 	if err != nil {
@@ -19,7 +18,7 @@ func TestTroubleshootingNamesTheColumn(t *testing.T) {
 	for _, tt := range []struct {
 		breaker  api.Breaker
 		word     string
-		sentence string // of the page, before the name of the column
+		sentence string // on the page, before the name of the column
 	}{
 		{api.Breaker{State: "open", Mode: "MetricsOnly"}, "MetricsOnly", "`MetricsOnly` or `Disabled`: the column "},
 		{api.Breaker{State: "closed", Mode: "Disabled"}, "Disabled", "`MetricsOnly` or `Disabled`: the column "},

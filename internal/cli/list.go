@@ -35,7 +35,7 @@ type Listing struct {
 	Selection
 	api.Answer
 	Breakers []api.Breaker
-	texts    []json.RawMessage // of the same breakers; only where the selection wants JSON
+	texts    []json.RawMessage // the same breakers as they came; only where the selection wants JSON
 }
 
 // List asks for the breakers of a selection. It is an error when one that is named does not exist.

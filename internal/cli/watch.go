@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/api"
 )
 
-// Watcher shows the breakers, and then transitions as they happen, until it is told to end.
+// Watcher shows the breakers, and then transitions as they happen, until its context is over.
 type Watcher struct {
 	Client   *api.Client
 	Keys     []string // empty: all
@@ -104,8 +104,8 @@ func (w *Watcher) show(e *api.Event, text []byte) {
 	}
 }
 
-// known reports whether the list has shown e. A breaker that a changed policy starts anew
-// counts its transitions from 1 again, so the sequence alone does not say.
+// known reports whether the list has shown e. The sequence begins again at 1 when a
+// changed policy replaces the breaker, so it is not enough.
 func (w *Watcher) known(e *api.Event) bool {
 	last := w.listed[e.Key]
 	return last != nil && e.Sequence <= last.Sequence && !e.At.After(last.At)

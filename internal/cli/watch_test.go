@@ -18,7 +18,7 @@ import (
 	"breakwater.dev/internal/golden"
 )
 
-// noon is what time it is at every control plane here.
+// noon is the time at every control plane here.
 const noon = "Mon, 23 Nov 2026 12:00:00 GMT"
 
 // comings is a control plane that comes and goes: each time it has a list, and a stream
@@ -56,7 +56,7 @@ func (c *comings) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestWatch shows each case's lists and streams, in the order of the case, until there is no more.
+// TestWatch shows each case's lists and streams, in the order of the case, until there are none left.
 func TestWatch(t *testing.T) {
 	golden.Run(t, "testdata/watch/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
 		ctx, cancel := context.WithCancel(t.Context())

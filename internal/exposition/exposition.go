@@ -21,8 +21,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Of returns the samples of collectors, by name.
-func Of(t testing.TB, collectors ...prometheus.Collector) string {
+// Samples returns the samples of collectors, by name.
+func Samples(t testing.TB, collectors ...prometheus.Collector) string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	for _, c := range collectors {

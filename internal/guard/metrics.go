@@ -11,7 +11,7 @@ var (
 // Stats are the figures of a guard at one instant. They are a [prometheus.Collector] of themselves.
 type Stats struct {
 	Refused     []Refused
-	Held, Limit int64 // bytes, by estimate: what peers hold, and how much they may
+	Held, Limit int64 // how many bytes peers hold and may hold, by estimate
 }
 
 // Stats returns the figures of now.

@@ -15,14 +15,14 @@ import (
 	"breakwater.dev/policy"
 )
 
-// Options are what an [API] is made of. Everything is required but the texts and Log.
+// Options are the parts of an [API]. All are required except the texts and Log.
 type Options struct {
 	Version  string // Breakwater's own, such as "v1.2.0"
 	Instance string // the name of this control plane among others
 	Engine   Engine
 	Clock    Clock // by which the engine runs
-	// Deliver returns when the transitions that there have been are delivered to whoever counts and logs them. It is
-	// called after a change by hand, so that the answer shows what the change has brought about.
+	// Deliver returns when all transitions so far are counted and logged. It is called after a change by hand, so that
+	// the answer shows the transitions that follow from it.
 	Deliver func()
 	// Policy returns the policy in force; nil: there is none yet.
 	Policy   func() *policy.Set
@@ -40,8 +40,8 @@ type Options struct {
 
 // Engine has the breakers, as [*breaker.Engine] does.
 type Engine interface {
-	// AppendSnapshot appends the status of every breaker to dst and returns it. In a scope of nodes those of single
-	// proxies follow the one of all proxies together, which has no node. dst is used again, so it is not kept.
+	// AppendSnapshot appends the status of every breaker to dst and returns it. In a scope of nodes the breakers of single
+	// proxies follow the one for all proxies together, which has no node. The caller uses dst again.
 	AppendSnapshot(dst []breaker.Status, now breaker.Instant) []breaker.Status
 	// Force and Reset change a breaker by hand. The error is or wraps [breaker.ErrUnknown] where there is no such breaker.
 	Force(key breaker.Key, o breaker.Override, now breaker.Instant) error
@@ -54,7 +54,7 @@ type Clock interface {
 	Wall(breaker.Instant) time.Time
 }
 
-// History knows what happened, as [*metrics.Metrics] does.
+// History remembers loads and transitions, as [*metrics.Metrics] does.
 type History interface {
 	// Load returns which policy is in force, and what became of the last load.
 	Load() api.Load
@@ -79,10 +79,10 @@ type Outliers interface {
 // API answers requests. Make one with [New]; it has no goroutines of its own.
 type API struct {
 	options   Options
-	view      func(*policy.Set) any // what /config shows of a policy
+	view      func(*policy.Set) any // the form in which /config shows a policy
 	snapshots sync.Pool             // of *[]breaker.Status
 	followers *broadcast.Hub
-	following *places // of followers
+	following *places // for followers
 	audit     byhand.Audit
 }
 
@@ -99,7 +99,7 @@ func New(o Options) *API {
 	}
 }
 
-// Close ends the answers to all who follow transitions, which would not end by themselves, and lets nobody new follow.
+// Close ends the answers to clients that follow transitions, which would not end by themselves, and refuses new followers.
 // Everything else goes on. Call it before the HTTP server is shut down.
 func (a *API) Close() { a.followers.Close() }
 

@@ -12,12 +12,12 @@ import (
 	"breakwater.dev/internal/httpapi/byhand"
 )
 
-// Admin is who may change breakers by hand.
+// Admin says which clients may change breakers by hand.
 type Admin struct {
 	// Token returns the admin token. It is called for each request, so that a file can be replaced. White space around
 	// the token is not part of it. nil or "": there is none, and every change is refused.
 	Token func() (string, error)
-	// PlainText takes changes from other hosts over plain text too, where everybody on the way can read the token.
+	// PlainText takes changes from other hosts over plain text too, where others on the way can read the token.
 	PlainText bool
 }
 

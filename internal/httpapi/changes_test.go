@@ -20,7 +20,7 @@ const token = "correct horse"
 // byHand is one attempt to change a breaker.
 type byHand struct {
 	name, key, body string
-	// authorization and contentType are those of a right request where they are "".
+	// authorization and contentType are "" for the headers of a right request.
 	authorization, contentType string
 }
 

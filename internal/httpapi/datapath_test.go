@@ -8,7 +8,7 @@ import (
 	"breakwater.dev/policy"
 )
 
-// TestDataPath: it is that of the breaker in the policy in force, whichever proxy's it is.
+// TestDataPath: the data path comes from the policy in force, also for the breaker of one proxy.
 func TestDataPath(t *testing.T) {
 	m := &mesh{}
 	a := m.api()

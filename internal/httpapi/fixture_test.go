@@ -20,7 +20,7 @@ type mesh struct {
 	version  string
 	breakers func(dst []breaker.Status) []breaker.Status
 	set      *policy.Set
-	view     any // what is shown of the set; nil: the set itself
+	view     any // shown in place of the set; nil: the set itself
 	load     api.Load
 	moves    []breaker.Transition
 	nodes    []api.Node
@@ -109,7 +109,7 @@ type still struct{}
 func (still) Now() breaker.Instant             { return 0 }
 func (still) Wall(i breaker.Instant) time.Time { return typical.Wall(i) }
 
-// situations are what the golden files ask about, by the name that they use.
+// situations are the meshes of the golden files, by the name that they use.
 var situations = map[string]func() *API{
 	"empty":    func() *API { return new(mesh).api() },
 	"typical":  func() *API { return typicalMesh().api() },

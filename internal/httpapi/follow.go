@@ -26,7 +26,7 @@ const (
 	stall = 10 * time.Second
 )
 
-// ObserveTransition tells all who follow transitions of one more. Those of one breaker have to come in their order.
+// ObserveTransition sends a transition to all followers. The transitions of one breaker have to come in their order.
 func (a *API) ObserveTransition(t breaker.Transition) {
 	if !a.followers.Followed() {
 		return
@@ -44,7 +44,7 @@ func (a *API) ObserveTransition(t breaker.Transition) {
 
 // follow answers with transitions as they happen, until the client or the server
 // ends it. A follower that was too slow learns how many it has lost, at the place where they
-// are missing. One that does not read at all is dropped.
+// are missing. A follower that does not read at all is dropped.
 func (a *API) follow(w http.ResponseWriter, r *http.Request) {
 	from := peer(r)
 	if ok, _ := a.following.take(from); !ok {
@@ -71,7 +71,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) {
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for err := f.write("\n"); err == nil; { // at once, so that the client knows it is heard
+	for err := f.write("\n"); err == nil; { // at once, so that the client knows that it follows
 		select {
 		case <-r.Context().Done():
 			return

@@ -67,7 +67,7 @@ func following(ctx context.Context, tel *API) (p *page, ended chan struct{}) {
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tel := new(mesh).api()
-		tel.ObserveTransition(typical.ChargeTrip()) // nobody follows yet
+		tel.ObserveTransition(typical.ChargeTrip()) // there is no follower yet
 		first, ended := following(t.Context(), tel)
 		second, left := following(t.Context(), tel)
 		synctest.Wait()
@@ -123,8 +123,8 @@ func checkMoves(t *testing.T, tel *API, text string, want []breaker.Transition) 
 	}
 }
 
-// TestFollowTooSlow: who does not read loses what does not fit, learns how much
-// where it is missing, and goes on.
+// TestFollowTooSlow: a follower that does not read loses the lines that do not fit, learns how many
+// at the place where they are missing, and goes on.
 func TestFollowTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -169,7 +169,7 @@ func TestFollowTooSlow(t *testing.T) {
 	})
 }
 
-// TestFollowLimits: so many and no more, until one leaves; none after the end.
+// TestFollowLimits: there are at most maxFollowers until one leaves, and none after the end.
 func TestFollowLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tel := new(mesh).api()
@@ -203,7 +203,7 @@ func TestFollowLimits(t *testing.T) {
 }
 
 // TestFollowOutlivesDeadlines: the server's limits on other requests do not end
-// it, and the client's leaving does. Shutdown waits for nobody after Close.
+// it, and the client's leaving does. Shutdown waits for no follower after Close.
 func TestFollowOutlivesDeadlines(t *testing.T) {
 	const limit = 30 * time.Millisecond
 	tel := new(mesh).api()

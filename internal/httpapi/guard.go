@@ -11,7 +11,7 @@ import (
 
 // GuardedHandler is [API.Handler] for a port that browsers can reach. No page that a browser
 // shows can read it: a page of evil.example whose name is made to resolve to our address (DNS
-// rebinding) is of the same origin for the browser, but its requests have that name in Host. So a
+// rebinding) has the same origin for the browser, but its requests have that name in Host. So a
 // request in plain text is only answered if its Host cannot be the name of a stranger:
 //
 //   - an IP address, or none at all, as Prometheus and a kubelet send them that know a pod by its address;
@@ -20,7 +20,7 @@ import (
 //   - a name that ends in .svc or .svc.cluster.local, which are not in the public DNS;
 //   - one of names, in upper or lower case. "*" is every name.
 //
-// Other requests get 421. Over TLS, where the certificate has to be that of the name, all pass.
+// Other requests get 421. Over TLS, where the certificate has to be for the name, all pass.
 func (a *API) GuardedHandler(names ...string) http.Handler {
 	handler := a.Handler()
 	allowed := make([]string, len(names))

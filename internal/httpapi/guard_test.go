@@ -12,7 +12,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// TestGuard: a name that a stranger can own is answered only if we were told that it is ours.
+// TestGuard: a name that a stranger can own is answered only if the options say that it is ours.
 func TestGuard(t *testing.T) {
 	handler := typicalMesh().api().GuardedHandler("Breakwater.Example", "breakwater.prod")
 	for host, status := range map[string]int{
@@ -61,7 +61,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestPlainTextChanges: from another host a change needs TLS, or a process that was told to do without.
+// TestPlainTextChanges: from another host a change needs TLS, or an option that allows plain text.
 func TestPlainTextChanges(t *testing.T) {
 	for _, tt := range []struct {
 		from         string

@@ -63,9 +63,9 @@ func (a *API) dependencies(w http.ResponseWriter, r *http.Request) {
 	a.writeJSON(w, status, d)
 }
 
-// count counts one breaker. One that rejects nothing whatever its state, by its mode, keeps no application from
-// working, so it is never open here. One that is open for less than half of its proxies counts as half-open, since
-// the others do not suffer.
+// count counts one breaker. Where the mode lets every call pass, the breaker keeps no application from
+// working, so it is never open here. Where less than half of its proxies reject calls, it counts as half-open, since
+// the other proxies do not.
 func count(d *api.Dependencies, st *breaker.Status) {
 	d.Total++
 	if !st.Rejects() {

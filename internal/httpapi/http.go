@@ -49,10 +49,9 @@ func (a *API) endpoints() []endpoint {
 	}
 }
 
-// Handler returns the endpoints. But for POST /breakers/{key}, which needs the
-// admin token, all are read only and have no authentication: any method but GET
-// and HEAD gets 405. They are meant for loopback or a network that is trusted with
-// the names of services. Answers are JSON with indentation, but for /metrics, the
+// Handler returns the endpoints. POST /breakers/{key} needs the admin token. All other endpoints are read
+// only and have no authentication: any method except GET and HEAD gets 405. They are meant for loopback or a
+// network that is trusted with the names of services. Answers are JSON with indentation, except /metrics, the
 // lines of /transitions, and the index page at /.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()

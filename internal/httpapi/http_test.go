@@ -89,7 +89,7 @@ func TestServerHasLimits(t *testing.T) {
 	}
 }
 
-// TestNotJSON: what cannot be written is an error for the caller, not half an answer.
+// TestNotJSON: the client gets an error, and not half an answer, where a value cannot be written.
 func TestNotJSON(t *testing.T) {
 	handler := (&mesh{set: typical.Policy(), view: func() {}}).api().Handler()
 	w := httptest.NewRecorder()

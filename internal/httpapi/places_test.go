@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestLimited: so many at a time, the next waits for its turn, and not for ever.
+// TestLimited: at most n are answered at a time, the next one waits for its turn, and not for ever.
 func TestLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leave := make(chan struct{})

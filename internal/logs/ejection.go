@@ -9,7 +9,7 @@ import (
 	"breakwater.dev/api"
 )
 
-// Ejection is what became of one endpoint that is judged for all proxies together.
+// Ejection is an event of one endpoint that is judged for all proxies together.
 type Ejection struct {
 	Upstream string
 	Endpoint netip.AddrPort

@@ -14,7 +14,7 @@ const (
 	RouteType   = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 )
 
-// Nodes are the proxies: one that is well, and one that is outdated and has refused its routes.
+// Nodes are the proxies: a healthy one, and an outdated one that has refused its routes.
 func Nodes() []api.Node {
 	start := Start.UTC()
 	return []api.Node{

@@ -52,8 +52,8 @@ func Policy() *policy.Set {
 	return set
 }
 
-// Refusals are what became of loads that were refused, by name: "refused" for the problems of the policy, and "failed" where
-// there was none to read.
+// Refusals are errors of loads that were refused, by name: "refused" for the problems of a policy, and "failed" where
+// there was no policy to read.
 func Refusals() map[string]error {
 	return map[string]error{
 		"refused": fmt.Errorf("load policy: %w", policy.Diagnostics{

@@ -114,7 +114,7 @@ func TestOneNodeForTwoStreams(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
-		before := exposition.Of(t, s)
+		before := exposition.Samples(t, s)
 		if n := strings.Count(before, "} 0\n"); n != 4*len(xds.Types) || !strings.Contains(before, "breakwater_xds_nodes 0\n") {
 			t.Errorf("at the start:\n%s", before)
 		}
@@ -128,7 +128,7 @@ func TestMetrics(t *testing.T) {
 			`breakwater_xds_nacks_total{type="Cluster"} 1` + "\n", `breakwater_xds_pushes_total{type="Cluster"} 1` + "\n", `breakwater_xds_refusing_nodes{type="Cluster"} 1` + "\n",
 			fmt.Sprintf(`breakwater_xds_push_bytes_total{type="Cluster"} %d`+"\n", s.Counts()[xds.ClusterType].PushBytes),
 		} {
-			if got := exposition.Of(t, s); !strings.Contains(got, want) {
+			if got := exposition.Samples(t, s); !strings.Contains(got, want) {
 				t.Errorf("%q is not in\n%s", want, got)
 			}
 		}

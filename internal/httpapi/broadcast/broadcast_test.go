@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// taken is what a reader has, as "a b +2".
+// taken returns the lines that a reader takes, as "a b +2".
 func taken(r *Reader) string {
 	lines, lost := r.Take()
 	words := make([]string, 0, len(lines)+1)
@@ -65,7 +65,7 @@ func TestReaders(t *testing.T) {
 	quick.Leave()
 	quick.Leave()
 	send("g")
-	expect(quick, "f") // nothing any more
+	expect(quick, "f") // and nothing after it has left
 	third := join(t, h)
 	send("h")
 	expect(third, "h")

@@ -18,7 +18,7 @@ type Attempt struct {
 // strangersPerMinute is how many attempts of strangers are logged.
 const strangersPerMinute = 10
 
-// Audit writes one log line for each attempt, but for those of strangers beyond
+// Audit writes one log line for each attempt, except that strangers get at most
 // [strangersPerMinute]: a client without a token must not fill the log. The next line
 // that is written says how many were left out, and the counts have them all.
 type Audit struct {

@@ -59,7 +59,7 @@ func TestStrangersDoNotFillTheLog(t *testing.T) {
 	})
 }
 
-// TestLongWords: what others wrote is in the log, but not all of it.
+// TestLongWords: the beginning of a long text is in the log, and not all of it.
 func TestLongWords(t *testing.T) {
 	var log strings.Builder
 	a := &Audit{Log: slog.New(slog.NewTextHandler(&log, nil))}

@@ -25,7 +25,7 @@ const (
 // Change is a change by hand that was asked for.
 type Change struct {
 	api.Change
-	Lasts time.Duration // what ExpiresIn says; 0 for a reset
+	Lasts time.Duration // as ExpiresIn says; 0 for a reset
 }
 
 // Read reads a body that is right, or says what is wrong. The parts that could be read are there in either case.

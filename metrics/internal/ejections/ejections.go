@@ -39,16 +39,16 @@ var families = []family{
 // piece is about how much is encoded before it is written.
 const piece = 128 << 10
 
-// encoder is what one scrape needs.
+// encoder encodes one scrape.
 type encoder struct {
 	buf   []byte
-	name  string         // of the family
-	rules []outlier.Rule // of one upstream
+	name  string         // the family's
+	rules []outlier.Rule // space to sort the rules of one upstream
 }
 
-// Write writes the metrics of statuses, each of another upstream, to w. They are not
-// for the registry for the reason that those of breakers are not: a policy for the
-// whole mesh can make ten times as many of them as there are upstreams. The error is w's.
+// Write writes the metrics of statuses, each of another upstream, to w. They are not in the
+// registry, for the same reason as the metrics of breakers: a policy for the whole mesh can make
+// ten times as many of them as there are upstreams. The error comes from w.
 func Write(w io.Writer, statuses []outlier.Status) error {
 	if len(statuses) == 0 {
 		return nil
@@ -77,7 +77,7 @@ func (e *encoder) flush(w io.Writer) error {
 	return err
 }
 
-// escape makes a string the value of a label. What comes of a policy never needs it,
+// escape makes a string the value of a label. Names in a policy have nothing to escape,
 // and then it costs no memory.
 var escape = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 

@@ -14,13 +14,13 @@ import (
 // the cost of a write does not count.
 const piece = 128 << 10
 
-// encoder is what one scrape needs; encoders are used again.
+// encoder encodes one scrape. Encoders are used again.
 type encoder struct {
 	buf  []byte
 	of   []*series // by index of the status; nil: it has none
 	wall func(breaker.Instant) time.Time
-	// escapes says that some names have to be escaped to be values of labels. Those of a
-	// policy never have to.
+	// escapes is set where some names have to be escaped to be values of labels. Names in a policy
+	// never have to.
 	escapes bool
 }
 
@@ -37,7 +37,7 @@ func (t *Table) Write(w io.Writer, statuses []breaker.Status, wall func(breaker.
 	for i := range statuses {
 		var s *series
 		if key := &statuses[i].Key; key.Node == "" {
-			s = all.of(key)
+			s = all.find(key)
 		}
 		e.of = append(e.of, s)
 		e.escapes = e.escapes || strings.ContainsAny(statuses[i].Key.Upstream, escaped) || strings.ContainsAny(statuses[i].Key.Route, escaped)

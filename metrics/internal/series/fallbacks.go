@@ -2,7 +2,7 @@ package series
 
 import "sync"
 
-// Fallback is what a rejected caller gets, and the value of the label of the same name.
+// Fallback is the answer that a rejected caller gets, and the value of the label of the same name.
 type Fallback uint8
 
 // The fallbacks.
@@ -15,13 +15,13 @@ const (
 
 var fallbackNames = [kinds]string{Response: "response", Upstream: "upstream", Cached: "cached"}
 
-// credits say which fallback rejected callers got, of a breaker that has, or had, another
-// than a response. Breakers count what they reject, and know nothing of fallbacks.
+// credits count the calls that a breaker rejected by their fallback, where it has, or had, another one
+// than a response. Breakers count their rejections, and know nothing of fallbacks.
 type credits struct {
 	mu    sync.Mutex // guards what follows
 	now   Fallback
 	last  Fallback // when the breaker's count was last looked at
-	seen  uint64   // of the breaker's count
+	seen  uint64   // the breaker's count at that time
 	ever  [kinds]bool
 	calls [kinds]uint64
 }
@@ -40,8 +40,8 @@ func (c *credits) answered(f Fallback, n uint64) {
 	c.calls[f] += n
 }
 
-// take credits what a breaker has rejected since the last look, and returns the totals. Where
-// copies are kept only the proxies know what callers got, so their logs are what counts.
+// take credits the calls that a breaker has rejected since the last look, and returns the totals. Where
+// copies are kept, only the proxies know which answer a caller got, so their logs count.
 func (c *credits) take(rejected uint64) (calls [kinds]uint64, ever [kinds]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

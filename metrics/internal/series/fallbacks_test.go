@@ -9,8 +9,8 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// TestFallbacks: what a breaker rejects is credited to the fallback of the time, and where
-// copies are kept to what the proxies tell.
+// TestFallbacks: a rejected call is credited to the fallback at that time, and where copies
+// are kept, as the proxies report it.
 func TestFallbacks(t *testing.T) {
 	var table Table
 	key := breaker.Key{Upstream: "a"}
@@ -50,7 +50,7 @@ func TestFallbacks(t *testing.T) {
 	apply(Response)
 	wantLines("the last of the logs", 20, "response 6", "upstream 5", "cached 2")
 	wantLines("a response again", 22, "response 8", "upstream 5", "cached 2")
-	table.ObserveAnswered(breaker.Key{Upstream: "b"}, true, 1) // of no breaker
+	table.ObserveAnswered(breaker.Key{Upstream: "b"}, true, 1) // there is no such breaker
 	wantLines("another's", 22, "response 8", "upstream 5", "cached 2")
 
 	table = Table{}

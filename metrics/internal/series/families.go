@@ -46,7 +46,7 @@ func ratio(name, help string, part func(breaker.WindowCounts) uint64) family {
 	}}
 }
 
-// durations is a histogram; of returns nil where it has counted nothing.
+// durations is a histogram; the function of returns nil where it has counted nothing.
 func durations(name, help string, scale *scale, of func(*series) *histogram) family {
 	bucket, sum, count := prefix+name+"_bucket{", prefix+name+"_sum{", prefix+name+"_count{"
 	return family{head(name, "histogram", help), func(e *encoder, st *breaker.Status, s *series) {
@@ -116,9 +116,8 @@ type change struct {
 	always     bool // also where it never happened
 }
 
-// transitions has a series for what every breaker can do by itself. What people,
-// forced policies and restarts bring about would be two thirds of all series, and
-// hardly ever be above 0.
+// transitions has a series from the start for each change that a rule or a changed policy makes. The changes by hand, by
+// forced policies and by restarts would be two thirds of all series, and hardly ever be above 0.
 func transitions() family {
 	const name = "transitions_total"
 	const help = "Changes of state, by their reason. Those by a rule of the breaker or by a changed policy are there from 0 on, others once they have happened."

@@ -9,16 +9,15 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// Table is what is counted of each breaker of the policy, beyond what the
-// breaker counts itself. The zero value has no breakers.
+// Table counts for each breaker of the policy, beyond the counts of the breaker itself. The zero value has no breakers.
 type Table struct {
 	byUpstream atomic.Pointer[upstreams]
 }
 
-// upstreams are the breakers by their upstream's name, those of one sorted by
+// upstreams are the breakers by the name of their upstream, and then sorted by
 // route: each call looks one up, and a key of several strings takes twice as
-// long. Proxies make no series of their own, since how many of them there are is
-// not in the policy.
+// long. Proxies make no series of their own, since the policy does not say how
+// many proxies there are.
 type upstreams map[string][]route
 
 type route struct {
@@ -26,8 +25,8 @@ type route struct {
 	*series
 }
 
-// of returns the series of a key, or nil.
-func (u upstreams) of(key *breaker.Key) *series {
+// find returns the series of a key; nil: there are none.
+func (u upstreams) find(key *breaker.Key) *series {
 	routes := u[key.Upstream]
 	i, ok := slices.BinarySearchFunc(routes, key.Route, func(r route, name string) int { return strings.Compare(r.name, name) })
 	if !ok {
@@ -45,7 +44,7 @@ type series struct {
 	past atomic.Pointer[past]
 }
 
-// past is what transitions leave behind, and fallbacks.
+// past counts the transitions and the fallbacks.
 type past struct {
 	// rejects is nil where the fallback has only ever been a response.
 	rejects     atomic.Pointer[credits]
@@ -62,7 +61,7 @@ func (s *series) history() *past {
 	return s.past.Load()
 }
 
-// credits returns those of the fallbacks; nil: there has only ever been a response.
+// credits returns the counts by fallback; nil: there has only ever been a response.
 func (s *series) credits() *credits {
 	if p := s.past.Load(); p != nil {
 		return p.rejects.Load()
@@ -73,16 +72,16 @@ func (s *series) credits() *credits {
 // edges are the changes of state that have a series.
 var edges = breaker.Edges()
 
-// Apply makes specs the breakers that have series. Those that were there before
-// go on with theirs, new ones start at 0, and those of removed ones vanish. fallbacks
-// are those that are no [Response]. Calls of Apply must not overlap.
+// Apply makes specs the breakers that have series. Breakers that were there before
+// go on with theirs, new ones start at 0, and removed ones lose theirs. fallbacks
+// has every breaker whose fallback is not a [Response]. Calls of Apply must not overlap.
 func (t *Table) Apply(specs []breaker.Spec, fallbacks map[breaker.Key]Fallback) {
 	old, next := t.all(), make(upstreams, len(specs))
 	for _, spec := range specs {
 		key := &spec.Key
-		s := old.of(key)
+		s := old.find(key)
 		f := fallbacks[*key]
-		begins := f // what is credited until the first look
+		begins := f // credited until the first look
 		if s == nil {
 			s = &series{}
 		} else {
@@ -112,7 +111,7 @@ func (t *Table) all() upstreams {
 // ObserveTransition counts a transition, and of each stretch of [breaker.Open]
 // that ends, how long it was. A breaker without series is not counted.
 func (t *Table) ObserveTransition(tr breaker.Transition) {
-	s := t.all().of(&tr.Key)
+	s := t.all().find(&tr.Key)
 	if s == nil {
 		return
 	}
@@ -129,7 +128,7 @@ func (t *Table) ObserveTransition(tr breaker.Transition) {
 // ObserveCalls counts how much of the service's time n calls took, each of them d. It takes no lock and
 // allocates nothing. A breaker without series is not counted.
 func (t *Table) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
-	if s := t.all().of(&key); s != nil {
+	if s := t.all().find(&key); s != nil {
 		s.calls.observe(callScale, d, n)
 	}
 }
@@ -137,16 +136,16 @@ func (t *Table) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {
 // ObserveWholeCalls adds how long n calls lasted from beginning to end, each of them d. It takes
 // no lock and allocates nothing. A breaker without series is not counted.
 func (t *Table) ObserveWholeCalls(key breaker.Key, d time.Duration, n uint64) {
-	if s := t.all().of(&key); s != nil {
+	if s := t.all().find(&key); s != nil {
 		s.micros.Add(uint64(max(d, 0)/time.Microsecond) * n)
 	}
 }
 
 // ObserveAnswered counts n calls that were rejected where copies of responses are kept, by
-// whether they were answered with one. Breakers whose fallback has never been that are not
+// whether they were answered with a copy. A breaker that has never had such a fallback is not
 // counted.
 func (t *Table) ObserveAnswered(key breaker.Key, cached bool, n uint64) {
-	s := t.all().of(&key)
+	s := t.all().find(&key)
 	if s == nil {
 		return
 	}
@@ -162,7 +161,7 @@ func (t *Table) ObserveAnswered(key breaker.Key, cached bool, n uint64) {
 // Last returns the last transition of a breaker, whichever proxy's it was; nil
 // where there was none.
 func (t *Table) Last(key breaker.Key) *breaker.Transition {
-	s := t.all().of(&key)
+	s := t.all().find(&key)
 	if s == nil {
 		return nil
 	}

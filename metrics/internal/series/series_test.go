@@ -32,8 +32,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// TestMemory: what a breaker that has had calls keeps here, together with its part
-// of the space in which scrapes have their snapshot, is at most 450 bytes.
+// TestMemory: a breaker that has had calls keeps at most 450 bytes here, together with its part
+// of the space in which scrapes have their snapshot.
 func TestMemory(t *testing.T) {
 	const n = 100_000
 	breakers := specs(n)
@@ -48,13 +48,13 @@ func TestMemory(t *testing.T) {
 	if kept+scrape > 450 {
 		t.Errorf("%d bytes are kept for each breaker, and %d for its status in a scrape; must be at most 450", kept, scrape)
 	}
-	if table.of(breakers[0].Key) == nil {
+	if table.find(breakers[0].Key) == nil {
 		t.Error("the table is gone")
 	}
 	runtime.KeepAlive(breakers)
 }
 
-func (t *Table) of(key breaker.Key) *series { return t.all().of(&key) }
+func (t *Table) find(key breaker.Key) *series { return t.all().find(&key) }
 
 // TestManyRoutes: a breaker is found among the routes of its upstream, whatever
 // their order in the policy, and no other is.
@@ -64,7 +64,7 @@ func TestManyRoutes(t *testing.T) {
 		list = append(list, breaker.Spec{Key: breaker.Key{Upstream: "u", Route: route}})
 	}
 	var table Table
-	if got := table.of(list[0].Key); got != nil {
+	if got := table.find(list[0].Key); got != nil {
 		t.Errorf("an empty table has %v", got)
 	}
 	table.Apply(list, nil)
@@ -75,7 +75,7 @@ func TestManyRoutes(t *testing.T) {
 		}
 	}
 	for _, key := range []breaker.Key{{Upstream: "u", Route: "c"}, {Upstream: "u", Route: "zzz"}, {Upstream: "v"}, {}} {
-		if got := table.of(key); got != nil {
+		if got := table.find(key); got != nil {
 			t.Errorf("%v: found %v", key, got)
 		}
 	}

@@ -1,4 +1,11 @@
-package archtest
+// Package prose finds habits that make sentences hard to read.
+//
+// In: a passage of text.
+// Out: each bad habit in it, with the line, and an example of how to say it plainly.
+// Called by: archtest, for the comments of Go files and for the pages.
+// Never: reads a file, or judges code, quotations and the targets of links.
+// Concurrency: functions of their arguments only.
+package prose
 
 import (
 	"fmt"
@@ -6,8 +13,8 @@ import (
 	"strings"
 )
 
-// proseRule is a habit that makes sentences hard to read.
-type proseRule struct {
+// rule is a habit that makes sentences hard to read.
+type rule struct {
 	name string
 	// found matches the habit in a sentence, in any case of letters.
 	found *regexp.Regexp
@@ -27,9 +34,9 @@ func habit(expression string) *regexp.Regexp { return regexp.MustCompile(`(?i)` 
 // opening is a habit at the beginning of a sentence or clause.
 func opening(expression string) *regexp.Regexp { return habit(`(?:^|[:;] )` + expression) }
 
-// proseRules are the habits that we had. Each is blunt: write the sentence in another way where a rule is
+// rules are the habits that we had. Each is blunt: write the sentence in another way where a rule is
 // wrong about it.
-var proseRules = []proseRule{
+var rules = []rule{
 	{
 		name: "tells-whether", found: habit(`\b(?:tells?|says?) (?:whether|if)\b`),
 		advice: "write 'reports whether'",
@@ -119,21 +126,19 @@ var proseRules = []proseRule{
 	},
 }
 
-// passage is a stretch of prose.
-type passage struct {
-	file  string
-	text  string
-	lines []int // where each byte of text is
-	cell  bool  // it is a heading or the cell of a table, and may be no sentence
+// Passage is a stretch of prose.
+type Passage struct {
+	File  string
+	Text  string
+	Lines []int // the line of each byte of Text
+	Cell  bool  // it is a heading or the cell of a table, and may be no sentence
 }
 
-// checkProse finds bad habits in the comments of Go files and in the Markdown pages.
-func checkProse(t *tree) []finding {
-	var fs []finding
-	for _, p := range t.passages() {
-		fs = append(fs, p.check()...)
-	}
-	return fs
+// Finding is a bad habit in a passage.
+type Finding struct {
+	Line int    // from Lines
+	Rule string // the name of the rule
+	Text string // the words, and how to say it plainly
 }
 
 var (
@@ -145,10 +150,10 @@ var (
 	sentenceEnd = regexp.MustCompile(`[.!?][)*]*\s+`)
 )
 
-// check finds bad habits in one passage.
-func (p *passage) check() []finding {
-	var fs []finding
-	text := quoted.ReplaceAllStringFunc(p.text, func(s string) string { return strings.Repeat("x", len(s)) })
+// Check finds bad habits in one passage.
+func (p *Passage) Check() []Finding {
+	var fs []Finding
+	text := quoted.ReplaceAllStringFunc(p.Text, func(s string) string { return strings.Repeat("x", len(s)) })
 	text = emphasis.Replace(text)
 	for start := 0; start < len(text); {
 		end := len(text)
@@ -160,8 +165,8 @@ func (p *passage) check() []finding {
 		}
 		sentence := strings.TrimRight(text[start:end], " ")
 		question := strings.HasSuffix(sentence, "?")
-		for _, r := range proseRules {
-			if r.opening && (p.cell || question) {
+		for _, r := range rules {
+			if r.opening && (p.Cell || question) {
 				continue
 			}
 			for _, m := range r.found.FindAllStringIndex(sentence, -1) {
@@ -169,9 +174,9 @@ func (p *passage) check() []finding {
 					continue
 				}
 				said := strings.TrimLeft(sentence[m[0]:m[1]], ":; ")
-				fs = append(fs, finding{
-					file: p.file, line: p.lines[start+m[1]-1], rule: r.name,
-					text: fmt.Sprintf("%q: %s; instead of %q write %q", said, r.advice, r.bad, r.plain),
+				fs = append(fs, Finding{
+					Line: p.Lines[start+m[1]-1], Rule: r.name,
+					Text: fmt.Sprintf("%q: %s; instead of %q write %q", said, r.advice, r.bad, r.plain),
 				})
 			}
 		}
