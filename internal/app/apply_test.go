@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -285,6 +286,7 @@ func TestOrderOfSteps(t *testing.T) {
 type slowLog struct {
 	slog.Handler
 	stuck, release chan struct{}
+	once           *sync.Once // closes stuck; on a slow machine the wait may be over too, which is another transition
 }
 
 // Enabled implements [slog.Handler].
@@ -293,7 +295,7 @@ func (slowLog) Enabled(context.Context, slog.Level) bool { return true }
 // Handle implements [slog.Handler].
 func (l slowLog) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == "breaker changed state" {
-		close(l.stuck)
+		l.once.Do(func() { close(l.stuck) })
 		<-l.release
 	}
 	return nil
@@ -309,7 +311,7 @@ func TestOrderOfObservers(t *testing.T) {
 	}{{"as they are", "", true, true}, {"the log first", "log", false, false}, {"the metrics last", "gates, store, log", true, false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := options(t, mesh)
-			l := slowLog{slog.DiscardHandler, make(chan struct{}), make(chan struct{})}
+			l := slowLog{slog.DiscardHandler, make(chan struct{}), make(chan struct{}), new(sync.Once)}
 			o.Log = slog.New(l)
 			b := &bench{app: publishing(t, o), t: t}
 			defer b.xds.Close()
