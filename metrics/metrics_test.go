@@ -27,10 +27,10 @@ func TestGoAndProcessMetrics(t *testing.T) {
 // TestPolicyChange: breakers in both policies go on, a breaker that is only in the old one
 // vanishes, and one that comes back starts at 0.
 func TestPolicyChange(t *testing.T) {
-	tel := showing(these(breaker.Status{Key: breaker.Key{Upstream: "a"}}, breaker.Status{Key: breaker.Key{Upstream: "b"}}))
+	exported := showing(these(breaker.Status{Key: breaker.Key{Upstream: "a"}}, breaker.Status{Key: breaker.Key{Upstream: "b"}}))
 	call := func() {
-		tel.ObserveCalls(breaker.Key{Upstream: "a"}, time.Second, 1)
-		tel.ObserveCalls(breaker.Key{Upstream: "b"}, time.Second, 1)
+		exported.ObserveCalls(breaker.Key{Upstream: "a"}, time.Second, 1)
+		exported.ObserveCalls(breaker.Key{Upstream: "b"}, time.Second, 1)
 	}
 	steps := []struct {
 		policy []string
@@ -42,10 +42,10 @@ func TestPolicyChange(t *testing.T) {
 		{[]string{"b", "a"}, "a 3 b 1 "},
 	}
 	for i, step := range steps {
-		tel.Apply(typical.Set(fmt.Sprint(i), step.policy...), typical.Start)
+		exported.Apply(typical.Set(fmt.Sprint(i), step.policy...), typical.Start)
 		call()
 		const count = "circuit_breaker_response_duration_seconds_count"
-		got := strings.NewReplacer(count+`{route="",service="`, "", `"}`, "", "\n", " ").Replace(exposition.Lines(t, tel, count))
+		got := strings.NewReplacer(count+`{route="",service="`, "", `"}`, "", "\n", " ").Replace(exposition.Lines(t, exported, count))
 		if got != step.want {
 			t.Errorf("after policy %v: calls %q, want %q", step.policy, got, step.want)
 		}
@@ -56,8 +56,8 @@ func TestPolicyChange(t *testing.T) {
 // changes. A change that neither a rule nor a policy makes is not there before it happens.
 func TestEveryEdge(t *testing.T) {
 	key := breaker.Key{Upstream: "a", Route: "r"}
-	tel := showing(these(breaker.Status{Key: key}))
-	tel.Apply(typical.Set("1", "a/r"), typical.Start)
+	exported := showing(these(breaker.Status{Key: key}))
+	exported.Apply(typical.Set("1", "a/r"), typical.Start)
 	line := func(e breaker.Edge, n int) string {
 		return fmt.Sprintf("circuit_breaker_transitions_total{from=%q,reason=%q,route=\"r\",service=\"a\",to=%q} %d\n", e.From, e.Reason, e.To, n)
 	}
@@ -67,7 +67,7 @@ func TestEveryEdge(t *testing.T) {
 			before.WriteString(line(e, 0))
 		}
 	}
-	if got, want := exposition.Lines(t, tel, "circuit_breaker_transitions_total"), before.String(); got != want {
+	if got, want := exposition.Lines(t, exported, "circuit_breaker_transitions_total"), before.String(); got != want {
 		t.Errorf("before any transition:\n%s\nwant\n%s", got, want)
 	}
 	for i, e := range breaker.Edges() {
@@ -76,13 +76,13 @@ func TestEveryEdge(t *testing.T) {
 			if n > 0 {
 				k.Node = fmt.Sprintf("proxy-%d", n)
 			}
-			tel.ObserveTransition(breaker.Transition{Key: k, Edge: e})
+			exported.ObserveTransition(breaker.Transition{Key: k, Edge: e})
 		}
 		after.WriteString(line(e, i+1))
 	}
-	tel.ObserveTransition(breaker.Transition{Key: breaker.Key{Upstream: "stranger"}, Edge: breaker.Edges()[0]})
-	tel.ObserveTransition(breaker.Transition{Key: breaker.Key{Upstream: "a"}, Edge: breaker.Edges()[0]})
-	if got, want := exposition.Lines(t, tel, "circuit_breaker_transitions_total"), after.String(); got != want {
+	exported.ObserveTransition(breaker.Transition{Key: breaker.Key{Upstream: "stranger"}, Edge: breaker.Edges()[0]})
+	exported.ObserveTransition(breaker.Transition{Key: breaker.Key{Upstream: "a"}, Edge: breaker.Edges()[0]})
+	if got, want := exposition.Lines(t, exported, "circuit_breaker_transitions_total"), after.String(); got != want {
 		t.Errorf("after them:\n%s\nwant\n%s", got, want)
 	}
 }
@@ -99,12 +99,12 @@ func TestRatioMinimum(t *testing.T) {
 	} {
 		config := breaker.DefaultConfig()
 		config.MinimumNumberOfCalls = c.minimum
-		tel := showing(these(breaker.Status{
+		exported := showing(these(breaker.Status{
 			Key: breaker.Key{Upstream: "a"}, Config: &config, Window: breaker.WindowCounts{Calls: c.calls, Failures: 9, Slow: 2},
 		}))
-		tel.Apply(typical.Set("1", "a"), typical.Start)
+		exported.Apply(typical.Set("1", "a"), typical.Start)
 		got := strings.NewReplacer(`circuit_breaker_failure_ratio{route="",service="a"} `, "", `circuit_breaker_slow_call_ratio{route="",service="a"} `, "", "\n", " ").
-			Replace(exposition.Lines(t, tel, "circuit_breaker_failure_ratio") + exposition.Lines(t, tel, "circuit_breaker_slow_call_ratio"))
+			Replace(exposition.Lines(t, exported, "circuit_breaker_failure_ratio") + exposition.Lines(t, exported, "circuit_breaker_slow_call_ratio"))
 		if got != c.want {
 			t.Errorf("with %d calls of %d: ratios %q, want %q", c.calls, c.minimum, got, c.want)
 		}
@@ -114,15 +114,15 @@ func TestRatioMinimum(t *testing.T) {
 // TestOpenDuration: each stretch of open is observed when it ends, and nothing else.
 func TestOpenDuration(t *testing.T) {
 	key := breaker.Key{Upstream: "a"}
-	tel := showing(these(breaker.Status{Key: key}))
-	tel.Apply(typical.Set("1", "a"), typical.Start)
-	zero := exposition.Lines(t, tel, "circuit_breaker_open_duration_seconds")
+	exported := showing(these(breaker.Status{Key: key}))
+	exported.Apply(typical.Set("1", "a"), typical.Start)
+	zero := exposition.Lines(t, exported, "circuit_breaker_open_duration_seconds")
 	if got, want := strings.Count(zero, "} 0\n"), 10; got != want {
 		t.Errorf("before any transition there are %d samples of 0, want %d:\n%s", got, want, zero)
 	}
 	fromOpen := 0
 	for _, e := range breaker.Edges() {
-		tel.ObserveTransition(breaker.Transition{Key: key, Edge: e, Since: at(time.Second), At: at(6 * time.Second)})
+		exported.ObserveTransition(breaker.Transition{Key: key, Edge: e, Since: at(time.Second), At: at(6 * time.Second)})
 		if e.From == breaker.Open {
 			fromOpen++
 		}
@@ -137,7 +137,7 @@ func TestOpenDuration(t *testing.T) {
 	}
 	fmt.Fprintf(&want, "circuit_breaker_open_duration_seconds_sum{route=\"\",service=\"a\"} %d\n", 5*fromOpen)
 	fmt.Fprintf(&want, "circuit_breaker_open_duration_seconds_count{route=\"\",service=\"a\"} %d\n", fromOpen)
-	if got := exposition.Lines(t, tel, "circuit_breaker_open_duration_seconds"); got != want.String() {
+	if got := exposition.Lines(t, exported, "circuit_breaker_open_duration_seconds"); got != want.String() {
 		t.Errorf("got\n%s\nwant\n%s", got, want.String())
 	}
 }
@@ -145,10 +145,10 @@ func TestOpenDuration(t *testing.T) {
 // TestHistogramAgreesWithLibrary: the same durations in the library's histogram, one
 // by one, and in ours, by their weights, read the same.
 func TestHistogramAgreesWithLibrary(t *testing.T) {
-	tel := showing(these(breaker.Status{Key: breaker.Key{Upstream: "a"}}))
-	tel.Apply(typical.Set("1", "a"), typical.Start)
+	exported := showing(these(breaker.Status{Key: breaker.Key{Upstream: "a"}}))
+	exported.Apply(typical.Set("1", "a"), typical.Start)
 	read := func() *dto.Histogram {
-		for _, f := range exposition.Own(t, tel) {
+		for _, f := range exposition.Own(t, exported) {
 			if f.GetName() == "circuit_breaker_response_duration_seconds" {
 				return f.GetMetric()[0].GetHistogram()
 			}
@@ -167,7 +167,7 @@ func TestHistogramAgreesWithLibrary(t *testing.T) {
 		for range weight {
 			library.Observe(max(d, 0).Seconds())
 		}
-		tel.ObserveCalls(breaker.Key{Upstream: "a", Node: "any"}, d, uint64(weight))
+		exported.ObserveCalls(breaker.Key{Upstream: "a", Node: "any"}, d, uint64(weight))
 		weight++
 	}
 	observe(time.Hour) // stands for nothing
@@ -197,12 +197,12 @@ func TestHistogramAgreesWithLibrary(t *testing.T) {
 
 // TestObserveCallsAllocates nothing.
 func TestObserveCallsAllocates(t *testing.T) {
-	tel := showing(these())
-	tel.Apply(typical.Policy(), typical.Start)
+	exported := showing(these())
+	exported.Apply(typical.Policy(), typical.Start)
 	key := breaker.Key{Upstream: "payments", Route: "charge"}
 	if n := testing.AllocsPerRun(1000, func() {
-		tel.ObserveCalls(key, 3*time.Millisecond, 1)
-		tel.ObserveWholeCalls(key, 3*time.Millisecond, 1)
+		exported.ObserveCalls(key, 3*time.Millisecond, 1)
+		exported.ObserveWholeCalls(key, 3*time.Millisecond, 1)
 	}); n != 0 {
 		t.Errorf("ObserveCalls allocates %v times; must be 0", n)
 	}

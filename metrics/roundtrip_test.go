@@ -91,19 +91,19 @@ func TestRoundTrip(t *testing.T) {
 		st.Key.Node = "proxy" // has no series
 		withNodes = append(withNodes, st)
 	}
-	tel := showing(these(withNodes...))
-	tel.Apply(set, typical.Start)
+	exported := showing(these(withNodes...))
+	exported.Apply(set, typical.Start)
 	for key, values := range want {
-		tel.ObserveCalls(key, 1500*time.Millisecond, 1)
-		tel.ObserveWholeCalls(key, 3*time.Second, 1)
-		tel.ObserveTransition(breaker.Transition{Key: key, Edge: breaker.Edge{From: breaker.Open, To: breaker.Closed, Reason: breaker.Reset}, At: at(2 * time.Second)})
+		exported.ObserveCalls(key, 1500*time.Millisecond, 1)
+		exported.ObserveWholeCalls(key, 3*time.Second, 1)
+		exported.ObserveTransition(breaker.Transition{Key: key, Edge: breaker.Edge{From: breaker.Open, To: breaker.Closed, Reason: breaker.Reset}, At: at(2 * time.Second)})
 		maps.Copy(values, map[string]float64{
 			"response_duration_seconds": 1.5, "call_seconds_total": 3, "open_duration_seconds": 2,
 			"transitions_total": 1, // the sum over all edges
 		})
 	}
 	got := map[breaker.Key]map[string]float64{}
-	for _, f := range exposition.Own(t, tel) {
+	for _, f := range exposition.Own(t, exported) {
 		for _, m := range f.GetMetric() {
 			addSample(got, f.GetName(), m)
 		}

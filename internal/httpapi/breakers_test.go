@@ -44,7 +44,7 @@ func TestClientLeaves(t *testing.T) {
 // TestSnapshotIsUsedAgain: the statuses of one answer are the space of the next.
 func TestSnapshotIsUsedAgain(t *testing.T) {
 	got := 0
-	tel := (&mesh{breakers: func(dst []breaker.Status) []breaker.Status {
+	pages := (&mesh{breakers: func(dst []breaker.Status) []breaker.Status {
 		if len(dst) != 0 {
 			t.Errorf("%d statuses are there already", len(dst))
 		}
@@ -52,7 +52,7 @@ func TestSnapshotIsUsedAgain(t *testing.T) {
 		return append(dst, make([]breaker.Status, 10)...)
 	}}).api()
 	for began := time.Now(); got < 10 && time.Since(began) < 10*time.Second; {
-		tel.withStatuses(func(s []breaker.Status) {
+		pages.withStatuses(func(s []breaker.Status) {
 			if len(s) != 10 {
 				t.Fatalf("%d statuses, want 10", len(s))
 			}

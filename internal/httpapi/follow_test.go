@@ -51,9 +51,9 @@ func (p *page) take() string {
 }
 
 // following starts a follower; ended is closed when its answer is.
-func following(ctx context.Context, tel *API) (p *page, ended chan struct{}) {
+func following(ctx context.Context, pages *API) (p *page, ended chan struct{}) {
 	p, ended = &page{held: make(chan struct{}, 1)}, make(chan struct{})
-	handler := tel.Handler()
+	handler := pages.Handler()
 	request := httptest.NewRequest(http.MethodGet, "/transitions", nil).WithContext(ctx)
 	request.RemoteAddr = "127.0.0.1:1"
 	go func() {
@@ -66,51 +66,51 @@ func following(ctx context.Context, tel *API) (p *page, ended chan struct{}) {
 // TestFollow has lines in order, the same for all, and an empty one every ten seconds.
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tel := new(mesh).api()
-		tel.ObserveTransition(typical.ChargeTrip()) // there is no follower yet
-		first, ended := following(t.Context(), tel)
-		second, left := following(t.Context(), tel)
+		pages := new(mesh).api()
+		pages.ObserveTransition(typical.ChargeTrip()) // there is no follower yet
+		first, ended := following(t.Context(), pages)
+		second, left := following(t.Context(), pages)
 		synctest.Wait()
 		if a, b := first.take(), second.take(); a != "\n" || b != "\n" {
 			t.Errorf("at first %q and %q, want an empty line each", a, b)
 		}
 		moves := typical.Transitions()
 		for _, tr := range moves {
-			tel.ObserveTransition(tr)
+			pages.ObserveTransition(tr)
 		}
 		synctest.Wait()
 		got := first.take()
 		if other := second.take(); got != other {
 			t.Errorf("one follower got\n%s\nanother\n%s", got, other)
 		}
-		checkMoves(t, tel, got, moves)
+		checkMoves(t, pages, got, moves)
 		time.Sleep(35 * time.Second)
 		synctest.Wait()
 		if got := first.take(); got != "\n\n\n" {
 			t.Errorf("in 35 s without transitions %q, want three empty lines", got)
 		}
-		tel.ObserveTransition(typical.ChargeTrip())
-		tel.Close()
+		pages.ObserveTransition(typical.ChargeTrip())
+		pages.Close()
 		<-ended
 		<-left
-		checkMoves(t, tel, first.take(), []breaker.Transition{typical.ChargeTrip()})
+		checkMoves(t, pages, first.take(), []breaker.Transition{typical.ChargeTrip()})
 	})
 }
 
 // checkMoves: each line is the last_transition of that breaker, and whose it is.
-func checkMoves(t *testing.T, tel *API, text string, want []breaker.Transition) {
+func checkMoves(t *testing.T, pages *API, text string, want []breaker.Transition) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) != len(want) {
 		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(want), text)
 	}
 	for i, tr := range want {
-		last, err := json.Marshal(tel.describeTransition(&tr))
+		last, err := json.Marshal(pages.describeTransition(&tr))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if tr.Cause != nil {
-			cause, err := json.Marshal(tel.describeTransition(tr.Cause))
+			cause, err := json.Marshal(pages.describeTransition(tr.Cause))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,14 +128,14 @@ func checkMoves(t *testing.T, tel *API, text string, want []breaker.Transition) 
 func TestFollowTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		tel := new(mesh).api()
-		p, ended := following(ctx, tel)
+		pages := new(mesh).api()
+		p, ended := following(ctx, pages)
 		synctest.Wait()
 		p.take()
 		p.held <- struct{}{}
 		send := func(from, to int) {
 			for i := from; i <= to; i++ {
-				tel.ObserveTransition(breaker.Transition{Sequence: uint64(i)})
+				pages.ObserveTransition(breaker.Transition{Sequence: uint64(i)})
 			}
 		}
 		send(1, 1)
@@ -163,7 +163,7 @@ func TestFollowTooSlow(t *testing.T) {
 		}
 		cancel()
 		<-ended
-		if tel.followers.Followed() {
+		if pages.followers.Followed() {
 			t.Error("a follower that has left is still there")
 		}
 	})
@@ -172,18 +172,18 @@ func TestFollowTooSlow(t *testing.T) {
 // TestFollowLimits: there are at most maxFollowers until one leaves, and none after the end.
 func TestFollowLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tel := new(mesh).api()
+		pages := new(mesh).api()
 		ask := func() (int, string) {
 			w := httptest.NewRecorder()
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			tel.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/transitions", nil).WithContext(ctx))
+			pages.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/transitions", nil).WithContext(ctx))
 			return w.Code, w.Body.String()
 		}
 		ctx, leave := context.WithCancel(t.Context())
-		_, left := following(ctx, tel)
+		_, left := following(ctx, pages)
 		for range maxFollowers - 1 {
-			following(t.Context(), tel)
+			following(t.Context(), pages)
 		}
 		synctest.Wait()
 		if status, body := ask(); status != http.StatusServiceUnavailable || !strings.Contains(body, "as many readers as there may be") {
@@ -194,8 +194,8 @@ func TestFollowLimits(t *testing.T) {
 		if status, body := ask(); status != http.StatusOK {
 			t.Errorf("after one has left: %d %s", status, body)
 		}
-		tel.Close()
-		tel.Close()
+		pages.Close()
+		pages.Close()
 		if status, body := ask(); status != http.StatusServiceUnavailable || !strings.Contains(body, "nothing will be sent any more") {
 			t.Errorf("after the end: %d %s", status, body)
 		}
@@ -206,9 +206,9 @@ func TestFollowLimits(t *testing.T) {
 // it, and the client's leaving does. Shutdown waits for no follower after Close.
 func TestFollowOutlivesDeadlines(t *testing.T) {
 	const limit = 30 * time.Millisecond
-	tel := new(mesh).api()
-	server := httptest.NewUnstartedServer(tel.Handler())
-	server.Config = NewServer(tel.Handler())
+	pages := new(mesh).api()
+	server := httptest.NewUnstartedServer(pages.Handler())
+	server.Config = NewServer(pages.Handler())
 	server.Config.ReadTimeout, server.Config.WriteTimeout = limit, limit
 	server.Start()
 	defer server.Close()
@@ -230,7 +230,7 @@ func TestFollowOutlivesDeadlines(t *testing.T) {
 	response, lines := follow(t.Context())
 	defer response.Body.Close()
 	for began, n := time.Now(), uint64(1); time.Since(began) < 5*limit; n++ {
-		tel.ObserveTransition(breaker.Transition{Sequence: n})
+		pages.ObserveTransition(breaker.Transition{Sequence: n})
 		line, err := lines.ReadString('\n')
 		if want := fmt.Sprintf(`"sequence":%d,`, n); err != nil || !strings.Contains(line, want) {
 			t.Fatalf("line %q, %v; want %s", line, err, want)
@@ -242,7 +242,7 @@ func TestFollowOutlivesDeadlines(t *testing.T) {
 	if err := other.Body.Close(); err != nil {
 		t.Error(err)
 	}
-	tel.Close()
+	pages.Close()
 	if rest, err := lines.ReadString('\n'); rest != "" || fmt.Sprint(err) != "EOF" {
 		t.Errorf("at the end %q, %v; want a whole answer", rest, err)
 	}

@@ -101,8 +101,8 @@ func TestPlainTextChanges(t *testing.T) {
 // a place that is left is free.
 func TestFollowersOfOnePeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tel := new(mesh).api()
-		handler := tel.Handler()
+		pages := new(mesh).api()
+		handler := pages.Handler()
 		follow := func(from string) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
 			r := httptest.NewRequest(http.MethodGet, "/transitions", nil)
@@ -127,10 +127,10 @@ func TestFollowersOfOnePeer(t *testing.T) {
 		if w := follow("10.0.0.2:1"); w.Code != http.StatusOK {
 			t.Errorf("another address: %d", w.Code)
 		}
-		tel.Close()
+		pages.Close()
 		synctest.Wait()
-		if len(tel.following.of) > 0 || tel.following.taken > 0 {
-			t.Errorf("places are taken when all have left: %v", tel.following.of)
+		if len(pages.following.of) > 0 || pages.following.taken > 0 {
+			t.Errorf("places are taken when all have left: %v", pages.following.of)
 		}
 	})
 }
