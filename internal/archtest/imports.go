@@ -125,6 +125,15 @@ func hasEffects(imported string) bool {
 	return inModules(imported, []string{"os", "net", "log", "syscall", "io/fs", "embed", "math/rand", "crypto/rand"})
 }
 
+// domainLayers is the highest layer of packages that know only breakers and policies. They must not depend on infrastructure, so
+// that other proxies, networks and stores can be attached to them.
+const domainLayers = 4
+
+// infrastructure are the modules of others by which we reach proxies, networks and stores.
+var infrastructure = []string{
+	"github.com/envoyproxy", "google.golang.org/grpc", "google.golang.org/genproto", "github.com/redis", "k8s.io", "sigs.k8s.io",
+}
+
 // checkTable finds what is wrong with the table itself.
 func checkTable(t *tree, rows []row) []string {
 	var wrong []string
@@ -145,6 +154,11 @@ func checkTable(t *tree, rows []row) []string {
 				report(r, "allows %s, which has no row", ours)
 			case other.layer >= r.layer:
 				report(r, "of layer %d allows %s, of layer %d: a layer imports only lower ones", r.layer, ours, other.layer)
+			}
+		}
+		for _, other := range r.third {
+			if r.layer <= domainLayers && slices.ContainsFunc(infrastructure, func(m string) bool { return within(m, other) }) {
+				report(r, "of layer %d allows %s: up to layer %d packages know breakers and policies, and no proxy, network or store", r.layer, other, domainLayers)
 			}
 		}
 		if !slices.ContainsFunc(t.packages, func(p *pkg) bool { return covers(r.pkg, p.path) }) {

@@ -100,6 +100,8 @@ func TestBadTable(t *testing.T) {
 		{pkg: "high", layer: 1, reason: "r"},
 		{pkg: "mute", layer: 0},
 		{pkg: "gone/...", layer: 0, reason: "r"},
+		{pkg: "wired", layer: 4, reason: "r", third: []string{"google.golang.org/grpc/codes"}},
+		{pkg: "served", layer: 5, reason: "r", third: []string{"google.golang.org/grpc"}},
 	}
 	tr := example(t, []txtar.File{
 		{Name: "low/a.go", Data: []byte("package low\n")},
@@ -107,6 +109,8 @@ func TestBadTable(t *testing.T) {
 		{Name: "high/a.go", Data: []byte("package high\n")},
 		{Name: "mute/a.go", Data: []byte("package mute\n")},
 		{Name: "gone/a.go", Data: []byte("package gone\n")},
+		{Name: "wired/a.go", Data: []byte("package wired\n")},
+		{Name: "served/a.go", Data: []byte("package served\n")},
 	})
 	want := []string{
 		"row low of layer 0 allows high, of layer 1: a layer imports only lower ones",
@@ -115,6 +119,7 @@ func TestBadTable(t *testing.T) {
 		"row high is there twice",
 		"row mute has no reason",
 		"row gone/... is about no package of the tree; delete it",
+		"row wired of layer 4 allows google.golang.org/grpc/codes: up to layer 4 packages know breakers and policies, and no proxy, network or store",
 	}
 	if diff := cmp.Diff(want, checkTable(tr, rows)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -55,48 +55,48 @@ var table = []row{
 		reason: "These packages read YAML strictly and print values. They know nothing of policies.",
 	},
 	{
-		pkg: "xds/internal/message", layer: 0, pure: true, silent: true,
+		pkg: "xds/internal/message", layer: 5, pure: true, silent: true,
 		third:  []string{controlPlaneAPI, protobufGo, yaml},
 		reason: "How messages are packed and printed depends on no message.",
 	},
 	{
-		pkg: "xds/internal/connect", layer: 3, pure: true, silent: true,
+		pkg: "xds/internal/connect", layer: 6, pure: true, silent: true,
 		ours:   []string{"wire", "xds/internal/message"},
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "A proxy connects to the control plane in the same ways as to upstreams, whatever a policy says.",
 	},
 	{
-		pkg: "xds/bootstrap", layer: 4, pure: true,
+		pkg: "xds/bootstrap", layer: 7, pure: true,
 		ours:   []string{"wire", "xds/internal/connect", "xds/internal/message"},
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "A proxy's bootstrap is made where no policy is, such as by a webhook.",
 	},
 	{
-		pkg: "xds/internal/cluster", layer: 4, pure: true, silent: true,
+		pkg: "xds/internal/cluster", layer: 7, pure: true, silent: true,
 		ours:   []string{"policy", "breaker", "outlier", "xds/internal/connect", "xds/internal/message"},
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "A cluster depends on its upstream only. Breakers are in the routes, and endpoints are resources of their own.",
 	},
 	{
-		pkg: "xds/internal/filter", layer: 4, pure: true,
+		pkg: "xds/internal/filter", layer: 6, pure: true,
 		ours:   []string{"policy", "wire", "xds/internal/message"},
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "Routes turn on the filters of the listener, so names and configurations of filters are below both.",
 	},
 	{
-		pkg: "xds/internal/route", layer: 5, pure: true, silent: true,
+		pkg: "xds/internal/route", layer: 7, pure: true, silent: true,
 		ours:   []string{"policy", "breaker", "wire", "gate", "xds/internal/filter", "xds/internal/message"},
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "It splits routes of other control planes too, so it knows no listener and no cluster.",
 	},
 	{
-		pkg: "xds/internal/listener", layer: 5, pure: true,
+		pkg: "xds/internal/listener", layer: 7, pure: true,
 		ours:   []string{"policy", "wire", "xds/internal/connect", "xds/internal/filter", "xds/internal/message"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "The egress listener is the same for every policy, so it knows no routes.",
 	},
 	{
-		pkg: "xds", layer: 6, pure: true,
+		pkg: "xds", layer: 8, pure: true,
 		ours: []string{"policy", "breaker", "outlier", "wire", "gate", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter",
 			"xds/internal/listener", "xds/internal/message", "xds/internal/route", "xds/bootstrap"}, // the last in its tests
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, yaml},
@@ -111,19 +111,19 @@ var table = []row{
 		reason: "The order of the locks of all packages is one list, so it must be below all of them.",
 	},
 	{
-		pkg: "internal/guard", layer: 3,
+		pkg: "internal/guard", layer: 5,
 		ours:   []string{"internal/untrusted"},
 		third:  []string{grpcGo, promClient},
 		reason: "All services on the port for proxies ask one guard, which knows none of them.",
 	},
 	{
-		pkg: "xds/discovery/internal/node", layer: 7, pure: true,
+		pkg: "xds/discovery/internal/node", layer: 9, pure: true,
 		ours:   []string{"policy", "wire", "xds", "xds/bootstrap"}, // the last in its tests
 		third:  []string{controlPlaneAPI, protobufGo},
 		reason: "A proxy's introduction depends only on its first request.",
 	},
 	{
-		pkg: "xds/discovery/internal/protocol", layer: 7, pure: true,
+		pkg: "xds/discovery/internal/protocol", layer: 9, pure: true,
 		ours:   []string{"xds", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, protobufGo, rpcStatus},
 		reason: "The protocol is the same for all types and all proxies. It depends on the requests, the resources and the time.",
@@ -135,23 +135,23 @@ var table = []row{
 		reason: "Two proxies with one id show by their addresses and their times, whatever they are sent.",
 	},
 	{
-		pkg: "xds/discovery/internal/rollout", layer: 7, pure: true,
+		pkg: "xds/discovery/internal/rollout", layer: 9, pure: true,
 		ours:   []string{"gate", "xds", "internal/lockorder"},
 		reason: "The way of gates to the proxies depends only on the gates and on the answers to them.",
 	},
 	{
-		pkg: "xds/discovery/internal/publication", layer: 8, pure: true,
+		pkg: "xds/discovery/internal/publication", layer: 10, pure: true,
 		ours:   []string{"policy", "xds", "internal/lockorder", "xds/discovery/internal/node"},
 		reason: "The resources of a proxy depend on the policy and on the proxy's node, and not on the resources that it was sent so far.",
 	},
 	{
-		pkg: "xds/discovery/internal/plan", layer: 8, pure: true, silent: true,
+		pkg: "xds/discovery/internal/plan", layer: 10, pure: true, silent: true,
 		ours:   []string{"xds", "xds/discovery/internal/protocol"},
 		third:  []string{controlPlaneAPI, protobufGo, rpcStatus}, // in its tests
 		reason: "The order in which a proxy gets its resources can be tested without streams, timers and other proxies.",
 	},
 	{
-		pkg: "xds/discovery", layer: 9,
+		pkg: "xds/discovery", layer: 11,
 		ours: []string{"api", "policy", "xds", "xds/bootstrap" /* in its tests */, "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
 			"xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol",
 			"xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
@@ -159,13 +159,13 @@ var table = []row{
 		reason: "It sends the resources that xds made from the policy. Other packages get its results as values, through the app.",
 	},
 	{
-		pkg: "extproc", layer: 4,
+		pkg: "extproc", layer: 6,
 		ours:   []string{"policy", "breaker", "wire", "internal/guard", "internal/lockorder"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "It asks the engine and answers the proxy. The app gives its results to the metrics and the gates.",
 	},
 	{
-		pkg: "feed", layer: 5,
+		pkg: "feed", layer: 6,
 		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/...", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
@@ -236,7 +236,7 @@ var table = []row{
 		reason: "A program that uses the breakers in process has no proxies. It must not have to link gRPC and Envoy's API.",
 	},
 	{
-		pkg: "internal/app", layer: 10,
+		pkg: "internal/app", layer: 12,
 		ours:   []string{"internal/logs", "breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "All parts are connected here, so that no part has to know another.",
@@ -248,7 +248,7 @@ var table = []row{
 		reason: "It shows the answers of a control plane, which it knows only by the client in api.",
 	},
 	{
-		pkg: "cmd/controlplane", layer: 11,
+		pkg: "cmd/controlplane", layer: 13,
 		ours:   []string{"internal/logs", "api", "internal/app", "internal/cli", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
 		third:  []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
@@ -268,7 +268,7 @@ var table = []row{
 		reason: "It times loops, whatever they do, so that our figures and the peers' figures are measured in one way.",
 	},
 	{
-		pkg: "bench/envoy", layer: 10,
+		pkg: "bench/envoy", layer: 12,
 		ours:   []string{"bench/envoy/internal/traffic", "policy", "xds", "xds/discovery"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It measures the binary beside an Envoy with the same configuration without us, so it has to make that configuration.",
@@ -326,7 +326,7 @@ var table = []row{
 		reason: "Test kit: it signs certificates, and knows nothing of their users.",
 	},
 	{
-		pkg: "internal/guard/guardtest", layer: 4,
+		pkg: "internal/guard/guardtest", layer: 6,
 		ours:   []string{"internal/guard"},
 		third:  []string{grpcGo},
 		reason: "Test kit: it connects proxies to a guard, for tests of the services behind the guard.",
@@ -346,7 +346,7 @@ var table = []row{
 		reason: "Test kit: it finds the documentation's pages and code blocks, and does not judge them.",
 	},
 	{
-		pkg: "internal/e2e", layer: 11,
+		pkg: "internal/e2e", layer: 13,
 		ours: []string{
 			"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "metrics",
 			"internal/driver", "internal/app",
