@@ -55,6 +55,9 @@ func (c deltaChange) size() int {
 }
 
 func (c deltaChange) apply(s *Subscription, first bool) {
+	if first || len(c.GetResourceNamesSubscribe()) > 0 || len(c.GetResourceNamesUnsubscribe()) > 0 {
+		s.unsync()
+	}
 	if first {
 		s.resumed = len(c.GetInitialResourceVersions()) > 0
 		for name, version := range c.GetInitialResourceVersions() {
@@ -87,16 +90,19 @@ func (c deltaChange) apply(s *Subscription, first bool) {
 }
 
 func (s *Subscription) respondDelta(seq uint64, resources []*xds.Resource, removals Removals) *Response {
-	add := s.missing(resources)
-	if s.typeURL == xds.SecretType && len(add) > 1 {
-		// Envoy refuses a response as a whole. A secret whose file is missing must keep no other from the proxy, and
-		// each has pauses of its own.
-		add = add[:1]
+	if changed, ok := s.follow(resources); ok {
+		add := s.addable(changed)
+		if len(add) == 0 {
+			return nil
+		}
+		return s.respond(seq, add, nil)
 	}
+	add := s.addable(resources)
 	// A proxy may ask for a resource that does not exist. It gets that answer at once: Envoy holds its answer about
 	// clusters back until then, and removals wait for that.
 	gone := s.absent(resources)
-	for _, name := range s.surplus(resources) {
+	surplus := s.surplus(resources)
+	for _, name := range surplus {
 		had := s.sent[name]
 		awaited := s.again[name] && s.names[name]
 		switch {
@@ -110,7 +116,22 @@ func (s *Subscription) respondDelta(seq uint64, resources []*xds.Resource, remov
 	// A proxy that starts waits for its first answer even if there is nothing to say.
 	greet := !s.responded && len(s.sent) == 0
 	if len(add) == 0 && len(gone) == 0 && !greet {
+		if len(surplus) == 0 {
+			s.sync(resources)
+		}
 		return nil
 	}
 	return s.respond(seq, add, gone)
+}
+
+// addable returns the resources that the next response adds, among the given ones.
+func (s *Subscription) addable(resources []*xds.Resource) []*xds.Resource {
+	add := s.missing(resources)
+	if s.typeURL == xds.SecretType && len(add) > 1 {
+		// Envoy refuses a response as a whole. A secret whose file is missing must keep no other from the proxy, and
+		// each has pauses of its own.
+		s.unsync()
+		return add[:1]
+	}
+	return add
 }

@@ -28,6 +28,10 @@ func (s *Subscription) removes(r Removals, name string) bool {
 // MarkUnused notes that nothing refers to the resources that the proxy has, except to the given ones. It returns after what
 // time the next of them has been unused for keep; 0: nothing waits.
 func (s *Subscription) MarkUnused(resources []*xds.Resource, now time.Time, keep time.Duration) (next time.Duration) {
+	if s.syncedWith(resources) {
+		s.unused = nil
+		return 0
+	}
 	unused := map[string]time.Time{}
 	for _, name := range s.surplus(resources) {
 		since, known := s.unused[name]

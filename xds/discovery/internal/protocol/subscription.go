@@ -29,6 +29,7 @@ type Subscription struct {
 	// again has the names of resources that are sent once more though they have not changed.
 	again   map[string]bool
 	refused map[string]refusal
+	synced  *synced // nil: the proxy may be out of sync
 	// complained reports whether the proxy has refused a resource since it last had taken everything.
 	complained bool
 
@@ -139,6 +140,7 @@ func (s *Subscription) SendAgainIfNamed(name string) {
 }
 
 func (s *Subscription) repeat(name string) {
+	s.unsync()
 	if s.sent[name] == nil {
 		delete(s.sent, name)
 		return

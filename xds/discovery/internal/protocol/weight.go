@@ -18,6 +18,11 @@ type Weight struct {
 // Weight returns the memory for the subscription. The proxy gets the given resources.
 func (s *Subscription) Weight(resources xds.Resources) Weight {
 	w := Weight{Sent: int64(len(s.sent)) * sentBytes}
+	inSync := s.syncedWith(resources[s.typeURL])
+	if inSync && s.synced.names >= 0 {
+		w.Names = s.synced.names
+		return w
+	}
 	for name := range s.names {
 		if !resources.Has(s.typeURL, name) {
 			w.Names += int64(len(name)) + nameBytes
@@ -27,6 +32,9 @@ func (s *Subscription) Weight(resources xds.Resources) Weight {
 		if r != nil && r.Body == nil && !resources.Has(s.typeURL, name) {
 			w.Names += int64(len(name)+len(r.Version)) + nameBytes
 		}
+	}
+	if inSync {
+		s.synced.names = w.Names
 	}
 	return w
 }
