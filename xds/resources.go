@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,6 +80,25 @@ func (rs Resources) add(r *Resource) error {
 	}
 	rs[url] = slices.Insert(rs[url], at, r)
 	return nil
+}
+
+// With returns resources in which the given ones take the places of those with their types and names. Given resources
+// without such a place are left out. The receiver does not change, and shares all other resources.
+func (rs Resources) With(given iter.Seq[*Resource]) Resources {
+	next := maps.Clone(rs)
+	cloned := map[string]bool{}
+	for r := range given {
+		url := r.Body.GetTypeUrl()
+		at, found := rs.place(url, r.Name)
+		if !found {
+			continue
+		}
+		if !cloned[url] {
+			next[url], cloned[url] = slices.Clone(rs[url]), true
+		}
+		next[url][at] = r
+	}
+	return next
 }
 
 // Has reports whether there is a resource of a type and name.

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds/internal/cluster"
@@ -28,16 +29,22 @@ var DefaultListen = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), w
 const RouteToHost = filter.MessageTimeout + 2*time.Second
 
 // Translate returns all resources for a proxy with its egress listener at listen, except the runtime layer: see [Layers].
-// They depend on nothing but the arguments: equal sets give equal versions. An error means that the set could not have
-// come from package policy; no resources are returned then.
+// The endpoints are the ones in the set. The resources depend on nothing but the arguments: equal sets give equal versions.
+// An error means that the set could not have come from package policy; no resources are returned then.
 func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
 	rs, _, err := NewTranslation(set).For(nil, listen)
-	return rs, err
+	if err != nil {
+		return nil, err
+	}
+	if rs[EndpointType], err = AllEndpoints(set, endpoints.FromSet(set)); err != nil {
+		return nil, err
+	}
+	return rs, nil
 }
 
-// For returns the resources of a proxy that calls the named upstreams, nil: all, and listens there, as [Translate] does.
-// The proxy shares most of them with others; own is the number of bytes that this call had to make and that only some
-// proxies share.
+// For returns the resources of a proxy that calls the named upstreams, nil: all, and listens there, as [Translate] does. It
+// leaves out the endpoints, which do not depend on the policy: see [Endpoints]. The proxy shares most of the resources with
+// others; own is the number of bytes that this call had to make and that only some proxies share.
 func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resources, own int, err error) {
 	set, kind := t.set, "all"
 	if upstreams != nil {
@@ -65,8 +72,8 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 	return d.rs, d.own, nil
 }
 
-// addUpstream adds the resources of one upstream: its cluster, the secret of its certificate, its own listener if it has
-// one, and its endpoints unless it is found by DNS.
+// addUpstream adds the resources of one upstream: its cluster, the secret of its certificate, and its own listener if it has
+// one.
 func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 	if u.Name == wire.ControlPlaneCluster {
 		// The cluster in the bootstrap would win, and requests to the upstream would go to the control plane.
@@ -82,12 +89,7 @@ func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 	}
 	if u.Protocol == policy.TCP {
 		at := "connections of " + u.Name + " at " + listen.Addr().String()
-		if err := d.vary(at, wire.TCPListener(u.Name), func() (proto.Message, error) { return listener.TCP(u, listen) }); err != nil {
-			return err
-		}
+		return d.vary(at, wire.TCPListener(u.Name), func() (proto.Message, error) { return listener.TCP(u, listen) })
 	}
-	if u.DNS != nil {
-		return nil
-	}
-	return d.share("endpoints "+u.Name, u.Name, func() (proto.Message, error) { return loadAssignment(u), nil })
+	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery"
@@ -143,7 +144,7 @@ func serveIdle(ctx context.Context, text, address string) error {
 		return err
 	}
 	resources := discovery.NewServer(discovery.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now})
-	publication, err := resources.Prepare(set)
+	publication, err := resources.Prepare(set, endpoints.FromSet(set))
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/endpoints"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/exposition"
 	"breakwater.dev/internal/guard"
@@ -93,7 +94,7 @@ func (b *bench) take(text string, order []string, after string, then func()) {
 	if len(diagnostics) > 0 {
 		b.t.Fatal(diagnostics)
 	}
-	publication, err := b.xds.Prepare(set)
+	publication, err := b.xds.Prepare(set, endpoints.FromSet(set))
 	must(b.t, err)
 	c, steps := &change{set: set, publication: publication}, b.steps()
 	for _, name := range order {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/endpoints"
 	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
 	"breakwater.dev/sources/files"
@@ -21,7 +22,7 @@ func (a *app) reload() error {
 	if len(diagnostics) > 0 {
 		return diagnostics
 	}
-	publication, err := a.xds.Prepare(set)
+	publication, err := a.xds.Prepare(set, endpoints.FromSet(set))
 	if err != nil {
 		return fmt.Errorf("translating the policy: %w", err)
 	}

@@ -38,6 +38,11 @@ var table = []row{
 		reason: "Engines own their Config and its validation, so policy imports them. It refuses the names and ports in wire that proxies use for themselves. Knowing Envoy here would let its terms leak into the language. Knowing where policies are kept would make files the only source.",
 	},
 	{
+		pkg: "endpoints", layer: 4, pure: true, silent: true,
+		ours:   []string{"policy"},
+		reason: "Endpoints change at another rate than policies, so they are a table beside the compiled set, which any source can fill.",
+	},
+	{
 		pkg: "wire", layer: 2, pure: true, silent: true,
 		ours:   []string{"breaker"},
 		reason: "The agreements between us and a proxy are in one package, so that their writers and their readers cannot drift apart. It knows neither Envoy's messages nor its own readers.",
@@ -97,7 +102,7 @@ var table = []row{
 	},
 	{
 		pkg: "xds", layer: 8, pure: true,
-		ours: []string{"policy", "breaker", "outlier", "wire", "gate", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter",
+		ours: []string{"policy", "breaker", "outlier", "wire", "gate", "endpoints", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter",
 			"xds/internal/listener", "xds/internal/message", "xds/internal/route", "xds/bootstrap"}, // the last in its tests
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, yaml},
 		reason: "Translation is a pure function of the policy.",
@@ -141,8 +146,8 @@ var table = []row{
 	},
 	{
 		pkg: "xds/discovery/internal/publication", layer: 10, pure: true,
-		ours:   []string{"policy", "xds", "internal/lockorder", "xds/discovery/internal/node"},
-		reason: "The resources of a proxy depend on the policy and on the proxy's node, and not on the resources that it was sent so far.",
+		ours:   []string{"policy", "endpoints", "xds", "internal/lockorder", "xds/discovery/internal/node"},
+		reason: "The resources of a proxy depend on the policy, the endpoints and the proxy's node, and not on the resources that it was sent so far.",
 	},
 	{
 		pkg: "xds/discovery/internal/plan", layer: 10, pure: true, silent: true,
@@ -152,11 +157,11 @@ var table = []row{
 	},
 	{
 		pkg: "xds/discovery", layer: 11,
-		ours: []string{"api", "policy", "xds", "xds/bootstrap" /* in its tests */, "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
+		ours: []string{"api", "policy", "endpoints", "xds", "xds/bootstrap" /* in its tests */, "gate", "wire", "internal/guard", "internal/untrusted", "internal/lockorder",
 			"xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol",
 			"xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, promClient},
-		reason: "It sends the resources that xds made from the policy. Other packages get its results as values, through the app.",
+		reason: "It sends the resources that xds made from the policy and the endpoints. Other packages get its results as values, through the app.",
 	},
 	{
 		pkg: "extproc", layer: 6,
@@ -237,7 +242,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/app", layer: 12,
-		ours:   []string{"internal/logs", "breaker", "outlier", "policy", "xds", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
+		ours:   []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted", "wire"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "All parts are connected here, so that no part has to know another.",
 	},
@@ -269,7 +274,7 @@ var table = []row{
 	},
 	{
 		pkg: "bench/envoy", layer: 12,
-		ours:   []string{"bench/envoy/internal/traffic", "policy", "xds", "xds/discovery"},
+		ours:   []string{"bench/envoy/internal/traffic", "policy", "endpoints", "xds", "xds/discovery"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
 		reason: "It measures the binary beside an Envoy with the same configuration without us, so it has to make that configuration.",
 	},

@@ -14,6 +14,13 @@ func (st *stream) enter(p *Publication) {
 	}
 }
 
+// gets reports whether the stream's proxy gets an upstream by the publication that it last looked at.
+func (st *stream) gets(upstream string) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.access != nil && st.calls.Gets(upstream)
+}
+
 // admit lists the upstreams on which the stream's proxy may report.
 func (st *stream) admit() {
 	st.mu.Lock()

@@ -206,10 +206,7 @@ func TestAWithdrawalDoesNotWaitForTheProxy(t *testing.T) {
 			return st.admitted.Names
 		}
 		same(t, calls(), nil)
-		p, err := s.Prepare(setOf(t, a, shops()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := prepare(t, s, setOf(t, a, shops()))
 		s.Admit(p)
 		same(t, calls(), []string{"a"})
 		s.Publish(p)

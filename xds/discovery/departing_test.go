@@ -39,15 +39,6 @@ func takenOverBy(u *policy.Upstream, to string) *policy.Upstream {
 	return &falling
 }
 
-func publishSet(t *testing.T, s *Server, set *policy.Set) {
-	t.Helper()
-	p, err := s.Prepare(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Publish(p)
-}
-
 // hosts returns the hosts in the routes of a node.
 func hosts(t *testing.T, s *Server, n Node) []string {
 	t.Helper()
@@ -202,10 +193,7 @@ func TestWhatDepartsLeavesTheNextPolicyAlone(t *testing.T) {
 		proxy.settle()
 		next := fallingBack(t, "d")
 		find(next, "a").Callers = []string{"shop"}
-		p, err := s.Prepare(next)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := prepare(t, s, next)
 		s.Admit(p)
 		reports()
 		time.Sleep(xds.RouteToHost)
@@ -230,7 +218,7 @@ func TestPreparedViewsGoWithTheirStreams(t *testing.T) {
 		publishSet(t, s, fallingBack(t, "c"))
 		synctest.Wait()
 		for _, v := range s.views.all {
-			if v.bytes == 0 || v.charged != s.publisher.Current().ID() {
+			if v.bytes == 0 || v.charged != s.publisher.Current() {
 				t.Errorf("of a view %d bytes are counted, which is not what was prepared for it", v.bytes)
 			}
 		}

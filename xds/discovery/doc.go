@@ -1,6 +1,6 @@
 // Package discovery serves resources to proxies over xDS, and knows which of them each proxy was sent, took or refused.
 //
-// In: publications of a policy, gates, ejections, and the streams of proxies.
+// In: publications of a policy, endpoints, ejections, gates, and the streams of proxies.
 // Out: responses, in an order that makes before it breaks; status, totals, and the gates that each proxy applies.
 // Called by: proxies, over gRPC; the app, which publishes and shows.
 // Never: sends a resource again that the proxy has, except in heartbeats, or that it has refused, before the pause is over;
@@ -22,7 +22,7 @@
 //     asks all streams for their proxies.
 //  2. A stream's lock. It guards the stream's knowledge of its proxy. A goroutine holds the lock of one stream at a time.
 //  3. All other locks: the ones of the set of streams, the views, the totals, the upstreams that were logged, the proxies
-//     that are present (internal/presence), the rollouts (internal/rollout), a publication's translations, and an access
+//     that are present (internal/presence), the rollouts (internal/rollout), a publication's resources, and an access
 //     (both in internal/publication). A goroutine that holds one of them takes no other lock of this package.
 //
 // With lock 2 held, a goroutine may take the locks of internal/guard and internal/untrusted; with lock 1 or 2 held, the

@@ -37,11 +37,7 @@ func (p *realProxy) publishText(text string) {
 	for _, d := range diagnostics {
 		p.t.Fatalf("the policy of a test: %s", d)
 	}
-	publication, err := p.server.Prepare(set)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.server.Publish(publication)
+	publishSet(p.t, p.server, set)
 }
 
 // has reports whether the proxy has a cluster.

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
@@ -84,11 +85,22 @@ func newServer() *Server {
 
 func publish(t fatal, s *Server, ups ...up) {
 	t.Helper()
-	p, err := s.Prepare(setOf(t, ups...))
+	publishSet(t, s, setOf(t, ups...))
+}
+
+func publishSet(t fatal, s *Server, set *policy.Set) {
+	t.Helper()
+	s.Publish(prepare(t, s, set))
+}
+
+// prepare prepares a set with its own endpoints.
+func prepare(t fatal, s *Server, set *policy.Set) *Publication {
+	t.Helper()
+	p, err := s.Prepare(set, endpoints.FromSet(set))
 	if err != nil {
 		t.Fatalf("preparing: %v", err)
 	}
-	s.Publish(p)
+	return p
 }
 
 func nodeOf(id string, metadata map[string]any) *corev3.Node {

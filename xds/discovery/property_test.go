@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"pgregory.net/rapid"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/gate"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
@@ -795,7 +796,7 @@ var moves = rapid.Custom(func(t *rapid.T) move {
 		Op: rapid.SampledFrom([]string{
 			"change", "change", "replace", "receive", "receive", "receive", "receive",
 			"answer", "answer", "answer", "answer", "answer", "reconnect", "settle",
-			"gates", "gates", "eject", "wait",
+			"gates", "gates", "eject", "endpoints", "wait",
 		}).Draw(t, "op"),
 		Arg: rapid.IntRange(0, variants*variants*variants*variants-1).Draw(t, "arg"),
 	}
@@ -810,7 +811,8 @@ type history struct {
 }
 
 func (h *history) publish(t fatal) error {
-	p, err := h.server.Prepare(h.pool.set(t, h.shapes))
+	set := h.pool.set(t, h.shapes)
+	p, err := h.server.Prepare(set, endpoints.FromSet(set))
 	if err != nil {
 		return err
 	}
@@ -851,6 +853,14 @@ func (h *history) eject(t *testing.T, arg int) {
 	h.peer.trace = append(h.peer.trace, fmt.Sprintf("ejects %v of %s", out, name))
 }
 
+// publishEndpoints publishes other endpoints of an upstream that the policy may have.
+func (h *history) publishEndpoints(arg int) error {
+	name := []string{"a", "b", "c", "d"}[arg%4]
+	all := []policy.Endpoint{endpointAt(80), endpointAt(81), endpointAt(82)}[arg/4%3 : 3-arg/12%2]
+	h.peer.trace = append(h.peer.trace, fmt.Sprintf("endpoints of %s are %v", name, all))
+	return h.server.PublishEndpoints(name, all)
+}
+
 func (h *history) move(t *testing.T, m move) error {
 	switch m.Op {
 	case "change":
@@ -876,6 +886,8 @@ func (h *history) move(t *testing.T, m move) error {
 	case "eject":
 		h.eject(t, m.Arg)
 		return nil
+	case "endpoints":
+		return h.publishEndpoints(m.Arg)
 	case "wait":
 		for range m.Arg % 8 {
 			wait(beat / 2) // all happens at multiples of this, so that it is collected when it comes

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/gate"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/lockorder"
@@ -114,24 +115,36 @@ func (s *Server) Close() {
 	})
 }
 
-// Publication is a policy translated for every kind of proxy that is connected, ready to be published.
+// Publication is a policy translated for every kind of proxy that is connected, with the endpoints of its upstreams, ready to
+// be published.
 type Publication = publication.Publication
 
-// Prepare translates set for a default proxy and for every proxy that is connected. It changes nothing. A set that cannot
-// be translated is an error here.
-func (s *Server) Prepare(set *policy.Set) (*Publication, error) { return s.publisher.Prepare(set) }
+// Prepare translates set, with the endpoints in table, for a default proxy and for every proxy that is connected. It changes
+// nothing. A set or endpoints that cannot be translated are an error here. Ejections in table do not count: see
+// [Server.Eject].
+func (s *Server) Prepare(set *policy.Set, table *endpoints.Table) (*Publication, error) {
+	return s.publisher.Prepare(set, table)
+}
 
 // Admit makes a proxy's reports count, from now on, only for the upstreams that p lets its workload call. An identity
 // without a configuration stream keeps its upstreams for up to a minute. [Server.Publish] does the same. Call Admit before
 // the breakers of a policy are made, so that other workloads cannot report on them until the policy is published.
 func (s *Server) Admit(p *Publication) { s.publisher.Admit(p) }
 
-// Publish sends p to all proxies, without the endpoints that are ejected.
+// Publish sends p to all proxies. The endpoints become the ones that p was prepared with, also where
+// [Server.PublishEndpoints] has changed them since. Ejections stay. A publication is published once.
 func (s *Server) Publish(p *Publication) { s.publisher.Publish(p) }
 
+// PublishEndpoints sends new endpoints of an upstream to the proxies that get it, and nothing else. They replace the
+// upstream's endpoints until the next [Server.Publish]. Ejections stay. Upstreams that no policy has, or that are found by
+// DNS, make no difference. An error means that nothing changed.
+func (s *Server) PublishEndpoints(upstream string, all []policy.Endpoint) error {
+	return s.publisher.PublishEndpoints(upstream, all)
+}
+
 // Eject has proxies send nothing to these endpoints of an upstream from now on. It replaces the upstream's earlier
-// ejections, and holds over publications. Upstreams that no policy has, and endpoints that are found by DNS, make no
-// difference. An error means that nothing changed.
+// ejections, and holds over publications. Upstreams that no policy has, or that are found by DNS, and endpoints that an
+// upstream does not have, make no difference. An error means that nothing changed.
 func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
 	return s.publisher.Eject(upstream, endpoints)
 }

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
@@ -54,7 +55,7 @@ func TestPrepareThatFailsChangesNothing(t *testing.T) {
 		before := s.publisher.Current()
 		bad := setOf(t, a)
 		bad.Upstreams[0].Name = wire.ControlPlaneCluster
-		if got, err := s.Prepare(bad); err == nil || got != nil {
+		if got, err := s.Prepare(bad, endpoints.FromSet(bad)); err == nil || got != nil {
 			t.Fatalf("Prepare = %v, %v; want an error and nothing else", got, err)
 		}
 		p.gets()
@@ -70,10 +71,7 @@ func TestPrepareLooksAtConnectedNodes(t *testing.T) {
 		s := newServer()
 		publish(t, s, a)
 		connectDelta(t, s, only("a")).subscribe(xds.ClusterType)
-		p, err := s.Prepare(setOf(t, a, b))
-		if err != nil {
-			t.Fatal(err)
-		}
+		p := prepare(t, s, setOf(t, a, b))
 		if p.Views() != 2 {
 			t.Errorf("%d views prepared, want the default one and the proxy's", p.Views())
 		}

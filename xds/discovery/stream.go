@@ -86,6 +86,14 @@ func (st *stream) run(ctx context.Context) error {
 	}
 }
 
+// wake has the stream look at the current publication.
+func (st *stream) wake() {
+	select {
+	case st.publish <- struct{}{}:
+	default: // the stream has yet to look, and will find the latest
+	}
+}
+
 // receive passes the proxy's requests on, until receiving fails or ctx is over.
 func (st *stream) receive(ctx context.Context, requests chan<- protocol.Request, failed chan<- error) {
 	for first := true; ; first = false {

@@ -72,9 +72,15 @@ func (s *streams) Admit() {
 // Wake has every stream look at the current publication.
 func (s *streams) Wake() {
 	for _, st := range s.all() {
-		select {
-		case st.publish <- struct{}{}:
-		default: // the stream has yet to look, and will find the latest
+		st.wake()
+	}
+}
+
+// WakeFor has the streams look at the current publication whose proxies get an upstream.
+func (s *streams) WakeFor(upstream string) {
+	for _, st := range s.all() {
+		if st.gets(upstream) {
+			st.wake()
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/protocol"
-	"breakwater.dev/xds/discovery/internal/publication"
 )
 
 // views record which peer is charged for the resources of a view: the first peer that gets them. The zero value has no
@@ -23,8 +22,8 @@ type views struct {
 // view has the charge for one view: proxies that listen at the same address, and call and may call the same upstreams, get
 // the same resources.
 type view struct {
-	streams int            // the number of open streams
-	charged publication.ID // the publication that peer is charged for; zero: none
+	streams int          // the number of open streams
+	charged *Publication // the publication that peer is charged for; nil: none
 	peer    *guard.Peer
 	bytes   int64
 }
@@ -65,7 +64,7 @@ func (v *views) leave(name string) (last bool) {
 func (v *views) charge(name string, peer *guard.Peer, p *Publication) error {
 	v.mu.Lock()
 	of := v.all[name]
-	charged := of.charged == p.ID()
+	charged := of.charged == p
 	v.mu.Unlock()
 	if charged {
 		return nil
@@ -75,10 +74,10 @@ func (v *views) charge(name string, peer *guard.Peer, p *Publication) error {
 		return err
 	}
 	v.mu.Lock()
-	if of.charged != p.ID() { // else another stream was first meanwhile
+	if of.charged != p { // else another stream was first meanwhile
 		peer, of.peer = of.peer, peer
 		bytes, of.bytes = of.bytes, bytes // for an earlier policy
-		of.charged = p.ID()
+		of.charged = p
 	}
 	v.mu.Unlock()
 	peer.GiveData(bytes)

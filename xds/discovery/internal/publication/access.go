@@ -117,6 +117,11 @@ func (c Calls) View(listen netip.AddrPort) string {
 	return string(sum[:])
 }
 
+// Gets reports whether a proxy with these calls gets an upstream, if there is one of that name.
+func (c Calls) Gets(upstream string) bool {
+	return c.Names == nil || slices.Contains(c.Reached, upstream)
+}
+
 // Same reports whether both are calls to the same upstreams.
 func (c Calls) Same(other Calls) bool { return c.sum == other.sum }
 

@@ -4,45 +4,50 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"slices"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
 
-// Publication is a policy translated for every kind of proxy that is connected, ready to be published.
+// Publication is a policy translated for every kind of proxy that is connected, with the endpoints of its upstreams, ready to
+// be published. Only the endpoints change while it is published.
 type Publication struct {
 	set       *policy.Set
 	upstreams map[string]*policy.Upstream // the upstreams in set, by name
 	access    *Access                     // to upstreams and to departing ones
-	ejected   map[string][]netip.AddrPort // by upstream; not changed
+	table     *endpoints.Table            // as the publication was prepared
 
-	// The lock guards the fields below it. Publications that differ only in their ejections share the lock, the translation
-	// and own.
-	mu          *lockorder.Mutex[lockorder.DiscoveryLeaf]
+	mu          lockorder.Mutex[lockorder.DiscoveryLeaf] // guards the fields below
 	translation *xds.Translation
-	plain       map[string]xds.Resources // by view, as translated
-	views       map[string]xds.Resources // by view, with the ejected endpoints marked
-	own         map[string]int           // by view, the number of bytes that were made for it alone
+	endpoints   map[string]*xds.Resource // by upstream, departing ones included; none for upstreams that are found by DNS
+	views       map[string]*view         // by [Calls.View]
 }
 
-// newPublication returns a publication that is not translated for any proxy yet.
-func newPublication(set *policy.Set, departing []departure) *Publication {
+// view has the resources for the proxies with one [Calls.View].
+type view struct {
+	resources xds.Resources
+	changed   map[string]*xds.Resource // by upstream: endpoints that are newer than the ones in resources
+	own       int                      // how many bytes were made for the view alone
+}
+
+// newPublication returns a publication that has no view yet. It is an error if the endpoints in table cannot be translated.
+func newPublication(set *policy.Set, table *endpoints.Table, departing []departure) (*Publication, error) {
 	joined := withDeparting(set, departing)
-	return &Publication{
-		set: set, upstreams: xds.ByName(set), access: newAccess(joined, departing),
-		mu: &lockorder.Mutex[lockorder.DiscoveryLeaf]{}, translation: xds.NewTranslation(joined),
-		plain: map[string]xds.Resources{}, views: map[string]xds.Resources{}, own: map[string]int{},
+	p := &Publication{
+		set: set, upstreams: xds.ByName(set), access: newAccess(joined, departing), table: table,
+		translation: xds.NewTranslation(joined), endpoints: map[string]*xds.Resource{}, views: map[string]*view{},
 	}
+	all, err := xds.AllEndpoints(joined, table)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		p.endpoints[r.Name] = r
+	}
+	return p, nil
 }
-
-// ID distinguishes publications. Publications that differ only in their ejections have the same ID. The zero value stands for
-// no publication.
-type ID struct{ translation *xds.Translation }
-
-// ID returns the publication's ID.
-func (p *Publication) ID() ID { return ID{p.translation} }
 
 // Access returns the access of proxies to the upstreams.
 func (p *Publication) Access() *Access { return p.access }
@@ -52,27 +57,40 @@ func (p *Publication) Access() *Access { return p.access }
 func (p *Publication) Resources(listen netip.AddrPort, c Calls) (xds.Resources, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	view := c.View(listen)
-	if rs, ok := p.views[view]; ok {
-		return rs, nil
+	name := c.View(listen)
+	if v := p.views[name]; v != nil {
+		return v.latest(), nil
 	}
 	rs, own, err := p.translation.For(c.Names, listen)
 	if err != nil {
 		return nil, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
 	}
-	shown, err := mark(rs, rs, p.ejected, slices.Collect(maps.Keys(p.ejected)))
-	if err != nil {
-		return nil, fmt.Errorf("for a proxy that listens on %s: %w", listen, err)
+	for _, cluster := range rs[xds.ClusterType] {
+		if r := p.endpoints[cluster.Name]; r != nil {
+			rs[xds.EndpointType] = append(rs[xds.EndpointType], r)
+		}
 	}
-	p.plain[view], p.views[view], p.own[view] = rs, shown, own
-	return shown, nil
+	p.views[name] = &view{resources: rs, own: own}
+	return rs, nil
+}
+
+// latest returns the resources of the view with the latest endpoints. The caller holds the publication's lock.
+func (v *view) latest() xds.Resources {
+	if len(v.changed) > 0 {
+		v.resources = v.resources.With(maps.Values(v.changed))
+		v.changed = nil
+	}
+	return v.resources
 }
 
 // Made returns the resources that [Publication.Resources] has made for a view; nil: none.
-func (p *Publication) Made(view string) xds.Resources {
+func (p *Publication) Made(name string) xds.Resources {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.views[view]
+	if v := p.views[name]; v != nil {
+		return v.latest()
+	}
+	return nil
 }
 
 // Views returns the number of views for which resources are made.
@@ -83,19 +101,20 @@ func (p *Publication) Views() int {
 }
 
 // OwnBytes returns the number of bytes that were made for a view alone.
-func (p *Publication) OwnBytes(view string) int64 {
+func (p *Publication) OwnBytes(name string) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return int64(p.own[view])
+	if v := p.views[name]; v != nil {
+		return int64(v.own)
+	}
+	return 0
 }
 
 // forget drops the resources that were made for a view.
-func (p *Publication) forget(view string) {
+func (p *Publication) forget(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.plain, view)
-	delete(p.views, view)
-	delete(p.own, view)
+	delete(p.views, name)
 }
 
 // Step returns the routes that a proxy with the routes had takes next on its way to the routes next, see

@@ -2,11 +2,11 @@ package publication
 
 import (
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/node"
@@ -57,17 +57,13 @@ func (none) Nodes() []node.Node                { return nil }
 func (none) Late(*Publication, time.Time) bool { return false }
 func (none) Admit()                            {}
 func (none) Wake()                             {}
+func (none) WakeFor(string)                    {}
 func (none) Reset(time.Duration) bool          { return false }
 
 // TestForgottenViewsLeaveNothing, in the published policy and with ejections.
 func TestForgottenViewsLeaveNothing(t *testing.T) {
-	began := func() time.Time { return time.Unix(0, 0) }
-	p := NewPublisher(none{}, none{}, began, slog.New(slog.DiscardHandler))
-	prepared, err := p.Prepare(&policy.Set{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Publish(prepared)
+	p := newPublisher(none{})
+	publish(t, p, &policy.Set{}, &endpoints.Table{})
 	n := node.Node{Listen: netip.MustParseAddrPort("127.0.0.1:10001")}
 	calls := p.Current().Access().CallsOf(n)
 	if _, err := p.Current().Resources(n.Listen, calls); err != nil {
@@ -82,8 +78,8 @@ func TestForgottenViewsLeaveNothing(t *testing.T) {
 	}
 	p.Forget(view)
 	for _, kept := range []*Publication{p.Current(), p.published.Load()} {
-		if len(kept.plain) != 1 || len(kept.views) != 1 || len(kept.own) != 1 {
-			t.Errorf("kept are %d, %d and %d views, want only that of the default proxy", len(kept.plain), len(kept.views), len(kept.own))
+		if len(kept.views) != 1 {
+			t.Errorf("kept are %d views, want only that of the default proxy", len(kept.views))
 		}
 	}
 }

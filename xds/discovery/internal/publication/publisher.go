@@ -2,11 +2,11 @@ package publication
 
 import (
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"breakwater.dev/endpoints"
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
@@ -23,13 +23,15 @@ type Proxies interface {
 	Admit()
 	// Wake sends [Publisher.Current] to the proxies.
 	Wake()
+	// WakeFor is Wake for the proxies that get an upstream.
+	WakeFor(upstream string)
 }
 
 // Alarm calls [Publisher.Expire] once, after the time of the last Reset. A [time.Timer] is an alarm.
 type Alarm interface{ Reset(time.Duration) bool }
 
-// Publisher has the publication that proxies get. It replaces the publication by the next one, keeps departing upstreams for
-// a while, and marks the ejected endpoints.
+// Publisher has the publication that proxies get, and the endpoints. It replaces the publication by the next one, keeps
+// departing upstreams for a while, and changes the endpoints of one upstream at a time.
 type Publisher struct {
 	proxies Proxies
 	alarm   Alarm
@@ -37,17 +39,17 @@ type Publisher struct {
 	log     *slog.Logger
 
 	current   atomic.Pointer[Publication] // proxies get this one; nil: nothing is published yet
-	published atomic.Pointer[Publication] // as it was prepared, without departing upstreams and ejections
+	published atomic.Pointer[Publication] // the same without departing upstreams
 	admitted  atomic.Pointer[Access]      // reports count by this one; nil: nothing is published yet
 
 	mu        lockorder.Mutex[lockorder.DiscoveryPublisher] // serialises changes of current, and guards the fields below
-	ejected   map[string][]netip.AddrPort                   // by upstream; replaced, not changed
+	table     *endpoints.Table                              // the endpoints in current, and all ejections
 	departing []departure
 }
 
 // NewPublisher returns a publisher that has published nothing.
 func NewPublisher(proxies Proxies, alarm Alarm, now func() time.Time, log *slog.Logger) *Publisher {
-	return &Publisher{proxies: proxies, alarm: alarm, now: now, log: log}
+	return &Publisher{proxies: proxies, alarm: alarm, now: now, log: log, table: &endpoints.Table{}}
 }
 
 // Current returns the publication that proxies get; nil: nothing is published yet.
@@ -56,12 +58,17 @@ func (p *Publisher) Current() *Publication { return p.current.Load() }
 // Admitted returns the access that decides which reports of proxies count; nil: nothing is published yet.
 func (p *Publisher) Admitted() *Access { return p.admitted.Load() }
 
-// Prepare translates a set for a default proxy and for every proxy that is connected. It changes nothing. A set that cannot
-// be translated is an error here.
-func (p *Publisher) Prepare(set *policy.Set) (*Publication, error) { return p.prepare(set, nil) }
+// Prepare translates a set, with the endpoints in table, for a default proxy and for every proxy that is connected. It
+// changes nothing. A set or endpoints that cannot be translated are an error here.
+func (p *Publisher) Prepare(set *policy.Set, table *endpoints.Table) (*Publication, error) {
+	return p.prepare(set, table, nil)
+}
 
-func (p *Publisher) prepare(set *policy.Set, departing []departure) (*Publication, error) {
-	next := newPublication(set, departing)
+func (p *Publisher) prepare(set *policy.Set, table *endpoints.Table, departing []departure) (*Publication, error) {
+	next, err := newPublication(set, table, departing)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := next.Resources(xds.DefaultListen, next.access.calls(nil)); err != nil {
 		return nil, err
 	}
@@ -73,7 +80,8 @@ func (p *Publisher) prepare(set *policy.Set, departing []departure) (*Publicatio
 	return next, nil
 }
 
-// Publish sends next to all proxies, joined by departing upstreams, and with the ejected endpoints marked.
+// Publish sends next to all proxies, joined by departing upstreams. The endpoints become the ones that next was prepared
+// with, also where [Publisher.PublishEndpoints] has changed them since. Ejections stay. A publication is published once.
 func (p *Publisher) Publish(next *Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,10 +91,14 @@ func (p *Publisher) Publish(next *Publication) {
 		before = published.set
 	}
 	p.departing = departures(before, p.departing, next.set, now)
+	p.table = p.tableFor(next)
+	if err := next.eject(p.table); err != nil { // this cannot be, since the endpoints were translated and validated before
+		p.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
+	}
 	p.published.Store(next)
 	joined := p.join(now)
 	p.Admit(joined)
-	p.show(p.withEjected(joined))
+	p.show(joined)
 }
 
 // Admit makes a proxy's reports count, from now on, only for the upstreams that next lets its workload call.
@@ -109,7 +121,7 @@ func (p *Publisher) Expire() {
 	if p.admitted.CompareAndSwap(before, joined.access) {
 		p.proxies.Admit()
 	}
-	p.show(p.withEjected(joined))
+	p.show(joined)
 }
 
 // join returns the published policy joined by the upstreams that still depart, and sets the alarm for the next departure. The
@@ -122,7 +134,7 @@ func (p *Publisher) join(now time.Time) *Publication {
 		return published
 	}
 	p.alarm.Reset(nextLook(p.departing, now))
-	joined, err := p.prepare(published.set, p.departing)
+	joined, err := p.prepare(published.set, p.table, p.departing)
 	if err != nil {
 		p.log.Error("calls on their way to a fallback that is no more will not reach it", "error", err.Error())
 		return published
@@ -138,9 +150,19 @@ func (p *Publisher) show(next *Publication) {
 
 // Forget drops the resources for a view that no proxy has any longer.
 func (p *Publisher) Forget(view string) {
-	for _, kept := range []*Publication{p.current.Load(), p.published.Load()} {
-		if kept != nil {
-			kept.forget(view)
-		}
+	for _, kept := range p.kept() {
+		kept.forget(view)
 	}
+}
+
+// kept returns the current and the published publication: one or two, or none before the first.
+func (p *Publisher) kept() []*Publication {
+	current, published := p.current.Load(), p.published.Load()
+	switch {
+	case published == nil:
+		return nil
+	case current == nil || current == published:
+		return []*Publication{published}
+	}
+	return []*Publication{current, published}
 }
