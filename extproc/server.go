@@ -107,7 +107,7 @@ func blameAfter(r *policy.Route) time.Duration {
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	s.counts.streams.Add(1)
 	defer s.counts.streams.Add(-1)
-	peer := guard.Of(stream.Context())
+	peer := guard.PeerFrom(stream.Context())
 	if err := peer.Take(guard.ExtProc, guard.CallBytes); err != nil {
 		return err
 	}

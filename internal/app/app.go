@@ -207,7 +207,7 @@ func (a *app) serve(ctx context.Context, s servers) error {
 			}
 		})
 	}
-	door := a.guard.People(splitDescriptors().people)
+	door := a.guard.HTTPDoor(splitDescriptors().people)
 	s.web.ConnState = door.State
 	run("serving proxies", func() error { return s.grpc.Serve(a.guard.Listen(s.proxies)) })
 	run("serving HTTP", func() error { return serveWeb(s.web, door.Listen(s.people)) })

@@ -108,7 +108,7 @@ func (a *app) plainAllowed() error {
 // unknown answers streams of a method that there is not. They say nothing, as those do that are
 // reset, and count as such.
 func unknown(_ any, stream grpc.ServerStream) error {
-	guard.Of(stream.Context()).Reset()
+	guard.PeerFrom(stream.Context()).Reset()
 	method, _ := grpc.MethodFromServerStream(stream)
 	return status.Errorf(codes.Unimplemented, "there is no method %.100q", method)
 }
