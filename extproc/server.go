@@ -69,23 +69,18 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 // breaker with which they began.
 func (s *Server) Apply(set *policy.Set) {
 	targets := map[string]*target{}
-	for _, u := range set.Upstreams {
-		for _, r := range u.Routes {
-			if r.Breaker == nil {
-				continue
-			}
-			key := r.Breaker.Spec.Key
-			t := &target{
-				key: key, name: key.String(), lease: r.Breaker.Spec.Lease, blameAfter: blameAfter(&r), perNode: r.Breaker.Spec.PerNode,
-				fallback: r.Breaker.Fallback.Response, toFallback: toFallback(&r.Breaker.Fallback),
-				slow: r.Breaker.Spec.Config.SlowCallDurationThreshold, enforced: r.Breaker.Spec.Config.Mode != breaker.MetricsOnly,
-				rules: wire.Rules{
-					Classify: r.Breaker.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: r.Breaker.Spec.ClientGone,
-					Timeout: r.Timeout,
-				},
-			}
-			targets[t.name] = t
+	for u, r := range set.Breakers() {
+		b := r.Breaker
+		t := &target{
+			key: b.Spec.Key, name: b.Spec.Key.String(), lease: b.Spec.Lease, blameAfter: blameAfter(r), perNode: b.Spec.PerNode,
+			fallback: b.Fallback.Response, toFallback: toFallback(&b.Fallback),
+			slow: b.Spec.Config.SlowCallDurationThreshold, enforced: b.Spec.Config.Mode != breaker.MetricsOnly,
+			rules: wire.Rules{
+				Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
+				Timeout: r.Timeout,
+			},
 		}
+		targets[t.name] = t
 	}
 	s.targets.Store(&targets)
 }
@@ -107,7 +102,7 @@ func blameAfter(r *policy.Route) time.Duration {
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	s.counts.streams.Add(1)
 	defer s.counts.streams.Add(-1)
-	peer := guard.Of(stream.Context())
+	peer := guard.PeerFrom(stream.Context())
 	if err := peer.Take(guard.ExtProc, guard.CallBytes); err != nil {
 		return err
 	}

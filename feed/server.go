@@ -165,7 +165,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 func (s *Server) serve(stream grpc.ServerStream) error {
 	s.counts.streams.Add(1)
 	defer s.counts.streams.Add(-1)
-	peer := guard.Of(stream.Context())
+	peer := guard.PeerFrom(stream.Context())
 	if err := peer.Take(guard.AccessLog, guard.LogBytes); err != nil {
 		return err
 	}

@@ -31,31 +31,29 @@ type table struct{ routes, upstreams map[string]*target }
 func newTable(set *policy.Set) *table {
 	breakers := map[breaker.Key]*breaker.Key{}
 	t := &table{routes: map[string]*target{}, upstreams: map[string]*target{}}
-	for _, u := range set.Upstreams {
-		for _, r := range u.Routes {
-			b := r.Breaker
-			if b == nil || b.Spec.Config.Mode == breaker.Disabled {
-				continue
-			}
-			to := &target{
-				key: b.Spec.Key, adaptive: b.DataPath == policy.Adaptive, perNode: b.Spec.PerNode,
-				slow: b.Spec.Config.SlowCallDurationThreshold, cached: b.Fallback.Cached != nil,
-				mesh: u.Outlier != nil && u.Outlier.Scope == outlier.Mesh,
-				rules: wire.Rules{
-					Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
-					Timeout: r.Timeout,
-				},
-				connectLog: new(connectLog),
-			}
-			if breakers[to.key] == nil {
-				breakers[to.key] = &to.key
-			}
-			to.breaker = breakers[to.key]
-			if u.Protocol == policy.TCP {
-				t.upstreams[u.Name] = to
-			} else {
-				t.routes[wire.RouteName(breaker.Key{Upstream: u.Name, Route: r.Name}, wire.RouteWhole)] = to
-			}
+	for u, r := range set.Routes() {
+		b := r.Breaker
+		if !b.Enabled() {
+			continue
+		}
+		to := &target{
+			key: b.Spec.Key, adaptive: b.DataPath == policy.Adaptive, perNode: b.Spec.PerNode,
+			slow: b.Spec.Config.SlowCallDurationThreshold, cached: b.Fallback.Cached != nil,
+			mesh: u.Outlier != nil && u.Outlier.Scope == outlier.Mesh,
+			rules: wire.Rules{
+				Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
+				Timeout: r.Timeout,
+			},
+			connectLog: new(connectLog),
+		}
+		if breakers[to.key] == nil {
+			breakers[to.key] = &to.key
+		}
+		to.breaker = breakers[to.key]
+		if u.Protocol == policy.TCP {
+			t.upstreams[u.Name] = to
+		} else {
+			t.routes[wire.RouteName(breaker.Key{Upstream: u.Name, Route: r.Name}, wire.RouteWhole)] = to
 		}
 	}
 	return t

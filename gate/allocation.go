@@ -69,12 +69,12 @@ func (h *share) observe(p *Proxy, key breaker.Key, now breaker.Instant) {
 	live := p.Connections + h.hidden
 	h.old = min(h.old, live)
 	h.probes = live + p.Connecting - h.old
-	if limit, gated := p.Gates.Connections(key, p.Node); !gated || limit != h.limit() || p.Told < h.since {
+	if limit, gated := p.Gates.Connections(key, p.Node); !gated || limit != h.limit() || p.Acknowledged < h.since {
 		h.applies, h.refused = 0, 0
 		return
 	}
 	if h.applies == 0 {
-		h.applies = p.Told
+		h.applies = p.Acknowledged
 	}
 	known := h.applies.Add(reportDelay) // reports from before the limit have arrived by then
 	if now < known {

@@ -72,7 +72,7 @@ func (w *world) layer(i int) {
 	}
 	sent := w.current
 	p.limit, _ = sent.Connections(keyDB, w.nodes[i].Node)
-	p.ack = func(record *Proxy) { record.Gates, record.Told = sent, w.now }
+	p.ack = func(record *Proxy) { record.Gates, record.Acknowledged = sent, w.now }
 }
 
 // stream makes a proxy leave. A proxy that has left returns, or is removed for good.

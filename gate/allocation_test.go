@@ -32,7 +32,7 @@ func (r *rig) applied() {
 	gates, _ := r.gates(r.nodes)
 	current := NewSet(gates, LogFilter{})
 	for i := range r.nodes {
-		r.nodes[i].Gates, r.nodes[i].Told = current, r.now
+		r.nodes[i].Gates, r.nodes[i].Acknowledged = current, r.now
 	}
 }
 

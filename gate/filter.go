@@ -23,22 +23,20 @@ type LogFilter struct {
 func FilterFor(set *policy.Set) LogFilter {
 	f := LogFilter{Status: 500, Slow: breaker.MaxDuration}
 	found := false
-	for _, u := range set.Upstreams {
-		for _, r := range u.Routes {
-			if r.Breaker == nil || u.Protocol == policy.TCP {
-				continue
-			}
-			found = true
-			for status := uint32(100); r.Breaker.DataPath == policy.Adaptive && status < f.Status; status++ {
-				if r.Breaker.Classify.HTTP(int(status)).Failed() {
-					f.Status = status
-				}
-			}
-			if slow := r.Breaker.Spec.Config.SlowCallDurationThreshold; slow > 0 {
-				f.Slow = min(f.Slow, slow)
-			}
-			f.Gone = f.Gone || r.Breaker.Spec.ClientGone == breaker.GoneFailure
+	for u, r := range set.Breakers() {
+		if u.Protocol == policy.TCP {
+			continue
 		}
+		found = true
+		for status := uint32(100); r.Breaker.DataPath == policy.Adaptive && status < f.Status; status++ {
+			if r.Breaker.Classify.HTTP(int(status)).Failed() {
+				f.Status = status
+			}
+		}
+		if slow := r.Breaker.Spec.Config.SlowCallDurationThreshold; slow > 0 {
+			f.Slow = min(f.Slow, slow)
+		}
+		f.Gone = f.Gone || r.Breaker.Spec.ClientGone == breaker.GoneFailure
 	}
 	if !found {
 		return LogFilter{}

@@ -48,8 +48,8 @@ type Links struct {
 
 // Applied holds the gates that are in force in a proxy, according to its acknowledgements.
 type Applied struct {
-	Gates *Set            // nil: none
-	Told  breaker.Instant // when the proxy last acknowledged them
+	Gates        *Set            // nil: none
+	Acknowledged breaker.Instant // when the proxy last acknowledged them
 	// Began is when the proxy last connected without gates, which means that it has restarted; 0: not known.
 	Began breaker.Instant
 }

@@ -45,12 +45,8 @@ func NewTable() *Table {
 func (t *Table) Apply(set *policy.Set) (changed bool) {
 	old := t.tcp
 	t.tcp = map[breaker.Key]bool{}
-	for _, u := range set.Upstreams {
-		for _, r := range u.Routes {
-			if r.Breaker != nil {
-				t.tcp[r.Breaker.Spec.Key] = u.Protocol == policy.TCP
-			}
-		}
+	for u, r := range set.Breakers() {
+		t.tcp[r.Breaker.Spec.Key] = u.Protocol == policy.TCP
 	}
 	maps.DeleteFunc(t.rates, func(key breaker.Key, _ float64) bool { return !t.has(key) })
 	maps.DeleteFunc(t.sampling, func(key breaker.Key, _ wire.Sampling) bool { return !t.has(key) })

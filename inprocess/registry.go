@@ -105,13 +105,11 @@ func (r *Registry) Breaker(name string) *breaker.Breaker {
 func (r *Registry) Require(names ...string) error {
 	has := map[string]bool{}
 	var all, missing []string
-	for _, u := range r.current.Load().Upstreams {
-		for _, route := range u.Routes {
-			if route.Breaker != nil {
-				name := breaker.Key{Upstream: u.Name, Route: route.Name}.String()
-				has[name] = true
-				all = append(all, name)
-			}
+	for u, route := range r.current.Load().Routes() {
+		if route.Breaker != nil {
+			name := breaker.Key{Upstream: u.Name, Route: route.Name}.String()
+			has[name] = true
+			all = append(all, name)
 		}
 	}
 	for _, name := range names {

@@ -117,15 +117,12 @@ func (m *Metrics) ObserveAnswered(key breaker.Key, cached bool, n uint64) {
 // fallbacks returns the fallbacks of a set that are more than a response.
 func fallbacks(set *policy.Set) map[breaker.Key]series.Fallback {
 	all := map[breaker.Key]series.Fallback{}
-	for _, u := range set.Upstreams {
-		for i := range u.Routes {
-			switch b := u.Routes[i].Breaker; {
-			case b == nil:
-			case b.Fallback.Upstream != nil:
-				all[b.Spec.Key] = series.Upstream
-			case b.Fallback.Cached != nil:
-				all[b.Spec.Key] = series.Cached
-			}
+	for _, r := range set.Breakers() {
+		switch b := r.Breaker; {
+		case b.Fallback.Upstream != nil:
+			all[b.Spec.Key] = series.Upstream
+		case b.Fallback.Cached != nil:
+			all[b.Spec.Key] = series.Cached
 		}
 	}
 	return all

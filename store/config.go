@@ -6,7 +6,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// config is a [breaker.Config] in the form of a policy, with every field written.
+// config is a [breaker.Config] in the words of a policy. The file has every field.
 type config struct {
 	Mode                                  mode          `json:"mode"`
 	ConsecutiveFailures                   uint32        `json:"consecutiveFailures"`
@@ -38,6 +38,7 @@ type (
 	}
 )
 
+// newConfig returns the record of c.
 func newConfig(c breaker.Config) config {
 	return config{
 		Mode:                                  mode(c.Mode),
@@ -56,6 +57,7 @@ func newConfig(c breaker.Config) config {
 	}
 }
 
+// config returns the configuration of the record c.
 func (c config) config() breaker.Config {
 	return breaker.Config{
 		Mode:                                  breaker.Mode(c.Mode),

@@ -14,12 +14,12 @@ import (
 	"testing"
 )
 
-// victimVariable makes this test binary a process that saves until it is killed.
+// victimVariable is the environment variable that makes the test binary a process that saves until it is killed.
 const victimVariable = "BREAKWATER_TEST_STORE_VICTIM"
 
-// victim saves states of rising numbers, and says each one that is kept.
+// victim saves states with rising numbers, and prints the number of each one after it is saved.
 func victim(dir string) {
-	f, saved, err := Open(dir, standing(date), slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	f, saved, err := Open(dir, stopped(date), slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -38,9 +38,8 @@ func victim(dir string) {
 	}
 }
 
-// TestKilledWhileSaving: a process is killed in the midst of saving, again and
-// again. What is kept is always one of the states it saved, whole, and none older
-// than the last that it knew to be kept. Its lock died with it.
+// TestKilledWhileSaving kills a process while it saves, again and again. The file always has one complete state, and never
+// an older one than the last state that the process has printed. The lock ends with the process.
 func TestKilledWhileSaving(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -57,7 +56,7 @@ func TestKilledWhileSaving(t *testing.T) {
 		n := saved[0].Sequence
 		same(t, saved, numbered(n))
 		if n < acknowledged || n > acknowledged+1 || acknowledged <= last {
-			t.Errorf("round %d: %d is kept, %d was acknowledged, %d was kept before", round, n, acknowledged, last)
+			t.Errorf("round %d: the file has state %d; the process has printed %d, and the file had %d before", round, n, acknowledged, last)
 		}
 		last = n
 		if got, want := names(t, dir), []string{fileName, lockName}; !slices.Equal(got, want) {
@@ -67,8 +66,8 @@ func TestKilledWhileSaving(t *testing.T) {
 	}
 }
 
-// runVictim starts a process on dir, kills it after it has acknowledged so many
-// states, and returns the last it acknowledged.
+// runVictim starts a process that saves in dir, kills it after it has printed a number of states, and returns the last one
+// that it printed.
 func runVictim(t *testing.T, exe, dir string, states int) uint64 {
 	t.Helper()
 	cmd := exec.Command(exe)
@@ -86,7 +85,7 @@ func runVictim(t *testing.T, exe, dir string, states int) uint64 {
 	var acknowledged string
 	for range states {
 		if !lines.Scan() {
-			t.Errorf("it ended by itself: %v: %s", cmd.Wait(), &stderr)
+			t.Errorf("the process ended by itself: %v: %s", cmd.Wait(), &stderr)
 			t.FailNow()
 		}
 		acknowledged = lines.Text()
@@ -95,12 +94,12 @@ func runVictim(t *testing.T, exe, dir string, states int) uint64 {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Error(err)
 	}
-	for lines.Scan() { // what it said before the kill arrived
+	for lines.Scan() { // the process may have printed more before the signal arrived
 		acknowledged = lines.Text()
 	}
 	var killed *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &killed) || killed.ExitCode() != -1 {
-		t.Errorf("it ended with %v, want that it was killed: %s", err, &stderr)
+		t.Errorf("the process ended with %v, want that it was killed: %s", err, &stderr)
 	}
 	n, err := strconv.ParseUint(acknowledged, 10, 64)
 	if err != nil {
@@ -109,16 +108,16 @@ func runVictim(t *testing.T, exe, dir string, states int) uint64 {
 	return n
 }
 
-// wantInUse opens a directory that the process pid has.
+// wantInUse checks that a directory cannot be opened while the process pid uses it.
 func wantInUse(t *testing.T, dir string, pid int) {
 	t.Helper()
 	before := read(t, dir, fileName)
-	_, _, err := Open(dir, standing(date), slog.New(slog.DiscardHandler))
+	_, _, err := Open(dir, stopped(date), slog.New(slog.DiscardHandler))
 	if !errors.Is(err, ErrInUse) {
 		t.Fatalf("error %v, want %v", err, ErrInUse)
 	}
 	wantText(t, err.Error(), fmt.Sprintf("(pid %d)", pid))
 	if len(before) == 0 {
-		t.Errorf("%s is empty while it is written", filepath.Join(dir, fileName))
+		t.Errorf("%s is empty while the process writes it", filepath.Join(dir, fileName))
 	}
 }

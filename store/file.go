@@ -18,43 +18,41 @@ import (
 
 // Names in the state directory.
 const (
-	fileName  = "breakers.json"
-	lockName  = "breakers.lock"
-	tempStart = fileName + ".tmp-" // what a process that died in a write leaves behind
+	fileName   = "breakers.json"
+	lockName   = "breakers.lock"
+	tempPrefix = fileName + ".tmp-" // a process that dies in a write leaves such a file behind
 )
 
-// maxDrift is how far the clocks may move against each other before the file has
-// to be written again. It is above what adjusting a clock brings in a few minutes,
-// and far below what matters to a wait.
+// maxDrift is how far the engine's clock and the wall clock may move apart before the file must be written again. It is
+// more than the adjustment of a clock within a few minutes, and far less than a wait.
 const maxDrift = 100 * time.Millisecond
 
-// ErrInUse is the error of [Open] when another process keeps its state in the directory.
+// ErrInUse is the error of [Open] when another process uses the directory.
 var ErrInUse = errors.New("in use by another process")
 
-// File keeps breakers in a file, for one process at a time.
+// File saves the states of breakers in a file, for one process at a time. It is safe for concurrent use.
 type File struct {
 	dir   string
 	clock Clock
 
-	mu     sync.Mutex
-	lock   *os.File // nil: closed
-	anchor anchor   // of the last write; kept as long as it is right, so that equal breakers are equal bytes
-	// kept is the checksum of the list in the file; 0: not known.
-	kept [sha256.Size]byte
+	mu   sync.Mutex // guards the fields below
+	lock *os.File   // nil: closed
+	// anchor converts instants into times of the wall clock. It stays the same while the clocks do not drift, so that
+	// equal states are equal bytes.
+	anchor anchor
+	// sum is the checksum of the list in the file; 0: not known.
+	sum [sha256.Size]byte
 }
 
-// Open begins to keep breakers in the directory dir, which it makes where there
-// is none, and returns those that were kept there, in the instants of clock, for
-// [breaker.Engine.Restore]. Give them to the engine before the first Save, which
+// Open opens the directory dir, and makes it if it does not exist. It returns the states that an earlier process saved
+// there, in the instants of clock, for [breaker.Engine.Restore]. Give them to the engine before the first Save, which
 // replaces them.
 //
-// Times are bounded, so that a wall clock that was set in between keeps no breaker
-// open longer than it was to be.
+// No breaker stays open longer than planned because the wall clock was set between the two processes: times are bounded.
 //
-// A file that is damaged, or of a newer version of this program, is moved aside,
-// with one warning in log that says why and where to; then nothing was kept. It is
-// an error when dir cannot be made, written or locked; one that another process
-// uses gives [ErrInUse].
+// A file that is damaged, or that a newer version of this program wrote, is moved aside with one warning in log, which has
+// the reason and the new name. Open then returns no states. It returns an error if dir cannot be made, written or locked;
+// the error is [ErrInUse] if another process uses dir.
 func Open(dir string, clock Clock, log *slog.Logger) (*File, []breaker.Saved, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("the state directory %s cannot be made: %w", dir, err)
@@ -71,9 +69,8 @@ func Open(dir string, clock Clock, log *slog.Logger) (*File, []breaker.Saved, er
 	return f, f.load(log), nil
 }
 
-// Save makes saved what is kept, all or nothing, also when the process or the
-// machine dies meanwhile. It returns how many bytes it wrote; 0 when saved was
-// kept already.
+// Save replaces the saved states, all or none of them, even if the process or the machine dies meanwhile. It returns the
+// number of bytes that it wrote; 0 if the file had these states already.
 func (f *File) Save(saved []breaker.Saved) (written int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,22 +94,22 @@ func (f *File) saveLocked(saved []breaker.Saved) (int, error) {
 		return 0, err
 	}
 	sum := sha256.Sum256(breakers)
-	if sum == f.kept {
+	if sum == f.sum {
 		return 0, nil
 	}
 	data, err := seal(breakers, now.wall)
 	if err != nil {
 		return 0, err
 	}
-	f.kept = [sha256.Size]byte{} // a write that fails may have come as far as the rename
+	f.sum = [sha256.Size]byte{} // a write that fails may have renamed the file already
 	if err := replace(f.path(), data); err != nil {
 		return 0, err
 	}
-	f.kept = sum
+	f.sum = sum
 	return len(data), nil
 }
 
-// Close lets another process have the directory. What is kept stays.
+// Close unlocks the directory for another process. The saved states stay in it.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,8 +126,8 @@ func (f *File) Close() error {
 
 func (f *File) path() string { return filepath.Join(f.dir, fileName) }
 
-// lockDirectory takes the lock of dir, and says in it who has it. The file stays
-// when the lock is given back: removing it would let two processes lock two files.
+// lockDirectory takes the lock of dir, and writes the process id into the lock file. The lock file is never removed:
+// otherwise two processes could lock two different files.
 func lockDirectory(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockName)
 	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -155,7 +152,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	return nil, errors.Join(err, lock.Close())
 }
 
-// holder says which process has the lock, as far as it is known.
+// holder returns the process that has the lock, in words for an error; "" if it is not known.
 func holder(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -163,26 +160,25 @@ func holder(path string) string {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return "" // it is about to write it
+		return "" // the process has not written its id yet
 	}
 	return fmt.Sprintf(" (pid %d)", pid)
 }
 
-// prepare removes what a dead process left behind, and finds out whether the
-// directory can be written.
+// prepare removes the temporary files of dead processes, and checks that the directory can be written.
 func (f *File) prepare() error {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempStart) {
+		if strings.HasPrefix(e.Name(), tempPrefix) {
 			if err := os.Remove(filepath.Join(f.dir, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
-	probe, err := os.CreateTemp(f.dir, tempStart)
+	probe, err := os.CreateTemp(f.dir, tempPrefix)
 	if err != nil {
 		return err
 	}

@@ -19,17 +19,17 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// TestFileKeepsBreakers from one process to the next, in a directory and a file
-// that nobody else may read.
+// TestFileKeepsBreakers shows that the next process gets the saved states, and that other users may read neither the
+// directory nor the file.
 func TestFileKeepsBreakers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "state")
 	f, saved, log := open(t, dir, date)
 	if saved != nil || log != "" {
-		t.Errorf("a new directory holds %+v, and the log says %q", saved, log)
+		t.Errorf("a new directory has the states %+v, and the log has %q; want neither", saved, log)
 	}
 	n := save(t, f, examples())
 	if data := read(t, dir, fileName); len(data) != n {
-		t.Errorf("Save says %d bytes, the file has %d", n, len(data))
+		t.Errorf("Save returned %d bytes, the file has %d", n, len(data))
 	}
 	closeFile(t, f)
 	for path, want := range map[string]fs.FileMode{dir: fs.ModeDir | 0o700, filepath.Join(dir, fileName): 0o600, filepath.Join(dir, lockName): 0o600} {
@@ -40,14 +40,15 @@ func TestFileKeepsBreakers(t *testing.T) {
 	_, saved, log = open(t, dir, date)
 	same(t, saved, examples())
 	if log != "" {
-		t.Errorf("a good file is no reason to log %q", log)
+		t.Errorf("the log has %q about a good file", log)
 	}
 	if got, want := names(t, dir), []string{fileName, lockName}; !slices.Equal(got, want) {
 		t.Errorf("the directory has %q, want %q", got, want)
 	}
 }
 
-// TestFileWritesOnlyWhatChanged, and what the clocks made wrong.
+// TestFileWritesOnlyWhatChanged shows that a save writes only states that have changed, and times that became wrong because a
+// clock was set.
 func TestFileWritesOnlyWhatChanged(t *testing.T) {
 	now := date
 	f, _, err := Open(t.TempDir(), func() (breaker.Instant, time.Time) { return now.instant, now.wall }, slog.New(slog.DiscardHandler))
@@ -63,12 +64,12 @@ func TestFileWritesOnlyWhatChanged(t *testing.T) {
 		saved []breaker.Saved
 		write bool
 	}{
-		{"nothing, where nothing is", func() {}, nil, false},
+		{"nothing, into a new directory", func() {}, nil, false},
 		{"some", func() {}, examples(), true},
 		{"the same", func() {}, examples(), false},
 		{"the same, later", func() { pass(time.Hour, time.Hour) }, examples(), false},
 		{"the same, on clocks that drift", func() { pass(time.Hour, time.Hour+maxDrift) }, examples(), false},
-		{"the same, when they drift on", func() { pass(time.Hour, time.Hour+1) }, examples(), true},
+		{"the same, on clocks that drift further", func() { pass(time.Hour, time.Hour+1) }, examples(), true},
 		{"the same, on a wall clock that was set back", func() { pass(0, -time.Hour) }, examples(), true},
 		{"more", func() {}, more, true},
 		{"nothing", func() {}, nil, true},
@@ -81,15 +82,16 @@ func TestFileWritesOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-// TestFirstSaveReplacesWhatWasKept, also with nothing.
-func TestFirstSaveReplacesWhatWasKept(t *testing.T) {
+// TestFirstSaveReplacesTheFile shows that the first save of a process replaces the states of the earlier process, even with
+// no states.
+func TestFirstSaveReplacesTheFile(t *testing.T) {
 	dir := t.TempDir()
 	f, _, _ := open(t, dir, date)
 	save(t, f, examples())
 	closeFile(t, f)
 	f, _, _ = open(t, dir, date)
 	if save(t, f, nil) == 0 {
-		t.Error("nothing was written over what was kept")
+		t.Error("the old states were not replaced")
 	}
 	closeFile(t, f)
 	if _, saved, log := open(t, dir, date); saved != nil || log != "" {
@@ -97,7 +99,8 @@ func TestFirstSaveReplacesWhatWasKept(t *testing.T) {
 	}
 }
 
-// TestUnusableFilesAreMovedAside, with one warning; then all is as if nothing had been kept.
+// TestUnusableFilesAreMovedAside shows that a file that cannot be read is moved aside with one warning, and that the process
+// then starts without states.
 func TestUnusableFilesAreMovedAside(t *testing.T) {
 	good := encoded(t, examples()...)
 	content := func(data []byte) func(*testing.T, string) {
@@ -149,23 +152,23 @@ func TestUnusableFilesAreMovedAside(t *testing.T) {
 			}
 			wantText(t, log, "level=WARN", "file="+path, "why=", tt.why, "moved_to="+aside)
 			if n := strings.Count(log, "\n"); n != 1 {
-				t.Errorf("%d lines are logged, want 1:\n%s", n, log)
+				t.Errorf("the log has %d lines, want 1:\n%s", n, log)
 			}
 			if n := save(t, f, nil); n != 0 {
-				t.Errorf("%d bytes are written to keep nothing", n)
+				t.Errorf("a save of no states wrote %d bytes", n)
 			}
 			save(t, f, examples())
 			closeFile(t, f)
 			_, saved, log = open(t, dir, date)
 			same(t, saved, examples())
 			if log != "" {
-				t.Errorf("the next start logs %q", log)
+				t.Errorf("the next process logged %q", log)
 			}
 		})
 	}
 }
 
-// TestUnusableFileThatStays is overwritten: the warning says so.
+// TestUnusableFileThatStays shows that a file that can neither be read nor moved is overwritten, and that the warning says so.
 func TestUnusableFileThatStays(t *testing.T) {
 	dir := t.TempDir()
 	write(t, []byte("{"), dir, fileName)
@@ -183,11 +186,11 @@ func TestUnusableFileThatStays(t *testing.T) {
 	}
 	closeFile(t, f)
 	if _, saved, log := open(t, dir, date); saved != nil || log != "" {
-		t.Errorf("the next start restored %+v, and logged %q", saved, log)
+		t.Errorf("the next process restored %+v, and logged %q; want neither", saved, log)
 	}
 }
 
-// TestFewUnusableFilesAreKept: the newest, so that failing starts do not fill the disk.
+// TestFewUnusableFilesAreKept shows that only the newest unusable files stay, so that repeated failures do not fill the disk.
 func TestFewUnusableFilesAreKept(t *testing.T) {
 	dir := t.TempDir()
 	var want []string
@@ -205,15 +208,15 @@ func TestFewUnusableFilesAreKept(t *testing.T) {
 	want = append(want[8-maxAside:], lockName)
 	slices.Sort(want)
 	if got := names(t, dir); !slices.Equal(got, want) {
-		t.Errorf("kept are %q, want %q", got, want)
+		t.Errorf("the directory has %q, want %q", got, want)
 	}
 }
 
-// TestLeftoversAreRemoved: what a process that died in a write left behind.
+// TestLeftoversAreRemoved shows that the temporary files of a process that died in a write are removed.
 func TestLeftoversAreRemoved(t *testing.T) {
 	dir := t.TempDir()
-	write(t, []byte("{"), dir, tempStart+"1")
-	write(t, []byte(""), dir, tempStart+"2")
+	write(t, []byte("{"), dir, tempPrefix+"1")
+	write(t, []byte(""), dir, tempPrefix+"2")
 	write(t, []byte("mine"), dir, "notes.txt")
 	open(t, dir, date)
 	if got, want := names(t, dir), []string{lockName, "notes.txt"}; !slices.Equal(got, want) {
@@ -221,11 +224,11 @@ func TestLeftoversAreRemoved(t *testing.T) {
 	}
 }
 
-// TestOneProcessAtATime has a directory; the other one is told which process.
+// TestOneProcessAtATime shows that a second process cannot open a directory, and that its error names the first process.
 func TestOneProcessAtATime(t *testing.T) {
 	dir := t.TempDir()
 	f, _, _ := open(t, dir, date)
-	_, _, err := Open(dir, standing(date), slog.New(slog.DiscardHandler))
+	_, _, err := Open(dir, stopped(date), slog.New(slog.DiscardHandler))
 	if !errors.Is(err, ErrInUse) {
 		t.Fatalf("error %v, want %v", err, ErrInUse)
 	}
@@ -233,27 +236,27 @@ func TestOneProcessAtATime(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("error %q, want %q", err, want)
 	}
-	save(t, f, examples()) // the first one goes on
+	save(t, f, examples()) // the first process is not disturbed
 	closeFile(t, f)
 	open(t, dir, date)
 }
 
-// TestHolder: who has the lock is told if the lock file tells it.
+// TestHolder shows that the process that has the lock is found if its id is in the lock file.
 func TestHolder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), lockName)
 	if got := holder(path); got != "" {
-		t.Errorf("of no file %q, want nothing", got)
+		t.Errorf("without a file: %q, want nothing", got)
 	}
 	for content, want := range map[string]string{"": "", "x": "", "12\n": " (pid 12)"} {
 		write(t, []byte(content), path)
 		if got := holder(path); got != want {
-			t.Errorf("of %q: %q, want %q", content, got, want)
+			t.Errorf("file with %q: %q, want %q", content, got, want)
 		}
 	}
 }
 
-// TestDirectoriesThatCannotBe are errors that say what is wrong.
-func TestDirectoriesThatCannotBe(t *testing.T) {
+// TestImpossibleDirectories shows the errors for directories that cannot be made or written.
+func TestImpossibleDirectories(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	write(t, nil, file)
@@ -266,7 +269,7 @@ func TestDirectoriesThatCannotBe(t *testing.T) {
 		filepath.Join(file, "in"): "cannot be made: ",
 		locked:                    "cannot be written: ",
 	} {
-		f, saved, err := Open(path, standing(date), slog.New(slog.DiscardHandler))
+		f, saved, err := Open(path, stopped(date), slog.New(slog.DiscardHandler))
 		if err == nil || f != nil || saved != nil {
 			t.Fatalf("%s was opened", path)
 		}
@@ -274,7 +277,7 @@ func TestDirectoriesThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestFailedSaves are errors, leave what was kept and nothing else, and do not keep later ones from working.
+// TestFailedSaves shows that a failed save returns an error, leaves no temporary file, and does not prevent later saves.
 func TestFailedSaves(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
@@ -283,13 +286,13 @@ func TestFailedSaves(t *testing.T) {
 		leftBehind []string
 	}{
 		{
-			"the directory is away",
+			"the directory is missing",
 			func(dir string) error { return os.Rename(dir, dir+".away") },
 			func(dir string) error { return os.Rename(dir+".away", dir) },
 			[]string{fileName, lockName},
 		},
 		{
-			"the name is taken",
+			"the file's name belongs to a directory",
 			func(dir string) error {
 				return errors.Join(os.Remove(filepath.Join(dir, fileName)), os.MkdirAll(filepath.Join(dir, fileName, "full"), 0o700))
 			},
@@ -307,7 +310,7 @@ func TestFailedSaves(t *testing.T) {
 			for range 2 {
 				n, err := f.Save(examples())
 				if err == nil || n != 0 {
-					t.Fatalf("wrote %d bytes, error %v; want that it fails", n, err)
+					t.Fatalf("wrote %d bytes, error %v; want an error", n, err)
 				}
 				wantText(t, err.Error(), "keeping breakers in "+filepath.Join(dir, fileName))
 			}
@@ -315,9 +318,9 @@ func TestFailedSaves(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := names(t, dir); !slices.Equal(got, tt.leftBehind) {
-				t.Errorf("left behind are %q, want %q", got, tt.leftBehind)
+				t.Errorf("the directory has %q, want %q", got, tt.leftBehind)
 			}
-			// What was kept before the failure may not be what is kept after it.
+			// A failed save may have changed the file, so the old states are written again.
 			if save(t, f, examples()[:1]) == 0 {
 				t.Error("nothing was written after a failure")
 			}
@@ -329,7 +332,8 @@ func TestFailedSaves(t *testing.T) {
 	}
 }
 
-// TestTooLargeToRead is not written, and what was kept stays.
+// TestTooLargeToRead shows that states that would make the file too large to read are not written, and that the file stays
+// as it was.
 func TestTooLargeToRead(t *testing.T) {
 	dir := t.TempDir()
 	f, _, _ := open(t, dir, date)
@@ -337,7 +341,7 @@ func TestTooLargeToRead(t *testing.T) {
 	large := breaker.Saved{Override: &breaker.Override{Note: strings.Repeat("x", maxFileBytes)}}
 	_, err := f.Save([]breaker.Saved{large})
 	if err == nil {
-		t.Fatal("it was written")
+		t.Fatal("the states were written")
 	}
 	wantText(t, err.Error(), "they take 64 MiB, and at most 64 MiB are read")
 	closeFile(t, f)
@@ -345,7 +349,8 @@ func TestTooLargeToRead(t *testing.T) {
 	same(t, saved, examples())
 }
 
-// TestClosedFile saves nothing: another process may have the directory. Closing twice is closing once.
+// TestClosedFile shows that a closed file saves nothing, since another process may use the directory, and that a second Close
+// has no effect.
 func TestClosedFile(t *testing.T) {
 	f, _, _ := open(t, t.TempDir(), date)
 	closeFile(t, f)
@@ -355,7 +360,7 @@ func TestClosedFile(t *testing.T) {
 	}
 }
 
-// TestConcurrentSaves: what is kept in the end is one of them, whole.
+// TestConcurrentSaves shows that the file has exactly one of the states after concurrent saves.
 func TestConcurrentSaves(t *testing.T) {
 	dir := t.TempDir()
 	f, _, _ := open(t, dir, date)
@@ -378,7 +383,7 @@ func TestConcurrentSaves(t *testing.T) {
 	same(t, saved, numbered(saved[0].Sequence))
 }
 
-// numbered are breakers that all bear the number n.
+// numbered returns the states of 100 breakers that all have the sequence n.
 func numbered(n uint64) []breaker.Saved {
 	saved := make([]breaker.Saved, 100)
 	for i := range saved {

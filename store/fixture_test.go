@@ -23,27 +23,27 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// date is when the tests take place, on both clocks of a process that has run for an hour.
+// date is the time of the tests, on both clocks of a process that has run for an hour.
 var date = anchor{breaker.Instant(time.Hour), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 
-// later is the clock of the next process, d later, which began a minute ago.
+// later returns the clocks of the next process, d after date. The process began a minute before.
 func later(d time.Duration) anchor {
 	return anchor{breaker.Instant(time.Minute), date.wall.Add(d)}
 }
 
-// at is the instant d after date.
+// at returns the instant d after date.
 func at(d time.Duration) breaker.Instant { return date.instant.Add(d) }
 
-// standing is a clock that stands still.
-func standing(a anchor) Clock {
+// stopped returns a clock that stands still.
+func stopped(a anchor) Clock {
 	return func() (breaker.Instant, time.Time) { return a.instant, a.wall }
 }
 
-// open opens dir at that time, and closes it with the test.
+// open opens dir at a given time, until the test ends. It also returns the log.
 func open(t *testing.T, dir string, a anchor) (f *File, saved []breaker.Saved, log string) {
 	t.Helper()
 	var lines bytes.Buffer
-	f, saved, err := Open(dir, standing(a), slog.New(slog.NewTextHandler(&lines, nil)))
+	f, saved, err := Open(dir, stopped(a), slog.New(slog.NewTextHandler(&lines, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func closeFile(t *testing.T, f *File) {
 	}
 }
 
-// save saves, and returns how many bytes that wrote.
+// save saves states, and returns the number of bytes that were written.
 func save(t *testing.T, f *File, saved []breaker.Saved) int {
 	t.Helper()
 	n, err := f.Save(saved)
@@ -68,7 +68,7 @@ func save(t *testing.T, f *File, saved []breaker.Saved) int {
 	return n
 }
 
-// names are the files of dir.
+// names returns the names of the files in dir.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -98,28 +98,28 @@ func write(t *testing.T, data []byte, path ...string) {
 	}
 }
 
-// same compares what was restored; the instants are those of one process.
+// same compares restored states with saved ones, both in the instants of one process.
 func same(t interface {
 	Helper()
 	Errorf(string, ...any)
 }, got, want []breaker.Saved) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("not what was saved (-want +got):\n%s", diff)
+		t.Errorf("the restored states differ from the saved ones (-want +got):\n%s", diff)
 	}
 }
 
-// wantText tells which of the texts is missing.
+// wantText fails the test for each of the texts that is missing in got.
 func wantText(t *testing.T, got string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(got, text) {
-			t.Errorf("%q does not say %q", got, text)
+			t.Errorf("%q does not have %q", got, text)
 		}
 	}
 }
 
-// examples are an open breaker, one that is half-open, and one that somebody holds open.
+// examples returns the states of an open breaker, of a half-open breaker, and of a breaker that an operator holds open.
 func examples() []breaker.Saved {
 	counts := breaker.DefaultConfig()
 	counts.WindowSize, counts.WindowDuration = 100, 0
@@ -157,23 +157,23 @@ func examples() []breaker.Saved {
 	}
 }
 
-// anySaved draws a record with whatever values its types have, as long as its
-// times make sense at date: what has happened is not after it, no override is over.
+// anySaved draws a state with any values that its types allow. Only its times are limited: past events are before date, and
+// overrides end after it.
 func anySaved(t *rapid.T) breaker.Saved {
-	span := func(what string, low, high time.Duration) time.Duration {
-		return time.Duration(rapid.Int64Range(int64(low), int64(high)).Draw(t, what))
+	span := func(label string, low, high time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(low), int64(high)).Draw(t, label))
 	}
-	past := func(what string) breaker.Instant { return at(-span(what, 0, 50*365*24*time.Hour)) }
-	future := func(what string) breaker.Instant {
+	past := func(label string) breaker.Instant { return at(-span(label, 0, 50*365*24*time.Hour)) }
+	future := func(label string) breaker.Instant {
 		return rapid.OneOf(
 			rapid.Just(breaker.Instant(0)),
 			rapid.Custom(func(t *rapid.T) breaker.Instant {
-				return at(time.Duration(rapid.Int64Range(1, int64(40*365*24*time.Hour)).Draw(t, what)))
+				return at(time.Duration(rapid.Int64Range(1, int64(40*365*24*time.Hour)).Draw(t, label)))
 			}),
-		).Draw(t, what)
+		).Draw(t, label)
 	}
-	state := func(what string) breaker.State {
-		return rapid.SampledFrom([]breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open}).Draw(t, what)
+	state := func(label string) breaker.State {
+		return rapid.SampledFrom([]breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open}).Draw(t, label)
 	}
 	key := func() breaker.Key {
 		name := rapid.String()
@@ -208,6 +208,7 @@ func anySaved(t *rapid.T) breaker.Saved {
 	return s
 }
 
+// anyConfig draws a configuration with any values that its types allow.
 func anyConfig(t *rapid.T) breaker.Config {
 	count, share := rapid.Uint32(), rapid.Custom(func(t *rapid.T) breaker.Ratio { return breaker.Ratio(rapid.Uint32().Draw(t, "share")) })
 	span := rapid.Custom(func(t *rapid.T) time.Duration { return time.Duration(rapid.Int64().Draw(t, "span")) })

@@ -15,19 +15,18 @@ import (
 )
 
 const (
-	// format is the version of the file's format. Older versions of this program
-	// must not guess at what they do not know, so any change of a record is a new one.
-	// Files of every format from 1 on are read: what a later one added is left out in
-	// them, which has the meaning that it had before.
+	// format is the version of the file's format. Any change of a record needs a new version, because an older version of
+	// this program must not guess the meaning of an unknown field. Files of all versions from 1 on can be read. Fields
+	// that a later version added are absent in them, and an absent field means the same as before it existed.
 	format = 2
-	// maxFileBytes bounds what is read into memory. It is room for about 60,000
-	// breakers that are not closed.
+	// maxFileBytes limits the size of a file that is read into memory. It is enough for about 60,000 breakers that are
+	// not closed.
 	maxFileBytes = 64 << 20
-	// envelopeBytes is more than the envelope takes beside its list.
+	// envelopeBytes is more than the size of an envelope without its list.
 	envelopeBytes = 1 << 10
 )
 
-// envelope is a file. The checksum covers all the rest.
+// envelope is the content of a file. The checksum covers all other fields.
 type envelope struct {
 	Format   int             `json:"format"`
 	SHA256   string          `json:"sha256"`
@@ -37,12 +36,12 @@ type envelope struct {
 
 func (e envelope) checksum() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d\n%s\n", e.Format, e.Written) // a hash takes everything
+	fmt.Fprintf(h, "%d\n%s\n", e.Format, e.Written) // a hash returns no errors
 	h.Write(e.Breakers)
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// encode is the list of records: the same bytes for the same breakers in any order.
+// encode returns the list of records. Equal states give equal bytes, in whatever order they are.
 func encode(saved []breaker.Saved, a anchor) ([]byte, error) {
 	records := make([]record, len(saved))
 	for i, s := range saved {
@@ -54,7 +53,7 @@ func encode(saved []breaker.Saved, a anchor) ([]byte, error) {
 	return json.Marshal(records)
 }
 
-// seal makes a file of a list of records.
+// seal returns the content of a file with a list of records.
 func seal(breakers []byte, written time.Time) ([]byte, error) {
 	if len(breakers)+envelopeBytes > maxFileBytes {
 		return nil, fmt.Errorf("they take %d MiB, and at most %d MiB are read", len(breakers)>>20, maxFileBytes>>20)
@@ -68,20 +67,20 @@ func seal(breakers []byte, written time.Time) ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// newerError is why a file was not read that a newer version wrote.
+// newerError is the error for a file that a newer version of this program wrote. Its value is the file's format.
 type newerError int
 
 func (e newerError) Error() string {
 	return fmt.Sprintf("a newer version of this program wrote it, in format %d; this one knows %d", int(e), format)
 }
 
-// decode reads a file whole, or not at all. Its memory is bounded by the size of
-// data: each record is checked before the next one is read.
+// decode reads the content of a file. It returns either all records or an error. Its use of memory is in proportion to the
+// size of data, because it checks each record before it reads the next one.
 func decode(data []byte, now anchor) ([]breaker.Saved, error) {
 	var e envelope
 	err := json.Unmarshal(data, &e)
 	switch {
-	case e.Format > format: // known before it matters whether the rest is as we expect it
+	case e.Format > format: // comes first, because the rest of such a file may have another form
 		return nil, newerError(e.Format)
 	case err != nil:
 		return nil, err
@@ -97,6 +96,7 @@ func decode(data []byte, now anchor) ([]breaker.Saved, error) {
 	return decodeRecords(e.Breakers, now.notBefore(written))
 }
 
+// decodeRecords reads a list of records.
 func decodeRecords(list []byte, now anchor) ([]breaker.Saved, error) {
 	d := json.NewDecoder(bytes.NewReader(list))
 	if token, err := d.Token(); err != nil || token != json.Delim('[') {
@@ -113,9 +113,8 @@ func decodeRecords(list []byte, now anchor) ([]breaker.Saved, error) {
 	return saved, nil
 }
 
-// decodeRecord reads the next record, which must be exactly what this version
-// writes for it: that finds fields that are missing, unknown or said twice, and
-// numbers that do not fit.
+// decodeRecord reads the next record. The record must have exactly the bytes that this version writes for it. So fields that
+// are missing, unknown or there twice, and numbers that do not fit, are errors.
 func decodeRecord(d *json.Decoder) (record, error) {
 	var raw json.RawMessage
 	if err := d.Decode(&raw); err != nil {

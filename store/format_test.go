@@ -19,9 +19,8 @@ import (
 	"breakwater.dev/internal/golden"
 )
 
-// TestFormat shows a file, and what the next process makes of it ten seconds
-// later. When the file differs, raise the version of the format: what is out there
-// is of the old one.
+// TestFormat shows a file, and the states that the next process reads from it ten seconds later. If the file changes, raise
+// the version of the format, because operators have files with the old format.
 func TestFormat(t *testing.T) {
 	golden.Run(t, filepath.Join("testdata", "format-2.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
 		data := encoded(t, examples()...)
@@ -41,8 +40,8 @@ func TestFormat(t *testing.T) {
 	})
 }
 
-// TestFormatOfBefore: a file of an earlier format means what it meant.
-func TestFormatOfBefore(t *testing.T) {
+// TestEarlierFormat shows that a file with an earlier format keeps its meaning.
+func TestEarlierFormat(t *testing.T) {
 	golden.Run(t, filepath.Join("testdata", "format-1.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
 		var data bytes.Buffer
 		if err := json.Compact(&data, in[0].Data); err != nil {
@@ -60,7 +59,7 @@ func TestFormatOfBefore(t *testing.T) {
 	})
 }
 
-// TestOrderDoesNotMatter: equal breakers are equal bytes.
+// TestOrderDoesNotMatter shows that equal states give equal bytes in any order.
 func TestOrderDoesNotMatter(t *testing.T) {
 	saved := examples()
 	want := encoded(t, saved...)
@@ -70,18 +69,18 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-// harmless fails unless data is refused, or means what the file it was made of means.
-func harmless(t *testing.T, data []byte, want []breaker.Saved, what func() string) (refused bool) {
+// harmless checks that damaged data is refused, or has the same meaning as the original file. The damage is described for
+// the error message.
+func harmless(t *testing.T, data []byte, want []breaker.Saved, damage func() string) (refused bool) {
 	t.Helper()
 	got, err := decode(data, date)
 	if err == nil && !cmp.Equal(got, want) {
-		t.Errorf("%s goes unnoticed: got %+v", what(), got)
+		t.Errorf("%s is not noticed: got %+v", damage(), got)
 	}
 	return err != nil
 }
 
-// TestCorruptionIsNoticed: in every byte every bit, in turn; and the byte made
-// zero, a blank, or left out.
+// TestCorruptionIsNoticed changes each bit of each byte in turn, replaces the byte by zero and by a blank, and leaves it out.
 func TestCorruptionIsNoticed(t *testing.T) {
 	data, want := encoded(t, examples()...), examples()
 	refused, tried := 0, 0
@@ -103,13 +102,13 @@ func TestCorruptionIsNoticed(t *testing.T) {
 		}
 		try(i, slices.Delete(slices.Clone(data), i, i+1))
 	}
-	// What is not refused is another letter's case in the envelope's names, and the line's end.
+	// Changes that are not refused are another case of a letter in the envelope's names, and a change of the line's end.
 	if harmless := tried - refused; harmless > 64 {
 		t.Errorf("%d of %d changes are not refused", harmless, tried)
 	}
 }
 
-// TestTruncationIsNoticed: a file that ends too early is refused, unless all it lacks is the line's end.
+// TestTruncationIsNoticed shows that a file that ends too early is refused, unless it lacks only the line's end.
 func TestTruncationIsNoticed(t *testing.T) {
 	data, want := encoded(t, examples()...), examples()
 	for n := range data {
@@ -120,14 +119,14 @@ func TestTruncationIsNoticed(t *testing.T) {
 	}
 }
 
-// sealed is a file whose checksum is right, whatever its list is.
+// sealed returns a file with any list and a correct checksum.
 func sealed(format int, written, list string) []byte {
 	e := envelope{Format: format, Written: written, Breakers: json.RawMessage(list)}
 	e.SHA256 = e.checksum()
 	return fmt.Appendf(nil, `{"format":%d,"sha256":%q,"written":%q,"breakers":%s}`, e.Format, e.SHA256, e.Written, list)
 }
 
-// TestRefusals: files whose checksum is right are still not trusted.
+// TestRefusals shows the errors for wrong files, most of which have a correct checksum.
 func TestRefusals(t *testing.T) {
 	list, err := encode(examples()[:1], date)
 	if err != nil {
@@ -141,7 +140,7 @@ func TestRefusals(t *testing.T) {
 		return sealed(format, written, strings.Replace(string(list), old, with, 1))
 	}
 	if _, err := decode(sealed(format, written, string(list)), date); err != nil {
-		t.Fatalf("what they are made of is refused: %v", err)
+		t.Fatalf("the correct file is refused: %v", err)
 	}
 	for _, tt := range []struct {
 		name string
@@ -152,9 +151,9 @@ func TestRefusals(t *testing.T) {
 		{"no JSON", []byte("breakers"), "invalid character"},
 		{"other JSON", []byte(`[]`), "cannot unmarshal array"},
 		{"no format", []byte(`{}`), "its format is 0"},
-		{"a format of the past that never was", sealed(-1, written, "[]"), "its format is -1"},
+		{"a negative format", sealed(-1, written, "[]"), "its format is -1"},
 		{"no checksum", []byte(`{"format":1,"written":"2026-11-23T12:00:00Z","breakers":[]}`), "checksum"},
-		{"not written at any time", sealed(format, "noon", "[]"), "when it was written"},
+		{"no time of writing", sealed(format, "noon", "[]"), "when it was written"},
 		{"no list", sealed(format, written, `{}`), "not a list"},
 		{"null", sealed(format, written, `null`), "not a list"},
 		{"something after it", append(sealed(format, written, "[]"), "{}"...), "after top-level value"},
@@ -171,8 +170,8 @@ func TestRefusals(t *testing.T) {
 		{"a share that does not fit", replaced(`"50%"`, `"1e300%"`), "not as this version writes it"},
 		{"a share that is no number", replaced(`"50%"`, `"NaN%"`), "not as this version writes it"},
 		{"a multiplier below 0", replaced(`"multiplier":1`, `"multiplier":-1`), "not as this version writes it"},
-		{"no time", replaced(`"2026-11-23T11:59:50Z"`, `"ten to twelve"`), "parsing time"},
-		{"no time at all", replaced(`"since":"2026-11-23T11:59:50Z"`, `"since":null`), "not as this version writes it"},
+		{"another form of a time", replaced(`"2026-11-23T11:59:50Z"`, `"ten to twelve"`), "parsing time"},
+		{"no time", replaced(`"since":"2026-11-23T11:59:50Z"`, `"since":null`), "not as this version writes it"},
 		{"field missing", replaced(`"openings":1,`, ``), "not as this version writes it"},
 		{"field unknown", replaced(`"openings":1,`, `"openings":1,"mood":2,`), "not as this version writes it"},
 		{"field twice", replaced(`"openings":1,`, `"openings":1,"openings":1,`), "not as this version writes it"},
@@ -185,13 +184,13 @@ func TestRefusals(t *testing.T) {
 			}
 			wantText(t, err.Error(), tt.want)
 			if newer := newerError(0); errors.As(err, &newer) {
-				t.Errorf("%v, but it is damaged", err)
+				t.Errorf("%v; want an error for a damaged file", err)
 			}
 		})
 	}
 }
 
-// TestNewerFormats are told from damaged ones, whatever else they hold.
+// TestNewerFormats shows that a file with a newer format is not taken for a damaged one, whatever else is in it.
 func TestNewerFormats(t *testing.T) {
 	for _, data := range [][]byte{
 		sealed(format+1, "2026-11-23T12:00:00Z", "[]"),
@@ -200,13 +199,12 @@ func TestNewerFormats(t *testing.T) {
 	} {
 		_, err := decode(data, date)
 		if newer := newerError(0); !errors.As(err, &newer) || newer <= format {
-			t.Errorf("%s: error %v, want that it is newer", data, err)
+			t.Errorf("%s: error %v, want one for a newer format", data, err)
 		}
 	}
 }
 
-// TestMemoryIsBounded: however a file is made, reading it takes memory in
-// proportion to its size.
+// TestMemoryIsBounded shows that the memory for reading a file is in proportion to its size, whatever is in it.
 func TestMemoryIsBounded(t *testing.T) {
 	record, err := encode(examples()[1:2], date)
 	if err != nil {
@@ -228,7 +226,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		if held := int64(after.HeapAlloc) - int64(before.HeapAlloc); held > 2*size {
-			t.Errorf("%s: %d bytes are held of a file of %d", name, held, size)
+			t.Errorf("%s: a file of %d bytes takes %d bytes of memory", name, size, held)
 		}
 		if (err == nil) != (name == "records") {
 			t.Errorf("%s: error %v", name, err)
@@ -238,8 +236,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzDecode: what is read is written again as it was, and read as the same; with
-// any envelope, and with a list that has the right checksum.
+// FuzzDecode shows that states that were read can be written and read again without a change. Its inputs are whole files, and
+// lists that get a correct checksum.
 func FuzzDecode(f *testing.F) {
 	saved := examples()
 	list, err := encode(saved, date)
@@ -261,12 +259,12 @@ func FuzzDecode(f *testing.F) {
 		}
 		for _, s := range first {
 			if s.Since > date.instant {
-				t.Errorf("it began %s from now", s.Since.Sub(date.instant))
+				t.Errorf("the state begins %s after now", s.Since.Sub(date.instant))
 			}
 		}
 		second, err := decode(encoded(t, first...), date)
 		if err != nil {
-			t.Fatalf("what was read cannot be read when it is written again: %v", err)
+			t.Fatalf("the states cannot be read again after they were written again: %v", err)
 		}
 		slices.SortFunc(first, func(a, b breaker.Saved) int { return strings.Compare(fmt.Sprint(a.Key), fmt.Sprint(b.Key)) })
 		slices.SortFunc(second, func(a, b breaker.Saved) int { return strings.Compare(fmt.Sprint(a.Key), fmt.Sprint(b.Key)) })

@@ -6,36 +6,36 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// Clock reads both clocks at the same moment: the engine's, which is a new one in
-// every process, and the wall's, which outlives them. Reading both each time,
-// rather than once at the start, makes up for a wall clock that was set in between.
+// Clock reads two clocks at the same moment: the engine's clock, which begins with the process, and the wall clock, which
+// outlives it. It is called for each conversion, and not once at the start, because the wall clock may be set meanwhile.
 type Clock func() (breaker.Instant, time.Time)
 
-// anchor is a moment on both clocks, by which times of one become times of the other.
+// anchor is a moment on both clocks. With it, a time of one clock can be converted into a time of the other one.
 type anchor struct {
 	instant breaker.Instant
 	wall    time.Time
 }
 
+// anchor reads both clocks.
 func (c Clock) anchor() anchor {
 	i, w := c()
-	return anchor{i, w.Round(0).UTC()} // without the monotonic reading, which would win in Sub
+	return anchor{i, w.Round(0).UTC()} // Round removes the monotonic reading, which Sub would use
 }
 
-// century bounds what is read, so that sums of instants cannot overflow.
+// century is the largest distance of a time from now that is read from a file, so that sums of instants cannot overflow.
 const century = 100 * 365 * 24 * time.Hour
 
-// drift is how far the clocks have moved against each other since b.
+// drift returns how far the two clocks have moved apart since b.
 func (a anchor) drift(b anchor) time.Duration {
 	return (a.wall.Sub(b.wall) - a.instant.Sub(b.instant)).Abs()
 }
 
-// timeOf is i on the wall.
+// timeOf returns the time of the wall clock at i.
 func (a anchor) timeOf(i breaker.Instant) time.Time {
 	return a.wall.Add(i.Sub(a.instant))
 }
 
-// timeOfEnd is the same for ends, where 0 means that there is none.
+// timeOfEnd is like timeOf, for the end of a wait; 0: there is no end.
 func (a anchor) timeOfEnd(i breaker.Instant) time.Time {
 	if i == 0 {
 		return time.Time{}
@@ -43,9 +43,8 @@ func (a anchor) timeOfEnd(i breaker.Instant) time.Time {
 	return a.timeOf(i)
 }
 
-// notBefore is the anchor with which to read what was written at that time. Time
-// does not go back: where the wall clock says so it was set, and for all we know
-// no time has passed. What was to last so long at the writing lasts no longer now.
+// notBefore returns the anchor for a file that was written at a given time. If the wall clock is before that time now, it was
+// set back. Then the anchor takes it that no time has passed, so that a wait in the file does not get longer.
 func (a anchor) notBefore(written time.Time) anchor {
 	if a.wall.Before(written) {
 		a.wall = written
@@ -53,13 +52,13 @@ func (a anchor) notBefore(written time.Time) anchor {
 	return a
 }
 
-// instantOf undoes timeOf.
+// instantOf is the inverse of timeOf.
 func (a anchor) instantOf(t time.Time) breaker.Instant {
 	d := t.Sub(a.wall)
 	return a.instant.Add(min(max(d, -century), century))
 }
 
-// endOf undoes timeOfEnd.
+// endOf is the inverse of timeOfEnd.
 func (a anchor) endOf(t time.Time) breaker.Instant {
 	if t.IsZero() {
 		return 0
@@ -67,15 +66,15 @@ func (a anchor) endOf(t time.Time) breaker.Instant {
 	if i := a.instantOf(t); i != 0 {
 		return i
 	}
-	return -1 // 0 would say that there is no end
+	return -1 // 0 would mean that there is no end
 }
 
-// past is the instant of what has happened, so not after now.
+// past returns the instant of a past event, which is at most now.
 func (a anchor) past(t time.Time) breaker.Instant {
 	return min(a.instantOf(t), a.instant)
 }
 
-// waitOf is when a wait ends that began at since: not later than if it began now.
+// waitOf returns the end of a wait that began at since. It is at most the end that the same wait would have if it began now.
 func (a anchor) waitOf(since, until time.Time) breaker.Instant {
 	end := a.endOf(until)
 	if end == 0 {

@@ -9,62 +9,61 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// When a [Keeper] writes.
+// The times at which a [Keeper] writes.
 const (
-	// writeSpacing is the least time between two writes. A flood of transitions is
-	// one write in each of them.
+	// writeSpacing is the shortest time between two writes. Many transitions within this time need only one write.
 	writeSpacing = 100 * time.Millisecond
-	// maxRetryWait bounds the wait before a write that failed is tried again. It
-	// begins with writeSpacing and doubles.
+	// maxRetryWait is the longest wait before a failed write is tried again. The first wait is writeSpacing, and each
+	// one is twice as long as the one before it.
 	maxRetryWait = 30 * time.Second
-	// lookEvery finds what no transition tells: that a breaker has forgotten an
-	// opening, that a reload changed its semantics, that the wall clock was set.
-	lookEvery = time.Minute
+	// savePeriod is how often the states are saved without a transition. Some changes come without one: a breaker forgets
+	// an opening, a reload changes a breaker's rules, or the wall clock is set.
+	savePeriod = time.Minute
 )
 
-// Saver is where breakers are kept, such as [File]. Save makes saved what is kept
-// and returns how many bytes it wrote; 0 when saved was kept already.
+// Saver saves the states of breakers. [File] does it in a file.
 type Saver interface {
+	// Save replaces the saved states. It returns the number of bytes that it wrote; 0 if these states were saved already.
 	Save(saved []breaker.Saved) (written int, err error)
 }
 
-// Keeper has breakers saved in the background: soon after each change, not too
-// often, and a last time at shutdown.
+// Keeper saves the states of breakers in the background: soon after each change, at most every 100 ms, and a last time at
+// shutdown.
 type Keeper struct {
 	saver  Saver
 	export func() []breaker.Saved
 	log    *slog.Logger
-	woken  chan struct{}
+	wake   chan struct{} // has room for one
 
-	failing bool // of the goroutine of Run
+	failing bool // the last write failed; used only by the goroutine of Run
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards stats
 	stats Stats
 }
 
-// NewKeeper returns a keeper that saves what export returns, which it calls on
-// the goroutine of [Keeper.Run]. It logs the first failure of an outage, and its end.
+// NewKeeper returns a keeper that saves the states that export returns. The goroutine of [Keeper.Run] calls export. The
+// keeper logs the first failure of an outage, and the end of the outage.
 func NewKeeper(saver Saver, export func() []breaker.Saved, log *slog.Logger) *Keeper {
-	return &Keeper{saver: saver, export: export, log: log, woken: make(chan struct{}, 1)}
+	return &Keeper{saver: saver, export: export, log: log, wake: make(chan struct{}, 1)}
 }
 
-// Notify says that breakers have changed. It never blocks, and does not write itself.
+// Notify makes the keeper save soon, because breakers have changed. It never blocks.
 func (k *Keeper) Notify() {
 	select {
-	case k.woken <- struct{}{}:
-	default: // it is to wake already
+	case k.wake <- struct{}{}:
+	default: // Run is about to wake already
 	}
 }
 
-// Run saves until ctx is over, then once more, and returns. What was kept before
-// has to be restored first, or it is lost.
+// Run saves until ctx ends, and then once more. The caller must have restored the states of the earlier process before,
+// because Run replaces them.
 func (k *Keeper) Run(ctx context.Context) {
-	for wait(ctx, k.woken, lookEvery) && k.persist(ctx) && wait(ctx, nil, writeSpacing) {
+	for wait(ctx, k.wake, savePeriod) && k.persist(ctx) && wait(ctx, nil, writeSpacing) {
 	}
 	k.save()
 }
 
-// persist saves until it works, and tells whether it did before ctx was over.
+// persist tries to save until it succeeds, and reports whether it did before ctx ended.
 func (k *Keeper) persist(ctx context.Context) bool {
 	for pause := writeSpacing; !k.save(); pause = min(2*pause, maxRetryWait) {
 		if !wait(ctx, nil, pause) {
@@ -74,7 +73,7 @@ func (k *Keeper) persist(ctx context.Context) bool {
 	return true
 }
 
-// save has the breakers saved as they are, and tells whether that worked.
+// save saves the current states, and reports whether it succeeded.
 func (k *Keeper) save() bool {
 	written, err := k.saver.Save(k.export())
 	k.count(written, err)
@@ -88,15 +87,14 @@ func (k *Keeper) save() bool {
 	return err == nil
 }
 
-// wait blocks until something wakes it or d has passed, and tells whether ctx
-// goes on.
-func wait(ctx context.Context, woken <-chan struct{}, d time.Duration) bool {
+// wait blocks until it gets a value from wake or d has passed. It reports false if ctx has ended.
+func wait(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-woken:
+	case <-wake:
 	case <-timer.C:
 	}
 	return ctx.Err() == nil

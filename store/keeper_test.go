@@ -16,62 +16,64 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// shelf is a Saver that remembers when it was used, and does what it is told to.
-type shelf struct {
+// fakeSaver is a Saver that records its saves.
+type fakeSaver struct {
 	start time.Time
 
 	mu      sync.Mutex
-	failing bool
-	full    bool            // it has all there is already
-	saves   []time.Duration // since start
-	kept    []uint64        // the sequence of the one breaker, each time
+	failing bool            // every save fails
+	current bool            // every save finds that the states are saved already
+	saves   []time.Duration // the times of all saves, since start
+	saved   []uint64        // the sequence of the only breaker, in each successful save
 }
 
-func (s *shelf) Save(saved []breaker.Saved) (int, error) {
+func (s *fakeSaver) Save(saved []breaker.Saved) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saves = append(s.saves, time.Since(s.start))
 	switch {
 	case s.failing:
 		return 0, errors.New("no space left on device")
-	case s.full:
+	case s.current:
 		return 0, nil
 	}
-	s.kept = append(s.kept, saved[0].Sequence)
+	s.saved = append(s.saved, saved[0].Sequence)
 	return 10, nil
 }
 
-func (s *shelf) become(failing, full bool) {
+// set changes the results of later saves.
+func (s *fakeSaver) set(failing, current bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failing, s.full = failing, full
+	s.failing, s.current = failing, current
 }
 
-// used returns when it was used, and the last that it keeps.
-func (s *shelf) used() (saves []time.Duration, kept uint64) {
+// history returns the times of all saves, and the sequence that was saved last.
+func (s *fakeSaver) history() (saves []time.Duration, last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.kept); n > 0 {
-		kept = s.kept[n-1]
+	if n := len(s.saved); n > 0 {
+		last = s.saved[n-1]
 	}
-	return slices.Clone(s.saves), kept
+	return slices.Clone(s.saves), last
 }
 
-// rig is a keeper at work in a bubble, with the state that it is to keep.
+// rig is a running keeper in a bubble of synctest, with a state to save.
 type rig struct {
 	t      *testing.T
-	shelf  *shelf
+	saver  *fakeSaver
 	keeper *Keeper
 	state  atomic.Uint64
 	log    bytes.Buffer
-	stop   func() // and wait
+	stop   func() // ends Run, and waits for that
 }
 
-func keeping(t *testing.T) *rig {
+// newRig starts a keeper.
+func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, shelf: &shelf{start: time.Now()}}
+	r := &rig{t: t, saver: &fakeSaver{start: time.Now()}}
 	export := func() []breaker.Saved { return []breaker.Saved{{Sequence: r.state.Load()}} }
-	r.keeper = NewKeeper(r.shelf, export, slog.New(slog.NewTextHandler(&r.log, nil)))
+	r.keeper = NewKeeper(r.saver, export, slog.New(slog.NewTextHandler(&r.log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.keeper.Run(ctx) })
@@ -80,32 +82,32 @@ func keeping(t *testing.T) *rig {
 	return r
 }
 
-// change is a transition.
+// change changes the state, and notifies the keeper.
 func (r *rig) change() {
 	r.state.Add(1)
 	r.keeper.Notify()
 	synctest.Wait()
 }
 
-// want is when the shelf has been used so far, and what it keeps.
-func (r *rig) want(kept uint64, saves ...time.Duration) {
+// want checks the times of all saves so far, and the state that was saved last.
+func (r *rig) want(last uint64, saves ...time.Duration) {
 	r.t.Helper()
 	synctest.Wait()
-	gotSaves, gotKept := r.shelf.used()
+	gotSaves, gotLast := r.saver.history()
 	if !slices.Equal(gotSaves, saves) {
 		r.t.Errorf("saved at %s, want %s", gotSaves, saves)
 	}
-	if gotKept != kept {
-		r.t.Errorf("kept is %d, want %d", gotKept, kept)
+	if gotLast != last {
+		r.t.Errorf("the last saved state is %d, want %d", gotLast, last)
 	}
 }
 
 const ms = time.Millisecond
 
-// TestKeeperSavesAtOnceWhenIdle, and not before something changed.
+// TestKeeperSavesAtOnceWhenIdle shows that an idle keeper saves a change at once, and nothing before it.
 func TestKeeperSavesAtOnceWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := keeping(t)
+		r := newRig(t)
 		defer r.stop()
 		time.Sleep(10 * time.Second)
 		r.want(0)
@@ -117,10 +119,10 @@ func TestKeeperSavesAtOnceWhenIdle(t *testing.T) {
 	})
 }
 
-// TestKeeperCoalesces: a flood is one write each 100 ms, and the last of it is not lost.
+// TestKeeperCoalesces shows that many changes cause one write each 100 ms, and that the last change is saved.
 func TestKeeperCoalesces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := keeping(t)
+		r := newRig(t)
 		defer r.stop()
 		for range 834 { // for 250 ms
 			r.change()
@@ -132,18 +134,18 @@ func TestKeeperCoalesces(t *testing.T) {
 	})
 }
 
-// TestKeeperRetries with waits that double to a bound, and begin anew with the next outage.
+// TestKeeperRetries shows that the waits between failed writes double up to a limit, and begin again with the next outage.
 func TestKeeperRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := keeping(t)
+		r := newRig(t)
 		defer r.stop()
-		r.shelf.become(true, false)
+		r.saver.set(true, false)
 		r.change()
 		time.Sleep(150 * ms)
-		r.change() // does not make it try more often
+		r.change() // causes no extra attempt
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		saves, _ := r.shelf.used()
+		saves, _ := r.saver.history()
 		var gaps []time.Duration
 		for i := range len(saves) - 1 {
 			gaps = append(gaps, saves[i+1]-saves[i])
@@ -158,33 +160,33 @@ func TestKeeperRetries(t *testing.T) {
 			t.Errorf("stats %+v, want 12 failures", got)
 		}
 
-		r.shelf.become(false, false)
+		r.saver.set(false, false)
 		time.Sleep(maxRetryWait)
 		synctest.Wait()
-		if _, kept := r.shelf.used(); kept != 2 {
-			t.Errorf("kept is %d after the outage, want 2", kept)
+		if _, last := r.saver.history(); last != 2 {
+			t.Errorf("the last saved state is %d after the outage, want 2", last)
 		}
 
-		r.shelf.become(true, false)
-		saves, _ = r.shelf.used()
+		r.saver.set(true, false)
+		saves, _ = r.saver.history()
 		r.change()
 		time.Sleep(350 * ms)
 		synctest.Wait()
-		if again, _ := r.shelf.used(); len(again) != len(saves)+3 {
+		if again, _ := r.saver.history(); len(again) != len(saves)+3 {
 			t.Errorf("tried %d times in the first 350 ms of the next outage, want 3", len(again)-len(saves))
 		}
 	})
 }
 
-// TestKeeperTellsOfAnOutageOnce, and of its end.
-func TestKeeperTellsOfAnOutageOnce(t *testing.T) {
+// TestKeeperLogsAnOutageOnce shows that the beginning and the end of an outage are logged, and nothing in between.
+func TestKeeperLogsAnOutageOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := keeping(t)
+		r := newRig(t)
 		for range 2 {
-			r.shelf.become(true, false)
+			r.saver.set(true, false)
 			r.change()
 			time.Sleep(10 * time.Second)
-			r.shelf.become(false, false)
+			r.saver.set(false, false)
 			time.Sleep(maxRetryWait)
 			r.change()
 		}
@@ -198,12 +200,12 @@ func TestKeeperTellsOfAnOutageOnce(t *testing.T) {
 			}
 		}
 		if want := []string{"level=WARN", "level=INFO", "level=WARN", "level=INFO"}; !slices.Equal(levels, want) {
-			t.Errorf("logged %q, want %q", levels, want)
+			t.Errorf("the log has the levels %q, want %q", levels, want)
 		}
 	})
 }
 
-// TestKeeperSavesAtShutdown whatever changed last, at once, from any state.
+// TestKeeperSavesAtShutdown shows that a shutdown saves the latest state at once, in whatever state the keeper is.
 func TestKeeperSavesAtShutdown(t *testing.T) {
 	for name, tt := range map[string]struct {
 		before func(r *rig)
@@ -212,16 +214,16 @@ func TestKeeperSavesAtShutdown(t *testing.T) {
 		"idle":           {func(*rig) {}, []time.Duration{0}},
 		"between writes": {func(r *rig) { r.change(); r.change() }, []time.Duration{0, 0}},
 		"in an outage": {func(r *rig) {
-			r.shelf.become(true, false)
+			r.saver.set(true, false)
 			r.change()
-			r.shelf.become(false, false)
+			r.saver.set(false, false)
 		}, []time.Duration{0, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := keeping(t)
+				r := newRig(t)
 				tt.before(r)
-				r.state.Store(100) // what changed while it stopped, and nobody told
+				r.state.Store(100) // a change during the shutdown, without a notification
 				r.stop()
 				r.want(100, tt.saves...)
 			})
@@ -229,10 +231,10 @@ func TestKeeperSavesAtShutdown(t *testing.T) {
 	}
 }
 
-// TestKeeperLooksEachMinute: some changes come without a transition.
-func TestKeeperLooksEachMinute(t *testing.T) {
+// TestKeeperSavesEachMinute shows that a change without a transition is saved within a minute.
+func TestKeeperSavesEachMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := keeping(t)
+		r := newRig(t)
 		defer r.stop()
 		time.Sleep(30 * time.Second)
 		r.state.Store(7)
@@ -241,33 +243,33 @@ func TestKeeperLooksEachMinute(t *testing.T) {
 	})
 }
 
-// TestKeeperStats: a save that had nothing to write is a success, and no write.
+// TestKeeperStats shows that a save without a write counts as a success and not as a write.
 func TestKeeperStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := keeping(t)
+		r := newRig(t)
 		defer r.stop()
 		if got := r.keeper.Stats(); got != (Stats{}) {
-			t.Errorf("at first %+v, want nothing", got)
+			t.Errorf("stats %+v at the start, want zeros", got)
 		}
 		r.change()
 		time.Sleep(time.Second)
 		r.change()
 		time.Sleep(time.Second)
-		r.shelf.become(false, true)
+		r.saver.set(false, true)
 		r.change()
-		want := Stats{Writes: 2, Bytes: 20, LastSuccess: r.shelf.start.Add(2 * time.Second)}
+		want := Stats{Writes: 2, Bytes: 20, LastSuccess: r.saver.start.Add(2 * time.Second)}
 		if got := r.keeper.Stats(); got != want {
-			t.Errorf("%+v, want %+v", got, want)
+			t.Errorf("stats %+v, want %+v", got, want)
 		}
 	})
 }
 
-// TestNotifyNeverBlocks: not without anybody to hear it, and not while a save hangs.
+// TestNotifyNeverBlocks shows that Notify does not block before Run is called, nor while a save hangs.
 func TestNotifyNeverBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang, calls := make(chan struct{}), 0
 		export := func() []breaker.Saved { calls++; <-hang; return nil }
-		k := NewKeeper(&shelf{full: true}, export, slog.New(slog.DiscardHandler))
+		k := NewKeeper(&fakeSaver{current: true}, export, slog.New(slog.DiscardHandler))
 		for range 10 {
 			k.Notify()
 		}
@@ -285,13 +287,13 @@ func TestNotifyNeverBlocks(t *testing.T) {
 		cancel()
 		running.Wait()
 		if calls != 2 {
-			t.Errorf("%d saves in all, want the one that hung and the last", calls)
+			t.Errorf("%d saves in all, want 2: the one that hung and the last one", calls)
 		}
 	})
 }
 
-// TestKeeperWithFile: what a keeper keeps is what the next process gets, and what
-// did not change is not written.
+// TestKeeperWithFile shows that the next process gets the states that a keeper has saved, and that states that did not change
+// are not written again.
 func TestKeeperWithFile(t *testing.T) {
 	dir := t.TempDir()
 	f, _, _ := open(t, dir, date)

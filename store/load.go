@@ -16,17 +16,17 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// maxAside is how many files that could not be used are kept for people to look at.
+// maxAside is how many unusable files stay in the directory, for operators to look at.
 const maxAside = 5
 
-// asideMarks are what such a file is called after the name it had.
+// asideMarks are the strings between the old name of an unusable file and the time in its new name.
 var asideMarks = []string{".damaged-", ".newer-"}
 
-// load reads what is kept, or moves it out of the way.
+// load returns the saved states, or moves their file aside if it cannot be read.
 func (f *File) load(log *slog.Logger) []breaker.Saved {
 	data, err := readRegular(f.path())
 	if errors.Is(err, fs.ErrNotExist) {
-		f.kept = nothing()
+		f.sum = emptySum()
 		return nil
 	}
 	var saved []breaker.Saved
@@ -43,20 +43,20 @@ func (f *File) load(log *slog.Logger) []breaker.Saved {
 		return nil
 	}
 	log.Warn("breakers were not restored", "file", f.path(), why, "moved_to", aside)
-	f.kept = nothing()
+	f.sum = emptySum()
 	return nil
 }
 
-// nothing is the checksum of the list of no breakers, for which no file need be.
-func nothing() [sha256.Size]byte { return sha256.Sum256([]byte("[]")) }
+// emptySum returns the checksum of an empty list, which needs no file.
+func emptySum() [sha256.Size]byte { return sha256.Sum256([]byte("[]")) }
 
-// readRegular reads a file that has to be one, of a size that can be ours.
+// readRegular reads a file. It returns an error if the path is not a regular file, or if the file is too large.
 func readRegular(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular(): // opening a pipe would wait for its writer
+	case !info.Mode().IsRegular(): // opening a pipe would block until a process writes to it
 		return nil, errors.New("it is not a regular file")
 	}
 	file, err := os.Open(path)
@@ -70,9 +70,8 @@ func readRegular(path string) ([]byte, error) {
 	return data, errors.Join(err, file.Close())
 }
 
-// moveAside renames the file by what is wrong with it and the time, and forgets
-// the oldest ones before it, so that a start that fails again and again does not
-// fill the disk.
+// moveAside renames the file. The new name has the kind of fault and the time. It first removes the oldest files that were
+// moved aside before, so that repeated failures do not fill the disk.
 func (f *File) moveAside(why error) (path string, err error) {
 	mark := asideMarks[0]
 	if newer := newerError(0); errors.As(why, &newer) {
@@ -88,7 +87,7 @@ func (f *File) moveAside(why error) (path string, err error) {
 	return path, nil
 }
 
-// removeAside removes the oldest files that were moved aside, down to so many.
+// removeAside removes the oldest files that were moved aside, until at most keep of them are left.
 func (f *File) removeAside(keep int) error {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {

@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// flock has no lock to offer that ends with the process.
+// flock always fails, because these systems have no lock that ends with its process.
 func flock(*os.File) (held bool, err error) { return false, errors.ErrUnsupported }

@@ -14,13 +14,13 @@ var (
 	successDesc  = prometheus.NewDesc("breakwater_store_last_success_timestamp_seconds", "When what is kept was last known to be the state of breakers, in seconds since 1970; renewed each minute while all is well. 0 before the first time.", nil, nil)
 )
 
-// Stats are totals since the keeper was made. They are a [prometheus.Collector] of themselves.
+// Stats are totals since the keeper was made. They implement [prometheus.Collector].
 type Stats struct {
-	Writes   uint64
-	Failures uint64 // of writes
-	Bytes    uint64 // written
-	// LastSuccess is when the kept state was last known to be the state of the breakers; zero: never. It is renewed at
-	// least each minute while all is well.
+	Writes   uint64 // writes that succeeded
+	Failures uint64 // writes that failed
+	Bytes    uint64 // bytes written
+	// LastSuccess is when the saved states were last known to be the current ones; zero: never. Without failures it is at
+	// most a minute old.
 	LastSuccess time.Time
 }
 
@@ -49,7 +49,7 @@ func (k *Keeper) count(written int, err error) {
 // Describe implements [prometheus.Collector].
 func (k *Keeper) Describe(ch chan<- *prometheus.Desc) { Stats{}.Describe(ch) }
 
-// Collect implements [prometheus.Collector]. A nil Keeper is one that keeps nothing.
+// Collect implements [prometheus.Collector]. A nil Keeper saves nothing, and has one metric, which says so.
 func (k *Keeper) Collect(ch chan<- prometheus.Metric) {
 	if k == nil {
 		ch <- prometheus.MustNewConstMetric(enabledDesc, prometheus.GaugeValue, 0)
@@ -61,7 +61,7 @@ func (k *Keeper) Collect(ch chan<- prometheus.Metric) {
 // Describe implements [prometheus.Collector].
 func (s Stats) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, ch) }
 
-// Collect implements [prometheus.Collector]. All figures are always there.
+// Collect implements [prometheus.Collector]. All series exist from the start.
 func (s Stats) Collect(ch chan<- prometheus.Metric) {
 	last := 0.0
 	if !s.LastSuccess.IsZero() {

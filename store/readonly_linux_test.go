@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestReadOnlyDirectory is an error at the start; one that becomes so later is an
-// error of Save, and what was kept can still be read.
+// TestReadOnlyDirectory shows that a read-only directory is an error at the start. If a directory becomes read-only later,
+// Save returns an error, and the saved states can still be read.
 func TestReadOnlyDirectory(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "state")
@@ -27,13 +27,13 @@ func TestReadOnlyDirectory(t *testing.T) {
 		})
 	}
 	var saveErr, openErr, makeErr error
-	asNobody(func() {
+	unprivileged(func() {
 		_, saveErr = f.Save(nil)
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
-		_, _, openErr = Open(dir, standing(date), slog.New(slog.DiscardHandler))
-		_, _, makeErr = Open(filepath.Join(root, "other"), standing(date), slog.New(slog.DiscardHandler))
+		_, _, openErr = Open(dir, stopped(date), slog.New(slog.DiscardHandler))
+		_, _, makeErr = Open(filepath.Join(root, "other"), stopped(date), slog.New(slog.DiscardHandler))
 	})
 	for want, err := range map[string]error{
 		"keeping breakers in " + filepath.Join(dir, fileName) + ": ": saveErr,
@@ -49,15 +49,15 @@ func TestReadOnlyDirectory(t *testing.T) {
 	same(t, mustDecode(t, read(t, dir, fileName)), examples())
 }
 
-// asNobody runs f with the file rights of an ordinary user: modes mean nothing to
-// root. Only the thread of f has them, and it ends with f.
-func asNobody(f func()) {
+// unprivileged runs f with the file rights of an ordinary user, because file modes do not bind root. Only the thread of f has
+// these rights, and it ends with f.
+func unprivileged(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked, so that nobody else gets it
-		const nobody = 65534
-		_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0) // without effect for who is not root
+		runtime.LockOSThread() // never unlocked, so that no other goroutine gets the thread
+		const ordinary = 65534
+		_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, ordinary, 0, 0) // has an effect only for root
 		f()
 	}()
 	<-done

@@ -6,8 +6,8 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// The records of a file: [breaker.Saved] and what it is made of, with the wall's
-// times, in the words of policies. A change here is a change of the format.
+// The records of a file have the fields of [breaker.Saved] and of the types in it, with times of the wall clock, and in the
+// words of policies. A change of a record needs a new version of the format.
 type (
 	record struct {
 		Key        key         `json:"key"`
@@ -39,7 +39,7 @@ type (
 		From       state        `json:"from"`
 		To         state        `json:"to"`
 		Reason     reason       `json:"reason"`
-		Mode       mode         `json:"mode,omitempty"` // since format 2; left out where it is Enforce
+		Mode       mode         `json:"mode,omitempty"` // since format 2; absent: Enforce
 		Sequence   uint64       `json:"sequence"`
 		Generation uint64       `json:"generation"`
 		At         time.Time    `json:"at"`
@@ -59,7 +59,7 @@ type (
 	}
 )
 
-// newRecord is s with the wall's times.
+// newRecord returns the record of s, with times of the wall clock.
 func newRecord(s breaker.Saved, a anchor) record {
 	r := record{
 		Key: key(s.Key), Config: newConfig(s.Config),
@@ -73,6 +73,7 @@ func newRecord(s breaker.Saved, a anchor) record {
 	return r
 }
 
+// newTransition returns the record of t; nil: nil.
 func newTransition(t *breaker.Transition, a anchor) *transition {
 	if t == nil {
 		return nil
@@ -85,9 +86,8 @@ func newTransition(t *breaker.Transition, a anchor) *transition {
 	}
 }
 
-// saved is r with the instants of this process, where a is now. Nothing began
-// later than now, and nothing lasts longer than it was to. What has ended meanwhile
-// is there with its end: what follows from it is the engine's to say.
+// saved returns the state of r, with instants of this process; a is now. Nothing in it began after now, and no wait is
+// longer than planned. A wait that has ended meanwhile keeps its end, and the engine decides what follows from it.
 func (r record) saved(a anchor) breaker.Saved {
 	s := breaker.Saved{
 		Key: breaker.Key(r.Key), Config: r.Config.config(),
@@ -101,6 +101,7 @@ func (r record) saved(a anchor) breaker.Saved {
 	return s
 }
 
+// transition returns the transition of the record t; nil: nil.
 func (t *transition) transition(a anchor) *breaker.Transition {
 	if t == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// encoded is a file with saved, written at date.
+// encoded returns the content of a file with states that was written at date.
 func encoded(t interface {
 	Helper()
 	Fatal(...any)
@@ -27,7 +27,7 @@ func encoded(t interface {
 	return data
 }
 
-// TestRoundTrip: what is read at once is what was written, whatever it was.
+// TestRoundTrip shows that any state that is written is read again without a change.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := anySaved(t)
@@ -39,8 +39,8 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// TestRoundTripAcrossProcesses: the clock of instants is another one, time has
-// passed, and all times have moved by the same.
+// TestRoundTripAcrossProcesses shows that a later process, whose engine has another clock, reads the same state with all times
+// moved by the same duration.
 func TestRoundTripAcrossProcesses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := anySaved(t)
@@ -54,7 +54,7 @@ func TestRoundTripAcrossProcesses(t *testing.T) {
 				return i
 			}
 			if i = i.Add(moved); i == 0 {
-				return -1 // 0 would say that there is no end
+				return -1 // 0 would mean that there is no end
 			}
 			return i
 		}
@@ -76,8 +76,8 @@ func TestRoundTripAcrossProcesses(t *testing.T) {
 	})
 }
 
-// TestNoFieldIsForgotten: every field there is, set to something, comes back. It
-// fails when one is added to the breaker's types and not to the records.
+// TestNoFieldIsForgotten shows that every field of a state is written and read. It fails if a field is added to the breaker's
+// types and not to the records.
 func TestNoFieldIsForgotten(t *testing.T) {
 	var want breaker.Saved
 	fields := 0
@@ -92,9 +92,8 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	same(t, got, []breaker.Saved{want})
 }
 
-// fill sets v and everything in it to values that are not zero and, where the
-// type has room, differ from each other. What is called Until ends after date, the
-// rest began before.
+// fill sets v and everything in it to values that are not zero and, if the type has enough values, differ from each other.
+// Instants whose name ends in Until are after date, and all other instants are before it.
 func fill(t *testing.T, v reflect.Value, name string, n *int) {
 	t.Helper()
 	switch v.Kind() {
@@ -105,7 +104,7 @@ func fill(t *testing.T, v reflect.Value, name string, n *int) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type() == reflect.TypeFor[breaker.Transition]() && v.Type().Field(i).Name == "Cause" {
-				continue // only transitions that are told of have it
+				continue // only the transitions that observers get have it
 			}
 			fill(t, v.Field(i), name+"."+v.Type().Field(i).Name, n)
 		}
@@ -130,12 +129,12 @@ func fill(t *testing.T, v reflect.Value, name string, n *int) {
 		case v.Kind() == reflect.String:
 			v.SetString(name)
 		default:
-			t.Fatalf("%s is a %s, which this test knows no value of", name, v.Type())
+			t.Fatalf("%s has the type %s, for which this test has no value", name, v.Type())
 		}
 	}
 }
 
-// TestEveryNameIsRead: of states, reasons and modes, and of no others.
+// TestEveryNameIsRead shows that every state, reason and mode can be read, and that a value without a name is not written.
 func TestEveryNameIsRead(t *testing.T) {
 	for _, edge := range breaker.Edges() {
 		want := breaker.Saved{Trip: &breaker.Transition{Edge: edge}, Since: date.instant}
@@ -153,23 +152,23 @@ func TestEveryNameIsRead(t *testing.T) {
 		"reason": {Trip: &breaker.Transition{Edge: breaker.Edge{Reason: breaker.Restored + 1}}},
 	} {
 		if list, err := encode([]breaker.Saved{s}, date); err == nil {
-			t.Errorf("a %s that has no name is written as %s", name, list)
+			t.Errorf("a %s without a name is written as %s", name, list)
 		}
 	}
 }
 
-// TestTimesAreBounded: the wall clock was set while nobody was there, or before.
-// The example was open for 10 s of 30 s when it was written.
+// TestTimesAreBounded shows the times of an open breaker after the wall clock was set while no control plane ran. The breaker
+// had been open for 10 s of 30 s when it was saved.
 func TestTimesAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
-		away         time.Duration // as the wall clock has it
-		since, until time.Duration // of open, from now
+		away         time.Duration // the time without a control plane, by the wall clock
+		since, until time.Duration // the beginning and the end of the open state, from now
 		trip         time.Duration
 	}{
 		{"at once", 0, -10 * time.Second, 20 * time.Second, -10 * time.Second},
 		{"after 5 s", 5 * time.Second, -15 * time.Second, 15 * time.Second, -15 * time.Second},
-		{"when the wait is over", time.Minute, -70 * time.Second, -40 * time.Second, -70 * time.Second},
+		{"after the end of the wait", time.Minute, -70 * time.Second, -40 * time.Second, -70 * time.Second},
 		{"set back by 5 s", -5 * time.Second, -10 * time.Second, 20 * time.Second, -10 * time.Second},
 		{"set back by a year", -365 * 24 * time.Hour, -10 * time.Second, 20 * time.Second, -10 * time.Second},
 		{"set forward by 200 years", 200 * 365 * 24 * time.Hour, -century, -century, -century},
@@ -189,8 +188,7 @@ func TestTimesAreBounded(t *testing.T) {
 	}
 }
 
-// TestWaitIsNotExtended: a record that claims to begin later than it was written
-// waits as long as it chose to, and no longer.
+// TestWaitIsNotExtended shows that a wait that begins after the time of writing lasts only for its own duration from now.
 func TestWaitIsNotExtended(t *testing.T) {
 	s := breaker.Saved{State: breaker.Open, Since: at(time.Hour), Until: at(time.Hour + 30*time.Second)}
 	s.Trip = &breaker.Transition{At: at(time.Hour), Since: at(time.Minute)}
@@ -201,13 +199,13 @@ func TestWaitIsNotExtended(t *testing.T) {
 	s.Since, s.Until, s.Trip.At, s.Trip.Since = at(0), at(30*time.Second), at(0), at(0)
 	same(t, got, []breaker.Saved{s})
 
-	s = breaker.Saved{State: breaker.Open, Since: at(time.Hour), Until: at(time.Minute)} // it makes no sense, and so does not wait
+	s = breaker.Saved{State: breaker.Open, Since: at(time.Hour), Until: at(time.Minute)} // the wait would end before it begins, so there is none
 	if got, err = decode(encoded(t, s), date); err != nil || got[0].Until != at(0) {
 		t.Errorf("until %v, error %v; want no wait", got, err)
 	}
 }
 
-// TestOverridesEnd when they were to, and not later for a wall clock that was set.
+// TestOverridesEnd shows that overrides end at their time, and not later because the wall clock was set.
 func TestOverridesEnd(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -226,16 +224,16 @@ func TestOverridesEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			if ends := got[2].Override.Until.Sub(now.instant); ends != tt.ends {
-				t.Errorf("it ends in %s, want %s", ends, tt.ends)
+				t.Errorf("the override ends in %s, want %s", ends, tt.ends)
 			}
 		})
 	}
-	// An end that falls on the first instant of a process is an end all the same.
+	// An end at the first instant of a process, which is 0, is not taken for no end.
 	got, err := decode(encoded(t, examples()...), anchor{0, date.wall.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if until := got[2].Override.Until; until >= 0 {
-		t.Errorf("it ends at %d, want before the process began", until)
+		t.Errorf("the override ends at %d, want an instant before the process began", until)
 	}
 }

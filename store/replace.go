@@ -7,12 +7,11 @@ import (
 	"path/filepath"
 )
 
-// replace makes data the content of the file at path. Whoever reads it, also
-// after a crash, finds the old content or the new one: the new one is on the disk
-// before it gets the name, and the name is on the disk before replace returns.
+// replace replaces the content of the file at path. A reader finds either the old content or the new one, even after a
+// crash: the new content is on the disk before it gets the name, and the name is on the disk before replace returns.
 func replace(path string, data []byte) error {
 	dir := filepath.Dir(path)
-	temp, err := os.CreateTemp(dir, tempStart) // with mode 0600
+	temp, err := os.CreateTemp(dir, tempPrefix) // the file has mode 0600
 	if err != nil {
 		return err
 	}
@@ -30,6 +29,7 @@ func replace(path string, data []byte) error {
 	return syncDirectory(dir)
 }
 
+// syncDirectory makes changes of names in dir durable.
 func syncDirectory(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

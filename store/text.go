@@ -11,25 +11,24 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// The types of values in a file: by name, or in the notation of policies.
+// The types of values in a file. Enumerations are written by name, and other values in the notation of policies.
 type (
 	state    breaker.State
 	reason   breaker.Reason
 	mode     breaker.Mode
 	ratio    breaker.Ratio
 	duration time.Duration
-	// multiplier is a plain number in a file.
+	// multiplier is written as a number.
 	multiplier breaker.Hundredths
 )
 
-// enum is a type whose values count from 0 and each have a name.
+// enum is a type whose values are numbered from 0 and have names.
 type enum interface {
 	~uint8
 	fmt.Stringer
 }
 
-// nameOf returns the name of a value. It fails for a value without a name, for which String
-// panics.
+// nameOf returns the name of a value. It returns an error for a value without a name, for which String panics.
 func nameOf[T enum](v, last T) ([]byte, error) {
 	if v > last {
 		return nil, fmt.Errorf("%T %d has no name", v, uint8(v))
@@ -37,6 +36,7 @@ func nameOf[T enum](v, last T) ([]byte, error) {
 	return []byte(v.String()), nil
 }
 
+// parseName returns the value with a name.
 func parseName[T enum](text []byte, last T) (T, error) {
 	for v := T(0); v <= last; v++ {
 		if v.String() == string(text) {
@@ -79,8 +79,8 @@ func (r *ratio) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// hundredths is exact for every number of hundredths that fits. A number that does not fit
-// becomes another one, which is noticed when it is written again.
+// hundredths converts a number into hundredths. The result is exact for every number of hundredths that fits. Any other
+// number changes, and decodeRecord notices the change.
 func hundredths(v float64) uint32 {
 	return uint32(math.Round(min(max(v, 0), math.MaxUint32/100.0) * 100))
 }

@@ -108,21 +108,19 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 				}
 			}
 		}
-		for _, u := range set.Upstreams {
-			for i := range u.Routes {
-				b := u.Routes[i].Breaker
-				if b == nil || b.Spec.Config.Mode == breaker.Disabled {
-					continue // its route must not ask
-				}
-				name := b.Spec.Key.String()
-				if b.DataPath == policy.Adaptive || !b.FailOpen {
-					name += wire.RouteAsking.Suffix()
-				}
-				if b.Spec.PerNode {
-					name += " of a node"
-				}
-				want = append(want, name)
+		for _, r := range set.Routes() {
+			b := r.Breaker
+			if !b.Enabled() {
+				continue // its route must not ask
 			}
+			name := b.Spec.Key.String()
+			if b.DataPath == policy.Adaptive || !b.FailOpen {
+				name += wire.RouteAsking.Suffix()
+			}
+			if b.Spec.PerNode {
+				name += " of a node"
+			}
+			want = append(want, name)
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("routes with ext_proc on: %q, want one for each breaker that is not disabled: %q", got, want)

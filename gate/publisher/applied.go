@@ -26,7 +26,7 @@ func (a *applied) set(node string, gates *gate.Set, from, now breaker.Instant) {
 	state := a.nodes[node]
 	switch {
 	case gates != nil:
-		state = inForce{Applied: gate.Applied{Gates: gates, Told: from, Began: state.Began}}
+		state = inForce{Applied: gate.Applied{Gates: gates, Acknowledged: from, Began: state.Began}}
 	case from > now:
 		state.until = from
 	default:

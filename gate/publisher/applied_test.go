@@ -13,10 +13,10 @@ import (
 func TestApplied(t *testing.T) {
 	first, second := gate.NewSet(nil, gate.LogFilter{}), gate.NewSet(nil, gate.LogFilter{})
 	a := applied{nodes: map[string]inForce{}}
-	want := func(when string, gates *gate.Set, told, began breaker.Instant) {
+	want := func(when string, gates *gate.Set, acknowledged, began breaker.Instant) {
 		t.Helper()
-		if state := a.get("one"); state.Gates != gates || state.Told != told || state.Began != began {
-			t.Errorf("%s: gates %p, acknowledged at %d, began at %d; want %p, %d and %d", when, state.Gates, state.Told, state.Began, gates, told, began)
+		if state := a.get("one"); state.Gates != gates || state.Acknowledged != acknowledged || state.Began != began {
+			t.Errorf("%s: gates %p, acknowledged at %d, began at %d; want %p, %d and %d", when, state.Gates, state.Acknowledged, state.Began, gates, acknowledged, began)
 		}
 	}
 	connected := map[string]bool{"two": true}

@@ -29,47 +29,63 @@ import (
 	"breakwater.dev/xds/discovery"
 )
 
-// Options say what to run.
+// Options configure a control plane.
 type Options struct {
-	Policy     []string // files and directories; watched
-	XDSListen  string   // host:port for proxies: xDS, ext_proc and access logs
-	HTTPListen string   // host:port for people: metrics, health, state
+	Policy     []string // files and directories, which are watched
+	XDSListen  string   // host:port of the port for proxies: xDS, ext_proc and access logs
+	HTTPListen string   // host:port of the HTTP port: metrics, health checks, pages and changes by hand
 	Insecure   bool     // allows plain text to proxies on other hosts
 	TLS        TLS
-	// NodeIdentity are the rules by which a proxy's certificate says who it is, see
-	// [guard.ParseRules]; none: whoever has a certificate may claim to be any proxy.
+	// NodeIdentity are the rules that say which node a certificate belongs to, see [guard.ParseRules]. Without
+	// rules, a proxy with any certificate may claim to be any node.
 	NodeIdentity []string
-	// ProxyMemory is how many MiB proxies may hold here, by estimate; 0: two fifths of GOMEMLIMIT, or
-	// [guard.DefaultMemory] where there is none.
+	// ProxyMemory is how many MiB all proxies together may use, by estimate; 0: two fifths of GOMEMLIMIT, or
+	// [guard.DefaultMemory] if GOMEMLIMIT is not set.
 	ProxyMemory int
 	HTTP        HTTP
-	// AdminToken returns the token that lets people change breakers by hand; it is
-	// asked for each change. "", or a nil function: nobody may.
+	// AdminToken returns the token that a change by hand needs. It is called for each change. If it is nil or
+	// returns "", changes by hand are refused.
 	AdminToken func() (string, error)
-	// StateDir is where breakers are kept over a restart; "": they are not.
+	// StateDir is the directory that keeps the states of breakers over a restart; "": they are not kept.
 	StateDir string
-	// GateTTL is for how long a proxy obeys without hearing from this control plane;
-	// 0: 15 s.
+	// GateTTL is how long a proxy applies its gates without contact to this control plane; 0: 15 s.
 	GateTTL time.Duration
-	// DrainTimeout is how long a shutdown waits for requests that are under way.
+	// DrainTimeout is how long a shutdown waits for requests in flight.
 	DrainTimeout time.Duration
 	Version      string
-	// Instance is the name by which people tell this control plane from others.
+	// Instance is the name of this control plane among others.
 	Instance string
 	Log      *slog.Logger
-	// Started, if set, is called with the addresses that are listened on, once all is up.
+	// Started, if set, is called with the addresses of the two ports, once both are open.
 	Started func(xds, http net.Addr)
 }
 
-// app is a control plane that is running.
+// app is a running control plane. [newApp] makes its parts, each one after the parts that it calls:
+//
+//	driver    calls no other part. It has the engine and the clock, and gives transitions to the observers.
+//	xds       calls feed and gates when a proxy applies gates, which no proxy does before serve.
+//	outliers  reads the clock, and has xds send ejections.
+//	metrics   reads the engine, the clock and outliers.
+//	extproc   asks the engine, and gives durations to metrics.
+//	feed      reports to the engine and to outliers, and gives durations to metrics.
+//	gates     reads the engine and feed, and has xds send gates.
+//	api       reads the engine, metrics, xds and outliers, and changes the engine by hand.
+//
+// [Run] then starts them in an order in which everything that can fail comes before the first proxy:
+//
+//  1. the publisher of gates, which must run when a policy is applied;
+//  2. the first load of the policy, see steps;
+//  3. the restoration of saved states, which needs the breakers of the policy in the engine;
+//  4. the two servers and their ports;
+//  5. in serve: the servers, the watcher of the policy, and the goroutines of guard, driver, outliers and keeper.
 type app struct {
+	// newApp sets these fields. They never change, and any goroutine may use them.
 	options    Options
 	log        *slog.Logger
-	driver     *driver.Driver
-	clock      driver.Clock    // of driver
-	engine     *breaker.Engine // of driver
 	defaults   policy.Defaults
-	keeper     *store.Keeper // nil where nothing is kept
+	driver     *driver.Driver
+	clock      driver.Clock    // the driver's clock
+	engine     *breaker.Engine // the driver's engine
 	xds        *discovery.Server
 	extproc    *extproc.Server
 	feed       *feed.Server
@@ -79,17 +95,32 @@ type app struct {
 	metrics    *metrics.Metrics
 	api        *httpapi.API
 	handshakes *handshakes
-	current    atomic.Pointer[policy.Set]
-	stopping   atomic.Bool
-	drained    atomic.Bool // no request is under way any more, and none will be
-	bound      bool        // by their certificates, to what proxies say their workload is
-	told       bool        // that callers bind nobody; of the goroutine that reloads
-	refusal    string      // the problems of the last load; of the goroutine that reloads
+	// workloadsBound means that certificates decide which workload a proxy belongs to.
+	workloadsBound bool
+
+	// keeper saves the states of breakers; nil: they are not saved. The goroutine of Run sets it, before it starts
+	// any goroutine that reads it.
+	keeper *store.Keeper
+
+	// current is the policy in force. The goroutine that reloads writes it, and any goroutine may read it.
+	current atomic.Pointer[policy.Set]
+	// stopping means that a shutdown has begun. The goroutine of Run writes it, and any goroutine may read it.
+	stopping atomic.Bool
+	// drained means that all streams of proxies have ended, and that no new one can begin. The goroutine of Run writes
+	// it, and the keeper's goroutine reads it.
+	drained atomic.Bool
+
+	// Only the goroutine that reloads uses the fields below: first it is the goroutine of Run, then the watcher's.
+
+	// warnedUnbound means that the warning of warnUnbound is in the log.
+	warnedUnbound bool
+	// lastRefusal has the problems of the last load; "": it was not refused.
+	lastRefusal string
 }
 
-// Run starts a control plane and serves until ctx is over, then drains and
-// returns nil. It returns an error when it cannot start: a policy with problems
-// ([policy.Diagnostics]), an address that is taken, certificates that do not load.
+// Run starts a control plane, serves until ctx ends, and then drains and returns nil. It returns an error if the control
+// plane cannot start, such as for a policy with problems ([policy.Diagnostics]), a port that is in use, or certificates
+// that cannot be loaded.
 func Run(ctx context.Context, o Options) error {
 	defaults, diagnostics := policy.DefaultsFromEnv(os.LookupEnv)
 	if len(diagnostics) > 0 {
@@ -114,29 +145,29 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer closeTLS()
-	web, closeWeb, err := a.webServer()
+	web, closeWeb, err := a.httpServer()
 	if err != nil {
 		return err
 	}
 	defer closeWeb()
-	proxies, err := listen("proxies", o.XDSListen)
+	xdsListener, err := listen("proxies", o.XDSListen)
 	if err != nil {
 		return err
 	}
-	people, err := listen("HTTP", o.HTTPListen)
+	httpListener, err := listen("HTTP", o.HTTPListen)
 	if err != nil {
-		return errors.Join(err, proxies.Close())
+		return errors.Join(err, xdsListener.Close())
 	}
 	a.announce()
 	if o.Started != nil {
-		o.Started(proxies.Addr(), people.Addr())
+		o.Started(xdsListener.Addr(), httpListener.Addr())
 	}
-	a.log.Info("serving", "version", o.Version, "xds", proxies.Addr().String(), "http", people.Addr().String())
-	return a.serve(ctx, servers{server, proxies, web, people})
+	a.log.Info("serving", "version", o.Version, "xds", xdsListener.Addr().String(), "http", httpListener.Addr().String())
+	return a.serve(ctx, servers{server, xdsListener, web, httpListener})
 }
 
-// publishGates publishes gates until stop is called. It has to run before the first policy is applied, and go on until
-// nothing applies one any more.
+// publishGates runs the publisher of gates until the caller calls stop. It is called before the first policy is applied,
+// and stop is called after the last one.
 func (a *app) publishGates(ctx context.Context) (stop func()) {
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -147,23 +178,24 @@ func (a *app) publishGates(ctx context.Context) (stop func()) {
 	}
 }
 
-// servers are what the process answers by.
+// servers are the two servers of the process, each with its port.
 type servers struct {
-	grpc    *grpc.Server
-	proxies net.Listener
-	web     *http.Server
-	people  net.Listener
+	grpc         *grpc.Server
+	xdsListener  net.Listener
+	http         *http.Server
+	httpListener net.Listener
 }
 
+// newApp makes all parts. None of them runs yet. Nil rules bind no proxy to its certificate.
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
-	a := &app{options: o, log: o.Log, defaults: defaults, bound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
-	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: splitDescriptors().proxies, Log: o.Log})
+	a := &app{options: o, log: o.Log, defaults: defaults, workloadsBound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
+	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: connectionLimits().xds, Log: o.Log})
 	a.driver = driver.New()
 	a.clock, a.engine = a.driver.Clock, a.driver.Engine
 	propagation := newPropagation()
 	a.xds = discovery.NewServer(discovery.Options{
 		Log: o.Log, Now: time.Now, TTL: o.GateTTL,
-		Propagated: propagation.took, Applied: a.applied,
+		Propagated: propagation.record, Applied: a.applied,
 	})
 	a.outliers = newOutliers(a.clock, a.xds, o.Log)
 	a.metrics = metrics.New(metrics.Options{Version: o.Version, Engine: a.engine, Clock: a.clock, Outliers: a.outliers.detector, Log: o.Log})
@@ -191,26 +223,25 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 	return a
 }
 
-// serve runs everything until ctx is over or a part fails, then stops in the order
-// in which nobody is hurt: proxies first lose their configuration streams, which
-// they can do without, then requests under way get their answers, and the
-// page that tells about it goes last.
+// serve runs everything until ctx ends or a part fails. It then stops the parts in an order that harms no request: it
+// first closes the configuration streams, which proxies can do without. Then the ext_proc streams of requests in flight
+// end. The HTTP server stops last, so that operators can watch the shutdown.
 func (a *app) serve(ctx context.Context, s servers) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	failed := make(chan error, 3)
 	var running sync.WaitGroup
-	run := func(what string, f func() error) {
+	run := func(activity string, f func() error) {
 		running.Go(func() {
 			if err := f(); err != nil {
-				failed <- fmt.Errorf("%s: %w", what, err)
+				failed <- fmt.Errorf("%s: %w", activity, err)
 			}
 		})
 	}
-	door := a.guard.People(splitDescriptors().people)
-	s.web.ConnState = door.State
-	run("serving proxies", func() error { return s.grpc.Serve(a.guard.Listen(s.proxies)) })
-	run("serving HTTP", func() error { return serveWeb(s.web, door.Listen(s.people)) })
+	door := a.guard.HTTPDoor(connectionLimits().http)
+	s.http.ConnState = door.State
+	run("serving proxies", func() error { return s.grpc.Serve(a.guard.Listen(s.xdsListener)) })
+	run("serving HTTP", func() error { return serveHTTP(s.http, door.Listen(s.httpListener)) })
 	run("watching the policy", func() error { return a.watch(background) })
 	running.Go(func() { a.guard.Shed(background) })
 	running.Go(func() { a.driver.Run(background) })
@@ -229,14 +260,14 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	a.drain(s.grpc)
 	deadline, cancel := context.WithTimeout(background, a.options.DrainTimeout)
 	defer cancel()
-	a.stopWeb(deadline, s.web)
+	a.stopHTTP(deadline, s.http)
 	stop()
 	running.Wait()
 	a.log.Info("stopped")
 	return cause
 }
 
-// drain ends the streams of proxies, waiting for requests that are under way.
+// drain ends the streams of proxies. It waits for requests in flight, for at most the drain timeout.
 func (a *app) drain(server *grpc.Server) {
 	a.xds.Close()
 	done := make(chan struct{})
@@ -254,8 +285,8 @@ func (a *app) drain(server *grpc.Server) {
 	}
 }
 
-// watch reloads the policy when its files change, and once when it begins to watch:
-// they may have changed since they were first read.
+// watch reloads the policy when its files change. It also reloads the policy once when it begins to watch, because the
+// files may have changed since they were first read.
 func (a *app) watch(ctx context.Context) error {
 	reload := func() {
 		if err := a.reload(); err != nil {
@@ -265,11 +296,11 @@ func (a *app) watch(ctx context.Context) error {
 	return files.Watch(ctx, a.options.Policy, files.WatchOptions{}, reload, reload)
 }
 
-// listen names what an address is for when it cannot be had.
-func listen(what, address string) (net.Listener, error) {
+// listen opens a port. Its errors name the purpose of the port.
+func listen(purpose, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen for %s on %s: %w", what, address, err)
+		return nil, fmt.Errorf("cannot listen for %s on %s: %w", purpose, address, err)
 	}
 	return l, nil
 }

@@ -37,7 +37,7 @@ spec:
 	misspelt = "apiVersion: breakwater.dev/v1alpha1\nkind: Upstreem\n"
 )
 
-// options are those of a control plane on free ports, with its policy in a file.
+// options returns the options of a control plane on free ports, with its policy in a file.
 func options(t *testing.T, text string) Options {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
@@ -57,9 +57,10 @@ func write(t *testing.T, file, text string) {
 
 var payments = breaker.Key{Upstream: "payments"}
 
-// A reload that fails leaves every live pointer as it was, and what hangs on it.
+// TestReloadThatFailsChangesNothing shows that a reload that fails leaves every live pointer as it was, and the state
+// behind each pointer.
 func TestReloadThatFailsChangesNothing(t *testing.T) {
-	// This one is in order for the policy, but cannot be translated.
+	// This policy has no mistakes, but cannot be translated.
 	reserved := strings.ReplaceAll(good, "payments", "breakwater")
 	for name, bad := range map[string]string{"not a policy": misspelt, "not translatable": reserved} {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +80,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 			write(t, o.Policy[0], bad)
 			err := a.reload()
 			if err == nil {
-				t.Fatal("the policy was taken")
+				t.Fatal("the policy was accepted")
 			}
 			a.refused(err)
 			if a.current.Load() != set {
@@ -89,7 +90,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 				t.Error("the engine's breaker was replaced")
 			}
 			if got := handle.Status(a.clock.Now()); got.State != breaker.Open {
-				t.Errorf("the breaker is %v, was open", got.State)
+				t.Errorf("the breaker is %v after the reload, and was open before", got.State)
 			}
 			if got, want := len(a.engine.Snapshot(a.clock.Now())), 1; got != want {
 				t.Errorf("%d breakers, want %d", got, want)
@@ -101,7 +102,8 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-// Equal content keeps breakers, changed semantics restart them.
+// TestReloadPutsInForce shows that a policy with the same meaning keeps breakers as they are, and that a change of a
+// breaker's rules restarts it.
 func TestReloadPutsInForce(t *testing.T) {
 	o := options(t, good)
 	a := publishing(t, o)
@@ -125,44 +127,46 @@ func TestReloadPutsInForce(t *testing.T) {
 	}
 	got := a.engine.Breaker(payments).Status(a.clock.Now())
 	if got.Generation == generation || got.Config.ConsecutiveFailures != 3 {
-		t.Errorf("the changed breaker: %+v", got)
+		t.Errorf("the breaker whose rules changed is %+v; want another generation and the new rules", got)
 	}
 }
 
-func TestPlainAllowed(t *testing.T) {
+// TestPlainText shows on which addresses proxies may connect in plain text without --insecure.
+func TestPlainText(t *testing.T) {
 	for listen, want := range map[string]bool{
 		"127.0.0.1:1": true, "127.8.9.1:1": true, "localhost:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true,
 		"0.0.0.0:1": false, "[::]:1": false, ":1": false, "10.0.0.1:1": false, "localhost.example:1": false, "payments:1": false,
 	} {
 		a := &app{options: Options{XDSListen: listen}}
-		err := a.plainAllowed()
+		err := a.checkPlainText()
 		if got := err == nil; got != want {
-			t.Errorf("%s: %v; want allowed %v", listen, err, want)
+			t.Errorf("%s: %v; want that plain text is allowed: %v", listen, err, want)
 		}
 		if err != nil && !strings.Contains(err.Error(), "--insecure") {
-			t.Errorf("%s: %v; must say what to do", listen, err)
+			t.Errorf("%s: %v; must name the flag that allows it", listen, err)
 		}
 		a.options.Insecure = true
-		if err := a.plainAllowed(); err != nil {
+		if err := a.checkPlainText(); err != nil {
 			t.Errorf("%s with --insecure: %v", listen, err)
 		}
 	}
 	for _, listen := range []string{"127.0.0.1", "localhost", ""} {
 		a := &app{options: Options{XDSListen: listen, Insecure: true}}
-		if err := a.plainAllowed(); err == nil || !strings.Contains(err.Error(), "host:port") {
-			t.Errorf("%q: %v; want that it must be host:port", listen, err)
+		if err := a.checkPlainText(); err == nil || !strings.Contains(err.Error(), "host:port") {
+			t.Errorf("%q: %v; want an error that says host:port", listen, err)
 		}
 	}
 }
 
-func TestRunUntilTheContextIsOver(t *testing.T) {
+// TestRunUntilTheContextEnds shows that Run serves until its context ends, and then closes both ports.
+func TestRunUntilTheContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := options(t, good)
-	var proxies, people string
+	var xdsAddress, httpAddress string
 	started := make(chan struct{})
 	o.Started = func(x, h net.Addr) {
-		proxies, people = x.String(), h.String()
+		xdsAddress, httpAddress = x.String(), h.String()
 		close(started)
 	}
 	done := make(chan error, 1)
@@ -170,10 +174,10 @@ func TestRunUntilTheContextIsOver(t *testing.T) {
 	select {
 	case <-started:
 	case err := <-done:
-		t.Fatalf("ended before it began: %v", err)
+		t.Fatalf("Run has returned before it served: %v", err)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
-	response, err := client.Get("http://" + people + "/health/ready")
+	response, err := client.Get("http://" + httpAddress + "/health/ready")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,15 +185,15 @@ func TestRunUntilTheContextIsOver(t *testing.T) {
 		t.Error(err)
 	}
 	if response.StatusCode != http.StatusOK {
-		t.Errorf("ready: %s", response.Status)
+		t.Errorf("GET /health/ready: %s", response.Status)
 	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run = %v, want nil", err)
 	}
-	for _, address := range []string{proxies, people} {
+	for _, address := range []string{xdsAddress, httpAddress} {
 		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
-			t.Errorf("%s is still listened on", address)
+			t.Errorf("the port %s is still open", address)
 			if err := conn.Close(); err != nil {
 				t.Error(err)
 			}
@@ -197,8 +201,8 @@ func TestRunUntilTheContextIsOver(t *testing.T) {
 	}
 }
 
-// Whatever keeps it from starting, Run leaves nothing behind: TestMain looks for
-// goroutines, and the port it had taken must be free again.
+// TestRunCannotStart shows the errors of a control plane that cannot start, and that it leaves nothing behind. TestMain
+// looks for goroutines.
 func TestRunCannotStart(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -214,7 +218,7 @@ func TestRunCannotStart(t *testing.T) {
 		want   string
 	}{
 		"port for proxies taken": {func(o *Options) { o.XDSListen = taken.Addr().String() }, "cannot listen for proxies on " + taken.Addr().String()},
-		"port for people taken":  {func(o *Options) { o.HTTPListen = taken.Addr().String() }, "cannot listen for HTTP on " + taken.Addr().String()},
+		"HTTP port taken":  {func(o *Options) { o.HTTPListen = taken.Addr().String() }, "cannot listen for HTTP on " + taken.Addr().String()},
 		"plain text":             {func(o *Options) { o.XDSListen = "0.0.0.0:0" }, "--insecure"},
 		"half of TLS":            {func(o *Options) { o.TLS.CertFile = "x" }, "give all three"},
 		"no policy":              {func(o *Options) { o.Policy = nil }, "no-policies"},
@@ -224,21 +228,22 @@ func TestRunCannotStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := options(t, good)
 			tt.change(&o)
-			o.Started = func(_, _ net.Addr) { t.Error("it started") }
+			o.Started = func(_, _ net.Addr) { t.Error("the control plane has started") }
 			var log strings.Builder
 			o.Log = slog.New(slog.NewTextHandler(&log, nil))
 			if err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Run = %v; want an error that says %q", err, tt.want)
 			}
 			if strings.Contains(log.String(), "policy in force") {
-				t.Errorf("nobody is served, and the log says:\n%s", log.String())
+				t.Errorf("no client is served, and the log says that a policy is in force:\n%s", log.String())
 			}
 		})
 	}
 }
 
-// TestTheStartSaysWhatMaySurprise, as a reload does, and once.
-func TestTheStartSaysWhatMaySurprise(t *testing.T) {
+// TestTheStartLogsSurprises shows that the start logs the notes and the warning about a policy, as a reload does, and that
+// an equal policy does not log them again.
+func TestTheStartLogsSurprises(t *testing.T) {
 	o := options(t, strings.NewReplacer("port: 80}]}", "port: 80}], callers: [shop]}",
 		"dataPath: Inline", "fallback: {cached: {keyHeaders: []}}").Replace(good))
 	var log strings.Builder
@@ -248,17 +253,17 @@ func TestTheStartSaysWhatMaySurprise(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.announce()
-	if err := a.reload(); err != nil { // as when it begins to watch
+	if err := a.reload(); err != nil { // the watcher does this when it begins to watch
 		t.Fatal(err)
 	}
 	for _, want := range []string{"the policy is right and may surprise", "give --node-identity"} {
 		if got := strings.Count(log.String(), want); got != 1 {
-			t.Errorf("%q is said %d times, want once:\n%s", want, got, log.String())
+			t.Errorf("%q is in the log %d times, want once:\n%s", want, got, log.String())
 		}
 	}
 }
 
-// TestTheSameRefusalIsLoggedOnce, until another policy was taken.
+// TestTheSameRefusalIsLoggedOnce shows that the same problems are logged once, and again after a policy was accepted.
 func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
 	o := options(t, good)
 	var log strings.Builder
@@ -273,17 +278,17 @@ func TestTheSameRefusalIsLoggedOnce(t *testing.T) {
 	}
 	for i, step := range []struct {
 		text string
-		said int
+		want int // log lines about the problem
 	}{{good, 0}, {misspelt, 1}, {misspelt, 1}, {misspelt + "x: 1\n", 2}, {good, 2}, {misspelt, 3}} {
 		load(step.text)
-		if got := strings.Count(log.String(), "Upstreem"); got != step.said {
-			t.Errorf("step %d: said %d times, want %d:\n%s", i, got, step.said, log.String())
+		if got := strings.Count(log.String(), "Upstreem"); got != step.want {
+			t.Errorf("step %d: the log has the problem %d times, want %d:\n%s", i, got, step.want, log.String())
 		}
 	}
 }
 
-// TestARefusedPolicyThatIsPutBack: when the files are again what is in force, the log
-// and the metrics say that the refusal is over.
+// TestARefusedPolicyThatIsPutBack shows that the log and the metrics report the end of a refusal when the files have the
+// policy in force again.
 func TestARefusedPolicyThatIsPutBack(t *testing.T) {
 	o := options(t, good)
 	var log strings.Builder
@@ -296,14 +301,14 @@ func TestARefusedPolicyThatIsPutBack(t *testing.T) {
 		}
 	}
 	if got := strings.Count(log.String(), "policy is again the one in force"); got != 1 {
-		t.Errorf("said %d times, want once:\n%s", got, log.String())
+		t.Errorf("the log has the end of the refusal %d times, want once:\n%s", got, log.String())
 	}
 	if page := exposition.Scrape(t, a.api.Handler()); !strings.Contains(page, "breakwater_reload_last_successful 1\n") {
-		t.Errorf("the metrics say otherwise:\n%s", page)
+		t.Errorf("the metrics do not report that the last reload was successful:\n%s", page)
 	}
 }
 
-// publishing returns an app that has no policy yet, and that publishes gates until the test ends.
+// publishing returns an app without a policy that publishes gates until the test ends.
 func publishing(t *testing.T, o Options) *app {
 	a := newApp(o, policy.BuiltinDefaults(), nil)
 	t.Cleanup(a.publishGates(t.Context()))

@@ -8,22 +8,22 @@ import (
 	"breakwater.dev/xds/discovery"
 )
 
-// change is a policy that is being put in force. Everything that can fail has been done.
+// change is a policy on its way into force. Everything that can fail has been done.
 type change struct {
 	set         *policy.Set
 	publication *discovery.Publication
-	breakers    breaker.Changes // known after the step "engine"
+	breakers    breaker.Changes // set by the step "engine"
 }
 
-// step is one part that takes on a policy.
+// step applies a policy to one part.
 type step struct {
 	name string
-	// after names the steps that must come before, each with the reason.
+	// after has the names of the steps that must come before this one, each with the reason.
 	after map[string]string
 	apply func(*change)
 }
 
-// steps are all parts that take on a policy, in the order in which they do. No step can fail.
+// steps returns all steps that put a policy in force, in their order. No step can fail.
 func (a *app) steps() []step {
 	return []step{
 		{name: "metrics", apply: func(c *change) { a.metrics.Apply(c.set, time.Now()) }},
@@ -39,7 +39,7 @@ func (a *app) steps() []step {
 		}},
 		{name: "outlier detection", apply: func(c *change) { a.outliers.apply(c.set) }},
 		{name: "gates", apply: func(c *change) { a.gates.Apply(c.set) }, after: map[string]string{
-			"engine": "A breaker can be open from the start, as one that was removed and comes back. Its gate must not wait for the transition to be delivered.",
+			"engine": "A breaker can be open from the start, such as one that was removed and comes back. Its gate must not wait for the transition to be delivered.",
 		}},
 		{name: "proxies", apply: func(c *change) { a.xds.Publish(c.publication) }, after: map[string]string{
 			"ext_proc":          "A request that asks about an unknown breaker is let through.",
@@ -50,8 +50,8 @@ func (a *app) steps() []step {
 	}
 }
 
-// put puts a policy in force, step by step.
-func put(steps []step, c *change) {
+// runSteps puts a policy in force, step by step.
+func runSteps(steps []step, c *change) {
 	for i := range steps {
 		steps[i].apply(c)
 	}

@@ -29,7 +29,7 @@ import (
 	"breakwater.dev/xds"
 )
 
-// fresh is an upstream that comes with a change of the mesh, and that only shop may call.
+// fresh is an upstream that a change of the policy adds, and that only shop may call.
 const fresh = `---
 apiVersion: breakwater.dev/v1alpha1
 kind: Upstream
@@ -37,7 +37,7 @@ metadata: {name: fresh}
 spec: {endpoints: [{address: 10.0.0.10, port: 80}], callers: [shop]}
 `
 
-// ejecting has the endpoints of an upstream judged for all proxies together.
+// ejecting is a policy of outlier detection for all proxies together.
 const ejecting = `---
 apiVersion: breakwater.dev/v1alpha1
 kind: BreakerPolicy
@@ -48,11 +48,11 @@ spec:
   outlierDetection: {consecutive5xxErrors: 1, scope: Mesh, maxEjectionPercent: 100%}
 `
 
-// bench is a control plane that serves proxies and takes on policies step by step.
+// bench is a control plane that serves proxies, and that applies policies step by step.
 type bench struct {
 	*app
 	t *testing.T
-	// proxy is the connection of a proxy of the workload thief, and friend one of the workload shop.
+	// proxy is the connection of a proxy of the workload thief, and friend of a proxy of the workload shop.
 	proxy, friend *grpc.ClientConn
 }
 
@@ -87,8 +87,8 @@ func newBench(t *testing.T, text string) *bench {
 	return b
 }
 
-// take takes on a policy by steps in a given order, and calls then after the step of that name.
-func (b *bench) take(text string, order []string, after string, then func()) {
+// apply applies a policy by steps in a given order. It calls then after the step with the name after.
+func (b *bench) apply(text string, order []string, after string, then func()) {
 	b.t.Helper()
 	set, diagnostics := policy.Parse([]policy.File{{Name: "policy.yaml", Data: []byte(text)}}, policy.BuiltinDefaults())
 	if len(diagnostics) > 0 {
@@ -99,7 +99,7 @@ func (b *bench) take(text string, order []string, after string, then func()) {
 	c, steps := &change{set: set, publication: publication}, b.steps()
 	for _, name := range order {
 		i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
-		put(steps[i:i+1], c)
+		runSteps(steps[i:i+1], c)
 		if name == after {
 			then()
 		}
@@ -107,6 +107,7 @@ func (b *bench) take(text string, order []string, after string, then func()) {
 	b.current.Store(set)
 }
 
+// names returns the names of the steps, in their order.
 func (b *bench) names() (names []string) {
 	for _, s := range b.steps() {
 		names = append(names, s.name)
@@ -123,8 +124,8 @@ func (b *bench) trip(upstream string) {
 	b.driver.Deliver()
 }
 
-// awaitGate waits until the gate of an open breaker is published. The publisher does that on a goroutine of its own, and
-// must not do it after a later step.
+// awaitGate waits until the gate of an open breaker is published. The publisher does that on a goroutine of its own, which
+// must not come after a later step.
 func (b *bench) awaitGate() {
 	b.t.Helper()
 	eventually(b.t, "the gate of an open breaker", func() error {
@@ -142,7 +143,7 @@ func (b *bench) status(upstream string) breaker.Status {
 
 func (b *bench) scrape() string { return exposition.Scrape(b.t, b.metrics) }
 
-// unhealthy reports whether proxies get any endpoint of an upstream as ejected.
+// unhealthy reports whether proxies get an endpoint of an upstream that is marked as ejected.
 func (b *bench) unhealthy(upstream string) bool {
 	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
 	defer cancel()
@@ -161,12 +162,12 @@ func (b *bench) unhealthy(upstream string) bool {
 	})
 }
 
-// swaps show, for each step and each one that must come before it, what the wrong order does.
+// swaps has, for each step and each step that must come before it, the harm that the wrong order does.
 var swaps = []struct {
 	step, before string
-	first, then  string // the policy, and what it changes to
+	first, then  string // the policy before and after the change
 	prepare      func(*bench)
-	at           func(*bench) // right after the step
+	at           func(*bench) // called right after the step; nil: harmed is called then
 	harmed       func(*bench) bool
 }{
 	{
@@ -190,10 +191,10 @@ var swaps = []struct {
 	},
 	{
 		step: "gates", before: "engine", first: mesh, then: mesh,
-		prepare: func(b *bench) { // a breaker that was open when it was removed goes on where it was
+		prepare: func(b *bench) { // a breaker that is open when it is removed is open when it comes back
 			b.trip("adaptive")
 			b.awaitGate()
-			b.take(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
+			b.apply(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
 		},
 		at:     func(*bench) {},
 		harmed: func(b *bench) bool { return b.status("adaptive").State == breaker.Open && b.gates.Counts().Open == 0 },
@@ -203,7 +204,7 @@ var swaps = []struct {
 		prepare: func(b *bench) {
 			b.trip("adaptive")
 			b.awaitGate()
-			b.take(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
+			b.apply(strings.ReplaceAll(mesh, "name: adaptive", "name: another"), b.names(), "", nil)
 		},
 		harmed: func(b *bench) bool { return b.gates.Counts().Open == 0 },
 	},
@@ -235,7 +236,8 @@ var swaps = []struct {
 	},
 }
 
-// TestOrderOfSteps: each step that must come before another has a reason, does, and in the wrong order there is harm.
+// TestOrderOfSteps shows that each step that must come before another one does, that the other one has the reason, and
+// that the wrong order does harm.
 func TestOrderOfSteps(t *testing.T) {
 	shown := map[string]bool{}
 	for _, s := range swaps {
@@ -251,7 +253,7 @@ func TestOrderOfSteps(t *testing.T) {
 					order = slices.DeleteFunc(order, func(name string) bool { return name == s.before })
 					order = slices.Insert(order, slices.Index(order, s.step)+1, s.before)
 				}
-				b.take(s.then, order, s.step, func() {
+				b.apply(s.then, order, s.step, func() {
 					if s.at != nil {
 						s.at(b)
 					} else {
@@ -262,7 +264,7 @@ func TestOrderOfSteps(t *testing.T) {
 					harmed = s.harmed(b)
 				}
 				if harmed != wrong {
-					t.Errorf("in the order %q there is harm: %t, want %t", order, harmed, wrong)
+					t.Errorf("the order %q does harm: %t, want %t", order, harmed, wrong)
 				}
 			}
 		})
@@ -273,21 +275,21 @@ func TestOrderOfSteps(t *testing.T) {
 	for _, s := range a.steps() {
 		for before, reason := range s.after {
 			if !done[before] || reason == "" {
-				t.Errorf("%s comes before %s, or for no reason", s.name, before)
+				t.Errorf("%s comes before %s, or there is no reason for the order", s.name, before)
 			}
 			if !shown[s.name+" after "+before] {
-				t.Errorf("no test shows what happens if %s comes before %s", s.name, before)
+				t.Errorf("no test shows the harm if %s comes before %s", s.name, before)
 			}
 		}
 		done[s.name] = true
 	}
 }
 
-// slowLog is a log that is stuck in writing about a transition, until it is released.
+// slowLog is a log whose writer blocks at a transition until it is released.
 type slowLog struct {
 	slog.Handler
 	stuck, release chan struct{}
-	once           *sync.Once // closes stuck; on a slow machine the wait may be over too, which is another transition
+	once           *sync.Once // closes stuck only once: on a slow machine, the end of the wait may be a second transition
 }
 
 // Enabled implements [slog.Handler].
@@ -302,12 +304,12 @@ func (l slowLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestOrderOfObservers: while the log is stuck, proxies have the gate of a breaker that has tripped, and the metrics count it. In
-// another order they would not.
+// TestOrderOfObservers shows that, while the log blocks, proxies have the gate of a breaker that has tripped and the metrics
+// count its transition. In another order they do not.
 func TestOrderOfObservers(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
-		first         string // is moved to the front
+		first         string // the observers that are moved to the front
 		gates, counts bool
 	}{{"as they are", "", true, true}, {"the log first", "log", false, false}, {"the metrics last", "gates, store, log", true, false}} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -337,16 +339,16 @@ func TestOrderOfObservers(t *testing.T) {
 			go b.trip("adaptive")
 			<-l.stuck
 			if tt.gates {
-				eventually(t, "the gate is there", func() error {
+				eventually(t, "the gate is published", func() error {
 					if b.gates.Counts().Open == 0 {
-						return errors.New("there is none")
+						return errors.New("there is no gate")
 					}
 					return nil
 				})
 			}
 			count := `circuit_breaker_transitions_total{from="closed",reason="consecutive_failures",route="",service="adaptive",to="open"} 1`
 			if got := strings.Contains(b.scrape(), count); got != tt.counts {
-				t.Errorf("the metrics count it: %t, want %t", got, tt.counts)
+				t.Errorf("the metrics count the transition: %t, want %t", got, tt.counts)
 			}
 			if got := b.gates.Counts().Open > 0; got != tt.gates {
 				t.Errorf("there is a gate: %t, want %t", got, tt.gates)

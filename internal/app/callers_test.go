@@ -11,14 +11,14 @@ import (
 	"google.golang.org/grpc"
 )
 
-// shopsOwn is the mesh in which only shop may call two of the upstreams.
+// shopsOwn is the mesh with a rule that only shop may call two of the upstreams.
 var shopsOwn = strings.NewReplacer(
 	"10.0.0.7, port: 80}]", "10.0.0.7, port: 80}], callers: [shop]",
 	"10.0.0.8, port: 80}]", "10.0.0.8, port: 80}], callers: [shop]",
 ).Replace(mesh)
 
-// restricted is a control plane of that mesh, with a caller and with a proxy of another workload that has a
-// valid certificate.
+// restricted runs a control plane with the policy shopsOwn. It returns connections of a proxy that may call the upstreams,
+// and of a proxy of another workload that has a valid certificate.
 func restricted(t *testing.T) (s *served, friend, stranger *grpc.ClientConn) {
 	t.Helper()
 	o := options(t, shopsOwn)
@@ -31,10 +31,11 @@ func restricted(t *testing.T) (s *served, friend, stranger *grpc.ClientConn) {
 	return s, friend, stranger
 }
 
-// claims are what a proxy of another workload may say over xDS to be taken for a caller.
+// claims are the upstreams that a proxy of another workload lists over xDS in order to pass for a caller.
 var claims = map[string][]any{"lists it": {"inline", "adaptive", "own"}, "lists nothing": nil}
 
-// TestOnlyCallersGetAnUpstream, whatever a proxy lists; and people see what one lists in vain.
+// TestOnlyCallersGetAnUpstream shows that a proxy gets only upstreams that its workload may call, whatever it lists, and
+// that operators see the upstreams that it lists in vain.
 func TestOnlyCallersGetAnUpstream(t *testing.T) {
 	for name, lists := range claims {
 		t.Run(name, func(t *testing.T) {
@@ -58,15 +59,15 @@ func TestOnlyCallersGetAnUpstream(t *testing.T) {
 			if shown := strings.Contains(page, "forbidden_upstreams"); shown != (lists != nil) {
 				t.Errorf("/config shows forbidden upstreams: %t; the proxy lists %v:\n%s", shown, lists, page)
 			}
-			if told := strings.Contains(s.log.String(), "may not call"); told != (lists != nil) {
-				t.Errorf("the log tells of it: %t; the proxy lists %v", told, lists)
+			if logged := strings.Contains(s.log.String(), "may not call"); logged != (lists != nil) {
+				t.Errorf("the log has forbidden upstreams: %t; the proxy lists %v", logged, lists)
 			}
 		})
 	}
 }
 
-// TestOnlyCallersReport: a valid certificate of another workload opens no breaker of an upstream that this
-// workload may not call, and holds none of its probes.
+// TestOnlyCallersReport shows that a proxy with a valid certificate opens no breaker of an upstream that its workload may
+// not call, and gets none of the breaker's probes.
 func TestOnlyCallersReport(t *testing.T) {
 	for name, lists := range claims {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestOnlyCallersReport(t *testing.T) {
 					t.Errorf("%s counts no report as refused", service)
 				}
 			}
-			eventually(t, "what a caller reports counts", func() error {
+			eventually(t, "the reports of a caller count", func() error {
 				must(t, fail(t, friend, "inline", ""))
 				if b := s.breaker(t, "inline"); b.State == "closed" {
 					return fmt.Errorf("%+v", b)
@@ -119,8 +120,8 @@ func TestOnlyCallersReport(t *testing.T) {
 	}
 }
 
-// TestCallersThatBindNobodyAreTold, once, at the start.
-func TestCallersThatBindNobodyAreTold(t *testing.T) {
+// TestUnboundCallersAreLogged shows that the start warns once about callers that no certificate is bound to.
+func TestUnboundCallersAreLogged(t *testing.T) {
 	count := func(policy string, rules ...string) int {
 		o := options(t, policy)
 		o.NodeIdentity = rules
@@ -133,13 +134,13 @@ func TestCallersThatBindNobodyAreTold(t *testing.T) {
 		"without callers":                {count(mesh), 0},
 	} {
 		if test.got != test.want {
-			t.Errorf("%s: in the log %d times, want %d", name, test.got, test.want)
+			t.Errorf("%s: the log has the warning %d times, want %d", name, test.got, test.want)
 		}
 	}
 }
 
-// TestWhoIsNoCallerAnyMoreReportsNothing: a policy that drops a workload holds for proxies that are connected.
-func TestWhoIsNoCallerAnyMoreReportsNothing(t *testing.T) {
+// TestReportsOfAFormerCaller shows that a policy that removes a workload from the callers applies to its connected proxies.
+func TestReportsOfAFormerCaller(t *testing.T) {
 	o := options(t, strings.ReplaceAll(shopsOwn, "[shop]", "[shop, thief]"))
 	o.NodeIdentity = rule
 	s := run(t, o)
@@ -162,13 +163,14 @@ func TestWhoIsNoCallerAnyMoreReportsNothing(t *testing.T) {
 		must(t, fail(t, former, "inline", ""))
 	}
 	if b := s.breaker(t, "inline"); b.State != "closed" || b.Counts.Failures != 1 {
-		t.Errorf("after the policy dropped the workload, its reports count: %+v", b)
+		t.Errorf("reports count after the policy has removed the workload: %+v", b)
 	}
 }
 
-// TestNobodyReportsOnWhatIsAboutToBeRestricted: a proxy that calls all there is, or lists what is not there yet, and that reports
-// on it without a pause, is not heard in the moment in which a policy brings it.
-func TestNobodyReportsOnWhatIsAboutToBeRestricted(t *testing.T) {
+// TestReportsWhileAnUpstreamIsAdded shows that a policy that adds an upstream with callers leaves no moment in which
+// another workload can report on it. The proxy calls all upstreams, or lists the new one in advance, and reports all the
+// time.
+func TestReportsWhileAnUpstreamIsAdded(t *testing.T) {
 	for name, lists := range claims {
 		t.Run(name, func(t *testing.T) {
 			_, rest, _ := strings.Cut(shopsOwn, "---\n") // without inline
@@ -180,7 +182,7 @@ func TestNobodyReportsOnWhatIsAboutToBeRestricted(t *testing.T) {
 			stranger := s.dial(t, s.authority.client(t, "thief", thief))
 			_, err := configure(t, stranger, proxy("thief-0", "thief", lists...))
 			must(t, err)
-			var more strings.Builder // so that it takes a while to put the policy in force
+			var more strings.Builder // makes the policy large, so that the steps of the reload take long
 			for i := range 400 {
 				fmt.Fprintf(&more, "---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: more-%d}\nspec: {endpoints: [{address: 10.0.0.9, port: 80}]}\n", i)
 			}
@@ -195,7 +197,7 @@ func TestNobodyReportsOnWhatIsAboutToBeRestricted(t *testing.T) {
 				return nil
 			})
 			if b := s.breaker(t, "inline"); b.State != "closed" || b.Counts.Failures != 0 {
-				t.Errorf("it is %+v", b)
+				t.Errorf("the breaker is %+v", b)
 			}
 		})
 	}

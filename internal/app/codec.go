@@ -7,12 +7,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// exact marshals responses with resources into as many bytes as they have. gRPC's own codec takes
-// 1 MiB for whatever has more than 32 KiB, which waits for proxies that do not read.
-type exact struct{ encoding.CodecV2 }
+// exactCodec marshals a response with resources into a buffer of exactly its size. gRPC's own codec takes a buffer of
+// 1 MiB for every message above 32 KiB, and such a buffer stays in use while a proxy does not read.
+type exactCodec struct{ encoding.CodecV2 }
 
 // Marshal implements [encoding.CodecV2].
-func (c exact) Marshal(v any) (mem.BufferSlice, error) {
+func (c exactCodec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *discoveryv3.DeltaDiscoveryResponse:
 		return marshal(m)

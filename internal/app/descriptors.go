@@ -7,28 +7,30 @@ import (
 	"syscall"
 )
 
-// descriptors are how many connections there may be, of each port.
-type descriptors struct{ proxies, people int }
+// limits has the largest number of connections of each port; 0: no limit.
+type limits struct{ xds, http int }
 
-// splitDescriptors shares out the file descriptors of the process, so that no port can take
-// those of the other one, or those that reading policies needs. 0: there is no bound.
-func splitDescriptors() descriptors {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur > math.MaxInt32 {
-		return descriptors{people: maxPeople}
+// connectionLimits divides the file descriptors of the process among the ports and its own files. So no port can take the
+// descriptors of the other port, or the descriptors that reading a policy needs.
+func connectionLimits() limits {
+	var files syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil || files.Cur > math.MaxInt32 {
+		return limits{http: maxHTTP}
 	}
-	return split(int(limit.Cur))
+	return divide(int(files.Cur))
 }
 
 const (
-	// maxPeople is how many connections people, Prometheus and readiness probes have at most.
-	maxPeople = 512
-	// ownFiles are for policies, certificates, state, and who watches them.
+	// maxHTTP is the largest number of connections of the HTTP port, which serves operators, Prometheus and
+	// readiness probes.
+	maxHTTP = 512
+	// ownFiles is the number of descriptors for policies, certificates and state, and for watching them.
 	ownFiles = 64
 )
 
-func split(files int) descriptors {
+// divide divides a number of file descriptors.
+func divide(files int) limits {
 	own := min(ownFiles, files/4)
-	people := min(maxPeople, (files-own)/4)
-	return descriptors{proxies: files - own - people, people: people}
+	http := min(maxHTTP, (files-own)/4)
+	return limits{xds: files - own - http, http: http}
 }

@@ -2,11 +2,11 @@
 
 package app
 
-// descriptors are how many connections there may be, of each port.
-type descriptors struct{ proxies, people int }
+// limits has the largest number of connections of each port; 0: no limit.
+type limits struct{ xds, http int }
 
-// maxPeople is how many connections people, Prometheus and readiness probes have at most.
-const maxPeople = 512
+// maxHTTP is the largest number of connections of the HTTP port, which serves operators, Prometheus and readiness probes.
+const maxHTTP = 512
 
-// splitDescriptors has nothing to share out where processes have no bound on open files.
-func splitDescriptors() descriptors { return descriptors{people: maxPeople} }
+// connectionLimits limits only the HTTP port, because processes have no limit of open files here.
+func connectionLimits() limits { return limits{http: maxHTTP} }

@@ -6,13 +6,14 @@ import (
 	"breakwater.dev/gate"
 )
 
-// applied hears which gates a proxy applies from a time on; nil: none.
+// applied records, for the feed and the publisher, that a proxy applies a set of gates from a time on; nil: it applies no
+// gates from then on.
 func (a *app) applied(node string, set *gate.Set, at time.Time) {
 	now := a.clock.Now()
 	from := now.Add(time.Until(at))
 	a.feed.Applied(node, set.Sampling(), from)
 	a.gates.Applied(node, set, from)
-	if set == nil && from <= now { // it came without a layer
+	if set == nil && from <= now { // the proxy has connected without gates, so it has restarted
 		a.feed.Started(node)
 	}
 }

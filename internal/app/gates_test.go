@@ -21,7 +21,7 @@ import (
 	"breakwater.dev/xds/discovery"
 )
 
-// services are those that a server registers.
+// services gets the services that a server registers, and keeps the one for runtime layers.
 type services struct {
 	runtime runtimev3.RuntimeDiscoveryServiceServer
 }
@@ -32,7 +32,7 @@ func (s *services) RegisterService(_ *grpc.ServiceDesc, service any) {
 	}
 }
 
-// layerStream is the stream of a proxy for its runtime layer.
+// layerStream is a proxy's stream for its runtime layer.
 type layerStream struct {
 	grpc.ServerStream
 	ctx context.Context
@@ -56,8 +56,7 @@ func (s *layerStream) Send(m *discoveryv3.DeltaDiscoveryResponse) error {
 	return nil
 }
 
-// connect has a proxy with so many upstreams ask for its runtime layer, and take all that it is sent, until
-// ctx is over.
+// connect connects a proxy that requests its runtime layer and acknowledges every response until ctx ends.
 func connect(ctx context.Context, a *app, n *corev3.Node) {
 	var s services
 	a.xds.Register(&s)
@@ -79,7 +78,7 @@ func connect(ctx context.Context, a *app, n *corev3.Node) {
 	}()
 }
 
-// connections is a policy with one upstream whose calls are connections.
+// connections returns a policy with one upstream whose calls are connections.
 func connections(permits uint32) *policy.Set {
 	c := breaker.DefaultConfig()
 	c.ConsecutiveFailures, c.PermittedNumberOfCallsInHalfOpenState, c.MaxWaitDurationInHalfOpenState = 1, permits, time.Hour
@@ -89,7 +88,7 @@ func connections(permits uint32) *policy.Set {
 	}}}
 }
 
-// busyFeed reports of every proxy that it has no connections and last refused one at an instant.
+// busyFeed reports that each proxy has no connections, and that it last refused one at a given instant.
 type busyFeed struct {
 	publisher.Feed
 	refused atomic.Int64
@@ -101,7 +100,7 @@ func (f *busyFeed) Links(string, string) gate.Links {
 	return gate.Links{Called: at, Refused: at}
 }
 
-// spy keeps the gates that were published last.
+// spy records the gates that were published last.
 type spy struct {
 	*discovery.Server
 	last atomic.Pointer[gate.Set]
@@ -113,9 +112,9 @@ func (s *spy) PublishGates(set *gate.Set, decided time.Time) error {
 	return s.Server.PublishGates(set, decided)
 }
 
-// TestConnectionsFromBeforeAreFound: a proxy has connections that a control plane does not know which was started
-// after they were made. At the default settings, while the gates are published each second and the proxy says as
-// often that it obeys them, it is given permits on top of them, however often its application calls.
+// TestConnectionsFromBeforeAreFound shows that a control plane finds the connections that a proxy had before the control
+// plane started. With the default settings, the gates are published each second and the proxy acknowledges them as often.
+// The proxy gets permits in addition to its old connections, however often its application wants a connection.
 func TestConnectionsFromBeforeAreFound(t *testing.T) {
 	const before, permits = 4, 2
 	for _, every := range []time.Duration{50, 300, 700, 1300, 2900} {
@@ -146,7 +145,7 @@ func TestConnectionsFromBeforeAreFound(t *testing.T) {
 					limit, _ = published.last.Load().Connections(key, "one")
 				}
 				if limit <= before || limit > before+permits {
-					t.Errorf("after %d steps of 50 ms the proxy may have %d connections, want those %d from before and some of %d permits", steps, limit, before, permits)
+					t.Errorf("after %d steps of 50 ms the proxy may have %d connections, want the %d from before and 1 to %d permits", steps, limit, before, permits)
 				}
 			})
 		})

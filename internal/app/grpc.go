@@ -19,30 +19,30 @@ import (
 	"breakwater.dev/internal/guard"
 )
 
-// Bounds on one connection. An Envoy (1.40) opens another one when it has 1,024 streams on one.
+// Limits of one connection.
 const (
-	maxStreams       = 1_024
-	handshakeTimeout = 10 * time.Second // from being accepted to the first settings of HTTP/2
-	maxIdle          = 10 * time.Minute // without a stream; then it is closed as HTTP/2 has it, which loses no call
+	maxStreams       = 1_024            // Envoy 1.40 opens another connection when it has 1,024 streams on one
+	handshakeTimeout = 10 * time.Second // from accept to the first settings of HTTP/2
+	maxIdle          = 10 * time.Minute // without a stream; then the connection is closed with a GOAWAY, which loses no request
 	maxHeaders       = 16 << 10
-	maxMessage       = 2 << 20 // the names and versions of some 20,000 resources, when a proxy comes back
+	maxMessage       = 2 << 20 // a proxy that reconnects sends the names and versions of up to 20,000 resources
 	readBuffer       = 4 << 10
 )
 
-// minimumPing is how often a proxy may ping; bootstraps ask for a ping every 10 s.
+// minimumPing is the shortest time between two pings of a proxy. A bootstrap asks for one every 10 s.
 const minimumPing = 5 * time.Second
 
-// grpcServer makes the server for proxies, and returns what to call when it is done with.
+// grpcServer makes the server for proxies. The caller calls the returned function when the server has stopped.
 func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	options := []grpc.ServerOption{
-		// A proxy that vanished without a word must not hold permits and streams for long.
+		// A proxy whose host has vanished must not hold permits and streams for long.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
-		grpc.StreamInterceptor(recovered(a.log)), grpc.UnknownServiceHandler(unknown),
-		grpc.ForceServerCodecV2(exact{feed.Codec()}), // all others as ever, access logs unread
+		grpc.StreamInterceptor(recoverPanics(a.log)), grpc.UnknownServiceHandler(refuseMethod),
+		grpc.ForceServerCodecV2(exactCodec{feed.Codec()}), // feed.Codec does not decode access logs, and decodes other messages as gRPC does
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
-		// Connections are many, and most of them quiet: a buffer of 32 KiB for each is too much, and gRPC shares those for writing.
+		// There are many connections, and most are quiet: 32 KiB for each read buffer is too much. Write buffers are shared by gRPC.
 		grpc.ReadBufferSize(readBuffer),
 	}
 	secured, done := insecure.NewCredentials(), func() {}
@@ -54,7 +54,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		secured = watchedCredentials{TransportCredentials: secured, failed: func(remote net.Addr, err error) {
 			a.handshakes.failed("proxies", remote, err)
 		}}
-	} else if err := a.plainAllowed(); err != nil {
+	} else if err := a.checkPlainText(); err != nil {
 		return nil, nil, err
 	}
 	if err := a.checkIdentity(); err != nil {
@@ -68,7 +68,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	return server, done, nil
 }
 
-// proxyMemory is how many bytes proxies may hold.
+// proxyMemory returns how many bytes all proxies together may use.
 func proxyMemory(mib int) int64 {
 	if mib > 0 {
 		return int64(mib) << 20
@@ -79,8 +79,8 @@ func proxyMemory(mib int) int64 {
 	return guard.DefaultMemory
 }
 
-// checkIdentity sees to it that rules of identity have certificates to judge by, and says what
-// holds where there are no rules.
+// checkIdentity returns an error if there are rules of identity and no certificates to apply them to. It warns if there
+// are certificates and no rules.
 func (a *app) checkIdentity() error {
 	switch rules, certificates := len(a.options.NodeIdentity) > 0, a.options.TLS.Enabled(); {
 	case rules && !certificates:
@@ -91,8 +91,9 @@ func (a *app) checkIdentity() error {
 	return nil
 }
 
-// plainAllowed refuses plain text where others could listen in or connect.
-func (a *app) plainAllowed() error {
+// checkPlainText returns an error if other hosts could connect to the port for proxies in plain text, unless the operator
+// allows that.
+func (a *app) checkPlainText() error {
 	host, _, err := net.SplitHostPort(a.options.XDSListen)
 	if err != nil {
 		return fmt.Errorf("--xds-listen = %q; must be host:port", a.options.XDSListen)
@@ -105,16 +106,16 @@ func (a *app) plainAllowed() error {
 		"give --tls-cert, --tls-key and --tls-client-ca, or say --insecure", a.options.XDSListen)
 }
 
-// unknown answers streams of a method that there is not. They say nothing, as those do that are
-// reset, and count as such.
-func unknown(_ any, stream grpc.ServerStream) error {
-	guard.Of(stream.Context()).Reset()
+// refuseMethod answers a stream whose method does not exist. It counts as a stream that the proxy has reset, because both
+// cost work and carry no message.
+func refuseMethod(_ any, stream grpc.ServerStream) error {
+	guard.PeerFrom(stream.Context()).Reset()
 	method, _ := grpc.MethodFromServerStream(stream)
 	return status.Errorf(codes.Unimplemented, "there is no method %.100q", method)
 }
 
-// recovered keeps a bug in one stream from ending the process, and with it all others.
-func recovered(log *slog.Logger) grpc.StreamServerInterceptor {
+// recoverPanics ends only the stream whose handler panics, so that a bug in one stream does not end the process.
+func recoverPanics(log *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 		defer func() {
 			if r := recover(); r != nil {

@@ -11,7 +11,8 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// TestUnknownMethodsCountAsResets: who asks for what there is not, all the time, loses the connection.
+// TestUnknownMethodsCountAsResets shows that a proxy loses its connection when it calls methods that do not exist, all the
+// time.
 func TestUnknownMethodsCountAsResets(t *testing.T) {
 	t.Parallel()
 	s := run(t, options(t, good))
@@ -22,11 +23,11 @@ func TestUnknownMethodsCountAsResets(t *testing.T) {
 		t.Errorf("%v; want that there is no such method", err)
 	}
 	eventually(t, "the connection is closed", func() error {
-		for range 1_000 { // at once, and twice as many as may be in a second
-			_, _ = c.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, method) // fails when the connection is gone
+		for range 1_000 { // twice the number that is allowed in a second
+			_, _ = c.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, method) // fails when the connection is closed
 		}
 		if strings.Contains(s.get(t, "/metrics"), `breakwater_proxies_refused_total{reason="resets",service="connection"} 0`) {
-			return errors.New("it is open")
+			return errors.New("the connection is open")
 		}
 		return nil
 	})

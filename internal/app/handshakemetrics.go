@@ -2,22 +2,22 @@ package app
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Why a TLS handshake failed.
+// The reasons for which a TLS handshake fails.
 const (
-	reasonNoCertificate      = "no_certificate"      // the peer showed none, and has to
-	reasonUnknownAuthority   = "unknown_authority"   // the CA that signed it is not trusted
-	reasonExpired            = "expired"             // it was valid once
-	reasonNotYetValid        = "not_yet_valid"       // it will be, or a clock is wrong
-	reasonInvalidCertificate = "invalid_certificate" // anything else about it, such as its usage
-	reasonRefusedByPeer      = "refused_by_peer"     // the peer did not like our certificate or protocol
-	reasonNotTLS             = "not_tls"             // the peer spoke something else, such as plain text
+	reasonNoCertificate      = "no_certificate"      // the peer showed no certificate, and must
+	reasonUnknownAuthority   = "unknown_authority"   // the CA that signed the certificate is not trusted
+	reasonExpired            = "expired"             // the certificate is no longer valid
+	reasonNotYetValid        = "not_yet_valid"       // the certificate is not valid yet, or a clock is wrong
+	reasonInvalidCertificate = "invalid_certificate" // the certificate has another fault, such as its usage
+	reasonRefusedByPeer      = "refused_by_peer"     // the peer refused our certificate or our protocol
+	reasonNotTLS             = "not_tls"             // the peer spoke another protocol, such as plain text
 	reasonTimeout            = "timeout"             // the peer was too slow
-	reasonClosed             = "closed"              // the peer went away, as probes of a port do
-	reasonTurnedAway         = "turned_away"         // we closed the connection, to have room for others
-	reasonOther              = "other"               // the log says what
+	reasonClosed             = "closed"              // the peer closed the connection, as probes of a port do
+	reasonTurnedAway         = "turned_away"         // the guard closed the connection to make room for others
+	reasonOther              = "other"               // the log has the error
 )
 
-// handshakeReasons are all of them.
+// handshakeReasons has all reasons.
 var handshakeReasons = []string{
 	reasonNoCertificate, reasonUnknownAuthority, reasonExpired, reasonNotYetValid, reasonInvalidCertificate,
 	reasonRefusedByPeer, reasonNotTLS, reasonTimeout, reasonClosed, reasonTurnedAway,
@@ -29,7 +29,7 @@ var handshakesDesc = prometheus.NewDesc("breakwater_tls_handshake_failures_total
 // Describe implements [prometheus.Collector].
 func (h *handshakes) Describe(ch chan<- *prometheus.Desc) { ch <- handshakesDesc }
 
-// Collect implements [prometheus.Collector]. Every reason is there from the start.
+// Collect implements [prometheus.Collector]. Every reason has a series from the start.
 func (h *handshakes) Collect(ch chan<- prometheus.Metric) {
 	counts := h.status()
 	for _, reason := range handshakeReasons {

@@ -21,14 +21,14 @@ import (
 	"breakwater.dev/internal/untrusted"
 )
 
-// handshakes counts and logs TLS handshakes that failed. It is safe for concurrent use.
+// handshakes counts and logs failed TLS handshakes. It is safe for concurrent use.
 type handshakes struct {
 	log   *slog.Logger
 	now   func() time.Time
-	lines untrusted.Limiter[string] // by the network of the peer
+	lines untrusted.Limiter[string] // limits the log lines of each network of peers
 
-	mu     sync.Mutex
-	counts map[string]uint64 // by reason; every one of handshakeReasons is there
+	mu     sync.Mutex        // guards counts
+	counts map[string]uint64 // has every one of handshakeReasons
 }
 
 func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
@@ -49,32 +49,32 @@ func (h *handshakes) status() map[string]uint64 {
 	return maps.Clone(h.counts)
 }
 
-// failed takes in a handshake that failed; port says what the port is for.
+// failed counts and logs a failed handshake. The port is named by its purpose.
 func (h *handshakes) failed(port string, remote net.Addr, err error) {
-	h.tell(port, remote.String(), handshakeReason(err, h.now()), err)
+	h.record(port, remote.String(), handshakeReason(err, h.now()), err)
 }
 
-// tell counts a failure and logs it. Whoever connects and goes without a word is not logged but at
-// level debug, since port scans and probes do that, and neither is whoever we closed the connection
-// of: the guard has said so.
-func (h *handshakes) tell(port, remote, reason string, err error) {
+// record counts a failure for a reason, and logs it. The level is debug if the peer closed the connection without a
+// message, as port scans and probes do, or if the guard closed it, since the guard logs that itself.
+func (h *handshakes) record(port, remote, reason string, err error) {
 	level := slog.LevelWarn
 	if reason == reasonClosed || reason == reasonTurnedAway {
 		level = slog.LevelDebug
 	}
-	due, silent := h.count(reason, remote, level)
+	due, skipped := h.count(reason, remote, level)
 	if !due {
 		return
 	}
 	attributes := append([]any{"port", port, "remote", remote, "reason", reason, "error", untrusted.Message(err.Error())}, describe(err)...)
-	if silent > 0 {
-		attributes = append(attributes, "lines_left_out", silent)
+	if skipped > 0 {
+		attributes = append(attributes, "lines_left_out", skipped)
 	}
 	h.log.Log(context.Background(), level, "TLS handshake failed", attributes...)
 }
 
-// count tells whether the failure is to be logged, and how many were not since the last.
-func (h *handshakes) count(reason, remote string, level slog.Level) (due bool, silent uint64) {
+// count counts a failure. It reports whether the caller must log it, and how many failures were not logged since the last
+// line.
+func (h *handshakes) count(reason, remote string, level slog.Level) (due bool, skipped uint64) {
 	h.mu.Lock()
 	h.counts[reason]++
 	h.mu.Unlock()
@@ -84,7 +84,7 @@ func (h *handshakes) count(reason, remote string, level slog.Level) (due bool, s
 	return h.lines.Allow(guard.Network(remote), h.now())
 }
 
-// handshakeReason sorts an error into one of handshakeReasons.
+// handshakeReason returns the one of handshakeReasons that an error belongs to.
 func handshakeReason(err error, now time.Time) string {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
@@ -102,42 +102,42 @@ func handshakeReason(err error, now time.Time) string {
 		return reasonInvalidCertificate
 	case errors.As(err, &record):
 		return reasonNotTLS
-	case errors.As(err, &operation) && operation.Op == "remote error": // an alert of the peer's
+	case errors.As(err, &operation) && operation.Op == "remote error": // the peer has sent an alert
 		return reasonRefusedByPeer
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return reasonTimeout
-	case errors.Is(err, net.ErrClosed): // the guard needed room
+	case errors.Is(err, net.ErrClosed): // the guard has closed the connection
 		return reasonTurnedAway
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return reasonClosed
-	case strings.Contains(err.Error(), "client didn't provide a certificate"): // crypto/tls has no type for it
+	case strings.Contains(err.Error(), "client didn't provide a certificate"): // crypto/tls has no type for this error
 		return reasonNoCertificate
 	default:
 		return reasonOther
 	}
 }
 
-// webErrors is what the HTTP server writes its errors to, as lines of text (net/http,
-// Server.ErrorLog): of handshakes that failed nothing else tells. All others are ours: a handler
-// that panics, with its stack, or misuses its answer, and a port that cannot take connections.
-type webErrors struct{ *handshakes }
+// httpErrors gets the errors of the HTTP server as lines of text (net/http, Server.ErrorLog). net/http reports failed
+// handshakes in no other way. All other lines are faults of this process: a handler that panics, with its stack, or that
+// misuses its response, or a port that cannot accept connections.
+type httpErrors struct{ *handshakes }
 
 // Write implements [io.Writer].
-func (w webErrors) Write(line []byte) (int, error) {
+func (w httpErrors) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
 	if failure, handshake := strings.CutPrefix(text, "http: TLS handshake error from "); handshake {
 		remote, why, _ := strings.Cut(failure, ": ")
-		w.tell("HTTP", remote, webReason(why), errors.New(why))
+		w.record("HTTP", remote, httpReason(why), errors.New(why))
 	} else {
 		w.log.Error("the HTTP server has an error that is not its peer's", "error", text)
 	}
 	return len(line), nil
 }
 
-// webReason is handshakeReason for what the HTTP server says of a handshake.
-func webReason(why string) string {
+// httpReason is like handshakeReason, for the text that the HTTP server logs about a handshake.
+func httpReason(why string) string {
 	switch {
-	case strings.HasPrefix(why, "remote error: "): // an alert of the peer's
+	case strings.HasPrefix(why, "remote error: "): // the peer has sent an alert
 		return reasonRefusedByPeer
 	case strings.HasPrefix(why, "client sent an HTTP request"), strings.Contains(why, "first record does not look like a TLS handshake"):
 		return reasonNotTLS
@@ -152,7 +152,7 @@ func webReason(why string) string {
 	}
 }
 
-// describe says what certificate was refused, where one was shown.
+// describe returns log attributes of the certificate that was refused, or nil if the peer showed none.
 func describe(err error) []any {
 	var verification *tls.CertificateVerificationError
 	if !errors.As(err, &verification) || len(verification.UnverifiedCertificates) == 0 {
@@ -172,7 +172,7 @@ func describe(err error) []any {
 	}
 }
 
-// watchedCredentials tell of handshakes that failed, which gRPC keeps to itself.
+// watchedCredentials reports failed handshakes, which gRPC does not.
 type watchedCredentials struct {
 	credentials.TransportCredentials
 	failed func(remote net.Addr, err error)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// text is a log that several write to.
+// text is a log that several goroutines may write to.
 type text struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -35,18 +35,18 @@ func (t *text) String() string {
 	return t.b.String()
 }
 
-// TestHandshakesOfTheHTTPPort: what net/http writes of a handshake that failed is logged and counted
-// as one of the port for proxies is. The sentences are those of the Go that this is built with.
+// TestHandshakesOfTheHTTPPort shows that failed handshakes of the HTTP port are logged and counted like the ones of the port
+// for proxies. net/http reports them as text, and this test sees the text of the current Go version.
 func TestHandshakesOfTheHTTPPort(t *testing.T) {
 	t.Parallel()
-	silence := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) } // until the server has had enough
+	silence := func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) } // waits until the server closes the connection
 	const patience = time.Minute
 	for _, tt := range []struct {
 		reason, level string
 		connect       func(c net.Conn)
 		patience      time.Duration
 	}{
-		{reasonRefusedByPeer, "WARN", func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, patience}, // knows no such CA
+		{reasonRefusedByPeer, "WARN", func(c net.Conn) { _ = tls.Client(c, &tls.Config{ServerName: "a"}).Handshake() }, patience}, // does not know the CA
 		{reasonNotTLS, "WARN", func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, patience},
 		{reasonClosed, "DEBUG", func(net.Conn) {}, patience},
 		{reasonTimeout, "WARN", silence, 10 * time.Millisecond},
@@ -55,7 +55,7 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 		var lines text
 		h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
 		web := httptest.NewUnstartedServer(http.NotFoundHandler())
-		web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
+		web.Config.ErrorLog = log.New(httpErrors{h}, "", 0)
 		web.Config.ReadHeaderTimeout = tt.patience
 		web.Config.ConnState = func(c net.Conn, s http.ConnState) {
 			if s == http.StateNew && tt.reason == reasonTurnedAway {
@@ -73,25 +73,25 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 		want := "level=" + tt.level + ` msg="TLS handshake failed" port=HTTP remote=` + c.LocalAddr().String() + " reason=" + tt.reason
 		eventually(t, tt.reason, func() error {
 			if h.status()[tt.reason] == 0 || !strings.Contains(lines.String(), want) {
-				return fmt.Errorf("not counted, or no line with %s: %v\n%s", want, h.status(), &lines)
+				return fmt.Errorf("the failure is not counted, or the log has no %s: %v\n%s", want, h.status(), &lines)
 			}
 			return nil
 		})
 	}
 }
 
-// TestErrorsOfTheHTTPPort: what is our own fault, or keeps everybody out, is logged as an error and whole.
+// TestErrorsOfTheHTTPPort shows that faults of this process are logged as errors, and in full length.
 func TestErrorsOfTheHTTPPort(t *testing.T) {
 	t.Parallel()
 	var lines text
 	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, nil)), time.Now)
 	long := strings.Repeat("why ", 1_000)
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(long) }))
-	web.Config.ErrorLog = log.New(webErrors{h}, "", 0)
+	web.Config.ErrorLog = log.New(httpErrors{h}, "", 0)
 	web.Listener = &stumbling{Listener: web.Listener}
 	web.Start()
 	if _, err := web.Client().Get(web.URL); err == nil {
-		t.Error("a handler that panics has answered")
+		t.Error("a handler that panics has sent a response")
 	}
 	web.Close() // waits for the connection
 	for _, want := range []string{
@@ -99,7 +99,7 @@ func TestErrorsOfTheHTTPPort(t *testing.T) {
 		`level=ERROR msg="the HTTP server has an error that is not its peer's" error="http: Accept error: too many open files;`,
 	} {
 		if !strings.Contains(lines.String(), want) {
-			t.Errorf("no %.100q in\n%s", want, &lines)
+			t.Errorf("the log has no %.100q:\n%s", want, &lines)
 		}
 	}
 }
@@ -117,8 +117,8 @@ func (s *stumbling) Accept() (net.Conn, error) {
 	return s.Listener.Accept()
 }
 
-// TestHandshakesAreLoggedByNetwork: a host has a /64 of IPv6 to itself. And a line says how many there
-// were before it.
+// TestHandshakesAreLoggedByNetwork shows that log lines are limited for each network, since one host may have a whole /64 of
+// IPv6, and that a line has the number of lines that were left out before it.
 func TestHandshakesAreLoggedByNetwork(t *testing.T) {
 	var lines text
 	now := time.Unix(1_000, 0)
@@ -128,14 +128,14 @@ func TestHandshakesAreLoggedByNetwork(t *testing.T) {
 		h.failed("proxies", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: i}, net.ErrClosed)
 	}
 	if got := strings.Count(lines.String(), "\n"); got != 1 || strings.Contains(lines.String(), "lines_left_out") {
-		t.Errorf("%d lines, want one of the one host:\n%s", got, &lines)
+		t.Errorf("the log has %d lines, want one line for the network:\n%s", got, &lines)
 	}
 	now = now.Add(10 * time.Second)
 	h.failed("proxies", &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, errors.New("why"))
 	if got := lines.String(); !strings.Contains(got, "reason=other error=why lines_left_out=999") {
-		t.Errorf("999 lines were left out:\n%s", got)
+		t.Errorf("the log does not say that 999 lines were left out:\n%s", got)
 	}
 	if got := h.status(); got[reasonOther] != 1_001 || got[reasonTurnedAway] != 1_000 {
-		t.Errorf("counted %v", got)
+		t.Errorf("the counts are %v", got)
 	}
 }

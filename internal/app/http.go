@@ -14,20 +14,19 @@ import (
 	"breakwater.dev/internal/httpapi"
 )
 
-// HTTP is how the port for people and Prometheus is served. The zero value is plain text, which
-// takes changes by hand from this host only.
+// HTTP configures the HTTP port, which serves operators and Prometheus. The zero value serves plain text, and accepts
+// changes by hand from this host only.
 type HTTP struct {
-	// CertFile and KeyFile, both or none, make it TLS. They are PEM, and are read again when
-	// they change.
+	// CertFile and KeyFile, both or none, turn on TLS. They are PEM files, and are read again when they change.
 	CertFile, KeyFile string
-	// Names are hosts by which it may be asked for in plain text; see [httpapi.API.GuardedHandler].
+	// Names are the host names that a request in plain text may have; see [httpapi.API.GuardedHandler].
 	Names []string
-	// Insecure takes changes by hand over plain text from other hosts too.
+	// Insecure also accepts changes by hand over plain text from other hosts.
 	Insecure bool
 }
 
-// webServer makes the server for people, and returns what to call when it is done with.
-func (a *app) webServer() (*http.Server, func(), error) {
+// httpServer makes the HTTP server. The caller calls the returned function when the server has stopped.
+func (a *app) httpServer() (*http.Server, func(), error) {
 	o := a.options.HTTP
 	names := o.Names
 	if host, _, err := net.SplitHostPort(a.options.HTTPListen); err == nil && host != "" {
@@ -35,14 +34,14 @@ func (a *app) webServer() (*http.Server, func(), error) {
 	}
 	web := httpapi.NewServer(a.api.GuardedHandler(names...))
 	web.RegisterOnShutdown(a.api.Close)
-	web.ErrorLog = log.New(webErrors{a.handshakes}, "", 0)
+	web.ErrorLog = log.New(httpErrors{a.handshakes}, "", 0)
 	if o.CertFile == "" && o.KeyFile == "" {
 		return web, func() {}, nil
 	}
 	if o.CertFile == "" || o.KeyFile == "" {
 		return nil, nil, errors.New("--http-tls-cert and --http-tls-key belong together; give both")
 	}
-	// A mistake is an error at start, and not a handshake that fails later.
+	// The files are read once now, so that a mistake in them prevents the start.
 	if _, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile); err != nil {
 		return nil, nil, fmt.Errorf("TLS for HTTP: loading %s with %s: %w", o.CertFile, o.KeyFile, err)
 	}
@@ -60,28 +59,28 @@ func (a *app) webServer() (*http.Server, func(), error) {
 			return &material.Certs[0], nil
 		},
 	}
-	// HTTP/1.1 as in plain text: nobody needs more, and its limits hold.
+	// The server speaks only HTTP/1.1, as it does in plain text. Its limits are for HTTP/1.1.
 	web.Protocols = new(http.Protocols)
 	web.Protocols.SetHTTP1(true)
 	return web, identity.Close, nil
 }
 
-// serveWeb serves people until the server is shut down.
-func serveWeb(web *http.Server, people net.Listener) error {
+// serveHTTP serves a port until the server is shut down.
+func serveHTTP(web *http.Server, listener net.Listener) error {
 	serve := web.Serve
 	if web.TLSConfig != nil {
 		serve = func(l net.Listener) error { return web.ServeTLS(l, "", "") }
 	}
-	if err := serve(people); !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
 }
 
-// stopWeb lets requests end, until ctx is over.
-func (a *app) stopWeb(ctx context.Context, web *http.Server) {
+// stopHTTP shuts the server down. It waits for requests in flight until ctx ends.
+func (a *app) stopHTTP(ctx context.Context, web *http.Server) {
 	if err := web.Shutdown(ctx); err != nil {
 		a.log.Warn("some HTTP requests did not end in time", "error", err.Error())
-		_ = web.Close() // its listener is closed already, and the connections have nobody to tell
+		_ = web.Close() // the listener is closed already, and errors of the connections concern no caller
 	}
 }

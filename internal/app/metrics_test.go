@@ -38,7 +38,7 @@ import (
 	"breakwater.dev/xds/discovery"
 )
 
-// figures are a mesh as Prometheus sees it: breakers and ejections, and the figures of each server.
+// figures has all values that a scrape shows: breakers, ejections, and the figures of each server.
 type figures struct {
 	version     string
 	breakers    func([]breaker.Status) []breaker.Status // nil: there are none
@@ -66,7 +66,7 @@ func (f *figures) Snapshot() []outlier.Status                               { re
 func (f *figures) Status() []api.Node                                       { return f.xds.Nodes }
 func (*figures) Calls(string) ([]string, bool)                              { return nil, false }
 
-// show returns the metrics of the figures, and what answers for them.
+// show returns the metrics of the figures, and the handler of the HTTP API that serves them.
 func (f *figures) show() (*metrics.Metrics, http.Handler) {
 	if f.store == nil {
 		f.store = (*store.Keeper)(nil)
@@ -84,7 +84,7 @@ func (f *figures) show() (*metrics.Metrics, http.Handler) {
 	return m, a.Handler()
 }
 
-// typicalFigures are those of the typical mesh, with calls and a policy in force.
+// typicalFigures shows the figures of the typical mesh, with calls and with a policy in force.
 func typicalFigures() (*metrics.Metrics, http.Handler) {
 	f := figures{
 		version: "v1.2.3", breakers: typical.Breakers, outliers: typical.Outliers(),
@@ -107,12 +107,12 @@ func typicalFigures() (*metrics.Metrics, http.Handler) {
 	}
 	m.ObserveCalls(breaker.Key{Upstream: "catalog"}, 20*time.Millisecond, 32)
 	for _, d := range []time.Duration{-time.Second, 1900 * time.Microsecond, 2 * time.Millisecond, 40 * time.Millisecond} {
-		f.propagation.took(d)
+		f.propagation.record(d)
 	}
 	return m, handler
 }
 
-// meshes are what the golden files ask about, by the name that they use.
+// meshes has the meshes of the golden files, by the names in the files.
 var meshes = map[string]func() http.Handler{
 	"empty": func() http.Handler {
 		_, handler := new(figures).show()
@@ -126,17 +126,18 @@ var meshes = map[string]func() http.Handler{
 	"failed":  func() http.Handler { return refusedFigures("failed") },
 }
 
-// refusedFigures are the typical ones after a load that was refused.
-func refusedFigures(why string) http.Handler {
+// refusedFigures shows the typical figures after a refused load. The refusal is one of [typical.Refusals].
+func refusedFigures(refusal string) http.Handler {
 	m, handler := typicalFigures()
-	m.Refused(typical.Refusals()[why], typical.Start.Add(time.Minute))
+	m.Refused(typical.Refusals()[refusal], typical.Start.Add(time.Minute))
 	return handler
 }
 
-// ownMetrics matches lines about this very process, which differ at each run.
+// ownMetrics matches lines about the process of the test, which differ at each run.
 var ownMetrics = regexp.MustCompile(`(?m)^(# (HELP|TYPE) )?(go|process)_.*\n`)
 
-// TestMetrics asks a mesh for its metrics over a real connection. A word after the request keeps only the lines that have it.
+// TestMetrics shows the metrics of a mesh, scraped over a real connection. A word after the request selects the lines that
+// have it.
 func TestMetrics(t *testing.T) {
 	golden.Run(t, "testdata/http/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {
 		out := map[string]string{}
@@ -159,7 +160,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// get prints an answer.
+// get returns a response as text, with some of its headers.
 func get(t *testing.T, client *http.Client, url string) string {
 	t.Helper()
 	response, err := client.Get(url)
@@ -180,7 +181,7 @@ func get(t *testing.T, client *http.Client, url string) string {
 	return b.String()
 }
 
-// TestCatalogue holds names, types, labels and help of all metrics in one file.
+// TestCatalogue shows names, types, labels and help of all metrics.
 func TestCatalogue(t *testing.T) {
 	golden.Run(t, "testdata/catalogue.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
 		var b strings.Builder
@@ -195,12 +196,12 @@ func TestCatalogue(t *testing.T) {
 	})
 }
 
-// TestCatalogueIsWhole: the metrics of a real control plane are those of the catalogue's mesh.
-func TestCatalogueIsWhole(t *testing.T) {
+// TestCatalogueIsComplete shows that a real control plane has exactly the metrics of the catalogue.
+func TestCatalogueIsComplete(t *testing.T) {
 	names := func(handler http.Handler) []string {
 		var names []string
 		for _, f := range exposition.Own(t, handler) {
-			if !strings.HasPrefix(f.GetName(), "circuit_breaker_") && !strings.HasPrefix(f.GetName(), "breakwater_outlier_") { // there are none without breakers
+			if !strings.HasPrefix(f.GetName(), "circuit_breaker_") && !strings.HasPrefix(f.GetName(), "breakwater_outlier_") { // they exist only with breakers
 				names = append(names, f.GetName())
 			}
 		}
@@ -232,10 +233,11 @@ func TestMetricsLint(t *testing.T) {
 	}
 }
 
-// documented is a row of docs/metrics.md: the name, then the labels and the type.
+// documented matches a row of docs/metrics.md: the name, then the labels and the type.
 var documented = regexp.MustCompile("(?m)^\\| `([a-z_]+)(.*?)` \\| ([a-z]+) \\|")
 
-// TestMetricsAreDocumented: docs/metrics.md has each metric once, with its labels and its type, and no other.
+// TestMetricsAreDocumented shows that docs/metrics.md has each metric once, with its labels and its type, and no other
+// metric.
 func TestMetricsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
@@ -268,7 +270,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestEveryFigureIsShown: a field that is added to the figures of a server has to have a sample of its own.
+// TestEveryFigureIsShown shows that each field of a server's figures has a sample of its own, so that a new field cannot be
+// forgotten.
 func TestEveryFigureIsShown(t *testing.T) {
 	shown := map[string]string{} // by the sample that a field changed
 	for _, status := range []prometheus.Collector{&extproc.Counts{}, &feed.Counts{}, &store.Stats{}, &publisher.Counts{}, &guard.Stats{}} {
@@ -285,7 +288,7 @@ func TestEveryFigureIsShown(t *testing.T) {
 			case f.Type() == reflect.TypeFor[[]guard.Refused]():
 				f.Set(reflect.ValueOf([]guard.Refused{{Service: "a", Reason: "b", Total: 271828}}))
 			default:
-				t.Fatalf("%s is of a kind that this test does not know", name)
+				t.Fatalf("%s has a type that this test does not know", name)
 			}
 			var samples []string
 			for line := range strings.Lines(exposition.Samples(t, status)) {
@@ -295,7 +298,7 @@ func TestEveryFigureIsShown(t *testing.T) {
 			}
 			fields.Field(i).SetZero()
 			if len(samples) != 1 || shown[samples[0]] != "" {
-				t.Errorf("%s is shown by %v; must be one sample, of its own", name, samples)
+				t.Errorf("%s is shown by the samples %v; must be one, which shows no other field", name, samples)
 				continue
 			}
 			shown[samples[0]] = name
@@ -306,7 +309,7 @@ func TestEveryFigureIsShown(t *testing.T) {
 	}
 }
 
-// TestFromTheStart: whatever a server counts is there before anything has happened.
+// TestFromTheStart shows that every counter of a server has a sample before the first event.
 func TestFromTheStart(t *testing.T) {
 	a := newApp(options(t, good), policy.BuiltinDefaults(), nil)
 	for _, tt := range []struct {
@@ -329,11 +332,11 @@ func TestFromTheStart(t *testing.T) {
 	}
 }
 
-// TestGatePropagation: the usual time, of 2 ms, has a bucket, and what lies around it others.
+// TestGatePropagation shows that the usual time, 2 ms, and the times around it have buckets of their own.
 func TestGatePropagation(t *testing.T) {
 	p := newPropagation()
 	for _, d := range []time.Duration{-time.Hour, 900 * time.Microsecond, 2 * time.Millisecond, 2001 * time.Microsecond, 8 * time.Millisecond, time.Minute} {
-		p.took(d)
+		p.record(d)
 	}
 	var want strings.Builder
 	for _, b := range []struct {

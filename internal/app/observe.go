@@ -5,6 +5,7 @@ import (
 	"breakwater.dev/internal/httpapi"
 )
 
+// apiOptions connects the HTTP API with the other parts.
 func (a *app) apiOptions() httpapi.Options {
 	return httpapi.Options{
 		Version:  a.options.Version,
@@ -23,8 +24,8 @@ func (a *app) apiOptions() httpapi.Options {
 	}
 }
 
-// conditions are the things that this process needs in order to serve. Both listeners are up
-// before a client can ask.
+// conditions returns the conditions under which this process is ready. The two open ports need no condition: a client can
+// ask only when they are open.
 func (a *app) conditions() []api.Condition {
 	stopping := api.Condition{Name: "serving", OK: !a.stopping.Load()}
 	if !stopping.OK {

@@ -6,7 +6,7 @@ import (
 	"breakwater.dev/internal/logs"
 )
 
-// observers are all parts that hear of transitions, in the order in which they do.
+// observers returns all parts that get transitions, in the order in which they get each one.
 func (a *app) observers() []driver.Observer {
 	return []driver.Observer{
 		{
@@ -15,24 +15,24 @@ func (a *app) observers() []driver.Observer {
 		},
 		{
 			Name: "store", Observe: a.keep,
-			Reason: "It only notes that there is something to write.",
+			Reason: "It only notes that a state must be saved, so it delays no other part.",
 		},
 		{
 			Name: "metrics", Observe: a.metrics.ObserveTransition,
-			Reason: "A client that is told of a transition finds it in the metrics and in the answers about its breaker.",
+			Reason: "A client that follows transitions must find each of them in the metrics and in the pages of its breaker.",
 		},
 		{
 			Name: "followers", Observe: a.api.ObserveTransition,
-			Reason: "A log line about a transition comes when the metrics and those who follow transitions have it.",
+			Reason: "When a transition is in the log, the metrics and the clients that follow transitions have it too.",
 		},
 		{
 			Name: "log", Observe: func(t breaker.Transition) { logs.LogTransition(a.log, t, a.clock.Wall) },
-			Reason: "It writes to a file or a pipe that may be slow, and so comes last.",
+			Reason: "It writes to a file or a pipe, which may be slow. No other part must wait for that.",
 		},
 	}
 }
 
-// keep has the state of breakers written soon.
+// keep makes the keeper save the states of breakers soon.
 func (a *app) keep(breaker.Transition) {
 	if a.keeper != nil {
 		a.keeper.Notify()

@@ -12,28 +12,28 @@ import (
 	"breakwater.dev/policy"
 )
 
-// ejector has proxies leave endpoints alone.
+// ejector ejects endpoints in the proxies. [discovery.Server] has this method.
 type ejector interface {
-	// Eject makes these the ejected endpoints of an upstream.
+	// Eject replaces the ejected endpoints of an upstream. After an error, proxies use all of them.
 	Eject(upstream string, endpoints []netip.AddrPort) error
 }
 
-// outliers runs mesh-wide outlier detection.
+// outliers runs mesh-wide outlier detection. It is safe for concurrent use.
 type outliers struct {
 	clock    driver.Clock
 	proxies  ejector
 	log      *slog.Logger
 	detector *outlier.Detector
-	wake     chan struct{} // holds one
+	wake     chan struct{} // has room for one
 }
 
 func newOutliers(clock driver.Clock, proxies ejector, log *slog.Logger) *outliers {
 	o := &outliers{clock: clock, proxies: proxies, log: log, wake: make(chan struct{}, 1)}
-	o.detector = outlier.NewDetector(o.happened)
+	o.detector = outlier.NewDetector(o.observe)
 	return o
 }
 
-// apply takes on a policy.
+// apply replaces the policy.
 func (o *outliers) apply(set *policy.Set) {
 	var judged []outlier.Upstream
 	for _, u := range set.Upstreams {
@@ -48,16 +48,16 @@ func (o *outliers) apply(set *policy.Set) {
 	}
 	before := o.detector.Snapshot()
 	o.detector.Apply(judged, o.clock.Now())
-	for _, s := range before { // upstreams that are no longer judged have no ejected endpoints
+	for _, s := range before { // an upstream that is no longer judged has no ejected endpoints
 		o.eject(s.Upstream)
 	}
 	select {
 	case o.wake <- struct{}{}:
-	default: // it is to wake already
+	default: // run is about to wake already
 	}
 }
 
-// run sweeps until ctx is over.
+// run has the detector end each interval when it is over, until ctx ends.
 func (o *outliers) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -75,29 +75,29 @@ func (o *outliers) run(ctx context.Context) {
 	}
 }
 
-// report passes the outcomes of calls at endpoints on to the detector.
+// report gives the outcomes of calls at endpoints to the detector.
 func (o *outliers) report(upstream string, outcomes []outlier.Outcome) {
 	o.detector.Report(upstream, outcomes, o.clock.Now())
 }
 
-// happened hears what the detector finds.
-func (o *outliers) happened(e outlier.Event) {
+// observe gets an event of the detector. It logs the event, and sends the proxies the ejections that follow from it.
+func (o *outliers) observe(e outlier.Event) {
 	if e.Kind != outlier.Detected {
 		o.eject(e.Upstream)
 	}
 	at := o.clock.Wall(e.At)
-	told := logs.Ejection{
+	line := logs.Ejection{
 		Upstream: e.Upstream, Endpoint: e.Endpoint, Rule: e.Rule.String(),
 		Ejected: e.Kind != outlier.Returned, Enforced: e.Kind != outlier.Detected, At: at, Times: e.Times,
 		Figures: []slog.Attr{slog.Uint64("run", uint64(e.Run)), slog.Uint64("calls", e.Calls), slog.Uint64("failures", e.Failures)},
 	}
 	if e.Kind == outlier.Ejected {
-		told.Until = at.Add(e.For)
+		line.Until = at.Add(e.For)
 	}
-	logs.LogEjection(o.log, told)
+	logs.LogEjection(o.log, line)
 }
 
-// eject has proxies leave alone what is ejected of an upstream now.
+// eject sends the proxies the endpoints of an upstream that are ejected now.
 func (o *outliers) eject(upstream string) {
 	if err := o.proxies.Eject(upstream, o.detector.Ejected(upstream)); err != nil {
 		o.log.Error("endpoints cannot be ejected; proxies use all of them", "service", upstream, "error", err.Error())

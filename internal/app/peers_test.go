@@ -24,7 +24,7 @@ import (
 // authority signs the certificates of a test.
 type authority struct{ *testca.Authority }
 
-// client makes a certificate of a proxy, with these URIs and DNS names.
+// client makes a certificate of a proxy with the given URIs and DNS names.
 func (a authority) client(t *testing.T, commonName string, names ...string) tls.Certificate {
 	t.Helper()
 	return *a.Pair(t, "client", "", func(c *x509.Certificate) {
@@ -40,7 +40,7 @@ func (a authority) client(t *testing.T, commonName string, names ...string) tls.
 	})
 }
 
-// served is a control plane that runs, with mutual TLS.
+// served is a running control plane that requires certificates of its proxies.
 type served struct {
 	xds, http string
 	authority authority
@@ -65,7 +65,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// run runs a control plane until the test is over.
+// run runs a control plane until the test ends.
 func run(t *testing.T, o Options) *served {
 	t.Helper()
 	s := &served{authority: authority{testca.New(t)}, log: &logBuffer{}}
@@ -84,7 +84,7 @@ func run(t *testing.T, o Options) *served {
 	case <-started:
 	case err := <-done:
 		cancel()
-		t.Fatalf("ended before it began: %v", err)
+		t.Fatalf("Run has returned before it served: %v", err)
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -98,7 +98,7 @@ func run(t *testing.T, o Options) *served {
 	return s
 }
 
-// dial connects as whoever has a certificate.
+// dial connects a proxy with a certificate.
 func (s *served) dial(t *testing.T, certificate tls.Certificate) *grpc.ClientConn {
 	t.Helper()
 	c, err := grpc.NewClient(s.xds, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
@@ -115,7 +115,7 @@ func (s *served) dial(t *testing.T, certificate tls.Certificate) *grpc.ClientCon
 	return c
 }
 
-// get returns the page at a path of the port for people.
+// get returns the page at a path of the HTTP port.
 func (s *served) get(t *testing.T, path string) string {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
@@ -135,8 +135,8 @@ func (s *served) get(t *testing.T, path string) string {
 	return string(body)
 }
 
-// seen is what /breakers/NAME says.
-type seen struct {
+// breakerPage has the fields of /breakers/NAME that tests need.
+type breakerPage struct {
 	State  string `json:"state"`
 	Probes int    `json:"probes_in_flight"`
 	Counts struct {
@@ -144,17 +144,17 @@ type seen struct {
 	} `json:"counts"`
 }
 
-func (s *served) breaker(t *testing.T, name string) seen {
+func (s *served) breaker(t *testing.T, name string) breakerPage {
 	t.Helper()
-	var b seen
+	var b breakerPage
 	if err := json.Unmarshal([]byte(s.get(t, "/breakers/"+name)), &b); err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// eventually waits until check is content.
-func eventually(t *testing.T, what string, check func() error) {
+// eventually waits until check returns nil. The condition is for the error message.
+func eventually(t *testing.T, condition string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -165,7 +165,7 @@ func eventually(t *testing.T, what string, check func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: %v", condition, err)
 		}
 		<-tick.C
 	}

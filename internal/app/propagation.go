@@ -6,10 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// propagation is the histogram of how long gates take to reach all proxies.
+// propagation is a histogram of the time that gates take to reach all proxies.
 type propagation struct{ prometheus.Histogram }
 
-// newPropagation returns a histogram whose first bounds are close together around the usual time, which is 2 ms.
+// newPropagation returns a histogram whose buckets are narrow around the usual time, 2 ms.
 func newPropagation() propagation {
 	return propagation{prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "breakwater_gate_propagation_seconds",
@@ -19,5 +19,5 @@ func newPropagation() propagation {
 	})}
 }
 
-// took counts that gates took d. Below 0, which a clock that was set back brings about, it counts as 0.
-func (p propagation) took(d time.Duration) { p.Observe(max(d, 0).Seconds()) }
+// record counts a time of propagation. A negative time, which comes from a clock that was set back, counts as 0.
+func (p propagation) record(d time.Duration) { p.Observe(max(d, 0).Seconds()) }

@@ -28,8 +28,8 @@ import (
 	"breakwater.dev/xds"
 )
 
-// mesh is what the control plane of these tests guards: an upstream of each data path, and one
-// with a breaker for each proxy. Shop calls the first two.
+// mesh is the policy of these tests: an upstream of each data path, and one with a breaker for each proxy. The workload shop
+// calls the first two.
 const mesh = `apiVersion: breakwater.dev/v1alpha1
 kind: Upstream
 metadata: {name: inline}
@@ -64,7 +64,7 @@ metadata: {name: own}
 spec: {targetRefs: [{kind: Upstream, name: own}], dataPath: Inline, scope: Node}
 `
 
-// rule is that of deploy/k8s, with the DNS name beside it.
+// rule has the rule of identity in deploy/k8s, and one for DNS names.
 var rule = []string{"spiffe://{any}/ns/{any}/sa/{workload}", "dns:{workload}.{any}.svc"}
 
 const (
@@ -72,7 +72,7 @@ const (
 	thief = "spiffe://cluster.local/ns/other/sa/thief"
 )
 
-// proxy is what a test's proxy says of itself.
+// proxy returns the node of a proxy. With upstreams, its metadata lists them.
 func proxy(id, cluster string, upstreams ...any) *corev3.Node {
 	n := &corev3.Node{Id: id, Cluster: cluster}
 	if len(upstreams) > 0 {
@@ -85,7 +85,7 @@ func proxy(id, cluster string, upstreams ...any) *corev3.Node {
 	return n
 }
 
-// configure opens a stream of configuration, and returns the first answer.
+// configure opens a configuration stream, and returns its first response.
 func configure(t *testing.T, c *grpc.ClientConn, n *corev3.Node) (*discoveryv3.DeltaDiscoveryResponse, error) {
 	t.Helper()
 	st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(c).DeltaAggregatedResources(t.Context())
@@ -96,7 +96,7 @@ func configure(t *testing.T, c *grpc.ClientConn, n *corev3.Node) (*discoveryv3.D
 	return st.Recv()
 }
 
-// ask opens the ext_proc stream of one call, and returns the first answer.
+// ask opens the ext_proc stream of one request, and returns its first response.
 func ask(t *testing.T, c *grpc.ClientConn, upstream, id string) (extprocv3.ExternalProcessor_ProcessClient, *extprocv3.ProcessingResponse, error) {
 	t.Helper()
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-breakwater-breaker", upstream)
@@ -110,14 +110,14 @@ func ask(t *testing.T, c *grpc.ClientConn, upstream, id string) (extprocv3.Exter
 		must(t, err)
 		m.Attributes = map[string]*structpb.Struct{"envoy.filters.http.ext_proc": fields}
 	}
-	if err := st.Send(m); err != nil && !errors.Is(err, io.EOF) { // the end shows in Recv
+	if err := st.Send(m); err != nil && !errors.Is(err, io.EOF) { // Recv returns the error that ended the stream
 		t.Fatal(err)
 	}
 	answer, err := st.Recv()
 	return st, answer, err
 }
 
-// fail makes a call that is answered with 500.
+// fail makes a request that gets the response 500.
 func fail(t *testing.T, c *grpc.ClientConn, upstream, id string) error {
 	t.Helper()
 	st, answer, err := ask(t, c, upstream, id)
@@ -133,7 +133,7 @@ func fail(t *testing.T, c *grpc.ClientConn, upstream, id string) error {
 	return st.CloseSend()
 }
 
-// failures are entries of failed calls to an upstream that ended at a time.
+// failures returns log entries of n failed requests to an upstream that ended at a time.
 func failures(upstream string, n int, end time.Time) []*datav3.HTTPAccessLogEntry {
 	var all []*datav3.HTTPAccessLogEntry
 	for range n {
@@ -148,7 +148,8 @@ func failures(upstream string, n int, end time.Time) []*datav3.HTTPAccessLogEntr
 	return all
 }
 
-// report sends entries of failed calls to the upstream adaptive that ended at a time, and returns what became of the stream.
+// report sends log entries of failed requests to the upstream adaptive that ended at a time. It returns the error that
+// ended the stream.
 func report(t *testing.T, c *grpc.ClientConn, n *corev3.Node, entries int, end time.Time) error {
 	t.Helper()
 	return reportEntries(t, c, n, failures("adaptive", entries, end))
@@ -169,20 +170,21 @@ func reportEntries(t *testing.T, c *grpc.ClientConn, n *corev3.Node, entries []*
 	return err
 }
 
-// denied wants an answer that says what was claimed, and what the certificate says.
-func denied(t *testing.T, what string, err error, says ...string) {
+// denied checks that a claim was refused with an error that has the given words.
+func denied(t *testing.T, claim string, err error, says ...string) {
 	t.Helper()
 	if status.Code(err) != codes.PermissionDenied {
-		t.Errorf("%s: %v; want PermissionDenied", what, err)
+		t.Errorf("%s: %v; want PermissionDenied", claim, err)
 		return
 	}
 	for _, s := range says {
 		if !strings.Contains(err.Error(), s) {
-			t.Errorf("%s: %v; must say %q", what, err, s)
+			t.Errorf("%s: %v; must say %q", claim, err, s)
 		}
 	}
 }
 
+// guarded runs a control plane with rules of identity.
 func guarded(t *testing.T) *served {
 	t.Helper()
 	o := options(t, mesh)
@@ -190,7 +192,8 @@ func guarded(t *testing.T) *served {
 	return run(t, o)
 }
 
-// TestAnotherWorkloadCannotActAsAProxy on any of the services, whatever its subject says.
+// TestAnotherWorkloadCannotActAsAProxy shows that no service accepts a proxy whose certificate belongs to another workload,
+// whatever the certificate's subject is.
 func TestAnotherWorkloadCannotActAsAProxy(t *testing.T) {
 	s := guarded(t)
 	for name, c := range map[string]*grpc.ClientConn{
@@ -215,7 +218,7 @@ func TestAnotherWorkloadCannotActAsAProxy(t *testing.T) {
 	for _, service := range []string{"xds", "access_log", "ext_proc"} {
 		want := fmt.Sprintf("breakwater_proxies_refused_total{reason=\"identity\",service=%q} 9", service)
 		if page := s.get(t, "/metrics"); !strings.Contains(page, want) {
-			t.Errorf("no %s among the metrics", want)
+			t.Errorf("the metrics do not have %s", want)
 		}
 	}
 	if !strings.Contains(s.log.String(), "reason=identity") || !strings.Contains(s.log.String(), thief) {
@@ -223,7 +226,7 @@ func TestAnotherWorkloadCannotActAsAProxy(t *testing.T) {
 	}
 }
 
-// TestAProxyActsAsItself with each way to be named.
+// TestAProxyActsAsItself shows that a proxy is accepted by each kind of name in its certificate.
 func TestAProxyActsAsItself(t *testing.T) {
 	s := guarded(t)
 	for name, names := range map[string][]string{
@@ -243,23 +246,23 @@ func TestAProxyActsAsItself(t *testing.T) {
 	}
 }
 
-// TestReportsOfStrangersDoNotCount: another workload that has a certificate cannot open the
-// breakers of a healthy service that it does not call, and a proxy that calls it can.
+// TestReportsOfStrangersDoNotCount shows that a proxy with a certificate cannot open the breakers of a healthy service that
+// it does not call, and that a proxy that calls the service can.
 func TestReportsOfStrangersDoNotCount(t *testing.T) {
 	s := guarded(t)
 	stranger := s.dial(t, s.authority.client(t, "thief", thief))
-	attack := func(of string) {
+	attack := func(name string) {
 		for range 6 {
 			if err := fail(t, stranger, "inline", ""); err != nil {
-				t.Fatalf("%s: a call failed: %v", of, err)
+				t.Fatalf("%s: a stream failed: %v", name, err)
 			}
 		}
 		if err := report(t, stranger, proxy("thief-0", "thief"), 200, time.Now()); err != nil {
-			t.Fatalf("%s: %v", of, err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		for _, upstream := range []string{"inline", "adaptive"} {
 			if b := s.breaker(t, upstream); b.State != "closed" || b.Counts.Failures > 0 {
-				t.Errorf("%s: %s is %+v", of, upstream, b)
+				t.Errorf("%s: %s is %+v", name, upstream, b)
 			}
 		}
 	}
@@ -267,7 +270,7 @@ func TestReportsOfStrangersDoNotCount(t *testing.T) {
 	if answer, err := configure(t, stranger, proxy("thief-0", "thief", "own")); err != nil || len(answer.GetResources()) != 1 {
 		t.Fatalf("a proxy that lists one upstream got %d clusters, %v", len(answer.GetResources()), err)
 	}
-	attack("that says it calls another one")
+	attack("with a list of another upstream")
 	for _, service := range []string{"ext_proc", "access_log"} {
 		if page := s.get(t, "/metrics"); strings.Contains(page, fmt.Sprintf("refused_total{reason=\"upstream\",service=%q} 0", service)) {
 			t.Errorf("%s counts no report as refused", service)
@@ -277,7 +280,7 @@ func TestReportsOfStrangersDoNotCount(t *testing.T) {
 	friend := s.dial(t, s.authority.client(t, "shop", shop))
 	_, err := configure(t, friend, proxy("shop-0", "shop", "inline", "adaptive"))
 	must(t, err)
-	eventually(t, "what a caller reports counts", func() error {
+	eventually(t, "the reports of a caller count", func() error {
 		must(t, fail(t, friend, "inline", ""))
 		must(t, report(t, friend, proxy("shop-0", "shop"), 6, time.Now()))
 		for _, upstream := range []string{"inline", "adaptive"} {
@@ -289,8 +292,9 @@ func TestReportsOfStrangersDoNotCount(t *testing.T) {
 	})
 }
 
-// TestAnEntryInAnothersNameIsRefused: a clock that is an hour ahead is the liar's own.
-func TestAnEntryInAnothersNameIsRefused(t *testing.T) {
+// TestAnEntryInTheNameOfAnotherProxyIsRefused shows that an entry in the name of another proxy does not move that proxy's
+// clock: its own reports still count after an entry that is an hour ahead.
+func TestAnEntryInTheNameOfAnotherProxyIsRefused(t *testing.T) {
 	s := guarded(t)
 	friend := s.dial(t, s.authority.client(t, "shop", shop))
 	_, err := configure(t, friend, proxy("shop-0", "shop", "adaptive"))
@@ -298,7 +302,7 @@ func TestAnEntryInAnothersNameIsRefused(t *testing.T) {
 	stranger := s.dial(t, s.authority.client(t, "thief", thief))
 	denied(t, "an entry in another proxy's name", report(t, stranger, proxy("shop-0", "shop"), 1, time.Now().Add(time.Hour)), "shop-0", thief)
 	must(t, report(t, friend, proxy("shop-0", "shop"), 20, time.Now()))
-	eventually(t, "the proxy is heard", func() error {
+	eventually(t, "the proxy's own reports count", func() error {
 		if b := s.breaker(t, "adaptive"); b.State == "closed" {
 			return fmt.Errorf("%+v", b)
 		}
@@ -306,15 +310,15 @@ func TestAnEntryInAnothersNameIsRefused(t *testing.T) {
 	})
 }
 
-// TestProbesAreNotStarved by streams of another workload that ask and stay, nor for long by those of
-// a proxy that does call the upstream.
+// TestProbesAreNotStarved shows that streams of another workload, which stay open, take no probes from the callers of an
+// upstream, and that streams of a caller take them only for a while.
 func TestProbesAreNotStarved(t *testing.T) {
 	s := guarded(t)
 	friend := s.dial(t, s.authority.client(t, "shop", shop))
 	_, err := configure(t, friend, proxy("shop-0", "shop", "inline"))
 	must(t, err)
 	trip := func() {
-		eventually(t, "it opens", func() error {
+		eventually(t, "the breaker opens", func() error {
 			must(t, fail(t, friend, "inline", ""))
 			if b := s.breaker(t, "inline"); b.State == "closed" {
 				return fmt.Errorf("%+v", b)
@@ -332,8 +336,8 @@ func TestProbesAreNotStarved(t *testing.T) {
 	}
 	stranger := s.dial(t, s.authority.client(t, "thief", thief))
 	for name, prepare := range map[string]func(){
-		"of a stranger": func() {},
-		"of a caller": func() {
+		"from a stranger": func() {},
+		"from a caller": func() {
 			_, err := configure(t, stranger, proxy("thief-0", "thief", "inline"))
 			must(t, err)
 		},
@@ -360,7 +364,7 @@ func TestProbesAreNotStarved(t *testing.T) {
 	}
 }
 
-// keepAsking asks for a permit again and again, and stays as long as it has one.
+// keepAsking requests permits again and again, and keeps each one until its lease ends.
 func keepAsking(ctx context.Context, c *grpc.ClientConn) {
 	for ctx.Err() == nil {
 		stream, err := extprocv3.NewExternalProcessorClient(c).Process(metadata.AppendToOutgoingContext(ctx, "x-breakwater-breaker", "inline"))
@@ -374,18 +378,18 @@ func keepAsking(ctx context.Context, c *grpc.ClientConn) {
 			return
 		}
 		for err == nil {
-			_, err = stream.Recv() // an answer, and then the end: of a lease or of a rejection
+			_, err = stream.Recv() // a response, and then the end of the lease or of the rejected request
 		}
 	}
 }
 
-// TestAProxyReadsWhatItCalls: configuration is no secret among proxies, but who lists upstreams
-// gets no others.
-func TestAProxyReadsWhatItCalls(t *testing.T) {
+// TestAProxyGetsTheUpstreamsThatItLists shows that a proxy that lists upstreams gets no others. Configuration is no secret
+// among proxies.
+func TestAProxyGetsTheUpstreamsThatItLists(t *testing.T) {
 	s := guarded(t)
 	c := s.dial(t, s.authority.client(t, "thief", thief))
 	answer, err := configure(t, c, proxy("thief-0", "thief", "own"))
 	if err != nil || len(answer.GetResources()) != 1 || answer.GetResources()[0].GetName() != "own" {
-		t.Errorf("got %d clusters, %v; want the one that it lists", len(answer.GetResources()), err)
+		t.Errorf("the proxy got %d clusters, %v; want the one that it lists", len(answer.GetResources()), err)
 	}
 }

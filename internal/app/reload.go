@@ -15,8 +15,8 @@ import (
 	"breakwater.dev/sources/files"
 )
 
-// reload reads the policy and puts it in force. Everything that can fail is done
-// first; then all parts are swapped. When it fails, nothing has changed.
+// reload reads the policy and puts it in force. It first does everything that can fail, and then applies the policy to all
+// parts. After an error nothing has changed.
 func (a *app) reload() error {
 	set, diagnostics := files.Load(a.options.Policy, a.defaults)
 	if len(diagnostics) > 0 {
@@ -28,48 +28,50 @@ func (a *app) reload() error {
 	}
 
 	c := &change{set: set, publication: publication}
-	put(a.steps(), c)
+	runSteps(a.steps(), c)
 	old := a.current.Swap(set)
-	a.tellUnbound(set)
+	a.warnUnbound(set)
 	if old == nil {
-		return nil // see announce
+		return nil // announce logs the first policy
 	}
 	message, level := "policy in force", slog.LevelInfo
 	switch {
 	case old.Revision != set.Revision:
-	case a.refusal != "":
+	case a.lastRefusal != "":
 		message = "policy is again the one in force; what was refused is gone"
 	default:
 		level = slog.LevelDebug
 	}
-	a.refusal = ""
+	a.lastRefusal = ""
 	a.log.Log(context.Background(), level, message, "revision", set.Revision,
 		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
 		"added", keys(c.breakers.Added), "removed", keys(c.breakers.Removed), "restarted", keys(c.breakers.Restarted), "restored", keys(c.breakers.Restored))
-	a.tellNotes(level, set)
-	a.tellRemoved(c.breakers)
+	a.logNotes(level, set)
+	a.logRemoved(c.breakers)
 	return nil
 }
 
-func (a *app) tellNotes(level slog.Level, set *policy.Set) {
+// logNotes logs what is correct in a policy and may surprise its author.
+func (a *app) logNotes(level slog.Level, set *policy.Set) {
 	for _, note := range set.Notes() {
 		a.log.Log(context.Background(), level, "the policy is right and may surprise", "note", note)
 	}
 }
 
-// tellUnbound warns, once, that a policy names callers and that any proxy can be one of them.
-func (a *app) tellUnbound(set *policy.Set) {
-	names := func(u *policy.Upstream) bool { return len(u.Callers) > 0 }
-	if a.bound || a.told || !slices.ContainsFunc(set.Upstreams, names) {
+// warnUnbound warns, once, that a policy allows only some workloads to call an upstream, while a proxy can claim to belong
+// to any workload.
+func (a *app) warnUnbound(set *policy.Set) {
+	hasCallers := func(u *policy.Upstream) bool { return len(u.Callers) > 0 }
+	if a.workloadsBound || a.warnedUnbound || !slices.ContainsFunc(set.Upstreams, hasCallers) {
 		return
 	}
-	a.told = true
+	a.warnedUnbound = true
 	a.log.Warn("the policy says which workloads may call an upstream, and a proxy can say that it is of any of them; " +
 		"give --node-identity, with {workload} in each rule, to bind them")
 }
 
-// tellRemoved says what becomes of breakers that were removed in a state that is not over.
-func (a *app) tellRemoved(changes breaker.Changes) {
+// logRemoved warns about breakers that were removed while they were not closed, or forced by hand.
+func (a *app) logRemoved(changes breaker.Changes) {
 	for i := range changes.Kept {
 		s := &changes.Kept[i]
 		details := []any{"breaker", s.Key.String(), "state", s.State.String(), "until", a.clock.Wall(s.Ends())}
@@ -78,33 +80,33 @@ func (a *app) tellRemoved(changes breaker.Changes) {
 		}
 		a.log.Warn("a breaker was removed that is not closed, or that was forced by hand; if its upstream is added again by then, with the same rules, it goes on where it was", details...)
 	}
-	a.tellLost(changes.Forgotten, "this change of the policy")
+	a.logLost(changes.Forgotten, "this change of the policy")
 }
 
-// tellLost says that breakers have lost a state that is not over, and why.
-func (a *app) tellLost(lost []breaker.Key, why string) {
+// logLost warns that breakers have lost their state, and why.
+func (a *app) logLost(lost []breaker.Key, why string) {
 	for _, key := range lost {
 		a.log.Warn("the state of a breaker is lost; what was forced by hand is to be forced again", "breaker", key.String(), "why", why)
 	}
 }
 
-// announce logs the policy that the process starts with, once it can serve.
+// announce logs the policy that the process starts with, when the process is able to serve.
 func (a *app) announce() {
 	set := a.current.Load()
 	a.log.Info("policy in force", "revision", set.Revision, "upstreams", len(set.Upstreams), "breakers", len(set.Specs()))
-	a.tellNotes(slog.LevelInfo, set)
+	a.logNotes(slog.LevelInfo, set)
 }
 
-// refused reports, in the log and on /config, a policy that was not taken while
-// another is in force. What was said already is not said again as loudly: other files
-// of the same directory may change all the time, the log itself among them.
+// refused reports a policy that was refused while another one is in force, in the log and on /config. The same problems
+// are logged as errors only once, and at level debug from then on: other files of a watched directory may change all the
+// time, such as the log itself.
 func (a *app) refused(err error) {
 	a.metrics.Refused(err, time.Now())
 	level := slog.LevelError
-	if problems := err.Error(); problems == a.refusal {
+	if problems := err.Error(); problems == a.lastRefusal {
 		level = slog.LevelDebug
 	} else {
-		a.refusal = problems
+		a.lastRefusal = problems
 	}
 	refused := func(problem string) {
 		a.log.Log(context.Background(), level, "policy refused; the old one stays in force", "problem", problem)
@@ -119,7 +121,7 @@ func (a *app) refused(err error) {
 	}
 }
 
-// keys are the names of breakers as the log has them: the first ones, and how many there are besides.
+// keys returns the names of breakers for the log: the first few, and the number of the others.
 func keys(ks []breaker.Key) []string {
 	names := make([]string, len(ks))
 	for i, k := range ks {

@@ -8,12 +8,13 @@ import (
 	"breakwater.dev/store"
 )
 
-// returning is how long proxies that have lost a control plane take at most to come back to the next one, if they are
-// well: they try again every 2 s or sooner. Until then calls may pass them unasked, so nothing is half-open.
-const returning = 5 * time.Second
+// reconnectTime is how long healthy proxies need at most to connect to a new process: they try every 2 s or sooner. Until
+// then they may let calls pass without a decision, so no breaker becomes half-open.
+const reconnectTime = 5 * time.Second
 
-// restore takes up the breakers that an earlier process has kept, and prepares to
-// keep them from now on. The policy is in force, and nobody is served yet.
+// restore restores the breakers that an earlier process has saved, and makes the keeper that saves them from now on. It is
+// called when the first policy is in force, and before any client is served. The caller calls stop when nothing is saved
+// any longer.
 func (a *app) restore() (stop func(), err error) {
 	if a.options.StateDir == "" {
 		a.metrics.Register(a.keeper)
@@ -24,12 +25,12 @@ func (a *app) restore() (stop func(), err error) {
 		return nil, fmt.Errorf("keeping the state of breakers: %w", err)
 	}
 	now := a.clock.Now()
-	restored, lost := a.engine.Restore(saved, now.Add(returning), now)
+	restored, lost := a.engine.Restore(saved, now.Add(reconnectTime), now)
 	a.driver.Deliver()
 	if len(saved) > 0 {
 		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
 	}
-	a.tellLost(lost, "the policy is another one than before, or there is too much to keep")
+	a.logLost(lost, "the policy is another one than before, or there is too much to keep")
 	a.keeper = store.NewKeeper(file, a.export, a.log)
 	a.metrics.Register(a.keeper)
 	return func() {
@@ -39,7 +40,8 @@ func (a *app) restore() (stop func(), err error) {
 	}, nil
 }
 
-// export is what is to be kept. Once every request has ended that asked, no probe is in flight that is not known.
+// export returns the states to save. When all streams have ended, the engine gets no more calls, and the last export has
+// fewer half-open breakers.
 func (a *app) export() []breaker.Saved {
 	if a.drained.Load() {
 		return a.engine.ExportLast(a.clock.Now())

@@ -14,21 +14,20 @@ import (
 	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
 )
 
-// certificateRefresh is how long after its files changed a certificate is in use at the latest.
+// certificateRefresh is how often certificate files are read again.
 const certificateRefresh = 10 * time.Second
 
-// TLS is how connections of proxies are secured. All files are PEM, and are read
-// again when they change. Proxies have to show a certificate that ClientCAFile signed.
+// TLS configures the connections of proxies. All files are PEM files, and are read again when they change. A proxy must
+// show a certificate that the CA of ClientCAFile has signed.
 type TLS struct {
 	CertFile, KeyFile string
 	ClientCAFile      string
 }
 
-// Enabled tells whether any of it is given; then all has to be.
+// Enabled reports whether any of the files is given. Then all of them must be.
 func (t TLS) Enabled() bool { return t != TLS{} }
 
-// check reads the files once, so that a mistake is an error at start and not a
-// handshake that fails later.
+// check reads the files once, so that a mistake in them prevents the start.
 func (t TLS) check() error {
 	if t.CertFile == "" || t.KeyFile == "" || t.ClientCAFile == "" {
 		return errors.New("--tls-cert, --tls-key and --tls-client-ca belong together; give all three")
@@ -46,7 +45,8 @@ func (t TLS) check() error {
 	return nil
 }
 
-// credentials returns what a gRPC server needs, and what stops watching the files.
+// credentials returns the credentials for a gRPC server. The caller calls the returned function when the server has
+// stopped; it ends the watching of the files.
 func (t TLS) credentials() (credentials.TransportCredentials, func(), error) {
 	if err := t.check(); err != nil {
 		return nil, nil, err
@@ -66,14 +66,14 @@ func (t TLS) credentials() (credentials.TransportCredentials, func(), error) {
 	return credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			return configOfNow(hello.Context(), identity, roots)
+			return currentConfig(hello.Context(), identity, roots)
 		},
 	}), stop, nil
 }
 
-// configOfNow has what the files hold now. crypto/tls then verifies the proxy's
-// certificate itself, and its errors have the certificate in them.
-func configOfNow(ctx context.Context, identity, roots certprovider.Provider) (*tls.Config, error) {
+// currentConfig returns a configuration with the current content of the files. With it, crypto/tls itself verifies the
+// proxy's certificate, and puts the certificate into its errors.
+func currentConfig(ctx context.Context, identity, roots certprovider.Provider) (*tls.Config, error) {
 	own, err := identity.KeyMaterial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("the control plane's certificate: %w", err)
@@ -85,7 +85,7 @@ func configOfNow(ctx context.Context, identity, roots certprovider.Provider) (*t
 	return &tls.Config{
 		Certificates: own.Certs, ClientCAs: trusted.Roots, ClientAuth: tls.RequireAndVerifyClientCert,
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
-		// A session that is resumed would not be held against a CA that was replaced.
+		// A resumed session would not be checked against a CA that was replaced meanwhile.
 		SessionTicketsDisabled: true,
 	}, nil
 }

@@ -49,7 +49,7 @@ func newWired() *wired {
 	return w
 }
 
-// Now replaces the clock of the figures.
+// Now returns the virtual time, in place of the time of the figures.
 func (w *wired) Now() breaker.Instant { return breaker.Instant(w.now.Load()) }
 
 func (w *wired) apply(set *policy.Set) {
@@ -80,8 +80,7 @@ func compiled(t *testing.T, names ...string) *policy.Set {
 	return set
 }
 
-// TestScrapeWhileBusy: scrapes and requests stay whole while calls run, breakers
-// trip and policies change.
+// TestScrapeWhileBusy shows that scrapes and pages are complete while calls run, breakers trip and policies change.
 func TestScrapeWhileBusy(t *testing.T) {
 	w := newWired()
 	with, without := compiled(t, "a", "b", "c"), compiled(t, "a", "c")
@@ -123,7 +122,8 @@ func TestScrapeWhileBusy(t *testing.T) {
 	busy.Wait()
 }
 
-// checkSeries: a and c are always there, b comes and goes whole, and buckets add up.
+// checkSeries checks that two or three breakers have all their series, and that no bucket has more calls than the
+// histogram. The breakers a and c are always in the policy, and b is in some.
 func checkSeries(t *testing.T, families []*exposition.Family) {
 	t.Helper()
 	breakers := 0
@@ -135,7 +135,7 @@ func checkSeries(t *testing.T, families []*exposition.Family) {
 			for _, m := range f.GetMetric() {
 				h := m.GetHistogram()
 				if last := h.GetBucket()[len(h.GetBucket())-1]; last.GetCumulativeCount() > h.GetSampleCount() {
-					t.Errorf("%v: a bucket has more than the count", m)
+					t.Errorf("%v: a bucket has more calls than the histogram", m)
 				}
 			}
 		}
@@ -145,7 +145,7 @@ func checkSeries(t *testing.T, families []*exposition.Family) {
 	}
 	for _, f := range families {
 		name := f.GetName()
-		if !strings.HasPrefix(name, "circuit_breaker_") || strings.HasSuffix(name, "_ratio") || name == "circuit_breaker_episode_start_timestamp_seconds" { // not always there
+		if !strings.HasPrefix(name, "circuit_breaker_") || strings.HasSuffix(name, "_ratio") || name == "circuit_breaker_episode_start_timestamp_seconds" { // has a series only at times
 			continue
 		}
 		per := 1
@@ -162,7 +162,7 @@ func checkSeries(t *testing.T, families []*exposition.Family) {
 	}
 }
 
-// restorations is how many series are about breakers that were added again, which have none before that happens.
+// restorations returns the number of series for the restoration of a breaker. Such a series begins with the restoration.
 func restorations(f *exposition.Family) (n int) {
 	for _, m := range f.GetMetric() {
 		for _, l := range m.GetLabel() {
@@ -174,7 +174,7 @@ func restorations(f *exposition.Family) (n int) {
 	return n
 }
 
-// edgesFromStart is how many changes of state have a series before they happen.
+// edgesFromStart returns how many kinds of transitions have a series before they happen.
 func edgesFromStart() int {
 	n := 0
 	for _, e := range breaker.Edges() {
@@ -185,7 +185,7 @@ func edgesFromStart() int {
 	return n
 }
 
-// TestPagesInAScopeOfNodes: each proxy has a breaker, and pages show them.
+// TestPagesInAScopeOfNodes shows that pages have the breaker of each proxy when the scope is Node.
 func TestPagesInAScopeOfNodes(t *testing.T) {
 	w := newWired()
 	set := typical.Set("1", "a")
@@ -217,7 +217,8 @@ func TestPagesInAScopeOfNodes(t *testing.T) {
 	}
 }
 
-// TestByHandWithEngine: the changes that an operator makes to a real engine are seen everywhere, and its errors are told.
+// TestByHandWithEngine shows that changes by hand to a real engine are in the response, in the metrics and in the
+// transitions that followers get, and that the operator gets the engine's errors.
 func TestByHandWithEngine(t *testing.T) {
 	w := newWired()
 	w.apply(typical.Set("1", "a"))
@@ -239,16 +240,16 @@ func TestByHandWithEngine(t *testing.T) {
 	for _, step := range []struct {
 		name string
 		do   func() (api.Item, api.Answer, error)
-		says []string // in the answer
+		says []string // in the response
 		err  string
-		// state and forced in the metrics, and who is in the transition
+		// state and forced are values in the metrics, and by is the operator in the transition.
 		state, forced, by string
 	}{
 		{"force", func() (api.Item, api.Answer, error) { return client.Force(t.Context(), "a", drill) },
 			[]string{`"state": "open"`, `"by": "alice"`, `"reason": "a drill"`, `"until": "2026-03-01T11:01:30Z"`, `"reason": "forced"`}, "", "2", "1", "alice"},
 		{"reset", func() (api.Item, api.Answer, error) { return client.Reset(t.Context(), "a", "bob", "done") },
 			[]string{`"state": "closed"`, `"forced": null`, `"by": "bob"`}, "", "0", "0", "bob"},
-		{"reset what is not there", func() (api.Item, api.Answer, error) { return client.Reset(t.Context(), "b", "bob", "done") },
+		{"reset an unknown breaker", func() (api.Item, api.Answer, error) { return client.Reset(t.Context(), "b", "bob", "done") },
 			nil, `there is no breaker "b"`, "0", "0", ""},
 	} {
 		item, _, err := step.do()
@@ -257,7 +258,7 @@ func TestByHandWithEngine(t *testing.T) {
 		}
 		for _, s := range step.says {
 			if !strings.Contains(string(item.JSON), s) {
-				t.Errorf("%s: the answer does not say %s:\n%s", step.name, s, item.JSON)
+				t.Errorf("%s: the response has no %s:\n%s", step.name, s, item.JSON)
 			}
 		}
 		got := exposition.Lines(t, w.metrics, "circuit_breaker_state{") + exposition.Lines(t, w.metrics, "circuit_breaker_forced{")
@@ -267,8 +268,8 @@ func TestByHandWithEngine(t *testing.T) {
 		if step.by == "" {
 			continue
 		}
-		if e, err := stream.Next(); err != nil || e.By != step.by || step.by == "bob" && e.Cause.By != "alice" { // the reset names what it ends
-			t.Errorf("%s: followers were told %+v, %v", step.name, e, err)
+		if e, err := stream.Next(); err != nil || e.By != step.by || step.by == "bob" && e.Cause.By != "alice" { // a reset names the operator whose change it ends
+			t.Errorf("%s: followers got %+v, %v", step.name, e, err)
 		}
 	}
 }

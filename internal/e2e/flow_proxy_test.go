@@ -100,18 +100,16 @@ func (p *playedProxy) call(t *testing.T, key string) *playedCall {
 	random := uint32(uint64(p.begun) * 618_034 % wire.Million)
 	p.begun++
 	c := &playedCall{proxy: p, path: "/", method: http.MethodGet, random: random, marks: map[string]*structpb.Value{}, start: time.Now()}
-	for _, u := range p.flow.set.Upstreams {
-		for _, r := range u.Routes {
-			if (breaker.Key{Upstream: u.Name, Route: r.Name}).String() != key {
-				continue
-			}
-			c.host = u.Hosts[0]
-			if len(r.Match.Methods) > 0 {
-				c.method = r.Match.Methods[0]
-			}
-			if r.Match.PathPrefix != "" {
-				c.path = r.Match.PathPrefix
-			}
+	for u, r := range p.flow.set.Routes() {
+		if (breaker.Key{Upstream: u.Name, Route: r.Name}).String() != key {
+			continue
+		}
+		c.host = u.Hosts[0]
+		if len(r.Match.Methods) > 0 {
+			c.method = r.Match.Methods[0]
+		}
+		if r.Match.PathPrefix != "" {
+			c.path = r.Match.PathPrefix
 		}
 	}
 	c.send(t)

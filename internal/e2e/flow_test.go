@@ -85,10 +85,8 @@ func newFlow(t *testing.T, text string) *flow {
 		t.Fatal(diagnostics)
 	}
 	f := &flow{set: set, driver: driver.New()}
-	for _, u := range set.Upstreams {
-		for _, r := range u.Routes {
-			f.adaptive = f.adaptive || r.Breaker != nil && r.Breaker.DataPath == policy.Adaptive
-		}
+	for _, r := range set.Breakers() {
+		f.adaptive = f.adaptive || r.Breaker.DataPath == policy.Adaptive
 	}
 	f.engine = f.driver.Engine
 	f.shown = metrics.New(metrics.Options{Engine: f.engine, Clock: f})

@@ -42,9 +42,9 @@ func newDoor(g *Guard, s Service, most, mostEach int) *Door {
 	}
 }
 
-// People returns a door for the HTTP port of the operators. It allows at most most connections, and half of them from
-// one address. The port's server must call [Door.State].
-func (g *Guard) People(most int) *Door { return newDoor(g, HTTP, most, (most+1)/2) }
+// HTTPDoor returns a door for the HTTP port. It allows at most most connections, and half of them from one address. The
+// port's server must call [Door.State].
+func (g *Guard) HTTPDoor(most int) *Door { return newDoor(g, HTTP, most, (most+1)/2) }
 
 // Listen returns a listener that accepts only the connections of l that the door allows.
 func (d *Door) Listen(l net.Listener) net.Listener { return listener{l, d} }

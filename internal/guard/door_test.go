@@ -44,7 +44,7 @@ func (v *clients) closed(i int) bool {
 // TestDoor shows that the oldest idle connection gives way to a new one, and that busy connections stay.
 func TestDoor(t *testing.T) {
 	g, _ := newGuard(t)
-	v := &clients{t: t, door: g.People(4)} // 2 may be idle
+	v := &clients{t: t, door: g.HTTPDoor(4)} // 2 may be idle
 	for host := range byte(6) {
 		if i, ok := v.connect(host); !ok {
 			t.Errorf("connection %d was turned away", i)
@@ -79,7 +79,7 @@ func TestDoor(t *testing.T) {
 // more, an idle connection from the same address gives way, and none from another address.
 func TestOneAddressLeavesRoom(t *testing.T) {
 	g, _ := newGuard(t)
-	v := &clients{t: t, door: g.People(6)} // 3 may be idle
+	v := &clients{t: t, door: g.HTTPDoor(6)} // 3 may be idle
 	const greedy, other = 1, 2
 	others, _ := v.connect(other)
 	for range 3 {
@@ -110,7 +110,7 @@ func TestOneAddressLeavesRoom(t *testing.T) {
 // TestOneAddressLeavesRoomForHTTP shows that endless requests from one address keep no client at another address out.
 func TestOneAddressLeavesRoomForHTTP(t *testing.T) {
 	g, _ := newGuard(t)
-	door := g.People(6)
+	door := g.HTTPDoor(6)
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // ends when the peer closes the connection
 	}))

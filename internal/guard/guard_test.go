@@ -49,7 +49,7 @@ func (g *Guard) refused(s Service, r Reason) uint64 { return g.refusals.totals[s
 
 func TestWithoutRulesAPeerMayClaimAnyIdentity(t *testing.T) {
 	g := New(Options{Log: slog.New(slog.DiscardHandler)})
-	for _, p := range []*Peer{nil, Of(t.Context()), g.newPeer(somewhere, nil)} {
+	for _, p := range []*Peer{nil, PeerFrom(t.Context()), g.newPeer(somewhere, nil)} {
 		if p.Admit(XDS, "x", "y") != nil || p.AdmitCall("x") != nil || !p.May("x") || !p.Probes("x") {
 			t.Errorf("%q is refused", p.Name())
 		}
@@ -255,7 +255,7 @@ func TestARequestCostsNoAllocation(t *testing.T) {
 	p.List().Set(false, []string{"payments"})
 	ctx := withPeer(t.Context(), p)
 	allocations := testing.AllocsPerRun(1_000, func() {
-		p := Of(ctx)
+		p := PeerFrom(ctx)
 		if p.Take(ExtProc, CallBytes) != nil || p.AdmitCall("") != nil || p.AdmitCall("shop-0") != nil || !p.May("payments") {
 			t.Error("an allowed request is refused")
 		}
@@ -277,7 +277,7 @@ func BenchmarkRequest(b *testing.B) {
 	ctx := withPeer(b.Context(), p)
 	b.ReportAllocs()
 	for b.Loop() {
-		p := Of(ctx)
+		p := PeerFrom(ctx)
 		if p.Take(ExtProc, CallBytes) != nil || p.AdmitCall("") != nil || !p.May("payments") {
 			b.Fatal("refused")
 		}

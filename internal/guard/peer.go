@@ -34,8 +34,8 @@ type peerInfo struct {
 	peer *Peer
 }
 
-// Of returns the peer of a stream from the stream's context, or nil if its connection did not pass a guard.
-func Of(ctx context.Context) *Peer {
+// PeerFrom returns the peer of a stream from the stream's context, or nil if its connection did not pass a guard.
+func PeerFrom(ctx context.Context) *Peer {
 	if p, ok := peer.FromContext(ctx); ok {
 		if i, ok := p.AuthInfo.(peerInfo); ok {
 			return i.peer

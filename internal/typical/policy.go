@@ -42,11 +42,9 @@ func Spec(key string) breaker.Spec {
 // Policy is the policy that [Breakers] are about.
 func Policy() *policy.Set {
 	set := Set("5f3a", "catalog", "inventory", "payments", "payments/charge", "ratings", "reports", "search", "shut", "stock/list")
-	for _, u := range set.Upstreams {
-		for _, r := range u.Routes {
-			if r.Name == "charge" || u.Name == "inventory" {
-				r.Breaker.DataPath = policy.Inline
-			}
+	for u, r := range set.Routes() {
+		if r.Name == "charge" || u.Name == "inventory" {
+			r.Breaker.DataPath = policy.Inline
 		}
 	}
 	return set

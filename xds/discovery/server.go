@@ -154,7 +154,7 @@ func (s *Server) Duplicates() []string { return s.present.Duplicates() }
 
 // serve runs one stream of a proxy to its end.
 func (s *Server) serve(ctx context.Context, rpc protocol.Stream) error {
-	peer := guard.Of(ctx)
+	peer := guard.PeerFrom(ctx)
 	leave, err := peer.JoinXDS()
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func (p *Proxy) Context(ctx context.Context) context.Context {
 }
 
 // Peer returns the guard's peer for the proxy.
-func (p *Proxy) Peer() *guard.Peer { return guard.Of(p.Context(context.Background())) }
+func (p *Proxy) Peer() *guard.Peer { return guard.PeerFrom(p.Context(context.Background())) }
 
 // Closed reports whether the guard has closed the connection.
 func (p *Proxy) Closed() bool { return p.closed.Load() }

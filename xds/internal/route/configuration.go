@@ -87,12 +87,10 @@ func unknownHost() *routev3.VirtualHost {
 // largestFallback returns the size in bytes of the largest body that proxies answer with by themselves.
 func largestFallback(set *policy.Set) uint32 {
 	largest := 0
-	for _, u := range set.Upstreams {
-		for i := range u.Routes {
-			b := u.Routes[i].Breaker
-			if b != nil && (b.Enabled() && b.DataPath == policy.Adaptive || filter.InProxy(b) || !b.FailOpen) {
-				largest = max(largest, len(b.Fallback.Response.Body))
-			}
+	for _, r := range set.Routes() {
+		b := r.Breaker
+		if b != nil && (b.Enabled() && b.DataPath == policy.Adaptive || filter.InProxy(b) || !b.FailOpen) {
+			largest = max(largest, len(b.Fallback.Response.Body))
 		}
 	}
 	return uint32(largest)
