@@ -206,15 +206,28 @@ func (s *story) expect(ctx context.Context, want string) error {
 	return ctx.Err()
 }
 
-// wait waits until the breaker is in a state, for at most 15 s.
+// gateKinds are the kinds of gates that Envoy has while a breaker is in a state, as the metrics name them.
+var gateKinds = map[string]string{"open": "open", "half_open": "probing"}
+
+// applied reports whether Envoy applies the gate for a state. That is some milliseconds after the breaker is in the state.
+func (s *story) applied(ctx context.Context, state string) bool {
+	metrics := get(ctx, "http://"+s.at.http+"/metrics", "").body
+	gate := fmt.Sprintf("breakwater_gates{kind=%q} 1\n", gateKinds[state])
+	return strings.Contains(metrics, gate) && strings.Contains(metrics, "breakwater_gate_rollouts_waiting 0\n")
+}
+
+// wait waits until the breaker is in a state and Envoy acts on it, for at most 15 s.
 func (s *story) wait(ctx context.Context, want string) error {
 	deadline := time.After(15 * time.Second)
-	for s.changed(ctx) != want {
+	for s.changed(ctx) != want || !s.applied(ctx, want) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline:
-			return s.expect(ctx, want)
+			if err := s.expect(ctx, want); err != nil {
+				return err
+			}
+			return fmt.Errorf("the breaker of payments is %s, but Envoy does not act on it", want)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
