@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// gateTTL is how long gates stand without a word from the control plane in these tests.
+	// gateTTL is how long gates stay in force in these tests without contact to the control plane.
 	gateTTL = 2 * time.Second
-	// longOpen opens at the first failure and does not end by itself.
+	// longOpen is a breaker that opens at the first failure, and stays open during the test.
 	longOpen = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1h}"
 )
 
-// newGated is a mesh of an open breaker whose gates fall away soon.
+// newGated starts a mesh with an open breaker, whose gates have a short time to live.
 func newGated(t *testing.T, policy string) (*operated, *upstream) {
 	t.Helper()
 	ip := ownIP(t)
@@ -25,18 +25,19 @@ func newGated(t *testing.T, policy string) (*operated, *upstream) {
 	o.startEnvoy(t)
 	u.behave(answer(http.StatusInternalServerError))
 	o.must(t, "payments", http.StatusInternalServerError)
-	o.shut(t, "payments")
+	o.rejects(t, "payments")
 	u.behave(answer(http.StatusOK))
 	return o, u
 }
 
+// startGated starts a control plane whose gates have a short time to live.
 func (o *operated) startGated(t *testing.T) {
 	t.Helper()
 	o.startControl(t, "--admin-token-file", o.tokenFile, "--state-dir", o.stateDir, "--gate-ttl", gateTTL.String())
 }
 
-// standing checks that the gate stands for longer than it would without heartbeats.
-func (o *operated) standing(t *testing.T) {
+// keepsGate checks that the gate stays in force for longer than it would without heartbeats.
+func (o *operated) keepsGate(t *testing.T) {
 	t.Helper()
 	holds(t, "the proxy rejects", 2*gateTTL, func() error {
 		r, err := o.get(t.Context(), "payments", "/")
@@ -47,50 +48,52 @@ func (o *operated) standing(t *testing.T) {
 	})
 }
 
-// falls waits until the gate is gone, which must not take much longer than its TTL, and
-// until then nothing but the fallback is answered.
-func (o *operated) falls(t *testing.T) {
+// losesGate waits until the gate has expired, which must not take much longer than its TTL. Until then callers get only
+// the fallback.
+func (o *operated) losesGate(t *testing.T) {
 	t.Helper()
 	began := time.Now()
-	o.through(t, "payments")
+	o.passes(t, "payments")
 	if took := time.Since(began); took > gateTTL+patience/2 {
-		t.Errorf("calls got through after %s, the TTL is %s", took, gateTTL)
+		t.Errorf("calls pass after %s, and the TTL is %s", took, gateTTL)
 	}
 	for range 50 {
 		o.must(t, "payments", http.StatusOK)
 	}
 }
 
-// TestGatesFallWhenTheControlPlaneIsKilled, and come back with it: it knows what was open.
-func TestGatesFallWhenTheControlPlaneIsKilled(t *testing.T) {
+// TestGatesExpireWhenTheControlPlaneIsKilled shows that gates expire when the control plane is killed. The next control
+// plane knows that the breaker was open, and sends the gate again.
+func TestGatesExpireWhenTheControlPlaneIsKilled(t *testing.T) {
 	t.Parallel()
 	o, _ := newGated(t, longOpen)
-	o.standing(t)
+	o.keepsGate(t)
 	o.stored(t, `"open"`)
 	o.control.kill()
-	o.falls(t)
+	o.losesGate(t)
 	o.startGated(t)
-	o.shut(t, "payments")
-	o.standing(t)
+	o.rejects(t, "payments")
+	o.keepsGate(t)
 }
 
-// TestGatesFallWhenTheControlPlaneHangs: its connections stay, and nobody answers.
-func TestGatesFallWhenTheControlPlaneHangs(t *testing.T) {
+// TestGatesExpireWhenTheControlPlaneHangs shows the same for a control plane that keeps its connections and does not
+// answer.
+func TestGatesExpireWhenTheControlPlaneHangs(t *testing.T) {
 	t.Parallel()
 	o, _ := newGated(t, longOpen)
 	o.control.signal(t, syscall.SIGSTOP)
-	o.falls(t)
+	o.losesGate(t)
 	o.control.signal(t, syscall.SIGCONT)
-	o.shut(t, "payments")
-	o.standing(t)
+	o.rejects(t, "payments")
+	o.keepsGate(t)
 	if got := o.breaker(t, "payments").State; got != "open" {
-		t.Errorf("it is %s, want open", got)
+		t.Errorf("the breaker is %s, want open", got)
 	}
 }
 
-// TestHalfOpenIsTakenUpByTheNextControlPlane: one that is restarted while a breaker is
-// half-open goes on probing.
-func TestHalfOpenIsTakenUpByTheNextControlPlane(t *testing.T) {
+// TestHalfOpenOverARestart shows that a control plane that is killed and started again while a breaker is half-open goes
+// on with its probes.
+func TestHalfOpenOverARestart(t *testing.T) {
 	t.Parallel()
 	o, u := newGated(t, "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1s, "+
 		"successThreshold: 5, maxWaitDurationInHalfOpenState: 1h}")
@@ -100,24 +103,24 @@ func TestHalfOpenIsTakenUpByTheNextControlPlane(t *testing.T) {
 	o.startGated(t)
 	o.state(t, "payments", "half_open")
 	reached := u.calls.Load()
-	eventually(t, "probes close it", func() error {
+	eventually(t, "probes close the breaker", func() error {
 		if _, err := o.get(t.Context(), "payments", "/"); err != nil {
 			return err
 		}
 		if got := o.breaker(t, "payments").State; got != "closed" {
-			return fmt.Errorf("it is %s", got)
+			return fmt.Errorf("the breaker is %s", got)
 		}
 		return nil
 	})
 	if got := u.calls.Load() - reached; got < 5 {
 		t.Errorf("%d calls reached the upstream, want 5 or more", got)
 	}
-	o.through(t, "payments")
+	o.passes(t, "payments")
 }
 
-// TestNoRequestFailsForTheControlPlane kills, hangs and restarts it under load; its gates
-// hold samples then, and it is told of every call.
-func TestNoRequestFailsForTheControlPlane(t *testing.T) {
+// TestNoRequestFailsWithoutTheControlPlane shows that no request fails while the control plane is killed, restarted and
+// stopped for a while. The restarted control plane learns of new calls.
+func TestNoRequestFailsWithoutTheControlPlane(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
@@ -132,7 +135,7 @@ func TestNoRequestFailsForTheControlPlane(t *testing.T) {
 	l.more(t, 1_000)
 	o.control.signal(t, syscall.SIGSTOP)
 	l.more(t, 1_000)
-	holds(t, "calls go on while it hangs", 2*gateTTL, func() error { return nil })
+	holds(t, "calls go on while the control plane hangs", 2*gateTTL, func() error { return nil })
 	l.more(t, 1_000)
 	o.control.signal(t, syscall.SIGCONT)
 	o.ready(t, o.control, "http://"+o.ip+":18080/health/ready")
@@ -140,11 +143,11 @@ func TestNoRequestFailsForTheControlPlane(t *testing.T) {
 	l.clean(t)
 	eventually(t, "calls are counted again", func() error {
 		if n := o.breaker(t, "payments").Counts.Successes; n < 1_000 {
-			return fmt.Errorf("%d", n)
+			return fmt.Errorf("%d successes", n)
 		}
 		return nil
 	})
 	if got := o.breaker(t, "payments").Counts; got.Failures != 0 {
-		t.Errorf("counts %+v, want no failure", got)
+		t.Errorf("the counts are %+v, want no failure", got)
 	}
 }

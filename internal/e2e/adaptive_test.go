@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// settled waits until the breaker has been told of so many calls of an outcome.
-func (m *mesh) settled(t *testing.T, key, outcome string, want int) {
+// counted waits until the breaker has counted a number of calls with an outcome.
+func (m *mesh) counted(t *testing.T, key, outcome string, want int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d %s told", want, outcome), func() error {
+	eventually(t, fmt.Sprintf("%d %s are counted", want, outcome), func() error {
 		c := m.breaker(t, key).Counts
 		got := map[string]int{"successes": c.Successes, "failures": c.Failures, "timeouts": c.Timeouts,
 			"rejected": c.Rejected, "ignored": c.Ignored}[outcome]
 		if got != want {
-			return fmt.Errorf("%d so far", got)
+			return fmt.Errorf("%d are counted", got)
 		}
 		return nil
 	})
 }
 
-// shut waits until a proxy answers by itself, with the fallback.
-func (c *caller) shut(t *testing.T, host string) {
+// rejects waits until the proxy rejects calls, with the fallback.
+func (c *caller) rejects(t *testing.T, host string) {
 	t.Helper()
 	eventually(t, "the proxy rejects", func() error {
 		r, err := c.get(t.Context(), host, "/")
@@ -37,10 +37,10 @@ func (c *caller) shut(t *testing.T, host string) {
 	})
 }
 
-// through waits until calls get through again.
-func (c *caller) through(t *testing.T, host string) {
+// passes waits until calls reach the service again.
+func (c *caller) passes(t *testing.T, host string) {
 	t.Helper()
-	eventually(t, "calls get through", func() error {
+	eventually(t, "calls pass", func() error {
 		r, err := c.get(t.Context(), host, "/")
 		if err == nil && r.status != http.StatusOK {
 			err = fmt.Errorf("got %d %q", r.status, r.body)
@@ -49,8 +49,8 @@ func (c *caller) through(t *testing.T, host string) {
 	})
 }
 
-// TestAdaptiveCircle: a quiet upstream trips after exactly as many failures as the policy
-// says, the proxy answers by itself, probes close the breaker, and all of it is counted.
+// TestAdaptiveCircle shows all states of a breaker. It trips after exactly the number of failures in the policy, the proxy
+// rejects calls by itself, and probes close the breaker. All calls are counted.
 func TestAdaptiveCircle(t *testing.T) {
 	t.Parallel()
 	const run = 5
@@ -62,20 +62,20 @@ func TestAdaptiveCircle(t *testing.T) {
 	for range 7 {
 		m.must(t, "payments", http.StatusOK)
 	}
-	m.settled(t, "payments", "successes", 7)
+	m.counted(t, "payments", "successes", 7)
 	u.behave(answer(http.StatusBadGateway))
 	for i := range run - 1 {
 		m.must(t, "payments", http.StatusBadGateway)
-		m.settled(t, "payments", "failures", i+1)
+		m.counted(t, "payments", "failures", i+1)
 	}
 	if got := m.breaker(t, "payments").State; got != "closed" {
-		t.Fatalf("%s after %d failures, want closed", got, run-1)
+		t.Fatalf("the breaker is %s after %d failures, want closed", got, run-1)
 	}
 	m.must(t, "payments", http.StatusBadGateway)
 	m.state(t, "payments", "open")
-	m.shut(t, "payments")
+	m.rejects(t, "payments")
 	if h := m.history(t, "payments"); h.Trip == nil || h.Trip.Reason != "consecutive_failures" || h.Trip.Window.Run != run || h.Trip.Window.Calls != 12 {
-		t.Errorf("tripped by %+v, want a run of %d of 12 calls", h.Trip, run)
+		t.Errorf("the breaker tripped by %+v, want a run of %d failures among 12 calls", h.Trip, run)
 	}
 	reached := u.calls.Load()
 	before := m.breaker(t, "payments").Counts.Rejected
@@ -90,25 +90,25 @@ func TestAdaptiveCircle(t *testing.T) {
 	}
 	eventually(t, "rejected calls are counted", func() error {
 		if got := m.breaker(t, "payments").Counts.Rejected - before; got < 20 {
-			return fmt.Errorf("%d of 20", got)
+			return fmt.Errorf("%d of 20 are counted", got)
 		}
 		return nil
 	})
 
 	u.behave(answer(http.StatusOK))
 	m.state(t, "payments", "half_open")
-	m.through(t, "payments")
-	m.through(t, "payments")
+	m.passes(t, "payments")
+	m.passes(t, "payments")
 	m.state(t, "payments", "closed")
 	for range 20 {
-		m.through(t, "payments")
+		m.passes(t, "payments")
 	}
 	if got := m.metric(t, `breakwater_gate_propagation_seconds_count`); got < 3 {
 		t.Errorf("%v changes of state reached the proxy, want 3 or more", got)
 	}
 }
 
-// TestAdaptiveFailures: every way in which a call can fail trips, and is told apart.
+// TestAdaptiveFailures shows that a breaker trips by every kind of failure, and that timeouts are counted apart.
 func TestAdaptiveFailures(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -136,18 +136,18 @@ func TestAdaptiveFailures(t *testing.T) {
 			c.fail(u)
 			for i := range 3 {
 				m.must(t, "payments", c.status)
-				m.settled(t, "payments", "failures", i+1)
+				m.counted(t, "payments", "failures", i+1)
 			}
 			m.state(t, "payments", "open")
-			m.shut(t, "payments")
+			m.rejects(t, "payments")
 			if got := m.breaker(t, "payments").Counts; got.Failures != 3 || got.Timeouts != c.timeouts || got.Successes != 1 {
-				t.Errorf("counts %+v, want 1 success, 3 failures, %d timeouts", got, c.timeouts)
+				t.Errorf("the counts are %+v, want 1 success, 3 failures and %d timeouts", got, c.timeouts)
 			}
 		})
 	}
 }
 
-// TestAdaptiveIgnores: what says nothing about the upstream trips nothing.
+// TestAdaptiveIgnores shows that calls whose result is not the upstream's fault do not trip a breaker.
 func TestAdaptiveIgnores(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -159,26 +159,26 @@ func TestAdaptiveIgnores(t *testing.T) {
 	for i := range gone {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { _, _ = m.get(ctx, "payments", "/") }) // it is the error that this is about
+		wg.Go(func() { _, _ = m.get(ctx, "payments", "/") }) // returns an error, because the caller leaves
 		eventually(t, "the call has arrived", func() error {
 			if n := u.calls.Load(); n != int64(i+1) {
-				return fmt.Errorf("%d calls", n)
+				return fmt.Errorf("%d calls have arrived", n)
 			}
 			return nil
 		})
 		cancel()
 		wg.Wait()
 	}
-	m.settled(t, "payments", "ignored", gone)
+	m.counted(t, "payments", "ignored", gone)
 	u.behave(answer(http.StatusNotFound))
 	m.must(t, "payments", http.StatusNotFound)
-	m.settled(t, "payments", "successes", 1)
+	m.counted(t, "payments", "successes", 1)
 	if s := m.breaker(t, "payments"); s.State != "closed" || s.Counts.Failures != 0 {
-		t.Errorf("%+v, want closed and no failure", s)
+		t.Errorf("the breaker is %+v, want closed and no failure", s)
 	}
 }
 
-// blend fails a share of the calls, at random.
+// blend returns a handler that fails a share of the calls, at random.
 func blend(share float64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if rand.Float64() < share {
@@ -189,8 +189,8 @@ func blend(share float64) http.HandlerFunc {
 	}
 }
 
-// TestAdaptiveBusy: of a busy upstream few successes are logged, so failures seem to come in
-// runs. They trip nothing as long as they are few; when most calls fail, the rate trips.
+// TestAdaptiveBusy shows a busy upstream. Only a few of its successes are logged, so failures seem to come in runs. They do
+// not trip the breaker while they are few. When most calls fail, the failure rate trips it.
 func TestAdaptiveBusy(t *testing.T) {
 	t.Parallel()
 	const calls = 60_000
@@ -213,37 +213,37 @@ func TestAdaptiveBusy(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	for next := int64(1_000); next <= calls; next += 1_000 { // however slow this machine is
+	for next := int64(1_000); next <= calls; next += 1_000 { // a slow machine may need any number of seconds for all calls
 		eventually(t, "calls are made", func() error {
 			if n := made.Load(); n < next {
-				return fmt.Errorf("%d of %d so far", n, next)
+				return fmt.Errorf("%d of %d calls are made", n, next)
 			}
 			return nil
 		})
 	}
 	t.Logf("%.0f calls/s", calls/time.Since(began).Seconds())
 	if s := m.breaker(t, "payments"); s.State != "closed" || m.history(t, "payments").Trip != nil {
-		t.Fatalf("%+v after 1 %% failures, tripped by %+v; want closed", s, m.history(t, "payments").Trip)
+		t.Fatalf("the breaker is %+v after 1 %% failures, tripped by %+v; want closed", s, m.history(t, "payments").Trip)
 	}
 	entries := m.metric(t, `breakwater_feed_entries_total{result="reported"}`)
 	if entries > calls/2 {
 		t.Errorf("%v of %d calls were logged, want a sample", entries, made.Load())
 	}
-	// The successes that were logged stand for all. After the first second they are some
-	// 60 or more, which is right to 13 % (one standard deviation).
+	// The number of all calls is estimated from the logged successes. After the first second these are about 60 or more,
+	// which gives an error of 13 % (one standard deviation).
 	got, want := float64(m.breaker(t, "payments").Counts.Requests), float64(made.Load())
 	if got < want*0.4 || got > want*1.6 {
-		t.Errorf("%v calls counted, %v made", got, want)
+		t.Errorf("%v calls are counted, and %v were made", got, want)
 	}
 	u.behave(blend(0.6))
 	m.state(t, "payments", "open")
 	if trip := m.history(t, "payments").Trip; trip.Reason != "failure_rate" {
-		t.Errorf("tripped by %+v, want the failure rate", trip)
+		t.Errorf("the breaker tripped by %+v, want the failure rate", trip)
 	}
-	m.shut(t, "payments")
+	m.rejects(t, "payments")
 }
 
-// fleet is a mesh's proxies.
+// fleet starts more proxies, and returns all n proxies of the mesh.
 func (m *mesh) fleet(t *testing.T, n int) []*caller {
 	t.Helper()
 	proxies := []*caller{m.caller}
@@ -253,8 +253,8 @@ func (m *mesh) fleet(t *testing.T, n int) []*caller {
 	return proxies
 }
 
-// TestAdaptiveHalfOpenOverFourProxies: whatever the load on all of them, no more
-// requests are in flight than there are permits.
+// TestAdaptiveHalfOpenOverFourProxies shows that four proxies under load together have no more requests in flight than there
+// are permits.
 func TestAdaptiveHalfOpenOverFourProxies(t *testing.T) {
 	t.Parallel()
 	const permitted, enough = 2, 200
@@ -267,7 +267,7 @@ func TestAdaptiveHalfOpenOverFourProxies(t *testing.T) {
 	u.behave(answer(http.StatusInternalServerError))
 	m.must(t, "payments", http.StatusInternalServerError)
 	for _, p := range proxies {
-		p.shut(t, "payments")
+		p.rejects(t, "payments")
 	}
 	m.state(t, "payments", "half_open")
 	u.most.Store(0)
@@ -278,21 +278,22 @@ func TestAdaptiveHalfOpenOverFourProxies(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for u.calls.Load()-before < enough {
-					_, _ = p.get(t.Context(), "payments", "/") // what it gets is another test's business
+					_, _ = p.get(t.Context(), "payments", "/") // other tests check the response
 				}
 			})
 		}
 	}
 	wg.Wait()
 	if got := m.breaker(t, "payments").State; got != "half_open" {
-		t.Fatalf("the breaker is %s, want half_open: the test saw another state", got)
+		t.Fatalf("the breaker is %s, want half_open: the test did not measure half-open alone", got)
 	}
 	if most := u.most.Load(); most != permitted {
 		t.Errorf("%d requests were in flight at once, want %d", most, permitted)
 	}
 }
 
-// TestAdaptiveRamp: after closing, proxies reject a share that becomes smaller.
+// TestAdaptiveRamp shows that proxies reject a share of the calls after the breaker has closed, and that the share becomes
+// smaller.
 func TestAdaptiveRamp(t *testing.T) {
 	t.Parallel()
 	const calls = 300
@@ -301,12 +302,12 @@ func TestAdaptiveRamp(t *testing.T) {
 	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments", ramped("1h")))
 	u.behave(answer(http.StatusInternalServerError))
 	m.must(t, "payments", http.StatusInternalServerError)
-	m.shut(t, "payments")
+	m.rejects(t, "payments")
 	u.behave(answer(http.StatusOK))
 	m.state(t, "payments", "half_open")
-	m.through(t, "payments")
+	m.passes(t, "payments")
 	m.state(t, "payments", "closed")
-	m.shut(t, "payments")
+	m.rejects(t, "payments")
 	admitted := 0
 	for range calls {
 		r, err := m.get(t.Context(), "payments", "/")
@@ -317,15 +318,15 @@ func TestAdaptiveRamp(t *testing.T) {
 			admitted++
 		}
 	}
-	// A tenth; see TestRamp.
+	// The share at the beginning is a tenth; TestRamp explains the limits.
 	if admitted < 5 || admitted > 100 {
 		t.Errorf("%d of %d calls were admitted, want about a tenth", admitted, calls)
 	}
 	m.write(t, "policy.yaml", service("payments", u.address)+adaptive("payments", ramped("2s")))
-	m.through(t, "payments")
+	m.passes(t, "payments")
 }
 
-// TestAdaptiveSwitch changes the data path again and again under load.
+// TestAdaptiveSwitch changes the data path again and again under load. No call fails.
 func TestAdaptiveSwitch(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -342,11 +343,11 @@ func TestAdaptiveSwitch(t *testing.T) {
 	l.more(t, 500)
 	l.clean(t)
 	if s := m.breaker(t, "payments"); s.State != "closed" || s.Counts.Failures != 0 {
-		t.Errorf("%+v, want closed and no failure", s)
+		t.Errorf("the breaker is %+v, want closed and no failure", s)
 	}
 }
 
-// TestAdaptiveSwitchKeepsOpen: an open breaker stays open when its data path changes.
+// TestAdaptiveSwitchKeepsOpen shows that an open breaker stays open when its data path changes.
 func TestAdaptiveSwitchKeepsOpen(t *testing.T) {
 	t.Parallel()
 	const once = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 1h}"
@@ -370,7 +371,7 @@ func TestAdaptiveSwitchKeepsOpen(t *testing.T) {
 	}
 }
 
-// TestAdaptiveScopeNode: each proxy has a gate of its own.
+// TestAdaptiveScopeNode shows that each proxy has its own gate when the scope is Node.
 func TestAdaptiveScopeNode(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -381,14 +382,15 @@ func TestAdaptiveScopeNode(t *testing.T) {
 	other := m.startProxy(t, "shop-2")
 	other.failing(t, 2)
 	m.failing(t, 3)
-	m.shut(t, "payments")
+	m.rejects(t, "payments")
 	for range 20 {
 		other.must(t, "payments", http.StatusOK)
 		m.must(t, "payments", http.StatusServiceUnavailable)
 	}
 }
 
-// TestAdaptiveMetricsOnly: nothing is rejected, and what would have been is counted.
+// TestAdaptiveMetricsOnly shows that a breaker with mode MetricsOnly rejects no calls, and counts the calls that it would
+// have rejected.
 func TestAdaptiveMetricsOnly(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -404,9 +406,9 @@ func TestAdaptiveMetricsOnly(t *testing.T) {
 	for range 10 {
 		m.must(t, "payments", http.StatusOK)
 	}
-	m.settled(t, "payments", "successes", 10)
+	m.counted(t, "payments", "successes", 10)
 	if got := m.metric(t, `circuit_breaker_would_reject_total{route="",service="payments"}`); got != 10 {
-		t.Errorf("would have rejected %v, want 10", got)
+		t.Errorf("the breaker would have rejected %v calls, want 10", got)
 	}
 	m.state(t, "payments", "half_open")
 	m.must(t, "payments", http.StatusOK)
@@ -414,7 +416,7 @@ func TestAdaptiveMetricsOnly(t *testing.T) {
 	m.state(t, "payments", "closed")
 }
 
-// TestAdaptiveForced: what a person does stands in the proxies too.
+// TestAdaptiveForced shows that a change by hand is in force in the proxies too.
 func TestAdaptiveForced(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -422,10 +424,10 @@ func TestAdaptiveForced(t *testing.T) {
 	o := newOperated(t, ip, service("payments", u.address)+adaptive("payments"))
 	o.must(t, "payments", http.StatusOK)
 	o.force(t, "force", "payments", "open", "--for", "1h")
-	o.shut(t, "payments")
+	o.rejects(t, "payments")
 	o.force(t, "reset", "payments")
-	o.through(t, "payments")
+	o.passes(t, "payments")
 	if got := u.calls.Load(); got < 2 {
-		t.Errorf("%d calls, want 2 or more", got)
+		t.Errorf("%d calls reached the upstream, want 2 or more", got)
 	}
 }

@@ -9,22 +9,23 @@ import (
 	"time"
 )
 
-// TestUpstreamsAddedUnderLoad: an upstream is called before it is there, and all the time while it is added. From the first
-// answer that it gives, it gives all; before that the proxy does not know it. Others notice nothing.
+// TestUpstreamsAddedUnderLoad adds upstreams that are called all the time, even before they exist. Before an upstream's
+// first response the proxy answers that it does not know the upstream, and from then on every call gets its response. Calls
+// of other upstreams are not disturbed.
 func TestUpstreamsAddedUnderLoad(t *testing.T) {
 	const added = 12
 	eachPath(t, func(t *testing.T, dataPath string) {
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
 		m := newMesh(t, ip, service("payments", u.address)+policyFor("payments", dataPath))
-		m.through(t, "payments")
+		m.passes(t, "payments")
 		others := m.load(t, 2)
 		var wg sync.WaitGroup
 		for i := range added {
 			host := fmt.Sprintf("added-%d", i)
 			m.write(t, host+".yaml", service(host, u.address)+policyFor(host, dataPath))
 			c := newCaller(t, m.egress)
-			wg.Go(func() { c.knows(t, host, 200) })
+			wg.Go(func() { c.callNew(t, host, 200) })
 		}
 		wg.Wait()
 		others.more(t, 10)
@@ -32,8 +33,8 @@ func TestUpstreamsAddedUnderLoad(t *testing.T) {
 	})
 }
 
-// knows calls a host until the proxy knows it, and from then on until it has answered so many calls.
-func (c *caller) knows(t *testing.T, host string, calls int) {
+// callNew calls a host until the proxy knows it, and then until it has answered a number of calls.
+func (c *caller) callNew(t *testing.T, host string, calls int) {
 	answered := 0
 	for deadline := time.Now().Add(patience); answered < calls; {
 		r, err := c.get(t.Context(), host, "/")
@@ -48,8 +49,8 @@ func (c *caller) knows(t *testing.T, host string, calls int) {
 	}
 }
 
-// TestCallersThatLeaveInMidStream: many callers leave in the middle of a response, at once and again. That says nothing of
-// the service: the breaker stays closed, no permit is lost, and others get their responses.
+// TestCallersThatLeaveInMidStream has many callers leave in the middle of a response, again and again. That is not the
+// service's fault: the breaker stays closed, no permit is lost, and other callers get their responses.
 func TestCallersThatLeaveInMidStream(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
 		ip := ownIP(t)
@@ -58,7 +59,7 @@ func TestCallersThatLeaveInMidStream(t *testing.T) {
 			if r.URL.Path == "/" {
 				return
 			}
-			for r.Context().Err() == nil { // it never ends by itself
+			for r.Context().Err() == nil { // the response never ends by itself
 				if _, err := w.Write(make([]byte, 16<<10)); err != nil {
 					return
 				}
@@ -66,14 +67,14 @@ func TestCallersThatLeaveInMidStream(t *testing.T) {
 		})
 		m := newMesh(t, ip, service("payments", u.address)+policyFor("payments", dataPath,
 			"breaker: {consecutiveFailures: 2, failureRateThreshold: 10%, minimumNumberOfCalls: 5, waitDurationInOpenState: 1h}"))
-		m.through(t, "payments")
+		m.passes(t, "payments")
 		others := m.load(t, 1)
 		var wg sync.WaitGroup
 		for i := range 8 {
 			c := newCaller(t, m.egress)
 			wg.Go(func() {
 				for j := range 10 {
-					c.leave(t, int64(1+i*j*4096))
+					c.leaveAfter(t, int64(1+i*j*4096))
 				}
 			})
 		}
@@ -82,21 +83,21 @@ func TestCallersThatLeaveInMidStream(t *testing.T) {
 		others.clean(t)
 		eventually(t, "no call is in flight", func() error {
 			if n := u.inFlight.Load(); n != 0 {
-				return fmt.Errorf("%d are", n)
+				return fmt.Errorf("%d calls are in flight", n)
 			}
 			return nil
 		})
-		holds(t, "it is closed without a failure, also when the last logs are there", 500*time.Millisecond, func() error {
+		holds(t, "the breaker is closed without a failure, even when the last log entries have arrived", 500*time.Millisecond, func() error {
 			if got := m.breaker(t, "payments"); got.State != "closed" || got.Counts.Failures != 0 {
-				return fmt.Errorf("it is %+v", got)
+				return fmt.Errorf("the breaker is %+v", got)
 			}
 			return nil
 		})
 	})
 }
 
-// leave calls, reads so many bytes of the response, and closes the connection.
-func (c *caller) leave(t *testing.T, after int64) {
+// leaveAfter makes a call, reads a number of bytes of the response, and closes the connection.
+func (c *caller) leaveAfter(t *testing.T, after int64) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+c.egress+"/endless", nil)
 	if err != nil {
 		t.Error(err)
@@ -110,6 +111,6 @@ func (c *caller) leave(t *testing.T, after int64) {
 	}
 	defer resp.Body.Close()
 	if _, err := io.CopyN(io.Discard, resp.Body, after); err != nil || resp.StatusCode != http.StatusOK {
-		t.Errorf("%d, %v, want a response that goes on", resp.StatusCode, err)
+		t.Errorf("got %d, %v, want a response that does not end", resp.StatusCode, err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestAdminDoesNotOverrideGates: a process beside the proxy that reaches its admin
-// interface cannot have an open breaker let calls through, or a closed one reject them.
+// TestAdminDoesNotOverrideGates shows that a process that reaches the proxy's admin interface cannot change a gate: it can
+// neither let calls pass an open breaker, nor reject calls of a closed one.
 func TestAdminDoesNotOverrideGates(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -35,7 +35,7 @@ func TestAdminDoesNotOverrideGates(t *testing.T) {
 			body, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			if err != nil || resp.StatusCode != http.StatusServiceUnavailable || string(body) != "No admin layer specified" {
-				t.Errorf("%s: got %d %q, %v, want it to be refused", change, resp.StatusCode, body, err)
+				t.Errorf("%s: got %d %q, %v, want that the change is refused", change, resp.StatusCode, body, err)
 			}
 		}
 	}
@@ -43,14 +43,15 @@ func TestAdminDoesNotOverrideGates(t *testing.T) {
 		m.must(t, "payments", http.StatusServiceUnavailable)
 	}
 	if got := u.calls.Load(); got != calls {
-		t.Errorf("%d calls came through an open breaker", got-calls)
+		t.Errorf("%d calls passed an open breaker", got-calls)
 	}
 	for range 20 {
 		m.must(t, "closed", http.StatusOK)
 	}
 }
 
-// TestAdminOnASocket: the interface is not on a port, and only Envoy's own user may use it.
+// TestAdminOnASocket shows that the admin interface can be on a socket instead of a port, and that only Envoy's own user
+// may use the socket.
 func TestAdminOnASocket(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -86,7 +87,8 @@ func TestAdminOnASocket(t *testing.T) {
 	}
 }
 
-// TestReadiness: the port says 503 while applications cannot send, and nothing else.
+// TestReadiness shows that the readiness port answers 503 while applications cannot send requests, and that it has no other
+// pages.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -94,7 +96,7 @@ func TestReadiness(t *testing.T) {
 	page := "http://" + ip + ":15021/ready"
 	// Without a control plane the proxy never has a listener for applications.
 	m.launchEnvoy(t, strings.ReplaceAll(m.bootstrap(t, "--ready", ip+":15021"), "lds_config:\n", "lds_config:\n    initial_fetch_timeout: 1s\n"))
-	eventually(t, "the proxy says that it is not ready", func() error {
+	eventually(t, "the proxy reports that it is not ready", func() error {
 		_, err := fetch(page)
 		if err == nil {
 			t.Fatal("the proxy is ready without a listener")
@@ -107,7 +109,7 @@ func TestReadiness(t *testing.T) {
 	m.startControl(t)
 	m.ready(t, m.envoy, page)
 	if _, err := net.Dial("tcp", m.egress); err != nil {
-		t.Errorf("ready, but: %v", err)
+		t.Errorf("the proxy is ready, and its listener is closed: %v", err)
 	}
 	for _, other := range []string{"/", "/stats", "/quitquitquit", "/ready/.."} {
 		if _, err := fetch("http://" + ip + ":15021" + other); err == nil || !strings.Contains(err.Error(), "status 404") {
@@ -116,7 +118,7 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-// runtimeKeys are the keys of the layer that the control plane has sent.
+// runtimeKeys returns the keys of the runtime layer that the control plane has sent.
 func runtimeKeys(t *testing.T, m *mesh) []string {
 	t.Helper()
 	text, err := fetch("http://" + m.ip + ":9901/runtime")
@@ -136,7 +138,7 @@ func runtimeKeys(t *testing.T, m *mesh) []string {
 		}
 	}
 	if len(keys) == 0 {
-		t.Fatalf("no gates among\n%s", text)
+		t.Fatalf("the runtime has no gates:\n%s", text)
 	}
 	return keys
 }

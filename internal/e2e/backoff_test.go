@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestBackoff: each opening that follows a failed probe lasts twice as long as the one before.
+// TestBackoff shows that the wait doubles, up to its limit, each time that a failed probe opens the breaker again.
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -31,19 +31,19 @@ func TestBackoff(t *testing.T) {
 	m.state(t, "payments", "closed")
 }
 
-// tripped is what a test reads of the last change into open.
+// tripped has the fields of a breaker's last trip that tests need.
 type tripped struct {
 	Sequence     int
 	Reason, Wait string
 }
 
-// tripAfter waits for a trip of the breaker that is later than the given one.
+// tripAfter waits for a trip of the breaker whose sequence is above the given one.
 func (m *mesh) tripAfter(t *testing.T, key string, sequence int) tripped {
 	t.Helper()
 	var trip tripped
 	eventually(t, "a trip of "+key, func() error {
 		if trip = m.breaker(t, key).Trip; trip.Sequence <= sequence {
-			return errors.New("none")
+			return errors.New("there is none")
 		}
 		return nil
 	})

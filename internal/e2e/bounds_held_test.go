@@ -26,12 +26,11 @@ import (
 	"breakwater.dev/xds"
 )
 
-// TestBoundOnProxiesThatDoNotAcknowledge reloads a policy for proxies that read what they get, and never say
-// that they have it.
+// TestBoundOnProxiesThatDoNotAcknowledge reloads a policy for proxies that read their responses and never acknowledge them.
 func TestBoundOnProxiesThatDoNotAcknowledge(t *testing.T) {
 	t.Parallel()
 	const proxies, reloads = 500, 20
-	f := newFortress(t, upstreams(300), "")
+	f := newVictim(t, upstreams(300), "")
 	for i := range proxies {
 		st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(f.from(t, fmt.Sprintf("127.0.1.%d", 1+i%100))).DeltaAggregatedResources(t.Context())
 		if err != nil {
@@ -44,10 +43,10 @@ func TestBoundOnProxiesThatDoNotAcknowledge(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			_, _ = st.Recv() // nothing, since the first message has no answer; or the end of the test
+			_, _ = st.Recv() // blocks until the test ends, because the first response is not acknowledged
 		}()
 	}
-	eventually(t, "all of them are there", func() error {
+	eventually(t, "all proxies are connected", func() error {
 		return f.has(fmt.Sprint("\nbreakwater_xds_nodes ", proxies, "\n"))
 	})
 	for i := range reloads {
@@ -57,18 +56,18 @@ func TestBoundOnProxiesThatDoNotAcknowledge(t *testing.T) {
 		}
 		eventually(t, "the policy is in force", func() error {
 			if n := strings.Count(f.output(), "policy in force"); n < i+2 {
-				return fmt.Errorf("%d times", n)
+				return fmt.Errorf("the log has %d policies", n)
 			}
 			return nil
 		})
 	}
-	f.holds(t)
+	f.survives(t)
 }
 
 // TestBoundOnMessages sends a message of 100 MB to each service.
 func TestBoundOnMessages(t *testing.T) {
 	t.Parallel()
-	f := newFortress(t, upstreams(20), "")
+	f := newVictim(t, upstreams(20), "")
 	large := strings.Repeat("x", 100<<20)
 	for name, send := range map[string]func(c *grpc.ClientConn) error{
 		"xds": func(c *grpc.ClientConn) error {
@@ -115,14 +114,14 @@ func TestBoundOnMessages(t *testing.T) {
 			t.Errorf("%s: %v, want ResourceExhausted", name, err)
 		}
 	}
-	f.holds(t)
+	f.survives(t)
 }
 
-// TestBoundOnEntries has one proxy tell of five million calls as quickly as it can.
+// TestBoundOnEntries has one proxy report five million calls as quickly as it can.
 func TestBoundOnEntries(t *testing.T) {
 	t.Parallel()
 	const entries, each = 5_000_000, 10_000
-	f := newFortress(t, upstreams(20), "")
+	f := newVictim(t, upstreams(20), "")
 	entry := &datav3.HTTPAccessLogEntry{
 		CommonProperties: &datav3.AccessLogCommon{
 			StartTime: timestamppb.New(time.Now()), Duration: durationpb.New(time.Millisecond),
@@ -153,27 +152,27 @@ func TestBoundOnEntries(t *testing.T) {
 			t.Fatal(err, st.RecvMsg(nil))
 		}
 	}
-	eventually(t, "all are read", func() error {
+	eventually(t, "all messages are read", func() error {
 		return f.has(fmt.Sprint("\nbreakwater_feed_messages_total ", entries/each, "\n"))
 	})
-	f.holds(t)
+	f.survives(t)
 }
 
-// raw sends bytes as they are: a message that is sent often is made once.
+// raw is a codec that sends bytes as they are, so that a message that is sent often is encoded once.
 type raw struct{}
 
 func (raw) Name() string                        { return "proto" }
 func (raw) Marshal(message any) ([]byte, error) { return message.([]byte), nil }
 func (raw) Unmarshal([]byte, any) error         { return nil }
 
-// has wants a line of the metrics.
-func (f *fortress) has(line string) error {
+// has returns an error unless the metrics have a line.
+func (f *victim) has(line string) error {
 	page, err := fetch(f.http + "/metrics")
 	if err != nil {
 		return err
 	}
 	if !strings.Contains(page, line) {
-		return fmt.Errorf("no line %q", line)
+		return fmt.Errorf("the metrics have no line %q", line)
 	}
 	return nil
 }

@@ -16,15 +16,16 @@ import (
 	"time"
 )
 
-// adminToken is what every control plane of these tests has, if it has one.
+// adminToken is the admin token of all control planes in these tests that have one.
 const adminToken = "0123456789-for-tests-only"
 
-// operated is a mesh with somebody who may change breakers by hand.
+// operated is a mesh with an operator, who has the admin token, and with a state directory.
 type operated struct {
 	*mesh
 	tokenFile, stateDir string
 }
 
+// prepareOperated is [prepareMesh] for a mesh with an operator.
 func prepareOperated(t *testing.T, ip, policyText string) *operated {
 	t.Helper()
 	o := &operated{mesh: prepareMesh(t, ip, policyText), stateDir: filepath.Join(t.TempDir(), "state")}
@@ -32,7 +33,7 @@ func prepareOperated(t *testing.T, ip, policyText string) *operated {
 	return o
 }
 
-// newOperated starts a control plane with a token and a directory for its state, and a proxy.
+// newOperated starts a control plane with an admin token and a state directory, and a proxy.
 func newOperated(t *testing.T, ip, policyText string) *operated {
 	t.Helper()
 	o := prepareOperated(t, ip, policyText)
@@ -41,6 +42,7 @@ func newOperated(t *testing.T, ip, policyText string) *operated {
 	return o
 }
 
+// startOperated starts a control plane with an admin token and a state directory.
 func (o *operated) startOperated(t *testing.T) {
 	t.Helper()
 	o.startControl(t, "--admin-token-file", o.tokenFile, "--state-dir", o.stateDir)
@@ -62,7 +64,7 @@ func (m *mesh) breakers(t *testing.T, args ...string) result {
 	return breakwater(t, append(args, "--server", "http://"+m.ip+":18080")...)
 }
 
-// force changes a breaker with the token, and wants that to succeed. It returns what is printed.
+// force changes a breaker with the token, and checks that this succeeds. It returns the output.
 func (o *operated) force(t *testing.T, args ...string) string {
 	t.Helper()
 	args = append(args, "--by", "alice@ops", "--reason", "moving the database", "--admin-token-file", o.tokenFile)
@@ -73,7 +75,7 @@ func (o *operated) force(t *testing.T, args ...string) string {
 	return r.stdout
 }
 
-// history is what a test reads of /breakers about what happened to a breaker.
+// history has the fields of /breakers/KEY about a breaker's past that tests need.
 type history struct {
 	State      string    `json:"state"`
 	Since      time.Time `json:"since"`
@@ -109,18 +111,19 @@ func (m *mesh) history(t *testing.T, key string) history {
 	return h
 }
 
-// lastReason waits until that of the last transition is told; this may be a moment after the change.
+// lastReason waits until the page of a breaker has a given reason of the last transition. The page may have it a moment after
+// the change.
 func (m *mesh) lastReason(t *testing.T, key, want string) {
 	t.Helper()
 	eventually(t, "the last transition is "+want, func() error {
 		if h := m.history(t, key); h.Last == nil || h.Last.Reason != want {
-			return fmt.Errorf("it is %+v", h.Last)
+			return fmt.Errorf("the last transition is %+v", h.Last)
 		}
 		return nil
 	})
 }
 
-// TestForceOpen: no call gets through, whatever the breaker's own timers say, until the time is over.
+// TestForceOpen shows that no call passes a breaker that is forced open, until its time ends, whatever its own timers do.
 func TestForceOpen(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -131,7 +134,7 @@ func TestForceOpen(t *testing.T) {
 	printed := o.force(t, "force", "payments", "open", "--for", "1h")
 	for _, part := range []string{"payments", " open ", "by alice@ops until ", ": moving the database "} {
 		if !strings.Contains(printed, part) {
-			t.Errorf("it prints no %q:\n%s", part, printed)
+			t.Errorf("the output has no %q:\n%s", part, printed)
 		}
 	}
 	reached := u.calls.Load()
@@ -150,9 +153,9 @@ func TestForceOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	holds(t, "no timer ends it", 1200*time.Millisecond, func() error { // four times the wait of the policy
+	holds(t, "no timer closes the breaker", 1200*time.Millisecond, func() error { // four times the wait of the policy
 		if got := o.breaker(t, "payments").State; got != "open" {
-			return fmt.Errorf("it is %s", got)
+			return fmt.Errorf("the breaker is %s", got)
 		}
 		return rejected()
 	})
@@ -160,9 +163,9 @@ func TestForceOpen(t *testing.T) {
 		t.Errorf("circuit_breaker_forced = %v, want 1", got)
 	}
 	o.force(t, "force", "payments", "open", "--for", "300ms")
-	o.state(t, "payments", "half_open") // it is not closed: nobody knows how the upstream is
+	o.state(t, "payments", "half_open") // not closed, because the state of the upstream is not known
 	if h := o.history(t, "payments"); h.Forced != nil {
-		t.Errorf("after the time: it is still %+v", h.Forced)
+		t.Errorf("after its time the breaker is still forced: %+v", h.Forced)
 	}
 	o.lastReason(t, "payments", "force_expired")
 	for range 5 {
@@ -171,7 +174,8 @@ func TestForceOpen(t *testing.T) {
 	o.state(t, "payments", "closed")
 }
 
-// TestForceClosed lets everybody through to an upstream that fails, and has the rules back afterwards.
+// TestForceClosed shows that all calls pass a breaker that is forced closed, though the upstream fails, and that the
+// breaker's rules apply again after its time.
 func TestForceClosed(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -189,24 +193,24 @@ func TestForceClosed(t *testing.T) {
 		t.Errorf("%d of 50 calls reached the upstream", n)
 	}
 	if h := o.history(t, "payments"); h.State != "closed" || h.Forced == nil || h.Forced.State != "closed" {
-		t.Errorf("after 50 failures: %+v, want it to be held closed", h)
+		t.Errorf("after 50 failures the breaker is %+v, want that it is forced closed", h)
 	}
 	o.force(t, "force", "payments", "closed", "--for", "200ms")
-	eventually(t, "the time is over", func() error {
+	eventually(t, "the time ends", func() error {
 		if o.history(t, "payments").Forced != nil {
-			return errors.New("it is still forced")
+			return errors.New("the breaker is still forced")
 		}
 		return nil
 	})
-	// What failed meanwhile is not held against it, and its rules hold again.
+	// The failures during that time do not count, and the rules apply again.
 	if got := o.breaker(t, "payments").State; got != "closed" {
-		t.Errorf("after the time it is %s, want closed", got)
+		t.Errorf("after its time the breaker is %s, want closed", got)
 	}
 	o.must(t, "payments", http.StatusInternalServerError)
 	o.must(t, "payments", http.StatusServiceUnavailable)
 }
 
-// TestReset closes a breaker that would be open for an hour, and one that is held open.
+// TestReset resets a breaker that would be open for an hour, and one that is forced open.
 func TestReset(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -217,7 +221,7 @@ func TestReset(t *testing.T) {
 		t.Helper()
 		printed := o.force(t, "reset", "payments")
 		if !strings.Contains(printed, " closed ") || strings.Contains(printed, "alice") {
-			t.Errorf("it prints\n%s", printed)
+			t.Errorf("the output is\n%s", printed)
 		}
 		o.lastReason(t, "payments", "reset")
 		o.must(t, "payments", http.StatusOK)
@@ -238,7 +242,8 @@ func TestReset(t *testing.T) {
 	o.state(t, "payments", "open")
 }
 
-// TestByHandIsAudited: who did what, to which breaker, why and with which success, and no token.
+// TestByHandIsAudited shows that the audit log has the operator, the change, the breaker, the reason and the result of each
+// change by hand, and that no token is in the log.
 func TestByHandIsAudited(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -258,7 +263,7 @@ func TestByHandIsAudited(t *testing.T) {
 		}
 	}
 	if h := o.history(t, "payments"); h.State != "closed" || h.Forced != nil || h.Last != nil {
-		t.Errorf("without the token it became %+v", h)
+		t.Errorf("without the token the breaker has changed to %+v", h)
 	}
 	o.force(t, "force", "payments", "open", "--for", "10m")
 	o.force(t, "reset", "payments")
@@ -270,13 +275,13 @@ func TestByHandIsAudited(t *testing.T) {
 		}
 	}
 	want := [][]string{
-		// What somebody says who may say nothing is not written down.
+		// Nothing that a client without the token sends is logged.
 		{"key=payments", "remote=127.", "refused"}, {"key=payments", "remote=127.", "refused"},
 		{"by=alice@ops", "key=payments", "action=force_open", `reason="moving the database"`, "expires_in=10m", "remote=127.", "result=done"},
 		{"by=alice@ops", "key=payments", "action=reset", `reason="moving the database"`, "remote=127."},
 	}
 	if len(audit) != len(want) {
-		t.Fatalf("%d lines in the audit log, want %d:\n%s", len(audit), len(want), strings.Join(audit, ""))
+		t.Fatalf("the audit log has %d lines, want %d:\n%s", len(audit), len(want), strings.Join(audit, ""))
 	}
 	for i, parts := range want {
 		for _, part := range parts {
@@ -287,12 +292,12 @@ func TestByHandIsAudited(t *testing.T) {
 	}
 	for _, secret := range []string{adminToken, "somebody-elses-token"} {
 		if strings.Contains(o.control.output(), secret) {
-			t.Errorf("the log tells a token")
+			t.Errorf("the log has a token")
 		}
 	}
 }
 
-// TestByHandWithoutToken: a control plane that has none refuses, and says how to give it one.
+// TestByHandWithoutToken shows that a control plane without a token refuses changes, and says how to configure a token.
 func TestByHandWithoutToken(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -306,11 +311,11 @@ func TestByHandWithoutToken(t *testing.T) {
 		}
 	}
 	if h := m.history(t, "payments"); h.Last != nil {
-		t.Errorf("it became %+v", h)
+		t.Errorf("the breaker has changed to %+v", h)
 	}
 }
 
-// TestTokenOfServe makes the mistakes that would leave a control plane without a good token, or without its state.
+// TestTokenOfServe shows the errors for a wrong token file and for a wrong state directory.
 func TestTokenOfServe(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -331,7 +336,7 @@ func TestTokenOfServe(t *testing.T) {
 	}
 }
 
-// TestBreakersOfRealServer looks at a mesh as people do, with the mistakes that they make.
+// TestBreakersOfRealServer shows the commands for breakers, and the errors for likely mistakes.
 func TestBreakersOfRealServer(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -343,7 +348,7 @@ func TestBreakersOfRealServer(t *testing.T) {
 	const tripped = "payments open 1 1 0 consecutive_failures - consecutive_failures (1 call, 1 failed, 0 slow, 1 failed in a row)"
 	for _, c := range []struct {
 		args string
-		want []string // words of the lines, without the age and the time of the cause
+		want []string // the words of each line, without the age and the time of the cause
 	}{
 		{"list", []string{tripped, "stock closed 0 0 0 - - -"}},
 		{"list --state open", []string{tripped}},
@@ -387,11 +392,11 @@ func TestBreakersOfRealServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) || len(got.Breakers) != 2 {
-		t.Errorf("as JSON: %v, want %v", got, want)
+		t.Errorf("the JSON has %v, want %v", got, want)
 	}
 }
 
-// TestWatchBreakers follows a control plane over its death, and ends at Ctrl-C.
+// TestWatchBreakers shows that the watch command finds a control plane again after it was killed, and that it ends at Ctrl-C.
 func TestWatchBreakers(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -407,7 +412,7 @@ func TestWatchBreakers(t *testing.T) {
 			for _, part := range parts {
 				_, after, found := strings.Cut(rest, part)
 				if !found {
-					return fmt.Errorf("no %q in\n%s", part, rest)
+					return fmt.Errorf("there is no %q in\n%s", part, rest)
 				}
 				rest = after
 			}
@@ -435,8 +440,8 @@ func TestWatchBreakers(t *testing.T) {
 	}
 }
 
-// TestTokenInPlainText: it is sent to another host only if somebody says so. The host is reached
-// by a proxy, so that nothing leaves this machine.
+// TestTokenInPlainText shows that the token is sent to another host in plain text only with --insecure. The request goes to
+// an HTTP proxy of the test, so that nothing leaves this machine.
 func TestTokenInPlainText(t *testing.T) {
 	t.Parallel()
 	sent := make(chan string, 9)
@@ -465,7 +470,7 @@ func TestTokenInPlainText(t *testing.T) {
 		return string(out), cmd.ProcessState.ExitCode()
 	}
 	if out, code := reset(); code != 2 || !strings.Contains(out, "--insecure") || len(sent) > 0 {
-		t.Errorf("exit code %d, want 2 and a word about --insecure; %d requests were sent:\n%s", code, len(sent), out)
+		t.Errorf("exit code %d, want 2 and an error that names --insecure; %d requests were sent:\n%s", code, len(sent), out)
 	}
 	if out, code := reset("--insecure"); code != 0 || len(sent) != 1 {
 		t.Fatalf("with --insecure: exit code %d, %d requests were sent:\n%s", code, len(sent), out)

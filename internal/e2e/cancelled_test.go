@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestCancelledCallsHarmNoOthers: an application that cancels most of its calls, as one that hedges or
-// has tight deadlines does, keeps its connection to the proxy, and with it its other calls. Envoy
-// would take 250 such calls for an attack, and close the connection.
+// TestCancelledCallsHarmNoOthers shows that an application that cancels most of its calls keeps its connection to the proxy,
+// and with it its other calls. Applications with hedged requests or with short deadlines do that. By default, Envoy takes
+// 250 cancelled calls for an attack, and closes the connection.
 func TestCancelledCallsHarmNoOthers(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -51,7 +51,7 @@ func TestCancelledCallsHarmNoOthers(t *testing.T) {
 		eventually(t, "the service has the call", func() error {
 			select {
 			case err := <-other:
-				t.Fatalf("after %d cancelled calls another one ended: %v", n, err)
+				t.Fatalf("after %d cancelled calls, a call that was not cancelled has ended: %v", n, err)
 			default:
 			}
 			if u.calls.Load() == calls {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// cause is what /breakers says of what began an episode.
+// cause is the transition that began an episode, as /breakers shows it.
 type cause struct {
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
@@ -20,7 +20,7 @@ type cause struct {
 	} `json:"window"`
 }
 
-// cause returns that of payments, which has to have one.
+// cause returns the cause of the episode of payments, which must be in one.
 func (o *operated) cause(t *testing.T) cause {
 	t.Helper()
 	var b struct {
@@ -35,8 +35,8 @@ func (o *operated) cause(t *testing.T) cause {
 	return *b.Cause
 }
 
-// TestCauseOfAnEpisode: what tripped a breaker is shown after its probes have failed and the
-// control plane was killed, wherever people look.
+// TestCauseOfAnEpisode shows that the cause of an episode is still shown after probes have failed and the control plane was
+// killed: on the page, by the command, in the metrics and in the log.
 func TestCauseOfAnEpisode(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -75,7 +75,7 @@ func TestCauseOfAnEpisode(t *testing.T) {
 	}
 	const series = `circuit_breaker_episode_start_timestamp_seconds{reason="consecutive_failures",route="",service="payments"}`
 	if !strings.Contains(o.page(t, "/metrics"), series) {
-		t.Errorf("there is no series %s", series)
+		t.Errorf("the metrics have no series %s", series)
 	}
 	eventually(t, "the log names the cause", func() error {
 		if log := o.control.output(); !strings.Contains(log, "reason=restored") || !strings.Contains(log, "cause.reason=consecutive_failures") {

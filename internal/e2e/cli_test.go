@@ -14,13 +14,13 @@ import (
 	"testing"
 )
 
-// result is what a command printed, and how it ended.
+// result is the output and the exit code of a command.
 type result struct {
 	stdout, stderr string
 	code           int
 }
 
-// breakwater runs a command that has to end by itself.
+// breakwater runs a command that must end by itself.
 func breakwater(t *testing.T, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -39,8 +39,8 @@ func breakwater(t *testing.T, args ...string) result {
 	return result{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
 }
 
-// TestBadInput gives policies to the commands that no parser should have to see. Each
-// gets an exit code 1 and a message with the rule; none gets a panic.
+// TestBadInput gives the commands policies that are hard on a parser. Each command ends with exit code 1 and a message that
+// has the rule, and none panics.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	good := service("payments", "127.0.0.1:8080") + guard("payments")
@@ -104,17 +104,17 @@ func TestBadInput(t *testing.T) {
 					t.Errorf("%s: exit code %d, want 1 and a message:\n%.2000s", args[0], r.code, r.stderr)
 				}
 				if c.rule != "" && !strings.Contains(r.stderr, "["+c.rule+"]") {
-					t.Errorf("%s does not say [%s]:\n%.2000s", args[0], c.rule, r.stderr)
+					t.Errorf("the output of %s has no [%s]:\n%.2000s", args[0], c.rule, r.stderr)
 				}
 				if len(r.stderr) > 64<<10 {
-					t.Errorf("%s prints %d bytes about it", args[0], len(r.stderr))
+					t.Errorf("%s prints %d bytes of errors", args[0], len(r.stderr))
 				}
 			}
 		})
 	}
 }
 
-// TestUsage makes the mistakes that people make.
+// TestUsage shows exit codes and errors for likely mistakes on the command line.
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -160,7 +160,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestValidateJSON is for machines: a list, also when there is nothing to list.
+// TestValidateJSON shows that validate prints a JSON list, even if there are no problems.
 func TestValidateJSON(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "policy.yaml")
@@ -187,7 +187,8 @@ func TestValidateJSON(t *testing.T) {
 	}
 }
 
-// TestEnvironmentDefaults: a value that does not parse is an error, never the default.
+// TestEnvironmentDefaults shows that variables of the environment change the defaults, and that a value that does not parse
+// is an error.
 func TestEnvironmentDefaults(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(service("payments", "127.0.0.1:8080")+guard("payments")), 0o644); err != nil {

@@ -16,13 +16,14 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// logStream is a stream of a proxy's access log, of calls to "payments". Its clock may be any.
+// logStream is a proxy's access log of calls to "payments". The proxy's clock can be wrong.
 type logStream struct {
 	alsv3.AccessLogService_StreamAccessLogsClient
 	node string
-	off  time.Duration // of its clock
+	off  time.Duration // how far the proxy's clock is ahead
 }
 
+// logStream opens the access log of a proxy.
 func (m *mesh) logStream(t *testing.T, node string) *logStream {
 	t.Helper()
 	conn, err := grpc.NewClient(m.ip+":18000", grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -64,8 +65,8 @@ func (s *logStream) call(t *testing.T, status uint32) {
 	}
 }
 
-// TestProxyWhoseClockIsSet: a breaker trips by the failures that a proxy tells of, whatever happens to the
-// proxy's clock, and whatever somebody else tells in its name.
+// TestProxyWhoseClockIsSet shows that a breaker trips by the failures that a proxy reports, even after the proxy's clock was
+// set, and after another process has reported calls in the proxy's name.
 func TestProxyWhoseClockIsSet(t *testing.T) {
 	t.Parallel()
 	for name, happens := range map[string]func(t *testing.T, m *mesh, s *logStream){
@@ -89,17 +90,17 @@ func TestProxyWhoseClockIsSet(t *testing.T) {
 			for range 20 {
 				s.call(t, 200)
 			}
-			m.settled(t, "payments", "successes", 20)
+			m.counted(t, "payments", "successes", 20)
 			happens(t, m, s)
 			calls := 0
 			began := time.Now()
-			eventually(t, "failures trip it", func() error {
+			eventually(t, "failures trip the breaker", func() error {
 				s.call(t, 500)
 				calls++
-				return m.is(t, "payments", "open")
+				return m.inState(t, "payments", "open")
 			})
 			if took := time.Since(began); took > 15*time.Second {
-				t.Errorf("it took %s and %d failures, want 15 s at most", took, calls)
+				t.Errorf("the breaker tripped after %s and %d failures, want at most 15 s", took, calls)
 			}
 		})
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestProxiesComeBackSoon: after an outage a proxy is connected again within its longest
-// pause of 2 s. Envoy's own pauses grow to 30 s, so that open breakers were not in force.
+// TestProxiesComeBackSoon shows that a proxy connects again within 2 s after an outage, which is its longest pause between two
+// attempts. Envoy's default pauses grow to 30 s, and open breakers are not in force until then.
 func TestProxiesComeBackSoon(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -23,7 +23,7 @@ func TestProxiesComeBackSoon(t *testing.T) {
 	o.stored(t, `"open"`)
 
 	o.control.kill()
-	// As long as it takes for Envoy's pauses to be long, and for the gate to fall away.
+	// The outage is so long that the default pauses of Envoy would be long by then, and that the gate has expired.
 	outage := 40 * time.Second
 	holds(t, "the proxy serves", outage, func() error {
 		_, err := o.get(t.Context(), "payments", "/")
@@ -33,14 +33,14 @@ func TestProxiesComeBackSoon(t *testing.T) {
 	began := time.Now()
 	eventually(t, "the proxy is connected", func() error {
 		if o.metric(t, "breakwater_xds_nodes") == 0 {
-			return errors.New("not yet")
+			return errors.New("no proxy is connected")
 		}
 		return nil
 	})
 	o.answers(t, "payments", http.StatusServiceUnavailable)
 	took := time.Since(began)
 	t.Logf("the open breaker was in force %s after the control plane was back", took.Round(10*time.Millisecond))
-	if took > 10*time.Second { // the longest pause, and room for a busy machine
-		t.Error("want 2 s and what a connection takes")
+	if took > 10*time.Second { // the longest pause, and time for a busy machine
+		t.Error("that took too long; want 2 s and the time for a connection")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// mirror answers with all that it can tell of a request, as a service would that looks at it.
+// mirror is a handler that answers with everything that a service can see of a request.
 func mirror(w http.ResponseWriter, r *http.Request) {
 	lines := []string{r.Method + " " + r.Host + r.URL.String()}
 	for name, values := range r.Header {
@@ -20,7 +20,7 @@ func mirror(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, strings.Join(lines, "\n"))
 }
 
-// newCopying is a mesh whose proxy has one worker, which has all the copies, as connections come and go.
+// newCopying starts a mesh whose proxy has one worker. Each worker keeps its own copies, and connections go to any worker.
 func newCopying(t *testing.T, ip, text string) *mesh {
 	t.Helper()
 	m := prepareMesh(t, ip, text)
@@ -30,14 +30,14 @@ func newCopying(t *testing.T, ip, text string) *mesh {
 	return m
 }
 
-// shutBehindCopies holds every upstream of a mesh open by its policy, and waits until a POST says so.
-func (m *mesh) shutBehindCopies(t *testing.T, text string, names ...string) {
+// openWithCopies forces the breakers of upstreams open by their policy, and waits until a POST request is rejected.
+func (m *mesh) openWithCopies(t *testing.T, text string, names ...string) {
 	t.Helper()
 	m.write(t, "policy.yaml", strings.ReplaceAll(text, "mode: Enforce", "mode: ForcedOpen"))
 	for _, name := range names {
 		m.state(t, name, "open")
-		eventually(t, name+" is shut", func() error {
-			if r := m.of(t, http.MethodPost, name, "/"); r.status != 503 {
+		eventually(t, name+" is rejected", func() error {
+			if r := m.request(t, http.MethodPost, name, "/"); r.status != 503 {
 				return fmt.Errorf("got %d", r.status)
 			}
 			return nil
@@ -45,12 +45,12 @@ func (m *mesh) shutBehindCopies(t *testing.T, text string, names ...string) {
 	}
 }
 
-// alice is a request of somebody whom no header of HTTP's own names.
+// alice has the headers of a request whose user is in no standard header of HTTP.
 var alice = []string{"X-User-Id: alice", "X-Api-Key: k1", "User-Agent: app/1", "X-Group: a", "X-Group: b"}
 
-// TestCopiesAreNobodyElses: a copy answers only a request that is the same in everything that
-// a service could look at; what only follows a call through a mesh makes no difference.
-func TestCopiesAreNobodyElses(t *testing.T) {
+// TestCopiesAnswerOnlyTheSameRequest shows that a copy answers only a request that is the same in everything that a service
+// can see. Headers that only trace a request through a mesh make no difference.
+func TestCopiesAnswerOnlyTheSameRequest(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
@@ -60,8 +60,8 @@ func TestCopiesAreNobodyElses(t *testing.T) {
 		m := newCopying(t, ip, text)
 		traced := append(slices.Clone(alice), "Traceparent: 00-1-1-01", "Tracestate: a=1", "X-Request-Id: 1", "B3: 1", "X-B3-Traceid: 1",
 			"X-Datadog-Trace-Id: 1", "X-Cloud-Trace-Context: 1", "Sentry-Trace: 1", "Uber-Trace-Id: 1", "X-Amzn-Trace-Id: 1")
-		live := m.of(t, http.MethodGet, "payments", "/account?a=1", traced...)
-		m.shutBehindCopies(t, text, "payments")
+		live := m.request(t, http.MethodGet, "payments", "/account?a=1", traced...)
+		m.openWithCopies(t, text, "payments")
 
 		again := slices.Clone(traced)
 		for i := range again[len(alice):] {
@@ -70,7 +70,7 @@ func TestCopiesAreNobodyElses(t *testing.T) {
 		swapped := slices.Clone(alice)
 		slices.Reverse(swapped[:3])
 		for name, headers := range map[string][]string{"again": traced, "another trace": again, "without a trace": alice, "in another order": swapped} {
-			if got := m.of(t, http.MethodGet, "payments", "/account?a=1", headers...); got.status != 200 || got.body != live.body {
+			if got := m.request(t, http.MethodGet, "payments", "/account?a=1", headers...); got.status != 200 || got.body != live.body {
 				t.Errorf("%s: got %d %q, want the copy", name, got.status, got.body)
 			}
 		}
@@ -97,7 +97,7 @@ func TestCopiesAreNobodyElses(t *testing.T) {
 			"a range":                 added("Range: bytes=0-1"),
 			"a language":              added("Accept-Language: de"),
 		} {
-			if got := m.of(t, http.MethodGet, "payments", "/account?a=1", headers...); got.status != 503 || got.body != "none" {
+			if got := m.request(t, http.MethodGet, "payments", "/account?a=1", headers...); got.status != 503 || got.body != "none" {
 				t.Errorf("%s: got %d %q, want the fallback's response", name, got.status, got.body)
 			}
 		}
@@ -106,14 +106,14 @@ func TestCopiesAreNobodyElses(t *testing.T) {
 			{"GET", "payments", "/account?a=2"}, {"GET", "payments", "/account"}, {"GET", "payments", "/Account?a=1"},
 			{"GET", "other", "/account?a=1"}, {"GET", "payments:80", "/account?a=1"}, {"GET", "PAYMENTS", "/account?a=1"},
 		} {
-			if got := m.of(t, other[0], other[1], other[2], alice...); got.status != 503 {
+			if got := m.request(t, other[0], other[1], other[2], alice...); got.status != 503 {
 				t.Errorf("%q: got %d %q, want the fallback's response", other, got.status, got.body)
 			}
 		}
 	})
 }
 
-// breakOff sends the head of a response and the beginning of its body, and closes the connection.
+// breakOff returns a handler that sends the head of a response and the beginning of its body, and closes the connection.
 func breakOff(head string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
@@ -125,7 +125,7 @@ func breakOff(head string) http.HandlerFunc {
 	}
 }
 
-// responding is a handler that answers with a status and headers, as "name: value".
+// responding returns a handler that answers with a status and with headers, written as "name: value".
 func responding(status int, headers ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for _, h := range headers {
@@ -139,7 +139,7 @@ func responding(status int, headers ...string) http.HandlerFunc {
 	}
 }
 
-// TestCopiesOfWholePublicResponsesOnly: what was for one caller, or only a part, is not kept.
+// TestCopiesOfWholePublicResponsesOnly shows that neither a response for one caller nor a part of a response is kept.
 func TestCopiesOfWholePublicResponsesOnly(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -178,10 +178,10 @@ func TestCopiesOfWholePublicResponsesOnly(t *testing.T) {
 		}
 		for _, all := range []map[string]http.HandlerFunc{kept, not} {
 			for path := range all {
-				_, _ = ask(path) // what breaks off is an error, and meant to be
+				_, _ = ask(path) // returns an error if the response breaks off, as some do on purpose
 			}
 		}
-		m.shutBehindCopies(t, text, "payments")
+		m.openWithCopies(t, text, "payments")
 		for path := range kept {
 			if got, err := ask(path); err != nil || got.status/100 != 2 {
 				t.Errorf("%s: got %d %q, %v, want the copy", path, got.status, got.body, err)
@@ -195,8 +195,8 @@ func TestCopiesOfWholePublicResponsesOnly(t *testing.T) {
 	})
 }
 
-// TestCopiesByKeyHeaders: a policy that names the headers that count has copies for all who
-// have the same of these, and never one for other credentials.
+// TestCopiesByKeyHeaders shows that a policy can name the headers that must be equal. Then a copy answers all requests in
+// which these are equal, and never a request with other credentials.
 func TestCopiesByKeyHeaders(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -210,14 +210,14 @@ func TestCopiesByKeyHeaders(t *testing.T) {
 		m := newCopying(t, ip, text)
 		u.behave(mirror)
 		for _, name := range []string{"tenants", "all", "secret"} {
-			m.of(t, http.MethodGet, name, "/", "X-Tenant: 1", "X-User-Id: alice")
-			m.of(t, http.MethodGet, name, "/login", "Authorization: alice")
+			m.request(t, http.MethodGet, name, "/", "X-Tenant: 1", "X-User-Id: alice")
+			m.request(t, http.MethodGet, name, "/login", "Authorization: alice")
 		}
 		u.behave(responding(200, "Vary: X-User-Id"))
-		m.of(t, http.MethodGet, "tenants", "/varies", "X-Tenant: 1")
+		m.request(t, http.MethodGet, "tenants", "/varies", "X-Tenant: 1")
 		u.behave(responding(200, "Content-Encoding: gzip"))
-		m.of(t, http.MethodGet, "tenants", "/zipped", "X-Tenant: 1")
-		m.shutBehindCopies(t, text, "tenants", "all", "secret")
+		m.request(t, http.MethodGet, "tenants", "/zipped", "X-Tenant: 1")
+		m.openWithCopies(t, text, "tenants", "all", "secret")
 		for _, c := range []struct {
 			name, path string
 			status     int
@@ -239,14 +239,14 @@ func TestCopiesByKeyHeaders(t *testing.T) {
 			{"secret", "/login", 503, []string{"Authorization: bob"}},
 			{"secret", "/login", 503, nil},
 		} {
-			if got := m.of(t, http.MethodGet, c.name, c.path, c.headers...); got.status != c.status {
+			if got := m.request(t, http.MethodGet, c.name, c.path, c.headers...); got.status != c.status {
 				t.Errorf("GET %s%s with %q: got %d %q, want %d", c.name, c.path, c.headers, got.status, got.body, c.status)
 			}
 		}
-		// Copies that were kept by one rule answer nobody by another.
+		// Copies that were kept by one rule do not answer requests by another rule.
 		m.write(t, "policy.yaml", strings.ReplaceAll(strings.ReplaceAll(text, "mode: Enforce", "mode: ForcedOpen"), "keyHeaders: [], withC", "withC"))
 		eventually(t, "no copy answers by another rule", func() error {
-			if r := m.of(t, http.MethodGet, "secret", "/login", "Authorization: alice"); r.status != 503 {
+			if r := m.request(t, http.MethodGet, "secret", "/login", "Authorization: alice"); r.status != 503 {
 				return fmt.Errorf("got %d", r.status)
 			}
 			return nil
@@ -254,8 +254,8 @@ func TestCopiesByKeyHeaders(t *testing.T) {
 	})
 }
 
-// TestCopiesOfBodies: HTTP/2 has requests with bodies that no header tells of. What one got is
-// not for another.
+// TestCopiesOfBodies shows that no copy is kept of the response to a GET request with a body. In HTTP/2 such a body needs no
+// header.
 func TestCopiesOfBodies(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -272,7 +272,7 @@ func TestCopiesOfBodies(t *testing.T) {
 			t.Helper()
 			var body io.Reader
 			if query != "" {
-				body = io.MultiReader(strings.NewReader(query)) // of unknown length
+				body = io.MultiReader(strings.NewReader(query)) // has no known length
 			}
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+m.egress+"/search", body)
 			if err != nil {
@@ -293,7 +293,7 @@ func TestCopiesOfBodies(t *testing.T) {
 		if got := search("alice's"); got.status != 200 || got.body != "alice's" {
 			t.Fatalf("got %d %q, want the echo", got.status, got.body)
 		}
-		m.shutBehindCopies(t, text, "payments")
+		m.openWithCopies(t, text, "payments")
 		for _, query := range []string{"bob's", "alice's", ""} {
 			if got := search(query); got.status != 503 || got.body != "none" {
 				t.Errorf("%q: got %d %q, want the fallback's response", query, got.status, got.body)

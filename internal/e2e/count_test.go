@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestCountBasedWindow judges the last ten calls, however long ago they were, and no others.
+// TestCountBasedWindow shows that a count-based window has the last calls, however old they are, and no others.
 func TestCountBasedWindow(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -24,9 +24,9 @@ func TestCountBasedWindow(t *testing.T) {
 		}
 	}
 	calls(6, http.StatusInternalServerError) // fewer than the minimum
-	calls(3, http.StatusOK)                  // nine calls: still no rate
+	calls(3, http.StatusOK)                  // nine calls are still fewer
 	u.behave(answer(http.StatusOK))
-	m.must(t, "payments", http.StatusOK) // the tenth, and 60 % failed
+	m.must(t, "payments", http.StatusOK) // the tenth call; 60 % of them have failed
 	m.state(t, "payments", "open")       // a success counts when its call has ended
 
 	revision := m.revision(t, "")
@@ -34,12 +34,12 @@ func TestCountBasedWindow(t *testing.T) {
 		"breaker: {consecutiveFailures: 0, failureRateThreshold: 50%, slowCallRateThreshold: 0%, minimumNumberOfCalls: 10, "+
 			"slidingWindow: {type: CountBased, size: 12}, waitDurationInOpenState: 1h}"))
 	m.revision(t, revision)
-	m.state(t, "payments", "closed") // other semantics: it starts anew
+	m.state(t, "payments", "closed") // other rules restart the breaker
 	calls(12, http.StatusOK)
 	calls(5, http.StatusInternalServerError)
-	calls(12, http.StatusOK) // the failures have left
+	calls(12, http.StatusOK) // the failures have left the window
 	calls(5, http.StatusInternalServerError)
-	m.must(t, "payments", http.StatusInternalServerError) // 6 of the last 12, of 35 in all
+	m.must(t, "payments", http.StatusInternalServerError) // 6 of the last 12 calls have failed
 	m.must(t, "payments", http.StatusServiceUnavailable)
 	if got := m.breaker(t, "payments").State; got != "open" {
 		t.Errorf("6 of the last 12 calls failed, and the breaker is %s", got)

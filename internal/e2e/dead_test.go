@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// callEvery is the time between two callers of a dead service: they are some 20 a second.
+// callEvery is the time between two calls to a dead service. So there are 20 calls per second.
 const callEvery = 50 * time.Millisecond
 
-// death is a way for a service to be dead, and how its breaker opens by the default rules: five
-// failures in a row, half of ten calls or more that fail, or all of ten or more that take 2 s. A call may
-// take 10 s.
+// death is a way in which a service does not work. Its breaker must open by one of the default rules: five failures in a
+// row, failures of half of at least ten calls, or at least ten calls that all take 2 s. The timeout of a call is 10 s.
 type death struct {
 	name             string
 	dialect          dialect
-	service, caller  string // scripts
-	within           time.Duration
-	adaptive, inline string // the reason, with "|" between the possibilities
+	service, caller  string        // scripts
+	within           time.Duration // the breaker must be open by then
+	adaptive, inline string        // the reason in each data path, with "|" between several allowed ones
 }
 
 const (
@@ -30,8 +29,8 @@ const (
 	slow   = "slow_call_rate"
 )
 
-// deaths are all that is wrong with services that do not work. Usual callers give up after 3 s;
-// patient ones wait for as long as it takes.
+// deaths are all ways in which a service does not work. Most callers give up after 3 s, and patient ones wait until the
+// call ends.
 var deaths = []death{
 	{"refused", http1, "refused", "leave:3s", 4 * time.Second, inARow, inARow},
 	{"reset", http1, "read reset", "leave:3s", 4 * time.Second, inARow, inARow},
@@ -47,16 +46,16 @@ var deaths = []death{
 	{"grpc-breaks-off", bareGRPC, "read 200 send:100 reset", "deadline:3s", 4 * time.Second, inARow, inARow},
 }
 
-// dying is a way of being dead in one data path.
+// dying is a service that does not work, called in one data path.
 type dying struct {
 	death
 	key, reason string
-	took        time.Duration // until it opened
-	moved       *moved        // nil: it did not
+	took        time.Duration // the time until the breaker opened
+	opened      *transition   // nil: the breaker did not open
 }
 
-// TestEachWayOfBeingDeadOpens: the default policy notices every one, in both data paths, and in
-// time; all are dead at once.
+// TestEachWayOfBeingDeadOpens shows that the default policy notices every service that does not work, in both data paths and
+// in time. All services are called at once.
 func TestEachWayOfBeingDeadOpens(t *testing.T) {
 	t.Parallel()
 	s := newScripted(t)
@@ -79,14 +78,14 @@ func TestEachWayOfBeingDeadOpens(t *testing.T) {
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "breaker\topened after\tat most\treason\twant")
-	counts := s.told(t)
+	counts := s.counts(t)
 	for _, d := range all {
-		got, after := "it did not open: "+counts[d.key].Counts.String(), "-"
-		if d.moved != nil {
-			got, after = d.moved.Reason, d.took.Round(100*time.Millisecond).String()
+		got, after := "the breaker did not open: "+counts[d.key].Counts.String(), "-"
+		if d.opened != nil {
+			got, after = d.opened.Reason, d.took.Round(100*time.Millisecond).String()
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.key, after, d.within, got, d.reason)
-		if d.moved == nil || d.moved.To != "open" || !strings.Contains("|"+d.reason+"|", "|"+got+"|") {
+		if d.opened == nil || d.opened.To != "open" || !strings.Contains("|"+d.reason+"|", "|"+got+"|") {
 			t.Errorf("%s: %s after %s, want %s within %s", d.key, got, after, d.reason, d.within)
 		}
 	}
@@ -94,11 +93,11 @@ func TestEachWayOfBeingDeadOpens(t *testing.T) {
 	t.Logf("\n%s", table.String())
 }
 
-// callers call at their rate until the breaker has opened or is late.
+// callers makes calls at a fixed rate until the breaker has opened, or its time is over.
 func (d *dying) callers(ctx context.Context, s *scripted, transitions *follower) {
 	ctx, cancel := context.WithTimeout(ctx, d.within)
 	var wg sync.WaitGroup
-	defer wg.Wait() // for those who wait, and are given up
+	defer wg.Wait() // for calls in flight, which end with ctx
 	defer cancel()
 	tick := time.NewTicker(callEvery)
 	defer tick.Stop()
@@ -109,8 +108,8 @@ func (d *dying) callers(ctx context.Context, s *scripted, transitions *follower)
 			return
 		case <-tick.C:
 		}
-		if d.moved = transitions.first(d.key); d.moved != nil {
-			d.took = d.moved.heard.Sub(began)
+		if d.opened = transitions.first(d.key); d.opened != nil {
+			d.took = d.opened.received.Sub(began)
 			return
 		}
 		wg.Go(func() { s.call(ctx, pair{dialect: d.dialect, host: d.key}, d.service, d.caller) })

@@ -1,9 +1,9 @@
-// Package e2e tests the whole of Breakwater with a real Envoy: the binary that is
-// shipped, proxies, upstreams that fail in every way, and callers.
+// Package e2e tests the whole of Breakwater with a real Envoy: the binary of a release, proxies, upstreams that fail in
+// every way, and callers.
 //
-// In: policies, and what the callers and upstreams of a test do.
-// Out: what callers saw, what reached the upstreams, what the control plane shows.
+// In: policies, and the calls and failures of a test.
+// Out: the responses that callers got, the calls that reached the upstreams, and the pages of the control plane.
 // Called by: go test.
-// Never: sleeps, skips, or leaves a process behind; all addresses are loopback ones of the test's own.
-// Concurrency: tests run in parallel, each with processes and an IP address of its own.
+// Never: sleeps, skips, or leaves a process behind. All addresses are loopback addresses that no other test has.
+// Concurrency: tests run in parallel. Each has its own processes and its own IP address.
 package e2e

@@ -21,7 +21,7 @@ var (
 	httpPath   = regexp.MustCompile("`(?:GET )?(/(?:metrics|health|breakers|transitions|config)(?:/[a-z]+)*)(?:\\?[^`]*)?`")
 )
 
-// TestDocsProse: commands, flags, metrics and files that the text names in `backticks` exist.
+// TestDocsProse shows that all commands, flags, metrics and files exist that the pages name in `backticks`.
 func TestDocsProse(t *testing.T) {
 	t.Parallel()
 	flags := ourFlags(t)
@@ -29,26 +29,26 @@ func TestDocsProse(t *testing.T) {
 	for _, p := range documentation(t) {
 		for i, line := range strings.Split(p.Prose, "\n") {
 			for _, m := range inline.FindAllStringSubmatch(line, -1) {
-				said := m[1]
+				code := m[1]
 				problem := func(format string, args ...any) {
 					t.Helper()
-					t.Errorf("%s:%d: `%s`: "+format, append([]any{p.Path, i + 1, said}, args...)...)
+					t.Errorf("%s:%d: `%s`: "+format, append([]any{p.Path, i + 1, code}, args...)...)
 				}
-				if f := flagName.FindString(said); f != "" && !flags[f] {
+				if f := flagName.FindString(code); f != "" && !flags[f] {
 					problem("neither breakwater nor envoy has the flag %s", f)
 				}
-				for _, name := range metricName.FindAllString(said, -1) {
+				for _, name := range metricName.FindAllString(code, -1) {
 					if !ourMetrics(t)[name] {
 						problem("there is no metric %s", name)
 					}
 				}
-				if ownCommand.MatchString(said) {
-					for _, words := range simpleCommands(said) {
+				if ownCommand.MatchString(code) {
+					for _, words := range simpleCommands(code) {
 						if err := checkCommand(t, filepath.Dir(p.Path), words); err != nil {
 							problem("%v", err)
 						}
 					}
-				} else if err := checkPath(filepath.Dir(p.Path), said); err != nil {
+				} else if err := checkPath(filepath.Dir(p.Path), code); err != nil {
 					problem("%v", err)
 				}
 			}
@@ -56,7 +56,7 @@ func TestDocsProse(t *testing.T) {
 	}
 }
 
-// TestDocsHTTP: the paths of the control plane that the text names are there.
+// TestDocsHTTP shows that the control plane has all paths that the pages name.
 func TestDocsHTTP(t *testing.T) {
 	t.Parallel()
 	m := prepareMesh(t, ownIP(t), service("payments", "127.0.0.1:1")+guard("payments"))
@@ -69,7 +69,7 @@ func TestDocsHTTP(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				resp.Body.Close() // the status is enough; some answers are endless
+				resp.Body.Close() // the status is enough; some responses never end
 				asked[path[1]] = resp.StatusCode
 			}
 			if asked[path[1]] == http.StatusNotFound {
@@ -78,11 +78,11 @@ func TestDocsHTTP(t *testing.T) {
 		}
 	}
 	if len(asked) < 6 {
-		t.Errorf("only %v are named", asked)
+		t.Errorf("the pages name only %v", asked)
 	}
 }
 
-// ourFlags are those of all commands.
+// ourFlags returns the flags of all commands.
 func ourFlags(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
@@ -92,7 +92,7 @@ func ourFlags(t *testing.T) map[string]bool {
 	return all
 }
 
-// envoyFlags are those of Envoy.
+// envoyFlags returns the flags of Envoy.
 func envoyFlags(t *testing.T) map[string]bool {
 	t.Helper()
 	text, err := exec.CommandContext(t.Context(), envoybin.Path(t), "--help").Output()
@@ -102,7 +102,7 @@ func envoyFlags(t *testing.T) map[string]bool {
 	return flagsOf(string(text))
 }
 
-// ourMetrics are the names of ours, and of the series that histograms have.
+// ourMetrics returns the names of all metrics, and of the series of histograms.
 func ourMetrics(t *testing.T) map[string]bool {
 	t.Helper()
 	catalogue, err := txtar.ParseFile(filepath.Join(root, "internal/app/testdata/catalogue.txtar"))

@@ -19,17 +19,18 @@ import (
 	"breakwater.dev/internal/markdown"
 )
 
-// notRun is how the comment above a block begins that is not run, with the reason behind it.
+// notRun begins the comment above a block that is not run. The reason follows it.
 const notRun = "not run: "
 
 var (
-	// promised is what a line of the documentation says that its command prints.
+	// promised matches the end of a line that shows the output of its command.
 	promised = regexp.MustCompile(`\s+#=> (.+)$`)
-	// staysUp are commands that end by Ctrl-C only. A session starts them beside the others, and wants them to be up at its end.
+	// staysUp matches commands that end only at Ctrl-C. A session runs them in the background, and checks that they still
+	// run at its end.
 	staysUp = regexp.MustCompile(`^(?:bin/)?(?:breakwater serve|breakwater breakers watch|envoy|prometheus)(?: [^&]*)?$`)
 )
 
-// scriptOf returns the commands of a page that are run, in their order.
+// scriptOf returns the commands of a page that can be run, in their order.
 func scriptOf(p markdown.Page) []string {
 	var all []string
 	for _, b := range p.Blocks {
@@ -40,8 +41,9 @@ func scriptOf(p markdown.Page) []string {
 	return all
 }
 
-// TestDocsCommands runs the commands of each page but the README, in their order, in a copy of the repository: breakwater and
-// envoy are on the PATH, a control plane with the policies of the quickstart is up, and its admin token is known.
+// TestDocsCommands runs the commands of each page except the README, in their order, in a copy of the repository. The programs
+// breakwater and envoy are on the PATH. A control plane runs with the policies of the quickstart, and the commands have its
+// admin token.
 func TestDocsCommands(t *testing.T) {
 	t.Parallel()
 	ran := 0
@@ -63,18 +65,18 @@ func TestDocsCommands(t *testing.T) {
 		})
 	}
 	if ran < 2 {
-		t.Errorf("commands of %d pages were run; there are more", ran)
+		t.Errorf("only %d pages have commands that were run, want more", ran)
 	}
 }
 
-// token is the admin token of control planes that pages find running.
+// token is the admin token of the control plane for the commands of a page.
 const token = "a-token-of-the-test"
 
-// checkout is a copy of the repository as somebody has it who has built it, on an address of its own.
+// checkout is a copy of the repository with built programs, for a loopback address that no other test has.
 type checkout struct{ dir, ip string }
 
-// newCheckout copies the repository. Its breakwater and envoy are those under test, on the ports that the documentation
-// names, of another loopback address than 127.0.0.1.
+// newCheckout copies the repository, and installs the programs under test. They use the ports that the documentation names,
+// on a loopback address of the checkout's own in place of 127.0.0.1.
 func newCheckout(t *testing.T) *checkout {
 	t.Helper()
 	c := &checkout{dir: t.TempDir(), ip: ownIP(t)}
@@ -112,7 +114,7 @@ func newCheckout(t *testing.T) *checkout {
 	return c
 }
 
-// programs is the directory in a checkout that is on the PATH.
+// programs is the directory of a checkout that is on the PATH.
 const programs = "programs"
 
 // install puts the programs under test on the PATH.
@@ -141,8 +143,8 @@ exec ` + real + ` "$@"`,
 	}
 }
 
-// run gives commands to one shell, as somebody does who copies them, and wants each to succeed and to print what the
-// documentation promises.
+// run gives commands to one shell, as a reader does who copies them. It checks that each command succeeds, and that its
+// output has the text that the documentation shows.
 func (c *checkout) run(t *testing.T, commands []string) {
 	t.Helper()
 	script := "set -euo pipefail\nstay=()\n"
@@ -164,15 +166,15 @@ func (c *checkout) run(t *testing.T, commands []string) {
 		last = i
 		out, _, _ := strings.Cut(rest, "<<<")
 		if m := promised.FindStringSubmatch(command); m != nil && !strings.Contains(out, m[1]) {
-			t.Errorf("%s\ndoes not print %q; it prints\n%s", command, m[1], out)
+			t.Errorf("the output of\n%s\nhas no %q:\n%s", command, m[1], out)
 		}
 	}
 	if err != nil {
-		t.Errorf("the commands end with %v, after\n%s\nwhich is the last of what they print:\n%s", err, commands[last], tail(printed, 30))
+		t.Errorf("the commands end with %v, at the command\n%s\nThe end of their output is:\n%s", err, commands[last], tail(printed, 30))
 	}
 }
 
-// bash runs a script in the checkout, and ends all that it has started.
+// bash runs a script in the checkout, and then ends all processes that the script has started. It returns the output.
 func (c *checkout) bash(t *testing.T, script string) (string, error) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "session.log"))
@@ -188,7 +190,7 @@ func (c *checkout) bash(t *testing.T, script string) (string, error) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }() // an error says that nothing is left
+	defer func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }() // an error means that no process is left
 	limit := time.AfterFunc(5*patience, func() { _ = cmd.Process.Kill() })
 	defer limit.Stop()
 	err = cmd.Wait()
@@ -199,7 +201,7 @@ func (c *checkout) bash(t *testing.T, script string) (string, error) {
 	return string(text), err
 }
 
-// portsFree returns an error when somebody listens on one of the ports.
+// portsFree returns an error if one of the ports is in use.
 func portsFree(ip string, ports ...string) error {
 	var taken []error
 	for _, port := range ports {

@@ -16,8 +16,8 @@ import (
 	"breakwater.dev/internal/markdown"
 )
 
-// checkShell holds a block of commands, run or not, against what there is: it parses, its programs are known,
-// and its flags, targets and paths exist.
+// checkShell checks a block of commands, whether or not a test runs it. The block must parse, its programs must be known, and
+// its flags, targets and paths must exist.
 func checkShell(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	if out, err := exec.CommandContext(t.Context(), "bash", "-n", "-c", b.Text).CombinedOutput(); err != nil {
@@ -32,7 +32,7 @@ func checkShell(t *testing.T, b, _ markdown.Block) error {
 	return errors.Join(problems...)
 }
 
-// plain are programs of the system, whose flags are not checked.
+// plain has programs of the system, whose flags are not checked.
 var plain = strings.Fields("cat cd cp curl done echo export for grep jobs kill mkdir mktemp mv openssl printf prometheus python3 rm sed seq sleep tail")
 
 // checkCommand checks the words of one command on a page in dir.
@@ -47,7 +47,7 @@ func checkCommand(t *testing.T, dir string, words []string) error {
 		}
 	}
 	switch program {
-	case "breakwater", "bin/breakwater", "/breakwater": // the last in our image
+	case "breakwater", "bin/breakwater", "/breakwater": // the last is the path in our image
 		return checkBreakwater(t, args)
 	case "make":
 		return checkMake(args)
@@ -66,11 +66,11 @@ func checkCommand(t *testing.T, dir string, words []string) error {
 	return fmt.Errorf("no test knows the program %s; add it to docs_shell_test.go", program)
 }
 
-// topLevel are the directories of the repository whose names begin a path in prose and commands.
+// topLevel returns the directories of the repository whose names begin a path in prose and in commands.
 var topLevel = sync.OnceValue(func() map[string]bool {
 	entries, err := os.ReadDir(root)
 	if err != nil {
-		panic(err) // the root is where this package is
+		panic(err) // this package is below the root, so the root exists
 	}
 	names := map[string]bool{}
 	for _, e := range entries {
@@ -81,13 +81,14 @@ var topLevel = sync.OnceValue(func() map[string]bool {
 	return names
 })
 
-// ownPath reports whether a word names a file or directory of this repository, from its root.
+// ownPath reports whether a word is the path of a file or directory from the root of the repository.
 func ownPath(word string) bool {
 	first, _, found := strings.Cut(strings.TrimPrefix(word, "./"), "/")
 	return found && topLevel()[first] && !strings.ContainsAny(word, "$=*<>{:@ ")
 }
 
-// checkPath wants a file of the repository that is named to be there, from the root or from the page's directory.
+// checkPath returns an error if a word is a path in the repository and does not exist, neither from the root nor from the
+// page's directory.
 func checkPath(dir, word string) error {
 	if !ownPath(word) {
 		return nil
@@ -102,7 +103,7 @@ func checkPath(dir, word string) error {
 
 var flagName = regexp.MustCompile(`^--[a-z][a-z0-9-]*`)
 
-// flagsOf are the flags in what a program prints as its help.
+// flagsOf returns the flags in the help text of a program.
 func flagsOf(help string) map[string]bool {
 	flags := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)(?:^|[\s,])(--[a-z][a-z0-9-]*|-[a-zA-Z])\b`).FindAllStringSubmatch(help, -1) {
@@ -111,7 +112,7 @@ func flagsOf(help string) map[string]bool {
 	return flags
 }
 
-// checkFlags wants each flag among the words to be one of those.
+// checkFlags returns an error if a flag among the words is not one of flags.
 func checkFlags(program string, words []string, flags map[string]bool) error {
 	for _, w := range words {
 		if f := flagName.FindString(w); f != "" && !flags[f] {
@@ -121,10 +122,10 @@ func checkFlags(program string, words []string, flags map[string]bool) error {
 	return nil
 }
 
-// helps has what commands print as their help, since each is asked for often.
+// helps caches the help texts of commands.
 var helps sync.Map
 
-// help returns what a command of breakwater prints as its help.
+// help returns the help text of a command of breakwater.
 func help(t *testing.T, command ...string) string {
 	t.Helper()
 	name := strings.Join(command, " ")
@@ -136,7 +137,7 @@ func help(t *testing.T, command ...string) string {
 	return text
 }
 
-// checkBreakwater wants subcommands and their flags to be there.
+// checkBreakwater returns an error if a subcommand or one of its flags does not exist.
 func checkBreakwater(t *testing.T, args []string) error {
 	t.Helper()
 	var command []string
@@ -155,25 +156,25 @@ func checkBreakwater(t *testing.T, args []string) error {
 	return checkFlags(strings.Join(append([]string{"breakwater"}, command...), " "), args[len(command):], flagsOf(help(t, command...)))
 }
 
-// checkMake wants targets, and the variables that are set, to be in the Makefile.
+// checkMake returns an error if a target, or a variable that is set, is not in the Makefile.
 func checkMake(args []string) error {
 	text, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
 		return err
 	}
 	for _, a := range args {
-		pattern, what := `(?m)^`+regexp.QuoteMeta(a)+`:`, "target "+a
+		pattern, missing := `(?m)^`+regexp.QuoteMeta(a)+`:`, "target "+a
 		if name, _, found := strings.Cut(a, "="); found {
-			pattern, what = `(?m)^`+regexp.QuoteMeta(name)+`\s*\?=`, "variable "+name
+			pattern, missing = `(?m)^`+regexp.QuoteMeta(name)+`\s*\?=`, "variable "+name
 		}
 		if !regexp.MustCompile(pattern).Match(text) {
-			return fmt.Errorf("the Makefile has no %s", what)
+			return fmt.Errorf("the Makefile has no %s", missing)
 		}
 	}
 	return nil
 }
 
-// checkDocker wants the stage of the Dockerfile to be there.
+// checkDocker returns an error if the Dockerfile does not have the stage.
 func checkDocker(args []string) error {
 	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	if err != nil {
@@ -190,7 +191,8 @@ var (
 	workload     = regexp.MustCompile(`^(?:deploy|deployment|svc|service)/([a-z-]+)$`)
 )
 
-// checkKubectl wants a verb, and workloads, that there are. What follows -- is a command in a container of ours.
+// checkKubectl returns an error if no verb is known, or if a workload does not exist. The words after -- are a command in one
+// of our containers.
 func checkKubectl(t *testing.T, dir string, args []string) error {
 	inside := slices.Index(args, "--")
 	if inside >= 0 {
@@ -200,7 +202,7 @@ func checkKubectl(t *testing.T, dir string, args []string) error {
 		args = args[:inside]
 	}
 	if !slices.ContainsFunc(args, func(a string) bool { return slices.Contains(kubectlVerbs, a) }) {
-		return fmt.Errorf("none of these is a verb that the test knows: %v; add it to docs_shell_test.go", args)
+		return fmt.Errorf("the test knows no verb among %v; add it to docs_shell_test.go", args)
 	}
 	manifests, err := filepath.Glob(filepath.Join(root, "deploy/k8s/*/*.yaml"))
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"breakwater.dev/internal/markdown"
 )
 
-// documentation is all pages of the repository.
+// documentation returns all pages of the repository.
 func documentation(t *testing.T) []markdown.Page {
 	t.Helper()
 	pages, err := markdown.Read(os.DirFS(root))
@@ -25,7 +25,7 @@ func documentation(t *testing.T) []markdown.Page {
 	return pages
 }
 
-// page is one of them, by its path from the root.
+// page returns the page with a path from the root.
 func page(t *testing.T, path string) markdown.Page {
 	t.Helper()
 	pages := documentation(t)
@@ -36,11 +36,12 @@ func page(t *testing.T, path string) markdown.Page {
 	return pages[i]
 }
 
-// blockChecks has a check for each kind of block. It gets the block before on the page, too, which is empty for the first one.
+// blockChecks has a check for each kind of block. The check also gets the block before it on the page; for the first block,
+// that is an empty one.
 var blockChecks = map[string]func(t *testing.T, b, before markdown.Block) error{
 	"text":          checkText,
 	"json":          checkJSON,
-	"sh":            checkShell, // and TestReadme and TestDocsCommands run it
+	"sh":            checkShell, // TestReadme and TestDocsCommands also run such blocks
 	"go":            checkGo,
 	"promql":        checkPromQL,
 	"yaml":          checkPolicy,
@@ -48,12 +49,12 @@ var blockChecks = map[string]func(t *testing.T, b, before markdown.Block) error{
 	"yaml envoy":    checkBootstrap,
 	"yaml rules":    checkRules,
 	"yaml scraping": checkScraping,
-	// Kubernetes' schemas are not a dependency of this module. TestDocsManifests of internal/deploytest checks these.
+	// Kubernetes' schemas are not a dependency of this module. TestDocsManifests in internal/deploytest checks these blocks.
 	"yaml kubernetes":    checkedThere,
 	"yaml kustomization": checkedThere,
 }
 
-// TestDocsBlocks checks every code block of every page. What each kind means is in CONTRIBUTING.md.
+// TestDocsBlocks checks every code block of every page. CONTRIBUTING.md explains the kinds of blocks.
 func TestDocsBlocks(t *testing.T) {
 	t.Parallel()
 	for _, p := range documentation(t) {
@@ -72,17 +73,17 @@ func TestDocsBlocks(t *testing.T) {
 	}
 }
 
-// checkBlock checks a block as its kind demands.
+// checkBlock checks a block with the check for its kind.
 func checkBlock(t *testing.T, b, before markdown.Block) error {
 	t.Helper()
 	check, ok := blockChecks[b.Kind]
 	if !ok {
-		return fmt.Errorf("nothing checks a block of kind %q; CONTRIBUTING.md has the kinds that there are", b.Kind)
+		return fmt.Errorf("nothing checks a block of kind %q; CONTRIBUTING.md lists the kinds", b.Kind)
 	}
 	return check(t, b, before)
 }
 
-// TestDocsBlocksThatAreWrong: each check finds what it is for.
+// TestDocsBlocksThatAreWrong shows that each check finds a mistake.
 func TestDocsBlocksThatAreWrong(t *testing.T) {
 	t.Parallel()
 	mistake := markdown.Block{Kind: "yaml mistake", Text: "services:\n  payments: {failure_threshold: 0.5}\n"}
@@ -122,7 +123,7 @@ func TestDocsBlocksThatAreWrong(t *testing.T) {
 	}
 }
 
-// checkedThere wants the fence to be as TestDocsManifests finds it.
+// checkedThere returns an error if a block has a fence that TestDocsManifests does not find.
 func checkedThere(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	line := strings.Split(page(t, b.Page).Text, "\n")[b.Line-1]
@@ -132,7 +133,7 @@ func checkedThere(t *testing.T, b, _ markdown.Block) error {
 	return nil
 }
 
-// TestCheckedThereLooksAtItsFence, not at another one of the page.
+// TestCheckedThereLooksAtItsFence shows that checkedThere looks at the fence of its block, and at no other fence.
 func TestCheckedThereLooksAtItsFence(t *testing.T) {
 	t.Parallel()
 	found := false
@@ -144,15 +145,16 @@ func TestCheckedThereLooksAtItsFence(t *testing.T) {
 			found = true
 			b.Line++
 			if err := checkedThere(t, b, markdown.Block{}); err == nil {
-				t.Errorf("%s: line %d is taken for a fence", p.Path, b.Line)
+				t.Errorf("%s: line %d is accepted as a fence", p.Path, b.Line)
 			}
 		}
 	}
 	if !found {
-		t.Error("no page has such a block")
+		t.Error("no page has a block of kind yaml kubernetes")
 	}
 }
 
+// checkJSON returns an error if a block is not JSON.
 func checkJSON(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	if !json.Valid([]byte(b.Text)) {
@@ -163,7 +165,7 @@ func checkJSON(t *testing.T, b, _ markdown.Block) error {
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// TestDocsLinks: what pages link to is there, headings too.
+// TestDocsLinks shows that the targets of all links exist, including headings.
 func TestDocsLinks(t *testing.T) {
 	text := map[string]string{}
 	for _, p := range documentation(t) {
@@ -180,7 +182,7 @@ func TestDocsLinks(t *testing.T) {
 				target = filepath.Join(filepath.Dir(path), to.Path)
 			}
 			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
-				t.Errorf("%s links to %s, which is not there", path, m[1])
+				t.Errorf("%s links to %s, which does not exist", path, m[1])
 			}
 			if to.Fragment != "" && !headings(text[target])[to.Fragment] {
 				t.Errorf("%s links to %s, and %s has no such heading", path, m[1], target)
@@ -189,7 +191,7 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
-// TestAlertsHaveRunbooks: each alert's runbook is a section of its own.
+// TestAlertsHaveRunbooks shows that each alert has a runbook, and that the runbook is a section of docs/troubleshooting.md.
 func TestAlertsHaveRunbooks(t *testing.T) {
 	rules, err := os.ReadFile(filepath.Join(root, "deploy/prometheus/rules.yaml"))
 	if err != nil {
@@ -207,7 +209,7 @@ func TestAlertsHaveRunbooks(t *testing.T) {
 	}
 }
 
-// headings are the anchors of a page's headings, as GitHub makes them.
+// headings returns the anchors of a page's headings, as GitHub makes them.
 func headings(text string) map[string]bool {
 	anchors := map[string]bool{}
 	for line := range strings.Lines(text) {

@@ -15,10 +15,10 @@ var (
 	keywords     = []string{"do", "then", "else", "if", "while", "until", "!", "exec", "time"}
 )
 
-// shellLines joins the lines of each command of a script: those that \ continues, and here-documents.
+// shellLines returns the commands of a script. It joins lines that end with \, and here-documents.
 func shellLines(script string) []string {
 	var commands []string
-	end, open := "", false // the word that ends a here-document; the line before goes on
+	end, open := "", false // the word that ends the here-document; the line before ends with \
 	for line := range strings.SplitSeq(strings.TrimSpace(script), "\n") {
 		if end != "" || open {
 			commands[len(commands)-1] += "\n" + line
@@ -35,8 +35,8 @@ func shellLines(script string) []string {
 	return slices.DeleteFunc(commands, func(c string) bool { return strings.TrimSpace(c) == "" || strings.HasPrefix(c, "#") })
 }
 
-// simpleCommands returns the words of each simple command of a script, without keywords, assignments and
-// redirections. It knows as much of the shell's language as the documentation uses.
+// simpleCommands returns the words of each simple command of a script, without keywords, assignments and redirections. It
+// understands the part of the shell's language that the documentation uses.
 func simpleCommands(script string) [][]string {
 	var all [][]string
 	for _, c := range shellLines(script) {

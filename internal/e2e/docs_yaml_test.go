@@ -19,7 +19,7 @@ import (
 const target = "apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: payments}\n" +
 	"spec:\n  endpoints: [{address: 10.0.0.1, port: 80}, {address: 10.0.0.2, port: 80}]\n"
 
-// checkPolicy has the binary validate a policy, with the upstream payments where the block has none of its own.
+// checkPolicy validates a policy with the binary. If the block has no upstream, the upstream payments is added.
 func checkPolicy(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,16 +28,16 @@ func checkPolicy(t *testing.T, b, _ markdown.Block) error {
 		save(t, dir, "payments.yaml", target)
 	}
 	if r := breakwater(t, "validate", dir); r.code != 0 {
-		return fmt.Errorf("breakwater validate refuses this policy; mend it, or if it is no policy write its kind behind ```yaml (CONTRIBUTING.md):\n%s%s",
+		return fmt.Errorf("breakwater validate refuses this policy; correct it, or if it is no policy write its kind after ```yaml (CONTRIBUTING.md):\n%s%s",
 			r.stdout, r.stderr)
 	}
 	return nil
 }
 
-// diagnostic is a line such as validate prints, with the name of the file.
+// diagnostic matches a diagnostic that validate prints. Its first group is the name of the file.
 var diagnostic = regexp.MustCompile(`(?m)^(\S+\.ya?ml):\d+:\d+: .*\[[a-z-]+\]$`)
 
-// checkMistake wants validate to refuse a policy.
+// checkMistake returns an error unless validate refuses a policy.
 func checkMistake(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	if diagnostics(t, b.Text, "policy.yaml") == "" {
@@ -46,12 +46,12 @@ func checkMistake(t *testing.T, b, _ markdown.Block) error {
 	return nil
 }
 
-// checkText wants diagnostics to be what validate prints for the block before.
+// checkText returns an error if a block has diagnostics that validate does not print for the block before it.
 func checkText(t *testing.T, b, before markdown.Block) error {
 	t.Helper()
 	m := diagnostic.FindStringSubmatch(b.Text)
 	if m == nil {
-		return nil // a figure, or what another program prints
+		return nil // a figure, or the output of another program
 	}
 	if before.Kind != "yaml mistake" {
 		return fmt.Errorf("write the policy that gives this into a block ```yaml mistake just before, so that they can be compared:\n%s", m[0])
@@ -62,7 +62,7 @@ func checkText(t *testing.T, b, before markdown.Block) error {
 	return nil
 }
 
-// diagnostics returns the lines that validate prints about a policy in a file of that name.
+// diagnostics returns the diagnostics that validate prints for a policy in a file with a given name.
 func diagnostics(t *testing.T, policy, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -81,24 +81,26 @@ func diagnostics(t *testing.T, policy, name string) string {
 	return lines.String()
 }
 
-// checkBootstrap has Envoy validate a bootstrap.
+// checkBootstrap validates a bootstrap with Envoy.
 func checkBootstrap(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	return accepted(t, b.Text, envoybin.Path(t), "--mode", "validate", "-l", "error", "-c")
 }
 
-// checkRules has promtool check a file with rules, and checkScraping a configuration of Prometheus.
+// checkRules checks a file of Prometheus rules with promtool.
 func checkRules(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	return accepted(t, b.Text, "promtool", "check", "rules")
 }
 
+// checkScraping checks a configuration of Prometheus with promtool.
 func checkScraping(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	return accepted(t, b.Text, "promtool", "check", "config", "--syntax-only")
 }
 
-// checkPromQL wants one query, which promtool parses as that of a rule, of metrics that exist.
+// checkPromQL returns an error if promtool cannot parse a query as the expression of a rule, or if one of its metrics does
+// not exist.
 func checkPromQL(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	rule := "groups:\n- name: documentation\n  rules:\n  - record: documentation\n    expr: |\n"
@@ -113,8 +115,8 @@ func checkPromQL(t *testing.T, b, _ markdown.Block) error {
 	return accepted(t, rule, "promtool", "check", "rules")
 }
 
-// checkGo compiles a block. One that begins with a package clause is a file. Another one is the rest of a file that
-// begins in the comment above it and ends inside of a function.
+// checkGo compiles a block. A block that begins with a package clause is a file. Any other block is the end of a file, whose
+// beginning is in the comment above the block and ends inside a function.
 func checkGo(t *testing.T, b, _ markdown.Block) error {
 	t.Helper()
 	text := b.Text
@@ -127,7 +129,7 @@ func checkGo(t *testing.T, b, _ markdown.Block) error {
 	}
 	dir := t.TempDir()
 	save(t, dir, "block.go", text)
-	// The overlay makes it a package of this module, without a file in it.
+	// The overlay makes the block a package of this module, without a file in the module.
 	module, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -144,7 +146,8 @@ func checkGo(t *testing.T, b, _ markdown.Block) error {
 	return nil
 }
 
-// accepted gives a text in a file to a program, as its last argument, and returns what it printed if it fails.
+// accepted gives a program a file with a text as its last argument. If the program fails, accepted returns an error with its
+// output.
 func accepted(t *testing.T, text, program string, args ...string) error {
 	t.Helper()
 	dir := t.TempDir()
@@ -162,7 +165,8 @@ func save(t *testing.T, dir, name, text string) {
 	}
 }
 
-// TestDocumentedDefaults: what docs/policies.md calls the defaults of a BreakerPolicy are what one has that says nothing.
+// TestDocumentedDefaults shows that the defaults of a BreakerPolicy in docs/policies.md are the values of a policy without
+// fields.
 func TestDocumentedDefaults(t *testing.T) {
 	t.Parallel()
 	blocks := page(t, "docs/policies.md").Blocks
@@ -183,7 +187,7 @@ func TestDocumentedDefaults(t *testing.T) {
 		}
 		return r.stdout
 	}
-	if said, is := revision(bare+"  mode:"+beforeFallback+"  connectionLimits:"+limits), revision(bare); said != is {
-		t.Errorf("the policy of %s differs from one that says nothing: one of its values is not the default:\n%s%s", blocks[0].Place(), said, is)
+	if documented, actual := revision(bare+"  mode:"+beforeFallback+"  connectionLimits:"+limits), revision(bare); documented != actual {
+		t.Errorf("the policy in %s differs from a policy without fields, so one of its values is not the default:\n%s%s", blocks[0].Place(), documented, actual)
 	}
 }

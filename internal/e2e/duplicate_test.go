@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestTwoProxiesWithOneID: both have the policy, both obey, their failures add up, and somebody is told.
+// TestTwoProxiesWithOneID shows that two proxies with the same id both get the policy and the gates, that the failures of
+// both count, and that operators see the mistake.
 func TestTwoProxiesWithOneID(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -29,9 +30,9 @@ func TestTwoProxiesWithOneID(t *testing.T) {
 			}
 			m.state(t, "payments", "open")
 		}
-		// Proxies log a moment later, so good calls of the episode before may come between two failures of this one.
-		eventually(t, "it opens", func() error {
-			if m.is(t, "payments", "open") == nil {
+		// Log entries come a moment later, so a good call from the episode before may come between two failures of this one.
+		eventually(t, "the breaker opens", func() error {
+			if m.inState(t, "payments", "open") == nil {
 				return nil
 			}
 			for _, p := range both {
@@ -39,19 +40,19 @@ func TestTwoProxiesWithOneID(t *testing.T) {
 					return err
 				}
 			}
-			return errors.New("not yet")
+			return errors.New("the breaker is closed")
 		})
 		for _, p := range both {
-			p.shut(t, "payments")
+			p.rejects(t, "payments")
 		}
 		u.behave(answer(http.StatusOK))
 		m.state(t, "payments", "half_open")
 		for _, p := range both {
-			p.through(t, "payments")
+			p.passes(t, "payments")
 		}
 		m.state(t, "payments", "closed")
 	}
-	noticed := func() error {
+	reported := func() error {
 		config := m.page(t, "/config")
 		if n, err := m.tryMetric("breakwater_xds_duplicate_nodes"); err != nil || n != 1 || !strings.Contains(config, `"duplicate": true`) {
 			return fmt.Errorf("%v duplicates, %v, in %s", n, err, config)
@@ -59,15 +60,15 @@ func TestTwoProxiesWithOneID(t *testing.T) {
 		return nil
 	}
 	holds(t, "one proxy may connect twice for a while", max(25*time.Second-time.Since(began), 0), func() error {
-		if noticed() == nil && time.Since(began) < 30*time.Second {
-			return fmt.Errorf("noticed after %s", time.Since(began))
+		if reported() == nil && time.Since(began) < 30*time.Second {
+			return fmt.Errorf("the two proxies are reported after %s", time.Since(began))
 		}
 		return nil
 	})
-	eventually(t, "they are noticed", noticed)
-	eventually(t, "the log says so once", func() error {
+	eventually(t, "the two proxies are reported", reported)
+	eventually(t, "the log has the two proxies once", func() error {
 		if n := strings.Count(m.control.output(), "two proxies have the same node id"); n != 1 {
-			return fmt.Errorf("it does %d times:\n%s", n, m.control.output())
+			return fmt.Errorf("the log has them %d times:\n%s", n, m.control.output())
 		}
 		return nil
 	})

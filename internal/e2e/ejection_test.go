@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// TestMeshEjectsWhatNoProxySees: each of three proxies sees an endpoint fail once, which is
-// no run to any of them. Together they have seen three failures, and the endpoint is out for
-// all of them, and comes back.
-func TestMeshEjectsWhatNoProxySees(t *testing.T) {
+// TestMeshEjectsAcrossProxies shows that an endpoint is ejected by three failures in a row, though each of three proxies sees
+// only one of them. All three proxies leave the endpoint alone, and use it again after its ejection.
+func TestMeshEjectsAcrossProxies(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	good, bad := newUpstream(t, ip), newUpstream(t, ip)
@@ -30,16 +29,16 @@ func TestMeshEjectsWhatNoProxySees(t *testing.T) {
 		eventually(t, "the endpoint fails", func() error {
 			r, err := p.get(t.Context(), "payments", "/")
 			if err == nil && r.status == http.StatusOK {
-				err = fmt.Errorf("answered by the other")
+				err = fmt.Errorf("the other endpoint has answered")
 			}
 			return err
 		})
-		m.settled(t, "payments", "failures", i+1)
+		m.counted(t, "payments", "failures", i+1)
 	}
 	ejected := `breakwater_outlier_ejected_endpoints{service="payments"}`
-	eventually(t, "it is ejected", func() error {
+	eventually(t, "the endpoint is ejected", func() error {
 		if got, err := m.tryMetric(ejected); err != nil || got != 1 {
-			return fmt.Errorf("%v endpoints are, %v", got, err)
+			return fmt.Errorf("%v endpoints are ejected, %v", got, err)
 		}
 		return nil
 	})
@@ -48,7 +47,7 @@ func TestMeshEjectsWhatNoProxySees(t *testing.T) {
 		t.Errorf("%v ejections, want 1", got)
 	}
 	for _, p := range proxies {
-		eventually(t, "the proxy leaves it alone", func() error {
+		eventually(t, "the proxy does not call the endpoint", func() error {
 			reached := bad.calls.Load()
 			for range 6 {
 				if _, err := p.get(t.Context(), "payments", "/"); err != nil {
@@ -56,30 +55,30 @@ func TestMeshEjectsWhatNoProxySees(t *testing.T) {
 				}
 			}
 			if n := bad.calls.Load() - reached; n > 0 {
-				return fmt.Errorf("%d calls", n)
+				return fmt.Errorf("%d calls reached the endpoint", n)
 			}
 			return nil
 		})
 	}
-	// While it fails each ejection is followed by another, if calls reach it after that.
+	// While the endpoint fails, it is ejected again when calls reach it after an ejection.
 	before := m.metric(t, ejections)
 	if most := 1 + int(time.Since(began)/(4*time.Second)); int(before) > most {
 		t.Errorf("%v ejections in %s, want at most %d", before, time.Since(began), most)
 	}
 	bad.behave(answer(http.StatusOK))
 	reached := bad.calls.Load()
-	eventually(t, "it is back", func() error {
+	eventually(t, "the endpoint gets calls again", func() error {
 		for _, p := range proxies {
 			if _, err := p.get(t.Context(), "payments", "/"); err != nil {
 				return err
 			}
 		}
 		if bad.calls.Load() == reached {
-			return fmt.Errorf("no call reached it")
+			return fmt.Errorf("no call reached the endpoint")
 		}
 		return nil
 	})
 	if got := m.metric(t, ejections); got != before {
-		t.Errorf("%v ejections, want the %v of before", got, before)
+		t.Errorf("%v ejections, want still %v", got, before)
 	}
 }

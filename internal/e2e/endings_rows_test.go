@@ -2,18 +2,18 @@ package e2e
 
 import "fmt"
 
-// ending is one way for a call to end. Each row is played in both data paths.
+// ending is one way in which a call ends. Each row is played in both data paths.
 type ending struct {
 	name    string
 	over    []dialect
-	policy  string // fields of the policy's spec, with "; " between them, in place of the usual ones
+	policy  string // fields of the policy's spec, with "; " between them, which replace the usual ones
 	service string // script
 	caller  string // script
-	counts  string // what the call counts as
+	counts  string // the outcomes, see countsOf
 }
 
-// usual is the policy of every row, but for what the row has itself. Its breaker does not open, and
-// a call is slow from one second on.
+// usual has the fields of every row's policy, unless the row replaces them. The breaker does not open, and a call is slow
+// when it has taken a second.
 var usual = []string{"timeout: 4s", "breaker: " + fmt.Sprintf(neverOpens, "1s")}
 
 const (
@@ -23,22 +23,21 @@ const (
 	idleFor2s   = "timeout: 0s; idleTimeout: 2s"
 )
 
-// neverSlow is for rows whose calls have to wait for one another.
+// neverSlow has fields for rows whose calls must wait for one another.
 var neverSlow = "timeout: 20s; breaker: " + fmt.Sprintf(neverOpens, "15s")
 
 var (
 	anyHTTP = []dialect{http1, http2}
 	anyGRPC = []dialect{grpcs}
 	all     = []dialect{http1, http2, grpcs}
-	// breakable are those in which a service can break off.
-	breakable = []dialect{http1, http2, bareGRPC}
-	onlyHTTP1 = []dialect{http1}
-	webSocket = []dialect{http1}
-	lawless   = []dialect{bareGRPC}
+	// breakable has the dialects in which a service can break off its response.
+	breakable    = []dialect{http1, http2, bareGRPC}
+	onlyHTTP1    = []dialect{http1}
+	webSocket    = []dialect{http1}
+	onlyBareGRPC = []dialect{bareGRPC}
 )
 
-// endings are the rows of the table in docs/adr/0017-endings.md. The words of the scripts are
-// explained at the type word.
+// endings has the rows of the table in docs/adr/0017-endings.md. The type word explains the words of the scripts.
 var endings = []ending{
 	// A complete response counts by its status, a gRPC call by its grpc-status.
 	{"200", all, "", "read 200 send:100", "", "success"},
@@ -46,9 +45,9 @@ var endings = []ending{
 	{"500", anyHTTP, "", "read 500 send:100", "", "failure"},
 	{"503", anyHTTP, "", "read 503 send:100", "", "failure"},
 	{"ends-by-closing", onlyHTTP1, "", "read unframed 200 send:100", "", "success"},
-	{"ends-by-reset", onlyHTTP1, "", "read unframed 200 send:100 after:100ms reset", "", "success"}, // nobody can tell
-	{"status-ok", lawless, "", "read 200 send:100 grpc:0", "", "success"},
-	{"status-ok-alone", lawless, "", "read grpc:0", "", "success"},
+	{"ends-by-reset", onlyHTTP1, "", "read unframed 200 send:100 after:100ms reset", "", "success"}, // a caller cannot distinguish it from an end by closing
+	{"status-ok", onlyBareGRPC, "", "read 200 send:100 grpc:0", "", "success"},
+	{"status-ok-alone", onlyBareGRPC, "", "read grpc:0", "", "success"},
 	{"status-not-found", anyGRPC, "", "read 200 send:100 grpc:5", "", "success"},
 	{"status-not-found-alone", anyGRPC, "", "read grpc:5", "", "success"},
 	{"status-unavailable", anyGRPC, "", "read 200 send:100 grpc:14", "", "failure"},
@@ -57,10 +56,10 @@ var endings = []ending{
 	{"status-deadline-alone", anyGRPC, "", "read grpc:4", "", "timeout"},
 	{"failing-404", anyHTTP, "classify: {failure: {statusCodes: [\"404\"]}}", "read 404 send:100", "", "failure"},
 	{"failing-not-found", anyGRPC, "classify: {failure: {grpcStatus: [NOT_FOUND]}}", "read 200 send:100 grpc:5", "", "failure"},
-	{"no-status", lawless, "", "read 200 send:100", "", "failure"},
-	{"page-200", lawless, "", "read page 200 send:100", "", "failure"},
-	{"page-404", lawless, "", "read page 404 send:100", "", "success"},
-	{"page-502", lawless, "", "read page 502 send:100", "", "failure"},
+	{"no-status", onlyBareGRPC, "", "read 200 send:100", "", "failure"},
+	{"page-200", onlyBareGRPC, "", "read page 200 send:100", "", "failure"},
+	{"page-404", onlyBareGRPC, "", "read page 404 send:100", "", "success"},
+	{"page-502", onlyBareGRPC, "", "read page 502 send:100", "", "failure"},
 
 	// A call is slow by the time from the end of its request to the headers of its response.
 	{"late-headers", all, "", "read after:1.5s 200 send:100", "", "success slow"},
@@ -82,7 +81,7 @@ var endings = []ending{
 	{"413-before-the-request-ends", anyHTTP, "", "take 413 send:100", "upload:1.5s", "success"},
 	{"503-before-the-request-ends", anyHTTP, "", "take 503 send:100", "upload:1.5s", "failure"},
 
-	// For an upgrade the request is its headers, and what comes after it is always a success.
+	// An upgrade's request ends with its headers. After the headers of the response, every ending is a success.
 	{"websocket-closed-by-caller", webSocket, "", "101 drip:9s", "upgrade leave:1.5s answered", "success"},
 	{"websocket-closed-by-service", webSocket, "", "101 drip:1.5s close", "upgrade", "success"},
 	{"websocket-reset-by-service", webSocket, "", "101 drip:1.5s reset", "upgrade", "success"},
@@ -94,7 +93,7 @@ var endings = []ending{
 	{"upgrade-hangs", webSocket, "", "hang", "upgrade leave:1.5s", "ignored slow"},
 	{"upgrade-hangs-idle", webSocket, idleFor2s, "hang", "upgrade", "timeout slow"},
 
-	// No headers of a response: it is the service's fault.
+	// There are no headers of a response, and that is the service's fault.
 	{"refused", all, "", "refused", "", "failure"},
 	{"unreachable", onlyHTTP1, "", "unreachable", "", "failure slow"},
 	{"no-healthy-endpoint", all, "", "unhealthy", "", "failure"},
@@ -108,10 +107,10 @@ var endings = []ending{
 	{"late-reset-after-upload", breakable, "", "read after:1.5s reset", "upload:700ms", "failure slow"},
 	{"soon-reset-after-upload", breakable, "", "read after:100ms reset", "upload:1.2s", "failure"},
 
-	// No headers of a response: a time of the policy has passed.
+	// There are no headers of a response before a timeout of the policy.
 	{"hang", all, "", "read hang", "", "timeout slow"},
 	{"hang-after-upload", anyHTTP, "", "read hang", "upload:700ms", "timeout slow"},
-	{"hang-after-upload-cut", anyGRPC, "", "read hang", "upload:700ms", "ignored slow"}, // the service had less than the timeout
+	{"hang-after-upload-cut", anyGRPC, "", "read hang", "upload:700ms", "ignored slow"}, // the service had less time than the timeout
 	{"hang-without-timeout", all, headersIn2s, "read hang", "", "timeout slow"},
 	{"hang-until-the-shorter", all, "timeout: 9s; responseHeaderTimeout: 2s", "read hang", "", "timeout slow"},
 	{"headers-in-time", anyHTTP, headersIn2s, "read 200 drip:2.5s", "", "success"},
@@ -123,7 +122,7 @@ var endings = []ending{
 	{"upload-longer-than-the-timeout", anyHTTP, "timeout: 2s", "read 200", "upload:2.5s", "success"},
 	{"requests-longer-than-the-timeout", anyGRPC, "timeout: 2s", "read 200", "upload:5s", "ignored"},
 
-	// No headers of a response: the caller leaves.
+	// There are no headers of a response before the caller leaves.
 	{"leaves-soon", all, "", "read hang", "leave:200ms", "ignored"},
 	{"leaves-late", all, "", "read hang", "leave:1.5s", "ignored slow"},
 	{"leaves-soon-ignored", all, "classify: {clientGone: Ignored}", "read hang", "leave:200ms", "ignored"},
@@ -143,11 +142,11 @@ var endings = []ending{
 	{"short-deadline-failure", anyGRPC, "classify: {clientGone: Failure}", "read hang", "deadline:300ms", "failure"},
 	{"deadline-met", anyGRPC, "", "read 200 send:100", "deadline:3s", "success"},
 	{"deadline-passes-late", anyGRPC, "", "read hang", "deadline:1.5s", "ignored slow"},
-	{"deadline-passes-unnoticed", lawless, "", "read hang", "deadline:1.5s", "ignored slow"},
-	{"deadline-noticed-by-reset", lawless, "", "read after:1.42s reset", "deadline:1.5s", "ignored slow"}, // as gRPC's server for Go does
-	{"deadline-noticed-by-reset-after-headers", lawless, "", "read 200 after:1.42s reset", "deadline:1.5s", "ignored"},
-	{"deadline-noticed-by-status", lawless, "", "read after:1.42s grpc:4", "deadline:1.5s", "ignored slow"},
-	{"deadline-noticed-by-status-after-headers", lawless, "", "read 200 after:1.42s grpc:4", "deadline:1.5s", "ignored"},
+	{"deadline-passes-unnoticed", onlyBareGRPC, "", "read hang", "deadline:1.5s", "ignored slow"},
+	{"deadline-noticed-by-reset", onlyBareGRPC, "", "read after:1.42s reset", "deadline:1.5s", "ignored slow"}, // gRPC's server for Go does this
+	{"deadline-noticed-by-reset-after-headers", onlyBareGRPC, "", "read 200 after:1.42s reset", "deadline:1.5s", "ignored"},
+	{"deadline-noticed-by-status", onlyBareGRPC, "", "read after:1.42s grpc:4", "deadline:1.5s", "ignored slow"},
+	{"deadline-noticed-by-status-after-headers", onlyBareGRPC, "", "read 200 after:1.42s grpc:4", "deadline:1.5s", "ignored"},
 	{"deadline-in-an-upload", anyGRPC, "", "read hang", "upload:3s deadline:1.5s", "ignored"},
 	{"deadline-after-headers", anyGRPC, "", "read 200 send:100 hang", "deadline:1.5s", "ignored"},
 	{"deadline-after-the-timeout", anyGRPC, "", "read hang", "deadline:8s", "timeout slow"},
@@ -155,9 +154,9 @@ var endings = []ending{
 	{"deadline-passes-late-ignored", anyGRPC, "classify: {clientGone: Ignored}", "read hang", "deadline:1.5s", "ignored"},
 	{"deadline-without-timeout", anyGRPC, "timeout: 0s", "read hang", "deadline:1.5s", "ignored slow"},
 	{"status-deadline-too-early", anyGRPC, "", "read grpc:4", "deadline:3s", "timeout"},
-	{"reset-before-the-deadline", lawless, "", "read after:100ms reset", "deadline:3s", "failure"},
+	{"reset-before-the-deadline", onlyBareGRPC, "", "read after:100ms reset", "deadline:3s", "failure"},
 
-	// After the headers: the service breaks off, which is a failure.
+	// The service breaks off after the headers, which is a failure.
 	{"body-reset", onlyHTTP1, "", "read length:1000 200 send:100 after:100ms reset", "", "failure"},
 	{"body-closed", onlyHTTP1, "", "read length:1000 200 send:100 after:100ms close", "", "failure"},
 	{"chunks-reset", breakable, "", "read 200 send:100 after:100ms reset", "", "failure"},
@@ -171,20 +170,20 @@ var endings = []ending{
 	{"event-stream-reset", anyHTTP, "", "read events 200 drip:300ms reset", "", "failure"},
 	{"reset-before-the-request-ends", breakable, "", "take 200 after:100ms reset", "upload:1.5s", "failure"},
 
-	// After the headers: the caller leaves.
+	// The caller leaves after the headers.
 	{"leaves-a-download", anyHTTP, "", "read 200 send:64KiB hang", "leave:300ms answered", "success"},
 	{"leaves-a-late-download", anyHTTP, "", "read after:1.5s 200 send:100 hang", "leave:300ms answered", "success slow"},
 	{"leaves-a-500", anyHTTP, "", "read 500 send:100 hang", "leave:300ms answered", "failure"},
 	{"leaves-a-stream", anyGRPC, "", "read 200 send:100 hang", "leave:300ms answered", "ignored"},
 	{"leaves-a-failing-404", anyHTTP, "classify: {failure: {statusCodes: [\"404\"]}}", "read 404 send:100 hang", "leave:300ms answered", "failure"},
-	{"leaves-a-page", lawless, "", "read page 200 send:100 hang", "leave:1.5s", "failure"},
+	{"leaves-a-page", onlyBareGRPC, "", "read page 200 send:100 hang", "leave:1.5s", "failure"},
 	{"leaves-before-the-request-ends", anyHTTP, "", "200 send:100 hang", "upload:200ms unfinished leave:1.5s answered", "success"},
 	{"leaves-a-stream-before-the-request-ends", anyGRPC, "", "200 send:100 hang", "upload:200ms unfinished leave:1.5s answered", "ignored"},
 	{"drops-a-download", anyHTTP, "", "read 200 send:64KiB hang", "drop:300ms answered", "success"},
 	{"drops-a-stream", anyGRPC, "", "read 200 send:100 hang", "drop:300ms answered", "ignored"},
 	{"leaves-an-event-stream", anyHTTP, "", "read events 200 drip:9s", "leave:1.5s answered", "success"},
 
-	// After the headers: a time of the policy passes.
+	// A timeout of the policy ends the call after the headers.
 	{"hang-after-headers", anyHTTP, "timeout: 2s", "read 200 hang", "", "timeout"},
 	{"hang-in-a-body", anyHTTP, "timeout: 2s", "read 200 send:100 hang", "", "timeout"},
 	{"hang-in-a-500", anyHTTP, "timeout: 2s", "read 500 send:100 hang", "", "failure"},
@@ -200,7 +199,7 @@ var endings = []ending{
 	{"idle-before-the-request-ends", anyHTTP, idleFor2s, "200 send:100 hang", "upload:200ms unfinished", "success"},
 	{"stream-idle-before-the-request-ends", anyGRPC, idleFor2s, "200 send:100 hang", "upload:200ms unfinished", "ignored"},
 
-	// Limits of the proxy, and what is wrong with the request.
+	// The proxy is at a limit, or the request is malformed.
 	{"overflow", []dialect{http2, grpcs}, "connectionLimits: {maxRequests: 1}; " + neverSlow,
 		"read after:2s 200 | read 200", "apart:1s", "success + ignored"},
 	{"queue-overflow", onlyHTTP1, "connectionLimits: {maxConnections: 1, maxPendingRequests: 1}; " + neverSlow,

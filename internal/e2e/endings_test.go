@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// counts are what a breaker has been told of its calls.
+// counts has the numbers of calls that a breaker has counted.
 type counts struct{ Successes, Failures, Timeouts, Slow, Ignored int }
 
-// countsOf reads "success slow", or "success + ignored" of two calls. A timeout is a failure too.
+// countsOf reads a text such as "success slow", or "success + ignored" for two calls. A timeout is a failure too.
 func countsOf(text string) counts {
 	var c counts
 	words := map[string][]*int{"success": {&c.Successes}, "failure": {&c.Failures}, "timeout": {&c.Failures, &c.Timeouts},
@@ -23,7 +23,7 @@ func countsOf(text string) counts {
 	for _, w := range strings.Fields(text) {
 		fields, ok := words[w]
 		if !ok {
-			panic(fmt.Sprintf("%q counts as nothing", w))
+			panic(fmt.Sprintf("%q is not a word for an outcome", w))
 		}
 		for _, f := range fields {
 			*f++
@@ -32,75 +32,75 @@ func countsOf(text string) counts {
 	return c
 }
 
-// String says the same in words.
+// String returns the counts in the words of countsOf.
 func (c counts) String() string {
-	var said []string
+	var parts []string
 	for _, w := range []struct {
 		n    int
 		word string
 	}{{c.Successes, "success"}, {c.Failures - c.Timeouts, "failure"}, {c.Timeouts, "timeout"}, {c.Ignored, "ignored"}, {c.Slow, "slow"}} {
 		switch {
 		case w.n == 1:
-			said = append(said, w.word)
+			parts = append(parts, w.word)
 		case w.n != 0:
-			said = append(said, fmt.Sprintf("%d %s", w.n, w.word))
+			parts = append(parts, fmt.Sprintf("%d %s", w.n, w.word))
 		}
 	}
-	if said == nil {
+	if parts == nil {
 		return "nothing"
 	}
-	return strings.Join(said, " ")
+	return strings.Join(parts, " ")
 }
 
-// since is what has come since it was before.
+// since returns the calls that were counted after before.
 func (c counts) since(before counts) counts {
 	return counts{c.Successes - before.Successes, c.Failures - before.Failures, c.Timeouts - before.Timeouts,
 		c.Slow - before.Slow, c.Ignored - before.Ignored}
 }
 
-// told is what a test of endings reads of a breaker.
-type told struct {
+// countedBreaker has the fields of a breaker on /breakers that tests of endings need.
+type countedBreaker struct {
 	Key      string
 	State    string
 	InFlight int `json:"in_flight"`
 	Counts   counts
 }
 
-// told reads all breakers, by key.
-func (s *scripted) told(t *testing.T) map[string]told {
+// counts reads all breakers, by key.
+func (s *scripted) counts(t *testing.T) map[string]countedBreaker {
 	t.Helper()
-	var list struct{ Breakers []told }
+	var list struct{ Breakers []countedBreaker }
 	if err := json.Unmarshal([]byte(s.page(t, "/breakers")), &list); err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]told{}
+	all := map[string]countedBreaker{}
 	for _, b := range list.Breakers {
 		all[b.Key] = b
 	}
 	return all
 }
 
-// played is a row in one dialect and one data path.
+// played is a row of the table in one dialect and one data path.
 type played struct {
 	ending
 	name, suffix string
 	dialect      dialect
-	before, got  counts // of its breaker before the call, and since
+	before, got  counts // the counts of its breaker before the call, and since then
 	seen         []seen
 }
 
-// key is that of its breaker, and the host of its calls.
+// key returns the key of the row's breaker, which is also the host of its calls.
 func (p *played) key() string { return p.name + p.suffix }
 
-// marker is the row whose call is made when all others have ended. In the data path Inline its
-// failure is told last of all, by the log, and in the order of the log.
+// marker is a row whose call is made when all others have ended. In the data path Inline its failure is counted last of all,
+// because it comes with the last entry of the log.
 var marker = ending{"marker", []dialect{http1}, "", "read 200 send:100 reset", "", "failure"}
 
-// shortest is the shortest deadline that a service which answers at once has to be able to meet. It
-// is tried again and again when the machine has nothing else to do.
+// shortest is a row with the shortest deadline that a service must be able to meet if it answers at once. It is tried again
+// and again while the machine has nothing else to do.
 var shortest = ending{"deadline-of-5ms", anyGRPC, "", "read 200 send:100", "deadline:5ms", ""}
 
-// expand makes the row's parts: one for each dialect and data path.
+// expand returns the row once for each of its dialects and data paths.
 func (e ending) expand() []*played {
 	var parts []*played
 	for _, d := range e.over {
@@ -111,7 +111,7 @@ func (e ending) expand() []*played {
 	return parts
 }
 
-// fields are the policy's, with the usual ones where the row has no others.
+// fields returns the fields of the row's policy: its own ones, and the usual ones that it does not have.
 func (p *played) fields() []string {
 	path := map[string]string{}
 	for _, way := range paths {
@@ -130,16 +130,16 @@ func (p *played) fields() []string {
 	return fields
 }
 
-// judge takes what has been counted since the call began.
-func (p *played) judge(all map[string]told) { p.got = all[p.key()].Counts.since(p.before) }
+// judge records the calls that were counted since the row's call began.
+func (p *played) judge(all map[string]countedBreaker) { p.got = all[p.key()].Counts.since(p.before) }
 
-// play makes the row's call, or its calls.
+// play makes the calls of the row.
 func (p *played) play(ctx context.Context, s *scripted) {
 	p.seen = s.call(ctx, pair{dialect: p.dialect, host: p.key()}, p.service, p.caller)
 }
 
-// TestEndings plays every row of the table in both data paths, through one proxy, all at once,
-// and compares what their breakers have counted.
+// TestEndings plays every row of the table in both data paths, all at once and through one proxy. It compares the counts of
+// the rows' breakers with the table.
 func TestEndings(t *testing.T) {
 	s := newScripted(t)
 	var rows []*played
@@ -163,11 +163,11 @@ func TestEndings(t *testing.T) {
 	connections.settle(t)
 	wrong := slices.Concat(s.judge(t, rows), s.judge(t, connections.rows))
 	t.Logf("%d rows, %d parts, in %s", len(endings), len(rows), time.Since(began))
-	// A proxy that has no answer in time lets a call through that nobody counts. When the machine
-	// stood still for so long, what is wrong may be right the next time.
-	for unheard := 0; len(wrong) > 0 && s.unheard(t) > unheard; {
-		unheard = s.unheard(t)
-		t.Logf("%d calls did not wait for the control plane; %d rows are played again:\n%s", unheard, len(wrong), table(wrong))
+	// A proxy that gets no answer in time lets the call pass, and no breaker counts it. If that has happened, because the
+	// machine was too busy, the wrong rows are played again.
+	for unanswered := 0; len(wrong) > 0 && s.unanswered(t) > unanswered; {
+		unanswered = s.unanswered(t)
+		t.Logf("%d calls did not wait for the control plane; %d rows are played again:\n%s", unanswered, len(wrong), table(wrong))
 		s.playAll(t, wrong, last)
 		wrong = s.judge(t, wrong)
 	}
@@ -175,26 +175,26 @@ func TestEndings(t *testing.T) {
 		t.Errorf("%d of %d are wrong:\n%s", len(wrong), len(rows)+len(connections.rows), table(wrong))
 	}
 	for _, p := range quick {
-		eventually(t, p.key()+" is met", func() error {
-			if p.play(t.Context(), s); p.seen[0].what != "OK" {
-				return fmt.Errorf("%v", p.seen)
+		eventually(t, "the deadline of "+p.key()+" is met", func() error {
+			if p.play(t.Context(), s); p.seen[0].result != "OK" {
+				return fmt.Errorf("the caller saw %v", p.seen)
 			}
 			return nil
 		})
 	}
 }
 
-// playAll plays rows, and waits until all that becomes of them is counted. That nothing comes later
-// is no guess: the proxy has one worker, so its log is in order, and the last call, which is made
-// when all others have ended, comes last in it. What is not in the log is told while a permit is held.
+// playAll plays rows, and waits until all their calls are counted. It knows that no call is counted later: the proxy has one
+// worker, so its log is in order, and the entry of the last call comes last, because this call is made when all others have
+// ended. A call that is not in the log is counted before its permit is given back.
 func (s *scripted) playAll(t *testing.T, rows []*played, last *played) {
 	t.Helper()
-	all := s.told(t)
+	all := s.counts(t)
 	for _, p := range slices.Concat(rows, []*played{last}) {
 		p.before = all[p.key()].Counts
 	}
 	var wg sync.WaitGroup
-	tick := time.NewTicker(8 * time.Millisecond) // all in one moment would be slow, and count as that
+	tick := time.NewTicker(8 * time.Millisecond) // all calls in one moment would be slow
 	defer tick.Stop()
 	for _, p := range rows {
 		<-tick.C
@@ -202,26 +202,26 @@ func (s *scripted) playAll(t *testing.T, rows []*played, last *played) {
 	}
 	wg.Wait()
 	last.play(t.Context(), s)
-	eventually(t, "all is counted", func() error {
-		all := s.told(t)
+	eventually(t, "all calls are counted", func() error {
+		all := s.counts(t)
 		if last.judge(all); last.got != countsOf(last.counts) {
-			return fmt.Errorf("of the last call there is %s, its caller saw %v", last.got, last.seen)
+			return fmt.Errorf("the last call counts as %s, and its caller saw %v", last.got, last.seen)
 		}
 		for key, b := range all {
 			if b.InFlight != 0 {
-				return fmt.Errorf("a permit of %s is held", key)
+				return fmt.Errorf("a call of %s still has its permit", key)
 			}
 		}
 		return nil
 	})
 }
 
-// judge returns the rows that have not counted as they are to.
+// judge returns the rows whose calls were not counted as the table says.
 func (s *scripted) judge(t *testing.T, rows []*played) (wrong []*played) {
 	t.Helper()
-	all := s.told(t)
+	all := s.counts(t)
 	for _, p := range rows {
-		stayed := planOf(p.caller).leaves && p.seen[0].what != "left" // then the row shows nothing
+		stayed := planOf(p.caller).leaves && p.seen[0].result != "left" // the caller was too late, so the row shows nothing
 		if p.judge(all); p.got != countsOf(p.counts) || stayed {
 			wrong = append(wrong, p)
 		}
@@ -232,7 +232,7 @@ func (s *scripted) judge(t *testing.T, rows []*played) (wrong []*played) {
 	return wrong
 }
 
-// table shows rows.
+// table returns rows as a table.
 func table(rows []*played) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

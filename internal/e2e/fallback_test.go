@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// inBoth runs a test in both data paths. What is decided there holds for a policy of the path.
+// inBoth runs a test in both data paths, in parallel. The test gets the name of the path.
 func inBoth(t *testing.T, test func(t *testing.T, path string)) {
 	for _, path := range []string{"Adaptive", "Inline"} {
 		t.Run(path, func(t *testing.T) {
@@ -26,8 +26,8 @@ func inBoth(t *testing.T, test func(t *testing.T, path string)) {
 	}
 }
 
-// of sends a request with headers, as "name: value", and returns what comes back.
-func (c *caller) of(t *testing.T, method, host, path string, headers ...string) reply {
+// request sends a request with headers, written as "name: value", and returns the response.
+func (c *caller) request(t *testing.T, method, host, path string, headers ...string) reply {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.egress+path, nil)
 	if err != nil {
@@ -51,35 +51,35 @@ func (c *caller) of(t *testing.T, method, host, path string, headers ...string) 
 	return reply{status: resp.StatusCode, header: resp.Header, body: string(body)}
 }
 
-// tripping is a breaker that opens with the third failure in a row.
+// tripping is a breaker that opens at the third failure in a row.
 const tripping = "breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 1}"
 
-// brought brings a breaker to open by three calls that fail.
-func (m *mesh) brought(t *testing.T, u *upstream, name string) {
+// failThrice opens a breaker by three calls that fail.
+func (m *mesh) failThrice(t *testing.T, u *upstream, name string) {
 	t.Helper()
 	u.behave(answer(http.StatusInternalServerError))
 	for range 3 {
-		m.of(t, http.MethodPost, name, "/fail")
+		m.request(t, http.MethodPost, name, "/fail")
 	}
 	m.tripAfter(t, name, 0)
 }
 
-// rejected is how many rejected calls got one fallback, as Prometheus sees it.
-func (m *mesh) rejected(t *testing.T, name, fallback string, want float64) {
+// rejectedWith waits until the metrics have a number of rejected calls that got a kind of fallback.
+func (m *mesh) rejectedWith(t *testing.T, name, fallback string, want float64) {
 	t.Helper()
 	series := fmt.Sprintf(`circuit_breaker_rejected_total{fallback=%q,route="",service=%q}`, fallback, name)
 	eventually(t, fmt.Sprintf("%s is %g", series, want), func() error {
 		got, err := m.tryMetric(series)
 		if err == nil && got != want {
-			err = fmt.Errorf("it is %g", got)
+			err = fmt.Errorf("the metric is %g", got)
 		}
 		return err
 	})
 }
 
-// TestFallbackUpstream: while a breaker is open another upstream gets the calls, bodies and
-// all, as calls of its own; when that one fails its own breaker and fallback stand; and calls
-// go back when the first recovers.
+// TestFallbackUpstream shows that another upstream gets the calls, with their bodies, while a breaker is open. They count as
+// calls of that upstream, and its own breaker and fallback apply when it fails. When the first upstream recovers, it gets
+// its calls again.
 func TestFallbackUpstream(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -92,55 +92,55 @@ func TestFallbackUpstream(t *testing.T) {
 			fmt.Fprintf(w, "%s %s%s %s", r.Method, r.Host, r.URL, body)
 		}
 		second.behave(echo)
-		m.brought(t, first, "payments")
-		eventually(t, "the other takes over", func() error {
-			if r := m.of(t, http.MethodGet, "payments", "/a?b=c"); r.status != 200 || r.body != "GET backup.internal/a?b=c " {
+		m.failThrice(t, first, "payments")
+		eventually(t, "the fallback takes over", func() error {
+			if r := m.request(t, http.MethodGet, "payments", "/a?b=c"); r.status != 200 || r.body != "GET backup.internal/a?b=c " {
 				return fmt.Errorf("got %d %q", r.status, r.body)
 			}
 			return nil
 		})
 		reached := first.calls.Load()
 		for i := range 20 {
-			if r := m.of(t, http.MethodPost, "payments", "/"+strconv.Itoa(i)); r.status != 200 || r.body != fmt.Sprintf("POST backup.internal/%d ", i) {
-				t.Fatalf("got %d %q, want the answer of the other", r.status, r.body)
+			if r := m.request(t, http.MethodPost, "payments", "/"+strconv.Itoa(i)); r.status != 200 || r.body != fmt.Sprintf("POST backup.internal/%d ", i) {
+				t.Fatalf("got %d %q, want the response of the fallback", r.status, r.body)
 			}
 		}
 		if got := first.calls.Load(); got != reached {
 			t.Errorf("%d calls reached the upstream of an open breaker", got-reached)
 		}
 		if got := m.breaker(t, "backup"); got.State != "closed" || got.Counts.Rejected != 0 {
-			t.Errorf("the other's breaker is %s and rejected %d, want closed and none", got.State, got.Counts.Rejected)
+			t.Errorf("the breaker of the fallback is %s and rejected %d calls, want closed and none", got.State, got.Counts.Rejected)
 		}
 		second.behave(answer(http.StatusInternalServerError))
-		eventually(t, "the other's breaker opens", func() error {
-			m.of(t, http.MethodGet, "payments", "/")
+		eventually(t, "the breaker of the fallback opens", func() error {
+			m.request(t, http.MethodGet, "payments", "/")
 			if got := m.breaker(t, "backup").State; got != "open" {
-				return fmt.Errorf("it is %s", got)
+				return fmt.Errorf("the breaker is %s", got)
 			}
 			return nil
 		})
-		eventually(t, "the other's fallback answers", func() error {
-			if r := m.of(t, http.MethodGet, "payments", "/"); r.status != 418 || r.body != "neither" {
+		eventually(t, "callers get the fallback's own fallback", func() error {
+			if r := m.request(t, http.MethodGet, "payments", "/"); r.status != 418 || r.body != "neither" {
 				return fmt.Errorf("got %d %q", r.status, r.body)
 			}
 			return nil
 		})
 		first.behave(answer(http.StatusOK))
-		m.through(t, "payments")
+		m.passes(t, "payments")
 		m.state(t, "payments", "closed")
-		// In Adaptive the last rejected calls may still be on their way here.
+		// In Adaptive the log entries of the last rejected calls may not have arrived yet.
 		eventually(t, "every rejected call was taken over", func() error {
 			taken, err := m.tryMetric(`circuit_breaker_rejected_total{fallback="upstream",route="",service="payments"}`)
 			if all := m.breaker(t, "payments").Counts.Rejected; err == nil && taken != float64(all) {
-				err = fmt.Errorf("%g of %d", taken, all)
+				err = fmt.Errorf("%g of %d were taken over", taken, all)
 			}
 			return err
 		})
-		m.rejected(t, "payments", "response", 0)
+		m.rejectedWith(t, "payments", "response", 0)
 	})
 }
 
-// cacheable answers by the path.
+// cacheable is a handler whose response depends on the path.
 func cacheable(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/x")
@@ -175,6 +175,7 @@ func cacheable(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "answer")
 }
 
+// binary256 returns each byte once.
 func binary256() []byte {
 	all := make([]byte, 256)
 	for i := range all {
@@ -183,9 +184,9 @@ func binary256() []byte {
 	return all
 }
 
-// TestFallbackCached: while a breaker is open the proxy answers GET requests with the last
-// good response, marked with its age, and with the fallback's response where it has none: it
-// keeps none of what is not good, not a GET, has credentials or says that it is not to be kept.
+// TestFallbackCached shows that the proxy answers GET requests with the last good response, marked with its age, while a
+// breaker is open. Requests without a copy get the response of the fallback. The proxy keeps no response that is not good,
+// that forbids it, or that belongs to a request with another method or with credentials.
 func TestFallbackCached(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -196,55 +197,55 @@ func TestFallbackCached(t *testing.T) {
 		kept := []string{"/good?1", "/good?2", "/binary", "/chunks"}
 		not := []string{"/private", "/cookie", "/vary", "/large", "/missing", "/good?3 Authorization: x", "/good?4 Cookie: x",
 			"/good?5 Cache-Control: no-store", "/good?6 Range: bytes=0-1"}
-		get := func(what string) reply {
-			path, header, has := strings.Cut(what, " ")
+		get := func(request string) reply { // the path, and a header after a blank
+			path, header, has := strings.Cut(request, " ")
 			if !has {
-				return m.of(t, http.MethodGet, "payments", path)
+				return m.request(t, http.MethodGet, "payments", path)
 			}
-			return m.of(t, http.MethodGet, "payments", path, header)
+			return m.request(t, http.MethodGet, "payments", path, header)
 		}
 		live := map[string]reply{}
-		for _, what := range append(kept, not...) {
-			live[what] = get(what)
+		for _, request := range append(kept, not...) {
+			live[request] = get(request)
 		}
-		m.of(t, http.MethodPost, "payments", "/good?7")
-		m.brought(t, u, "payments")
-		m.shut(t, "payments")
-		for _, what := range kept {
-			got, want := get(what), live[what]
+		m.request(t, http.MethodPost, "payments", "/good?7")
+		m.failThrice(t, u, "payments")
+		m.rejects(t, "payments")
+		for _, request := range kept {
+			got, want := get(request), live[request]
 			if got.status != 200 || got.body != want.body || got.header.Get("Content-Type") != "text/x" || !slices.Equal(got.header["Link"], want.header["Link"]) {
-				t.Errorf("GET %s: got %d %q %v, want what it was before", what, got.status, got.body, got.header)
+				t.Errorf("GET %s: got %d %q %v, want the same response as before", request, got.status, got.body, got.header)
 			}
 			oldest := 30
 			age, err := strconv.Atoi(got.header.Get("Age"))
 			if given, _ := strconv.Atoi(want.header.Get("Age")); err != nil || age < given || age > given+oldest {
-				t.Errorf("GET %s: age %q, want one of %d s and some more", what, got.header.Get("Age"), given)
+				t.Errorf("GET %s: age %q, want between %d and %d s", request, got.header.Get("Age"), given, given+oldest)
 			}
 		}
-		for _, what := range append(not, "/good?1 Accept: x", "/good?7", "/other") {
-			if got := get(what); got.status != 503 || got.body != "{}" || got.header.Get("Age") != "" || got.header.Get("Content-Type") != "application/json" {
-				t.Errorf("GET %s: got %d %q %v, want the fallback's response", what, got.status, got.body, got.header)
+		for _, request := range append(not, "/good?1 Accept: x", "/good?7", "/other") {
+			if got := get(request); got.status != 503 || got.body != "{}" || got.header.Get("Age") != "" || got.header.Get("Content-Type") != "application/json" {
+				t.Errorf("GET %s: got %d %q %v, want the fallback's response", request, got.status, got.body, got.header)
 			}
 		}
-		if got := m.of(t, http.MethodPost, "payments", "/good?1"); got.status != 503 {
+		if got := m.request(t, http.MethodPost, "payments", "/good?1"); got.status != 503 {
 			t.Errorf("a POST got %d %q, want the fallback's response", got.status, got.body)
 		}
-		m.rejected(t, "payments", "cached", float64(len(kept)))
-		// In Adaptive the last rejected calls may still be on their way here.
+		m.rejectedWith(t, "payments", "cached", float64(len(kept)))
+		// In Adaptive the log entries of the last rejected calls may not have arrived yet.
 		eventually(t, "rejected calls without a copy are counted", func() error {
 			got, err := m.tryMetric(`circuit_breaker_rejected_total{fallback="response",route="",service="payments"}`)
 			misses := m.breaker(t, "payments").Counts.Rejected - len(kept)
 			if err == nil && (misses < len(not)+4 || got != float64(misses)) {
-				err = fmt.Errorf("%d, of which %g got the response", misses, got)
+				err = fmt.Errorf("%d calls had no copy, and %g got the response", misses, got)
 			}
 			return err
 		})
 	})
 }
 
-// TestFallbackCachedLimits: copies go when they are too old, too many or too large together,
-// the oldest first; and who asked for it has copies for requests with credentials, each for
-// requests with the same ones.
+// TestFallbackCachedLimits shows that copies are dropped when they are too old, or when there are too many or too large ones,
+// the oldest first. It also shows that a policy can keep responses to requests with credentials, and that such a copy answers
+// only requests with the same credentials.
 func TestFallbackCachedLimits(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -261,16 +262,16 @@ func TestFallbackCachedLimits(t *testing.T) {
 		m := newMesh(t, ip, text)
 		for name := range map[string]bool{"age": true, "count": true, "size": true} {
 			for _, path := range []string{"/1", "/2", "/3", "/2", "/3"} {
-				m.of(t, http.MethodGet, name, path)
+				m.request(t, http.MethodGet, name, path)
 			}
 		}
-		m.of(t, http.MethodGet, "secret", "/", "Authorization: a")
-		m.of(t, http.MethodGet, "secret", "/", "Authorization: b")
+		m.request(t, http.MethodGet, "secret", "/", "Authorization: a")
+		m.request(t, http.MethodGet, "secret", "/", "Authorization: b")
 		m.write(t, "policy.yaml", strings.ReplaceAll(text, "mode: Enforce", "mode: ForcedOpen"))
 		for _, name := range []string{"age", "count", "size", "secret"} {
 			m.state(t, name, "open")
-			eventually(t, name+" is shut", func() error {
-				if r := m.of(t, http.MethodPost, name, "/"); r.status != 503 {
+			eventually(t, name+" is rejected", func() error {
+				if r := m.request(t, http.MethodPost, name, "/"); r.status != 503 {
 					return fmt.Errorf("got %d", r.status)
 				}
 				return nil
@@ -278,7 +279,7 @@ func TestFallbackCachedLimits(t *testing.T) {
 		}
 		gets := func(name, path, header string, want int) {
 			t.Helper()
-			r := m.of(t, http.MethodGet, name, path, header)
+			r := m.request(t, http.MethodGet, name, path, header)
 			if _, secret, _ := strings.Cut(header, ": "); r.status != want || want == 200 && strings.TrimSpace(r.body) != path+secret {
 				t.Errorf("GET %s of %s with %q: got %d %q, want %d", path, name, header, r.status, r.body, want)
 			}
@@ -289,7 +290,7 @@ func TestFallbackCachedLimits(t *testing.T) {
 			gets(name, "/3", "", 200)
 		}
 		eventually(t, "copies are too old", func() error {
-			if r := m.of(t, http.MethodGet, "age", "/3"); r.status != 503 {
+			if r := m.request(t, http.MethodGet, "age", "/3"); r.status != 503 {
 				return fmt.Errorf("got %d", r.status)
 			}
 			return nil
@@ -301,7 +302,7 @@ func TestFallbackCachedLimits(t *testing.T) {
 	})
 }
 
-// TestFallbackUpstreamGRPC: calls that are taken over keep what gRPC needs: their trailers.
+// TestFallbackUpstreamGRPC shows that calls that a fallback upstream takes over keep their trailers, which gRPC needs.
 func TestFallbackUpstreamGRPC(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -318,27 +319,27 @@ func TestFallbackUpstreamGRPC(t *testing.T) {
 			return status.Code(err)
 		}
 		first.code.Store(uint32(codes.Internal))
-		second.code.Store(uint32(codes.NotFound)) // to tell them apart: an answer, not a failure
+		second.code.Store(uint32(codes.NotFound)) // another code, which is not a failure
 		for range 3 {
 			if got := check(); got != codes.Internal {
-				t.Fatalf("got %v, want the first one's failure", got)
+				t.Fatalf("got %v, want the failure of the first upstream", got)
 			}
 		}
 		m.state(t, "orders", "open")
-		eventually(t, "the other takes over", func() error {
+		eventually(t, "the fallback takes over", func() error {
 			if got := check(); got != codes.NotFound {
 				return fmt.Errorf("got %v", got)
 			}
 			return nil
 		})
 		if got := m.breaker(t, "backup"); got.State != "closed" || got.Counts.Failures != 0 {
-			t.Errorf("the other's breaker is %s with %d failures, want closed and none", got.State, got.Counts.Failures)
+			t.Errorf("the breaker of the fallback is %s with %d failures, want closed and none", got.State, got.Counts.Failures)
 		}
 	})
 }
 
-// TestFallbackBesideProbes: in half-open a call that gets no permit goes the fallback's way, also
-// when it was the control plane that had none left.
+// TestFallbackBesideProbes shows that a call without a permit gets the fallback in half-open, even if the control plane has
+// refused the permit.
 func TestFallbackBesideProbes(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -347,7 +348,7 @@ func TestFallbackBesideProbes(t *testing.T) {
 			"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1s, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}",
 			"fallback: {upstream: backup}"))
 		second.behave(answer(http.StatusTeapot))
-		m.brought(t, first, "payments")
+		m.failThrice(t, first, "payments")
 		probe := turnstile{release: make(chan int)}
 		first.behave(probe.handle)
 		probed := make(chan reply, 1)
@@ -363,8 +364,8 @@ func TestFallbackBesideProbes(t *testing.T) {
 		}()
 		probes(t, m, 1)
 		for range 50 {
-			if r := m.of(t, http.MethodGet, "payments", "/"); r.status != http.StatusTeapot {
-				t.Fatalf("beside a probe: got %d %q, want the answer of the other", r.status, r.body)
+			if r := m.request(t, http.MethodGet, "payments", "/"); r.status != http.StatusTeapot {
+				t.Fatalf("beside a probe: got %d %q, want the response of the fallback", r.status, r.body)
 			}
 		}
 		probe.release <- http.StatusOK

@@ -36,18 +36,18 @@ const (
 // flushInterval is how long entries of the access log wait in the proxy.
 const flushInterval = 50 * time.Millisecond
 
-// playedProxy plays an Envoy. It knows of breakers only by the routes and the runtime layer that it was sent,
-// and reads both as Envoy does.
+// playedProxy plays an Envoy. It knows breakers only from the routes and the runtime layer that it gets, and applies both as
+// Envoy does.
 type playedProxy struct {
 	flow   *flow
 	id     string
 	routes *routev3.RouteConfiguration
 	layer  atomic.Pointer[map[string]*structpb.Value] // by key
-	begun  uint32                                     // calls so far
+	begun  uint32                                     // the number of calls so far
 
 	log     *playedLog
 	waiting []*datav3.HTTPAccessLogEntry // for the next flush
-	seen    map[string]bool              // kinds of entries that are in written
+	seen    map[string]bool              // the kinds of entries in written
 	written strings.Builder              // the first entry of each kind
 }
 
@@ -77,26 +77,26 @@ type playedCall struct {
 	proxy        *playedProxy
 	host         string
 	path, method string
-	random       uint32                     // decides which shares of the calls it belongs to
+	random       uint32                     // decides which runtime fractions match the call
 	marks        map[string]*structpb.Value // dynamic metadata in our namespace
 	route        string                     // the route that it took
-	stream       *playedStream              // to ext_proc; nil: it did not ask
-	reply        *rejection                 // nil if the call went to the service
-	logged       bool                       // it is marked for the log, whatever its outcome is
+	stream       *playedStream              // to ext_proc; nil: the proxy did not ask
+	reply        *rejection                 // nil: the call went to the service
+	logged       bool                       // the call is marked for the log, whatever its outcome is
 	start        time.Time
 }
 
-// rejection is the answer to a call that was rejected.
+// rejection is the response to a rejected call.
 type rejection struct {
 	status  uint32
 	details string
 	text    string // as the story prints it
 }
 
-// call begins a request to a breaker, and returns when it is on its way to the service or rejected.
+// call begins a call of a breaker, and returns when the call is rejected or on its way to the service.
 func (p *playedProxy) call(t *testing.T, key string) *playedCall {
 	t.Helper()
-	// Steps of the golden section spread numbers evenly, where Envoy draws them.
+	// Envoy draws these numbers. Here, steps of the golden section spread them evenly.
 	random := uint32(uint64(p.begun) * 618_034 % wire.Million)
 	p.begun++
 	c := &playedCall{proxy: p, path: "/", method: http.MethodGet, random: random, marks: map[string]*structpb.Value{}, start: time.Now()}
@@ -116,7 +116,7 @@ func (p *playedProxy) call(t *testing.T, key string) *playedCall {
 	return c
 }
 
-// send takes the call through the filters of its route, and once more where ext_proc has it routed again.
+// send runs the filters of the call's route, and does so again if ext_proc clears the route.
 func (c *playedCall) send(t *testing.T) {
 	t.Helper()
 	for {
@@ -145,7 +145,7 @@ func (c *playedCall) send(t *testing.T) {
 	}
 }
 
-// ask asks the control plane, and reports whether the call is to be routed again.
+// ask asks the control plane about the call, and reports whether the call must be routed again.
 func (c *playedCall) ask(t *testing.T, initial []*corev3.HeaderValue) (again bool) {
 	t.Helper()
 	md := metadata.MD{}
@@ -164,7 +164,7 @@ func (c *playedCall) ask(t *testing.T, initial []*corev3.HeaderValue) (again boo
 	return answer.GetRequestHeaders().GetResponse().GetClearRouteCache()
 }
 
-// match returns the first route that fits, as Envoy does.
+// match returns the first route that matches the call.
 func (c *playedCall) match(t *testing.T) *routev3.Route {
 	t.Helper()
 	for _, host := range c.proxy.routes.GetVirtualHosts() {
@@ -177,10 +177,11 @@ func (c *playedCall) match(t *testing.T) *routev3.Route {
 			}
 		}
 	}
-	t.Fatalf("no route takes %s %s of %s", c.method, c.path, c.host)
+	t.Fatalf("no route matches %s %s of %s", c.method, c.path, c.host)
 	return nil
 }
 
+// fits reports whether a route matches the call.
 func (c *playedCall) fits(m *routev3.RouteMatch) bool {
 	if prefix := m.GetPathSeparatedPrefix(); prefix != "" && c.path != prefix {
 		return false
@@ -205,7 +206,7 @@ func (c *playedCall) fits(m *routev3.RouteMatch) bool {
 	return true
 }
 
-// end ends the call with a result. The result of a rejected call is its rejection.
+// end ends the call with a result. A rejected call ends with its rejection instead.
 func (c *playedCall) end(t *testing.T, result string) {
 	t.Helper()
 	status, details, flags := result, "via_upstream", &datav3.ResponseFlags{}
@@ -230,8 +231,8 @@ func (c *playedCall) end(t *testing.T, result string) {
 	c.proxy.write(t, c, status, details, flags)
 }
 
-// write logs a call that has ended, if the filter of the access log lets it through: all calls that are
-// marked, and failures and slow calls of the service.
+// write logs a call that has ended, if it passes the filter of the access log. The filter passes marked calls, failures of the
+// service, and slow calls.
 func (p *playedProxy) write(t *testing.T, c *playedCall, status, details string, flags *datav3.ResponseFlags) {
 	t.Helper()
 	var code uint32
@@ -264,7 +265,7 @@ func (p *playedProxy) write(t *testing.T, c *playedCall, status, details string,
 	}
 }
 
-// flush sends the entries that wait.
+// flush sends the waiting entries.
 func (p *playedProxy) flush(t *testing.T) {
 	t.Helper()
 	counts, order := map[string]int{}, []string(nil)
@@ -287,7 +288,7 @@ func (p *playedProxy) flush(t *testing.T) {
 	p.waiting = nil
 }
 
-// show writes an entry into the list of kinds, as YAML.
+// show appends an entry to written, as YAML.
 func (p *playedProxy) show(t *testing.T, kind string, e *datav3.HTTPAccessLogEntry) {
 	t.Helper()
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)

@@ -23,7 +23,7 @@ import (
 	"breakwater.dev/wire"
 )
 
-// playedStream plays a proxy's ext_proc stream: one message, one answer.
+// playedStream plays a proxy's ext_proc stream. Each message has one answer.
 type playedStream struct {
 	grpc.ServerStream
 	ctx      context.Context
@@ -64,7 +64,7 @@ func (s *playedStream) send(m *extprocv3.ProcessingRequest) *extprocv3.Processin
 	return <-s.answers
 }
 
-// end closes the stream and waits until the server has let go of it.
+// end closes the stream, and waits until the server has ended it.
 func (s *playedStream) end() {
 	close(s.requests)
 	<-s.done
@@ -121,7 +121,7 @@ func (l *playedLog) RecvMsg(into any) error {
 
 func (l *playedLog) SendMsg(any) error { return nil }
 
-// send sends a message with entries, as the proxy of that id.
+// send sends a message with entries, as the proxy with an id.
 func (l *playedLog) send(t *testing.T, id string, entries []*datav3.HTTPAccessLogEntry) {
 	t.Helper()
 	data, err := proto.Marshal(&alsv3.StreamAccessLogsMessage{
@@ -140,7 +140,7 @@ func (l *playedLog) send(t *testing.T, id string, entries []*datav3.HTTPAccessLo
 	}
 }
 
-// close ends the stream, and waits until the server has taken all of it.
+// close ends the stream, and waits until the server has read all of it.
 func (l *playedLog) close() {
 	close(l.messages)
 	<-l.done

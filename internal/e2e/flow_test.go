@@ -32,8 +32,8 @@ import (
 	"breakwater.dev/xds"
 )
 
-// TestFlow tells the whole story of one breaker: the parts are the real ones, put
-// together as the app does, and only the proxy and the clock are played.
+// TestFlow shows the whole story of one breaker. The parts are real, and connected as in the app. Only the proxy and the clock
+// are played.
 func TestFlow(t *testing.T) {
 	golden.Run(t, "testdata/flow*.txtar", func(t *testing.T, in []txtar.File) (out map[string]string) {
 		synctest.Test(t, func(t *testing.T) {
@@ -58,16 +58,16 @@ type flow struct {
 	set      *policy.Set
 	adaptive bool // a breaker of the policy has the data path Adaptive
 	driver   *driver.Driver
-	engine   *breaker.Engine // the driver's
+	engine   *breaker.Engine // the driver's engine
 	extproc  *extproc.Server
 	feed     *feed.Server
 	gates    *publisher.Publisher
 	shown    *metrics.Metrics
 	proxy    *playedProxy
-	events   []event // to come, by time, in order of the script
+	events   []event // future events by time; events of the same time are in the order of the script
 	stop     func()  // ends the goroutines of the control plane, and waits for them
 
-	mu     sync.Mutex // guards what several goroutines write
+	mu     sync.Mutex // guards the fields below
 	story  strings.Builder
 	layers strings.Builder // each runtime layer that the proxy got
 }
@@ -113,11 +113,11 @@ func newFlow(t *testing.T, text string) *flow {
 	return f
 }
 
-// start puts the policy in force, in the order of the app, and connects the proxy.
+// start puts the policy in force, in the same order as the app, and connects the proxy.
 func (f *flow) start(t *testing.T) {
 	t.Helper()
 	f.driver.Observe([]driver.Observer{
-		{Name: "story", Observe: f.moved},
+		{Name: "story", Observe: f.observe},
 		{Name: "gates", Observe: f.gates.Observe},
 		{Name: "metrics", Observe: f.shown.ObserveTransition},
 	})
@@ -134,7 +134,7 @@ func (f *flow) start(t *testing.T) {
 	f.engine.Apply(f.set.Specs(), f.now())
 	f.extproc.Apply(f.set)
 	f.feed.Apply(f.set)
-	f.feed.Applied(f.proxy.id, nil, f.now()) // it has no layer yet
+	f.feed.Applied(f.proxy.id, nil, f.now()) // the proxy has no layer yet
 	f.gates.Apply(f.set)
 }
 
@@ -144,8 +144,8 @@ func (f *flow) Wall(i breaker.Instant) time.Time { return time.Unix(0, int64(i))
 
 func (f *flow) now() breaker.Instant { return f.driver.Clock.Now() }
 
-// moved tells of a transition.
-func (f *flow) moved(tr breaker.Transition) {
+// observe notes a transition.
+func (f *flow) observe(tr breaker.Transition) {
 	seen, wait := "", ""
 	if w := tr.Window; w.Calls > 0 {
 		seen = fmt.Sprintf(", after %d calls, %d failed, %d in a row", w.Calls, w.Failures, w.Run)
@@ -185,36 +185,37 @@ func (f *flow) PublishGates(set *gate.Set, _ time.Time) error {
 	if !f.adaptive {
 		return nil // no route looks for the keys
 	}
-	text, err := xds.Render(xds.Resources{xds.RuntimeType: {layer}}, "yaml")
+	yaml, err := xds.Render(xds.Resources{xds.RuntimeType: {layer}}, "yaml")
 	if err != nil {
 		return err
 	}
 	keys := *f.proxy.layer.Load()
-	said := "an empty runtime layer"
+	text := "an empty runtime layer"
 	if len(keys) > 0 {
-		said = "a runtime layer"
+		text = "a runtime layer"
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		said += fmt.Sprintf("\n%9s %s %v%%", "", key, keys[key].GetStructValue().GetFields()["numerator"].GetNumberValue()*100/wire.Million)
+		text += fmt.Sprintf("\n%9s %s %v%%", "", key, keys[key].GetStructValue().GetFields()["numerator"].GetNumberValue()*100/wire.Million)
 	}
-	f.tell("the proxy gets %s", said)
+	f.tell("the proxy gets %s", text)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.layers.Len() > 0 {
 		f.layers.WriteString("---\n")
 	}
-	fmt.Fprintf(&f.layers, "# from %.2fs on\n%s", time.Duration(f.now()).Seconds(), text)
+	fmt.Fprintf(&f.layers, "# from %.2fs on\n%s", time.Duration(f.now()).Seconds(), yaml)
 	return nil
 }
 
+// tell appends a line to the story.
 func (f *flow) tell(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fmt.Fprintf(&f.story, "%6.1fs  %s\n", time.Duration(f.now()).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// schedule reads a line of the script: "12.5s  3 x payments -> 500 in 100ms". In place
-// of a status there may be "timeout" or "gone", for a client that leaves.
+// schedule reads a line of the script, such as "12.5s  3 x payments -> 500 in 100ms". A result can also be "timeout", or
+// "gone" for a client that leaves.
 func (f *flow) schedule(t *testing.T, number int, line string) {
 	t.Helper()
 	var at, took string
@@ -231,12 +232,13 @@ func (f *flow) schedule(t *testing.T, number int, line string) {
 	f.add(breaker.Instant(begin), func() { f.calls(t, n, key, result, lasts) })
 }
 
+// add adds an event.
 func (f *flow) add(at breaker.Instant, do func()) {
 	f.events = append(f.events, event{at, do})
 	slices.SortStableFunc(f.events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 }
 
-// run makes everything happen in order. At each time, the control plane does first what is due by time alone.
+// run runs all events in order. At each time, the control plane first does the work that is due at that time.
 func (f *flow) run() {
 	for len(f.events) > 0 {
 		next := f.events[0]
@@ -244,13 +246,13 @@ func (f *flow) run() {
 		<-time.After(next.at.Sub(f.now()))
 		synctest.Wait()
 		next.do()
-		synctest.Wait() // until the servers have taken all that they got
+		synctest.Wait() // until the servers have read all messages
 	}
 	f.proxy.log.close()
 	f.stop()
 }
 
-// calls begins n requests at once and tells how many of them got through, and by which routes.
+// calls begins n calls at once, and notes how many of them are admitted and rejected, and by which routes.
 func (f *flow) calls(t *testing.T, n int, key, result string, lasts time.Duration) {
 	t.Helper()
 	admitted, rejected := map[string][]*playedCall{}, map[string][]*playedCall{}
@@ -264,10 +266,10 @@ func (f *flow) calls(t *testing.T, n int, key, result string, lasts time.Duratio
 		c.end(t, "")
 	}
 	for _, route := range slices.Sorted(maps.Keys(admitted)) {
-		through := admitted[route]
-		f.tell("%d x %s: admitted, will end with %s", len(through), route, result)
+		calls := admitted[route]
+		f.tell("%d x %s: admitted, will end with %s", len(calls), route, result)
 		f.add(f.now().Add(lasts), func() {
-			for _, c := range through {
+			for _, c := range calls {
 				c.end(t, result)
 			}
 		})
@@ -277,6 +279,7 @@ func (f *flow) calls(t *testing.T, n int, key, result string, lasts time.Duratio
 	}
 }
 
+// retryAfter returns the header retry-after of a response, in words.
 func retryAfter(r *extprocv3.ImmediateResponse) string {
 	for _, h := range r.GetHeaders().GetSetHeaders() {
 		if h.GetHeader().GetKey() == "retry-after" {
@@ -286,7 +289,7 @@ func retryAfter(r *extprocv3.ImmediateResponse) string {
 	return ""
 }
 
-// metrics are the breakers' series that are not 0.
+// metrics returns the series of breakers that are not 0, without buckets.
 func (f *flow) metrics(t *testing.T) string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -300,6 +303,7 @@ func (f *flow) metrics(t *testing.T) string {
 	return strings.Join(lines, "\n")
 }
 
+// resources returns the resources of the proxy as YAML, without its listener.
 func (f *flow) resources(t *testing.T) string {
 	t.Helper()
 	rs, err := xds.Translate(f.set, xds.DefaultListen)

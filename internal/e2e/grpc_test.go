@@ -18,12 +18,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// grpcUpstream is a gRPC service: the health service, since every gRPC library has it.
+// grpcUpstream is the gRPC health service, which every gRPC library has.
 type grpcUpstream struct {
 	healthv1.UnimplementedHealthServer
 	address string
 	calls   atomic.Int64
-	code    atomic.Uint32 // what Check answers
+	code    atomic.Uint32 // the status code of Check
 }
 
 func newGRPCUpstream(t *testing.T, ip string) *grpcUpstream {
@@ -41,16 +41,16 @@ func newGRPCUpstream(t *testing.T, ip string) *grpcUpstream {
 	return u
 }
 
-// Check answers with the code. It sends headers first, so that the status comes in
-// trailers, as it does when a handler fails after it began.
+// Check answers with the code. It sends headers first, so that the status is in the trailers, as it is when a handler fails
+// after it has begun its response.
 func (u *grpcUpstream) Check(ctx context.Context, _ *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
 	u.calls.Add(1)
 	code := codes.Code(u.code.Load())
-	if code == codes.Canceled { // nothing at all, until the caller has left
+	if code == codes.Canceled { // send nothing until the caller has left
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	if code == codes.Aborted { // a trailers-only response
+	if code == codes.Aborted { // send a response without headers
 		return nil, status.Error(codes.Unavailable, "at once")
 	}
 	if err := grpc.SendHeader(ctx, metadata.Pairs("x-began", "yes")); err != nil {
@@ -62,7 +62,7 @@ func (u *grpcUpstream) Check(ctx context.Context, _ *healthv1.HealthCheckRequest
 	return &healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_SERVING}, nil
 }
 
-// Watch sends one message and then nothing, for as long as the caller listens.
+// Watch sends one message, and then nothing until the caller leaves.
 func (u *grpcUpstream) Watch(_ *healthv1.HealthCheckRequest, s healthv1.Health_WatchServer) error {
 	if err := s.Send(&healthv1.HealthCheckResponse{Status: healthv1.HealthCheckResponse_SERVING}); err != nil {
 		return err
@@ -71,8 +71,7 @@ func (u *grpcUpstream) Watch(_ *healthv1.HealthCheckRequest, s healthv1.Health_W
 	return s.Context().Err()
 }
 
-// TestGRPC: the status of a gRPC call is in its trailers, and a gRPC caller is rejected
-// with a gRPC status.
+// TestGRPC shows that a gRPC call counts by the status in its trailers, and that a rejected caller gets a gRPC status.
 func TestGRPC(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"Inline", "Adaptive"} {
@@ -100,12 +99,12 @@ func checkGRPC(t *testing.T, path string) {
 		_, err := client.Check(ctx, &healthv1.HealthCheckRequest{})
 		return status.Convert(err)
 	}
-	wants := func(what string, failures, timeouts int) {
+	wants := func(condition string, failures, timeouts int) {
 		t.Helper()
-		eventually(t, what, func() error {
+		eventually(t, condition, func() error {
 			c := m.breaker(t, "orders").Counts
 			if c.Failures != failures || c.Timeouts != timeouts {
-				return fmt.Errorf("%+v, want %d failures, %d of them timeouts", c, failures, timeouts)
+				return fmt.Errorf("the counts are %+v, want %d failures, %d of them timeouts", c, failures, timeouts)
 			}
 			return nil
 		})
@@ -118,7 +117,7 @@ func checkGRPC(t *testing.T, path string) {
 	}
 
 	expect(check(t.Context()), codes.OK)
-	u.code.Store(uint32(codes.NotFound)) // an answer, not a failure
+	u.code.Store(uint32(codes.NotFound)) // is not a failure
 	for range 4 {
 		expect(check(t.Context()), codes.NotFound)
 	}
@@ -137,7 +136,7 @@ func checkGRPC(t *testing.T, path string) {
 	for range 3 {
 		expect(check(t.Context()), codes.Unavailable)
 	}
-	wants("three in a row after a success", 5, 0)
+	wants("three failures in a row after a success", 5, 0)
 
 	m.state(t, "orders", "open")
 	if path == "Adaptive" {
@@ -164,12 +163,12 @@ func checkGRPC(t *testing.T, path string) {
 	m.state(t, "orders", "closed")
 }
 
-// TestGRPCDeadlines: a call that the policy's timeout ends is a timeout. An earlier deadline of
-// its caller is that caller's matter.
+// TestGRPCDeadlines shows that a call counts as a timeout if the policy's timeout ends it, and is ignored if an earlier
+// deadline of its caller does.
 func TestGRPCDeadlines(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
-	// No gRPC server, which would have the caller's deadline too and might be first to act on it.
+	// The service is not a gRPC server, which would know the caller's deadline too, and might end the call first.
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
 		t.Fatal(err)
@@ -194,11 +193,11 @@ func TestGRPCDeadlines(t *testing.T) {
 		}
 		return err
 	}
-	// On a busy machine a call may not be counted: with so little time it may not get as far as the
-	// control plane, and one whose question is not answered in time passes unasked.
+	// On a busy machine a call may not be counted: its deadline may pass before it reaches the control plane, and it passes
+	// the breaker if the control plane does not answer in time.
 	eventually(t, "a client that leaves is counted", func() error {
 		if c := m.breaker(t, "orders").Counts; c.Ignored == 0 {
-			return errors.Join(call(300*time.Millisecond), fmt.Errorf("%+v, want 1 ignored", c))
+			return errors.Join(call(300*time.Millisecond), fmt.Errorf("the counts are %+v, want 1 ignored", c))
 		}
 		return nil
 	})
@@ -207,17 +206,17 @@ func TestGRPCDeadlines(t *testing.T) {
 		c := m.breaker(t, "orders").Counts
 		if c.Timeouts == 0 {
 			called++
-			return errors.Join(call(patience), fmt.Errorf("%+v, want a timeout", c))
+			return errors.Join(call(patience), fmt.Errorf("the counts are %+v, want a timeout", c))
 		}
 		if c.Timeouts > called || c.Ignored == 0 || c.Requests != c.Timeouts+c.Ignored {
-			return fmt.Errorf("%+v, want a timeout for each of %d calls at most, and all others ignored", c, called)
+			return fmt.Errorf("the counts are %+v, want at most %d timeouts, and all other calls ignored", c, called)
 		}
 		return nil
 	})
 }
 
-// TestGRPCHangsAfterHeaders: a call that was answered and then is silent for the policy's
-// idleTimeout is a failure.
+// TestGRPCHangsAfterHeaders shows that a call counts as a timeout if its response begins and is then silent for the policy's
+// idleTimeout.
 func TestGRPCHangsAfterHeaders(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -236,17 +235,17 @@ func TestGRPCHangsAfterHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := stream.Recv(); err == nil {
-		t.Fatal("the stream went on")
+		t.Fatal("the stream got another message")
 	}
-	eventually(t, "it is a timeout", func() error {
+	eventually(t, "the call counts as a timeout", func() error {
 		if c := m.breaker(t, "orders").Counts; c.Timeouts != 1 {
-			return fmt.Errorf("%+v, want 1 timeout", c)
+			return fmt.Errorf("the counts are %+v, want 1 timeout", c)
 		}
 		return nil
 	})
 }
 
-// TestLongStreams: with timeout 0s a stream lives, and a caller who ends one says nothing.
+// TestLongStreams shows that a stream is not ended with timeout 0s, and that it is ignored when its caller ends it.
 func TestLongStreams(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -267,13 +266,13 @@ func TestLongStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	leave()
-	eventually(t, "the stream is over", func() error {
+	eventually(t, "the stream has ended", func() error {
 		if c := m.breaker(t, "orders").Counts; c.Ignored != 1 || c.Failures != 0 {
-			return fmt.Errorf("%+v, want 1 ignored", c)
+			return fmt.Errorf("the counts are %+v, want 1 ignored", c)
 		}
 		return nil
 	})
 	if got := m.breaker(t, "orders").State; got != "closed" {
-		t.Errorf("the breaker is %s", got)
+		t.Errorf("the breaker is %s, want closed", got)
 	}
 }

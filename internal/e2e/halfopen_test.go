@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// quick is a policy that opens at the first failure, and probes soon after.
+// quick is a breaker that opens at the first failure, and is half-open soon after.
 const quick = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
 	"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 5, maxWaitDurationInHalfOpenState: 60s}"
 
-// turnstile is a handler that keeps every request until it is let go.
+// turnstile is a handler that keeps every request until the test releases it.
 type turnstile struct {
-	release chan int // the status to answer with
+	release chan int // the status of the next response
 }
 
 func (g turnstile) handle(w http.ResponseWriter, r *http.Request) {
@@ -27,7 +27,7 @@ func (g turnstile) handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestHalfOpenBoundsProbes lets 64 callers loose on a breaker that probes.
+// TestHalfOpenBoundsProbes shows that a half-open breaker with 64 callers has no more probes in flight than permits.
 func TestHalfOpenBoundsProbes(t *testing.T) {
 	t.Parallel()
 	const permitted, callers = 3, 64
@@ -63,8 +63,8 @@ func TestHalfOpenBoundsProbes(t *testing.T) {
 	if most := u.most.Load(); most != permitted {
 		t.Errorf("%d probes were in flight at the upstream at once, want %d", most, permitted)
 	}
-	// One probe after the other succeeds, and its slot goes to somebody else. The fifth
-	// closes, and then everybody gets through.
+	// One probe after the other succeeds, and another call gets its permit. The fifth success closes the breaker, and then
+	// all calls pass.
 	for range 5 {
 		g.release <- http.StatusOK
 	}
@@ -74,14 +74,14 @@ func TestHalfOpenBoundsProbes(t *testing.T) {
 	wg.Wait()
 }
 
-// TestHalfOpenNeverMoreThanPermitted keeps a breaker half-open under load for
-// hundreds of probes, and looks at the upstream all the while.
+// TestHalfOpenNeverMoreThanPermitted keeps a breaker half-open under load for hundreds of probes. There are never more probes
+// in flight than permits.
 func TestHalfOpenNeverMoreThanPermitted(t *testing.T) {
 	t.Parallel()
 	const permitted, callers = 3, 64
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
-	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 10s", // which no probe takes
+	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 10s", // longer than any probe takes
 		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
 			"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 500, maxWaitDurationInHalfOpenState: 30m}"))
 	trip(t, m, u)
@@ -98,21 +98,22 @@ func TestHalfOpenNeverMoreThanPermitted(t *testing.T) {
 	for range callers {
 		wg.Go(func() {
 			for u.calls.Load()-before < 380 {
-				_, _ = m.get(t.Context(), "payments", "/") // what they get is another test's business
+				_, _ = m.get(t.Context(), "payments", "/") // other tests check the response
 			}
 		})
 	}
 	grows(t, "380 probes", 380, probes.Load)
 	wg.Wait()
 	if got := m.breaker(t, "payments").State; got != "half_open" {
-		t.Fatalf("the breaker is %s, want half_open: the test saw another state", got)
+		t.Fatalf("the breaker is %s, want half_open: the test did not measure half-open alone", got)
 	}
 	if most := u.most.Load(); most > permitted || most == 0 {
 		t.Errorf("%d probes were in flight at the upstream at once, want 1 to %d", most, permitted)
 	}
 }
 
-// TestFailingProbeReopens also closes the circle: successes in a row, none missing, close.
+// TestFailingProbeReopens shows that a failed probe opens the breaker again, and that its earlier successes then no longer
+// count.
 func TestFailingProbeReopens(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -131,9 +132,9 @@ func TestFailingProbeReopens(t *testing.T) {
 	u.behave(answer(http.StatusInternalServerError))
 	first := m.breaker(t, "payments").Trip
 	m.must(t, "payments", http.StatusInternalServerError)
-	// Its state may be half_open again: it was open for 300 ms.
+	// The state may be half_open again, because the breaker is open for 300 ms only.
 	if got := m.breaker(t, "payments").Trip; got.Sequence <= first.Sequence || got.Reason != "probe_failed" {
-		t.Fatalf("after a failed probe the last trip is %+v, before it %+v", got, first)
+		t.Fatalf("after a failed probe the last trip is %+v, and it was %+v before", got, first)
 	}
 
 	u.behave(answer(http.StatusOK))
@@ -142,13 +143,13 @@ func TestFailingProbeReopens(t *testing.T) {
 		m.must(t, "payments", http.StatusOK)
 	}
 	if got := m.breaker(t, "payments").State; got != "half_open" {
-		t.Fatalf("successes of the last time were counted: after 4 of 5 the breaker is %s", got)
+		t.Fatalf("earlier successes were counted: after 4 of 5 the breaker is %s", got)
 	}
 	m.must(t, "payments", http.StatusOK)
 	m.state(t, "payments", "closed")
 }
 
-// TestClientThatLeavesGivesItsPermitBack disconnects every probe there may be, several times over.
+// TestClientThatLeavesGivesItsPermitBack shows that a probe whose client leaves gives its permit back at once.
 func TestClientThatLeavesGivesItsPermitBack(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -164,7 +165,7 @@ func TestClientThatLeavesGivesItsPermitBack(t *testing.T) {
 		for range 3 {
 			wg.Go(func() {
 				if _, err := m.get(ctx, "payments", "/"); !errors.Is(err, context.Canceled) {
-					t.Errorf("round %d: a probe was answered: %v", round, err)
+					t.Errorf("round %d: a probe got a response: %v", round, err)
 				}
 			})
 		}
@@ -175,14 +176,14 @@ func TestClientThatLeavesGivesItsPermitBack(t *testing.T) {
 	}
 	s := m.breaker(t, "payments")
 	if s.State != "half_open" || s.Counts.Ignored != 12 || s.Counts.Failures != 1 {
-		t.Errorf("after 12 clients left: %+v, want half_open with 12 ignored and the 1 failure of before", s)
+		t.Errorf("after 12 clients have left the breaker is %+v, want half_open with 12 ignored calls and the 1 failure from before", s)
 	}
 	if got := m.metric(t, `circuit_breaker_leases_expired_total{route="",service="payments"}`); got != 0 {
-		t.Errorf("%v leases expired: the permits were not given back but timed out", got)
+		t.Errorf("%v leases expired, so the permits were not given back", got)
 	}
 }
 
-// TestHalfOpenEnds leaves a probe unanswered for longer than half-open may last.
+// TestHalfOpenEnds shows that the breaker opens again if a probe gets no response before the end of half-open.
 func TestHalfOpenEnds(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -209,19 +210,19 @@ func TestHalfOpenEnds(t *testing.T) {
 	}
 }
 
-// trip opens the breaker of payments, which has to be closed and quick.
+// trip opens the breaker of payments, which must be closed and open at the first failure.
 func trip(t *testing.T, m *mesh, u *upstream) {
 	t.Helper()
 	u.behave(answer(http.StatusInternalServerError))
 	m.must(t, "payments", http.StatusInternalServerError)
 }
 
-// probes waits until so many permits are out.
+// probes waits until a number of probes are in flight.
 func probes(t *testing.T, m *mesh, want int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d probes in flight", want), func() error {
 		if got := m.breaker(t, "payments").Probes; got != want {
-			return fmt.Errorf("%d", got)
+			return fmt.Errorf("%d are in flight", got)
 		}
 		return nil
 	})

@@ -12,74 +12,74 @@ import (
 	"time"
 )
 
-// healthyFor is how long healthy traffic flows, and enough is how many calls of each kind a breaker
-// has to hear of: some more than the five in a row or the ten in all from which on the default rules count.
-// On a busy machine it flows for longer, until they are enough.
+// healthyFor is how long healthy traffic flows. On a busy machine it flows for longer, until there are enough calls.
 var healthyFor = flag.Duration("healthy", 25*time.Second, "how long healthy traffic flows that must not open a breaker")
 
+// enough is the number of calls of each kind that a breaker must count. The default rules need fewer: five in a row, or ten
+// in all.
 const enough = 12
 
-// traffic is a kind of calls with which nothing is wrong.
+// traffic is a kind of healthy calls.
 type traffic struct {
 	name    string
 	dialect dialect
 	service string        // script
 	caller  string        // script
-	callers int           // who make such calls, one after the other
-	every   time.Duration // no caller begins its next call sooner
-	sees    string        // what callers see in the end, with "|" between the possibilities
+	callers int           // the number of callers; each makes one call after the other
+	every   time.Duration // the shortest time between the beginnings of two calls of a caller
+	sees    string        // the result that callers see, with "|" between several allowed ones
 }
 
 const now = 0 * time.Second // a caller begins its next call when the last has ended
 
-// expired is what a caller sees whose deadline passes: its own end of the call, the proxy's, or
-// that of the service, which resets a stream whose deadline has passed, with or without headers.
+// expired has the results that a caller can see when its deadline passes. The call is ended by the caller, by the proxy, or
+// by the service, which resets a stream whose deadline has passed, with or without headers.
 const expired = "DEADLINEEXCEEDED|UNAVAILABLE|INTERNAL"
 
-// healthy is all that has ever been taken for an outage. The timeout is 10 s, and a call is slow
-// from 2 s on.
+// healthy has all kinds of healthy calls that were ever taken for failures. The timeout is 10 s, and a call is slow when it has
+// taken 2 s.
 var healthy = []traffic{
 	{"plain", http1, "read 200 send:100", "", 2, 200 * time.Millisecond, "200"},
 	{"websockets", http1, "101 drip:3s close", "upgrade", 4, now, "101"},
 	{"websockets-left", http1, "101 drip:1m", "upgrade leave:3s", 4, now, "left"},
 	{"event-streams", http1, "read events 200 drip:4s", "", 4, now, "200"},
-	{"event-streams-cut", http1, "read events 200 drip:1m", "", 8, now, "200, cut"}, // by the timeout
+	{"event-streams-cut", http1, "read events 200 drip:1m", "", 8, now, "200, cut"}, // the timeout cuts them
 	{"uploads", http1, "read 200 send:100", "upload:2.5s", 3, now, "200"},
 	{"uploads-of-any-length", http1, "read 200 send:100", "upload:2.5s chunked", 3, now, "200"},
 	{"slow-readers", http1, "read 200 send:4MiB", "slowly:45ms", 5, now, "200"},
-	{"slow-readers-cut", http1, "read 200 send:16MiB", "slowly:300ms hurry:10s", 8, now, "200, cut"}, // by the timeout
+	{"slow-readers-cut", http1, "read 200 send:16MiB", "slowly:300ms hurry:10s", 8, now, "200, cut"}, // the timeout cuts them
 	{"hedged", http1, "read after:50ms 200 | read hang", "hedged", 1, 200 * time.Millisecond, "200 left"},
 	{"impatient", http1, "read after:8s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
 
 	{"grpc-plain", grpcs, "read 200 send:100", "", 2, 200 * time.Millisecond, "OK"},
 	{"grpc-both-ways", grpcs, "200 drip:3s read", "upload:3s", 4, now, "OK"},
 	{"grpc-streams", grpcs, "read 200 drip:4s", "", 4, now, "OK"},
-	{"grpc-streams-cut", grpcs, "read 200 drip:1m", "", 8, now, "INTERNAL"}, // by the timeout
+	{"grpc-streams-cut", grpcs, "read 200 drip:1m", "", 8, now, "INTERNAL"}, // the timeout cuts them
 	{"grpc-uploads", grpcs, "read 200 send:100", "upload:2.5s", 3, now, "OK"},
 	{"grpc-hedged", grpcs, "read after:50ms 200 | read hang", "hedged", 1, 200 * time.Millisecond, "OK left"},
 	{"grpc-impatient", grpcs, "read after:8s 200", "leave:100ms", 1, 200 * time.Millisecond, "left"},
-	// The deadlines of one caller that has less patience than the service takes, or hardly more.
+	// The deadline of the caller is shorter than the service's time, or hardly longer.
 	{"grpc-5ms-for-1ms", grpcs, "read after:1ms 200 send:100", "deadline:5ms", 1, 100 * time.Millisecond, "OK|" + expired},
 	{"grpc-5ms-for-40ms", grpcs, "read after:40ms 200 send:100", "deadline:5ms", 1, 100 * time.Millisecond, expired},
 	{"grpc-25ms-for-1ms", grpcs, "read after:1ms 200 send:100", "deadline:25ms", 1, 100 * time.Millisecond, "OK|" + expired},
 	{"grpc-25ms-for-40ms", grpcs, "read after:40ms 200 send:100", "deadline:25ms", 1, 100 * time.Millisecond, expired},
 }
 
-// traffickers are who make calls of a kind to one host.
-type traffickers struct {
+// trafficTo is traffic of one kind to one host.
+type trafficTo struct {
 	traffic
 	host string
-	mu   sync.Mutex
-	saw  map[string]int
+	mu   sync.Mutex     // guards saw
+	saw  map[string]int // the number of calls with each result
 }
 
-// TestHealthyTrafficNeverOpens sends all kinds of healthy traffic at once, each to a breaker of its
-// own, and all of a protocol to one breaker together, with the default policy in both data paths.
+// TestHealthyTrafficNeverOpens shows that no kind of healthy traffic opens a breaker with the default policy, in both data
+// paths. Each kind flows to a breaker of its own, and all kinds of a protocol also flow to one breaker together.
 func TestHealthyTrafficNeverOpens(t *testing.T) {
 	t.Parallel()
 	s := newScripted(t)
 	var documents strings.Builder
-	var kinds []*traffickers
+	var kinds []*trafficTo
 	for _, path := range paths {
 		field := "dataPath: " + path.dataPath
 		for _, d := range []dialect{http1, grpcs} {
@@ -88,7 +88,7 @@ func TestHealthyTrafficNeverOpens(t *testing.T) {
 		for _, k := range healthy {
 			documents.WriteString(s.documents(k.name+path.suffix, k.dialect, "", field))
 			for _, host := range []string{k.name, "all-" + k.dialect.name} {
-				kinds = append(kinds, &traffickers{traffic: k, host: host + path.suffix, saw: map[string]int{}})
+				kinds = append(kinds, &trafficTo{traffic: k, host: host + path.suffix, saw: map[string]int{}})
 			}
 		}
 	}
@@ -104,12 +104,12 @@ func TestHealthyTrafficNeverOpens(t *testing.T) {
 		for range k.callers {
 			wg.Go(func() { k.flow(ctx, s) })
 		}
-		pause(20*time.Millisecond, ctx.Done()) // as callers do, they do not all begin at once
+		pause(20*time.Millisecond, ctx.Done()) // real callers do not all begin at once either
 	}
 	pause(*healthyFor, ctx.Done())
 	eventually(t, "enough calls of each kind", func() error {
 		for _, k := range kinds {
-			if n := k.made(); n < enough && len(transitions.heard()) == 0 { // else the test has failed
+			if n := k.good(); n < enough && len(transitions.received()) == 0 { // after a transition, the test has failed anyway
 				return fmt.Errorf("%s to %s: %d calls", k.name, k.host, n)
 			}
 		}
@@ -121,16 +121,16 @@ func TestHealthyTrafficNeverOpens(t *testing.T) {
 	for _, k := range kinds {
 		k.check(t)
 	}
-	s.neverMoved(t, transitions)
+	s.checkAlwaysClosed(t, transitions)
 }
 
-// flow makes calls until ctx is done, when the last one is given up.
-func (k *traffickers) flow(ctx context.Context, s *scripted) {
+// flow makes calls until ctx ends, which also ends the last call.
+func (k *trafficTo) flow(ctx context.Context, s *scripted) {
 	for ctx.Err() == nil {
 		next := time.NewTimer(k.every)
 		var saw []string
 		for _, one := range s.call(ctx, pair{k.dialect, k.name, k.host}, k.service, k.caller) {
-			saw = append(saw, one.what)
+			saw = append(saw, one.result)
 		}
 		if ctx.Err() == nil {
 			k.mu.Lock()
@@ -145,8 +145,8 @@ func (k *traffickers) flow(ctx context.Context, s *scripted) {
 	}
 }
 
-// made is how many calls have ended as they do when nothing is wrong.
-func (k *traffickers) made() (n int) {
+// good returns the number of calls that have ended with an allowed result.
+func (k *trafficTo) good() (n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, saw := range strings.Split(k.sees, "|") {
@@ -155,8 +155,8 @@ func (k *traffickers) made() (n int) {
 	return n
 }
 
-// check wants no call to have ended otherwise.
-func (k *traffickers) check(t *testing.T) {
+// check fails the test if a call has ended with another result.
+func (k *trafficTo) check(t *testing.T) {
 	t.Helper()
 	for saw, n := range k.saw {
 		if !slices.Contains(strings.Split(k.sees, "|"), saw) {
@@ -166,10 +166,10 @@ func (k *traffickers) check(t *testing.T) {
 	t.Logf("%-25s to %-25s %v", k.name, k.host, k.saw)
 }
 
-// neverMoved wants every breaker to be closed, and never to have been anything else.
-func (s *scripted) neverMoved(t *testing.T, transitions *follower) {
+// checkAlwaysClosed fails the test if a breaker is not closed, or has not always been closed.
+func (s *scripted) checkAlwaysClosed(t *testing.T, transitions *follower) {
 	t.Helper()
-	for _, tr := range transitions.heard() {
+	for _, tr := range transitions.received() {
 		t.Errorf("%s: %s -> %s, %s", tr.Key, tr.From, tr.To, tr.Reason)
 	}
 	var list struct {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// raw sends a request as it stands over a connection of its own, and returns the response to it.
+// raw sends the text of a request over a connection of its own, and returns the response.
 func (c *caller) raw(t *testing.T, method, request string) reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", c.egress)
@@ -37,12 +37,12 @@ func (c *caller) raw(t *testing.T, method, request string) reply {
 	return reply{status: resp.StatusCode, header: resp.Header, body: string(body)}
 }
 
-// named is a handler that says which service it is, and what the host was.
+// named returns a handler that answers with the name of its service and with the host of the request.
 func named(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", name, r.Host) }
 }
 
-// TestHosts: whatever way a caller has of writing a host, the call gets to the service.
+// TestHosts shows that a request reaches its service however the caller writes the host.
 func TestHosts(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -102,7 +102,7 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// TestUnusualRequests: what a server would take is passed on, and what the proxy cannot do is said.
+// TestUnusualRequests shows that the proxy passes on requests that a server would accept, and explains what it cannot do.
 func TestUnusualRequests(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -136,8 +136,8 @@ func TestUnusualRequests(t *testing.T) {
 	}
 }
 
-// TestNobodyNoticesTheProxy: a caller gets the headers of its service, and no others.
-func TestNobodyNoticesTheProxy(t *testing.T) {
+// TestProxyAddsNoHeaders shows that a caller gets only the headers of its service.
+func TestProxyAddsNoHeaders(t *testing.T) {
 	t.Parallel()
 	for _, p := range paths {
 		t.Run(p.dataPath, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestNobodyNoticesTheProxy(t *testing.T) {
 				u.behave(answer(status))
 				if status == http.StatusServiceUnavailable {
 					m.state(t, "payments", "open") // the fallback
-					m.shut(t, "payments")
+					m.rejects(t, "payments")
 				}
 				r := m.must(t, "payments", status)
 				for name := range r.header {

@@ -12,11 +12,11 @@ import (
 	"breakwater.dev/internal/envoybin"
 )
 
-// epochs are the processes of a proxy that restarts hot: each takes the sockets over from the one before.
+// epochs are the processes of a proxy with hot restarts. Each process takes over the sockets of the one before it.
 type epochs struct {
 	*mesh
 	config, base string
-	last         int
+	last         int // the epoch of the latest process; -1: there is none
 }
 
 func newEpochs(t *testing.T, m *mesh) *epochs {
@@ -38,8 +38,7 @@ func (e *epochs) next(t *testing.T) *process {
 	return p
 }
 
-// TestHotRestart: a proxy that restarts hot loses no call while its breaker is closed, and lets none
-// through while it is open.
+// TestHotRestart shows that a hot restart of a proxy loses no call of a closed breaker, and lets no call pass an open one.
 func TestHotRestart(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
 		ip := ownIP(t)
@@ -49,19 +48,19 @@ func TestHotRestart(t *testing.T) {
 		m.startControl(t)
 		e := newEpochs(t, m)
 		first := e.next(t)
-		m.through(t, "payments")
+		m.passes(t, "payments")
 
 		closed := m.load(t, 2)
 		second := e.next(t)
 		first.ends(t)
 		closed.more(t, 100)
 		closed.clean(t)
-		if err := m.is(t, "payments", "closed"); err != nil {
+		if err := m.inState(t, "payments", "closed"); err != nil {
 			t.Error(err)
 		}
 
 		u.behave(answer(http.StatusInternalServerError))
-		eventually(t, "it opens", func() error {
+		eventually(t, "the breaker opens", func() error {
 			r, err := m.get(t.Context(), "payments", "/")
 			if err == nil && r.body != "instead" {
 				err = fmt.Errorf("got %d %q", r.status, r.body)
@@ -79,7 +78,7 @@ func TestHotRestart(t *testing.T) {
 			t.Errorf("%d calls reached the service of an open breaker", n)
 		}
 		if got := m.metric(t, "breakwater_xds_duplicate_nodes"); got != 0 {
-			t.Errorf("%v duplicates, want none: it is one proxy", got)
+			t.Errorf("%v duplicates, want none, because there is one proxy", got)
 		}
 	})
 }

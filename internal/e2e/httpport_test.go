@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// client trusts what a CA has signed.
+// client returns an HTTP client that trusts certificates of the authority.
 func (a authority) client() *http.Client {
 	return &http.Client{Timeout: patience, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: a.Pool()}, DisableKeepAlives: true,
 	}}
 }
 
-// TestHTTPOverTLS: people and Prometheus come over TLS, by a certificate that is exchanged while it
-// runs; plain text gets no answer.
+// TestHTTPOverTLS shows that the HTTP port can speak TLS, that its certificate can be replaced while it runs, and that it then
+// serves no plain text.
 func TestHTTPOverTLS(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -35,13 +35,13 @@ func TestHTTPOverTLS(t *testing.T) {
 		return r.TLS.PeerCertificates[0].SerialNumber.String(), nil
 	}
 	before := ""
-	eventually(t, "it serves", func() (err error) {
+	eventually(t, "the control plane serves", func() (err error) {
 		o.control.running(t)
 		before, err = serial()
 		return err
 	})
 	if text, err := fetch("http://" + ip + ":18080/breakers"); err == nil || strings.Contains(err.Error(), "payments") {
-		t.Errorf("plain text is answered: %s %v", text, err)
+		t.Errorf("a request in plain text got a page: %s %v", text, err)
 	}
 	args := []string{"breakers", "force", "payments", "open", "--for", "1m", "--reason", "a drill", "--admin-token-file", o.tokenFile, "--server", url}
 	if r := breakwater(t, args...); r.code != 1 || !strings.Contains(r.stderr, "--ca-file") {
@@ -54,7 +54,7 @@ func TestHTTPOverTLS(t *testing.T) {
 	eventually(t, "the new certificate is in use", func() error {
 		now, err := serial()
 		if err == nil && now == before {
-			err = errors.New("still the old one")
+			err = errors.New("the old one is still in use")
 		}
 		return err
 	})
@@ -63,7 +63,7 @@ func TestHTTPOverTLS(t *testing.T) {
 	}
 }
 
-// TestHTTPHost: a page whose name was made to resolve to this port cannot read it.
+// TestHTTPHost shows that a web page cannot read the HTTP port by making its own name resolve to the port's address.
 func TestHTTPHost(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// issueTo makes a proxy's certificate that says one URI and no more, as NAME.pem and NAME.key.
+// issueTo makes a certificate of a proxy whose only name is a URI, as NAME.pem and NAME.key.
 func (a authority) issueTo(t *testing.T, name, uri string) {
 	t.Helper()
 	u, err := url.Parse(uri)
@@ -24,9 +24,8 @@ func (a authority) issueTo(t *testing.T, name, uri string) {
 	})
 }
 
-// TestNodeIdentity: an Envoy whose certificate says who it is has all that others have, in both
-// data paths and in scope Node, also over a restart of the control plane. One with the certificate
-// of another workload gets nothing, and is named.
+// TestNodeIdentity shows that a proxy with the right certificate can do everything, in both data paths and in scope Node, and
+// after a restart of the control plane. A proxy with the certificate of another workload gets nothing, and is in the log.
 func TestNodeIdentity(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -48,12 +47,12 @@ func TestNodeIdentity(t *testing.T) {
 		t.Helper()
 		for _, name := range []string{"payments", "own", "orders"} {
 			eventually(t, "calls of "+name+" are counted", func() error {
-				// Without an answer of the control plane, which may not be there yet, it falls back.
+				// Calls get the fallback while the control plane does not answer.
 				if r, err := m.get(t.Context(), name, "/"); err != nil || r.status != http.StatusOK {
 					return errors.Join(err, fmt.Errorf("got %d", r.status))
 				}
-				if got := m.breaker(t, name).Counts.Successes; got == 0 {
-					return fmt.Errorf("successes = %d", got)
+				if m.breaker(t, name).Counts.Successes == 0 {
+					return errors.New("no success is counted")
 				}
 				return nil
 			})
@@ -64,17 +63,17 @@ func TestNodeIdentity(t *testing.T) {
 	m.launchEnvoy(t, as("thief"))
 	eventually(t, "the thief is refused", func() error {
 		if n := m.metric(t, `breakwater_proxies_refused_total{reason="identity",service="xds"}`); n == 0 {
-			return fmt.Errorf("refused %v streams", n)
+			return errors.New("no stream was refused")
 		}
 		return nil
 	})
-	eventually(t, "the log says so", func() error {
+	eventually(t, "the log has the refusal", func() error {
 		if log := m.control.output(); !strings.Contains(log, "service=xds reason=identity") {
 			return errors.New(tail(log, 5))
 		}
 		return nil
 	})
-	holds(t, "its proxy serves nothing", 500*time.Millisecond, func() error {
+	holds(t, "the thief's proxy serves no call", 500*time.Millisecond, func() error {
 		m.envoy.running(t)
 		if r, err := m.get(t.Context(), "payments", "/"); err == nil {
 			return fmt.Errorf("got %d %q", r.status, r.body)

@@ -26,22 +26,22 @@ func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
 }
 
-// atOnce is how many tests run at once at least: they wait, mostly, for the timers of breakers.
-const atOnce = 6
+// minParallel is the smallest number of tests that run at once. Most of the time, tests wait for the timers of breakers.
+const minParallel = 6
 
-// runTogether has as many tests run at once, unless the command line says how many.
-func runTogether() error {
+// setParallel sets the number of tests that run at once, unless the command line does.
+func setParallel() error {
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if given {
 		return nil
 	}
-	return flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0))))
+	return flag.Set("test.parallel", strconv.Itoa(max(minParallel, runtime.GOMAXPROCS(0))))
 }
 
 func testMain(m *testing.M) int {
-	if err := runTogether(); err != nil {
+	if err := setParallel(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -51,7 +51,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	// Control planes keep their breakers where the user does by default.
+	// Control planes save their state in the default directory, which must not be the developer's.
 	if err := os.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -65,7 +65,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// buildOnce builds a program for the first test that asks for it; name is that of the file.
+// buildOnce returns a function that builds a program at its first call, as a file with the given name.
 func buildOnce(name, path string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		to := filepath.Join(filepath.Dir(binary), name)
@@ -76,18 +76,17 @@ func buildOnce(name, path string) func() (string, error) {
 	})
 }
 
-// patience is how long a condition may take to come true on a busy machine. It
-// bounds failures; nothing waits for it that goes well.
+// patience is how long a condition may take to come true on a busy machine. Only a test that fails waits until then.
 const patience = 30 * time.Second
 
-// grows waits until a count has come so far. However long that takes, it has to grow meanwhile.
-func grows(t *testing.T, what string, want int64, count func() int64) {
+// grows waits until a count has reached a number. There is no limit of time while the count grows.
+func grows(t *testing.T, condition string, want int64, count func() int64) {
 	t.Helper()
 	for n := count(); n < want; {
-		eventually(t, what, func() error {
+		eventually(t, condition, func() error {
 			now := count()
 			if now <= n {
-				return fmt.Errorf("%d of %d, and no more come", now, want)
+				return fmt.Errorf("the count stays at %d of %d", now, want)
 			}
 			n = now
 			return nil
@@ -95,9 +94,9 @@ func grows(t *testing.T, what string, want int64, count func() int64) {
 	}
 }
 
-// eventually waits until check returns nil, and fails the test with its last
-// error if it does not in time.
-func eventually(t *testing.T, what string, check func() error) {
+// eventually waits until check returns nil. If that takes too long, it fails the test with the last error. The condition
+// is for the message.
+func eventually(t *testing.T, condition string, check func() error) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -110,16 +109,16 @@ func eventually(t *testing.T, what string, check func() error) {
 		}
 		select {
 		case <-deadline.C:
-			t.Fatalf("%s: not within %s: %v", what, patience, err)
+			t.Fatalf("%s: not within %s: %v", condition, patience, err)
 		case <-t.Context().Done():
-			t.Fatalf("%s: %v", what, t.Context().Err())
+			t.Fatalf("%s: %v", condition, t.Context().Err())
 		case <-tick.C:
 		}
 	}
 }
 
-// holds checks that check returns nil again and again for d.
-func holds(t *testing.T, what string, d time.Duration, check func() error) {
+// holds fails the test if check returns an error at any time within d.
+func holds(t *testing.T, condition string, d time.Duration, check func() error) {
 	t.Helper()
 	end := time.NewTimer(d)
 	defer end.Stop()
@@ -127,7 +126,7 @@ func holds(t *testing.T, what string, d time.Duration, check func() error) {
 	defer tick.Stop()
 	for {
 		if err := check(); err != nil {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: %v", condition, err)
 		}
 		select {
 		case <-end.C:
@@ -137,18 +136,18 @@ func holds(t *testing.T, what string, d time.Duration, check func() error) {
 	}
 }
 
-// noLog is for the servers of tests: clients that go away, or that do not trust them, are what tests are about.
+// noLog drops the log of a test's server. Tests have clients that leave, or that do not trust the server, on purpose.
 var noLog = log.New(io.Discard, "", 0)
 
-// process is a program that the test started and that is gone when it ends.
+// process is a program that a test has started, and that ends at the latest with the test.
 type process struct {
 	cmd    *exec.Cmd
-	log    string // path of what it printed
-	exited chan struct{}
-	err    error // after exited
+	log    string        // the path of the file with its output
+	exited chan struct{} // closed when the program has ended
+	err    error         // the result of the program; set before exited is closed
 }
 
-// start runs a program, with its output in a file that a failed test shows.
+// start runs a program. Its output goes to a file, whose end a failed test shows.
 func start(t *testing.T, name, path string, args ...string) *process {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), name+".log")
@@ -169,7 +168,7 @@ func start(t *testing.T, name, path string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("the end of what %s printed:\n%s", name, clipped(tail(p.output(), 60)))
+			t.Logf("the end of the output of %s:\n%s", name, clipped(tail(p.output(), 60)))
 		}
 		if strings.Contains(p.output(), "WARNING: DATA RACE") {
 			t.Errorf("%s: data race:\n%s", name, p.output())
@@ -178,9 +177,9 @@ func start(t *testing.T, name, path string, args ...string) *process {
 	return p
 }
 
-// kill ends the process at once, as kill -9 does; twice is as good as once.
+// kill ends the process at once, as kill -9 does. A second call has no effect.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // an error says that it has ended already
+	_ = p.cmd.Process.Kill() // an error means that the process has ended already
 	<-p.exited
 }
 
@@ -197,7 +196,7 @@ func (p *process) ends(t *testing.T) int {
 	select {
 	case <-p.exited:
 	case <-time.After(patience):
-		t.Fatalf("%s is running %s after it was to end", p.cmd.Path, patience)
+		t.Fatalf("%s should have ended %s ago, and still runs", p.cmd.Path, patience)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
@@ -220,7 +219,7 @@ func (p *process) running(t *testing.T) {
 	}
 }
 
-// clipped shortens lines that nobody would read to their end.
+// clipped shortens long lines.
 func clipped(s string) string {
 	const most = 600
 	lines := strings.Split(s, "\n")
@@ -237,8 +236,8 @@ func tail(s string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// ownIP returns a loopback address that no other test uses, so that every test can
-// have the same ports. Whether it is free shows when a port of it can be had.
+// ownIP returns a loopback address that no other test uses, so that every test can use the same ports. It takes an
+// address for free if a port on it is free.
 func ownIP(t *testing.T) string {
 	t.Helper()
 	for range 100 {

@@ -19,18 +19,17 @@ import (
 	"breakwater.dev/internal/envoybin"
 )
 
-// mesh is a control plane with one proxy, and what a test needs around them.
+// mesh is a control plane with a proxy, and a caller of the proxy.
 type mesh struct {
 	*caller
 	ip       string
-	policies string // directory
-	workers  int    // of the proxy; 0: two
+	policies string // the directory of the policy
+	workers  int    // the number of the proxy's workers; 0: two
 	control  *process
 	envoy    *process
 }
 
-// newMesh starts a control plane with the policy text, and an Envoy of the
-// workload "shop"; it returns when the proxy is ready.
+// newMesh starts a control plane with a policy, and an Envoy of the workload "shop". It returns when the proxy is ready.
 func newMesh(t *testing.T, ip, policyText string) *mesh {
 	t.Helper()
 	m := prepareMesh(t, ip, policyText)
@@ -39,7 +38,7 @@ func newMesh(t *testing.T, ip, policyText string) *mesh {
 	return m
 }
 
-// prepareMesh writes the policy, and leaves it to the test to start what it wants, and how.
+// prepareMesh writes the policy, and starts nothing.
 func prepareMesh(t *testing.T, ip, policyText string) *mesh {
 	t.Helper()
 	m := &mesh{ip: ip, policies: t.TempDir(), caller: newCaller(t, ip+":10000")}
@@ -47,7 +46,7 @@ func prepareMesh(t *testing.T, ip, policyText string) *mesh {
 	return m
 }
 
-// write puts a policy file in place at once, as a rename does.
+// write replaces a policy file at once, by a rename.
 func (m *mesh) write(t *testing.T, name, text string) {
 	t.Helper()
 	hidden := filepath.Join(m.policies, "."+name)
@@ -59,6 +58,7 @@ func (m *mesh) write(t *testing.T, name, text string) {
 	}
 }
 
+// startControl starts the control plane, and returns when it is ready.
 func (m *mesh) startControl(t *testing.T, flags ...string) {
 	t.Helper()
 	args := append([]string{"serve", "--policy", m.policies,
@@ -67,7 +67,7 @@ func (m *mesh) startControl(t *testing.T, flags ...string) {
 	m.ready(t, m.control, "http://"+m.ip+":18080/health/ready")
 }
 
-// startEnvoy runs a proxy on the bootstrap that the command prints; edits are applied to it.
+// startEnvoy starts a proxy with the bootstrap that the command prints, after some edits.
 func (m *mesh) startEnvoy(t *testing.T, edits ...*strings.Replacer) {
 	t.Helper()
 	text := m.bootstrap(t)
@@ -77,7 +77,7 @@ func (m *mesh) startEnvoy(t *testing.T, edits ...*strings.Replacer) {
 	m.runEnvoy(t, text)
 }
 
-// bootstrap prints the bootstrap of a proxy of the workload "shop".
+// bootstrap returns the bootstrap of a proxy of the workload "shop".
 func (m *mesh) bootstrap(t *testing.T, flags ...string) string {
 	t.Helper()
 	args := append([]string{"bootstrap", "--node-id", "shop-1", "--node-cluster", "shop",
@@ -89,13 +89,14 @@ func (m *mesh) bootstrap(t *testing.T, flags ...string) string {
 	return string(out)
 }
 
+// runEnvoy starts a proxy, and returns when it is ready.
 func (m *mesh) runEnvoy(t *testing.T, bootstrap string) {
 	t.Helper()
 	m.launchEnvoy(t, bootstrap)
 	m.ready(t, m.envoy, "http://"+m.ip+":9901/ready")
 }
 
-// launchEnvoy does not wait for the proxy to be ready.
+// launchEnvoy starts a proxy, and returns at once.
 func (m *mesh) launchEnvoy(t *testing.T, bootstrap string) {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "envoy.yaml")
@@ -106,6 +107,7 @@ func (m *mesh) launchEnvoy(t *testing.T, bootstrap string) {
 		"--concurrency", strconv.Itoa(cmp.Or(m.workers, 2)), "-l", "warn")
 }
 
+// ready waits until a process answers at a URL.
 func (m *mesh) ready(t *testing.T, p *process, url string) {
 	t.Helper()
 	eventually(t, url, func() error {
@@ -139,7 +141,7 @@ func (m *mesh) page(t *testing.T, path string) string {
 	return body
 }
 
-// metric reads one series of the control plane, given as in the text format.
+// metric reads one series of the control plane. The series is written as in the text format.
 func (m *mesh) metric(t *testing.T, series string) float64 {
 	t.Helper()
 	v, err := m.tryMetric(series)
@@ -149,6 +151,7 @@ func (m *mesh) metric(t *testing.T, series string) float64 {
 	return v
 }
 
+// tryMetric is [mesh.metric] with an error if there is no such series.
 func (m *mesh) tryMetric(series string) (float64, error) {
 	body, err := fetch("http://" + m.ip + ":18080/metrics")
 	if err != nil {
@@ -156,13 +159,13 @@ func (m *mesh) tryMetric(series string) (float64, error) {
 	}
 	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(body)
 	if found == nil {
-		return 0, fmt.Errorf("no series %s", series)
+		return 0, fmt.Errorf("the metrics have no series %s", series)
 	}
 	return strconv.ParseFloat(found[1], 64)
 }
 
-// pushes is how many responses of discovery the control plane has sent, of all types but
-// the runtime layer, which is sent again and again.
+// pushes returns the number of xDS responses that the control plane has sent, without runtime layers, which are sent again and
+// again.
 func (m *mesh) pushes(t *testing.T) float64 {
 	t.Helper()
 	sum := 0.0
@@ -178,7 +181,7 @@ func (m *mesh) pushes(t *testing.T) float64 {
 	return sum
 }
 
-// breakerStatus is what a test reads of /breakers.
+// breakerStatus has the fields of /breakers/KEY that tests need.
 type breakerStatus struct {
 	State  string `json:"state"`
 	Probes int    `json:"probes_in_flight"`
@@ -200,20 +203,20 @@ func (m *mesh) breaker(t *testing.T, key string) breakerStatus {
 // state waits until a breaker is in a state.
 func (m *mesh) state(t *testing.T, key, want string) {
 	t.Helper()
-	eventually(t, "breaker "+key+" "+want, func() error { return m.is(t, key, want) })
+	eventually(t, "breaker "+key+" "+want, func() error { return m.inState(t, key, want) })
 }
 
-// is returns an error unless a breaker is in a state.
-func (m *mesh) is(t *testing.T, key, want string) error {
+// inState returns an error unless a breaker is in a state.
+func (m *mesh) inState(t *testing.T, key, want string) error {
 	t.Helper()
 	if got := m.breaker(t, key).State; got != want {
-		return fmt.Errorf("it is %s", got)
+		return fmt.Errorf("the breaker is %s", got)
 	}
 	return nil
 }
 
-// revision waits until the policy in force is not the old one, and returns its revision. Breakers, gates and what is
-// published are then those of the policy.
+// revision waits until the policy in force is not the old one, and returns its revision. By then the breakers, the gates and
+// the resources belong to the policy.
 func (m *mesh) revision(t *testing.T, old string) string {
 	t.Helper()
 	var c struct {
@@ -224,9 +227,9 @@ func (m *mesh) revision(t *testing.T, old string) string {
 			return err
 		}
 		if c.Revision == old {
-			return errors.New("still the old revision")
+			return errors.New("the old revision is still in force")
 		}
-		// The page comes first, and the line when all is done.
+		// The page changes before the last step, and the line is logged after it.
 		const line = `msg="policy in force" revision=`
 		log := m.control.output()
 		if i := strings.LastIndex(log, line); i < 0 || !strings.HasPrefix(log[i+len(line):], c.Revision+" ") {
@@ -244,22 +247,23 @@ func (m *mesh) terminate(t *testing.T) int {
 	return m.control.ends(t)
 }
 
-// service is an Upstream document with one endpoint.
+// service returns an Upstream with one endpoint, as YAML. more has lines of its spec.
 func service(name, address string, more ...string) string {
 	host, port, _ := strings.Cut(address, ":")
 	return fmt.Sprintf("---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: %s}\n"+
 		"spec:\n  endpoints:\n  - {address: %s, port: %s}\n%s\n", name, host, port, indent(more))
 }
 
-// guard is a BreakerPolicy document for an upstream; fields are lines of its spec. Every
-// call asks, so that tests can be exact about what happens to the next one.
+// guard returns a BreakerPolicy for an upstream in the data path Inline, as YAML. fields has lines of its spec. In this data
+// path every call waits for a decision, so a test can know exactly what happens to the next call.
 func guard(name string, fields ...string) string {
 	return policyFor(name, append([]string{"dataPath: Inline"}, fields...)...)
 }
 
-// adaptive is the same in the data path Adaptive, which is the default.
+// adaptive returns a BreakerPolicy for an upstream in the data path Adaptive, which is the default.
 func adaptive(name string, fields ...string) string { return policyFor(name, fields...) }
 
+// policyFor returns a BreakerPolicy for an upstream, as YAML. fields has lines of its spec.
 func policyFor(name string, fields ...string) string {
 	return fmt.Sprintf("---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: %s}\n"+
 		"spec:\n  targetRefs:\n  - {kind: Upstream, name: %s}\n%s\n", name, name, indent(fields))
@@ -273,8 +277,9 @@ func indent(lines []string) string {
 	return b.String()
 }
 
-// unheard is how many messages of ext_proc the control plane has not answered in time: such calls go on without it.
-func (m *mesh) unheard(t *testing.T) (n int) {
+// unanswered returns the number of ext_proc messages that the control plane has not answered in time. Such calls pass without
+// a decision.
+func (m *mesh) unanswered(t *testing.T) (n int) {
 	t.Helper()
 	page, err := fetch("http://" + m.ip + ":9901/stats?filter=ext_proc.*message_timeouts")
 	if err != nil {

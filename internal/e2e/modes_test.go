@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// twins are two upstreams with one policy and two modes: payments enforces, and
-// shadow only measures. Whatever happens to one happens to the other.
+// twins are two upstreams with the same policy, except that payments has the mode Enforce and shadow has the mode MetricsOnly.
+// Both always get the same calls.
 type twins struct {
 	*mesh
 	payments, shadow *upstream
@@ -36,8 +36,8 @@ func (w *twins) states(t *testing.T, want string) {
 	w.state(t, "shadow", want)
 }
 
-// call sends one call to each. The enforcing breaker's answer is the yardstick: where
-// it rejects, the other lets the call through and counts it.
+// call sends one call to each. If the enforcing breaker rejects its call, the other breaker must admit its call, and count it
+// as one that it would have rejected.
 func (w *twins) call(t *testing.T, upstream int) (rejected bool) {
 	t.Helper()
 	before := w.wouldReject(t)
@@ -52,7 +52,7 @@ func (w *twins) call(t *testing.T, upstream int) (rejected bool) {
 		want++
 	}
 	if got := w.wouldReject(t); got != want {
-		t.Fatalf("enforcing, the call got %d; the breaker that measures would have rejected %v calls, want %v", enforced.status, got, want)
+		t.Fatalf("the enforcing breaker answered %d; the other one would have rejected %v calls, want %v", enforced.status, got, want)
 	}
 	return rejected
 }
@@ -62,8 +62,8 @@ func (w *twins) wouldReject(t *testing.T) float64 {
 	return w.metric(t, `circuit_breaker_would_reject_total{route="",service="shadow"}`)
 }
 
-// TestMetricsOnly: everything gets through, and what the breaker would have rejected is
-// counted, call by call.
+// TestMetricsOnly shows that all calls pass a breaker with mode MetricsOnly, and that it counts exactly the calls that it would
+// have rejected.
 func TestMetricsOnly(t *testing.T) {
 	t.Parallel()
 	w := newTwins(t, "breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}")
@@ -79,11 +79,11 @@ func TestMetricsOnly(t *testing.T) {
 		t.Errorf("%d calls were rejected, want the 5 after the third failure in a row", rejected)
 	}
 	if got := w.shadow.calls.Load(); got != int64(calls) {
-		t.Errorf("%d of %d calls reached the upstream of the breaker that measures", got, calls)
+		t.Errorf("%d of %d calls passed the breaker with mode MetricsOnly", got, calls)
 	}
 	s := w.breaker(t, "shadow")
 	if s.State != "open" || s.Counts.Rejected != 0 || s.Counts.Requests != calls {
-		t.Errorf("%+v, want open, %d requests, none rejected", s, calls)
+		t.Errorf("the breaker is %+v, want open with %d requests, none of them rejected", s, calls)
 	}
 	w.transition(t, "shadow", "closed", "consecutive_failures", "open")
 	if got := w.metric(t, `circuit_breaker_would_reject_total{route="",service="payments"}`); got != 0 {
@@ -91,8 +91,8 @@ func TestMetricsOnly(t *testing.T) {
 	}
 }
 
-// TestMetricsOnlyRecovers goes the whole circle: beside the permitted probe all calls
-// get through too, and only the probe closes.
+// TestMetricsOnlyRecovers shows that a breaker with mode MetricsOnly also admits calls beside the permitted probe, and that only
+// the probe closes it.
 func TestMetricsOnlyRecovers(t *testing.T) {
 	t.Parallel()
 	w := newTwins(t, "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
@@ -115,7 +115,7 @@ func TestMetricsOnlyRecovers(t *testing.T) {
 	}
 	eventually(t, "a probe of each in flight", func() error {
 		if p, s := w.payments.inFlight.Load(), w.shadow.inFlight.Load(); p != 1 || s != 1 {
-			return fmt.Errorf("%d and %d", p, s)
+			return fmt.Errorf("%d and %d are in flight", p, s)
 		}
 		return nil
 	})
@@ -147,14 +147,14 @@ func (m *mesh) transition(t *testing.T, upstream, from, reason, to string) {
 	eventually(t, series+" 1", func() error {
 		got, err := m.tryMetric(series)
 		if err == nil && got != 1 {
-			err = fmt.Errorf("%v", got)
+			err = fmt.Errorf("the metric is %v", got)
 		}
 		return err
 	})
 }
 
-// TestForcedOpen: from the first call on, everybody gets the fallback, and nobody
-// is told when to come back.
+// TestForcedOpen shows that a breaker with mode ForcedOpen rejects every call from the first one on, without a header
+// retry-after.
 func TestForcedOpen(t *testing.T) {
 	t.Parallel()
 	const calls = 200
@@ -164,8 +164,8 @@ func TestForcedOpen(t *testing.T) {
 		"fallback: {response: {status: 503, contentType: text/plain, body: closed by policy}}"))
 	for range calls {
 		r := m.must(t, "payments", http.StatusServiceUnavailable)
-		if after, told := r.header["Retry-After"]; told || r.body != "closed by policy" {
-			t.Fatalf("got %q with retry-after %q, want the fallback, and no time that nobody knows", r.body, after)
+		if after, given := r.header["Retry-After"]; given || r.body != "closed by policy" {
+			t.Fatalf("got %q with retry-after %q, want the fallback without retry-after", r.body, after)
 		}
 	}
 	if got := u.calls.Load(); got != 0 {
@@ -173,11 +173,11 @@ func TestForcedOpen(t *testing.T) {
 	}
 	s := m.breaker(t, "payments")
 	if s.State != "open" || s.Counts.Rejected != calls {
-		t.Errorf("%+v, want open and %d rejected", s, calls)
+		t.Errorf("the breaker is %+v, want open with %d rejected calls", s, calls)
 	}
 }
 
-// TestDisabled: nobody is asked, and nothing is rejected.
+// TestDisabled shows that the proxy does not ask about calls of a breaker with mode Disabled, and that no call is rejected.
 func TestDisabled(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -189,7 +189,7 @@ func TestDisabled(t *testing.T) {
 		m.must(t, "payments", http.StatusInternalServerError)
 	}
 	if s := m.breaker(t, "payments"); s.State != "closed" || s.Counts.Requests != 0 {
-		t.Errorf("%+v, want closed and not one request", s)
+		t.Errorf("the breaker is %+v, want closed without a request", s)
 	}
 	streams := func() string {
 		t.Helper()
@@ -204,11 +204,11 @@ func TestDisabled(t *testing.T) {
 	}
 	m.must(t, "stock", http.StatusInternalServerError)
 	if got := streams(); !strings.Contains(got, "streams_started: 1\n") {
-		t.Errorf("the proxy did not count the call that it has to ask about: %q", got)
+		t.Errorf("the proxy did not ask about a call of another breaker: %q", got)
 	}
 }
 
-// TestModesUnderTraffic switches modes by editing the policy, while callers send.
+// TestModesUnderTraffic changes the mode by editing the policy under load.
 func TestModesUnderTraffic(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -249,8 +249,8 @@ func TestModesUnderTraffic(t *testing.T) {
 	}
 }
 
-// everywhere waits until both workers of the proxy answer calls to host with the
-// status: they take new routes one after the other, and a connection stays with one.
+// everywhere waits until both workers of the proxy answer calls to host with a status. The workers get new routes one after
+// the other, and a connection belongs to one worker.
 func (m *mesh) everywhere(t *testing.T, host string, status int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d from every worker", status), func() error {
@@ -267,7 +267,7 @@ func (m *mesh) everywhere(t *testing.T, host string, status int) {
 	})
 }
 
-// once sends one GET over a connection of its own, which is of either worker.
+// once sends one GET over a connection of its own, which may belong to any worker.
 func (m *mesh) once(t *testing.T, host string) (reply, error) {
 	t.Helper()
 	c := &caller{client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, egress: m.egress}

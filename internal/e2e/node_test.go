@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// startProxy runs one more Envoy of the same control plane.
+// startProxy starts another Envoy that connects to the control plane.
 func (m *mesh) startProxy(t *testing.T, id string) *caller {
 	t.Helper()
 	ip := ownIP(t)
@@ -16,7 +16,7 @@ func (m *mesh) startProxy(t *testing.T, id string) *caller {
 	return p.caller
 }
 
-// partial answers 500 under /fail, which one proxy's callers ask for, and 200 elsewhere.
+// partial is a handler that answers 500 at the path /fail, and 200 at all other paths.
 func partial(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/fail" {
 		answer(http.StatusInternalServerError)(w, r)
@@ -25,7 +25,7 @@ func partial(w http.ResponseWriter, r *http.Request) {
 	answer(http.StatusOK)(w, r)
 }
 
-// failing sends calls that the upstream fails.
+// failing makes n calls that fail.
 func (c *caller) failing(t *testing.T, n int) {
 	t.Helper()
 	for range n {
@@ -35,13 +35,13 @@ func (c *caller) failing(t *testing.T, n int) {
 	}
 }
 
-// scoped is a policy of three failures in a row.
+// scoped returns a policy with a scope, whose breaker opens at three failures in a row.
 func scoped(scope, address string) string {
 	return service("payments", address) + guard("payments", "scope: "+scope,
 		"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1h}")
 }
 
-// TestScopeNode: the failures that one proxy sees open its own breaker, and nobody else's.
+// TestScopeNode shows that the failures that one proxy sees open that proxy's breaker only.
 func TestScopeNode(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -70,7 +70,7 @@ func TestScopeNode(t *testing.T) {
 	other.must(t, "payments", http.StatusServiceUnavailable)
 }
 
-// TestScopeMesh: what one proxy sees, all obey.
+// TestScopeMesh shows that the failures of all proxies open one breaker, which is in force in all of them.
 func TestScopeMesh(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -87,7 +87,7 @@ func TestScopeMesh(t *testing.T) {
 	}
 }
 
-// TestScopeUnderTraffic changes the scope there and back, without one failed request.
+// TestScopeUnderTraffic changes the scope under load. No request fails.
 func TestScopeUnderTraffic(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -101,7 +101,7 @@ func TestScopeUnderTraffic(t *testing.T) {
 		l.more(t, 200)
 	}
 	l.clean(t)
-	eventually(t, "every worker says who it is", func() error {
+	eventually(t, "every worker sends the proxy's id", func() error {
 		before, err := m.tryRequests("payments@shop-1")
 		if err != nil {
 			return err
@@ -113,7 +113,7 @@ func TestScopeUnderTraffic(t *testing.T) {
 		}
 		after, err := m.tryRequests("payments@shop-1")
 		if err == nil && after != before+20 {
-			err = fmt.Errorf("%d of 20 calls", after-before)
+			err = fmt.Errorf("%d of 20 calls did", after-before)
 		}
 		return err
 	})
@@ -125,7 +125,7 @@ func TestScopeUnderTraffic(t *testing.T) {
 	}
 }
 
-// tryRequests is how many calls asked the breaker; an error when it does not exist.
+// tryRequests returns the number of requests of a breaker, or an error if the breaker does not exist.
 func (m *mesh) tryRequests(key string) (int, error) {
 	body, err := fetch("http://" + m.ip + ":18080/breakers/" + key)
 	if err != nil {

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// load is callers that send to a healthy upstream all the time and count what is
-// not a plain success.
+// load is a number of callers that make calls all the time, and count the calls without a good response.
 type load struct {
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 	calls  atomic.Int64
 	errors atomic.Int64
-	first  atomic.Value // string: the first error
+	first  atomic.Value // the first error, a string
 }
 
+// load starts callers of payments. A good response has the status 200.
 func (m *mesh) load(t *testing.T, callers int) *load {
 	t.Helper()
 	return m.loadThatGets(t, callers, func(r reply) bool { return r.status == http.StatusOK })
 }
 
-// loadThatGets is load for calls that are answered otherwise.
+// loadThatGets starts callers of payments. ok reports whether a response is good.
 func (m *mesh) loadThatGets(t *testing.T, callers int, ok func(reply) bool) *load {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -52,13 +52,13 @@ func (m *mesh) loadThatGets(t *testing.T, callers int, ok func(reply) bool) *loa
 	return l
 }
 
-// more waits until n further calls were made.
+// more waits until n more calls were made.
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	grows(t, fmt.Sprintf("%d more calls", n), l.calls.Load()+n, l.calls.Load)
 }
 
-// clean ends the load and wants not one error.
+// clean ends the load, and fails the test if there was an error.
 func (l *load) clean(t *testing.T) {
 	t.Helper()
 	l.stop()
@@ -68,7 +68,8 @@ func (l *load) clean(t *testing.T) {
 	}
 }
 
-// TestControlPlaneKilledUnderLoad kills it as kill -9 does, and brings it back.
+// TestControlPlaneKilledUnderLoad kills the control plane under load, and starts it again. No call fails, and the proxy gets no
+// resource again that it already has.
 func TestControlPlaneKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -80,21 +81,21 @@ func TestControlPlaneKilledUnderLoad(t *testing.T) {
 	l.more(t, 500)
 
 	m.startControl(t)
-	eventually(t, "requests ask the new control plane", func() error {
+	eventually(t, "the new control plane decides on calls", func() error {
 		if n := m.breaker(t, "payments").Counts.Successes; n < 100 {
-			return fmt.Errorf("%d did", n)
+			return fmt.Errorf("%d calls are counted", n)
 		}
 		return nil
 	})
 	l.clean(t)
-	// The proxy said what it has, and it has everything. It gets nothing again, in no loop.
+	// The proxy reports its resources when it connects, and they are all current.
 	pushes := m.pushes(t)
 	if pushes > 0 {
-		t.Errorf("the new control plane sent %v responses to a proxy that had all of it", pushes)
+		t.Errorf("the new control plane sent %v responses to a proxy that has all resources", pushes)
 	}
-	holds(t, "nothing is sent to a proxy that has everything", 2*time.Second, func() error {
+	holds(t, "a proxy that has all resources gets none", 2*time.Second, func() error {
 		if now := m.pushes(t); now != pushes {
-			return fmt.Errorf("responses went from %v to %v", pushes, now)
+			return fmt.Errorf("the number of responses went from %v to %v", pushes, now)
 		}
 		return nil
 	})
@@ -103,7 +104,7 @@ func TestControlPlaneKilledUnderLoad(t *testing.T) {
 	}
 }
 
-// TestControlPlaneHangs stops the process without ending it: connections stay, nobody answers.
+// TestControlPlaneHangs stops the process without ending it, so that its connections stay and it does not answer. No call fails.
 func TestControlPlaneHangs(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -118,7 +119,7 @@ func TestControlPlaneHangs(t *testing.T) {
 	l.clean(t)
 }
 
-// TestShutdownDrains asks the control plane to stop while a request is under way.
+// TestShutdownDrains shows that a shutdown waits for a request in flight.
 func TestShutdownDrains(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -134,14 +135,14 @@ func TestShutdownDrains(t *testing.T) {
 		}
 		got <- r
 	}()
-	eventually(t, "a request under way", func() error {
+	eventually(t, "a request is in flight", func() error {
 		if u.inFlight.Load() == 0 {
-			return errors.New("none")
+			return errors.New("there is none")
 		}
 		return nil
 	})
 	m.control.signal(t, syscall.SIGTERM)
-	eventually(t, "the control plane says that it waits", func() error {
+	eventually(t, "the log says that the control plane waits", func() error {
 		if !strings.Contains(m.control.output(), "waiting for requests under way") {
 			return errors.New(tail(m.control.output(), 3))
 		}
@@ -149,7 +150,7 @@ func TestShutdownDrains(t *testing.T) {
 	})
 	g.release <- http.StatusOK
 	if r := <-got; r.status != http.StatusOK {
-		t.Errorf("the request under way got %+v", r)
+		t.Errorf("the request in flight got %+v", r)
 	}
 	if code := m.control.ends(t); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
@@ -158,7 +159,7 @@ func TestShutdownDrains(t *testing.T) {
 	m.must(t, "payments", http.StatusOK)
 }
 
-// TestShutdownGivesUp asks it to stop while a request is under way that does not end.
+// TestShutdownGivesUp shows that a shutdown does not wait forever for a request that does not end.
 func TestShutdownGivesUp(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -170,9 +171,9 @@ func TestShutdownGivesUp(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	go m.get(ctx, "payments", "/")
-	eventually(t, "a request under way", func() error {
+	eventually(t, "a request is in flight", func() error {
 		if u.inFlight.Load() == 0 {
-			return errors.New("none")
+			return errors.New("there is none")
 		}
 		return nil
 	})

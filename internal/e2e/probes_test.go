@@ -15,11 +15,11 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// threeProbes is a policy that opens at the first failure, and closes after three probes.
+// threeProbes is a breaker that opens at the first failure, and closes after three probes.
 const threeProbes = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
 	"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 3}"
 
-// eachPath runs a test in both data paths.
+// eachPath runs a test in both data paths, in parallel. The test gets the field of the policy.
 func eachPath(t *testing.T, test func(t *testing.T, dataPath string)) {
 	t.Parallel()
 	for _, path := range []string{"Adaptive", "Inline"} {
@@ -30,15 +30,15 @@ func eachPath(t *testing.T, test func(t *testing.T, dataPath string)) {
 	}
 }
 
-// fall has an upstream fail once, which opens its breaker, and waits until that is half-open.
-func (m *mesh) fall(t *testing.T, u *upstream, name string) {
+// toHalfOpen makes one failed call, which opens the breaker, and waits until the breaker is half-open.
+func (m *mesh) toHalfOpen(t *testing.T, u *upstream, name string) {
 	t.Helper()
 	u.behave(answer(http.StatusInternalServerError))
 	m.must(t, name, http.StatusInternalServerError)
 	m.state(t, name, "half_open")
 }
 
-// dribble begins a request whose body comes a byte now and then, and never ends.
+// dribble begins a request whose body comes one byte at a time, and never ends.
 func dribble(ctx context.Context, egress, host string) error {
 	c, err := net.Dial("tcp", egress)
 	if err != nil {
@@ -52,7 +52,7 @@ func dribble(ctx context.Context, egress, host string) error {
 	rejected := make(chan struct{})
 	go func() {
 		defer close(rejected)
-		_, _ = c.Read(make([]byte, 1)) // an answer, or the end of the connection
+		_, _ = c.Read(make([]byte, 1)) // returns at the response, or at the end of the connection
 	}()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -61,19 +61,19 @@ func dribble(ctx context.Context, egress, host string) error {
 		case <-rejected:
 			return ctx.Err()
 		case <-tick.C:
-			_, _ = c.Write([]byte{'x'}) // the reader finds out
+			_, _ = c.Write([]byte{'x'}) // after an error, the reader returns
 		}
 	}
 }
 
-// TestUploadsHoldNoPermit: callers that send a byte now and then do not keep a breaker from closing. The
-// leases of their permits would run out only after the policy's timeout.
+// TestUploadsHoldNoPermit shows that very slow uploads do not prevent a breaker from closing. The leases of their permits would
+// expire only after the policy's timeout.
 func TestUploadsHoldNoPermit(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
 		m := newMesh(t, ip, service("payments", u.address)+policyFor("payments", dataPath, "timeout: 60s", threeProbes))
-		m.fall(t, u, "payments")
+		m.toHalfOpen(t, u, "payments")
 		u.behave(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			answer(http.StatusOK)(w, r)
@@ -82,49 +82,49 @@ func TestUploadsHoldNoPermit(t *testing.T) {
 		defer cancel()
 		for range 24 {
 			go func() {
-				for ctx.Err() == nil && dribble(ctx, m.egress, "payments") == nil { // again, once it is rejected
+				for ctx.Err() == nil && dribble(ctx, m.egress, "payments") == nil { // a rejected caller tries again
 				}
 			}()
 		}
 		eventually(t, "the uploads have all permits", func() error {
 			if n := m.breaker(t, "payments").Probes; n != 3 {
-				return fmt.Errorf("%d of 3", n)
+				return fmt.Errorf("the uploads have %d of 3", n)
 			}
 			return nil
 		})
-		eventually(t, "it closes", func() error {
+		eventually(t, "the breaker closes", func() error {
 			if m.breaker(t, "payments").State == "closed" {
 				return nil
 			}
 			_, err := m.get(t.Context(), "payments", "/")
-			return errors.Join(err, errors.New("not yet"))
+			return errors.Join(err, errors.New("the breaker is not closed"))
 		})
 		if n := m.metric(t, `circuit_breaker_leases_expired_total{route="",service="payments"}`); n != 0 {
-			t.Errorf("%v leases ran out, want none: the permits are to come back by themselves", n)
+			t.Errorf("%v leases expired, want none, because the uploads must give their permits back", n)
 		}
 		if s := m.breaker(t, "payments"); s.Counts.Failures != 1 {
-			t.Errorf("%+v, want no failure but the one that opened it", s.Counts)
+			t.Errorf("the counts are %+v, want only the failure that opened the breaker", s.Counts)
 		}
 	})
 }
 
-// TestStreamsAreGoodProbes: a probe that becomes a stream is a success at its headers, and
-// makes room for the next.
+// TestStreamsAreGoodProbes shows that a probe whose response is a stream is a success as soon as its headers have come, and that
+// the next probe gets its permit.
 func TestStreamsAreGoodProbes(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
 		m := newMesh(t, ip, service("events", u.address)+policyFor("events", dataPath, "timeout: 0s", threeProbes))
-		m.fall(t, u, "events")
+		m.toHalfOpen(t, u, "events")
 		u.behave(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("content-type", "text/event-stream")
 			w.WriteHeader(http.StatusOK)
-			_ = http.NewResponseController(w).Flush() // the caller has gone then
+			_ = http.NewResponseController(w).Flush() // fails if the caller has left
 			<-r.Context().Done()
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		for range 3 { // one after the other: each has its headers before the next begins
+		for range 3 { // each stream has its headers before the next one begins
 			eventually(t, "a probe gets through", func() error {
 				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.egress+"/", nil)
 				if err != nil {
@@ -145,8 +145,8 @@ func TestStreamsAreGoodProbes(t *testing.T) {
 	})
 }
 
-// TestGRPCStreamsAreGoodProbes: the same of gRPC, where it is the missing trailers that tell a
-// stream from a call that is about to fail.
+// TestGRPCStreamsAreGoodProbes shows the same for gRPC. There the missing trailers distinguish a stream from a call that is
+// about to fail.
 func TestGRPCStreamsAreGoodProbes(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
 		ip := ownIP(t)

@@ -16,13 +16,13 @@ func closeAgain(t *testing.T, m *mesh, u *upstream) {
 	m.state(t, "payments", "closed")
 }
 
-// ramped closes again at the first success, and then admits a growing share for so long.
+// ramped returns a breaker that closes at the first success, and then admits a growing share of the calls for a duration.
 func ramped(duration string) string {
 	return "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 100ms, " +
 		"maxWaitDurationInHalfOpenState: 1h, successThreshold: 1, ramp: {duration: " + duration + "}}"
 }
 
-// TestRamp: a breaker that has just closed admits some calls and not all.
+// TestRamp shows that a breaker that has just closed admits a share of the calls.
 func TestRamp(t *testing.T) {
 	t.Parallel()
 	const calls = 300
@@ -39,24 +39,24 @@ func TestRamp(t *testing.T) {
 		}
 		if r.status == http.StatusOK {
 			admitted++
-		} else if after, told := r.header["Retry-After"]; told || r.status != http.StatusServiceUnavailable {
-			t.Fatalf("got %d with retry-after %q, want the fallback and no promise", r.status, after)
+		} else if after, given := r.header["Retry-After"]; given || r.status != http.StatusServiceUnavailable {
+			t.Fatalf("got %d with retry-after %q, want the fallback without retry-after", r.status, after)
 		}
 	}
-	// A tenth at the beginning of an hour. That fewer than 5 of 300 are let in, or more
-	// than 100, happens by chance less than once in a hundred million times.
+	// The share is a tenth at the beginning of the ramp of an hour. Fewer than 5 or more than 100 of 300 calls are admitted
+	// by chance less than once in a hundred million runs.
 	if admitted < 5 || admitted > 100 {
 		t.Errorf("%d of %d calls were admitted, want about a tenth", admitted, calls)
 	}
 	if got := u.calls.Load() - reached; got != int64(admitted) {
-		t.Errorf("%d calls reached the upstream, and %d were admitted", got, admitted)
+		t.Errorf("%d calls reached the upstream, want the %d that were admitted", got, admitted)
 	}
 	if s := m.breaker(t, "payments"); s.State != "closed" || s.Counts.Rejected != calls-admitted {
-		t.Errorf("%+v, want closed and %d rejected", s, calls-admitted)
+		t.Errorf("the breaker is %+v, want closed with %d rejected calls", s, calls-admitted)
 	}
 }
 
-// TestRampEnds: when it is over, every call is admitted.
+// TestRampEnds shows that every call is admitted after the ramp.
 func TestRampEnds(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -67,7 +67,7 @@ func TestRampEnds(t *testing.T) {
 		for i := range 50 {
 			r, err := m.get(t.Context(), "payments", "/")
 			if err == nil && r.status != http.StatusOK {
-				err = fmt.Errorf("call %d: %d", i, r.status)
+				err = fmt.Errorf("call %d got %d", i, r.status)
 			}
 			if err != nil {
 				return err

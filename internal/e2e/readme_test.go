@@ -16,16 +16,16 @@ import (
 	"breakwater.dev/internal/envoybin"
 )
 
-// root is the root of the repository.
+// root is the path of the repository's root.
 const root = "../.."
 
-// TestReadme runs the commands of the README in their order, as somebody does who copies them, on an address of its own. The
-// command that runs tests is held against what CI runs, since it would run this one.
+// TestReadme runs the commands of the README in their order, as a reader does who copies them, on a loopback address of its own.
+// It does not run the command that runs all tests, because that would run this test again. It checks that CI runs it.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	commands := scriptOf(page(t, "README.md"))
 	if len(commands) < 10 || commands[0] != "make demo" || commands[1] != "make test" || commands[2] != "make tools build" {
-		t.Fatalf("the README begins with other commands than this test knows how to run: %q", commands)
+		t.Fatalf("the README begins with commands that this test cannot run: %q", commands)
 	}
 	if ci, err := os.ReadFile(filepath.Join(root, ".ci/run")); err != nil || !strings.Contains(string(ci), "\nmake test\n") {
 		t.Errorf("CI does not run make test: %v", err)
@@ -37,7 +37,7 @@ func TestReadme(t *testing.T) {
 	}
 	built := filepath.Join(c.dir, "bin/breakwater")
 	if err := errors.Join(os.Remove(built), os.Symlink(filepath.Join("..", programs, "breakwater"), built)); err != nil {
-		t.Fatal(err) // from here on it is the one with the race detector, on the address of the test
+		t.Fatal(err) // the link replaces the built program by the one with the race detector, on the address of the test
 	}
 	c.run(t, commands[3:])
 	for _, name := range []string{"breakwater.log", "envoy.log"} {
@@ -46,7 +46,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, log)
 		}
 	}
-	eventually(t, "all is gone", func() error { return portsFree(c.ip, "18000", "18080", "10000", "9901", "8001", "8002") })
+	eventually(t, "all ports are free", func() error { return portsFree(c.ip, "18000", "18080", "10000", "9901", "8001", "8002") })
 }
 
 // policiesOn returns a copy of the quickstart's policies for another address.
@@ -70,8 +70,7 @@ func policiesOn(t *testing.T, ip string) string {
 	return dir
 }
 
-// demo runs the demonstration to its end, looks whether it told the whole story, and
-// whether anything is left of it.
+// demo runs the demonstration, and checks its output and that it has ended all its processes.
 func demo(t *testing.T, ip string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "make", "demo")
@@ -90,7 +89,7 @@ func demo(t *testing.T, ip string) {
 	} {
 		i := strings.Index(rest, part)
 		if i < 0 {
-			t.Fatalf("the demonstration does not say %q, or not in this place:\n%s", part, out)
+			t.Fatalf("the output of the demonstration does not have %q in its place:\n%s", part, out)
 		}
 		rest = rest[i+len(part):]
 	}
@@ -99,7 +98,7 @@ func demo(t *testing.T, ip string) {
 	}
 }
 
-// TestDemoPortTaken wants to be told which port, what for, and what to do.
+// TestDemoPortTaken shows the error of the demonstration if one of its ports is in use.
 func TestDemoPortTaken(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -113,11 +112,11 @@ func TestDemoPortTaken(t *testing.T) {
 	cmd.Env = append(os.Environ(), "DEMO_IP="+ip, "DEMO_SECONDS=1")
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), ip+":9901, which is to be Envoy's admin page") {
-		t.Errorf("got %v and\n%s", err, out)
+		t.Errorf("the demonstration ended with %v and the output\n%s", err, out)
 	}
 }
 
-// TestDemoInterrupted presses Ctrl-C in the middle of the story.
+// TestDemoInterrupted shows that the demonstration ends all its processes at Ctrl-C.
 func TestDemoInterrupted(t *testing.T) {
 	t.Parallel()
 	ip, quickstart, envoy := ownIP(t), buildDemo(t), envoybin.Path(t)
@@ -133,7 +132,7 @@ func TestDemoInterrupted(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // to begin, and to stop
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // for the beginning, and for the end
 	defer cancel()
 	cmd := exec.CommandContext(ctx, quickstart)
 	cmd.Dir = dir
@@ -143,7 +142,7 @@ func TestDemoInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the story has begun", func() error {
+	eventually(t, "the demonstration has begun", func() error {
 		if body, err := fetch("http://" + ip + ":18080/breakers/payments"); err != nil || !strings.Contains(body, `"open"`) {
 			return fmt.Errorf("%v %s", err, body)
 		}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestBadPolicyChangesNothing breaks the policy file of a running control plane in every likely way.
+// TestBadPolicyChangesNothing shows that a running control plane refuses a policy with a mistake, and changes nothing.
 func TestBadPolicyChangesNothing(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -31,26 +31,26 @@ func TestBadPolicyChangesNothing(t *testing.T) {
 		m.write(t, "policy.yaml", bad)
 		eventually(t, fmt.Sprintf("bad policy %d refused", i), func() error {
 			if got := m.metric(t, `breakwater_reload_total{result="refused"}`); got != float64(i+1) {
-				return fmt.Errorf("%v refusals", got)
+				return fmt.Errorf("%v refusals are counted", got)
 			}
 			return nil
 		})
 		config := m.page(t, "/config")
 		if !strings.Contains(config, "policy.yaml") && !strings.Contains(config, "no-policies") {
-			t.Errorf("bad policy %d: /config does not show what is wrong:\n%s", i, config)
+			t.Errorf("bad policy %d: /config does not show the mistake:\n%s", i, config)
 		}
 		if i == 0 {
 			m.says(t, "[unknown-field]")
 		}
 		if got := m.revision(t, ""); got != revision {
-			t.Errorf("revision %s in force, want the old %s", got, revision)
+			t.Errorf("revision %s is in force, want the old one, %s", got, revision)
 		}
 		if got := m.breaker(t, "payments").Counts.Failures; got != 1 {
-			t.Errorf("failures = %d, want the 1 of before: the breaker was made anew", got)
+			t.Errorf("%d failures, want 1: the breaker was restarted", got)
 		}
 	}
 	if got := m.pushes(t); got != pushes {
-		t.Errorf("proxies were sent %v responses for policies that were refused", got-pushes)
+		t.Errorf("the proxy got %v responses for refused policies", got-pushes)
 	}
 	u.behave(answer(http.StatusOK))
 	m.state(t, "payments", "half_open")
@@ -62,14 +62,14 @@ func TestBadPolicyChangesNothing(t *testing.T) {
 	m.must(t, "payments", http.StatusOK)
 }
 
-// says waits until both /config and the log have all of these.
+// says waits until both /config and the log have all of the texts.
 func (m *mesh) says(t *testing.T, all ...string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("/config and the log say %q", all), func() error {
+	eventually(t, fmt.Sprintf("/config and the log have %q", all), func() error {
 		for where, text := range map[string]string{"/config": m.page(t, "/config"), "the log": m.control.output()} {
 			for _, part := range all {
 				if !strings.Contains(text, part) {
-					return fmt.Errorf("%s does not say %s:\n%s", where, part, text)
+					return fmt.Errorf("%s does not have %s:\n%s", where, part, text)
 				}
 			}
 		}
@@ -77,7 +77,7 @@ func (m *mesh) says(t *testing.T, all ...string) {
 	})
 }
 
-// TestReloadUnderLoad changes everything that can be changed, without one failed request.
+// TestReloadUnderLoad changes each part of a policy under load. No request fails.
 func TestReloadUnderLoad(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -108,8 +108,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// TestClusterChangeIsInForceAtOnce: Envoy keeps a changed cluster waiting for endpoints
-// that it does not ask for again, until its initial_fetch_timeout of 15 s.
+// TestClusterChangeIsInForceAtOnce shows that a changed cluster is in force at once. Envoy lets such a cluster wait for
+// endpoints, and does not subscribe to them again. So without them the cluster would wait for its initial_fetch_timeout of 15 s.
 func TestClusterChangeIsInForceAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, variant := range variants {
@@ -121,10 +121,10 @@ func TestClusterChangeIsInForceAtOnce(t *testing.T) {
 			m.startControl(t)
 			m.startEnvoy(t, variant)
 			m.write(t, "policy.yaml", service("payments", u.address)+guard("payments", "connectionLimits: {maxRequests: 77}"))
-			eventually(t, "the new limit in the proxy", func() error {
+			eventually(t, "the proxy has the new limit", func() error {
 				clusters, err := fetch("http://" + m.ip + ":9901/clusters")
 				if err == nil && !strings.Contains(clusters, "payments::default_priority::max_requests::77") {
-					err = errors.New("not there")
+					err = errors.New("it has another limit")
 				}
 				return err
 			})
@@ -139,13 +139,13 @@ func TestClusterChangeIsInForceAtOnce(t *testing.T) {
 	}
 }
 
-// variants of xDS, as edits of a bootstrap.
+// variants are the two variants of xDS, as edits of a bootstrap.
 var variants = map[string]*strings.Replacer{
 	"delta":              strings.NewReplacer(),
 	"state of the world": strings.NewReplacer("DELTA_GRPC", "GRPC"),
 }
 
-// TestMountedConfigMap changes a policy as the kubelet does: by swapping one symbolic link.
+// TestMountedConfigMap changes a policy by swapping one symbolic link, as the kubelet does.
 func TestMountedConfigMap(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -161,7 +161,8 @@ func TestMountedConfigMap(t *testing.T) {
 	}
 }
 
-// TestPolicyDirectoryVanishes takes the directory away and puts it back with another policy.
+// TestPolicyDirectoryVanishes shows that the policy stays in force when its directory is removed, and that a new directory with
+// another policy is read.
 func TestPolicyDirectoryVanishes(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -173,7 +174,7 @@ func TestPolicyDirectoryVanishes(t *testing.T) {
 	}
 	eventually(t, "the loss is reported", func() error {
 		if m.metric(t, `breakwater_reload_total{result="refused"}`) == 0 {
-			return errors.New("no refusal")
+			return errors.New("no refusal is counted")
 		}
 		return nil
 	})
@@ -186,8 +187,8 @@ func TestPolicyDirectoryVanishes(t *testing.T) {
 	m.must(t, "payments", http.StatusOK)
 }
 
-// TestNACK provokes a refusal by Envoy, with a file that is not on the proxy's disk,
-// and wants to see it, and to see it not too often.
+// TestNACK shows that a refusal by Envoy is counted, on /config and once in the log, and that the control plane tries again
+// seldom. The refused resource names a file that the proxy does not have.
 func TestNACK(t *testing.T) {
 	t.Parallel()
 	for name, variant := range variants {
@@ -211,18 +212,18 @@ func TestNACK(t *testing.T) {
 			})
 			m.says(t, "/nonexistent/ca.pem", "shop-1")
 			pushes := m.pushes(t)
-			holds(t, "what was refused is sent again, and seldom", 2*time.Second, func() error {
+			holds(t, "a refused resource is sent again, but seldom", 2*time.Second, func() error {
 				if got := m.pushes(t); got > pushes+3 {
-					return fmt.Errorf("responses went from %v to %v", pushes, got)
+					return fmt.Errorf("the number of responses went from %v to %v", pushes, got)
 				}
 				return nil
 			})
 			if got := strings.Count(m.control.output(), "proxy refused configuration"); got != 1 {
-				t.Errorf("the same refusal is in the log %d times", got)
+				t.Errorf("the log has the same refusal %d times, want once", got)
 			}
 
 			m.write(t, "policy.yaml", good+service("stock", u.address))
-			eventually(t, "the mended policy is in the proxy", func() error {
+			eventually(t, "the proxy has the corrected policy", func() error {
 				r, err := m.get(t.Context(), "stock", "/")
 				if err == nil && r.status != http.StatusOK {
 					err = fmt.Errorf("status %d", r.status)
@@ -230,14 +231,14 @@ func TestNACK(t *testing.T) {
 				return err
 			})
 			if config := m.page(t, "/config"); strings.Contains(config, "/nonexistent/ca.pem") {
-				t.Errorf("the NACK is over, and still on /config:\n%s", config)
+				t.Errorf("/config still has the refusal:\n%s", config)
 			}
 		})
 	}
 }
 
-// TestRefusedListenerIsTriedAgain: another process has the port of an upstream that speaks
-// TCP. When it is gone the proxy gets its listener, without any change of the policy.
+// TestRefusedListenerIsTriedAgain shows that a proxy gets a listener that it has refused, without a change of the policy, when
+// another process no longer uses the listener's port.
 func TestRefusedListenerIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for name, variant := range variants {
@@ -256,24 +257,24 @@ func TestRefusedListenerIsTriedAgain(t *testing.T) {
 			nacks := `breakwater_xds_nacks_total{type="Listener"}`
 			eventually(t, "the listener is refused", func() error {
 				if m.metric(t, nacks) == 0 {
-					return errors.New("not yet")
+					return errors.New("no refusal is counted")
 				}
 				return nil
 			})
-			m.answers(t, "payments", http.StatusOK) // the others came with it
+			m.answers(t, "payments", http.StatusOK) // the other resources are in force
 			if err := taken.Close(); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "the proxy listens", func() error {
-				c, err := say(ip + ":15432")
+				c, err := dialEcho(ip + ":15432")
 				if err == nil {
 					c.Close()
 				}
 				return err
 			})
-			eventually(t, "the log says so", func() error {
+			eventually(t, "the log has the end of the refusal", func() error {
 				if !strings.Contains(m.control.output(), "proxy has taken what it had refused") {
-					return errors.New("not yet")
+					return errors.New("the log does not have it")
 				}
 				return nil
 			})

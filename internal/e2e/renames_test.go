@@ -10,8 +10,8 @@ import (
 	"breakwater.dev/xds"
 )
 
-// TestRenamesUnderLoad gives upstreams other names again and again while they are called: no
-// call is lost, be it on its way to the one of the old name.
+// TestRenamesUnderLoad renames upstreams again and again under load. No call is lost, even if it is on its way to the upstream
+// with the old name.
 func TestRenamesUnderLoad(t *testing.T) {
 	const renames = 20
 	for kind, policy := range map[string]func(path, address, name string) string{
@@ -43,8 +43,8 @@ func TestRenamesUnderLoad(t *testing.T) {
 	}
 }
 
-// TestRenamesOfConnections gives an upstream that speaks TCP other names: connections that are
-// there stay, and new ones are made after each.
+// TestRenamesOfConnections renames an upstream that speaks TCP. Established connections stay, and new ones can be made after each
+// rename.
 func TestRenamesOfConnections(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -54,7 +54,7 @@ func TestRenamesOfConnections(t *testing.T) {
 	}
 	m := newMesh(t, ip, named(0))
 	revision := m.revision(t, "")
-	conn, err := say(ip + ":15432")
+	conn, err := dialEcho(ip + ":15432")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,25 +63,25 @@ func TestRenamesOfConnections(t *testing.T) {
 		m.write(t, "policy.yaml", named(i+1))
 		revision = m.revision(t, revision)
 		eventually(t, "connections are made", func() error {
-			c, err := say(ip + ":15432")
+			c, err := dialEcho(ip + ":15432")
 			if err == nil {
 				c.Close()
 			}
 			return err
 		})
-		if err := talk(conn); err != nil {
-			t.Fatalf("after %d renames the connection that was there: %v", i+1, err)
+		if err := echo(conn); err != nil {
+			t.Fatalf("after %d renames the old connection fails: %v", i+1, err)
 		}
 	}
-	holds(t, "the connection outlives the clusters", xds.RouteToHost+time.Second, func() error { return talk(conn) })
+	holds(t, "the connection outlives the clusters", xds.RouteToHost+time.Second, func() error { return echo(conn) })
 	if got := m.metric(t, `breakwater_xds_nacks_total{type="Listener"}`); got != 0 {
 		t.Errorf("%v listeners were refused", got)
 	}
 }
 
-// TestOpenBreakersOfOtherPoliciesUnderLoad changes again and again how an open breaker's calls are answered, or where the breaker is
-// enforced: whatever routes the proxy has meanwhile, no call gets past the breaker.
-func TestOpenBreakersOfOtherPoliciesUnderLoad(t *testing.T) {
+// TestOpenBreakersUnderPolicyChanges changes the fallback, the data path or the scope of an open breaker again and again under
+// load. No call passes the breaker, whatever routes the proxy has meanwhile.
+func TestOpenBreakersUnderPolicyChanges(t *testing.T) {
 	fallbacks := func(path string) [][]string {
 		return [][]string{{path}, {path, "fallback: {upstream: $}"}, {path, "fallback: {cached: {}}"}}
 	}
@@ -98,7 +98,7 @@ func TestOpenBreakersOfOtherPoliciesUnderLoad(t *testing.T) {
 			u, backup := newUpstream(t, ip), newUpstream(t, ip)
 			backup.behave(answer(http.StatusAccepted))
 			policy := func(i int) string {
-				name := fmt.Sprint("backup-", i) // is new each time
+				name := fmt.Sprint("backup-", i) // a new name each time
 				fields := append([]string{"mode: ForcedOpen"}, options[i%len(options)]...)
 				return service("payments", u.address) + service(name, backup.address) +
 					strings.ReplaceAll(policyFor("payments", fields...), "$", name)
@@ -115,8 +115,8 @@ func TestOpenBreakersOfOtherPoliciesUnderLoad(t *testing.T) {
 				l.more(t, 100)
 			}
 			l.clean(t)
-			if got, unheard := u.calls.Load(), m.unheard(t); got > int64(unheard) {
-				t.Errorf("%d calls got past the open breaker, and %d were not asked about in time", got, unheard)
+			if got, unanswered := u.calls.Load(), m.unanswered(t); got > int64(unanswered) {
+				t.Errorf("%d calls passed the open breaker, and the control plane did not answer in time for %d", got, unanswered)
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// callers are n callers who call payments again and again.
+// callers starts n callers that call payments all the time.
 func (m *mesh) callers(t *testing.T, n int) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -18,46 +18,35 @@ func (m *mesh) callers(t *testing.T, n int) {
 	for range n {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				_, _ = m.get(ctx, "payments", "/") // what they get is another test's business
+				_, _ = m.get(ctx, "payments", "/") // other tests check the response
 			}
 		})
 	}
 	t.Cleanup(func() { stop(); wg.Wait() })
 }
 
-// takes is a handler that answers after a time.
-func takes(d time.Duration) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(d):
-			answer(http.StatusOK)(w, r)
-		case <-r.Context().Done():
-		}
-	}
-}
-
-// TestKilledInHalfOpenKeepsItsBound: probes that are in flight when the control plane is killed count, also after the
-// time in which proxies are expected to come back.
+// TestKilledInHalfOpenKeepsItsBound shows that probes that are in flight when the control plane is killed still count as in
+// flight for the next one, even after the time in which proxies should have connected again.
 func TestKilledInHalfOpenKeepsItsBound(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
 		const permitted = 3
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
-		// Calls do not pass while the control plane is away, so all that reach the service are probes.
+		// Calls do not pass while no control plane runs, so all calls that reach the service are probes.
 		o := prepareOperated(t, ip, service("payments", u.address)+policyFor("payments", dataPath, "timeout: 10s", endlessProbes, withoutPassing(dataPath)))
 		serve := func() {
 			o.startControl(t, "--admin-token-file", o.tokenFile, "--state-dir", o.stateDir, "--gate-ttl", "10m")
 		}
 		serve()
 		o.startEnvoy(t)
-		o.mesh.fall(t, u, "payments")
-		u.behave(takes(8 * time.Second))
+		o.mesh.toHalfOpen(t, u, "payments")
+		u.behave(late(8 * time.Second))
 		u.most.Store(0)
 		before := u.calls.Load()
 		o.callers(t, 16)
 		eventually(t, "all probes in flight", func() error {
 			if n := u.inFlight.Load(); n < permitted {
-				return fmt.Errorf("%d", n)
+				return fmt.Errorf("%d are in flight", n)
 			}
 			return nil
 		})
@@ -67,7 +56,7 @@ func TestKilledInHalfOpenKeepsItsBound(t *testing.T) {
 		o.state(t, "payments", "half_open")
 		eventually(t, "new probes", func() error {
 			if n := u.calls.Load() - before; n < 2*permitted {
-				return fmt.Errorf("%d probes with those before the kill", n)
+				return fmt.Errorf("%d probes, including the ones before the kill", n)
 			}
 			return nil
 		})
@@ -77,7 +66,8 @@ func TestKilledInHalfOpenKeepsItsBound(t *testing.T) {
 	})
 }
 
-// withoutPassing has calls fall back that cannot ask, in the data path in which that is up to the policy.
+// withoutPassing returns a field that rejects calls when the control plane does not answer. Only in the data path Inline the
+// policy can decide that.
 func withoutPassing(dataPath string) string {
 	if strings.Contains(dataPath, "Inline") {
 		return "failOpen: false"
@@ -85,8 +75,8 @@ func withoutPassing(dataPath string) string {
 	return ""
 }
 
-// TestHalfOpenWaitsForProxies: a wait that ended while the control plane was away does not have
-// calls pass a proxy that has yet to come back.
+// TestHalfOpenWaitsForProxies shows that a breaker whose wait has ended while no control plane ran does not become half-open
+// before the proxies have connected again. Until then, calls may pass them without a permit.
 func TestHalfOpenWaitsForProxies(t *testing.T) {
 	t.Parallel()
 	const permitted = 3
@@ -96,31 +86,31 @@ func TestHalfOpenWaitsForProxies(t *testing.T) {
 	o.startGated(t)
 	o.startEnvoy(t)
 	trip(t, o.mesh, u)
-	o.shut(t, "payments")
+	o.rejects(t, "payments")
 	o.stored(t, `"open"`)
 	o.control.kill()
-	u.behave(takes(50 * time.Millisecond))
+	u.behave(late(50 * time.Millisecond))
 	o.callers(t, 30)
-	holds(t, "the wait ends while nobody is there", 6*time.Second, func() error { return nil })
+	holds(t, "the wait ends while no control plane runs", 6*time.Second, func() error { return nil })
 	if n := u.most.Load(); n < 10 {
-		t.Fatalf("%d calls pass the gate that has fallen away; the test shows nothing", n)
+		t.Fatalf("at most %d calls were in flight without the gate, so the test shows nothing", n)
 	}
 	o.startGated(t)
 	o.state(t, "payments", "half_open")
 	u.most.Store(0)
-	holds(t, "no more than are permitted", 2*time.Second, func() error {
+	holds(t, "no more probes than permits", 2*time.Second, func() error {
 		if n := u.most.Load(); n > permitted {
-			return fmt.Errorf("%d in flight", n)
+			return fmt.Errorf("%d are in flight", n)
 		}
 		return nil
 	})
 	if u.most.Load() == 0 {
-		t.Error("nobody probes")
+		t.Error("there are no probes")
 	}
 }
 
-// TestRemovedAndAddedAgain: an upstream that is taken out of the policy and put back is as open as it was, and forced for as
-// long as a person said; the log says what becomes of it.
+// TestRemovedAndAddedAgain shows that a breaker is still open, and still forced by hand, when its upstream is removed from the
+// policy and added again. The log says so when it is removed.
 func TestRemovedAndAddedAgain(t *testing.T) {
 	t.Parallel()
 	for name, restarted := range map[string]bool{"by reloads": false, "over a restart": true} {
@@ -143,10 +133,10 @@ func TestRemovedAndAddedAgain(t *testing.T) {
 				o.revision(t, old)
 			}
 			reload(other)
-			eventually(t, "the log says what becomes of both", func() error {
+			eventually(t, "the log has both removals", func() error {
 				for _, want := range []string{"breaker=payments", "breaker=forced"} {
 					if log := o.control.output(); !strings.Contains(log, want) {
-						return fmt.Errorf("there is no %s in\n%s", want, tail(log, 5))
+						return fmt.Errorf("there is no %s in the log:\n%s", want, tail(log, 5))
 					}
 				}
 				return nil
@@ -159,12 +149,12 @@ func TestRemovedAndAddedAgain(t *testing.T) {
 			o.state(t, "payments", "open")
 			after := o.history(t, "forced").Forced
 			if before == nil || after == nil {
-				t.Fatalf("forced %+v, then %+v", before, after)
+				t.Fatalf("the breaker was forced by %+v, and then by %+v", before, after)
 			}
 			if after.By != before.By || after.Reason != before.Reason || after.Until.Sub(before.Until).Abs() > 50*time.Millisecond {
-				t.Errorf("forced %+v, was %+v", after, before)
+				t.Errorf("the breaker is forced by %+v, and was forced by %+v", after, before)
 			}
-			o.rejected(t, u)
+			o.keepsRejecting(t, u)
 		})
 	}
 }

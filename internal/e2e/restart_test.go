@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ends are the ways in which a control plane goes away.
+// ends are the ways in which a control plane ends.
 var ends = map[string]func(*testing.T, *operated){
 	"killed": func(_ *testing.T, o *operated) { o.control.kill() },
 	"stopped": func(t *testing.T, o *operated) {
@@ -22,21 +22,21 @@ var ends = map[string]func(*testing.T, *operated){
 	},
 }
 
-// stored waits until the file of the state says something; after that, kill -9 cannot lose it.
-func (o *operated) stored(t *testing.T, what string) {
+// stored waits until the state file has a text. After that, kill -9 cannot lose it.
+func (o *operated) stored(t *testing.T, want string) {
 	t.Helper()
-	eventually(t, what+" in the file", func() error {
+	eventually(t, want+" is in the state file", func() error {
 		text, err := os.ReadFile(filepath.Join(o.stateDir, "breakers.json"))
-		if err == nil && !strings.Contains(string(text), what) {
-			err = fmt.Errorf("it is\n%s", text)
+		if err == nil && !strings.Contains(string(text), want) {
+			err = fmt.Errorf("the file is\n%s", text)
 		}
 		return err
 	})
 }
 
-// rejected waits until the proxy asks the new control plane, and it rejects; from then on
-// no request may reach the upstream.
-func (o *operated) rejected(t *testing.T, u *upstream) {
+// keepsRejecting waits until a call is rejected, so that the proxy has connected to the new control plane. From then on, no call
+// may reach the upstream.
+func (o *operated) keepsRejecting(t *testing.T, u *upstream) {
 	t.Helper()
 	eventually(t, "calls are rejected", func() error {
 		r, err := o.get(t.Context(), "payments", "/")
@@ -54,10 +54,10 @@ func (o *operated) rejected(t *testing.T, u *upstream) {
 	}
 }
 
-// between is when something happens: not earlier and not later.
+// between is the time of an event, which is known only to be between two times.
 type between struct{ earliest, latest time.Time }
 
-// reopening is when an open breaker admits its first probe, as precisely as /breakers tells.
+// reopening returns the time at which the open breaker admits its first probe, as precisely as /breakers has it.
 func (o *operated) reopening(t *testing.T) between {
 	t.Helper()
 	asked := time.Now()
@@ -65,21 +65,21 @@ func (o *operated) reopening(t *testing.T) between {
 	answered := time.Now()
 	left, err := time.ParseDuration(h.RetryAfter)
 	if h.State != "open" || err != nil {
-		t.Fatalf("it is %s, with retry_after %q (%v)", h.State, h.RetryAfter, err)
+		t.Fatalf("the breaker is %s, with retry_after %q (%v)", h.State, h.RetryAfter, err)
 	}
 	const rounding = time.Millisecond
 	return between{asked.Add(left - rounding), answered.Add(left + rounding)}
 }
 
-// agrees tells whether both can be about the same instant. A process knows when another one's
-// instants were by the wall clock only, which may be set a little meanwhile.
+// agrees reports whether both can be the same time. The wall clock, by which one process knows the times of another one, may be
+// adjusted a little meanwhile.
 func (b between) agrees(other between) bool {
 	const adjustment = 50 * time.Millisecond
 	return !b.earliest.After(other.latest.Add(adjustment)) && !other.earliest.After(b.latest.Add(adjustment))
 }
 
-// TestRestartKeepsOpen: a breaker that is open is open for the rest of its wait, not for a
-// new one, whichever way the control plane ended; and what tripped it is known.
+// TestRestartKeepsOpen shows that an open breaker is open for the rest of its wait after a restart, however the control plane
+// ended, and that the trip is still known.
 func TestRestartKeepsOpen(t *testing.T) {
 	t.Parallel()
 	for name, end := range ends {
@@ -97,10 +97,10 @@ func TestRestartKeepsOpen(t *testing.T) {
 			o.lastReason(t, "payments", "consecutive_failures")
 			before, reopens := o.history(t, "payments"), o.reopening(t)
 			o.stored(t, `"open"`)
-			// So that a new wait would end at another time.
-			holds(t, "it is open", time.Second, func() error {
+			// A second passes, so that a new wait would end at another time.
+			holds(t, "the breaker is open", time.Second, func() error {
 				if got := o.breaker(t, "payments").State; got != "open" {
-					return fmt.Errorf("it is %s", got)
+					return fmt.Errorf("the breaker is %s", got)
 				}
 				return nil
 			})
@@ -108,27 +108,27 @@ func TestRestartKeepsOpen(t *testing.T) {
 			o.startOperated(t)
 			after, again := o.history(t, "payments"), o.reopening(t)
 			if !again.agrees(reopens) {
-				t.Errorf("it probes at %v, was to at %v", again, reopens)
+				t.Errorf("the first probe comes at %v, and should at %v", again, reopens)
 			}
 			if before.Trip == nil || after.Trip == nil {
-				t.Fatalf("no trip: %+v, then %+v", before, after)
+				t.Fatalf("there is no trip: %+v, then %+v", before, after)
 			}
 			if b, a := *before.Trip, *after.Trip; a.Reason != "consecutive_failures" || a.Wait != b.Wait || a.Window != b.Window || a.Window.Failures != 3 {
-				t.Errorf("it tripped by %+v, was %+v", a, b)
+				t.Errorf("the trip is %+v, and was %+v", a, b)
 			}
 			if d := after.Trip.At.Sub(before.Trip.At).Abs(); d > 50*time.Millisecond {
-				t.Errorf("it tripped at %v, was %v", after.Trip.At, before.Trip.At)
+				t.Errorf("the trip was at %v, and before the restart at %v", after.Trip.At, before.Trip.At)
 			}
 			o.lastReason(t, "payments", "restored")
 			if got, want := o.history(t, "payments").Last.Sequence, before.Last.Sequence+1; got != want {
-				t.Errorf("the first transition is number %d, want %d: they go on without a gap", got, want)
+				t.Errorf("the first transition is number %d, want %d, the next one after the restart", got, want)
 			}
-			o.rejected(t, u)
+			o.keepsRejecting(t, u)
 		})
 	}
 }
 
-// TestRestartGoesOn: what was open probes when the wait is over, which began before the restart.
+// TestRestartGoesOn shows that a breaker becomes half-open when a wait ends that began before the restart.
 func TestRestartGoesOn(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -143,20 +143,20 @@ func TestRestartGoesOn(t *testing.T) {
 	o.startOperated(t)
 	o.state(t, "payments", "half_open")
 	if waited := time.Since(began); waited < 3*time.Second {
-		t.Errorf("it probes after %s, the wait is 3s", waited)
+		t.Errorf("the breaker is half-open after %s, and the wait is 3s", waited)
 	}
-	eventually(t, "two probes close it", func() error {
+	eventually(t, "two probes close the breaker", func() error {
 		if _, err := o.get(t.Context(), "payments", "/"); err != nil {
 			return err
 		}
 		if got := o.breaker(t, "payments").State; got != "closed" {
-			return fmt.Errorf("it is %s", got)
+			return fmt.Errorf("the breaker is %s", got)
 		}
 		return nil
 	})
 }
 
-// TestRestartInHalfOpen: what has to prove itself still has to.
+// TestRestartInHalfOpen shows that a half-open breaker needs all its successful probes after a restart.
 func TestRestartInHalfOpen(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -172,27 +172,27 @@ func TestRestartInHalfOpen(t *testing.T) {
 	o.control.kill()
 	o.startOperated(t)
 	if got := o.breaker(t, "payments").State; got == "closed" {
-		t.Fatal("it is closed, and was half-open")
+		t.Fatal("the breaker is closed, and was half-open")
 	}
 	o.state(t, "payments", "half_open")
-	// The successes of before are not known any more; five new ones are needed.
+	// The earlier successes are not saved, so five new ones are needed.
 	successes := o.breaker(t, "payments").Counts.Successes
-	eventually(t, "probes close it", func() error {
+	eventually(t, "probes close the breaker", func() error {
 		if _, err := o.get(t.Context(), "payments", "/"); err != nil {
 			return err
 		}
 		if got := o.breaker(t, "payments").State; got != "closed" {
-			return fmt.Errorf("it is %s", got)
+			return fmt.Errorf("the breaker is %s", got)
 		}
 		return nil
 	})
 	if got := o.breaker(t, "payments").Counts.Successes - successes; got < 5 {
-		t.Errorf("it closed after %d successes, want 5", got)
+		t.Errorf("the breaker closed after %d successes, want 5", got)
 	}
 }
 
-// TestRestartKeepsForced: what a person decided holds until the time that was said, with the
-// name and the reason, and reset still ends it.
+// TestRestartKeepsForced shows that a change by hand stays in force over a restart until its end, with the operator and the
+// reason, and that a reset still ends it.
 func TestRestartKeepsForced(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"open", "closed"} {
@@ -208,16 +208,16 @@ func TestRestartKeepsForced(t *testing.T) {
 			o.startOperated(t)
 			after := o.history(t, "payments").Forced
 			if before == nil || after == nil {
-				t.Fatalf("forced %+v, then %+v", before, after)
+				t.Fatalf("the breaker was forced by %+v, and then by %+v", before, after)
 			}
 			if after.State != state || after.By != "alice@ops" || after.Reason != "moving the database" {
-				t.Errorf("forced %+v, was %+v", after, before)
+				t.Errorf("the breaker is forced by %+v, and was forced by %+v", after, before)
 			}
 			if d := after.Until.Sub(before.Until).Abs(); d > 50*time.Millisecond {
-				t.Errorf("until %v, was %v", after.Until, before.Until)
+				t.Errorf("the force ends at %v, and should at %v", after.Until, before.Until)
 			}
 			if state == "open" {
-				o.rejected(t, u)
+				o.keepsRejecting(t, u)
 			} else {
 				u.behave(answer(http.StatusInternalServerError))
 				eventually(t, "many failures are counted", func() error {
@@ -225,23 +225,23 @@ func TestRestartKeepsForced(t *testing.T) {
 						return err
 					}
 					if n := o.breaker(t, "payments").Counts.Failures; n < 20 {
-						return fmt.Errorf("%d", n)
+						return fmt.Errorf("%d are counted", n)
 					}
 					return nil
 				})
 				if got := o.breaker(t, "payments").State; got != "closed" {
-					t.Errorf("it is %s, and is to be held closed", got)
+					t.Errorf("the breaker is %s, want closed, because it is forced closed", got)
 				}
 			}
 			o.force(t, "reset", "payments")
 			if h := o.history(t, "payments"); h.Forced != nil || h.State != "closed" {
-				t.Errorf("after the reset: %+v", h)
+				t.Errorf("after the reset the breaker is %+v", h)
 			}
 		})
 	}
 }
 
-// TestForceEndsWhileAway: a time that passes while the control plane is down is over when it is back.
+// TestForceEndsWhileAway shows that a change by hand is no longer in force if its end was at a time when no control plane ran.
 func TestForceEndsWhileAway(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -250,11 +250,11 @@ func TestForceEndsWhileAway(t *testing.T) {
 	o.force(t, "force", "payments", "open", "--for", "2s")
 	forced := o.history(t, "payments").Forced
 	if forced == nil {
-		t.Fatal("it is not forced; the test shows nothing")
+		t.Fatal("the breaker is not forced, so the test shows nothing")
 	}
 	o.stored(t, "alice@ops")
 	o.control.kill()
-	eventually(t, "the time is over", func() error {
+	eventually(t, "the time ends", func() error {
 		if left := time.Until(forced.Until); left >= 0 {
 			return fmt.Errorf("%s are left", left)
 		}
@@ -262,11 +262,11 @@ func TestForceEndsWhileAway(t *testing.T) {
 	})
 	o.startOperated(t)
 	if h := o.history(t, "payments"); h.Forced != nil {
-		t.Errorf("it is still forced: %+v", h.Forced)
+		t.Errorf("the breaker is still forced: %+v", h.Forced)
 	}
 }
 
-// TestRestartWithAnotherPolicy: state that was of other rules says nothing about these.
+// TestRestartWithAnotherPolicy shows that a breaker whose rules have changed does not get its old state.
 func TestRestartWithAnotherPolicy(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -279,11 +279,11 @@ func TestRestartWithAnotherPolicy(t *testing.T) {
 	o.write(t, "policy.yaml", strings.Replace(policy, "consecutiveFailures: 1", "consecutiveFailures: 2", 1))
 	o.startOperated(t)
 	if got := o.breaker(t, "payments").State; got != "closed" {
-		t.Errorf("with another policy it is %s, want closed", got)
+		t.Errorf("with other rules the breaker is %s, want closed", got)
 	}
 }
 
-// TestRestartWithoutState is what --state-dir "" asks for.
+// TestRestartWithoutState shows that --state-dir "" turns the saving of states off.
 func TestRestartWithoutState(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -296,12 +296,12 @@ func TestRestartWithoutState(t *testing.T) {
 	m.control.kill()
 	m.startControl(t, "--state-dir", "")
 	if got := m.breaker(t, "payments").State; got != "closed" {
-		t.Errorf("it is %s, and its state was not to be kept", got)
+		t.Errorf("the breaker is %s, want closed, because its state must not be saved", got)
 	}
 }
 
-// TestDamagedState: a file that cannot be read is set aside with one warning, and does not keep
-// the control plane from its work.
+// TestDamagedState shows that a state file that cannot be read is moved aside with one warning, and that the control plane starts
+// without it.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -321,14 +321,14 @@ func TestDamagedState(t *testing.T) {
 	}
 	o.startOperated(t)
 	if got := o.breaker(t, "payments").State; got != "closed" {
-		t.Errorf("it is %s by a file that is damaged", got)
+		t.Errorf("the breaker is %s because of a damaged file, want closed", got)
 	}
 	aside, err := filepath.Glob(file + ".damaged-*")
 	if err != nil || len(aside) != 1 {
-		t.Fatalf("%v is set aside (%v), want one file", aside, err)
+		t.Fatalf("%v is moved aside (%v), want one file", aside, err)
 	}
 	if kept, err := os.ReadFile(aside[0]); err != nil || string(kept) != damaged {
-		t.Errorf("what is set aside is not what was there (%v):\n%s", err, kept)
+		t.Errorf("the file that was moved aside has changed (%v):\n%s", err, kept)
 	}
 	var warnings []string
 	for line := range strings.Lines(o.control.output()) {
@@ -337,22 +337,22 @@ func TestDamagedState(t *testing.T) {
 		}
 	}
 	if len(warnings) != 1 {
-		t.Errorf("%d warnings that name %s, want one:\n%s", len(warnings), aside[0], o.control.output())
+		t.Errorf("%d warnings name %s, want one:\n%s", len(warnings), aside[0], o.control.output())
 	}
-	// It goes on as if there had been no file: the next trip is kept again.
-	eventually(t, "a new trip", func() error {
+	// The next trip is saved, as if there had been no file.
+	eventually(t, "the breaker trips", func() error {
 		if _, err := o.get(t.Context(), "payments", "/"); err != nil {
 			return err
 		}
 		if got := o.breaker(t, "payments").State; got != "open" {
-			return errors.New("it is " + got)
+			return errors.New("the breaker is " + got)
 		}
 		return nil
 	})
 	o.stored(t, `"open"`)
 }
 
-// TestStateByDefault: state is kept where nobody asks for it, in the user's directory for such things.
+// TestStateByDefault shows that states are saved without any flag, in the user's directory for state.
 func TestStateByDefault(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("XDG_STATE_HOME", home)
@@ -367,6 +367,6 @@ func TestStateByDefault(t *testing.T) {
 	o.control.kill()
 	o.startControl(t)
 	if h := o.history(t, "payments"); h.Forced == nil {
-		t.Errorf("after a restart: %+v, want it to be forced", h)
+		t.Errorf("after a restart the breaker is %+v, want that it is forced", h)
 	}
 }

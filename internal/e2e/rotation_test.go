@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// mount is a directory as the kubelet mounts a ConfigMap or a Secret: every file is a link
-// into ..data, itself a link that is swapped when the content changes.
+// mount is a directory as the kubelet mounts a ConfigMap or a Secret. Every file is a link into ..data, which is a link too. The
+// kubelet swaps that link when the content changes.
 type mount struct {
 	dir   string
 	swaps int
@@ -57,7 +57,7 @@ func (m *mount) swap(t *testing.T, files map[string]string) {
 	}
 }
 
-// identity is what a side of mutual TLS has, as a Secret of cert-manager.
+// identity makes the files of one side of mutual TLS, with the names that cert-manager uses in a Secret.
 func (a authority) identity(t *testing.T, name, ip string) map[string]string {
 	t.Helper()
 	a.Issue(t, name, ip)
@@ -76,7 +76,7 @@ func contents(t *testing.T, path string) string {
 	return string(data)
 }
 
-// startRotatingEnvoy runs a proxy on the files that bootstrap --output-dir writes.
+// startRotatingEnvoy starts a proxy with the files that bootstrap --output-dir writes.
 func (m *mesh) startRotatingEnvoy(t *testing.T, flags ...string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -84,8 +84,8 @@ func (m *mesh) startRotatingEnvoy(t *testing.T, flags ...string) {
 	m.runEnvoy(t, contents(t, filepath.Join(dir, "envoy.yaml")))
 }
 
-// TestCertificatesOfBothSidesAreRotated replaces the CA and all that it signed, in the proxy and
-// in the control plane, as the kubelet would, and then has the proxy connect again.
+// TestCertificatesOfBothSidesAreRotated replaces the CA and all its certificates, in the proxy and in the control plane, as the
+// kubelet does. Both sides accept the new certificates when the proxy connects again.
 func TestCertificatesOfBothSidesAreRotated(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -108,28 +108,28 @@ func TestCertificatesOfBothSidesAreRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the control plane shows its new certificate, and takes those of the new CA", func() error {
-		_, err := after.shake(ip+":18000", fresh)
+	eventually(t, "the control plane shows its new certificate, and accepts certificates of the new CA", func() error {
+		_, err := after.handshake(ip+":18000", fresh)
 		return err
 	})
-	if _, err := after.shake(ip+":18000", old); err == nil {
-		t.Error("the control plane still takes a certificate of the old CA")
+	if _, err := after.handshake(ip+":18000", old); err == nil {
+		t.Error("the control plane still accepts a certificate of the old CA")
 	}
-	m.answers(t, "payments", http.StatusOK) // connections that are there go on
+	m.answers(t, "payments", http.StatusOK) // established connections stay
 
 	m.control.kill()
 	m.startControl(t, secured...)
 	eventually(t, "the proxy has connected with its new certificate, and trusts the new CA", func() error {
 		r, err := m.get(t.Context(), "payments", "/")
 		if err == nil && r.status != http.StatusOK {
-			err = fmt.Errorf("status %d, which fails closed: the control plane was not asked", r.status)
+			err = fmt.Errorf("status %d, so the control plane did not decide", r.status)
 		}
 		return err
 	})
 }
 
-// shake does a handshake with a server of the authority, and returns the serial number of its certificate.
-func (a authority) shake(address string, certificates ...tls.Certificate) (*big.Int, error) {
+// handshake connects to a server whose certificate the authority has signed, and returns the certificate's serial number.
+func (a authority) handshake(address string, certificates ...tls.Certificate) (*big.Int, error) {
 	conn, err := tls.Dial("tcp", address, &tls.Config{
 		RootCAs: a.Pool(), Certificates: certificates, NextProtos: []string{"h2"},
 	})
@@ -137,17 +137,17 @@ func (a authority) shake(address string, certificates ...tls.Certificate) (*big.
 		return nil, err
 	}
 	defer conn.Close()
-	// With TLS 1.3 a server's refusal comes with the first bytes it sends.
+	// In TLS 1.3 the first bytes from the server may be a refusal.
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		return nil, err
 	}
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber, nil
 }
 
-// trusting is the field of an upstream that proves to be ip to the CA in a file.
-func trusting(ip, caFile string) string { return fmt.Sprintf("tls: {sni: %s, caFile: %q}", ip, caFile) }
+// tlsField returns the field tls of an upstream whose certificate is for ip and signed by the CA in a file.
+func tlsField(ip, caFile string) string { return fmt.Sprintf("tls: {sni: %s, caFile: %q}", ip, caFile) }
 
-// replacements are the ways to put a new CA in place that a running Envoy notices.
+// replacements are the ways to replace a CA file that a running Envoy notices.
 var replacements = map[string]func(t *testing.T, m *mount, ca string){
 	"mounted Secret": func(t *testing.T, m *mount, ca string) { m.swap(t, map[string]string{"ca.crt": ca}) },
 	"rename": func(t *testing.T, m *mount, ca string) {
@@ -161,8 +161,7 @@ var replacements = map[string]func(t *testing.T, m *mount, ca string){
 	},
 }
 
-// TestUpstreamCAIsRotated replaces the CA of an upstream and its certificate: new
-// connections of a running proxy trust the new one.
+// TestUpstreamCAIsRotated replaces the CA and the certificate of an upstream. New connections of a running proxy trust the new CA.
 func TestUpstreamCAIsRotated(t *testing.T) {
 	t.Parallel()
 	for protocol, variant := range variants {
@@ -173,7 +172,7 @@ func TestUpstreamCAIsRotated(t *testing.T) {
 				before, after := newAuthority(t), newAuthority(t)
 				trust := newMount(t, map[string]string{"ca.crt": contents(t, before.Path("ca.pem"))})
 				u := newSecureUpstream(t, ip, before.Pair(t, "payments", ip))
-				m := prepareMesh(t, ip, service("payments", u.address, trusting(ip, trust.path("ca.crt"))))
+				m := prepareMesh(t, ip, service("payments", u.address, tlsField(ip, trust.path("ca.crt"))))
 				m.startControl(t)
 				m.startEnvoy(t, variant)
 				m.answers(t, "payments", http.StatusOK)
@@ -189,7 +188,7 @@ func TestUpstreamCAIsRotated(t *testing.T) {
 	}
 }
 
-// answers waits until a host is answered with a status.
+// answers waits until calls to a host get a status.
 func (m *mesh) answers(t *testing.T, host string, status int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s answers %d", host, status), func() error {
@@ -201,8 +200,8 @@ func (m *mesh) answers(t *testing.T, host string, status int) {
 	})
 }
 
-// TestCAThatAppearsLate: the policy is there before the file that it names. Nothing else waits
-// for the file, and when it comes it is taken, also by a proxy that meanwhile lost its streams.
+// TestCAThatAppearsLate shows a policy that names a file that does not exist yet. No other resource waits for the file, and the
+// proxy uses the file when it appears, even if the proxy has lost its streams meanwhile.
 func TestCAThatAppearsLate(t *testing.T) {
 	t.Parallel()
 	for protocol, variant := range variants {
@@ -214,21 +213,21 @@ func TestCAThatAppearsLate(t *testing.T) {
 				u, plain := newSecureUpstream(t, ip, ca.Pair(t, "payments", ip)), newUpstream(t, ip)
 				dir := t.TempDir()
 				late := filepath.Join(dir, "late.pem")
-				m := prepareMesh(t, ip, service("payments", u.address, trusting(ip, late))+
-					service("another", u.address, trusting(ip, ca.Path("ca.pem")))+service("stock", plain.address))
+				m := prepareMesh(t, ip, service("payments", u.address, tlsField(ip, late))+
+					service("another", u.address, tlsField(ip, ca.Path("ca.pem")))+service("stock", plain.address))
 				m.startControl(t)
 				began := time.Now()
 				m.startEnvoy(t, variant)
 				m.must(t, "stock", http.StatusOK)
 				m.answers(t, "another", http.StatusOK)
 				if took := time.Since(began); took > 10*time.Second {
-					t.Errorf("the others waited %s for a file of one upstream", took)
+					t.Errorf("the other upstreams waited %s for the file", took)
 				}
 				m.must(t, "payments", http.StatusServiceUnavailable)
 				refused := `breakwater_xds_nacks_total{type="Secret"}`
 				eventually(t, "the refusal is counted", func() error {
 					if m.metric(t, refused) == 0 {
-						return errors.New("none yet")
+						return errors.New("no refusal is counted")
 					}
 					return nil
 				})
@@ -243,7 +242,7 @@ func TestCAThatAppearsLate(t *testing.T) {
 					t.Fatal(err)
 				}
 				m.answers(t, "payments", http.StatusOK)
-				eventually(t, "/config says so", func() error {
+				eventually(t, "/config has no refusal", func() error {
 					if config := m.page(t, "/config"); strings.Contains(config, `"nack"`) {
 						return errors.New(config)
 					}

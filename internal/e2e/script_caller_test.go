@@ -17,29 +17,29 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// line is one call as a scripted caller has it, in one protocol.
-type line interface {
-	// write sends a piece of the request's body; a caller does not care whether anybody takes it.
+// clientCall is a call in one protocol, at the side of the caller.
+type clientCall interface {
+	// write sends a piece of the request's body. Errors do not matter to the caller.
 	write(b []byte)
 	// finish ends the request.
 	finish()
-	// read waits for the end of the response, and returns what it was: a status, "" without
-	// one, and how it broke if it did. It calls answered when the headers have come.
-	read(answered func()) (said string, broke error)
-	// leave makes the others return at once, or as soon as the caller has noticed.
+	// read waits for the end of the response. It returns the status, or "" if there was none, and the error that cut the
+	// response, or nil. It calls answered when the headers have come.
+	read(answered func()) (status string, cut error)
+	// leave ends the call. Other methods return at once, or when they notice the end.
 	leave(drop bool)
 }
 
-// seen is what a caller has seen of its call.
+// seen is the result of a call for its caller.
 type seen struct {
-	what string // such as "200", "OK", "200, cut", "nothing", or "left"
-	took time.Duration
+	result string // such as "200", "OK", "200, cut", "nothing", or "left"
+	took   time.Duration
 }
 
-func (s seen) String() string { return fmt.Sprintf("%s in %.1fs", s.what, s.took.Seconds()) }
+func (s seen) String() string { return fmt.Sprintf("%s in %.1fs", s.result, s.took.Seconds()) }
 
-// carry makes a call over a line, as planned; it leaves when ctx is done.
-func (p *plan) carry(ctx context.Context, l line) seen {
+// run runs a call by the plan. The caller leaves when ctx ends.
+func (p *plan) run(ctx context.Context, l clientCall) seen {
 	began := time.Now()
 	var left atomic.Bool
 	answered, over := make(chan struct{}), make(chan struct{})
@@ -58,8 +58,8 @@ func (p *plan) carry(ctx context.Context, l line) seen {
 	wg.Go(func() {
 		for i := range p.pieces() {
 			l.write(make([]byte, piece))
-			// By the clock: on a busy machine an upload does not take longer for having to wait.
-			if !pause(time.Until(began.Add(time.Duration(i+1)*beat)), over) {
+			// Each piece has its time, so that an upload does not take longer on a busy machine.
+			if !pause(time.Until(began.Add(time.Duration(i+1)*pieceInterval)), over) {
 				return
 			}
 		}
@@ -79,23 +79,23 @@ func (p *plan) carry(ctx context.Context, l line) seen {
 			leave(p.drops)
 		}
 	})
-	said, broke := l.read(func() { close(answered) })
+	status, cut := l.read(func() { close(answered) })
 	close(over)
 	wg.Wait()
-	s := seen{what: said, took: time.Since(began)}
+	s := seen{result: status, took: time.Since(began)}
 	switch {
 	case left.Load():
-		s.what = "left"
-	case said == "":
-		s.what = "nothing"
-	case broke != nil:
-		s.what += ", cut"
+		s.result = "left"
+	case status == "":
+		s.result = "nothing"
+	case cut != nil:
+		s.result += ", cut"
 	}
 	return s
 }
 
-// devour reads a body to its end.
-func (p *plan) devour(body io.Reader) error {
+// consume reads a body to its end, at the speed of the plan.
+func (p *plan) consume(body io.Reader) error {
 	if p.slowly == 0 {
 		_, err := io.Copy(io.Discard, body)
 		return err
@@ -112,19 +112,19 @@ func (p *plan) devour(body io.Reader) error {
 	}
 }
 
-// http1Line is a call over a connection of its own.
-type http1Line struct {
+// http1ClientCall is a call of HTTP/1.1, over a connection of its own.
+type http1ClientCall struct {
 	plan *plan
 	c    *net.TCPConn
 	get  *http.Request
 }
 
-func newHTTP1Line(egress string, host, script string, p *plan) (*http1Line, error) {
+func newHTTP1ClientCall(egress string, host, script string, p *plan) (*http1ClientCall, error) {
 	c, err := net.Dial("tcp", egress)
 	if err != nil {
 		return nil, err
 	}
-	l := &http1Line{plan: p, c: c.(*net.TCPConn), get: &http.Request{Method: http.MethodGet}}
+	l := &http1ClientCall{plan: p, c: c.(*net.TCPConn), get: &http.Request{Method: http.MethodGet}}
 	if p.slowly > 0 {
 		err = l.c.SetReadBuffer(256 << 10)
 	}
@@ -152,20 +152,20 @@ func newHTTP1Line(egress string, host, script string, p *plan) (*http1Line, erro
 	return l, err
 }
 
-func (l *http1Line) write(b []byte) {
+func (l *http1ClientCall) write(b []byte) {
 	if l.plan.chunked || l.plan.malformed && len(b) == piece {
 		b = fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b)
 	}
 	_, _ = l.c.Write(b)
 }
 
-func (l *http1Line) finish() {
+func (l *http1ClientCall) finish() {
 	if l.plan.chunked {
 		_, _ = io.WriteString(l.c, "0\r\n\r\n")
 	}
 }
 
-func (l *http1Line) read(answered func()) (string, error) {
+func (l *http1ClientCall) read(answered func()) (string, error) {
 	defer l.c.Close()
 	in := bufio.NewReader(l.c)
 	r, err := http.ReadResponse(in, l.get)
@@ -173,16 +173,16 @@ func (l *http1Line) read(answered func()) (string, error) {
 		return "", err
 	}
 	answered()
-	said := fmt.Sprint(r.StatusCode)
+	status := fmt.Sprint(r.StatusCode)
 	if r.StatusCode == http.StatusSwitchingProtocols {
-		return said, l.plan.devour(in)
+		return status, l.plan.consume(in)
 	}
-	return said, l.plan.devour(r.Body)
+	return status, l.plan.consume(r.Body)
 }
 
-func (l *http1Line) leave(bool) { l.c.Close() }
+func (l *http1ClientCall) leave(bool) { l.c.Close() }
 
-// http2Client is the one connection that callers of a host share.
+// http2Client has the connection that all callers of a host share.
 type http2Client struct {
 	transport *http.Transport
 	mu        sync.Mutex
@@ -193,7 +193,7 @@ func newHTTP2Client(egress string) *http2Client {
 	client := &http2Client{}
 	client.transport = &http.Transport{
 		Protocols: new(http.Protocols), DisableCompression: true,
-		// Small windows: what a reader does not take has to wait in the proxy.
+		// With small windows, bytes that a slow caller does not read wait in the proxy.
 		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, "tcp", egress)
@@ -207,8 +207,8 @@ func newHTTP2Client(egress string) *http2Client {
 	return client
 }
 
-// http2Line is a call that is a stream.
-type http2Line struct {
+// http2ClientCall is a call of HTTP/2.
+type http2ClientCall struct {
 	plan   *plan
 	client *http2Client
 	r      *http.Request
@@ -216,9 +216,9 @@ type http2Line struct {
 	cancel context.CancelFunc
 }
 
-func newHTTP2Line(client *http2Client, host, script string, p *plan) (*http2Line, error) {
+func newHTTP2ClientCall(client *http2Client, host, script string, p *plan) (*http2ClientCall, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	l := &http2Line{plan: p, client: client, cancel: cancel}
+	l := &http2ClientCall{plan: p, client: client, cancel: cancel}
 	method, body := http.MethodGet, io.Reader(nil)
 	if p.upload > 0 {
 		method = http.MethodPost
@@ -236,26 +236,26 @@ func newHTTP2Line(client *http2Client, host, script string, p *plan) (*http2Line
 	return l, nil
 }
 
-func (l *http2Line) write(b []byte) { _, _ = l.body.Write(b) }
+func (l *http2ClientCall) write(b []byte) { _, _ = l.body.Write(b) }
 
-func (l *http2Line) finish() {
+func (l *http2ClientCall) finish() {
 	if l.body != nil {
 		l.body.Close()
 	}
 }
 
-func (l *http2Line) read(answered func()) (string, error) {
-	defer l.leave(false) // a body that nobody takes any more is not waited for
+func (l *http2ClientCall) read(answered func()) (string, error) {
+	defer l.leave(false) // the caller does not wait until the rest of its body is sent
 	r, err := l.client.transport.RoundTrip(l.r)
 	if err != nil {
 		return "", err
 	}
 	defer r.Body.Close()
 	answered()
-	return fmt.Sprint(r.StatusCode), l.plan.devour(r.Body)
+	return fmt.Sprint(r.StatusCode), l.plan.consume(r.Body)
 }
 
-func (l *http2Line) leave(drop bool) {
+func (l *http2ClientCall) leave(drop bool) {
 	if drop {
 		l.client.mu.Lock()
 		defer l.client.mu.Unlock()
@@ -268,33 +268,33 @@ func (l *http2Line) leave(drop bool) {
 	}
 }
 
-// grpcLine is a call with gRPC's own client.
-type grpcLine struct {
+// grpcClientCall is a call with gRPC's own client.
+type grpcClientCall struct {
 	conn   *grpc.ClientConn
 	stream grpc.ClientStream
-	err    error // there is no stream
+	err    error // not nil: there is no stream
 	single bool  // the request is one message
 	cancel context.CancelFunc
 }
 
-func newGRPCLine(conn *grpc.ClientConn, script string, p *plan) *grpcLine {
+func newGRPCClientCall(conn *grpc.ClientConn, script string, p *plan) *grpcClientCall {
 	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), scriptHeader, script), patience)
 	if p.deadline > 0 {
 		ctx, cancel = context.WithTimeout(ctx, p.deadline)
 	}
-	l := &grpcLine{conn: conn, cancel: cancel, single: p.upload == 0}
+	l := &grpcClientCall{conn: conn, cancel: cancel, single: p.upload == 0}
 	desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 	l.stream, l.err = conn.NewStream(ctx, desc, "/script.Script/Play", grpc.ForceCodec(bytesCodec{}))
 	return l
 }
 
-func (l *grpcLine) write(b []byte) {
+func (l *grpcClientCall) write(b []byte) {
 	if l.err == nil {
 		_ = l.stream.SendMsg(&b)
 	}
 }
 
-func (l *grpcLine) finish() {
+func (l *grpcClientCall) finish() {
 	if l.single {
 		l.write(make([]byte, piece))
 	}
@@ -303,11 +303,11 @@ func (l *grpcLine) finish() {
 	}
 }
 
-func (l *grpcLine) read(answered func()) (string, error) {
+func (l *grpcClientCall) read(answered func()) (string, error) {
 	defer l.cancel()
 	err := l.err
 	if err == nil {
-		if _, err := l.stream.Header(); err == nil { // else there is no more to read than the status
+		if _, err := l.stream.Header(); err == nil { // after an error, only the status is left to read
 			answered()
 		}
 	}
@@ -323,7 +323,7 @@ func (l *grpcLine) read(answered func()) (string, error) {
 	}
 }
 
-func (l *grpcLine) leave(drop bool) {
+func (l *grpcClientCall) leave(drop bool) {
 	if drop {
 		l.conn.Close()
 		return

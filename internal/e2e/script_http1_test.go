@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// newHTTP1Server starts a scripted service that speaks HTTP/1.1 by itself, so that a script can
-// break off anywhere.
+// newHTTP1Server starts a scripted service that speaks HTTP/1.1 without a library, so that a script can break off anywhere.
 func newHTTP1Server(t *testing.T, ip string) (address string) {
 	t.Helper()
 	l := listen(t, ip)
@@ -54,7 +53,7 @@ func serveHTTP1(c *net.TCPConn) {
 		if err != nil {
 			return
 		}
-		v := &http1Voice{c: c, in: in, r: r}
+		v := &http1ServiceCall{c: c, in: in, r: r}
 		play(v, r.Header.Get(scriptHeader))
 		if v.over {
 			return
@@ -65,7 +64,8 @@ func serveHTTP1(c *net.TCPConn) {
 	}
 }
 
-type http1Voice struct {
+// http1ServiceCall is a call of HTTP/1.1.
+type http1ServiceCall struct {
 	c      *net.TCPConn
 	in     *bufio.Reader
 	r      *http.Request
@@ -73,7 +73,7 @@ type http1Voice struct {
 	over   bool // the connection serves no other call
 }
 
-// framing is how a response says where it ends.
+// framing is the way in which a response marks its end.
 type framing int
 
 const (
@@ -83,18 +83,18 @@ const (
 	byClosing
 )
 
-func (v *http1Voice) read(all bool) { readBody(v.r, all) }
+func (v *http1ServiceCall) read(all bool) { readBody(v.r, all) }
 
 // readBody reads the body of a request, or its first piece.
 func readBody(r *http.Request, all bool) {
 	if all {
-		_, _ = io.Copy(io.Discard, r.Body) // it ends early when the caller leaves
+		_, _ = io.Copy(io.Discard, r.Body) // ends early if the caller leaves
 		return
 	}
 	_, _ = r.Body.Read(make([]byte, piece))
 }
 
-func (v *http1Voice) headers(status int, style map[string]string) {
+func (v *http1ServiceCall) headers(status int, style map[string]string) {
 	head := fmt.Sprintf("HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	if kind := contentType(style, ""); kind != "" {
 		head += "content-type: " + kind + "\r\n"
@@ -118,9 +118,9 @@ func (v *http1Voice) headers(status int, style map[string]string) {
 	v.write(head + "\r\n")
 }
 
-func (v *http1Voice) write(text string) { _, _ = io.WriteString(v.c, text) } // send reports that nobody listens
+func (v *http1ServiceCall) write(text string) { _, _ = io.WriteString(v.c, text) } // send returns an error if the caller has left
 
-func (v *http1Voice) send(n int) error {
+func (v *http1ServiceCall) send(n int) error {
 	return sendAll(n, func(b []byte) error {
 		if v.framed == chunks {
 			b = fmt.Appendf(nil, "%x\r\n%s\r\n", len(b), b)
@@ -133,26 +133,26 @@ func (v *http1Voice) send(n int) error {
 	})
 }
 
-func (v *http1Voice) end(int) {
+func (v *http1ServiceCall) end(int) {
 	if v.framed == chunks {
 		v.write("0\r\n\r\n")
 	}
 	v.over = v.framed == byClosing || v.framed == noResponse
 }
 
-func (v *http1Voice) breakOff(how string) {
+func (v *http1ServiceCall) breakOff(how string) {
 	v.over = true
 	switch how {
 	case "reset":
-		_ = v.c.SetLinger(0) // what is closed now is reset
+		_ = v.c.SetLinger(0) // makes Close reset the connection
 	case "nonsense":
 		v.write("nonsense\r\n\r\n")
-		v.hang() // what the proxy makes of it is to be the reason of the end
+		v.hang() // the proxy must end the call because of the nonsense
 	}
 }
 
 // hang waits until the proxy has closed the connection.
-func (v *http1Voice) hang() {
+func (v *http1ServiceCall) hang() {
 	v.over = true
-	_, _ = io.Copy(io.Discard, v.in) // whatever ends it, the caller has gone
+	_, _ = io.Copy(io.Discard, v.in) // returns when the caller has left
 }

@@ -16,11 +16,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// dialect is what the two ends of a call speak.
+// dialect is the protocol of a call, with the kind of its service.
 type dialect struct {
 	name     string
-	protocol string // of the upstream
-	lawless  bool   // its service speaks gRPC and need not keep the rules
+	protocol string // the protocol of the upstream
+	bare     bool   // the service speaks gRPC without a gRPC library, and can break its rules
 }
 
 // The dialects.
@@ -28,20 +28,20 @@ var (
 	http1    = dialect{name: "http1", protocol: "HTTP1"}
 	http2    = dialect{name: "http2", protocol: "HTTP2"}
 	grpcs    = dialect{name: "grpc", protocol: "GRPC"}
-	bareGRPC = dialect{name: "bare-grpc", protocol: "GRPC", lawless: true}
+	bareGRPC = dialect{name: "bare-grpc", protocol: "GRPC", bare: true}
 )
 
-// paths are the data paths. What is said of one breaker in each has its name with this behind it.
+// paths are the data paths. The names of breakers end with the suffix of their data path.
 var paths = []struct{ dataPath, suffix string }{{"Adaptive", "-a"}, {"Inline", "-i"}}
 
 // scripted is a mesh between scripted callers and scripted services.
 type scripted struct {
 	*mesh
-	services map[dialect]string // addresses
-	nobody   string             // an address at which nobody listens
-	busy     string             // one that does not answer
+	services map[dialect]string // the addresses of the services
+	refusing string             // an address that refuses connections
+	silent   string             // an address that does not answer
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the fields below
 	http2 map[pair]*http2Client
 	grpc  map[pair]*grpc.ClientConn
 }
@@ -54,9 +54,9 @@ func newScripted(t *testing.T) *scripted {
 	h2 := newHTTP2Server(t, ip)
 	s.services = map[dialect]string{http1: newHTTP1Server(t, ip), http2: h2, grpcs: newGRPCServer(t, ip), bareGRPC: h2}
 	l := listen(t, ip)
-	s.nobody = l.Addr().String()
+	s.refusing = l.Addr().String()
 	l.Close()
-	s.busy = newBusyAddress(t, ip)
+	s.silent = newSilentAddress(t, ip)
 	t.Cleanup(func() {
 		for _, c := range s.http2 {
 			c.transport.CloseIdleConnections()
@@ -68,8 +68,8 @@ func newScripted(t *testing.T) *scripted {
 	return s
 }
 
-// newBusyAddress is one whose queue of connections is full, so that nobody gets an answer there.
-func newBusyAddress(t *testing.T, ip string) string {
+// newSilentAddress returns an address that does not answer, because its queue of connections is full.
+func newSilentAddress(t *testing.T, ip string) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -95,20 +95,20 @@ func newBusyAddress(t *testing.T, ip string) string {
 		}
 		t.Cleanup(func() { c.Close() })
 	}
-	t.Fatal("a queue of no length is not full with ten connections")
+	t.Fatal("the queue is not full with ten connections")
 	return ""
 }
 
-// documents are an upstream for a script, with its policy; fields are lines of the policy's spec.
+// documents returns an upstream for a service's script, and its policy, as YAML. fields has lines of the policy's spec.
 func (s *scripted) documents(name string, d dialect, script string, fields ...string) string {
 	address, more := s.services[d], []string{"protocol: " + d.protocol}
 	switch script {
 	case "refused":
-		address = s.nobody
+		address = s.refusing
 	case "unreachable":
-		address = s.busy
+		address = s.silent
 	case "unhealthy":
-		address = s.nobody
+		address = s.refusing
 		check := "healthCheck: {path: /, unhealthyThreshold: 1}"
 		if d.protocol == "GRPC" {
 			check = "healthCheck: {unhealthyThreshold: 1}"
@@ -118,7 +118,7 @@ func (s *scripted) documents(name string, d dialect, script string, fields ...st
 	return service(name, address, more...) + policyFor(name, fields...)
 }
 
-// begin starts the control plane, and a proxy with one worker, whose log is in order.
+// begin starts the control plane, and a proxy with one worker, so that its log is in order.
 func (s *scripted) begin(t *testing.T, documents string) {
 	t.Helper()
 	s.write(t, "policy.yaml", documents)
@@ -127,14 +127,13 @@ func (s *scripted) begin(t *testing.T, documents string) {
 	s.startEnvoy(t)
 }
 
-// pair is the two ends of a call. Calls of the same pair share a connection to the proxy, where
-// the dialect has that.
+// pair names both ends of a call. Calls of the same pair share a connection to the proxy, except in HTTP/1.1.
 type pair struct {
 	dialect      dialect
 	client, host string
 }
 
-// call makes the calls that a row or a kind of traffic consists of, and returns what their callers saw.
+// call makes the calls of a row, or of a kind of traffic, and returns the results for their callers.
 func (s *scripted) call(ctx context.Context, e pair, service, caller string) []seen {
 	p := planOf(caller)
 	alternatives := strings.Split(service, "|")
@@ -144,16 +143,16 @@ func (s *scripted) call(ctx context.Context, e pair, service, caller string) []s
 	var wg sync.WaitGroup
 	for i, script := range alternatives {
 		wg.Go(func() {
-			// Calls that are made at once are made, also where this one comes late on a busy machine.
+			// Calls without a time between them are all made, even if one of them comes late on a busy machine.
 			if d := time.Duration(i) * p.apart; d > 0 && !pause(d, ctx.Done()) {
 				return
 			}
-			l, err := s.line(e, strings.TrimSpace(script), &p)
+			l, err := s.clientCall(e, strings.TrimSpace(script), &p)
 			if err != nil {
-				all[i].what = err.Error()
+				all[i].result = err.Error()
 				return
 			}
-			all[i] = p.carry(ctx, l)
+			all[i] = p.run(ctx, l)
 			if p.hedged {
 				cancel()
 			}
@@ -163,19 +162,19 @@ func (s *scripted) call(ctx context.Context, e pair, service, caller string) []s
 	return all
 }
 
-// line begins a call.
-func (s *scripted) line(e pair, script string, p *plan) (line, error) {
+// clientCall begins a call.
+func (s *scripted) clientCall(e pair, script string, p *plan) (clientCall, error) {
 	switch e.dialect.protocol {
 	case "HTTP1":
-		return newHTTP1Line(s.egress, e.host, script, p)
+		return newHTTP1ClientCall(s.egress, e.host, script, p)
 	case "HTTP2":
-		return newHTTP2Line(s.http2Client(e), e.host, script, p)
+		return newHTTP2ClientCall(s.http2Client(e), e.host, script, p)
 	default:
 		conn, err := s.connection(e)
 		if err != nil {
 			return nil, err
 		}
-		return newGRPCLine(conn, script, p), nil
+		return newGRPCClientCall(conn, script, p), nil
 	}
 }
 
@@ -188,7 +187,7 @@ func (s *scripted) http2Client(e pair) *http2Client {
 	return s.http2[e]
 }
 
-// connection returns the one to the proxy that gRPC callers share, when it stands.
+// connection returns the connection to the proxy that gRPC callers of a pair share, when it is established.
 func (s *scripted) connection(e pair) (*grpc.ClientConn, error) {
 	conn, err := s.sharedConnection(e)
 	if err != nil {

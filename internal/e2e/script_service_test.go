@@ -16,26 +16,27 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// scriptHeader is the header of a request in which the service finds its script.
+// scriptHeader is the request header that has the script of the service.
 const scriptHeader = "x-script"
 
-// voice is how a scripted service speaks about one call, in one protocol.
-type voice interface {
-	// read takes the request, to its end or only its first piece.
+// serviceCall is a call in one protocol, at the side of the service.
+type serviceCall interface {
+	// read reads the request to its end, or only its first piece.
 	read(all bool)
-	// headers begins the response. style are the words before it.
+	// headers begins the response. style has the words for the response.
 	headers(status int, style map[string]string)
-	// send sends so many bytes, and fails when nobody takes them any more.
+	// send sends n bytes. It returns an error if the caller has left.
 	send(n int) error
-	// end ends the response well; grpcStatus is -1 where the script has none.
+	// end ends the response well. grpcStatus is -1 if the script has none.
 	end(grpcStatus int)
-	// breakOff is for "reset", "close" and "nonsense".
+	// breakOff ends the response as "reset", "close" or "nonsense".
 	breakOff(how string)
+	// hang waits until the caller has left.
 	hang()
 }
 
-// play does with a call what its script says.
-func play(v voice, script string) {
+// play runs the script of a service on a call.
+func play(v serviceCall, script string) {
 	style := map[string]string{}
 	for _, w := range words(script) {
 		switch w.name {
@@ -54,7 +55,7 @@ func play(v voice, script string) {
 				if v.send(piece) != nil {
 					return
 				}
-				pause(beat, nil)
+				pause(pieceInterval, nil)
 			}
 		case "grpc":
 			v.end(number(w.value))
@@ -72,7 +73,7 @@ func play(v voice, script string) {
 	v.end(-1)
 }
 
-// contentType is that of a response in a style, "" if the protocol has none of its own.
+// contentType returns the content type of a response with a style. Without a style it is the usual one of the protocol.
 func contentType(style map[string]string, usual string) string {
 	if _, events := style["events"]; events {
 		return "text/event-stream"
@@ -83,7 +84,7 @@ func contentType(style map[string]string, usual string) string {
 	return usual
 }
 
-// sendAll sends n bytes in pieces that no protocol has to split.
+// sendAll sends n bytes in pieces that no protocol must split.
 func sendAll(n int, send func([]byte) error) error {
 	const most = 16 << 10
 	for n > 0 {
@@ -96,17 +97,17 @@ func sendAll(n int, send func([]byte) error) error {
 	return nil
 }
 
-// connectionKey is under which the context of a request has its connection.
+// connectionKey is the key of the connection in the context of a request.
 type connectionKey struct{}
 
-// newHTTP2Server starts a scripted service that speaks HTTP/2 without TLS. Since it is held to no
-// rules of gRPC, it serves for gRPC services too that break them.
+// newHTTP2Server starts a scripted service that speaks HTTP/2 without TLS. It also serves gRPC calls, and can break the rules of
+// gRPC.
 func newHTTP2Server(t *testing.T, ip string) (address string) {
 	t.Helper()
 	l := listen(t, ip)
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			play(&http2Voice{w: w, r: r, isGRPC: strings.HasPrefix(r.Header.Get("content-type"), "application/grpc")}, r.Header.Get(scriptHeader))
+			play(&http2ServiceCall{w: w, r: r, isGRPC: strings.HasPrefix(r.Header.Get("content-type"), "application/grpc")}, r.Header.Get(scriptHeader))
 		}),
 		ErrorLog:  noLog,
 		Protocols: new(http.Protocols),
@@ -129,15 +130,16 @@ func listen(t *testing.T, ip string) net.Listener {
 	return l
 }
 
-type http2Voice struct {
+// http2ServiceCall is a call of HTTP/2, or a gRPC call without a gRPC library.
+type http2ServiceCall struct {
 	w             http.ResponseWriter
 	r             *http.Request
 	isGRPC, begun bool
 }
 
-func (v *http2Voice) read(all bool) { readBody(v.r, all) }
+func (v *http2ServiceCall) read(all bool) { readBody(v.r, all) }
 
-func (v *http2Voice) headers(status int, style map[string]string) {
+func (v *http2ServiceCall) headers(status int, style map[string]string) {
 	usual := ""
 	if v.isGRPC {
 		usual = "application/grpc"
@@ -153,9 +155,9 @@ func (v *http2Voice) headers(status int, style map[string]string) {
 	v.begun = true
 }
 
-func (v *http2Voice) flush() { _ = http.NewResponseController(v.w).Flush() } // send reports that nobody listens
+func (v *http2ServiceCall) flush() { _ = http.NewResponseController(v.w).Flush() } // send returns an error if the caller has left
 
-func (v *http2Voice) send(n int) error {
+func (v *http2ServiceCall) send(n int) error {
 	defer v.flush()
 	return sendAll(n, func(b []byte) error {
 		if v.isGRPC {
@@ -169,7 +171,7 @@ func (v *http2Voice) send(n int) error {
 	})
 }
 
-func (v *http2Voice) end(grpcStatus int) {
+func (v *http2ServiceCall) end(grpcStatus int) {
 	if grpcStatus < 0 {
 		return
 	}
@@ -181,16 +183,16 @@ func (v *http2Voice) end(grpcStatus int) {
 	v.w.Header().Set(name, strconv.Itoa(grpcStatus))
 }
 
-func (v *http2Voice) breakOff(how string) {
+func (v *http2ServiceCall) breakOff(how string) {
 	if how == "close" {
 		v.r.Context().Value(connectionKey{}).(net.Conn).Close()
 	}
-	panic(http.ErrAbortHandler) // the server resets the stream, and says nothing of it
+	panic(http.ErrAbortHandler) // makes the server reset the stream without a log line
 }
 
-func (v *http2Voice) hang() { <-v.r.Context().Done() }
+func (v *http2ServiceCall) hang() { <-v.r.Context().Done() }
 
-// bytesCodec lets calls have any bytes as their messages.
+// bytesCodec is a codec for messages that are any bytes.
 type bytesCodec struct{}
 
 func (bytesCodec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
@@ -202,14 +204,13 @@ func (bytesCodec) Unmarshal(data []byte, v any) error {
 
 func (bytesCodec) Name() string { return "proto" }
 
-// newGRPCServer starts a scripted service with gRPC's own server, which has every call's deadline
-// in its context.
+// newGRPCServer starts a scripted service with gRPC's own server, which applies the deadlines of its callers.
 func newGRPCServer(t *testing.T, ip string) (address string) {
 	t.Helper()
 	l := listen(t, ip)
 	s := grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 		md, _ := metadata.FromIncomingContext(stream.Context())
-		v := &grpcVoice{stream: stream}
+		v := &grpcServiceCall{stream: stream}
 		play(v, strings.Join(md.Get(scriptHeader), " "))
 		return v.result
 	}))
@@ -218,39 +219,40 @@ func newGRPCServer(t *testing.T, ip string) (address string) {
 	return l.Addr().String()
 }
 
-type grpcVoice struct {
+// grpcServiceCall is a call of gRPC's own server.
+type grpcServiceCall struct {
 	stream grpc.ServerStream
 	result error
 }
 
-func (v *grpcVoice) read(all bool) {
+func (v *grpcServiceCall) read(all bool) {
 	var message []byte
 	for err := v.stream.RecvMsg(&message); err == nil && all; {
 		err = v.stream.RecvMsg(&message)
 	}
 }
 
-func (v *grpcVoice) headers(int, map[string]string) {
+func (v *grpcServiceCall) headers(int, map[string]string) {
 	if err := v.stream.SendHeader(nil); err != nil {
 		v.result = err
 	}
 }
 
-func (v *grpcVoice) send(n int) error {
+func (v *grpcServiceCall) send(n int) error {
 	return sendAll(n, func(b []byte) error { return v.stream.SendMsg(&b) })
 }
 
-func (v *grpcVoice) end(grpcStatus int) {
+func (v *grpcServiceCall) end(grpcStatus int) {
 	if grpcStatus > 0 {
-		v.result = status.Error(codes.Code(grpcStatus), "as its script has it")
+		v.result = status.Error(codes.Code(grpcStatus), "the status of the script")
 	}
 }
 
-func (v *grpcVoice) breakOff(how string) {
+func (v *grpcServiceCall) breakOff(how string) {
 	v.result = status.Error(codes.Internal, fmt.Sprintf("gRPC's own server cannot do %q", how))
 }
 
-func (v *grpcVoice) hang() {
+func (v *grpcServiceCall) hang() {
 	<-v.stream.Context().Done()
 	v.result = status.FromContextError(v.stream.Context().Err()).Err()
 }

@@ -7,59 +7,58 @@ import (
 	"time"
 )
 
-// Tests of how calls end have scripts for both ends of a call. A script is words, done one after
-// the other; a word may have a value, as in "after:700ms".
+// word is a word of a script. Tests of how calls end have scripts for both ends of a call. The words of a script are done one
+// after the other. A word may have a value, as in "after:700ms".
 //
-// What a service does with a call:
+// A service has these words:
 //
 //	read         reads the request to its end
-//	take         reads the first piece of the request, and no more
-//	after:700ms  does nothing for so long, whatever becomes of its caller
-//	200          sends the headers of a response with this status; a gRPC service of a gRPC response
-//	100          sends an interim response, of HTTP/1.1
-//	101          accepts an upgrade; what follows is no HTTP
+//	take         reads only the first piece of the request
+//	after:700ms  does nothing for this time, even if its caller leaves
+//	200          sends the headers of a response with this status; a gRPC service sends the headers of a gRPC response
+//	100          sends an interim response of HTTP/1.1
+//	101          accepts an upgrade; the bytes after it are not HTTP
 //	events       before the headers: the response is an event stream
-//	page         before the headers: it is a page of HTML, whatever was asked for
-//	length:1000  before the headers: it says how long it is
-//	unframed     before the headers: it ends with its connection
-//	send:4MiB    sends so much of the body; a gRPC service in messages
-//	drip:1s      sends a little, again and again, for so long
+//	page         before the headers: the response is a page of HTML, even for a gRPC request
+//	length:1000  before the headers: the response has a content-length
+//	unframed     before the headers: the response ends with its connection
+//	send:4MiB    sends a part of the body with this size; a gRPC service sends it in messages
+//	drip:1s      sends a little, again and again, for this time
 //	grpc:14      ends with this grpc-status
-//	reset        breaks off: the connection is reset, of HTTP/2 the stream
-//	close        breaks off: the connection is closed
-//	nonsense     breaks off, with something that is no HTTP
-//	hang         does nothing more, and returns when its caller has gone
+//	reset        breaks off: resets the connection, or the stream of HTTP/2
+//	close        breaks off: closes the connection
+//	nonsense     breaks off: sends bytes that are not HTTP
+//	hang         does nothing, and returns when its caller has left
 //
-// A script that ends without one of the last five ends the response well. In place of a script
-// there may be the one word of a service that is not there: "refused", "unreachable" or "unhealthy".
-// Where there are several calls, there is a script for each, with "|" between them.
+// A script without one of the last five words ends its response well. A script can also be a single word for a service that
+// cannot be reached: "refused", "unreachable" or "unhealthy". A row with several calls has a script for each of them, with "|"
+// between them.
 //
-// What a caller does:
+// A caller has these words:
 //
-//	upload:1s     sends the body of its request in pieces, for so long
-//	chunked       the request does not say how long it is
+//	upload:1s     sends the body of its request in pieces, for this time
+//	chunked       the request has no content-length
 //	unfinished    the request never ends
-//	upgrade       asks for a WebSocket
-//	slowly:20ms   reads 64 KiB at a time, and pauses in between
-//	hurry:10s     reads no longer slowly from so long after the call's beginning on
+//	upgrade       requests a WebSocket
+//	slowly:20ms   reads 64 KiB at a time, with a pause after each
+//	hurry:10s     reads at full speed when the call has taken this time
 //	deadline:25ms has this grpc-timeout
-//	malformed     sends what is no chunk, after the pieces
-//	leave:800ms   gives up so long after it has sent what it had to send
-//	drop:800ms    the same, by closing its connection
+//	malformed     sends bytes that are not a chunk, after the pieces
+//	leave:800ms   leaves this time after it has sent its request
+//	drop:800ms    the same, and closes its connection
 //	answered      does none of the last three before the headers of the response have come
-//	hedged        makes its calls at once, and gives up the others when one has ended
-//	apart:200ms   makes its calls one after the other, so far apart
+//	hedged        makes its calls at once, and leaves the others when one has ended
+//	apart:200ms   makes its calls one after the other, with this time between them
 //
-// A caller without a word sends a request without a body, of gRPC one message, and waits for the end.
+// A caller without words sends a request without a body, or one gRPC message, and waits for the end of the call.
 type word struct{ name, value string }
 
-// beat is the time between two pieces of what is sent a little at a time, and piece is how
-// much of it that is.
 const (
-	beat  = 50 * time.Millisecond
-	piece = 100
+	pieceInterval = 50 * time.Millisecond // the time between two pieces
+	piece         = 100                   // the size of a piece in bytes
 )
 
+// words returns the words of a script.
 func words(script string) []word {
 	var all []word
 	for _, text := range strings.Fields(script) {
@@ -69,7 +68,7 @@ func words(script string) []word {
 	return all
 }
 
-// duration panics where the value is none: scripts are written in these tests.
+// duration returns the value as a duration. It panics if the value is none, because all scripts are in the tests.
 func (w word) duration() time.Duration {
 	d, err := time.ParseDuration(w.value)
 	if err != nil {
@@ -78,15 +77,16 @@ func (w word) duration() time.Duration {
 	return d
 }
 
+// number returns a word that is a number, and panics if it is none.
 func number(text string) int {
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		panic(fmt.Sprintf("%q is no word: %v", text, err))
+		panic(fmt.Sprintf("%q is not a word: %v", text, err))
 	}
 	return n
 }
 
-// size reads "100", "64KiB" or "4MiB".
+// size returns the value as a number of bytes: "100", "64KiB" or "4MiB".
 func (w word) size() int {
 	digits, unit := strings.TrimSuffix(w.value, "KiB"), 1<<10
 	if digits == w.value {
@@ -98,16 +98,17 @@ func (w word) size() int {
 	return number(digits) * unit
 }
 
-// plan is what a caller does.
+// plan has the words of a caller's script.
 type plan struct {
-	upload, slowly, hurry, apart, deadline time.Duration // 0: not
+	upload, slowly, hurry, apart, deadline time.Duration // 0: the script does not have the word
 
 	chunked, unfinished, malformed, upgrade, hedged bool
 
 	leaves, drops, answered bool
-	leave                   time.Duration // after what it has to send, or after it was answered
+	leave                   time.Duration // the time from the end of the request, or from the headers, until the caller leaves
 }
 
+// planOf reads a caller's script.
 func planOf(script string) plan {
 	var p plan
 	flags := map[string]*bool{"chunked": &p.chunked, "unfinished": &p.unfinished, "malformed": &p.malformed,
@@ -121,7 +122,7 @@ func planOf(script string) plan {
 		case duration != nil:
 			*duration = w.duration()
 		default:
-			panic(fmt.Sprintf("%q is no word of a caller", w.name))
+			panic(fmt.Sprintf("%q is not a word of a caller", w.name))
 		}
 		p.leaves = p.leaves || w.name == "leave" || w.name == "drop"
 		p.drops = p.drops || w.name == "drop"
@@ -129,10 +130,10 @@ func planOf(script string) plan {
 	return p
 }
 
-// pieces is how many pieces an upload has.
-func (p *plan) pieces() int { return int(p.upload / beat) }
+// pieces returns the number of pieces of the upload.
+func (p *plan) pieces() int { return int(p.upload / pieceInterval) }
 
-// pause waits, and reports whether the time has passed before done was closed.
+// pause waits for d. It reports false if done was closed before.
 func pause(d time.Duration, done <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

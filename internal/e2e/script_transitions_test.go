@@ -10,20 +10,19 @@ import (
 	"time"
 )
 
-// moved is a transition, as a follower hears of it.
-type moved struct {
+// transition is a transition, as a follower gets it.
+type transition struct {
 	Key, From, To, Reason string
-	heard                 time.Time
+	received              time.Time
 }
 
-// follower has heard of all transitions since it began. Unlike the pages about breakers, it does
-// not make them look at the time.
+// follower gets all transitions. Unlike a request for a breaker's page, it does not make the breaker check its timers.
 type follower struct {
-	mu  sync.Mutex
-	all []moved
+	mu  sync.Mutex // guards all
+	all []transition
 }
 
-// follow returns when the control plane has answered, so that no transition is missed.
+// follow starts a follower. It returns when the control plane has answered, so that the follower misses no transition.
 func (m *mesh) follow(t *testing.T) *follower {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+m.ip+":18080/transitions", nil)
@@ -42,7 +41,7 @@ func (m *mesh) follow(t *testing.T) *follower {
 	go func() {
 		defer response.Body.Close()
 		for lines.Scan() { // until the test ends
-			tr := moved{heard: time.Now()}
+			tr := transition{received: time.Now()}
 			if strings.TrimSpace(lines.Text()) == "" {
 				continue
 			}
@@ -57,16 +56,16 @@ func (m *mesh) follow(t *testing.T) *follower {
 	return f
 }
 
-// heard are all transitions so far.
-func (f *follower) heard() []moved {
+// received returns all transitions so far.
+func (f *follower) received() []transition {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.all[:len(f.all):len(f.all)]
 }
 
-// first is a breaker's first transition, nil before it.
-func (f *follower) first(key string) *moved {
-	for _, tr := range f.heard() {
+// first returns a breaker's first transition, or nil if there is none yet.
+func (f *follower) first(key string) *transition {
+	for _, tr := range f.received() {
 		if tr.Key == key {
 			return &tr
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestOverflowIsNoFailure: what Envoy's own limits reject says nothing about the upstream.
+// TestOverflowIsNoFailure shows that calls that Envoy's own limits reject are ignored.
 func TestOverflowIsNoFailure(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -31,7 +31,7 @@ func TestOverflowIsNoFailure(t *testing.T) {
 			statuses <- r.status
 		}()
 	}
-	// The upstream answers nobody yet: who has an answer was turned away by the proxy.
+	// The upstream does not answer yet, so the first response is from the proxy.
 	overflowed := 0
 	for i := range callers {
 		if <-statuses == http.StatusServiceUnavailable {
@@ -42,15 +42,15 @@ func TestOverflowIsNoFailure(t *testing.T) {
 		}
 	}
 	if overflowed == 0 {
-		t.Fatal("nothing overflowed; the test shows nothing")
+		t.Fatal("no call overflowed, so the test shows nothing")
 	}
 	s := m.breaker(t, "payments")
 	if s.State != "closed" || s.Counts.Failures != 0 || s.Counts.Ignored != overflowed {
-		t.Errorf("%+v, want closed, no failures, %d ignored", s, overflowed)
+		t.Errorf("the breaker is %+v, want closed without failures and with %d ignored calls", s, overflowed)
 	}
 }
 
-// TestFallback gives a policy's own answer to callers that are rejected, and tells routes apart.
+// TestFallback shows that rejected callers get the response of the policy, and that a route with a policy has its own breaker.
 func TestFallback(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -92,7 +92,8 @@ spec:
 	}
 }
 
-// TestStateOfTheWorld runs the other variant of xDS through a change of everything.
+// TestStateOfTheWorld adds, changes and removes upstreams under load, with a proxy that uses the state-of-the-world variant of
+// xDS. No call fails.
 func TestStateOfTheWorld(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -106,10 +107,10 @@ func TestStateOfTheWorld(t *testing.T) {
 		revision := m.revision(t, "")
 		m.write(t, "policy.yaml", service("payments", u.address)+guard("payments", "connectionLimits: {maxRequests: "+limit+"}")+service("stock", v.address))
 		m.revision(t, revision)
-		eventually(t, "the new limit", func() error {
+		eventually(t, "the proxy has the new limit", func() error {
 			clusters, err := fetch("http://" + m.ip + ":9901/clusters")
 			if err == nil && !strings.Contains(clusters, "payments::default_priority::max_requests::"+limit) {
-				err = fmt.Errorf("not there")
+				err = fmt.Errorf("it has another limit")
 			}
 			return err
 		})
@@ -118,10 +119,10 @@ func TestStateOfTheWorld(t *testing.T) {
 	revision := m.revision(t, "")
 	m.write(t, "policy.yaml", service("payments", u.address)+guard("payments"))
 	m.revision(t, revision)
-	eventually(t, "the removed upstream is gone", func() error {
+	eventually(t, "the proxy does not have the removed upstream", func() error {
 		clusters, err := fetch("http://" + m.ip + ":9901/clusters")
 		if err == nil && strings.Contains(clusters, "stock::") {
-			err = fmt.Errorf("still there")
+			err = fmt.Errorf("it still has it")
 		}
 		return err
 	})
@@ -129,7 +130,7 @@ func TestStateOfTheWorld(t *testing.T) {
 	l.clean(t)
 }
 
-// TestHealthPages reads what people and orchestrators ask, while a breaker is open.
+// TestHealthPages shows the pages for health checks while a breaker is open.
 func TestHealthPages(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -157,8 +158,8 @@ func TestHealthPages(t *testing.T) {
 	}
 }
 
-// TestNodeUpstreams: a proxy that says what it calls gets that and no more, is sent
-// nothing when something else changes, and its workload's health depends on nothing else.
+// TestNodeUpstreams shows that a proxy that lists its upstreams gets only these, and no response when other upstreams change.
+// Only these upstreams affect the health of its workload.
 func TestNodeUpstreams(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -173,16 +174,16 @@ func TestNodeUpstreams(t *testing.T) {
 	pushes, revision := m.pushes(t), m.revision(t, "")
 	m.write(t, "policy.yaml", strings.Replace(policies, "spec:", "spec:\n  loadBalancing: {policy: Random}", 1)+guard("stock"))
 	revision = m.revision(t, revision)
-	holds(t, "a change of what the proxy does not call sends it nothing", 500*time.Millisecond, func() error {
+	holds(t, "the proxy gets no response for another upstream", 500*time.Millisecond, func() error {
 		if got := m.pushes(t); got != pushes {
-			return fmt.Errorf("%v responses", got-pushes)
+			return fmt.Errorf("it got %v responses", got-pushes)
 		}
 		return nil
 	})
 	m.write(t, "policy.yaml", policies+guard("stock", "breaker: {consecutiveFailures: 1}"))
 	m.revision(t, revision)
 	if page := m.page(t, "/health/dependencies?for=shop"); !strings.Contains(page, `"total": 1,`) {
-		t.Errorf("shop calls one upstream with a breaker; its health says\n%s", page)
+		t.Errorf("shop calls one upstream with a breaker, and its health is\n%s", page)
 	}
 	u.behave(answer(http.StatusInternalServerError))
 	m.must(t, "stock", http.StatusInternalServerError)

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// slowRule trips on slow calls alone.
+// slowRule is a breaker that trips by slow calls only.
 const slowRule = "breaker: {consecutiveFailures: 0, failureRateThreshold: 0%, slowCallDurationThreshold: 100ms, " +
 	"slowCallRateThreshold: 100%, minimumNumberOfCalls: 5, slidingWindow: {type: TimeBased, duration: 1h}, waitDurationInOpenState: 1h}"
 
-// late is a handler that answers 200, but not before it has taken so long.
+// late returns a handler that answers 200 after a time.
 func late(d time.Duration) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		timer := time.NewTimer(d)
@@ -27,7 +27,7 @@ func late(d time.Duration) http.HandlerFunc {
 	}
 }
 
-// TestSlowCallsTrip: every call is answered 200, and too late.
+// TestSlowCallsTrip shows that a breaker trips by calls that are successful and slow.
 func TestSlowCallsTrip(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -38,7 +38,7 @@ func TestSlowCallsTrip(t *testing.T) {
 		m.must(t, "payments", http.StatusOK)
 	}
 	if r := m.must(t, "payments", http.StatusServiceUnavailable); r.header.Get("retry-after") == "" {
-		t.Errorf("a rejected caller got %+v, want a time to come back", r)
+		t.Errorf("a rejected caller got %+v, want a header retry-after", r)
 	}
 	if got := u.calls.Load(); got != 5 {
 		t.Errorf("%d calls reached the upstream, want the 5 before it tripped", got)
@@ -48,11 +48,11 @@ func TestSlowCallsTrip(t *testing.T) {
 		t.Errorf("%v slow calls, want 5", got)
 	}
 	if s := m.breaker(t, "payments"); s.Counts.Failures != 0 || s.Counts.Successes != 5 {
-		t.Errorf("%+v, want 5 successes and no failure", s)
+		t.Errorf("the breaker is %+v, want 5 successes and no failure", s)
 	}
 }
 
-// TestHangingCallsTrip: calls that nobody answers are slow before any of them has ended.
+// TestHangingCallsTrip shows that a breaker trips by calls that hang, before any of them has ended.
 func TestHangingCallsTrip(t *testing.T) {
 	t.Parallel()
 	const callers = 6
@@ -65,24 +65,24 @@ func TestHangingCallsTrip(t *testing.T) {
 	for range callers {
 		wg.Go(func() {
 			if r, err := m.get(t.Context(), "payments", "/"); err != nil || r.status != http.StatusOK {
-				t.Errorf("a call that was admitted got %d, %v", r.status, err)
+				t.Errorf("an admitted call got %d, %v", r.status, err)
 			}
 		})
 	}
-	// The log, since a page about breakers would make them look at the time.
-	eventually(t, "it trips", func() error {
+	// The test reads the log, because a request for a breaker's page would make the breaker check its timers.
+	eventually(t, "the breaker trips", func() error {
 		if !strings.Contains(m.control.output(), "slow_call_rate") {
-			return errors.New("no transition in the log")
+			return errors.New("the log has no transition")
 		}
 		return nil
 	})
 	if got := u.calls.Load(); got < 5 {
-		t.Errorf("it tripped after %d calls, want at least the minimum of 5", got)
+		t.Errorf("the breaker tripped after %d calls, want at least the minimum of 5", got)
 	}
 	m.must(t, "payments", http.StatusServiceUnavailable)
-	eventually(t, "who was admitted hangs", func() error {
+	eventually(t, "all admitted calls hang", func() error {
 		if got, reached := u.inFlight.Load(), u.calls.Load(); got != reached {
-			return fmt.Errorf("%d of %d calls", got, reached)
+			return fmt.Errorf("%d of %d calls hang", got, reached)
 		}
 		return nil
 	})
@@ -94,6 +94,6 @@ func TestHangingCallsTrip(t *testing.T) {
 	wg.Wait()
 	s := m.breaker(t, "payments")
 	if s.State != "open" || s.Counts.Successes != admitted || s.Counts.Failures != 0 {
-		t.Errorf("%+v, want open, and the %d late answers counted as successes", s, admitted)
+		t.Errorf("the breaker is %+v, want open with %d successes", s, admitted)
 	}
 }

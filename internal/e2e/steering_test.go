@@ -13,12 +13,11 @@ import (
 	"time"
 )
 
-// headers are headers of a request: a name, its value, and so on.
+// headers are request headers: names and values in turn.
 type headers []string
 
-// steering are all headers of requests that Envoy 1.40 acts on by itself, in
-// source/common/http/headers.h and the filters that we have, with values that would do something;
-// and those that our own marks, filters and script go by.
+// steering has all request headers that could change what Envoy 1.40 does, with values that would have an effect. They are in
+// source/common/http/headers.h and in the filters that we use. It also has the headers of our own filters and scripts.
 var steering = []headers{
 	{"x-envoy-upstream-rq-timeout-ms", "1"},
 	{"x-envoy-upstream-rq-timeout-ms", "0"},
@@ -59,14 +58,14 @@ var steering = []headers{
 	{"early-data", "1"},
 	{"x-http-method-override", "PUT", "x-rewrite-url", "/steered", "x-original-url", "/steered"},
 	{"x-squash-debug", "steered", "capsule-protocol", "?1", "connect-timeout-ms", "1"},
-	// Our own.
+	// These are our own headers.
 	{"x-breakwater-times", "0/0"},
 	{"x-breakwater-breaker", "steered", "breakwater.rejected", "true", "breakwater.logged", "true"},
 	{"grpc-status", "0", "grpc-message", "steered"},
 	{"cache-control", "no-store"},
 }
 
-// claims are X-Forwarded-For with all the addresses that a proxy may take for its own network's.
+// claims has headers X-Forwarded-For with addresses that a proxy could take for addresses of its own network.
 var claims = []headers{
 	{"x-forwarded-for", "10.1.2.3"}, {"x-forwarded-for", "172.16.0.1"}, {"x-forwarded-for", "192.168.1.1"},
 	{"x-forwarded-for", "127.0.0.1"}, {"x-forwarded-for", "::1"}, {"x-forwarded-for", "fd00::1"}, {"x-forwarded-for", "fc00::1"},
@@ -74,16 +73,17 @@ var claims = []headers{
 	{"x-forwarded-for", "10.1.2.3, 10.1.2.4"}, {"x-forwarded-for", "8.8.8.8, 10.1.2.3"}, {},
 }
 
-// attempts is a service that counts how often each call reaches it, by a header of the call.
+// attempts is a service that counts how often each call reaches it.
 type attempts struct {
 	address string
-	mu      sync.Mutex
-	counts  map[string]int
-	seen    map[string]http.Header // the latest
-	most    atomic.Int64           // in flight at once
-	now     atomic.Int64
+	mu      sync.Mutex             // guards counts and seen
+	counts  map[string]int         // by call
+	seen    map[string]http.Header // the headers of the last attempt of each call
+	most    atomic.Int64           // the most requests that were in flight at once
+	now     atomic.Int64           // the requests in flight
 }
 
+// callHeader is the header with the name of a call.
 const callHeader = "x-call"
 
 func newAttempts(t *testing.T, ip string) *attempts {
@@ -128,14 +128,14 @@ func (a *attempts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// of returns how often a call came, and with what the last time.
-func (a *attempts) of(call string) (int, http.Header) {
+// received returns how often a call came, and the headers of its last attempt.
+func (a *attempts) received(call string) (int, http.Header) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.counts[call], a.seen[call]
 }
 
-// steerer makes calls with headers of its own, of one dialect.
+// steerer is a caller that sends headers, in one dialect.
 type steerer struct {
 	egress    string
 	dialect   dialect
@@ -153,7 +153,7 @@ func newSteerer(t *testing.T, egress string, d dialect) *steerer {
 	return s
 }
 
-// call returns the status that a caller gets: of HTTP, or of gRPC.
+// call makes a call, and returns its status: the HTTP status, or the gRPC status.
 func (s *steerer) call(ctx context.Context, host, path, id string, sent ...headers) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience/2)
 	defer cancel()
@@ -187,8 +187,8 @@ func (s *steerer) call(ctx context.Context, host, path, id string, sent ...heade
 	return fmt.Sprint(resp.StatusCode), nil
 }
 
-// steerings are all headers that a caller tries: each of them for a caller that claims to be of
-// the proxy's own network, and all at once for each claim.
+// steerings returns all sets of headers that a caller tries: each of steering, with and without the claim of an address in the
+// proxy's own network, and all of them at once with each claim.
 func steerings() []headers {
 	var tries []headers
 	for _, s := range steering {
@@ -204,8 +204,8 @@ func steerings() []headers {
 	return tries
 }
 
-// TestCallersSteerNothing: no header of a caller changes how long a call may take, how often it
-// is tried, what its caller gets, or what is counted.
+// TestCallersSteerNothing shows that no request header changes the timeout of a call, the number of its attempts, its response,
+// or its outcome.
 func TestCallersSteerNothing(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -231,9 +231,9 @@ func TestCallersSteerNothing(t *testing.T) {
 	for _, d := range []dialect{http1, grpcs} {
 		for _, p := range paths {
 			name := d.name + p.suffix
-			s, before := newSteerer(t, m.egress, d), m.unheard(t)
+			s, before := newSteerer(t, m.egress, d), m.unanswered(t)
 			var wg sync.WaitGroup
-			slots := make(chan struct{}, 128) // so that the calls that hang wait at once
+			slots := make(chan struct{}, 128) // many, so that the hanging calls wait together
 			for _, k := range kinds {
 				for i, sent := range tries {
 					wg.Go(func() {
@@ -241,32 +241,32 @@ func TestCallersSteerNothing(t *testing.T) {
 						defer func() { <-slots }()
 						id := fmt.Sprint(name, k.path, i)
 						got, err := s.call(t.Context(), name, k.path, id, sent)
-						n, _ := a.of(id)
+						n, _ := a.received(id)
 						if err != nil || got != k.want[d] || n != 1 {
-							t.Errorf("%s%s with %.120s: got %s %v after %d tries, want %s after 1", name, k.path, strings.Join(sent, " "), got, err, n, k.want[d])
+							t.Errorf("%s%s with %.120s: got %s %v after %d attempts, want %s after 1", name, k.path, strings.Join(sent, " "), got, err, n, k.want[d])
 						}
 					})
 				}
 			}
 			wg.Wait()
-			eventually(t, "what is counted of "+name, func() error {
+			eventually(t, "the calls of "+name+" are counted", func() error {
 				c, n := m.breaker(t, name).Counts, len(tries)
-				unheard := m.unheard(t) - before
-				lack := func(got, want int) bool { return got > want || got < want-unheard }
-				// Of what succeeds in the data path Adaptive there is a sample.
-				if lack(c.Failures, 2*n) || lack(c.Timeouts, n) || c.Ignored > unheard || p.dataPath == "Inline" && lack(c.Successes, n) {
-					return fmt.Errorf("%+v, want %d of each kind, but for %d that were not asked about in time", c, n, unheard)
+				unanswered := m.unanswered(t) - before
+				wrong := func(got, want int) bool { return got > want || got < want-unanswered }
+				// In the data path Adaptive, successes are sampled.
+				if wrong(c.Failures, 2*n) || wrong(c.Timeouts, n) || c.Ignored > unanswered || p.dataPath == "Inline" && wrong(c.Successes, n) {
+					return fmt.Errorf("the counts are %+v, want %d of each kind, except %d calls that passed without a decision", c, n, unanswered)
 				}
 				return nil
 			})
 		}
 	}
 	if stats, err := fetch("http://" + m.ip + ":9901/stats"); err != nil || strings.Contains(stats, "steered") {
-		t.Errorf("a caller made statistics of its own (%v)", err)
+		t.Errorf("a caller has made statistics with its own name (%v)", err)
 	}
 }
 
-// TestCallersSteerNoProbe: a half-open breaker with one permit has one try at the service.
+// TestCallersSteerNoProbe shows that the only probe of a half-open breaker reaches the service once, whatever headers it has.
 func TestCallersSteerNoProbe(t *testing.T) {
 	t.Parallel()
 	for _, d := range []dialect{http1, grpcs} {
@@ -287,18 +287,18 @@ func TestCallersSteerNoProbe(t *testing.T) {
 					m.state(t, "payments", "half_open")
 					id := fmt.Sprint(path, i)
 					a.most.Store(0)
-					eventually(t, "a probe", func() error {
-						// The proxy may still have the gate of the open breaker.
+					eventually(t, "a probe reaches the service", func() error {
+						// The proxy may still have the gate of the open breaker, and reject the call.
 						if _, err := s.call(t.Context(), "payments", path, id, sent[len(sent)-len(claims)+i]); err != nil {
 							return err
 						}
-						if n, _ := a.of(id); n == 0 {
-							return errors.New("it did not reach the service")
+						if n, _ := a.received(id); n == 0 {
+							return errors.New("the call did not reach the service")
 						}
 						return nil
 					})
-					if n, _ := a.of(id); n != 1 || a.most.Load() != 1 {
-						t.Errorf("%s: %d tries of one probe, %d at once, want 1", path, n, a.most.Load())
+					if n, _ := a.received(id); n != 1 || a.most.Load() != 1 {
+						t.Errorf("%s: %d attempts of one probe, %d at once, want 1", path, n, a.most.Load())
 					}
 				}
 			})
@@ -306,7 +306,7 @@ func TestCallersSteerNoProbe(t *testing.T) {
 	}
 }
 
-// TestHeadersThatPass: what a caller wants its service to know goes through as it is.
+// TestHeadersThatPass shows that a caller's headers reach the service without a change, except headers of Envoy.
 func TestHeadersThatPass(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -320,7 +320,7 @@ func TestHeadersThatPass(t *testing.T) {
 	if _, err := s.call(t.Context(), "payments", "/", "pass", pass); err != nil {
 		t.Fatal(err)
 	}
-	_, got := a.of("pass")
+	_, got := a.received("pass")
 	for i := 0; i < len(pass); i += 2 {
 		if have := strings.Join(got.Values(pass[i]), " | "); have != pass[i+1] {
 			t.Errorf("%s arrived as %q, want %q", pass[i], have, pass[i+1])
@@ -329,7 +329,7 @@ func TestHeadersThatPass(t *testing.T) {
 	if _, err := s.call(t.Context(), "payments", "/", "stop", stop); err != nil {
 		t.Fatal(err)
 	}
-	_, got = a.of("stop")
+	_, got = a.received("stop")
 	for name := range got {
 		if strings.HasPrefix(strings.ToLower(name), "x-envoy-") {
 			t.Errorf("%s: %v arrived", name, got[name])

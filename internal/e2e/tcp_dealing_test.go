@@ -17,11 +17,11 @@ import (
 	"breakwater.dev/xds"
 )
 
-// idleProxies connects n proxies that take every runtime layer, and whose applications never call.
+// idleProxies connects n proxies that acknowledge every runtime layer, and whose applications make no calls.
 func (m *mesh) idleProxies(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {
-		conn, err := grpc.NewClient(m.ip+":18000", grpc.WithTransportCredentials(insecure.NewCredentials())) // each has its own
+		conn, err := grpc.NewClient(m.ip+":18000", grpc.WithTransportCredentials(insecure.NewCredentials())) // each proxy has its own connection
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +37,7 @@ func (m *mesh) idleProxies(t *testing.T, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		taken := make(chan error, 1)
+		acknowledged := make(chan error, 1)
 		go func() {
 			for {
 				r, err := stream.Recv()
@@ -45,8 +45,8 @@ func (m *mesh) idleProxies(t *testing.T, n int) {
 					err = stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: r.TypeUrl, ResponseNonce: r.Nonce})
 				}
 				select {
-				case taken <- err:
-				default: // the first layer is there
+				case acknowledged <- err:
+				default: // this is not the first layer
 				}
 				if err != nil {
 					return
@@ -54,9 +54,9 @@ func (m *mesh) idleProxies(t *testing.T, n int) {
 			}
 		}()
 		select {
-		case err := <-taken:
+		case err := <-acknowledged:
 			if err != nil {
-				t.Fatalf("an idle proxy gets its layer: %v", err)
+				t.Fatalf("an idle proxy cannot acknowledge its layer: %v", err)
 			}
 		case <-time.After(2 * patience):
 			t.Fatal("an idle proxy gets no layer")
@@ -64,9 +64,9 @@ func (m *mesh) idleProxies(t *testing.T, n int) {
 	}
 }
 
-// TestTCPHalfOpenFindsWhoCalls: of many proxies one has an application that calls. The permits are
-// its own, and the breaker closes as soon as it would without the others.
-func TestTCPHalfOpenFindsWhoCalls(t *testing.T) {
+// TestTCPHalfOpenFindsTheCaller shows that one proxy among many gets all permits if only its application makes calls, and that
+// the breaker closes as soon as without the other proxies.
+func TestTCPHalfOpenFindsTheCaller(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []int{0, 9, 100} {
 		t.Run(fmt.Sprintf("%d idle proxies", idle), func(t *testing.T) {
@@ -78,13 +78,13 @@ func TestTCPHalfOpenFindsWhoCalls(t *testing.T) {
 			m.tripConnections(t, s, m.egress)
 			s.start(t)
 			took := m.closes(t, m.egress)
-			t.Logf("closed %s after it was half-open", took.Round(10*time.Millisecond))
+			t.Logf("the breaker closed %s after it was half-open", took.Round(10*time.Millisecond))
 		})
 	}
 }
 
-// TestTCPPermitsMove: the application that called while the breaker was open has gone when it is
-// half-open, and one behind another proxy calls instead.
+// TestTCPPermitsMove shows that permits move to another proxy. The application that made calls while the breaker was open ends
+// before it is half-open, and an application behind the other proxy makes calls instead.
 func TestTCPPermitsMove(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -96,10 +96,10 @@ func TestTCPPermitsMove(t *testing.T) {
 	s.start(t)
 	m.state(t, "db", "half_open")
 	took := m.closes(t, other.egress)
-	t.Logf("closed %s after somebody called", took.Round(10*time.Millisecond))
+	t.Logf("the breaker closed %s after the first call", took.Round(10*time.Millisecond))
 }
 
-// connectionPort is where a proxy listens for the database.
+// connectionPort returns the address at which a proxy listens for the database.
 func connectionPort(t *testing.T, egress string) string {
 	t.Helper()
 	host, _, err := net.SplitHostPort(egress)
@@ -109,22 +109,22 @@ func connectionPort(t *testing.T, egress string) string {
 	return net.JoinHostPort(host, "15432")
 }
 
-// tripConnections opens the breaker of a database that does not listen any more.
+// tripConnections stops a database, and makes calls until its breaker is open.
 func (m *mesh) tripConnections(t *testing.T, s *echoServer, egress string) {
 	t.Helper()
 	s.listener.Close()
 	address := connectionPort(t, egress)
 	eventually(t, "the breaker opens", func() error {
-		if c, err := say(address); err == nil {
+		if c, err := dialEcho(address); err == nil {
 			c.Close()
 			return errors.New("a connection was made")
 		}
-		return m.is(t, "db", "open")
+		return m.inState(t, "db", "open")
 	})
 }
 
-// closes has a pool of three connections connect until the breaker is closed, and returns how
-// long that took from when it was half-open: at most 10 s.
+// closes opens connections, up to a pool of three, until the breaker is closed. It returns the time from half-open to closed,
+// which must be at most 10 s.
 func (m *mesh) closes(t *testing.T, egress string) time.Duration {
 	t.Helper()
 	const most = 10 * time.Second
@@ -146,12 +146,12 @@ func (m *mesh) closes(t *testing.T, egress string) time.Duration {
 		case state == "closed":
 			return time.Since(began)
 		case !began.IsZero() && time.Since(began) > most:
-			t.Fatalf("it is %s %s after it was half-open, want closed", state, most)
+			t.Fatalf("the breaker is %s, and it has been half-open for %s; want closed", state, most)
 		case began.IsZero() && time.Since(called) > 2*patience:
-			t.Fatalf("it is %s after %s of calls, want half_open", state, 2*patience)
+			t.Fatalf("the breaker is %s after %s of calls, want half_open", state, 2*patience)
 		}
 		if len(pool) < 3 {
-			if c, err := say(address); err == nil {
+			if c, err := dialEcho(address); err == nil {
 				pool = append(pool, c)
 			}
 		}

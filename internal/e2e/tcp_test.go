@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// echoServer is a service that is not HTTP: it answers each line with the same line.
+// echoServer is a service that does not speak HTTP. It answers each line with the same line.
 type echoServer struct {
 	address     string
 	connections atomic.Int64
@@ -19,11 +19,11 @@ type echoServer struct {
 	mode        atomic.Int32
 }
 
-// What an echoServer does with a connection.
+// The modes of an echoServer.
 const (
 	echoes int32 = iota
-	resets       // as soon as it has read a line
-	closes       // the same, politely
+	resets       // resets the connection when it has read a line
+	closes       // closes the connection when it has read a line
 )
 
 func newEchoServer(t *testing.T, ip string, mode int32) *echoServer {
@@ -64,7 +64,7 @@ func (s *echoServer) serve(c *net.TCPConn) {
 		}
 		switch s.mode.Load() {
 		case resets:
-			_ = c.SetLinger(0) // what is closed now is reset
+			_ = c.SetLinger(0) // makes Close reset the connection
 			return
 		case closes:
 			return
@@ -75,20 +75,21 @@ func (s *echoServer) serve(c *net.TCPConn) {
 	}
 }
 
-// say connects through the proxy and sends a line. The connection stays open if it is answered.
-func say(address string) (net.Conn, error) {
+// dialEcho connects through the proxy and sends a line. It returns the open connection, or an error if there is no answer.
+func dialEcho(address string) (net.Conn, error) {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	err = talk(c)
+	err = echo(c)
 	if err != nil {
 		c.Close()
 	}
 	return c, err
 }
 
-func talk(c net.Conn) error {
+// echo sends a line over a connection, and waits for the answer.
+func echo(c net.Conn) error {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -101,13 +102,13 @@ func talk(c net.Conn) error {
 	return nil
 }
 
-// database is an Upstream that speaks something else than HTTP.
+// database returns an Upstream named db with protocol TCP, as YAML.
 func database(address string) string {
 	return service("db", address, "protocol: TCP", "port: 15432")
 }
 
-// TestTCP: connections that cannot be made trip a breaker, an open one lets none through and
-// leaves those there are alone, and connections that are made close it.
+// TestTCP shows that a breaker trips by connections that cannot be established. An open breaker rejects new connections, and does
+// not disturb established ones. New connections close it.
 func TestTCP(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -117,43 +118,43 @@ func TestTCP(t *testing.T) {
 	proxy := ip + ":15432"
 	var kept net.Conn
 	eventually(t, "the proxy listens", func() (err error) {
-		kept, err = say(proxy)
+		kept, err = dialEcho(proxy)
 		return err
 	})
 	defer kept.Close()
-	m.settled(t, "db", "successes", 1)
+	m.counted(t, "db", "successes", 1)
 	s.listener.Close()
 	for i := range 3 {
-		if c, err := say(proxy); err == nil {
+		if c, err := dialEcho(proxy); err == nil {
 			c.Close()
 			t.Fatal("connected to a service that does not listen")
 		}
-		m.settled(t, "db", "failures", i+1)
+		m.counted(t, "db", "failures", i+1)
 	}
 	m.state(t, "db", "open")
 	s.start(t)
 	connected := s.connections.Load()
 	rejected := m.breaker(t, "db").Counts.Rejected
 	eventually(t, "connections are rejected", func() error {
-		if c, err := say(proxy); err == nil {
+		if c, err := dialEcho(proxy); err == nil {
 			c.Close()
-			return errors.New("one was made")
+			return errors.New("a connection was made")
 		}
 		if got := m.breaker(t, "db"); got.Counts.Rejected == rejected {
-			return fmt.Errorf("it is %+v", got)
+			return fmt.Errorf("the breaker is %+v", got)
 		}
 		return nil
 	})
 	if n := s.connections.Load() - connected; n > 0 {
 		t.Errorf("%d connections reached the service of an open breaker", n)
 	}
-	if err := talk(kept); err != nil {
-		t.Errorf("a connection from before: %v", err)
+	if err := echo(kept); err != nil {
+		t.Errorf("an old connection fails: %v", err)
 	}
 	m.state(t, "db", "half_open")
 	for range 2 {
 		eventually(t, "a probe connects", func() error {
-			c, err := say(proxy)
+			c, err := dialEcho(proxy)
 			if err == nil {
 				c.Close()
 			}
@@ -163,7 +164,7 @@ func TestTCP(t *testing.T) {
 	m.state(t, "db", "closed")
 }
 
-// TestTCPReset: a service that takes connections and resets them fails.
+// TestTCPReset shows that a breaker trips by connections that the service accepts and then resets.
 func TestTCPReset(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -171,27 +172,26 @@ func TestTCPReset(t *testing.T) {
 	m := newMesh(t, ip, database(s.address)+adaptive("db",
 		"breaker: {consecutiveFailures: 0, failureRateThreshold: 50%, minimumNumberOfCalls: 6, waitDurationInOpenState: 1h}"))
 	eventually(t, "the proxy listens", func() error {
-		c, err := say(ip + ":15432")
+		c, err := dialEcho(ip + ":15432")
 		if err == nil {
 			c.Close()
 		}
 		return err
 	})
 	s.mode.Store(resets)
-	eventually(t, "resets trip it", func() error {
-		if c, err := say(ip + ":15432"); err == nil {
+	eventually(t, "resets trip the breaker", func() error {
+		if c, err := dialEcho(ip + ":15432"); err == nil {
 			c.Close()
-			return errors.New("a line was answered")
+			return errors.New("a line got an answer")
 		}
 		if got := m.breaker(t, "db"); got.State != "open" {
-			return fmt.Errorf("it is %+v", got)
+			return fmt.Errorf("the breaker is %+v", got)
 		}
 		return nil
 	})
 }
 
-// TestTCPHalfOpenOverProxies: all proxies together let as many connections through as are
-// permitted.
+// TestTCPHalfOpenOverProxies shows that all proxies together admit as many connections as there are permits.
 func TestTCPHalfOpenOverProxies(t *testing.T) {
 	t.Parallel()
 	const permitted = 2
@@ -212,12 +212,12 @@ func TestTCPHalfOpenOverProxies(t *testing.T) {
 		proxies[i] = net.JoinHostPort(host, "15432")
 	}
 	s.listener.Close()
-	eventually(t, "it trips", func() error {
-		if c, err := say(proxies[0]); err == nil {
+	eventually(t, "the breaker trips", func() error {
+		if c, err := dialEcho(proxies[0]); err == nil {
 			c.Close()
 		}
 		if m.breaker(t, "db").State == "closed" {
-			return errors.New("it is closed")
+			return errors.New("the breaker is closed")
 		}
 		return nil
 	})
@@ -229,9 +229,9 @@ func TestTCPHalfOpenOverProxies(t *testing.T) {
 			c.Close()
 		}
 	}()
-	eventually(t, "as many connections as are permitted", func() error {
+	eventually(t, "there is a connection for each permit", func() error {
 		for _, p := range proxies {
-			if c, err := say(p); err == nil {
+			if c, err := dialEcho(p); err == nil {
 				made = append(made, c)
 			}
 		}
@@ -240,9 +240,9 @@ func TestTCPHalfOpenOverProxies(t *testing.T) {
 		}
 		return nil
 	})
-	holds(t, "no more than that", time.Second, func() error {
+	holds(t, "there are no more connections than permits", time.Second, func() error {
 		for _, p := range proxies {
-			if c, err := say(p); err == nil {
+			if c, err := dialEcho(p); err == nil {
 				made = append(made, c)
 			}
 		}
@@ -253,9 +253,9 @@ func TestTCPHalfOpenOverProxies(t *testing.T) {
 	})
 }
 
-// TestTCPConnectionThatHolds closes a breaker: a pool needs no more than the one, so no others
-// will ever come.
-func TestTCPConnectionThatHolds(t *testing.T) {
+// TestTCPConnectionThatStays shows that one connection that stays up closes a breaker. The application's pool needs no other
+// connection, so there will be no other probes.
+func TestTCPConnectionThatStays(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
 	s := newEchoServer(t, ip, echoes)
@@ -264,24 +264,24 @@ func TestTCPConnectionThatHolds(t *testing.T) {
 	address := net.JoinHostPort(ip, "15432")
 	s.listener.Close()
 	eventually(t, "the breaker opens", func() error {
-		if c, err := say(address); err == nil {
+		if c, err := dialEcho(address); err == nil {
 			c.Close()
 			return errors.New("a connection was made")
 		}
 		if got := m.breaker(t, "db").State; got != "open" {
-			return fmt.Errorf("it is %s", got)
+			return fmt.Errorf("the breaker is %s", got)
 		}
 		return nil
 	})
 	s.start(t)
 	var one net.Conn
 	eventually(t, "a connection is made", func() (err error) {
-		one, err = say(address)
+		one, err = dialEcho(address)
 		return err
 	})
 	defer one.Close()
 	m.state(t, "db", "closed")
-	if err := talk(one); err != nil {
+	if err := echo(one); err != nil {
 		t.Errorf("the connection broke: %v", err)
 	}
 }

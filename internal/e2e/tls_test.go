@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/internal/testca"
 )
 
-// authority signs certificates of a test.
+// authority signs the certificates of a test.
 type authority struct{ *testca.Authority }
 
 func newAuthority(t *testing.T) authority {
@@ -19,8 +19,8 @@ func newAuthority(t *testing.T) authority {
 	return authority{testca.New(t)}
 }
 
-// TestTLS secures xDS and ext_proc with certificates of both sides, turns away who has
-// none, and exchanges the control plane's certificate while it runs.
+// TestTLS shows that proxies and the control plane identify each other by certificates, that a proxy without a certificate is
+// refused, and that the control plane's certificate can be replaced while it runs.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -32,8 +32,8 @@ func TestTLS(t *testing.T) {
 	m.startControl(t, "--tls-cert", ca.Path("server.pem"), "--tls-key", ca.Path("server.key"), "--tls-client-ca", ca.Path("ca.pem"))
 
 	m.runEnvoy(t, m.bootstrap(t, "--tls-ca", ca.Path("ca.pem"), "--tls-cert", ca.Path("proxy.pem"), "--tls-key", ca.Path("proxy.key")))
-	m.must(t, "payments", http.StatusOK) // which fails closed: the control plane was asked
-	eventually(t, "it is counted", func() error {
+	m.must(t, "payments", http.StatusOK) // without the control plane, the call would be rejected
+	eventually(t, "the call is counted", func() error {
 		if got := m.breaker(t, "payments").Counts.Successes; got != 1 {
 			return fmt.Errorf("successes = %d, want 1", got)
 		}
@@ -44,18 +44,18 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ca.shake(ip + ":18000"); err == nil || !strings.Contains(err.Error(), "certificate required") {
-		t.Errorf("a proxy without a certificate: %v, want to be told that one is required", err)
+	if _, err := ca.handshake(ip + ":18000"); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("a proxy without a certificate: %v, want an error that says that one is required", err)
 	}
-	before, err := ca.shake(ip+":18000", pair)
+	before, err := ca.handshake(ip+":18000", pair)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ca.Issue(t, "server", ip)
 	eventually(t, "the new certificate is in use", func() error {
-		now, err := ca.shake(ip+":18000", pair)
+		now, err := ca.handshake(ip+":18000", pair)
 		if err == nil && now.Cmp(before) == 0 {
-			err = errors.New("still the old one")
+			err = errors.New("the old one is still in use")
 		}
 		return err
 	})

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestReasonOfAFailedHandshake: an upstream whose certificate a proxy does not trust is named in the log, with the reason.
+// TestReasonOfAFailedHandshake shows that the log has an upstream whose certificate a proxy does not trust, and the reason.
 func TestReasonOfAFailedHandshake(t *testing.T) {
 	t.Parallel()
 	ip := ownIP(t)
@@ -44,10 +44,10 @@ func TestReasonOfAFailedHandshake(t *testing.T) {
 					return nil
 				}
 			}
-			return errors.New("it is not there")
+			return errors.New("the log does not have it")
 		})
 	}
 	if n := strings.Count(m.control.output(), "CERTIFICATE_VERIFY_FAILED"); n != len(paths) {
-		t.Errorf("%d lines for %d breakers within a minute", n, len(paths))
+		t.Errorf("the log has %d lines for %d breakers within a minute, want one for each", n, len(paths))
 	}
 }

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// TestTrip fails an upstream in every way that a breaker has to notice, and watches
-// the whole circle: closed, open without a single request let through,
-// half-open, closed.
+// TestTrip shows that a breaker notices every kind of failure, and goes through all its states: closed, open without a single
+// call that passes, half-open, and closed again.
 func TestTrip(t *testing.T) {
 	t.Parallel()
 	const run = "breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 4s, successThreshold: 2}"
@@ -19,7 +18,7 @@ func TestTrip(t *testing.T) {
 		policy    []string
 		fail      func(*upstream)
 		recover   func(*testing.T, *upstream)
-		status    int // of the failures
+		status    int // the status of the failed calls
 		successes int // calls that succeed before the failures
 		failures  int
 		reason    string
@@ -36,7 +35,8 @@ func TestTrip(t *testing.T) {
 			reason: "consecutive_failures"},
 		{name: "connection reset", policy: []string{run}, status: 503, successes: 1, failures: 3,
 			fail: func(u *upstream) { u.behave(reset) }, reason: "consecutive_failures"},
-		// Not in the list of status codes, and yet a failure: nobody answered.
+		// The proxy answers 503, which is not in the list of status codes. The call is a failure because the service did not
+		// answer.
 		{name: "connection refused is no status code", status: 503, failures: 3,
 			policy: []string{run, "classify: {failure: {statusCodes: [\"500\"]}}"},
 			fail:   func(u *upstream) { u.stop() }, recover: func(t *testing.T, u *upstream) { u.restart(t) },
@@ -82,8 +82,8 @@ func TestTrip(t *testing.T) {
 	}
 }
 
-// checkRejected sends calls for a part of the 4 s that the breaker is open, and wants
-// each one rejected at once with the default fallback, and none to reach the upstream.
+// checkRejected makes calls during a part of the 4 s that the breaker is open. Each must be rejected with the default fallback,
+// and none must reach the upstream.
 func checkRejected(t *testing.T, m *mesh, u *upstream, tripped time.Time) {
 	t.Helper()
 	reached := u.calls.Load()
@@ -94,7 +94,7 @@ func checkRejected(t *testing.T, m *mesh, u *upstream, tripped time.Time) {
 			t.Fatal(err)
 		}
 		if time.Since(tripped) > 3900*time.Millisecond {
-			t.Fatalf("after %d rejected calls the machine stood still for so long that the wait is over", rejected)
+			t.Fatalf("after %d rejected calls the wait has ended, because the machine is too busy", rejected)
 		}
 		if r.status != http.StatusServiceUnavailable {
 			t.Fatalf("call %d was not rejected: %+v", rejected, r)

@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	// endlessProbes opens at the first failure, and is half-open soon and for long.
+	// endlessProbes is a breaker that opens at the first failure, is half-open soon, and then stays half-open.
 	endlessProbes = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
 		"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 1000, maxWaitDurationInHalfOpenState: 1h}"
-	// probingTTL is how long the gates of half-open breakers stand by default without a word from the control plane.
+	// probingTTL is how long the gates of half-open breakers stay in force by default without contact to the control plane.
 	probingTTL = 3 * time.Second
 )
 
-// losses are the ways in which a control plane is lost without a word.
+// losses are the ways in which proxies lose a control plane without notice.
 var losses = map[string]func(*testing.T, *operated){
 	"killed": func(_ *testing.T, o *operated) { o.control.kill() },
 	"hung":   func(t *testing.T, o *operated) { t.Helper(); o.hang(t) },
 }
 
-// hang stops the control plane, and waits until it answers no more.
+// hang stops the control plane without ending it, and waits until it no longer answers.
 func (o *operated) hang(t *testing.T) {
 	t.Helper()
 	o.control.signal(t, syscall.SIGSTOP)
@@ -40,11 +40,11 @@ func (o *operated) hang(t *testing.T) {
 		if err != nil {
 			return nil
 		}
-		return errors.Join(errors.New("it answers"), resp.Body.Close())
+		return errors.Join(errors.New("the control plane answers"), resp.Body.Close())
 	})
 }
 
-// eachLoss runs a test with each of them.
+// eachLoss runs a test with each of losses, in parallel.
 func eachLoss(t *testing.T, test func(t *testing.T, lose func(*testing.T, *operated))) {
 	t.Parallel()
 	for name, lose := range losses {
@@ -55,40 +55,40 @@ func eachLoss(t *testing.T, test func(t *testing.T, lose func(*testing.T, *opera
 	}
 }
 
-// probed waits until a probe gets through, and so the proxy has the gate of a half-open breaker.
-func (m *mesh) probed(t *testing.T, name string) {
+// awaitProbe waits until a probe reaches the service, so that the proxy has the gate of a half-open breaker.
+func (m *mesh) awaitProbe(t *testing.T, name string) {
 	t.Helper()
-	eventually(t, "a probe gets through", func() error {
-		if r := m.of(t, http.MethodGet, name, "/"); r.status != http.StatusAccepted {
+	eventually(t, "a probe reaches the service", func() error {
+		if r := m.request(t, http.MethodGet, name, "/"); r.status != http.StatusAccepted {
 			return fmt.Errorf("got %d %q", r.status, r.body)
 		}
 		return nil
 	})
 }
 
-// unasked makes calls one after the other while the control plane is away. Until they reach the service,
-// which they have to do as soon as the gate falls away, each has to get the fallback.
-func unasked(t *testing.T, lost time.Time, call func() (reached, fellBack bool, what string)) {
+// callWithoutControlPlane makes calls one after the other while no control plane answers. Each must get the fallback, until the
+// gate has expired. Then calls must reach the service.
+func callWithoutControlPlane(t *testing.T, lost time.Time, call func() (reached, fellBack bool, result string)) {
 	t.Helper()
 	for n := 0; ; n++ {
-		reached, fellBack, what := call()
+		reached, fellBack, result := call()
 		took := time.Since(lost)
 		switch {
 		case reached:
 			if n == 0 || took < probingTTL/2 {
-				t.Errorf("only %d calls fell back in %s; the gate stands for up to %s", n, took, probingTTL)
+				t.Errorf("only %d calls got the fallback in %s; the gate is in force for up to %s", n, took, probingTTL)
 			}
 			return
 		case !fellBack:
-			t.Fatalf("call %d, %s after the loss: got %s, want the fallback", n, took, what)
+			t.Fatalf("call %d, %s after the loss: got %s, want the fallback", n, took, result)
 		case took > 3*probingTTL:
-			t.Fatalf("no call reaches the service %s after the loss; the gate stands for %s", took, probingTTL)
+			t.Fatalf("no call reaches the service %s after the loss; the gate is in force for up to %s", took, probingTTL)
 		}
 	}
 }
 
-// TestFallbackWhenProbesCannotAsk: while a breaker is half-open and its control plane is gone, calls get the
-// fallback, whichever it is, and soon pass.
+// TestFallbackWhenProbesCannotAsk shows that calls of a half-open breaker get the fallback, whatever it is, when the control plane
+// is lost, and that they pass soon.
 func TestFallbackWhenProbesCannotAsk(t *testing.T) {
 	eachLoss(t, func(t *testing.T, lose func(*testing.T, *operated)) {
 		for name, tt := range map[string]struct {
@@ -107,18 +107,18 @@ func TestFallbackWhenProbesCannotAsk(t *testing.T) {
 				second.behave(answer(http.StatusTeapot))
 				o := prepareOperated(t, ip, service("payments", first.address)+service("backup", second.address)+
 					adaptive("payments", endlessProbes, tt.fallback))
-				o.workers = 1 // which has all the copies
+				o.workers = 1 // so that the worker that gets a call has the copy
 				o.startOperated(t)
 				o.startEnvoy(t)
 				first.behave(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a copy") })
 				o.must(t, "payments", http.StatusOK)
-				o.mesh.fall(t, first, "payments")
+				o.mesh.toHalfOpen(t, first, "payments")
 				first.behave(answer(http.StatusAccepted))
-				o.probed(t, "payments")
+				o.awaitProbe(t, "payments")
 				lost := time.Now()
 				lose(t, o)
-				unasked(t, lost, func() (reached, fellBack bool, what string) {
-					r := o.of(t, http.MethodGet, "payments", "/")
+				callWithoutControlPlane(t, lost, func() (reached, fellBack bool, result string) {
+					r := o.request(t, http.MethodGet, "payments", "/")
 					fellBack = r.status == tt.status && r.body == tt.body
 					if name == "response" {
 						fellBack = fellBack && r.header.Get("X-Reason") == "away" && r.header.Get("Content-Type") == "text/x"
@@ -130,7 +130,7 @@ func TestFallbackWhenProbesCannotAsk(t *testing.T) {
 	})
 }
 
-// TestFallbackWhenGRPCProbesCannotAsk: the same of gRPC, whose callers get a status.
+// TestFallbackWhenGRPCProbesCannotAsk shows the same for gRPC, whose callers get a gRPC status.
 func TestFallbackWhenGRPCProbesCannotAsk(t *testing.T) {
 	eachLoss(t, func(t *testing.T, lose func(*testing.T, *operated)) {
 		for name, tt := range map[string]struct {
@@ -156,13 +156,13 @@ func TestFallbackWhenGRPCProbesCannotAsk(t *testing.T) {
 					return err
 				}
 				first.code.Store(uint32(codes.Internal))
-				second.code.Store(uint32(codes.NotFound)) // to tell them apart: an answer, not a failure
+				second.code.Store(uint32(codes.NotFound)) // another code, which is not a failure
 				if got := status.Code(check(t.Context())); got != codes.Internal {
-					t.Fatalf("got %v, want the first one's failure", got)
+					t.Fatalf("got %v, want the failure of the first upstream", got)
 				}
 				o.state(t, "orders", "half_open")
 				first.code.Store(uint32(codes.AlreadyExists))
-				eventually(t, "a probe gets through", func() error {
+				eventually(t, "a probe reaches the service", func() error {
 					if err := check(t.Context()); status.Code(err) != codes.AlreadyExists {
 						return fmt.Errorf("got %v", err)
 					}
@@ -170,7 +170,7 @@ func TestFallbackWhenGRPCProbesCannotAsk(t *testing.T) {
 				})
 				lost := time.Now()
 				lose(t, o)
-				unasked(t, lost, func() (reached, fellBack bool, what string) {
+				callWithoutControlPlane(t, lost, func() (reached, fellBack bool, result string) {
 					err := check(t.Context())
 					got, message := status.Code(err), status.Convert(err).Message()
 					fellBack = got == tt.want && (name != "response" || message == "sorry")
@@ -181,8 +181,8 @@ func TestFallbackWhenGRPCProbesCannotAsk(t *testing.T) {
 	})
 }
 
-// TestFallbackWhenFailingClosed: in the data path Inline a policy that does not let calls pass while the control plane
-// is away has them fall back.
+// TestFallbackWhenFailingClosed shows that calls get the fallback while the control plane does not answer, if the policy does not
+// let them pass. Only policies with the data path Inline can decide that.
 func TestFallbackWhenFailingClosed(t *testing.T) {
 	eachLoss(t, func(t *testing.T, lose func(*testing.T, *operated)) {
 		ip := ownIP(t)
@@ -198,13 +198,13 @@ func TestFallbackWhenFailingClosed(t *testing.T) {
 	})
 }
 
-// TestProbesEndWithoutTheControlPlane: calls that were permitted go on when it is killed.
+// TestProbesEndWithoutTheControlPlane shows that probes go on when the control plane is killed.
 func TestProbesEndWithoutTheControlPlane(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
 		o := newOperated(t, ip, service("payments", u.address)+policyFor("payments", dataPath, endlessProbes))
-		o.mesh.fall(t, u, "payments")
+		o.mesh.toHalfOpen(t, u, "payments")
 		g := turnstile{release: make(chan int)}
 		u.behave(g.handle)
 		got := make(chan reply, 3)
@@ -223,9 +223,9 @@ func TestProbesEndWithoutTheControlPlane(t *testing.T) {
 			}()
 		}
 		probes(t, o.mesh, 3)
-		eventually(t, "all at the service", func() error {
+		eventually(t, "all probes are at the service", func() error {
 			if n := u.inFlight.Load(); n != 3 {
-				return fmt.Errorf("%d are", n)
+				return fmt.Errorf("%d of 3 are", n)
 			}
 			return nil
 		})
@@ -233,7 +233,7 @@ func TestProbesEndWithoutTheControlPlane(t *testing.T) {
 		for range 3 {
 			g.release <- http.StatusAccepted
 			if r := <-got; r.status != http.StatusAccepted {
-				t.Errorf("a probe got %d %q, want what the service answered", r.status, r.body)
+				t.Errorf("a probe got %d %q, want the service's response", r.status, r.body)
 			}
 		}
 	})

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// TestProbesThatAreSentToNobody say nothing of the service: while no endpoint is in rotation, half-open lasts, its
-// callers get the fallback, and the wait does not grow. It closes as soon as there is an endpoint.
-func TestProbesThatAreSentToNobody(t *testing.T) {
+// TestProbesWithoutAnEndpoint shows that a half-open breaker stays half-open while no endpoint is healthy. Callers get the
+// fallback, and the wait does not grow. The breaker closes as soon as there is a healthy endpoint.
+func TestProbesWithoutAnEndpoint(t *testing.T) {
 	eachPath(t, func(t *testing.T, dataPath string) {
-		var reached atomic.Int64 // calls, without health checks
+		var reached atomic.Int64 // calls that reached the service, without health checks
 		ip := ownIP(t)
 		u := newUpstream(t, ip)
 		m := newMesh(t, ip, service("payments", u.address, "healthCheck: {path: /healthz, interval: 500ms, timeout: 250ms, unhealthyThreshold: 1, healthyThreshold: 1}")+
@@ -32,7 +32,7 @@ func TestProbesThatAreSentToNobody(t *testing.T) {
 			}
 		}
 		u.behave(failing(true))
-		eventually(t, "it opens", func() error {
+		eventually(t, "the breaker opens", func() error {
 			r, err := m.get(t.Context(), "payments", "/")
 			if err == nil && r.body != "instead" {
 				err = fmt.Errorf("got %d %q", r.status, r.body)
@@ -43,13 +43,13 @@ func TestProbesThatAreSentToNobody(t *testing.T) {
 		eventually(t, "no endpoint is healthy", func() error {
 			clusters, err := fetch("http://" + ip + ":9901/clusters")
 			if err == nil && !strings.Contains(clusters, "payments::"+u.address+"::health_flags::/failed_active_hc") {
-				err = fmt.Errorf("they are\n%s", clusters)
+				err = fmt.Errorf("the clusters are\n%s", clusters)
 			}
 			return err
 		})
 		m.state(t, "payments", "half_open")
 		before := reached.Load()
-		holds(t, "callers get the fallback, and nothing is decided", 4*time.Second, func() error {
+		holds(t, "callers get the fallback, and the breaker stays half-open", 4*time.Second, func() error {
 			r, err := m.get(t.Context(), "payments", "/")
 			if err != nil {
 				return err
@@ -57,21 +57,21 @@ func TestProbesThatAreSentToNobody(t *testing.T) {
 			if r.body != "instead" {
 				return fmt.Errorf("got %d %q", r.status, r.body)
 			}
-			return m.is(t, "payments", "half_open")
+			return m.inState(t, "payments", "half_open")
 		})
 		if n := reached.Load() - before; n > 0 {
-			t.Errorf("%d calls reached a service that is out of rotation", n)
+			t.Errorf("%d calls reached a service without a healthy endpoint", n)
 		}
 		trip := m.breaker(t, "payments").Trip
 		u.behave(answer(http.StatusOK))
-		eventually(t, "it closes", func() error {
+		eventually(t, "the breaker closes", func() error {
 			if _, err := m.get(t.Context(), "payments", "/"); err != nil {
 				return err
 			}
-			return m.is(t, "payments", "closed")
+			return m.inState(t, "payments", "closed")
 		})
 		if last := m.breaker(t, "payments").Trip; last != trip {
-			t.Errorf("on the way it opened again: %+v", last)
+			t.Errorf("the breaker opened again meanwhile: %+v", last)
 		}
 	})
 }

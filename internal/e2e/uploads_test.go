@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestFallbackOfLargeUploads: a client that reads while it sends gets the fallback of an upload
-// of any size, though nobody takes the upload. What it is for others is in the README.
+// TestFallbackOfLargeUploads shows that a client that reads while it sends gets the fallback for an upload of any size, though
+// the proxy does not read the whole upload. The documentation explains the effect on other clients.
 func TestFallbackOfLargeUploads(t *testing.T) {
 	inBoth(t, func(t *testing.T, path string) {
 		ip := ownIP(t)
@@ -16,9 +16,9 @@ func TestFallbackOfLargeUploads(t *testing.T) {
 		m.state(t, "payments", "open")
 		upload := make([]byte, 32<<20)
 		for name, set := range map[string]func(*http.Protocols, http.Header){
-			"HTTP/1":                    func(p *http.Protocols, _ http.Header) { p.SetHTTP1(true) },
-			"HTTP/1 that asks to begin": func(p *http.Protocols, h http.Header) { p.SetHTTP1(true); h.Set("Expect", "100-continue") },
-			"HTTP/2":                    func(p *http.Protocols, _ http.Header) { p.SetUnencryptedHTTP2(true) },
+			"HTTP/1":             func(p *http.Protocols, _ http.Header) { p.SetHTTP1(true) },
+			"HTTP/1 with Expect": func(p *http.Protocols, h http.Header) { p.SetHTTP1(true); h.Set("Expect", "100-continue") },
+			"HTTP/2":             func(p *http.Protocols, _ http.Header) { p.SetUnencryptedHTTP2(true) },
 		} {
 			transport := &http.Transport{Protocols: new(http.Protocols)}
 			for range 5 {

@@ -15,17 +15,17 @@ import (
 // upstream is a service whose behaviour a test can change at any time.
 type upstream struct {
 	address  string
-	calls    atomic.Int64 // requests that arrived
+	calls    atomic.Int64 // requests that have arrived
 	inFlight atomic.Int64
-	most     atomic.Int64 // the most that were in flight at once
+	most     atomic.Int64 // the most requests that were in flight at once
 
-	mu          sync.Mutex
+	mu          sync.Mutex // guards handler
 	handler     http.HandlerFunc
 	certificate *tls.Certificate // nil: plain text
 	server      *http.Server
 }
 
-// answer is a handler that always answers so.
+// answer returns a handler that answers with a status.
 func answer(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -33,10 +33,10 @@ func answer(status int) http.HandlerFunc {
 	}
 }
 
-// hang is a handler that answers only when the caller has gone.
+// hang is a handler that does not answer. It returns when the caller has left.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-// reset is a handler that closes the connection in the caller's face.
+// reset is a handler that closes the connection without an answer.
 func reset(w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err == nil {
@@ -50,7 +50,7 @@ func newUpstream(t *testing.T, ip string) *upstream {
 	return newSecureUpstream(t, ip, nil)
 }
 
-// newSecureUpstream starts one that speaks TLS, unless certificate is nil.
+// newSecureUpstream starts a service that answers 200, and that speaks TLS unless certificate is nil.
 func newSecureUpstream(t *testing.T, ip string, certificate *tls.Certificate) *upstream {
 	t.Helper()
 	u := &upstream{handler: answer(http.StatusOK), certificate: certificate}
@@ -104,7 +104,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h(w, r)
 }
 
-// reply is what a caller got.
+// reply is the response that a caller got.
 type reply struct {
 	status int
 	header http.Header
@@ -140,7 +140,7 @@ func (c *caller) get(ctx context.Context, host, path string) (reply, error) {
 	return reply{status: resp.StatusCode, header: resp.Header, body: string(body)}, err
 }
 
-// must sends one GET and fails the test unless it is answered with the status.
+// must sends one GET, and fails the test unless the response has the status.
 func (c *caller) must(t *testing.T, host string, status int) reply {
 	t.Helper()
 	r, err := c.get(t.Context(), host, "/")
