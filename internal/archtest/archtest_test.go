@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/internal/golden"
 )
 
-// checks are all rules about a tree, by the name of the directory of bad examples below testdata.
+// checks has all checks of a tree, by the names of their directories of bad examples below testdata.
 var checks = map[string]func(*tree) []finding{
 	"imports":  func(t *tree) []finding { return checkImports(t, table) },
 	"purity":   func(t *tree) []finding { return checkPurity(t, table) },
@@ -42,14 +42,10 @@ func repository(t *testing.T) *tree {
 	return tr
 }
 
-// TestRepository holds the repository against every rule. The rules of prose have a test with a list of
-// debts, [TestProse].
+// TestRepository checks the repository.
 func TestRepository(t *testing.T) {
 	tr := repository(t)
 	for name, check := range checks {
-		if name == "prose" {
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
 			for _, f := range check(tr) {
 				t.Error(f)
@@ -58,28 +54,28 @@ func TestRepository(t *testing.T) {
 	}
 }
 
-// TestTable holds the import table against itself and against the repository.
+// TestTable checks that the import table is consistent, and that its packages exist.
 func TestTable(t *testing.T) {
 	for _, wrong := range checkTable(repository(t), table) {
 		t.Error(wrong)
 	}
 }
 
-// TestExceptions holds the exceptions from the budgets against themselves and against the repository.
+// TestExceptions checks that the exceptions from the budgets are consistent, and that their packages exist.
 func TestExceptions(t *testing.T) {
 	for _, wrong := range checkExceptions(repository(t), exceptions) {
 		t.Error(wrong)
 	}
 }
 
-// TestGroupsExist: each pattern of a group matches a file of the repository.
+// TestGroupsExist checks that each pattern of a group matches a file of the repository.
 func TestGroupsExist(t *testing.T) {
 	for _, missing := range unmatched(repository(t), groups) {
 		t.Error(missing)
 	}
 }
 
-// TestRules runs every rule on small trees: a rule that finds nothing is worth nothing.
+// TestRules shows the findings of every check in small bad examples.
 func TestRules(t *testing.T) {
 	for name, check := range checks {
 		t.Run(name, func(t *testing.T) {
@@ -104,6 +100,7 @@ func example(t *testing.T, in []txtar.File) *tree {
 	return tr
 }
 
+// lines returns findings as text, one on each line.
 func lines(fs []finding) string {
 	var b strings.Builder
 	for _, f := range fs {

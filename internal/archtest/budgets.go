@@ -6,28 +6,27 @@ import (
 	"slices"
 )
 
-// The budgets. A function is counted from its first line to its last; so is a file. A package is
-// counted by the lines of its files that are not tests, as wc -l does.
+// The budgets count all lines of a function, and all lines of a file. The lines of a package are the lines of its files that
+// are not tests, as wc -l counts them.
 const (
 	maxPackageLines  = 1500
 	maxFileLines     = 400
 	maxFunctionLines = 60
 	maxParameters    = 5
-	// maxTestLines bounds a function of a test file, which tells a story from top to
-	// bottom, or begins with its table of cases.
+	// maxTestLines limits a function of a test file. It is larger because such a function may begin with a table of cases.
 	maxTestLines = 80
 )
 
 // exception is a package that may have more than maxPackageLines.
 type exception struct {
 	pkg    string
-	lines  int // that it has now; 0: it may have any number
+	lines  int // the number that it has now; 0: it may have any number
 	reason string
 }
 
-// exceptions are all packages that are larger than the budget.
+// exceptions has all packages that are larger than the budget.
 var exceptions = []exception{
-	{"breaker", 0, "The rules of a breaker and the counting without a lock that they stand on would have to export one another's insides to be two packages."},
+	{"breaker", 0, "The rules of a breaker use the internals of the lock-free counting, which two packages would have to export."},
 	{"policy", 0, "The parser, the merging and the lint of the language read and write the same settings, field by field."},
 }
 
@@ -46,8 +45,8 @@ func checkBudgets(t *tree) []finding {
 	return fs
 }
 
-// checkPackageSizes finds packages of more lines than the limit, and exceptions that are larger or smaller than
-// their entry says, or that are none any more.
+// checkPackageSizes finds packages with more lines than the limit, and exceptions with another number of lines than their entry
+// has, or with no need for an entry.
 func checkPackageSizes(t *tree, limit int, allowed []exception) []finding {
 	var fs []finding
 	for _, p := range t.packages {
@@ -78,7 +77,7 @@ func checkPackageSizes(t *tree, limit int, allowed []exception) []finding {
 	return fs
 }
 
-// checkExceptions finds what is wrong with the exceptions themselves.
+// checkExceptions returns the mistakes in the list of exceptions.
 func checkExceptions(t *tree, allowed []exception) []string {
 	var wrong []string
 	for i, e := range allowed {
@@ -95,6 +94,7 @@ func checkExceptions(t *tree, allowed []exception) []string {
 	return wrong
 }
 
+// functionBudgets finds functions and parameter lists that are too long.
 func functionBudgets(f *file) []finding {
 	var fs []finding
 	limit := maxFunctionLines

@@ -9,21 +9,20 @@ import (
 	"strings"
 )
 
-// contractPackage has the names that the control plane and its proxies agree on.
+// contractPackage is the package with the names that the control plane and its proxies agree on.
 const contractPackage = "wire"
 
-// ownName is the project's name: a proxy knows several things by it.
+// ownName is the name of the project. Proxies use it as the name of several things.
 var ownName = strings.TrimSuffix(modulePath, ".dev")
 
 // programs are the directories whose packages use the project's name for the program.
 var programs = []string{"cmd", "examples"}
 
-// routeName is the form of a proxy's route, such as "web~open", or of the end of one.
+// routeName matches the name of a proxy's route, such as "web~open", or the end of such a name.
 var routeName = regexp.MustCompile(`^[a-z0-9_/%-]*~[a-z]+$`)
 
-// checkContract finds names that belong to [contractPackage] and are written again elsewhere: two packages that each
-// have their own copy drift apart, and only a test with a real proxy would notice. Tests may write them, except the
-// names of routes.
+// checkContract finds literals of names that belong to [contractPackage]. If two packages had their own copies of a name, the
+// copies could drift apart, and only a test with a real proxy would notice. Tests may write the names, except names of routes.
 func checkContract(t *tree) []finding {
 	names := t.contract()
 	var fs []finding
@@ -55,6 +54,7 @@ func checkContract(t *tree) []finding {
 	return fs
 }
 
+// isProgram reports whether a directory is below one of programs.
 func isProgram(dir string) bool {
 	return slices.ContainsFunc(programs, func(program string) bool { return within(program, dir) })
 }

@@ -1,10 +1,9 @@
-// Package archtest checks the shape of the source tree: which package imports which, which
-// files of a package use which, how long files and functions are, what pure packages use, each
-// package's doc comment, and the prose.
+// Package archtest checks the source tree: the imports of each package, the uses between the files of a package, the length of
+// files and functions, the clocks in pure packages, the doc comments of packages, and the prose.
 //
-// In: the Go files and the Markdown pages of the repository, parsed; nothing is compiled or fetched.
-// Out: findings, each with file, line and what to do about it.
-// Called by: its own test, for the repository and for small bad examples.
-// Never: lets a package pass that is not in its table; a new one is placed there, with a reason.
-// Concurrency: functions of their arguments only.
+// In: the Go files and the Markdown pages of the repository, parsed. Nothing is compiled or fetched.
+// Out: findings, each with a file, a line and advice.
+// Called by: its own tests, for the repository and for small bad examples.
+// Never: accepts a package that is not in its table. A new package needs a row with a reason.
+// Concurrency: its functions depend on their arguments only.
 package archtest

@@ -9,22 +9,21 @@ import (
 	"strings"
 )
 
-// group is some files of a package that use only what they, and the files of lower groups,
-// declare.
+// group is a set of files of a package. They may use only declarations of their own, and declarations of the files in lower.
 type group struct {
 	pkg   string
-	files []string // base names; patterns of [path.Match]
-	lower []string // files of the same package that they may use too, in the same form
-	// opaque are types of other files that they may name, to hold a pointer, and whose
-	// fields and methods they may not use.
+	files []string // base names, as patterns of [path.Match]
+	lower []string // other files of the package, in the same form
+	// opaque has types of other files that the files may name in order to store a pointer. The files may not use their
+	// fields and methods.
 	opaque []string
 	reason string
 }
 
-// words are the files of package breaker that declare what it says to others.
+// words are the files of package breaker that declare the values in its API.
 var words = []string{"config.go", "fields.go", "instant.go", "mode.go", "ratio.go", "status.go", "transition.go", "types.go"}
 
-// groups are the groups that there are.
+// groups has all groups.
 var groups = []group{
 	{
 		pkg: "breaker", files: words,
@@ -36,7 +35,7 @@ var groups = []group{
 	},
 }
 
-// checkGroups finds files that use what a group above theirs declares.
+// checkGroups finds files that use declarations that their group may not use.
 func checkGroups(t *tree, groups []group) []finding {
 	var fs []finding
 	for _, p := range t.packages {
@@ -59,6 +58,7 @@ func checkGroups(t *tree, groups []group) []finding {
 	return fs
 }
 
+// check finds uses in one file that the group may not have.
 func (g *group) check(f *file, uses map[*ast.Ident]types.Object) []finding {
 	var fs []finding
 	ast.Inspect(f.syntax, func(n ast.Node) bool {
@@ -81,8 +81,8 @@ func (g *group) check(f *file, uses map[*ast.Ident]types.Object) []finding {
 	return fs
 }
 
-// resolve finds what each identifier of a package stands for, as far as the package itself
-// declares it. Imports are not read, so errors are expected and mean nothing.
+// resolve finds the object of each identifier that the package itself declares. It does not read imports, so it ignores errors
+// of the type checker.
 func resolve(t *tree, p *pkg) map[*ast.Ident]types.Object {
 	var syntax []*ast.File
 	for _, f := range p.files {
@@ -96,7 +96,7 @@ func resolve(t *tree, p *pkg) map[*ast.Ident]types.Object {
 	return info.Uses
 }
 
-// empty imports packages without anything in them.
+// empty is an importer that returns packages without declarations.
 type empty struct{}
 
 // Import returns an empty package.
@@ -114,8 +114,7 @@ func matchesAny(patterns []string, file string) bool {
 	})
 }
 
-// unmatched returns what is wrong with the groups: patterns that match no file, and a
-// missing reason.
+// unmatched returns the mistakes in groups: patterns that match no file, and missing reasons.
 func unmatched(t *tree, groups []group) []string {
 	var wrong []string
 	for _, g := range groups {

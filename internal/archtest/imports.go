@@ -10,26 +10,26 @@ import (
 type row struct {
 	// pkg is a directory; "dir/..." is all directories below it, but not dir.
 	pkg string
-	// layer orders packages. A package imports only packages of lower layers, so siblings
-	// never import one another and there are no cycles.
+	// layer orders packages. A package imports only packages of lower layers, so siblings never import one another, and there
+	// are no cycles.
 	layer int
-	// ours are the packages of this module it may import; "dir/..." as in pkg.
+	// ours has the packages of this module that it may import; "dir/..." as in pkg.
 	ours []string
-	// third are the modules of others it may import.
+	// third has the modules of third parties that it may import.
 	third []string
-	// testThird are the modules of others that its tests may import besides.
+	// testThird has more modules of third parties, which only its tests may import.
 	testThird []string
 	// pure packages read no clock and start no goroutine: time is an argument.
 	pure bool
-	// silent packages do no input or output either, and draw no random numbers.
+	// silent packages also do no input or output, and draw no random numbers.
 	silent bool
 	reason string
 }
 
-// testKit are our packages that every test may import, and no other code.
+// testKit has our packages that only tests may import. Every test may.
 var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/exposition", "internal/typical", "internal/guard/guardtest"}
 
-// testLibraries are the modules of others that every test may import.
+// testLibraries has the modules of third parties that every test may import.
 var testLibraries = []string{
 	"github.com/google/go-cmp",
 	"go.uber.org/goleak",
@@ -56,7 +56,7 @@ func rowOf(rows []row, pkgPath string) *row {
 	return nil
 }
 
-// checkImports holds every import against the table.
+// checkImports finds imports that the table does not allow.
 func checkImports(t *tree, rows []row) []finding {
 	var fs []finding
 	for _, p := range t.packages {
@@ -81,7 +81,7 @@ func checkImports(t *tree, rows []row) []finding {
 	return fs
 }
 
-// refuses says what is wrong with one import, or "".
+// refuses returns the reason why an import is not allowed, or "".
 func (r *row) refuses(p *pkg, f *file, imported string) string {
 	first, _, _ := strings.Cut(imported, "/")
 	switch ours, isOurs := cutModule(imported); {
@@ -103,7 +103,7 @@ func (r *row) refuses(p *pkg, f *file, imported string) string {
 	}
 }
 
-// cutModule returns the directory of a package of the main module.
+// cutModule returns the directory of a package. It reports false if the package is not in the main module.
 func cutModule(imported string) (dir string, ok bool) {
 	if imported == modulePath {
 		return ".", true
@@ -115,11 +115,10 @@ func inModules(imported string, modules []string) bool {
 	return slices.ContainsFunc(modules, func(m string) bool { return within(m, imported) })
 }
 
-// hasEffects reports whether a package of the standard library reaches outside the
-// process, or gives another answer each time.
+// hasEffects reports whether a package of the standard library does input or output, or draws random numbers.
 func hasEffects(imported string) bool {
 	switch imported {
-	case "net/netip", "net/url": // values only
+	case "net/netip", "net/url": // they have only values
 		return false
 	}
 	return inModules(imported, []string{"os", "net", "log", "syscall", "io/fs", "embed", "math/rand", "crypto/rand"})
@@ -129,12 +128,12 @@ func hasEffects(imported string) bool {
 // that other proxies, networks and stores can be attached to them.
 const domainLayers = 4
 
-// infrastructure are the modules of others by which we reach proxies, networks and stores.
+// infrastructure has the modules of third parties by which we reach proxies, networks and stores.
 var infrastructure = []string{
 	"github.com/envoyproxy", "google.golang.org/grpc", "google.golang.org/genproto", "github.com/redis", "k8s.io", "sigs.k8s.io",
 }
 
-// checkTable finds what is wrong with the table itself.
+// checkTable returns the mistakes in the table.
 func checkTable(t *tree, rows []row) []string {
 	var wrong []string
 	report := func(r *row, format string, args ...any) {

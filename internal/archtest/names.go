@@ -8,10 +8,10 @@ import (
 	"unicode"
 )
 
-// emptyWords say nothing about what a thing is.
+// emptyWords are words in names that do not describe anything.
 var emptyWords = []string{"manager", "impl", "util", "utils"}
 
-// envoyWords are Envoy's own names for things, which we do not rename.
+// envoyWords are terms of Envoy, which we do not rename.
 var envoyWords = []string{"connection manager", "overload manager"}
 
 // checkNames finds packages, files and declarations named with empty words.
@@ -19,9 +19,9 @@ func checkNames(t *tree) []finding {
 	var fs []finding
 	for _, p := range t.packages {
 		for _, f := range p.files {
-			report := func(id *ast.Ident, what string) {
+			report := func(id *ast.Ident, kind string) {
 				if word := emptyWord(id.Name); word != "" {
-					fs = append(fs, f.finding(id.Pos(), "name", "%s %s: %q does not say what it is; use the domain's words", what, id.Name, word))
+					fs = append(fs, f.finding(id.Pos(), "name", "%s %s: %q does not say what it is; use the domain's words", kind, id.Name, word))
 				}
 			}
 			report(f.syntax.Name, "package")
@@ -34,8 +34,8 @@ func checkNames(t *tree) []finding {
 	return fs
 }
 
-// declared reports every name that a declaration gives.
-func declared(d ast.Decl, report func(id *ast.Ident, what string)) {
+// declared reports every name that a declaration declares.
+func declared(d ast.Decl, report func(id *ast.Ident, kind string)) {
 	switch d := d.(type) {
 	case *ast.FuncDecl:
 		report(d.Name, "function")

@@ -64,7 +64,7 @@ func replacePart(text, name, part string) (string, error) {
 	return before + begin + "\n" + part + "\n" + end + after, nil
 }
 
-// layersPart is the import table as a Markdown table, lowest layer first.
+// layersPart returns the import table in Markdown, with the lowest layer first.
 func layersPart(rows []row) string {
 	var b strings.Builder
 	b.WriteString("| layer | package | is | may import of ours | and of others | because |\n|---|---|---|---|---|---|\n")
@@ -84,7 +84,7 @@ func layersPart(rows []row) string {
 	return b.String()
 }
 
-// packageName is a pattern of the table for readers.
+// packageName returns a pattern of the table in words.
 func packageName(pattern string) string {
 	if dir, ok := strings.CutSuffix(pattern, "/..."); ok {
 		return "below `" + dir + "`"
@@ -94,7 +94,7 @@ func packageName(pattern string) string {
 
 var version = regexp.MustCompile(`/v\d+$`)
 
-// moduleName is the short name of a module.
+// moduleName returns the short name of a module.
 func moduleName(module string) string {
 	return path.Base(strings.TrimSuffix(version.ReplaceAllString(module, ""), "/envoy"))
 }
@@ -109,7 +109,7 @@ func joined(names []string, name func(string) string) string {
 
 var ruleTest = regexp.MustCompile(`^TestRule(\d+)[A-Z]`)
 
-// ruleTests returns the tests of each numbered rule: their files by their names.
+// ruleTests returns the tests of each numbered rule, with the file of each test.
 func ruleTests(t *tree) map[int]map[string]string {
 	all := map[int]map[string]string{}
 	for _, p := range t.packages {
@@ -130,7 +130,7 @@ func ruleTests(t *tree) map[int]map[string]string {
 	return all
 }
 
-// rulesPart is a table of the rules with links to their tests.
+// rulesPart returns a table of the rules, with links to their tests.
 func rulesPart(tests map[int]map[string]string) string {
 	var b strings.Builder
 	b.WriteString("| rule | tests |\n|---|---|\n")
@@ -146,8 +146,8 @@ func rulesPart(tests map[int]map[string]string) string {
 
 var numberedRule = regexp.MustCompile(`(?m)^(\d+)\. \*\*`)
 
-// TestRulesAreNumbered wants each rule of the architecture page to have a test, and each test that is named
-// after a rule to have it on the page.
+// TestRulesAreNumbered checks that each rule on the architecture page has a test, and that the page has the rule of each test
+// that is named after one.
 func TestRulesAreNumbered(t *testing.T) {
 	tr := repository(t)
 	_, section, _ := strings.Cut(tr.page(t, architecture).Prose, "\n## The rules of a breaker\n")
@@ -160,18 +160,18 @@ func TestRulesAreNumbered(t *testing.T) {
 			t.Errorf("%s has rule %d, and no test is called TestRule%d...", architecture, n, n)
 		}
 	}
-	for n, of := range tests {
+	for n, named := range tests {
 		if !rules[n] {
-			t.Errorf("%s has no rule %d, of which there are tests: %v", architecture, n, slices.Sorted(maps.Keys(of)))
+			t.Errorf("%s has no rule %d, and there are tests of it: %v", architecture, n, slices.Sorted(maps.Keys(named)))
 		}
 	}
 }
 
 var directory = regexp.MustCompile("`([a-z0-9_./-]+/)`")
 
-// TestMapIsWhole wants the table of directories in CONTRIBUTING.md to lead to every package, and every row of it
-// to be about a directory that exists.
-func TestMapIsWhole(t *testing.T) {
+// TestMapIsComplete checks that the table of directories in CONTRIBUTING.md has every package, and that the directory of every
+// row exists.
+func TestMapIsComplete(t *testing.T) {
 	tr := repository(t)
 	_, section, _ := strings.Cut(tr.page(t, "CONTRIBUTING.md").Prose, "\n## Where things are\n")
 	section, _, _ = strings.Cut(section, "\n## ")

@@ -4,7 +4,7 @@ import (
 	"go/ast"
 )
 
-// clockFunctions are the functions of package time that read a clock or wait for one.
+// clockFunctions has the functions of package time that read a clock or wait.
 var clockFunctions = []string{
 	"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker",
 }

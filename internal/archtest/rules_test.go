@@ -16,7 +16,7 @@ import (
 	"breakwater.dev/internal/golden"
 )
 
-// TestBudgetEdges holds what is just allowed against what is just not.
+// TestBudgetEdges shows that a size at its budget is allowed, and that a larger one is a finding.
 func TestBudgetEdges(t *testing.T) {
 	function := func(lines int) string {
 		return "package a\n\nfunc F() {\n" + strings.Repeat("\tg()\n", lines-2) + "}\n"
@@ -49,7 +49,7 @@ func TestBudgetEdges(t *testing.T) {
 	}
 }
 
-// TestPackageSizes runs the budget of packages on small ones, with a limit of 6 lines and exceptions for them.
+// TestPackageSizes shows the findings of the budget for packages, with a limit of 6 lines and with some exceptions.
 func TestPackageSizes(t *testing.T) {
 	allowed := []exception{
 		{"any", 0, "r"}, {"small", 0, "r"}, {"kept", 8, "r"}, {"grown", 8, "r"}, {"shrunk", 8, "r"}, {"split", 8, "r"},
@@ -59,7 +59,7 @@ func TestPackageSizes(t *testing.T) {
 	})
 }
 
-// TestPackageBudgetEdges holds a package at its limit, which is that of the repository, against one over it.
+// TestPackageBudgetEdges shows that a package with 1,500 lines is allowed, and that a larger one is a finding.
 func TestPackageBudgetEdges(t *testing.T) {
 	for last, want := range map[int]string{
 		300: "",
@@ -77,7 +77,7 @@ func TestPackageBudgetEdges(t *testing.T) {
 	}
 }
 
-// TestBadExceptions shows every way in which an exception itself can be wrong.
+// TestBadExceptions shows every possible mistake in the list of exceptions.
 func TestBadExceptions(t *testing.T) {
 	tr := example(t, []txtar.File{{Name: "a/a.go", Data: []byte("package a\n")}})
 	want := []string{
@@ -91,7 +91,7 @@ func TestBadExceptions(t *testing.T) {
 	}
 }
 
-// TestBadTable shows every way in which the import table itself can be wrong.
+// TestBadTable shows every possible mistake in the import table.
 func TestBadTable(t *testing.T) {
 	rows := []row{
 		{pkg: "low", layer: 0, reason: "r", ours: []string{"high"}},
@@ -126,8 +126,7 @@ func TestBadTable(t *testing.T) {
 	}
 }
 
-// TestEveryRuleHasABadExample looks the rules up in the source of this package, so
-// that a new one without an example fails.
+// TestEveryRuleHasABadExample finds the rules in the source of this package, and fails if one of them has no example.
 func TestEveryRuleHasABadExample(t *testing.T) {
 	rules := map[string]bool{}
 	for _, src := range contentsOf(t, "*.go") {
@@ -146,6 +145,7 @@ func TestEveryRuleHasABadExample(t *testing.T) {
 	}
 }
 
+// contentsOf returns the contents of all files that match a pattern.
 func contentsOf(t *testing.T, pattern string) []string {
 	t.Helper()
 	names, err := filepath.Glob(pattern)

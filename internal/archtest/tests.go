@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// checkTests finds tests that can be skipped, that wait by sleeping, that no run
-// of the tests includes, or that cannot fail.
+// checkTests finds tests that can be skipped, that wait by sleeping, that a run of all tests leaves out, or that cannot fail.
 func checkTests(t *tree) []finding {
 	var fs []finding
 	for _, p := range t.packages {
@@ -25,8 +24,8 @@ func checkTests(t *tree) []finding {
 	return fs
 }
 
-// sleeps finds time.Sleep. In a synctest bubble the clock is a fake and sleeping
-// is how it advances; a program with a human reader may pace itself.
+// sleeps finds time.Sleep. It is allowed in a bubble of synctest, where it advances the virtual clock, and in a program, which may
+// wait for its reader.
 func sleeps(f *file) []finding {
 	if f.syntax.Name.Name == "main" && !f.test {
 		return nil
@@ -54,7 +53,7 @@ func isCallTo(call *ast.CallExpr, pkgName, function string) bool {
 	return ok && x.Name == pkgName
 }
 
-// skips finds ways out of a test, also in helpers.
+// skips finds calls that skip a test, even in helpers.
 func skips(f *file) []finding {
 	if f.imported("testing") == "" {
 		return nil
@@ -76,8 +75,8 @@ func skips(f *file) []finding {
 	return fs
 }
 
-// hidden finds test files that are built only on demand. All tests run under the
-// race detector, so a file for builds without it is never built.
+// hidden finds test files with build constraints. A run of all tests does not build them: even a file for builds without the race
+// detector is left out, since all tests run with it.
 func hidden(f *file) []finding {
 	if !slices.ContainsFunc(f.syntax.Decls, isTest) {
 		return nil
@@ -97,8 +96,7 @@ func isTest(d ast.Decl) bool {
 	return ok && fn.Recv == nil && (strings.HasPrefix(fn.Name.Name, "Test") && fn.Name.Name != "TestMain" || strings.HasPrefix(fn.Name.Name, "Fuzz"))
 }
 
-// assertsNothing finds tests that never mention their *testing.T or F: they can
-// fail by a panic only.
+// assertsNothing finds tests that never use their *testing.T or *testing.F. They can fail only by a panic.
 func assertsNothing(f *file) []finding {
 	var fs []finding
 	for _, d := range f.syntax.Decls {

@@ -16,7 +16,7 @@ import (
 	"breakwater.dev/internal/markdown"
 )
 
-// modulePath is the main module's.
+// modulePath is the path of the main module.
 const modulePath = "breakwater.dev"
 
 // tree is a repository: all its Go files, by package, in order of path, and its Markdown pages.
@@ -26,10 +26,10 @@ type tree struct {
 	pages    []markdown.Page
 }
 
-// pkg is the Go files of one directory.
+// pkg has the Go files of one directory.
 type pkg struct {
 	path      string // the directory, from the root
-	ownModule bool   // it belongs to a module of its own, not to the main one
+	ownModule bool   // the package is not in the main module
 	files     []*file
 }
 
@@ -42,11 +42,11 @@ type file struct {
 	syntax *ast.File
 }
 
-// finding is one thing that is wrong.
+// finding is a mistake in a file.
 type finding struct {
 	file string
 	line int
-	text string // the mistake, and how to mend it
+	text string // the mistake, and how to correct it
 	rule string
 }
 
@@ -54,8 +54,7 @@ func (f finding) String() string {
 	return fmt.Sprintf("%s:%d: %s [%s]", f.file, f.line, f.text, f.rule)
 }
 
-// load parses every Go file below the root, except in directories that the go
-// command ignores as well, and reads every page.
+// load parses every Go file below the root, and reads every page. It leaves out directories that the go command ignores.
 func load(fsys fs.FS) (*tree, error) {
 	t := &tree{fset: token.NewFileSet()}
 	var modules []string
@@ -87,6 +86,7 @@ func load(fsys fs.FS) (*tree, error) {
 	return t, nil
 }
 
+// add parses a file.
 func (t *tree) add(fsys fs.FS, name string) error {
 	src, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -117,7 +117,7 @@ func within(dir, name string) bool {
 	return name == dir || strings.HasPrefix(name, dir+"/")
 }
 
-// line returns where pos is.
+// line returns the line of a position.
 func (f *file) line(pos token.Pos) int { return f.fset.Position(pos).Line }
 
 func (f *file) finding(pos token.Pos, rule, format string, args ...any) finding {
@@ -137,12 +137,11 @@ func (f *file) functions() []string {
 
 // importPath returns the path of an import declaration.
 func importPath(spec *ast.ImportSpec) string {
-	p, _ := strconv.Unquote(spec.Path.Value) // the parser accepted it
+	p, _ := strconv.Unquote(spec.Path.Value) // the parser accepted the literal
 	return p
 }
 
-// imported returns the name by which the file knows the package of the given
-// import path, or "" when it does not import it.
+// imported returns the name that the file gives to an imported package, or "" if the file does not import it.
 func (f *file) imported(importedPath string) string {
 	for _, spec := range f.syntax.Imports {
 		if importPath(spec) != importedPath {
@@ -156,8 +155,7 @@ func (f *file) imported(importedPath string) string {
 	return ""
 }
 
-// uses calls found for every mention of one of a package's names: calls, and
-// functions that are passed on as values.
+// uses calls found for every use of one of a package's names, both in calls and as values.
 func (f *file) uses(importedPath string, names []string, found func(sel *ast.SelectorExpr, stack []ast.Node)) {
 	local := f.imported(importedPath)
 	if local == "" {
