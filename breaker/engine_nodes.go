@@ -182,9 +182,9 @@ func (g *group) replaced(by *group, now Instant) *group {
 // appendForced appends the breakers of proxies that have an override which the group does
 // not have.
 func (g *group) appendForced(all []Key) []Key {
-	of := g.overridden()
+	own := g.overridden()
 	g.each(func(b *Breaker) {
-		if o := b.overridden(); o != nil && (of == nil || *o != *of) {
+		if o := b.overridden(); o != nil && (own == nil || *o != *own) {
 			all = append(all, b.key())
 		}
 	})

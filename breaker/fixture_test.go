@@ -59,15 +59,15 @@ func (s Status) trip() *Transition {
 }
 
 // flatTransition is a transition with a value in place of the pointer.
-type flatTransition struct{ of, cause Transition }
+type flatTransition struct{ transition, cause Transition }
 
 func flatten(list []Transition) (flat []flatTransition) {
 	for _, tr := range list {
-		f := flatTransition{of: tr}
+		f := flatTransition{transition: tr}
 		if tr.Cause != nil {
 			f.cause = *tr.Cause
 		}
-		f.of.Cause = nil
+		f.transition.Cause = nil
 		flat = append(flat, f)
 	}
 	return flat

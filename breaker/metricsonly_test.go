@@ -84,7 +84,7 @@ func TestRule9TheRestOfHalfOpenIsNotJudged(t *testing.T) {
 func withoutMode(list []Transition) []flatTransition {
 	flat := flatten(list)
 	for i := range flat {
-		flat[i].of.Mode, flat[i].cause.Mode = 0, 0
+		flat[i].transition.Mode, flat[i].cause.Mode = 0, 0
 	}
 	return flat
 }

@@ -51,7 +51,7 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 		set = Only(set, upstreams)
 		kind = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%q", upstreams))) // short, since it is kept
 	}
-	d := draft{rs: Resources{}, of: t}
+	d := draft{rs: Resources{}, translation: t}
 	for _, u := range set.Upstreams {
 		if err := d.addUpstream(u, listen); err != nil {
 			return nil, 0, fmt.Errorf("translating upstream %q: %w", u.Name, err)

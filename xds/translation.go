@@ -26,14 +26,14 @@ func NewTranslation(set *policy.Set) *Translation {
 
 // draft collects the resources of one proxy.
 type draft struct {
-	rs  Resources
-	of  *Translation
-	own int // see [Translation.For]
+	rs          Resources
+	translation *Translation
+	own         int // see [Translation.For]
 }
 
 // share adds a resource that all proxies share, and makes it if it is not there yet. Equal parts make equal resources.
 func (d *draft) share(parts, name string, build func() (proto.Message, error)) error {
-	r, err := made(d.of.common, parts, name, build)
+	r, err := made(d.translation.common, parts, name, build)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (d *draft) share(parts, name string, build func() (proto.Message, error)) e
 
 // vary adds a resource that proxies with the same parts share.
 func (d *draft) vary(parts, name string, build func() (proto.Message, error)) error {
-	r, own, err := d.of.variant(parts, name, build)
+	r, own, err := d.translation.variant(parts, name, build)
 	if err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func TestRunCannotStart(t *testing.T) {
 		want   string
 	}{
 		"port for proxies taken": {func(o *Options) { o.XDSListen = taken.Addr().String() }, "cannot listen for proxies on " + taken.Addr().String()},
-		"HTTP port taken":  {func(o *Options) { o.HTTPListen = taken.Addr().String() }, "cannot listen for HTTP on " + taken.Addr().String()},
+		"HTTP port taken":        {func(o *Options) { o.HTTPListen = taken.Addr().String() }, "cannot listen for HTTP on " + taken.Addr().String()},
 		"plain text":             {func(o *Options) { o.XDSListen = "0.0.0.0:0" }, "--insecure"},
 		"half of TLS":            {func(o *Options) { o.TLS.CertFile = "x" }, "give all three"},
 		"no policy":              {func(o *Options) { o.Policy = nil }, "no-policies"},

@@ -119,7 +119,7 @@ func TestForbiddenUpstreamsAreTold(t *testing.T) {
 		var log lockedLog
 		s := NewServer(Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now})
 		defer s.Close()
-		told := func(want int) {
+		wantLogged := func(want int) {
 			t.Helper()
 			if got := strings.Count(log.String(), "may not call"); got != want {
 				t.Fatalf("in the log %d times, want %d:\n%s", got, want, log.String())
@@ -131,12 +131,12 @@ func TestForbiddenUpstreamsAreTold(t *testing.T) {
 		same(t, s.Status()[0].UnknownUpstreams, []string{"b"})
 		publish(t, s, a, shops())
 		p.settle()
-		told(1)
+		wantLogged(1)
 		same(t, s.Status()[0].UnknownUpstreams, nil)
 		same(t, s.Status()[0].ForbiddenUpstreams, []string{"b"})
 		publish(t, s, a2, shops())
 		p.settle()
-		told(1)
+		wantLogged(1)
 		set := fallingBack(t, "b")
 		find(set, "b").Callers = []string{"shop"}
 		publishSet(t, s, set)
@@ -144,7 +144,7 @@ func TestForbiddenUpstreamsAreTold(t *testing.T) {
 		same(t, s.Status()[0].ForbiddenUpstreams, nil)
 		publish(t, s, a, shops())
 		p.settle()
-		told(2)
+		wantLogged(2)
 	})
 }
 

@@ -8,14 +8,15 @@ import (
 	"breakwater.dev/internal/untrusted"
 )
 
-// maxDeniedTold is how many upstreams are remembered as logged. Beyond it all are forgotten, and may be logged again.
-const maxDeniedTold = 10_000
+// maxDeniedLogged is how many upstreams are remembered as logged. Beyond it, all of them are
+// forgotten, and may be logged again.
+const maxDeniedLogged = 10_000
 
 // deniedUpstreams remembers the upstreams that proxies list and do not get, and that are in the log already: each once for
 // a proxy, until it gets the upstream. The zero value remembers none.
 type deniedUpstreams struct {
-	mu   lockorder.Mutex[lockorder.DiscoveryLeaf]
-	told map[listed]bool
+	mu     lockorder.Mutex[lockorder.DiscoveryLeaf]
+	logged map[listed]bool
 }
 
 // listed is an upstream that a proxy lists and does not get.
@@ -29,20 +30,20 @@ func (u *deniedUpstreams) news(n Node, p *Publication) (unknown, forbidden []str
 	unknown, forbidden = p.Denied(n)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.told == nil {
-		u.told = map[listed]bool{}
+	if u.logged == nil {
+		u.logged = map[listed]bool{}
 	}
 	fresh := func(denied []string, isForbidden bool) (news []string) {
 		for _, name := range n.Upstreams {
 			l := listed{n.ID, name, isForbidden}
 			switch _, isDenied := slices.BinarySearch(denied, name); {
 			case !isDenied:
-				delete(u.told, l)
-			case !u.told[l]:
-				if len(u.told) >= maxDeniedTold {
-					clear(u.told)
+				delete(u.logged, l)
+			case !u.logged[l]:
+				if len(u.logged) >= maxDeniedLogged {
+					clear(u.logged)
 				}
-				u.told[l] = true
+				u.logged[l] = true
 				news = append(news, name)
 			}
 		}

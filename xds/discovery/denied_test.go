@@ -21,26 +21,26 @@ func TestUnknownUpstreamsAreToldOnce(t *testing.T) {
 			p.start("a")
 			return p
 		}
-		told := func(want int) {
+		wantLogged := func(want int) {
 			t.Helper()
 			if got := strings.Count(log.String(), "upstreams=[stok]"); got != want {
 				t.Fatalf("in the log %d times, want %d:\n%s", got, want, log.String())
 			}
 		}
 		p := connect()
-		told(1)
+		wantLogged(1)
 		same(t, s.Status()[0].UnknownUpstreams, []string{"stok"})
 		publish(t, s, a2)
 		p.settle()
 		p.cancel()
 		synctest.Wait()
 		p = connect() // it came back
-		told(1)
+		wantLogged(1)
 		publish(t, s, a2, up{name: "stok"})
 		p.settle()
 		same(t, s.Status()[0].UnknownUpstreams, nil)
 		publish(t, s, a2)
 		p.settle()
-		told(2)
+		wantLogged(2)
 	})
 }

@@ -291,8 +291,8 @@ func TestWhatANodeListsIsCounted(t *testing.T) {
 			if st := s.streams.all()[0]; st.weight.node < size {
 				t.Errorf("of metadata of %d bytes %d are counted", size, st.weight.node)
 			}
-			if got := len(s.denied.told); got > maxDeniedTold {
-				t.Errorf("%d upstreams are remembered, want %d at most", got, maxDeniedTold)
+			if got := len(s.denied.logged); got > maxDeniedLogged {
+				t.Errorf("%d upstreams are remembered, want %d at most", got, maxDeniedLogged)
 			}
 			p.cancel()
 			synctest.Wait()

@@ -368,12 +368,12 @@ func appliedLog(log *[]string) func(string, *gate.Set, time.Time) {
 	}
 }
 
-// told demands what was recorded since the last call.
-func told(t *testing.T, log *[]string, want ...string) {
+// wantRecorded checks the entries that were recorded since its last call.
+func wantRecorded(t *testing.T, log *[]string, want ...string) {
 	t.Helper()
 	synctest.Wait()
 	if diff := cmp.Diff(want, *log); diff != "" {
-		t.Fatalf("told (-want +got)\n%s", diff)
+		t.Fatalf("recorded (-want +got)\n%s", diff)
 	}
 	*log = nil
 }
@@ -386,35 +386,35 @@ func TestApplied(t *testing.T) {
 		s := NewServer(o)
 		p := connectLayer(t, s, l)
 		p.gets("nothing")
-		told(t, &log, "app-1 no gates at -1s")
+		wantRecorded(t, &log, "app-1 no gates at -1s")
 		wait(time.Second)
 		p.reply(false)
-		told(t, &log, "app-1 nothing at 1s")
+		wantRecorded(t, &log, "app-1 nothing at 1s")
 		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p.gets("a=7 for 15s")
 		wait(time.Second)
 		p.reply(false)
-		told(t, &log, "app-1 a=7 at 2s", "app-1 no gates at 16s") // counted from when it was sent
+		wantRecorded(t, &log, "app-1 a=7 at 2s", "app-1 no gates at 16s") // counted from when it was sent
 		wait(beat - time.Second)
 		p.takes("a=7 for 15s")
-		told(t, &log, "app-1 a=7 at 6s", "app-1 no gates at 21s")
+		wantRecorded(t, &log, "app-1 a=7 at 6s", "app-1 no gates at 21s")
 		publishGates(t, s, time.Time{}, openGate("a", "", 8))
 		p.refuses("a=8 for 15s")
-		told(t, &log) // it keeps what it had for the rest of the TTL
+		wantRecorded(t, &log) // it keeps what it had for the rest of the TTL
 		publishGates(t, s, time.Time{}, openGate("a", "", 9))
 		p.gets("a=9 for 15s")
 		wait(defaultTTL)
 		p.reply(false) // so late that the layer has expired
-		told(t, &log)
+		wantRecorded(t, &log)
 		p.takes("a=9 for 15s")
-		told(t, &log, "app-1 a=9 at 21s", "app-1 no gates at 36s")
+		wantRecorded(t, &log, "app-1 a=9 at 21s", "app-1 no gates at 36s")
 		publishGates(t, s, time.Time{})
 		p.takes("nothing")
-		told(t, &log, "app-1 nothing at 21s")
+		wantRecorded(t, &log, "app-1 nothing at 21s")
 		p.disconnect()
 		wait(time.Second)
 		connectLayer(t, s, l).gets()
-		told(t, &log, "app-1 nothing at 22s")
+		wantRecorded(t, &log, "app-1 nothing at 22s")
 	})
 }
 

@@ -208,7 +208,7 @@ func TestTakenIsToldWhenAllIs(t *testing.T) {
 		p.subscribe(xds.ClusterType)
 		p.nack(p.gets1("clusters +a +b"))
 		publish(t, s, a2, b)
-		told := func(want int) {
+		wantLogged := func(want int) {
 			t.Helper()
 			synctest.Wait()
 			if got := strings.Count(log.String(), "has taken what it had refused"); got != want {
@@ -216,14 +216,14 @@ func TestTakenIsToldWhenAllIs(t *testing.T) {
 			}
 		}
 		p.ack(p.gets1("clusters +a"))
-		told(0)
+		wantLogged(0)
 		p.nack(p.gets1("clusters +b"))
-		told(0)
+		wantLogged(0)
 		time.Sleep(2 * protocol.FirstRetry)
 		p.ack(p.gets1("clusters +b"))
-		told(1)
+		wantLogged(1)
 		publish(t, s, a, b)
 		p.ack(p.gets1("clusters +a"))
-		told(1)
+		wantLogged(1)
 	})
 }

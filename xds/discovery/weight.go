@@ -47,14 +47,14 @@ func (v *views) join(name string) {
 // leave removes a stream from a view, and reports whether it was the last one. Then no peer is charged any longer.
 func (v *views) leave(name string) (last bool) {
 	v.mu.Lock()
-	of := v.all[name]
-	of.streams--
-	if last = of.streams == 0; last {
+	w := v.all[name]
+	w.streams--
+	if last = w.streams == 0; last {
 		delete(v.all, name)
 	}
 	v.mu.Unlock()
 	if last {
-		of.peer.GiveData(of.bytes)
+		w.peer.GiveData(w.bytes)
 	}
 	return last
 }
@@ -63,8 +63,8 @@ func (v *views) leave(name string) (last bool) {
 // does not matter for which peer they were made. The view must have a stream.
 func (v *views) charge(name string, peer *guard.Peer, p *Publication) error {
 	v.mu.Lock()
-	of := v.all[name]
-	charged := of.charged == p
+	w := v.all[name]
+	charged := w.charged == p
 	v.mu.Unlock()
 	if charged {
 		return nil
@@ -74,10 +74,10 @@ func (v *views) charge(name string, peer *guard.Peer, p *Publication) error {
 		return err
 	}
 	v.mu.Lock()
-	if of.charged != p { // else another stream was first meanwhile
-		peer, of.peer = of.peer, peer
-		bytes, of.bytes = of.bytes, bytes // for an earlier policy
-		of.charged = p
+	if w.charged != p { // else another stream was first meanwhile
+		peer, w.peer = w.peer, peer
+		bytes, w.bytes = w.bytes, bytes // for an earlier policy
+		w.charged = p
 	}
 	v.mu.Unlock()
 	peer.GiveData(bytes)

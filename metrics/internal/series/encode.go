@@ -16,9 +16,9 @@ const piece = 128 << 10
 
 // encoder encodes one scrape. Encoders are used again.
 type encoder struct {
-	buf  []byte
-	of   []*series // by index of the status; nil: it has none
-	wall func(breaker.Instant) time.Time
+	buf    []byte
+	series []*series // the series of each status, by its index; nil: it has none
+	wall   func(breaker.Instant) time.Time
 	// escapes is set where some names have to be escaped to be values of labels. Names in a policy
 	// never have to.
 	escapes bool
@@ -39,7 +39,7 @@ func (t *Table) Write(w io.Writer, statuses []breaker.Status, wall func(breaker.
 		if key := &statuses[i].Key; key.Node == "" {
 			s = all.find(key)
 		}
-		e.of = append(e.of, s)
+		e.series = append(e.series, s)
 		e.escapes = e.escapes || strings.ContainsAny(statuses[i].Key.Upstream, escaped) || strings.ContainsAny(statuses[i].Key.Route, escaped)
 	}
 	for i := range families {
@@ -52,8 +52,8 @@ func (t *Table) Write(w io.Writer, statuses []breaker.Status, wall func(breaker.
 
 // release lets go of everything that belongs to the scrape.
 func (e *encoder) release() {
-	clear(e.of)
-	e.of, e.buf, e.wall, e.escapes = e.of[:0], e.buf[:0], nil, false
+	clear(e.series)
+	e.series, e.buf, e.wall, e.escapes = e.series[:0], e.buf[:0], nil, false
 	encoders.Put(e)
 }
 
@@ -66,7 +66,7 @@ func (e *encoder) flush(w io.Writer) error {
 // family encodes all samples of one metric. Without any there is no head either.
 func (e *encoder) family(w io.Writer, f *family, statuses []breaker.Status) error {
 	headed := false
-	for i, s := range e.of {
+	for i, s := range e.series {
 		if s == nil {
 			continue
 		}
