@@ -131,10 +131,10 @@ func (b *Breaker) becomeLocked(t *Transition) {
 	t.Generation, t.Sequence = b.generation, b.sequence
 	b.state, b.since = t.Edge.To, now
 	b.enterLocked(t)
-	told := *t
-	told.Cause = b.past.record(t)
+	delivered := *t
+	delivered.Cause = b.past.record(t)
 	if !b.retired {
-		b.engine.push(told)
+		b.engine.push(delivered)
 	}
 }
 

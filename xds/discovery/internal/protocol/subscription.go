@@ -207,7 +207,7 @@ func (s *Subscription) absent(resources []*xds.Resource) []string {
 	exists := namesOf(resources)
 	var none []string
 	for name := range s.names {
-		if _, told := s.sent[name]; !told && !exists[name] {
+		if _, sent := s.sent[name]; !sent && !exists[name] {
 			none = append(none, name)
 		}
 	}
