@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -82,12 +81,12 @@ func TestValidateBounds(t *testing.T) {
 
 // TestValidateReportsEverything: all problems at once, and no field is forgotten.
 func TestValidateReportsEverything(t *testing.T) {
-	timed := Config{
-		Mode: math.MaxUint8, ConsecutiveFailures: math.MaxUint32, FailureRateThreshold: math.MaxUint32,
-		SlowCallDurationThreshold: -1, SlowCallRateThreshold: math.MaxUint32, BackoffJitter: math.MaxUint32, RampDuration: -1,
+	var counted Config
+	for i := range fields {
+		fields[i].set(&counted, fields[i].High+1)
 	}
-	counted := timed
-	counted.WindowSize = math.MaxUint32
+	timed := counted
+	timed.WindowSize = 0
 	wrong := map[string]bool{}
 	for _, p := range slices.Concat(timed.Validate(), counted.Validate()) {
 		wrong[p.Field] = true

@@ -115,7 +115,8 @@ func TestUnusableFilesAreMovedAside(t *testing.T) {
 		{"empty", content(nil), "damaged", "unexpected end of JSON input"},
 		{"cut off", content(good[:len(good)/2]), "damaged", "unexpected end of JSON input"},
 		{"changed", content(bytes.Replace(good, []byte("payments"), []byte("pavments"), 1)), "damaged", "its checksum is not that of what it says"},
-		{"newer", content([]byte(`{"format":3,"x":1}`)), "newer", "a newer version of this program wrote it, in format 3; this one knows 2"},
+		{"newer", content(fmt.Appendf(nil, `{"format":%d,"x":1}`, format+1)), "newer",
+			fmt.Sprintf("a newer version of this program wrote it, in format %d; this one knows %d", format+1, format)},
 		{"too large", func(t *testing.T, path string) {
 			write(t, good, path)
 			if err := os.Truncate(path, maxFileBytes+1); err != nil {
@@ -197,7 +198,7 @@ func TestFewUnusableFilesAreKept(t *testing.T) {
 	for i := range 8 {
 		content, mark := "{", ".damaged-"
 		if i%2 == 1 {
-			content, mark = `{"format":3}`, ".newer-"
+			content, mark = fmt.Sprintf(`{"format":%d}`, format+1), ".newer-"
 		}
 		write(t, []byte(content), dir, fileName)
 		now := later(time.Duration(i) * time.Second)

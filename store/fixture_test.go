@@ -210,26 +210,24 @@ func anySaved(t *rapid.T) breaker.Saved {
 
 // anyConfig draws a configuration with any values that its types allow.
 func anyConfig(t *rapid.T) breaker.Config {
-	count, share := rapid.Uint32(), rapid.Custom(func(t *rapid.T) breaker.Ratio { return breaker.Ratio(rapid.Uint32().Draw(t, "share")) })
-	span := rapid.Custom(func(t *rapid.T) time.Duration { return time.Duration(rapid.Int64().Draw(t, "span")) })
-	return breaker.Config{
-		Mode:                                  rapid.SampledFrom([]breaker.Mode{breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled}).Draw(t, "mode"),
-		ConsecutiveFailures:                   count.Draw(t, "consecutive failures"),
-		WindowSize:                            count.Draw(t, "window size"),
-		WindowDuration:                        span.Draw(t, "window duration"),
-		MinimumNumberOfCalls:                  count.Draw(t, "minimum"),
-		FailureRateThreshold:                  share.Draw(t, "failure rate"),
-		SlowCallDurationThreshold:             span.Draw(t, "slow"),
-		SlowCallRateThreshold:                 share.Draw(t, "slow rate"),
-		WaitDurationInOpenState:               span.Draw(t, "wait"),
-		BackoffMultiplier:                     breaker.Hundredths(count.Draw(t, "multiplier")),
-		BackoffMax:                            span.Draw(t, "backoff max"),
-		BackoffJitter:                         share.Draw(t, "jitter"),
-		PermittedNumberOfCallsInHalfOpenState: count.Draw(t, "probes"),
-		SuccessThreshold:                      count.Draw(t, "successes"),
-		MaxWaitDurationInHalfOpenState:        span.Draw(t, "half-open"),
-		RampDuration:                          span.Draw(t, "ramp"),
+	var c breaker.Config
+	for _, f := range breaker.Fields() {
+		switch p := f.Pointer(&c).(type) {
+		case *uint32:
+			*p = rapid.Uint32().Draw(t, f.Path)
+		case *time.Duration:
+			*p = time.Duration(rapid.Int64().Draw(t, f.Path))
+		case *breaker.Ratio:
+			*p = breaker.Ratio(rapid.Uint32().Draw(t, f.Path))
+		case *breaker.Hundredths:
+			*p = breaker.Hundredths(rapid.Uint32().Draw(t, f.Path))
+		case *breaker.Mode:
+			*p = rapid.SampledFrom([]breaker.Mode{breaker.Enforce, breaker.MetricsOnly, breaker.ForcedOpen, breaker.Disabled}).Draw(t, f.Path)
+		default:
+			t.Fatalf("%s has a type that this test does not know", f.Path)
+		}
 	}
+	return c
 }
 
 func mustDecode(t *testing.T, data []byte) []breaker.Saved {

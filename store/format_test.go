@@ -19,10 +19,16 @@ import (
 	"breakwater.dev/internal/golden"
 )
 
+// formatFile returns the golden file of a version of the format.
+func formatFile(version int) string {
+	return filepath.Join("testdata", fmt.Sprintf("format-%d.txtar", version))
+}
+
 // TestFormat shows a file, and the states that the next process reads from it ten seconds later. If the file changes, raise
-// the version of the format, because operators have files with the old format.
+// the version of the format, because operators have files with the old format. The golden file of the old format stays, with
+// the file as its input.
 func TestFormat(t *testing.T) {
-	golden.Run(t, filepath.Join("testdata", "format-2.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
+	golden.Run(t, formatFile(format), func(t *testing.T, in []txtar.File) map[string]string {
 		data := encoded(t, examples()...)
 		saved, err := decode(data, later(10*time.Second))
 		if err != nil {
@@ -40,23 +46,25 @@ func TestFormat(t *testing.T) {
 	})
 }
 
-// TestEarlierFormat shows that a file with an earlier format keeps its meaning.
-func TestEarlierFormat(t *testing.T) {
-	golden.Run(t, filepath.Join("testdata", "format-1.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
-		var data bytes.Buffer
-		if err := json.Compact(&data, in[0].Data); err != nil {
-			t.Fatal(err)
-		}
-		saved, err := decode(data.Bytes(), later(10*time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		restored, err := json.MarshalIndent(saved, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return map[string]string{"restored.json": string(restored)}
-	})
+// TestEarlierFormats shows that a file with an earlier format keeps its meaning.
+func TestEarlierFormats(t *testing.T) {
+	for version := 1; version < format; version++ {
+		golden.Run(t, formatFile(version), func(t *testing.T, in []txtar.File) map[string]string {
+			var data bytes.Buffer
+			if err := json.Compact(&data, in[0].Data); err != nil {
+				t.Fatal(err)
+			}
+			saved, err := decode(data.Bytes(), later(10*time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			restored, err := json.MarshalIndent(saved, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return map[string]string{"restored.json": string(restored)}
+		})
+	}
 }
 
 // TestOrderDoesNotMatter shows that equal states give equal bytes in any order.
@@ -194,8 +202,8 @@ func TestRefusals(t *testing.T) {
 func TestNewerFormats(t *testing.T) {
 	for _, data := range [][]byte{
 		sealed(format+1, "2026-11-23T12:00:00Z", "[]"),
-		[]byte(`{"format":3}`),
-		[]byte(`{"sha256":{"of":"parts"},"written":7,"breakers":"elsewhere","format":3,"more":[]}`),
+		fmt.Appendf(nil, `{"format":%d}`, format+1),
+		fmt.Appendf(nil, `{"sha256":{"of":"parts"},"written":7,"breakers":"elsewhere","format":%d,"more":[]}`, format+1),
 	} {
 		_, err := decode(data, date)
 		if newer := newerError(0); !errors.As(err, &newer) || newer <= format {
@@ -245,7 +253,7 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(encoded(f, saved...), false)
-	f.Add([]byte(`{"format":2}`), false)
+	f.Add(fmt.Appendf(nil, `{"format":%d}`, format), false)
 	f.Add([]byte(list), true)
 	f.Add([]byte("[]"), true)
 	f.Add([]byte(`[{}]`), true)
