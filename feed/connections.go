@@ -13,12 +13,8 @@ import (
 // connection counts the entry of a connection to an upstream that speaks TCP.
 func (w *worker) connection(to *target, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
-	at := w.node.clock.At(w.clock, e.End(), arrived)
-	if to == nil {
-		counts.skipped.Add(1)
-		return
-	}
-	if !w.allowed(to) {
+	at, ok := w.ended(to, arrived)
+	if !ok {
 		return
 	}
 	w.logConnectFailure(to, arrived)

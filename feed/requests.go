@@ -14,12 +14,8 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		w.unfinished(to, kind)
 		return
 	}
-	at := w.node.clock.At(w.clock, e.End(), arrived)
-	if to == nil {
-		counts.skipped.Add(1)
-		return
-	}
-	if !w.allowed(to) {
+	at, ok := w.ended(to, arrived)
+	if !ok {
 		return
 	}
 	weights := w.node.timeline.weights(at.Add(-max(e.Duration, 0)), to.key)
@@ -59,6 +55,21 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	g := w.batch.group(to)
 	g.outcomes = append(g.outcomes, report)
 	w.endpoint(to, &x, &report, n)
+}
+
+// counts reports whether entries of routes of a kind count for the breaker. A proxy may still have routes of the other
+// data path, from before the policy changed.
+func (to *target) counts(kind wire.RouteKind) bool {
+	switch kind {
+	case wire.RouteRejected:
+		return true
+	case wire.RouteWhole:
+		return !to.adaptive
+	case wire.RouteCounted, wire.RouteProbe, wire.RouteSampled, wire.RouteClosed:
+		return to.adaptive
+	default:
+		return false
+	}
 }
 
 // askedForPermit reports whether requests on routes of a kind asked the control plane for a permit. The control plane then knows

@@ -41,6 +41,35 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// TestKinds: what becomes of the entry of a failed request depends on the kind of its route, and on the data path of its
+// breaker.
+func TestKinds(t *testing.T) {
+	reported, rejected, skipped := Counts{Reported: 1}, Counts{Rejected: 1}, Counts{Skipped: 1}
+	want := map[wire.RouteKind]struct{ adaptive, inline Counts }{
+		wire.RouteWhole:    {skipped, reported},
+		wire.RouteRejected: {rejected, rejected},
+		wire.RouteCounted:  {rejected, skipped},
+		wire.RouteOpen:     {skipped, skipped},
+		wire.RouteProbe:    {reported, skipped},
+		wire.RouteAsking:   {skipped, skipped},
+		wire.RouteSampled:  {reported, skipped},
+		wire.RouteClosed:   {reported, skipped},
+	}
+	for kind := range wire.RouteClosed + 1 { // the last one
+		tt, known := want[kind]
+		if !known {
+			t.Errorf("the test does not say what becomes of entries of kind %q", kind)
+		}
+		for upstream, want := range map[string]Counts{"web": tt.adaptive, "inline": tt.inline} {
+			r := newRig(t)
+			r.take(r.logged(route(upstream, kind), brokenOff))
+			if got := r.server.Counts(); got != want {
+				t.Errorf("%s, kind %q: %+v, want %+v", upstream, kind, got, want)
+			}
+		}
+	}
+}
+
 // TestAnswered: where proxies keep copies of responses, the log says what rejected requests were answered with. A breaker that
 // rejected them itself does not count them again.
 func TestAnswered(t *testing.T) {
@@ -120,13 +149,15 @@ func probe(id string) *corev3.Metadata {
 	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{wire.Namespace: marks}}
 }
 
+// brokenOff has the service reset its response after the headers, which is a failure that the headers do not show.
+func brokenOff(e *datav3.HTTPAccessLogEntry) {
+	e.Response.ResponseCodeDetails = "upstream_reset_after_response_started{remote_reset}"
+	e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamRemoteReset: true}
+}
+
 // TestCorrections: where a request that asked for a permit ended otherwise than the headers of its response said, the log
 // corrects its outcome. Nothing is counted twice.
 func TestCorrections(t *testing.T) {
-	cut := func(e *datav3.HTTPAccessLogEntry) {
-		e.Response.ResponseCodeDetails = "upstream_reset_after_response_started{remote_reset}"
-		e.CommonProperties.ResponseFlags = &datav3.ResponseFlags{UpstreamRemoteReset: true}
-	}
 	for name, tt := range map[string]struct {
 		change  func(*datav3.HTTPAccessLogEntry)
 		settled breaker.Outcome
@@ -134,10 +165,10 @@ func TestCorrections(t *testing.T) {
 	}{
 		"answered":        {nil, breaker.Success, breaker.Counts{Requests: 1, Successes: 1}},
 		"failed":          {answered(500), breaker.Failure, breaker.Counts{Requests: 1, Failures: 1}},
-		"broken off":      {cut, breaker.Success, breaker.Counts{Requests: 1, Failures: 1}},
+		"broken off":      {brokenOff, breaker.Success, breaker.Counts{Requests: 1, Failures: 1}},
 		"left":            {unanswered(time.Second, left), breaker.Ignored, breaker.Counts{Requests: 1, Ignored: 1}},
 		"left when slow":  {unanswered(2*time.Second, left), breaker.Ignored, breaker.Counts{Requests: 1, Ignored: 1, Slow: 1}},
-		"broken and slow": {func(e *datav3.HTTPAccessLogEntry) { took(3 * time.Second)(e); cut(e) }, breaker.Success, breaker.Counts{Requests: 1, Failures: 1, Slow: 1}},
+		"broken and slow": {func(e *datav3.HTTPAccessLogEntry) { took(3 * time.Second)(e); brokenOff(e) }, breaker.Success, breaker.Counts{Requests: 1, Failures: 1, Slow: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)

@@ -72,21 +72,6 @@ func (t *table) route(name []byte) (*target, wire.RouteKind) {
 	return nil, 0
 }
 
-// counts reports whether entries of routes of a kind count for the breaker. A proxy may still have routes of the other
-// data path, from before the policy changed.
-func (to *target) counts(kind wire.RouteKind) bool {
-	switch kind {
-	case wire.RouteRejected:
-		return true
-	case wire.RouteWhole:
-		return !to.adaptive
-	case wire.RouteCounted, wire.RouteProbe, wire.RouteSampled, wire.RouteClosed:
-		return to.adaptive
-	default:
-		return false
-	}
-}
-
 // alwaysLogged reports whether a proxy logs every request with this outcome and duration, whatever its route. The others are
 // logged by sampling.
 func (to *target) alwaysLogged(o breaker.Outcome, took time.Duration) bool {

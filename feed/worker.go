@@ -101,14 +101,20 @@ func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) erro
 	return nil
 }
 
-// allowed reports whether an entry counts: the proxy must be one that calls the upstream.
-func (w *worker) allowed(to *target) bool {
-	if w.peer.May(to.key.Upstream) {
-		return true
+// ended returns when the call of the entry ended. ok is false where the entry does not count: it belongs to no breaker, or the
+// proxy is none that calls the upstream.
+func (w *worker) ended(to *target, arrived breaker.Instant) (at breaker.Instant, ok bool) {
+	at = w.node.clock.At(w.clock, w.entry.End(), arrived)
+	if to == nil {
+		w.server.counts.skipped.Add(1)
+		return at, false
 	}
-	w.server.counts.refused.Add(1)
-	w.peer.RefuseReport(guard.AccessLog, to.key.Upstream)
-	return false
+	if !w.peer.May(to.key.Upstream) {
+		w.server.counts.refused.Add(1)
+		w.peer.RefuseReport(guard.AccessLog, to.key.Upstream)
+		return at, false
+	}
+	return at, true
 }
 
 // subject names the breaker that a target has for the proxy of the stream.

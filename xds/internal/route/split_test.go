@@ -139,7 +139,7 @@ func TestSplitRouteRefuses(t *testing.T) {
 // TestKindsAreInOrder: a proxy matches the routes of a breaker in the order of wire.RouteKind, and in Adaptive there is one of
 // each kind.
 func TestKindsAreInOrder(t *testing.T) {
-	next := wire.RouteCounted
+	next := wire.RouteRejected + 1
 	for _, k := range adaptive {
 		if k.kind != next {
 			t.Errorf("kind %q is where %q belongs", k.kind, next)
