@@ -29,12 +29,12 @@ func (w *worker) connection(to *target, arrived breaker.Instant) {
 		return
 	case rejected:
 		counts.rejected.Add(1)
-		w.node.meter(to.key).rejected.calls++
+		w.node.meter(to.key).AddRejected(1)
 		g.rejected++
 		return
 	}
 	counts.reported.Add(1)
-	w.node.meter(to.key).passed.calls++
+	w.node.meter(to.key).AddPassed(1)
 	g.outcomes = append(g.outcomes, breaker.Reported{
 		Outcome: result.outcome(), At: at, Lasted: max(e.Duration, 0), Probe: true, Unsent: wire.Flags(e.Flags).Unsent(),
 	})

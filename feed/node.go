@@ -5,6 +5,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/internal/lockorder"
 )
 
@@ -15,8 +16,8 @@ type node struct {
 
 	mu       lockorder.Mutex[lockorder.FeedNode] // guards what follows
 	clock    clock.Proxy
-	timeline timeline
-	meters   map[breaker.Key]*meter
+	timeline sampling.Timeline
+	meters   map[breaker.Key]*sampling.Meter
 	links    map[string]*links // by upstream
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
@@ -49,18 +50,16 @@ func (n *node) presence() (left breaker.Instant, streams int) {
 }
 
 // updateRates updates the rates of the proxy, and raises those in busiest that are lower.
-func (n *node) updateRates(seconds float64, busiest map[breaker.Key]meter) {
+func (n *node) updateRates(seconds float64, busiest map[breaker.Key]sampling.Meter) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for key, m := range n.meters {
-		m.passed.update(seconds)
-		m.rejected.update(seconds)
-		if m.passed.value+m.rejected.value < 0.01 {
+		m.Update(seconds)
+		if m.PerSecond() < 0.01 {
 			delete(n.meters, key)
 		}
 		b := busiest[key]
-		b.passed.value = max(b.passed.value, m.passed.value)
-		b.rejected.value = max(b.rejected.value, m.rejected.value)
+		b.Raise(m)
 		busiest[key] = b
 	}
 }
@@ -73,14 +72,14 @@ func (n *node) traffic(key breaker.Key) float64 {
 	if m == nil {
 		return 0
 	}
-	return m.passed.value + m.rejected.value
+	return m.PerSecond()
 }
 
 // meter returns the rates of a breaker, and adds them if there are none yet.
-func (n *node) meter(key breaker.Key) *meter {
+func (n *node) meter(key breaker.Key) *sampling.Meter {
 	m := n.meters[key]
 	if m == nil {
-		m = &meter{}
+		m = &sampling.Meter{}
 		n.meters[key] = m
 	}
 	return m

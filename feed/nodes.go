@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/sampling"
 )
 
 // nodes are the proxies that are remembered. A proxy chooses its id, so there is a bound on how many there are, and one on how many
@@ -37,7 +38,7 @@ func (ns *nodes) getOrAdd(id, owner string, now breaker.Instant) *node {
 		if len(ns.byID) >= maxNodes && !ns.makeRoom("") {
 			return nil
 		}
-		n = &node{id: id, meters: map[breaker.Key]*meter{}, links: map[string]*links{}, left: now}
+		n = &node{id: id, meters: map[breaker.Key]*sampling.Meter{}, links: map[string]*links{}, left: now}
 		ns.byID[id] = n
 	}
 	if n.owner = owner; owner != "" {

@@ -18,7 +18,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	if !ok {
 		return
 	}
-	weights := w.node.timeline.weights(at.Add(-max(e.Duration, 0)), to.key)
+	weights := w.node.timeline.Weights(at.Add(-max(e.Duration, 0)), to.key)
 	if kind == wire.RouteRejected { // the breaker rejected it, and has counted it
 		counts.rejected.Add(1)
 		w.answered(to, 1)
@@ -27,7 +27,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	if kind == wire.RouteCounted {
 		counts.rejected.Add(1)
 		w.answered(to, weights.Rejected)
-		w.node.meter(to.key).rejected.calls += uint64(weights.Rejected)
+		w.node.meter(to.key).AddRejected(weights.Rejected)
 		w.batch.group(to).rejected += uint64(weights.Rejected)
 		return
 	}
@@ -45,13 +45,13 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		return
 	}
 	n := uint32(1)
-	report.OneIn = weights.sparsest // the entry represents one request, but others before it may not have been logged
+	report.OneIn = weights.Sparsest // the entry represents one request, but others before it may not have been logged
 	if !always {
 		n = weights.Passed
 		report.OneIn = n
 	}
 	counts.reported.Add(1)
-	w.node.meter(to.key).passed.calls += uint64(n)
+	w.node.meter(to.key).AddPassed(n)
 	g := w.batch.group(to)
 	g.outcomes = append(g.outcomes, report)
 	w.endpoint(to, &x, &report, n)

@@ -41,8 +41,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestKinds: what becomes of the entry of a failed request depends on the kind of its route, and on the data path of its
-// breaker.
+// TestKinds: the kind of its route, and the data path of its breaker, decide whether the entry of a failed request counts.
 func TestKinds(t *testing.T) {
 	reported, rejected, skipped := Counts{Reported: 1}, Counts{Rejected: 1}, Counts{Skipped: 1}
 	want := map[wire.RouteKind]struct{ adaptive, inline Counts }{
@@ -58,7 +57,7 @@ func TestKinds(t *testing.T) {
 	for kind := range wire.RouteClosed + 1 { // the last one
 		tt, known := want[kind]
 		if !known {
-			t.Errorf("the test does not say what becomes of entries of kind %q", kind)
+			t.Errorf("the test does not say whether entries of kind %q count", kind)
 		}
 		for upstream, want := range map[string]Counts{"web": tt.adaptive, "inline": tt.inline} {
 			r := newRig(t)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/gate"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
@@ -54,14 +55,14 @@ type Server struct {
 
 	mu        lockorder.Mutex[lockorder.FeedServer] // guards what follows
 	nodes     nodes
-	samplers  map[breaker.Key]*samplers
+	samplers  map[breaker.Key]*sampling.Sampler
 	sampledAt breaker.Instant
 }
 
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{
-		options: o, nodes: newNodes(), samplers: map[breaker.Key]*samplers{}, sampledAt: o.Now(),
+		options: o, nodes: newNodes(), samplers: map[breaker.Key]*sampling.Sampler{}, sampledAt: o.Now(),
 	}
 	s.table.Store(&table{})
 	return s
@@ -96,7 +97,7 @@ func (s *Server) Applied(id string, sampling map[breaker.Key]wire.Sampling, from
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.timeline = n.timeline.apply(from, sampling)
+	n.timeline = n.timeline.Apply(from, sampling)
 }
 
 // Links returns the connections of the proxy with an id to an upstream that speaks TCP. They are zero where the proxy has

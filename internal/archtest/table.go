@@ -171,14 +171,19 @@ var table = []row{
 	},
 	{
 		pkg: "feed", layer: 6,
-		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/...", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
+		ours:   []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/sampling", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		reason: "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
 	},
 	{
-		pkg: "feed/internal/...", layer: 2, pure: true, silent: true,
+		pkg: "feed/internal/clock", layer: 2, pure: true, silent: true,
 		ours:   []string{"instant"},
 		reason: "It translates the clocks of proxies into ours, which can be understood and tested without a log.",
+	},
+	{
+		pkg: "feed/internal/sampling", layer: 3, pure: true, silent: true,
+		ours:   []string{"breaker", "wire"},
+		reason: "Which sampling follows from which rates can be understood and tested without a log, and so can the weight of an entry.",
 	},
 	{
 		pkg: "gate", layer: 4, pure: true, silent: true,

@@ -1,4 +1,4 @@
-package feed
+package sampling
 
 import (
 	"testing"
@@ -13,19 +13,19 @@ import (
 func TestTimeline(t *testing.T) {
 	const second = breaker.Instant(time.Second)
 	key := breaker.Key{Upstream: "web"}
-	var line timeline
+	var line Timeline
 	want := func(when breaker.Instant, passed, rejected, sparsest uint32) {
 		t.Helper()
-		want := weights{wire.Sampling{Passed: passed, Rejected: rejected}, sparsest}
-		if got := line.weights(when, key); got != want {
+		want := Weights{wire.Sampling{Passed: passed, Rejected: rejected}, sparsest}
+		if got := line.Weights(when, key); got != want {
 			t.Errorf("at %s: %+v, want %+v", time.Duration(when), got, want)
 		}
 	}
 	want(0, 1, 1, maxOneIn)
-	line = line.apply(10*second, oneIn(4))
-	line = line.apply(20*second, oneIn(64))
-	line = line.apply(30*second, nil)
-	line = line.apply(40*second, oneIn(2))
+	line = line.Apply(10*second, oneIn(4))
+	line = line.Apply(20*second, oneIn(64))
+	line = line.Apply(30*second, nil)
+	line = line.Apply(40*second, oneIn(2))
 	want(0, 1, 1, maxOneIn)
 	want(10*second, 1, 1, maxOneIn)
 	want(15*second, 4, 4, 4)
@@ -37,15 +37,20 @@ func TestTimeline(t *testing.T) {
 	want(40*second, 1, 1, 2)
 	want(41*second, 2, 2, 2)
 	// A period that was to come is replaced when the proxy applies another sampling before it.
-	line = line.apply(50*second, nil)
-	line = line.apply(45*second, oneIn(8))
+	line = line.Apply(50*second, nil)
+	line = line.Apply(45*second, oneIn(8))
 	want(55*second, 8, 8, 8)
-	line = line.apply(60*second, map[breaker.Key]wire.Sampling{key: {Passed: 16}, {Upstream: "other"}: {Passed: 2, Rejected: 2}})
+	line = line.Apply(60*second, map[breaker.Key]wire.Sampling{key: {Passed: 16}, {Upstream: "other"}: {Passed: 2, Rejected: 2}})
 	want(65*second, 16, 1, 16)
 	for i := range 10_000 {
-		line = line.apply(breaker.Instant(100+i)*second, oneIn(uint32(i)))
+		line = line.Apply(breaker.Instant(100+i)*second, oneIn(uint32(i)))
 	}
 	if len(line) > 700 {
 		t.Errorf("%d periods are remembered", len(line))
 	}
+}
+
+// oneIn is a sampling by which one call in n is logged.
+func oneIn(n uint32) map[breaker.Key]wire.Sampling {
+	return map[breaker.Key]wire.Sampling{{Upstream: "web"}: {Passed: n, Rejected: n}}
 }

@@ -1,4 +1,4 @@
-package feed
+package sampling
 
 import (
 	"time"
@@ -7,8 +7,8 @@ import (
 	"breakwater.dev/wire"
 )
 
-// timeline is how a proxy has sampled recently, oldest period first.
-type timeline []period
+// Timeline is how a proxy has sampled recently, oldest period first. The zero value knows nothing of it.
+type Timeline []period
 
 // period is a time in which the sampling of a proxy did not change. It ends where the next one begins.
 type period struct {
@@ -22,8 +22,9 @@ const remembered = 10 * time.Minute
 // slack is how far off the beginning of a request, or of a period, may be: the flush interval of Envoy's log, and more.
 const slack = 100 * time.Millisecond
 
-// apply adds the period that begins at an instant, in place of those that begin then or later.
-func (t timeline) apply(from breaker.Instant, sampling map[breaker.Key]wire.Sampling) timeline {
+// Apply returns the timeline with the period that begins at an instant, in place of those that begin then or later. The timeline
+// keeps the map, in which a breaker that is missing has all its calls logged. The receiver must not be used afterwards.
+func (t Timeline) Apply(from breaker.Instant, sampling map[breaker.Key]wire.Sampling) Timeline {
 	for len(t) > 0 && t[len(t)-1].from >= from {
 		t = t[:len(t)-1]
 	}
@@ -34,19 +35,19 @@ func (t timeline) apply(from breaker.Instant, sampling map[breaker.Key]wire.Samp
 	return append(t[first:], period{from, sampling})
 }
 
-// weights says how many calls one logged call represents.
-type weights struct {
+// Weights says how many calls one logged call represents.
+type Weights struct {
 	// Passed is for a call that passed without a permit, Rejected for one that the proxy rejected.
 	wire.Sampling
-	// sparsest is how many calls that passed there may have been, at most, for each one that was logged.
-	sparsest uint32
+	// Sparsest is how many calls that passed there may have been, at most, for each one that was logged.
+	Sparsest uint32
 }
 
-// weights returns the weights of a breaker's calls that began at an instant. Where the sampling had just changed, or is not
+// Weights returns the weights of a breaker's calls that began at an instant. Where the sampling had just changed, or is not
 // known, it takes every sampling into account that may have applied. Passed and Rejected are then the smallest: to miss a few
-// calls does no harm, to count hundreds that were never made does. sparsest is then the largest.
-func (t timeline) weights(began breaker.Instant, key breaker.Key) weights {
-	w := weights{Sampling: wire.Sampling{Passed: maxOneIn, Rejected: maxOneIn}, sparsest: 1}
+// calls does no harm, to count hundreds that were never made does. Sparsest is then the largest.
+func (t Timeline) Weights(began breaker.Instant, key breaker.Key) Weights {
+	w := Weights{Sampling: wire.Sampling{Passed: maxOneIn, Rejected: maxOneIn}, Sparsest: 1}
 	last := -1
 	for _, at := range [...]breaker.Instant{began.Add(-slack), began, began.Add(slack)} {
 		i := t.find(at)
@@ -56,18 +57,18 @@ func (t timeline) weights(began breaker.Instant, key breaker.Key) weights {
 		last = i
 		s := wire.Sampling{Passed: 1, Rejected: 1}
 		if i < 0 {
-			w.sparsest = maxOneIn
+			w.Sparsest = maxOneIn
 		} else {
 			s = t[i].sampling[key].All()
 		}
 		w.Passed, w.Rejected = min(w.Passed, s.Passed), min(w.Rejected, s.Rejected)
-		w.sparsest = max(w.sparsest, s.Passed)
+		w.Sparsest = max(w.Sparsest, s.Passed)
 	}
 	return w
 }
 
 // find returns the index of the period that an instant is in; -1: the timeline does not reach back so far.
-func (t timeline) find(at breaker.Instant) int {
+func (t Timeline) find(at breaker.Instant) int {
 	i := len(t) - 1
 	for i >= 0 && t[i].from > at {
 		i--
