@@ -28,7 +28,7 @@ func (m *model) correct(o Reported, own bool, now Instant) {
 	case m.state == HalfOpen && o.Probe:
 		m.correctProbe(old, e, now)
 	case m.state == Closed:
-		m.correctWindow(old, e, o.Settled, min(o.At, m.latest))
+		m.correctWindow(old, e, o.Settled, min(o.At, now))
 		if o.Was != Success || !m.takeBack(o.Settled, now) {
 			m.addReport(o.Outcome, failure{at: min(o.At, now)})
 		}
