@@ -276,18 +276,3 @@ func indent(lines []string) string {
 	}
 	return b.String()
 }
-
-// unanswered returns the number of ext_proc messages that the control plane has not answered in time. Such calls pass without
-// a decision.
-func (m *mesh) unanswered(t *testing.T) (n int) {
-	t.Helper()
-	page, err := fetch("http://" + m.ip + ":9901/stats?filter=ext_proc.*message_timeouts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(page) {
-		_, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		n += number(value)
-	}
-	return n
-}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -115,6 +116,9 @@ type reply struct {
 type caller struct {
 	client *http.Client
 	egress string
+	// passed is the number of requests in [caller.must] that should have been rejected and passed, since the control plane
+	// did not answer the proxy in time.
+	passed int
 }
 
 func newCaller(t *testing.T, egress string) *caller {
@@ -140,15 +144,41 @@ func (c *caller) get(ctx context.Context, host, path string) (reply, error) {
 	return reply{status: resp.StatusCode, header: resp.Header, body: string(body)}, err
 }
 
-// must sends one GET, and fails the test unless the response has the status.
+// must sends one GET, and fails the test unless the response has the status. In the data path Inline a request passes without a
+// decision if the control plane does not answer within 200 ms. So a request that should be rejected is sent again, once for each
+// message that the proxy itself counts as not answered in time.
 func (c *caller) must(t *testing.T, host string, status int) reply {
 	t.Helper()
-	r, err := c.get(t.Context(), host, "/")
+	for {
+		r, err := c.get(t.Context(), host, "/")
+		if err != nil {
+			t.Fatalf("GET %s: %v", host, err)
+		}
+		switch {
+		case r.status == status:
+			return r
+		case status != http.StatusServiceUnavailable || c.unanswered(t) <= c.passed:
+			t.Fatalf("GET %s: got %d %q, want %d", host, r.status, r.body, status)
+		}
+		c.passed++
+	}
+}
+
+// unanswered returns the number of ext_proc messages that the control plane has not answered in time. Such calls pass without
+// a decision.
+func (c *caller) unanswered(t *testing.T) (n int) {
+	t.Helper()
+	ip, _, err := net.SplitHostPort(c.egress)
 	if err != nil {
-		t.Fatalf("GET %s: %v", host, err)
+		t.Fatal(err)
 	}
-	if r.status != status {
-		t.Fatalf("GET %s: got %d %q, want %d", host, r.status, r.body, status)
+	page, err := fetch("http://" + ip + ":9901/stats?filter=ext_proc.*message_timeouts")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return r
+	for line := range strings.Lines(page) {
+		_, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		n += number(value)
+	}
+	return n
 }
