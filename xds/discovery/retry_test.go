@@ -10,6 +10,7 @@ import (
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/protocol"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
 
 // refuser is a proxy that refuses every response of some types, whatever and whenever it
@@ -225,5 +226,45 @@ func TestTakenIsToldWhenAllIs(t *testing.T) {
 		publish(t, s, a, b)
 		p.ack(p.gets1("clusters +a"))
 		wantLogged(1)
+	})
+}
+
+// TestRefusalOfAnUnwantedResource: a proxy drops its interest in a resource that is on its way, and then refuses it. Such
+// a refusal is not shown, and the resource is not sent again.
+func TestRefusalOfAnUnwantedResource(t *testing.T) {
+	quiet := func(t *testing.T, s *Server, got func() int) {
+		t.Helper()
+		same(t, refusedTypes(s), nil)
+		wait(3 * protocol.LastRetry)
+		if n := got(); n > 0 {
+			t.Errorf("%d responses follow a refusal of a resource that the proxy no longer wants", n)
+		}
+	}
+	t.Run("delta", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer()
+			defer s.Close()
+			publish(t, s, a, b)
+			p := connectDelta(t, s, nodeOf("app-1", nil))
+			p.subscribe(xds.ClusterType)
+			m := p.gets1("clusters +a +b")
+			p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: m.TypeUrl, ResourceNamesUnsubscribe: []string{"*"}})
+			p.nack(m)
+			quiet(t, s, func() int { return len(drained(p.out)) })
+		})
+	})
+	t.Run("sotw", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer()
+			defer s.Close()
+			publish(t, s, a, b)
+			p := connectSotw(t, s, nodeOf("app-1", nil))
+			p.subscribe(xds.ClusterType, "")
+			m := p.gets1("clusters =a =b")
+			p.subscribe(xds.ClusterType, "", "none")
+			p.nack(m)
+			p.ack(p.gets1("clusters"))
+			quiet(t, s, func() int { return len(drained(p.out)) })
+		})
 	})
 }

@@ -71,23 +71,27 @@ func (s *Subscription) Answer(r Request, now time.Time) Answer {
 }
 
 // refuse records that the last response was refused, and when its resources are tried again: together, since only
-// Envoy knows which of them was bad.
+// Envoy knows which of them was bad. A resource that the proxy no longer wants, or has asked for again meanwhile, is left
+// out: nothing would ever end its refusal.
 func (s *Subscription) refuse(message string, now time.Time) {
 	s.complained = true
 	tries := 1
+	var refused []string
 	for _, name := range s.flight {
-		r := refusal{message: message, nonce: s.nonce, at: now, tries: 1}
-		if sent := s.sent[name]; sent != nil {
-			r.version = sent.Version
+		sent := s.sent[name]
+		if sent == nil {
+			continue
 		}
+		r := refusal{version: sent.Version, message: message, nonce: s.nonce, at: now, tries: 1}
 		if before, ok := s.refused[name]; ok && before.version == r.version {
 			r.tries += before.tries
 		}
 		s.refused[name] = r
+		refused = append(refused, name)
 		tries = max(tries, r.tries)
 	}
 	due := now.Add(retryPause(tries))
-	for _, name := range s.flight {
+	for _, name := range refused {
 		r := s.refused[name]
 		r.due = due
 		s.refused[name] = r
