@@ -131,7 +131,7 @@ func checkGRPC(t *testing.T, path string) {
 	wants("UNAVAILABLE without headers is a failure", 2, 0)
 	u.code.Store(uint32(codes.OK))
 	expect(check(t.Context()), codes.OK)
-
+	m.counted(t, "orders", "successes", 6)
 	u.code.Store(uint32(codes.Unavailable))
 	for range 3 {
 		expect(check(t.Context()), codes.Unavailable)

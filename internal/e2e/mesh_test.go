@@ -185,6 +185,7 @@ func (m *mesh) pushes(t *testing.T) float64 {
 type breakerStatus struct {
 	State  string `json:"state"`
 	Probes int    `json:"probes_in_flight"`
+	Calls  int    `json:"in_flight"`
 	Trip   tripped
 	Counts struct {
 		Requests, Rejected, Successes, Failures, Timeouts, Ignored int
@@ -198,6 +199,20 @@ func (m *mesh) breaker(t *testing.T, key string) breakerStatus {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// settled waits until all calls of a breaker with the data path Inline are counted. A good call is counted when its stream
+// to the control plane ends, a moment after its caller has the response. So it could come after a failure of the next call.
+func (m *mesh) settled(t *testing.T, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		eventually(t, "all calls of "+key+" are counted", func() error {
+			if n := m.breaker(t, key).Calls; n > 0 {
+				return fmt.Errorf("%d are in flight", n)
+			}
+			return nil
+		})
+	}
 }
 
 // state waits until a breaker is in a state.

@@ -74,6 +74,7 @@ func TestMetricsOnly(t *testing.T) {
 		if w.call(t, status) {
 			rejected++
 		}
+		w.settled(t, "payments", "shadow")
 	}
 	if rejected != 5 {
 		t.Errorf("%d calls were rejected, want the 5 after the third failure in a row", rejected)

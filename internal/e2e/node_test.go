@@ -66,6 +66,7 @@ func TestScopeNode(t *testing.T) {
 	if got := m.metric(t, `circuit_breaker_requests_total{route="",service="payments"}`); got < 45 || got > float64(45+m.passed) {
 		t.Errorf("%v requests of all proxies together, want 45 and at most the %d that passed without a decision", got, m.passed)
 	}
+	m.settled(t, "payments@shop%2F2%20@zone%20b")
 	other.failing(t, 3)
 	other.must(t, "payments", http.StatusServiceUnavailable)
 }
@@ -117,6 +118,7 @@ func TestScopeUnderTraffic(t *testing.T) {
 		}
 		return err
 	})
+	m.settled(t, "payments@shop-1")
 	u.behave(partial)
 	m.failing(t, 3)
 	m.must(t, "payments", http.StatusServiceUnavailable)

@@ -52,6 +52,7 @@ func TestTrip(t *testing.T) {
 			for range c.successes {
 				m.must(t, "payments", http.StatusOK)
 			}
+			m.settled(t, "payments")
 			c.fail(u)
 			for range c.failures {
 				m.must(t, "payments", c.status)
