@@ -13,7 +13,7 @@ type Decider interface {
 	// not. Where there is no such breaker, the call is admitted and its lease does nothing.
 	// uploading says that the request has not ended; see [Breaker.AcquireUploading].
 	Acquire(ctx context.Context, s Subject, uploading bool, now Instant) (Lease, Decision)
-	// Report takes outcomes that come without a lease; see [Engine.Report].
+	// Report takes what proxies log of calls; see [Reported] and [Engine.Report].
 	Report(s Subject, outcomes []Reported, now Instant)
 	// Rejected counts n calls that a proxy has rejected by itself, by the breaker's gate.
 	Rejected(s Subject, n uint64, now Instant)
@@ -54,7 +54,7 @@ func (d decider) breaker(s *Subject, now Instant) *Breaker {
 	if s.Key.Node == "" {
 		return d.Breaker(s.Key)
 	}
-	return d.NodeOf(s.Key, s.Key.Node, s.Owner, now)
+	return d.nodeOf(s.Key, s.Key.Node, s.Owner, now)
 }
 
 // Acquire implements [Decider].

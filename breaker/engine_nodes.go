@@ -47,13 +47,13 @@ func newGroup(s *Spec, p *params, e *shared, now Instant) *group {
 // Where all proxies share a breaker, or node is empty, it returns the shared one. It
 // returns nil where there is no such key.
 func (e *Engine) Node(key Key, node string, now Instant) *Breaker {
-	return e.NodeOf(key, node, "", now)
+	return e.nodeOf(key, node, "", now)
 }
 
-// NodeOf is [Engine.Node] for a proxy whose owner is known, such as the identity in its
+// nodeOf is [Engine.Node] for a proxy whose owner is known, such as the identity in its
 // certificate. One owner has at most a quarter of the breakers that a key can have, so
 // that there is room for others whatever names it gives to its proxies.
-func (e *Engine) NodeOf(key Key, node, owner string, now Instant) *Breaker {
+func (e *Engine) nodeOf(key Key, node, owner string, now Instant) *Breaker {
 	g := e.group(key)
 	if g == nil {
 		return nil
@@ -65,7 +65,7 @@ func (e *Engine) NodeOf(key Key, node, owner string, now Instant) *Breaker {
 	return g.ofNode(node, owner, now)
 }
 
-// ofNode is [Engine.NodeOf] in a group, for a caller that has transitions delivered later.
+// ofNode is [Engine.nodeOf] in a group, for a caller that has transitions delivered later.
 func (g *group) ofNode(node, owner string, now Instant) *Breaker {
 	if g.nodes == nil || node == "" {
 		return &g.Breaker

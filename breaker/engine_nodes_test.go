@@ -116,7 +116,7 @@ func TestNodesAreBounded(t *testing.T) {
 func TestNodesOfOneOwnerAreBounded(t *testing.T) {
 	r := nodeRig(t, runRule(1))
 	own := func(node, owner string) bool {
-		p, _ := r.engine.NodeOf(keyA, node, owner, r.now).Acquire(r.now)
+		p, _ := r.engine.nodeOf(keyA, node, owner, r.now).Acquire(r.now)
 		p.Done(Success, r.now)
 		return r.engine.Breaker(Key{Upstream: "a", Node: node}) != nil
 	}

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Reported is one outcome that came without a permit, from the log of a proxy.
+// Reported is one entry of a proxy's log: an outcome or, with Uploading, the news that the
+// request of a probe has not ended.
 type Reported struct {
 	Outcome Outcome
 	// At is when the call ended. A time after the report counts as the time of the report.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"breakwater.dev/breaker"
 	"breakwater.dev/outlier"
 )
 
@@ -71,7 +70,7 @@ func (c *compiler) checkMeshEjections(u *upstreamDoc, s *settings, breakers []*B
 		c.fail(at, fmt.Sprintf("Node: each proxy resolves the name of upstream %s for itself", u.Name), "contradiction")
 	}
 	for _, b := range breakers {
-		if b.DataPath != Adaptive || b.Spec.Config.Mode == breaker.Disabled {
+		if b.DataPath != Adaptive || !b.Enabled() {
 			c.fail(at, fmt.Sprintf("Node, or every breaker of upstream %s in dataPath Adaptive and not Disabled: it judges by what proxies log", u.Name), "contradiction")
 			break
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // Clock reads two clocks at the same moment: the engine's clock, which begins with the process, and the wall clock, which
-// outlives it. It is called for each conversion, and not once at the start, because the wall clock may be set meanwhile.
+// outlives it. It is called for each file that is saved or loaded, and not once at the start, because the wall clock may be set meanwhile.
 type Clock func() (breaker.Instant, time.Time)
 
 // anchor is a moment on both clocks. With it, a time of one clock can be converted into a time of the other one.

@@ -28,16 +28,13 @@ type handshakes struct {
 	lines untrusted.Limiter[string] // limits the log lines of each network of peers
 
 	mu     sync.Mutex        // guards counts
-	counts map[string]uint64 // has every one of handshakeReasons
+	counts map[string]uint64 // by reason
 }
 
 func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
 	h := &handshakes{
 		log: log, now: now, counts: map[string]uint64{},
 		lines: untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 1, PerSecond: .1}, All: untrusted.Rate{Burst: 20, PerSecond: 2}},
-	}
-	for _, reason := range handshakeReasons {
-		h.counts[reason] = 0
 	}
 	return h
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"breakwater.dev/internal/driver"
@@ -14,7 +15,7 @@ import (
 
 // ejector ejects endpoints in the proxies. [discovery.Server] has this method.
 type ejector interface {
-	// Eject replaces the ejected endpoints of an upstream. After an error, proxies use all of them.
+	// Eject replaces the ejected endpoints of an upstream. An error means that nothing has changed.
 	Eject(upstream string, endpoints []netip.AddrPort) error
 }
 
@@ -97,9 +98,18 @@ func (o *outliers) observe(e outlier.Event) {
 	logs.LogEjection(o.log, line)
 }
 
-// eject sends the proxies the endpoints of an upstream that are ejected now.
+// eject sends the proxies the endpoints of an upstream that are ejected now. Another goroutine may eject one more and send
+// that first, before what this one has read. So it reads again after it has sent, until nothing is new.
 func (o *outliers) eject(upstream string) {
-	if err := o.proxies.Eject(upstream, o.detector.Ejected(upstream)); err != nil {
-		o.log.Error("endpoints cannot be ejected; proxies use all of them", "service", upstream, "error", err.Error())
+	ejected := o.detector.Ejected(upstream)
+	for {
+		if err := o.proxies.Eject(upstream, ejected); err != nil {
+			o.log.Error("the ejected endpoints cannot be sent; proxies keep the ones that they have", "service", upstream, "error", err.Error())
+			return
+		}
+		sent := ejected
+		if ejected = o.detector.Ejected(upstream); slices.Equal(ejected, sent) {
+			return
+		}
 	}
 }

@@ -227,7 +227,7 @@ var table = []row{
 		pkg: "store", layer: 4,
 		ours:   []string{"breaker"},
 		third:  []string{promClient},
-		reason: "It saves the states that it is given. The app decides when.",
+		reason: "It saves the states that it is given, soon after the app says that one has changed.",
 	},
 	{
 		pkg: "sources/files", layer: 4,

@@ -70,9 +70,6 @@ func New(o Options) *Guard {
 	return g
 }
 
-// Held returns how many bytes peers use, by estimate, and how many they may use.
-func (g *Guard) Held() (bytes, most int64) { return g.held.Load(), g.options.Memory }
-
 // account holds the state that all connections of one identity share. An identity is a name in certificates, or an
 // address when there is no certificate.
 type account struct {

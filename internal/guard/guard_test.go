@@ -188,14 +188,14 @@ func TestShares(t *testing.T) {
 			t.Errorf("%s: %v, want %s", step.name, step.err, step.want)
 		}
 	}
-	if held, most := g.Held(); held != most {
-		t.Errorf("%d bytes are held, want %d", held, most)
+	if held := g.held.Load(); held != g.options.Memory {
+		t.Errorf("%d bytes are held, want %d", held, g.options.Memory)
 	}
 	p.Give(ExtProc, 3*mib)
 	p.GiveData(2 * mib)
 	p.Give(XDS, mib)
 	other.Give(XDS, 2*mib)
-	if held, _ := g.Held(); held != 0 {
+	if held := g.held.Load(); held != 0 {
 		t.Errorf("%d bytes are held at the end", held)
 	}
 	if g.refused(ExtProc, Memory) != 1 || g.refused(XDS, Memory) != 2 || g.refused(AccessLog, Memory) != 1 {
@@ -208,7 +208,7 @@ func TestQueueCountsUntilWritten(t *testing.T) {
 	p := peerAs(t, g, "a")
 	held := func(want int64) {
 		t.Helper()
-		if got, _ := g.Held(); got != want {
+		if got := g.held.Load(); got != want {
 			t.Errorf("%d bytes are held, want %d", got, want)
 		}
 	}

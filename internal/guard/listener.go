@@ -12,7 +12,7 @@ import (
 func (g *Guard) Listen(l net.Listener) net.Listener { return g.door.Listen(l) }
 
 // Credentials returns credentials that make handshakes as inner does. They attach a [Peer] to each connection, which
-// [Of] returns to the services, and refuse connections that exceed a bound.
+// [PeerFrom] returns to the services, and refuse connections that exceed a bound.
 func (g *Guard) Credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
 	return transport{inner, g}
 }

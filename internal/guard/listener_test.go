@@ -68,7 +68,7 @@ func (s *serving) wantEmpty(t *testing.T) {
 	t.Helper()
 	s.server.Stop()
 	g := s.guard
-	if held, _ := g.Held(); held != 0 || len(g.conns) > 0 || len(g.door.open) > 0 || len(g.door.perAddress) > 0 {
+	if held := g.held.Load(); held != 0 || len(g.conns) > 0 || len(g.door.open) > 0 || len(g.door.perAddress) > 0 {
 		t.Errorf("the guard counts %d bytes and %d connections, and its door %d connections; want none", held, len(g.conns), len(g.door.open))
 	}
 	for _, a := range g.accounts {
@@ -150,7 +150,7 @@ func TestConn(t *testing.T) {
 	if err := p.Queue(100, 20); err != nil {
 		t.Fatal(err)
 	}
-	if held, _ := g.Held(); held != ConnectionBytes+120 || g.door.idle.Len() != 1 {
+	if held := g.held.Load(); held != ConnectionBytes+120 || g.door.idle.Len() != 1 {
 		t.Errorf("%d bytes are held, %d connections are idle", held, g.door.idle.Len())
 	}
 	go func() {
@@ -163,7 +163,7 @@ func TestConn(t *testing.T) {
 	if n, err := secured.Write(make([]byte, 100)); n != 100 || err != nil {
 		t.Errorf("wrote %d bytes, %v", n, err)
 	}
-	if held, _ := g.Held(); held != ConnectionBytes {
+	if held := g.held.Load(); held != ConnectionBytes {
 		t.Errorf("%d bytes are held after everything is written, want %d", held, ConnectionBytes)
 	}
 	if err := p.Queue(100, 20); err != nil {
@@ -173,7 +173,7 @@ func TestConn(t *testing.T) {
 		_ = secured.Close()
 	}
 	p.close()
-	if held, _ := g.Held(); held != 0 || p.account.connections != 0 || len(g.door.open) != 0 {
+	if held := g.held.Load(); held != 0 || p.account.connections != 0 || len(g.door.open) != 0 {
 		t.Errorf("%d bytes are held, by %d connections; %d are open", held, p.account.connections, len(g.door.open))
 	}
 }

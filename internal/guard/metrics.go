@@ -16,9 +16,7 @@ type Stats struct {
 
 // Stats returns the figures of now.
 func (g *Guard) Stats() Stats {
-	s := Stats{Refused: g.Refused()}
-	s.Held, s.Limit = g.Held()
-	return s
+	return Stats{Refused: g.Refused(), Held: g.held.Load(), Limit: g.options.Memory}
 }
 
 // Describe implements [prometheus.Collector]. All figures are there from the start.

@@ -19,11 +19,12 @@ type (
 	DiscoveryPublisher struct{}
 	// DiscoveryStream is the place of a stream's lock, which guards its knowledge of one proxy.
 	DiscoveryStream struct{}
-	// DiscoveryLeaf is the place of all other locks of xds/discovery. Each guards one map or one counter.
+	// DiscoveryLeaf is the place of all other locks of xds/discovery.
 	DiscoveryLeaf struct{}
-	// ExtProcCall is the place of the lock of one request in ext_proc. A breaker is asked while it is held.
+	// ExtProcCall is the place of the lock of one request in ext_proc. Outcomes are given to a breaker while it is held.
 	ExtProcCall struct{}
-	// GateLeaf is the place of the locks of gate/publisher. Each guards values on their way to its goroutine.
+	// GateLeaf is the place of the locks of gate/publisher. One guards transitions on their way to its
+	// goroutine, the other the gates in force in each proxy.
 	GateLeaf struct{}
 	// DriverLeaf is the place of the lock of a driver's transitions that wait for their delivery.
 	DriverLeaf struct{}
