@@ -346,8 +346,8 @@ func costTargets(all []variant) []target {
 		median, low, high := spread(ratiosTo(find(name), find(base), rates))
 		return target{what, fmt.Sprintf("at least %.2fx", bound), ratio(median, low, high), median >= bound}
 	}
-	closed, plainListener := find("closed, Adaptive"), find(bareEnvoy)
-	median, low, high := spread(ratiosTo(closed, plainListener, envoyCPU))
+	closed, bare := find("closed, Adaptive"), find(bareEnvoy)
+	median, low, high := spread(ratiosTo(closed, bare, envoyCPU))
 	return []target{
 		atLeast("throughput, closed, against a bare Envoy", "closed, Adaptive", "bare Envoy", 0.95),
 		{"Envoy CPU a request, closed, against a bare Envoy", "at most 1.05x", ratio(median, low, high), median <= 1.05},

@@ -54,9 +54,10 @@ func TestRepository(t *testing.T) {
 	}
 }
 
-// TestTable checks that the import table is consistent, and that its packages exist.
+// TestTable checks that the import table is consistent, that its packages exist, and that they need what it allows.
 func TestTable(t *testing.T) {
-	for _, wrong := range checkTable(repository(t), table) {
+	tr := repository(t)
+	for _, wrong := range append(checkTable(tr, table), unusedGrants(tr, table)...) {
 		t.Error(wrong)
 	}
 }

@@ -17,6 +17,8 @@ type row struct {
 	ours []string
 	// third has the modules of third parties that it may import.
 	third []string
+	// testOurs has more packages of this module, which only its tests may import.
+	testOurs []string
 	// testThird has more modules of third parties, which only its tests may import.
 	testThird []string
 	// pure packages read no clock and start no goroutine: time is an argument.
@@ -87,7 +89,7 @@ func (r *row) refuses(p *pkg, f *file, imported string) string {
 	switch ours, isOurs := cutModule(imported); {
 	case isOurs:
 		allowed := func(pattern string) bool { return covers(pattern, ours) }
-		if ours == p.path || slices.ContainsFunc(r.ours, allowed) || f.test && slices.ContainsFunc(testKit, allowed) {
+		if ours == p.path || slices.ContainsFunc(r.ours, allowed) || f.test && (slices.ContainsFunc(r.testOurs, allowed) || slices.ContainsFunc(testKit, allowed)) {
 			return ""
 		}
 		return fmt.Sprintf("may not import %s", ours)
@@ -131,6 +133,53 @@ const domainLayers = 4
 // infrastructure has the modules of third parties by which we reach proxies, networks and stores.
 var infrastructure = []string{
 	"github.com/envoyproxy", "google.golang.org/grpc", "google.golang.org/genproto", "github.com/redis", "k8s.io", "sigs.k8s.io",
+}
+
+// unusedGrants returns the imports that the table allows and that no file needs. An import that only tests need must be
+// granted to tests. Where the code imports nothing, as beside the end-to-end tests, all grants are for tests.
+func unusedGrants(t *tree, rows []row) []string {
+	var wrong []string
+	for i := range rows {
+		r := &rows[i]
+		var code, tests []string // the imports of the row's packages
+		for _, p := range t.packages {
+			if rowOf(rows, p.path) != r {
+				continue
+			}
+			for _, f := range p.files {
+				for _, spec := range f.syntax.Imports {
+					if f.test {
+						tests = append(tests, importPath(spec))
+					} else {
+						code = append(code, importPath(spec))
+					}
+				}
+			}
+		}
+		if len(code) == 0 {
+			code = tests
+		}
+		isOurs := func(pattern, imported string) bool {
+			dir, ok := cutModule(imported)
+			return ok && covers(pattern, dir)
+		}
+		for _, grants := range []struct {
+			by      string
+			to      []string
+			imports []string
+			covers  func(grant, imported string) bool
+		}{
+			{"code", r.ours, code, isOurs}, {"code", r.third, code, within},
+			{"test", r.testOurs, tests, isOurs}, {"test", r.testThird, tests, within},
+		} {
+			for _, grant := range grants.to {
+				if !slices.ContainsFunc(grants.imports, func(imported string) bool { return grants.covers(grant, imported) }) {
+					wrong = append(wrong, fmt.Sprintf("row %s allows %s, which no %s of it imports", r.pkg, grant, grants.by))
+				}
+			}
+		}
+	}
+	return wrong
 }
 
 // checkTable returns the mistakes in the table.

@@ -51,9 +51,7 @@ func TestBudgetEdges(t *testing.T) {
 
 // TestPackageSizes shows the findings of the budget for packages, with a limit of 6 lines and with some exceptions.
 func TestPackageSizes(t *testing.T) {
-	allowed := []exception{
-		{"any", 0, "r"}, {"small", 0, "r"}, {"kept", 8, "r"}, {"grown", 8, "r"}, {"shrunk", 8, "r"}, {"split", 8, "r"},
-	}
+	allowed := []exception{{"any", "r"}, {"small", "r"}}
 	golden.Run(t, filepath.Join("testdata", "packages", "*.txtar"), func(t *testing.T, in []txtar.File) map[string]string {
 		return map[string]string{"findings": lines(checkPackageSizes(example(t, in), 6, allowed))}
 	})
@@ -85,7 +83,7 @@ func TestBadExceptions(t *testing.T) {
 		"the exception a is there twice",
 		"the exception gone is about no package of the tree; delete it",
 	}
-	got := checkExceptions(tr, []exception{{"a", 0, "r"}, {"a", 0, ""}, {"gone", 0, "r"}})
+	got := checkExceptions(tr, []exception{{"a", "r"}, {"a", ""}, {"gone", "r"}})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -122,6 +120,29 @@ func TestBadTable(t *testing.T) {
 		"row wired of layer 4 allows google.golang.org/grpc/codes: up to layer 4 packages know breakers and policies, and no proxy, network or store",
 	}
 	if diff := cmp.Diff(want, checkTable(tr, rows)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestUnusedGrants shows that the table must not allow code what no code needs, and tests what no test needs.
+func TestUnusedGrants(t *testing.T) {
+	rows := []row{
+		{pkg: "a", ours: []string{"b", "c", "d/..."}, third: []string{"example.org/used", "example.org/tested", "example.org/no"}, testOurs: []string{"b", "c"}, testThird: []string{"example.org/tested", "example.org/used"}},
+		{pkg: "onlytests", ours: []string{"c"}},
+	}
+	tr := example(t, []txtar.File{
+		{Name: "a/a.go", Data: []byte("package a\n\nimport (\n\t_ \"breakwater.dev/b\"\n\t_ \"breakwater.dev/d/e\"\n\t_ \"example.org/used/x\"\n)\n")},
+		{Name: "a/a_test.go", Data: []byte("package a\n\nimport (\n\t_ \"breakwater.dev/c\"\n\t_ \"example.org/tested\"\n)\n")},
+		{Name: "onlytests/a_test.go", Data: []byte("package onlytests\n\nimport _ \"breakwater.dev/c\"\n")},
+	})
+	want := []string{
+		"row a allows c, which no code of it imports",
+		"row a allows example.org/tested, which no code of it imports",
+		"row a allows example.org/no, which no code of it imports",
+		"row a allows b, which no test of it imports",
+		"row a allows example.org/used, which no test of it imports",
+	}
+	if diff := cmp.Diff(want, unusedGrants(tr, rows)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -54,8 +54,8 @@ func (c *caller) request(t *testing.T, method, host, path string, headers ...str
 // tripping is a breaker that opens at the third failure in a row.
 const tripping = "breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 2s, successThreshold: 1}"
 
-// failThrice opens a breaker by three calls that fail, and by more if a good call from before is counted between them.
-func (m *mesh) failThrice(t *testing.T, u *upstream, name string) {
+// failUntilTripped opens a breaker by three calls that fail, and by more if a good call from before is counted between them.
+func (m *mesh) failUntilTripped(t *testing.T, u *upstream, name string) {
 	t.Helper()
 	u.behave(answer(http.StatusInternalServerError))
 	for range 2 {
@@ -98,7 +98,7 @@ func TestFallbackUpstream(t *testing.T) {
 			fmt.Fprintf(w, "%s %s%s %s", r.Method, r.Host, r.URL, body)
 		}
 		second.behave(echo)
-		m.failThrice(t, first, "payments")
+		m.failUntilTripped(t, first, "payments")
 		eventually(t, "the fallback takes over", func() error {
 			if r := m.request(t, http.MethodGet, "payments", "/a?b=c"); r.status != 200 || r.body != "GET backup.internal/a?b=c " {
 				return fmt.Errorf("got %d %q", r.status, r.body)
@@ -215,7 +215,7 @@ func TestFallbackCached(t *testing.T) {
 			live[request] = get(request)
 		}
 		m.request(t, http.MethodPost, "payments", "/good?7")
-		m.failThrice(t, u, "payments")
+		m.failUntilTripped(t, u, "payments")
 		m.rejects(t, "payments")
 		for _, request := range kept {
 			got, want := get(request), live[request]
@@ -354,7 +354,7 @@ func TestFallbackBesideProbes(t *testing.T) {
 			"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1s, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}",
 			"fallback: {upstream: backup}"))
 		second.behave(answer(http.StatusTeapot))
-		m.failThrice(t, first, "payments")
+		m.failUntilTripped(t, first, "payments")
 		probe := turnstile{release: make(chan int)}
 		first.behave(probe.handle)
 		probed := make(chan reply, 1)

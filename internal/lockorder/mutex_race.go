@@ -6,20 +6,11 @@ import (
 	"fmt"
 	"math/bits"
 	"runtime"
-	"runtime/debug"
 	"sync"
 )
 
 // checked reports whether this build checks the order.
 const checked = true
-
-// violated ends the process with a message. A panic of the calling goroutine could be recovered, as servers do for each
-// request and stream, and the test would pass.
-var violated = func(message string) {
-	message += "\n" + string(debug.Stack())
-	go panic(message)
-	select {}
-}
 
 // Mutex is a mutual exclusion lock with a place in the order. Its zero value is unlocked. It must not be copied.
 type Mutex[Place any] struct{ mu sync.Mutex }

@@ -24,7 +24,7 @@ func Breakers(dst []breaker.Status) []breaker.Status {
 		},
 		breaker.Status{
 			Key: breaker.Key{Upstream: "inventory"}, Config: &c, State: breaker.HalfOpen, Generation: 2, Sequence: 2, Since: at(90 * time.Second),
-			Episode:        &breaker.Episode{Cause: new(InventoryTrip()), Trip: new(InventoryTrip())},
+			Episode:        &breaker.Episode{Cause: new(inventoryTrip()), Trip: new(inventoryTrip())},
 			ProbesInFlight: 2, InFlight: 2, Window: breaker.WindowCounts{Calls: 1},
 			Counts: breaker.Counts{Requests: 61, Rejected: 17, Successes: 20, Failures: 21, LeasesExpired: 1}, LastFailure: at(60 * time.Second),
 		},

@@ -15,8 +15,8 @@ func ChargeTrip() breaker.Transition {
 	}
 }
 
-// InventoryTrip is the transition after which inventory is not closed.
-func InventoryTrip() breaker.Transition {
+// inventoryTrip is the transition after which inventory is not closed.
+func inventoryTrip() breaker.Transition {
 	return breaker.Transition{
 		Key: breaker.Key{Upstream: "inventory"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.FailureRate},
 		Sequence: 1, Generation: 1, At: at(60 * time.Second),
@@ -27,7 +27,7 @@ func InventoryTrip() breaker.Transition {
 // Transitions are those that led to [Breakers], in order, and one of a breaker whose mode is MetricsOnly.
 func Transitions() []breaker.Transition {
 	return []breaker.Transition{
-		InventoryTrip(),
+		inventoryTrip(),
 		{
 			Key: breaker.Key{Upstream: "search"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.Forced},
 			Sequence: 1, Generation: 1, At: at(70 * time.Second), By: "alice", Note: "index is being rebuilt, see <chat>", Until: at(670 * time.Second),
@@ -35,7 +35,7 @@ func Transitions() []breaker.Transition {
 		ChargeTrip(),
 		{
 			Key: breaker.Key{Upstream: "inventory"}, Edge: breaker.Edge{From: breaker.Open, To: breaker.HalfOpen, Reason: breaker.WaitOver},
-			Sequence: 2, Generation: 2, At: at(90 * time.Second), Since: at(60 * time.Second), Cause: new(InventoryTrip()),
+			Sequence: 2, Generation: 2, At: at(90 * time.Second), Since: at(60 * time.Second), Cause: new(inventoryTrip()),
 		},
 		{
 			Key: breaker.Key{Upstream: "stock", Route: "list", Node: "shop-2"}, Edge: breaker.Edge{From: breaker.Closed, To: breaker.Open, Reason: breaker.SlowCallRate},
