@@ -9,7 +9,8 @@
 //
 // In: values of these types, made by the control plane; for the client, the address of a control plane.
 // Out: JSON; for the client, values of these types, or errors whose types say what went wrong.
-// Called by: internal/httpapi and the servers that describe their status, cmd/controlplane, and programs of our users.
+// Called by: internal/httpapi, internal/logs, metrics, the servers that describe their status, and the app, for the types;
+// internal/cli and cmd/controlplane, for the client; programs of our users, for both.
 // Never: knows how a breaker or a server works, or imports another package of this module.
 // Concurrency: values are plain data; a [Client] is safe for concurrent use; a [Stream] has one user.
 package api

@@ -42,17 +42,18 @@ func newStream(ctx context.Context, end context.CancelCauseFunc, body io.ReadClo
 	s := &Stream{ctx: ctx, end: end, body: body, quiet: quiet}
 	s.lines = json.NewDecoder(signs{s})
 	s.alive = time.AfterFunc(quiet, func() { end(ErrSilent) })
+	s.alive.Stop() // it runs while Next waits for the server, and not while the caller is busy
 	return s
 }
 
-// signs reads the body of a stream, and puts off its end whenever something comes, be it a heartbeat.
+// signs reads the body of a stream, and ends the stream when nothing comes for too long, not even a heartbeat.
 type signs struct{ *Stream }
 
 // Read implements [io.Reader].
 func (s signs) Read(p []byte) (int, error) {
-	n, err := s.body.Read(p)
 	s.alive.Reset(s.quiet)
-	return n, err
+	defer s.alive.Stop()
+	return s.body.Read(p)
 }
 
 // Next waits for the next event. The error is [ErrSilent] where the stream gave no sign of life for too long, [io.EOF] where

@@ -70,6 +70,27 @@ func TestFollowEnds(t *testing.T) {
 	}
 }
 
+// TestSlowCaller: a caller that is busy for longer than the server may be silent does not lose its stream.
+func TestSlowCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancelCause(t.Context())
+		body, server := io.Pipe()
+		s := newStream(ctx, end, body, DefaultSilence)
+		go func() {
+			for range 2 {
+				io.WriteString(server, `{"key": "payments"}`+"\n")
+			}
+		}()
+		for range 2 {
+			time.Sleep(3 * DefaultSilence)
+			if e, err := s.Next(); err != nil || e.Key != "payments" {
+				t.Errorf("%+v, %v, want the event", e, err)
+			}
+		}
+		s.Close()
+	})
+}
+
 // TestSilence: a stream lives as long as it gives a sign of life, and no longer.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

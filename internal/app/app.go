@@ -102,7 +102,7 @@ type app struct {
 	// any goroutine that reads it.
 	keeper *store.Keeper
 
-	// current is the policy in force. The goroutine that reloads writes it, and any goroutine may read it.
+	// current is the policy in force, or, during a reload, the one on its way. The goroutine that reloads writes it, and any goroutine may read it.
 	current atomic.Pointer[policy.Set]
 	// stopping means that a shutdown has begun. The goroutine of Run writes it, and any goroutine may read it.
 	stopping atomic.Bool

@@ -26,9 +26,11 @@ type step struct {
 // steps returns all steps that put a policy in force, in their order. No step can fail.
 func (a *app) steps() []step {
 	return []step{
+		{name: "answers", apply: func(c *change) { a.current.Store(c.set) }},
 		{name: "metrics", apply: func(c *change) { a.metrics.Apply(c.set, time.Now()) }},
 		{name: "access", apply: func(c *change) { a.xds.Admit(c.publication) }},
 		{name: "engine", apply: func(c *change) { c.breakers = a.engine.Apply(c.set.Specs(), a.clock.Now()) }, after: map[string]string{
+			"answers": "The answer about a breaker that this policy changes must show this policy.",
 			"metrics": "A transition of a breaker without series is not counted.",
 		}},
 		{name: "ext_proc", apply: func(c *change) { a.extproc.Apply(c.set) }, after: map[string]string{

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -104,7 +106,6 @@ func (b *bench) apply(text string, order []string, after string, then func()) {
 			then()
 		}
 	}
-	b.current.Store(set)
 }
 
 // names returns the names of the steps, in their order.
@@ -170,6 +171,14 @@ var swaps = []struct {
 	at           func(*bench) // called right after the step; nil: harmed is called then
 	harmed       func(*bench) bool
 }{
+	{
+		step: "engine", before: "answers", first: mesh, then: mesh + fresh,
+		harmed: func(b *bench) bool {
+			answer := httptest.NewRecorder()
+			b.api.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/breakers/fresh", nil))
+			return answer.Code == http.StatusOK && !strings.Contains(answer.Body.String(), `"data_path": "Adaptive"`)
+		},
+	},
 	{
 		step: "engine", before: "metrics", first: mesh, then: mesh + fresh,
 		at: func(b *bench) { b.trip("fresh") },

@@ -86,16 +86,7 @@ func (o *outliers) observe(e outlier.Event) {
 	if e.Kind != outlier.Detected {
 		o.eject(e.Upstream)
 	}
-	at := o.clock.Wall(e.At)
-	line := logs.Ejection{
-		Upstream: e.Upstream, Endpoint: e.Endpoint, Rule: e.Rule.String(),
-		Ejected: e.Kind != outlier.Returned, Enforced: e.Kind != outlier.Detected, At: at, Times: e.Times,
-		Figures: []slog.Attr{slog.Uint64("run", uint64(e.Run)), slog.Uint64("calls", e.Calls), slog.Uint64("failures", e.Failures)},
-	}
-	if e.Kind == outlier.Ejected {
-		line.Until = at.Add(e.For)
-	}
-	logs.LogEjection(o.log, line)
+	logs.LogEjection(o.log, e, o.clock.Wall)
 }
 
 // eject sends the proxies the endpoints of an upstream that are ejected now. Another goroutine may eject one more and send

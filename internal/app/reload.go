@@ -28,8 +28,8 @@ func (a *app) reload() error {
 	}
 
 	c := &change{set: set, publication: publication}
+	old := a.current.Load()
 	runSteps(a.steps(), c)
-	old := a.current.Swap(set)
 	a.warnUnbound(set)
 	if old == nil {
 		return nil // announce logs the first policy

@@ -205,7 +205,7 @@ var table = []row{
 	},
 	{
 		pkg: "internal/logs", layer: 2,
-		ours:   []string{"api", "breaker"},
+		ours:   []string{"api", "breaker", "outlier"},
 		reason: "Its lines say the same about a breaker as the HTTP answers do, in the same words. The app decides which lines there are.",
 	},
 	{

@@ -72,17 +72,14 @@ func (l *Listing) add(item api.Item) {
 	}
 }
 
-// Keys returns the names of all breakers.
+// Keys returns the names of all breakers. After an error, these are the names that came before it.
 func Keys(ctx context.Context, c *api.Client) ([]string, error) {
-	l, err := List(ctx, c, Selection{})
-	if err != nil {
-		return nil, err
-	}
-	known := make([]string, len(l.Breakers))
-	for i := range l.Breakers {
-		known[i] = l.Breakers[i].Key
-	}
-	return known, nil
+	var known []string
+	_, err := c.Each(ctx, api.Query{}, func(item api.Item) error {
+		known = append(known, item.Key)
+		return nil
+	})
+	return known, err
 }
 
 // Write prints the listing in the form that the selection wants.

@@ -15,7 +15,7 @@ import (
 	"breakwater.dev/policy"
 )
 
-// Options are the parts of an [API]. All are required except the texts and Log.
+// Options are the parts of an [API]. All are required except the texts, Admin and Log.
 type Options struct {
 	Version  string // Breakwater's own, such as "v1.2.0"
 	Instance string // the name of this control plane among others

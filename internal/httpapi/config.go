@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"net/http"
 
 	"breakwater.dev/api"
@@ -13,13 +12,12 @@ func (a *API) config(w http.ResponseWriter, _ *http.Request) {
 		Version: a.options.Version, Load: a.options.History.Load(),
 		Nodes: append([]api.Node{}, a.options.Proxies.Status()...), // [] in JSON, never null
 	}
+	var view any // null before a policy is in force
 	if set := a.options.Policy(); set != nil {
-		var text bytes.Buffer
-		if err := newEncoder(&text, "").Encode(a.view(set)); err != nil {
-			a.notJSON(w, err)
-			return
-		}
-		config.Policy = text.Bytes()
+		view = a.view(set)
 	}
-	a.writeJSON(w, http.StatusOK, config)
+	a.writeJSON(w, http.StatusOK, struct {
+		api.Config
+		Policy any `json:"policy"` // in place of the text that readers get
+	}{config, view})
 }

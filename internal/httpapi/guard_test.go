@@ -139,7 +139,7 @@ func TestFollowersOfOnePeer(t *testing.T) {
 func TestLimitedForOnePeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leave := make(chan struct{})
-		handler := limited(2, func(w http.ResponseWriter, _ *http.Request) { <-leave })
+		handler := (&API{}).limited(2, func(w http.ResponseWriter, _ *http.Request) { <-leave })
 		ask := func(from string) chan int {
 			status := make(chan int, 1)
 			r := httptest.NewRequest(http.MethodGet, "/", nil)

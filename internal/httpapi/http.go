@@ -28,7 +28,7 @@ const (
 
 func (a *API) endpoints() []endpoint {
 	return []endpoint{
-		{path: "/metrics", pattern: "/metrics", handler: limited(scrapes, a.options.Metrics.ServeHTTP),
+		{path: "/metrics", pattern: "/metrics", handler: a.limited(scrapes, a.options.Metrics.ServeHTTP),
 			about: "metrics for Prometheus"},
 		{path: "/health/live", pattern: "/health/live", handler: http.HandlerFunc(a.live),
 			about: "this process runs"},
@@ -38,7 +38,7 @@ func (a *API) endpoints() []endpoint {
 			about: "fewer than half of the breakers are open, else 503; ?for=WORKLOAD counts only the upstreams which that workload calls"},
 		{path: "/health/services", pattern: "/health/services", handler: http.HandlerFunc(a.services),
 			about: "health of each service, by its breaker, and the endpoints that are ejected for all proxies"},
-		{path: "/breakers", pattern: "/breakers", handler: limited(lists, a.breakers),
+		{path: "/breakers", pattern: "/breakers", handler: a.limited(lists, a.breakers),
 			about: "all breakers; ?state=closed, half_open or open for some, ?forced=true for those that somebody holds"},
 		{path: "/breakers/{service}/{route}", pattern: "/breakers/{key...}", handler: http.HandlerFunc(a.breaker),
 			about: "one breaker; without the route, the service's own; with @NODE after it, that of one proxy. POST changes it by hand"},
@@ -89,18 +89,13 @@ func (a *API) refuse(w http.ResponseWriter, status int, why string) {
 func (a *API) writeJSON(w http.ResponseWriter, status int, v any) {
 	var body bytes.Buffer
 	if err := newEncoder(&body, "").Encode(v); err != nil {
-		a.notJSON(w, err)
-		return
+		a.options.Log.Error("answer cannot be written as JSON", "error", err)
+		http.Error(w, "answer cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
+		return // a bug
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // fails only when the client has left
-}
-
-// notJSON answers that an answer cannot be written, which is a bug.
-func (a *API) notJSON(w http.ResponseWriter, err error) {
-	a.options.Log.Error("answer cannot be written as JSON", "error", err)
-	http.Error(w, "answer cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
 }
 
 // newEncoder returns an encoder for readers: indented, each line behind prefix.

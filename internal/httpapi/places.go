@@ -71,13 +71,13 @@ func (p *places) wait(ctx context.Context, peer string) bool {
 // limited serves n requests at a time by handler, and at most half of n, rounded up, for one peer.
 // Others wait for their turn, and get 503 when it does not come. So clients that do not read their
 // answers cannot fill the memory, and one client alone cannot keep others from the page.
-func limited(n int, handler http.HandlerFunc) http.Handler {
+func (a *API) limited(n int, handler http.HandlerFunc) http.Handler {
 	turns := newPlaces(n, (n+1)/2)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := peer(r)
 		if !turns.wait(r.Context(), from) {
 			w.Header().Set("Retry-After", "10")
-			http.Error(w, "too many requests of this kind are being answered", http.StatusServiceUnavailable)
+			a.refuse(w, http.StatusServiceUnavailable, "too many requests of this kind are being answered")
 			return
 		}
 		defer turns.leave(from)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,12 +14,15 @@ import (
 func TestLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leave := make(chan struct{})
-		handler := limited(2, func(w http.ResponseWriter, _ *http.Request) { <-leave })
+		handler := (&API{}).limited(2, func(w http.ResponseWriter, _ *http.Request) { <-leave })
 		ask := func(ctx context.Context) chan int {
 			status := make(chan int, 1)
 			go func() {
 				w := httptest.NewRecorder()
 				handler.ServeHTTP(w, local(httptest.NewRequest(http.MethodGet, "/", nil)).WithContext(ctx))
+				if w.Code != http.StatusOK && !strings.Contains(w.Body.String(), `"error": "too many requests`) {
+					t.Errorf("the refusal is %q, want an api.Problem", w.Body)
+				}
 				status <- w.Code
 			}()
 			synctest.Wait()

@@ -14,6 +14,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/golden"
 	"breakwater.dev/internal/typical"
+	"breakwater.dev/outlier"
 )
 
 // at is the instant when d has passed.
@@ -48,14 +49,12 @@ func TestLogTransition(t *testing.T) {
 // TestLogEjection has the lines of what becomes of endpoints in both formats, and
 // those for debugging only where they are asked for.
 func TestLogEjection(t *testing.T) {
-	found := Ejection{
-		Upstream: "stock", Endpoint: netip.MustParseAddrPort("10.0.0.7:8080"), Rule: "success_rate", Ejected: true, Enforced: true,
-		At: typical.Wall(at(98*time.Second + 1234567*time.Nanosecond)), Until: typical.Wall(at(158*time.Second + 1234567*time.Nanosecond)), Times: 2,
-		Figures: []slog.Attr{slog.Int("calls", 120), slog.String("success_rate", "40%"), slog.String("threshold", "72.5%")},
+	found := outlier.Event{
+		Kind: outlier.Ejected, Upstream: "stock", Endpoint: netip.MustParseAddrPort("10.0.0.7:8080"), Rule: outlier.SuccessRate,
+		At: at(98*time.Second + 1234567*time.Nanosecond), For: time.Minute, Times: 2, Calls: 120, Failures: 72,
 	}
-	spared := found
-	spared.Enforced, spared.Until = false, time.Time{}
-	back := Ejection{Upstream: "stock", Endpoint: netip.MustParseAddrPort("[2001:db8::1]:8080"), At: typical.Wall(at(160 * time.Second)), Times: 2}
+	spared := outlier.Event{Kind: outlier.Detected, Upstream: "stock", Endpoint: found.Endpoint, Rule: outlier.ConsecutiveGatewayErrors, At: found.At, Run: 5}
+	back := outlier.Event{Kind: outlier.Returned, Upstream: "stock", Endpoint: netip.MustParseAddrPort("[2001:db8::1]:8080"), At: at(160 * time.Second)}
 	golden.Run(t, "testdata/log-ejection.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
 		out := map[string]string{}
 		for name, level := range map[string]slog.Level{"json": slog.LevelInfo, "text": slog.LevelDebug} {
@@ -64,8 +63,8 @@ func TestLogEjection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, e := range []Ejection{found, spared, back} {
-				LogEjection(log, e)
+			for _, e := range []outlier.Event{found, spared, back} {
+				LogEjection(log, e, typical.Wall)
 			}
 			out[name] = string(lineTime.ReplaceAll(b.Bytes(), nil))
 		}
