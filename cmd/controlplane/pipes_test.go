@@ -97,3 +97,32 @@ func TestPipes(t *testing.T) {
 		}
 	})
 }
+
+// TestFullDisk: a command that cannot print its answer says so, and does not look as if all were well.
+func TestFullDisk(t *testing.T) {
+	noEnvironment(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	policies := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(policies, []byte(onePolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := newFake(t, map[string]string{"GET /breakers": "200\n" + `{"breakers": [{"key": "stock", "state": "closed"}]}`})
+	for _, args := range [][]string{
+		{"version"},
+		{"validate", policies},
+		{"validate", policies, "--output", "json"},
+		{"render", policies},
+		{"bootstrap", "--node-id", "shop-1", "--node-cluster", "shop"},
+		{"breakers", "list", "--server", f.URL},
+		{"breakers", "list", "--server", f.URL, "--output", "json"},
+	} {
+		var stderr strings.Builder
+		if code := run(args, full, &stderr); code != exitProblems || !strings.Contains(stderr.String(), "no space left on device") {
+			t.Errorf("%v: exit code %d, it says %q", args, code, &stderr)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -46,11 +47,12 @@ problems. When there are none it prints a summary, and notes on what is right an
 			if _, err := xds.Translate(set, xds.DefaultListen); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s, %s: no problems (revision %s)\n", cli.Plural(len(set.Upstreams), "upstream"), cli.Plural(len(set.Specs()), "breaker"), set.Revision)
+			text := fmt.Sprintf("%s, %s: no problems (revision %s)\n", cli.Plural(len(set.Upstreams), "upstream"), cli.Plural(len(set.Specs()), "breaker"), set.Revision)
 			for _, note := range set.Notes() {
-				fmt.Fprintf(c.OutOrStdout(), "note: %s\n", note)
+				text += fmt.Sprintf("note: %s\n", note)
 			}
-			return nil
+			_, err := io.WriteString(c.OutOrStdout(), text)
+			return err
 		},
 	}
 	outputFlag(c, &output, "text", "text", "json")

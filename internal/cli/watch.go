@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 
 	"breakwater.dev/api"
@@ -21,14 +22,30 @@ type Watcher struct {
 	Retry    time.Duration // between the first attempts to reach the control plane again
 
 	listed map[string]*api.Transition // for each key, the last transition that the list knew of
+	out    printer
 }
 
-// Run returns nil when ctx is over, and an error when it cannot begin.
+// Run returns nil when ctx is over or the reader of a pipe has gone away, and an error when it
+// cannot begin, or cannot print.
 func (w *Watcher) Run(ctx context.Context) error {
+	w.out = printer{to: w.Out}
+	err := w.run(ctx)
+	switch {
+	case ctx.Err() != nil, errors.Is(w.out.err, syscall.EPIPE):
+		return nil
+	case w.out.err != nil:
+		return fmt.Errorf("printing changes: %w", w.out.err)
+	default:
+		return err
+	}
+}
+
+// run returns an error when it cannot begin. It ends as well when it cannot print.
+func (w *Watcher) run(ctx context.Context) error {
 	s, err := w.connect(ctx)
 	for err == nil {
 		lost := w.follow(s)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || w.out.err != nil {
 			break
 		}
 		fmt.Fprintf(w.Messages, "breakwater: lost the control plane at %s: %v; waiting for it\n", w.Client.Server(), lost)
@@ -36,9 +53,6 @@ func (w *Watcher) Run(ctx context.Context) error {
 			break
 		}
 		fmt.Fprintf(w.Messages, "breakwater: the control plane at %s is back\n", w.Client.Server())
-	}
-	if ctx.Err() != nil {
-		return nil
 	}
 	return err
 }
@@ -70,7 +84,7 @@ func (w *Watcher) begin(l *Listing) error {
 	if w.JSON {
 		return nil
 	}
-	return l.Write(w.Out)
+	return l.Write(&w.out)
 }
 
 // follow prints transitions until the stream ends, and returns why it did, in words.
@@ -86,7 +100,9 @@ func (w *Watcher) follow(s *api.Stream) error {
 		case err != nil:
 			return err
 		}
-		w.show(&e, s.JSON())
+		if w.show(&e, s.JSON()); w.out.err != nil {
+			return w.out.err
+		}
 	}
 }
 
@@ -96,11 +112,11 @@ func (w *Watcher) show(e *api.Event, text []byte) {
 	}
 	switch {
 	case w.JSON:
-		fmt.Fprintf(w.Out, "%s\n", text)
+		fmt.Fprintf(&w.out, "%s\n", text)
 	case e.Lost > 0:
-		fmt.Fprintf(w.Out, "%s left out: they came faster than they could be shown\n", Plural(int(e.Lost), "change"))
+		fmt.Fprintf(&w.out, "%s left out: they came faster than they could be shown\n", Plural(int(e.Lost), "change"))
 	default:
-		fmt.Fprintln(w.Out, transition(e))
+		fmt.Fprintln(&w.out, transition(e))
 	}
 }
 
@@ -111,8 +127,8 @@ func (w *Watcher) known(e *api.Event) bool {
 	return last != nil && e.Sequence <= last.Sequence && !e.At.After(last.At)
 }
 
-// reconnect tries until it succeeds or ctx is over; then it returns nil. It keeps to itself why an attempt
-// did not succeed: that the control plane is away has been said.
+// reconnect tries until it succeeds. It returns nil when ctx is over, or when it cannot print. It keeps
+// to itself why an attempt did not succeed: that the control plane is away has been said.
 func (w *Watcher) reconnect(ctx context.Context) *api.Stream {
 	const most = 5 * time.Second
 	wait := w.Retry
@@ -124,8 +140,12 @@ func (w *Watcher) reconnect(ctx context.Context) *api.Stream {
 			return nil
 		case <-timer.C:
 		}
-		if s, err := w.connect(ctx); err == nil {
+		s, err := w.connect(ctx)
+		if err == nil {
 			return s
+		}
+		if w.out.err != nil {
+			return nil
 		}
 		wait = min(2*wait, most)
 	}

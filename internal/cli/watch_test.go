@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +125,49 @@ func TestWatchEnds(t *testing.T) {
 			t.Errorf("got a stream")
 		}
 	})
+}
+
+// fails takes some writes, and none after them.
+type fails struct {
+	after int
+	err   error
+}
+
+func (f *fails) Write(text []byte) (int, error) {
+	if f.after == 0 {
+		return 0, f.err
+	}
+	f.after--
+	return len(text), nil
+}
+
+// TestWatchCannotPrint: whatever it prints when its output fails, in the list, a change, or the list of
+// a control plane that is back, it ends; with an error unless its reader has had enough.
+func TestWatchCannotPrint(t *testing.T) {
+	const list = `{"breakers": [{"key": "stock", "state": "closed"}]}`
+	const change = `{"key": "stock", "sequence": 1, "from": "closed", "to": "open"}` + "\n"
+	for _, json := range []bool{false, true} {
+		for after := range 4 {
+			for failure, want := range map[error]string{syscall.EPIPE: "", syscall.ENOSPC: "no space left on device"} {
+				c := &comings{lists: []string{list, list}, streams: []string{change + "\n", strings.Repeat(change, 5) + "hang\n"}}
+				server := httptest.NewServer(c)
+				client, err := api.New(api.Options{Server: server.URL, Timeout: time.Minute, Silence: time.Minute})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := Watcher{Client: client, Retry: time.Millisecond, JSON: json, Out: &fails{after, failure}, Messages: io.Discard}
+				got := ""
+				if err := w.Run(t.Context()); err != nil {
+					got = err.Error()
+				}
+				if !strings.HasSuffix(got, want) || (got == "") != (want == "") {
+					t.Errorf("json %t, after %d writes: %v gave %q, want %q", json, after, failure, got, want)
+				}
+				server.CloseClientConnections()
+				server.Close()
+			}
+		}
+	}
 }
 
 // transport answers requests.
