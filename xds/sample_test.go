@@ -3,7 +3,6 @@ package xds
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -216,9 +215,7 @@ func sampleSet() *policy.Set {
 
 // sampleUpstream returns an upstream of a new sampleSet.
 func sampleUpstream(name string) *policy.Upstream {
-	set := sampleSet()
-	i := slices.IndexFunc(set.Upstreams, func(u *policy.Upstream) bool { return u.Name == name })
-	return set.Upstreams[i]
+	return sampleSet().Upstream(name)
 }
 
 // fallbacks are one of each kind.

@@ -64,6 +64,7 @@ func (*figures) Now() breaker.Instant                                       { re
 func (*figures) Wall(i breaker.Instant) time.Time                           { return typical.Wall(i) }
 func (f *figures) Snapshot() []outlier.Status                               { return f.outliers }
 func (f *figures) Status() []api.Node                                       { return f.xds.Nodes }
+func (f *figures) Count() int                                               { return len(f.xds.Nodes) }
 func (*figures) Calls(string) ([]string, bool)                              { return nil, false }
 
 // show returns the metrics of the figures, and the handler of the HTTP API that serves them.

@@ -66,6 +66,8 @@ type History interface {
 type Proxies interface {
 	// Status returns them by id.
 	Status() []api.Node
+	// Count returns their number. It costs much less than Status.
+	Count() int
 	// Calls returns the upstreams that the proxies of a workload call. connected is false where there is no such proxy.
 	Calls(workload string) (upstreams []string, connected bool)
 }

@@ -1,13 +1,10 @@
 package httpapi
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"breakwater.dev/api"
 	"breakwater.dev/breaker"
-	"breakwater.dev/policy"
 )
 
 // describe returns what answers say of a breaker.
@@ -46,11 +43,11 @@ func (a *API) dataPath(key breaker.Key) string {
 	if set == nil {
 		return ""
 	}
-	i, found := slices.BinarySearchFunc(set.Upstreams, key.Upstream, func(u *policy.Upstream, name string) int { return strings.Compare(u.Name, name) })
-	if !found {
+	u := set.Upstream(key.Upstream)
+	if u == nil {
 		return ""
 	}
-	for _, r := range set.Upstreams[i].Routes {
+	for _, r := range u.Routes {
 		if b := r.Breaker; b != nil && b.Spec.Key.Route == key.Route {
 			return string(b.DataPath)
 		}

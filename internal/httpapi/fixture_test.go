@@ -94,6 +94,7 @@ func (m *mesh) LastTransition(key breaker.Key) *breaker.Transition {
 }
 
 func (m *mesh) Status() []api.Node { return m.nodes }
+func (m *mesh) Count() int         { return len(m.nodes) }
 
 func (m *mesh) Calls(workload string) ([]string, bool) {
 	calls := map[string][]string{"shop": {"payments"}, "search": {"catalog", "inventory"}, "batch": {}}

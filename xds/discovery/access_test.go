@@ -92,7 +92,7 @@ func TestWhoMayCallMayBeTakenOver(t *testing.T) {
 		defer s.Close()
 		set := func(to string) *policy.Set {
 			set := fallingBack(t, to, up{name: "secret", callers: "shop"})
-			find(set, to).Callers, find(set, "a").Callers = []string{"shop"}, []string{"shop", "caller"}
+			set.Upstream(to).Callers, set.Upstream("a").Callers = []string{"shop"}, []string{"shop", "caller"}
 			return set
 		}
 		workload := func(name string, lists ...string) Node {
@@ -138,7 +138,7 @@ func TestForbiddenUpstreamsAreTold(t *testing.T) {
 		p.settle()
 		wantLogged(1)
 		set := fallingBack(t, "b")
-		find(set, "b").Callers = []string{"shop"}
+		set.Upstream("b").Callers = []string{"shop"}
 		publishSet(t, s, set)
 		p.settle()
 		same(t, s.Status()[0].ForbiddenUpstreams, nil)

@@ -20,13 +20,8 @@ import (
 func fallingBack(t *testing.T, to string, more ...up) *policy.Set {
 	t.Helper()
 	set := setOf(t, append(more, a, up{name: to})...)
-	set.Upstreams[slices.Index(set.Upstreams, find(set, "a"))] = takenOverBy(find(set, "a"), to)
+	set.Upstreams[slices.Index(set.Upstreams, set.Upstream("a"))] = takenOverBy(set.Upstream("a"), to)
 	return set
-}
-
-// find returns an upstream of a set that has it.
-func find(set *policy.Set, name string) *policy.Upstream {
-	return set.Upstreams[slices.IndexFunc(set.Upstreams, func(u *policy.Upstream) bool { return u.Name == name })]
 }
 
 // takenOverBy is an upstream whose calls another takes over.
@@ -114,11 +109,11 @@ func TestFallbacksStayUnderTheirHost(t *testing.T) {
 		defer s.Close()
 		publishSet(t, s, fallingBack(t, "b"))
 		other := fallingBack(t, "b")
-		find(other, "b").Hosts = []string{"other"}
+		other.Upstream("b").Hosts = []string{"other"}
 		publishSet(t, s, other)
 		same(t, hosts(t, s, n), []string{"a", "other", "b", "*"})
 		taken := fallingBack(t, "c")
-		find(taken, "c").Hosts = []string{"c", "b"}
+		taken.Upstream("c").Hosts = []string{"c", "b"}
 		publishSet(t, s, taken)
 		same(t, hosts(t, s, n), []string{"a", "c", "b", "*"})
 		time.Sleep(2 * xds.RouteToHost)
@@ -141,8 +136,8 @@ func TestFallbacksThatStayAreReachedForAWhile(t *testing.T) {
 				defer s.Close()
 				set := func(to string, others ...up) *policy.Set {
 					set := fallingBack(t, to, others...)
-					find(set, "b").Callers = []string{"friend"}
-					find(set, "a").Callers = []string{"friend", "shop"}
+					set.Upstream("b").Callers = []string{"friend"}
+					set.Upstream("a").Callers = []string{"friend", "shop"}
 					return set
 				}
 				publishSet(t, s, set("b", up{name: "c"}))
@@ -192,7 +187,7 @@ func TestWhatDepartsLeavesTheNextPolicyAlone(t *testing.T) {
 		publishSet(t, s, fallingBack(t, "d"))
 		proxy.settle()
 		next := fallingBack(t, "d")
-		find(next, "a").Callers = []string{"shop"}
+		next.Upstream("a").Callers = []string{"shop"}
 		p := prepare(t, s, next)
 		s.Admit(p)
 		reports()

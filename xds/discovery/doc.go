@@ -4,14 +4,15 @@
 // Out: responses, in an order that makes before it breaks; status, totals, and the gates that each proxy applies.
 // Called by: proxies, over gRPC; the app, which publishes and shows.
 // Never: sends a resource again that the proxy has, except in heartbeats, or that it has refused, before the pause is over;
-// holds a lock while it sends, or while it calls a function of [Options].
+// holds a lock while it sends, or while it calls a function of [Options], except Now.
 // Concurrency: safe for concurrent use; each stream is served by one goroutine, beside one that receives.
 //
 // # Parts
 //
 // Package internal/publication decides which resources each proxy gets, internal/plan in which order, and
-// internal/protocol how they are sent in either variant of the protocol. Package internal/rollout hands out gates. This
-// package runs the streams: it connects these packages, sends the runtime layers, charges each peer for its memory, and logs.
+// internal/protocol how they are sent in either variant of the protocol. Package internal/rollout hands out gates,
+// internal/node reads how a proxy introduces itself, and internal/presence remembers which proxies are there. This package
+// runs the streams: it connects these packages, sends the runtime layers, charges each peer for its memory, and logs.
 //
 // # Locks
 //

@@ -41,14 +41,11 @@ func (s *Server) PublishGates(set *gate.Set, decided time.Time) error {
 	return nil
 }
 
-// LayerBytes returns the size of the runtime layer of proxies that have no gates of their own.
-func (s *Server) LayerBytes() int { return len(s.rollouts.Current().Layer("").Body.GetValue()) }
+// layerBytes returns the size of the runtime layer of proxies that have no gates of their own.
+func (s *Server) layerBytes() int { return len(s.rollouts.Current().Layer("").Body.GetValue()) }
 
 // RolloutCounts count the changes of the gates that were measured.
 type RolloutCounts = rollout.Counts
-
-// Rollouts returns the counts of the changes of the gates.
-func (s *Server) Rollouts() RolloutCounts { return s.rollouts.Counts() }
 
 // rtdsState is a stream's knowledge of its proxy's runtime layer (Envoy: RTDS). It belongs to the goroutine that runs the
 // stream.

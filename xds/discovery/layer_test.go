@@ -427,7 +427,7 @@ func TestReportsMayCallTheServer(t *testing.T) {
 			s.Status()
 			s.Calls("shop")
 			s.Counts()
-			s.Rollouts()
+			s.rollouts.Counts()
 			publish(t, s, a)
 			eject(t, s, "a")
 			publishGates(t, s, time.Time{}, openGate("a", "", 7))

@@ -41,8 +41,8 @@ func (s *Server) Counts() map[string]TypeCounts {
 type Stats struct {
 	Nodes      []api.Node            // as [Server.Status] returns them
 	Types      map[string]TypeCounts // as [Server.Counts] returns them
-	LayerBytes int                   // as [Server.LayerBytes] returns them
-	Rollouts   RolloutCounts         // as [Server.Rollouts] returns them
+	LayerBytes int                   // the size of the runtime layer of proxies that have no gates of their own
+	Rollouts   RolloutCounts
 }
 
 // Describe implements [prometheus.Collector]. All figures are there from the start.
@@ -50,7 +50,7 @@ func (s *Server) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCol
 
 // Collect implements [prometheus.Collector].
 func (s *Server) Collect(ch chan<- prometheus.Metric) {
-	Stats{s.Status(), s.Counts(), s.LayerBytes(), s.Rollouts()}.Collect(ch)
+	Stats{s.Status(), s.Counts(), s.layerBytes(), s.rollouts.Counts()}.Collect(ch)
 }
 
 // Describe implements [prometheus.Collector].

@@ -79,17 +79,17 @@ func TestTwoProxiesWithOneID(t *testing.T) {
 				leave := appearing(t, s, tt.second, tt.typeURL, tt.metadata)
 				if tt.after == 0 {
 					time.Sleep(time.Hour)
-					if ids := s.Duplicates(); ids != nil || said() != 0 {
+					if ids := s.present.Duplicates(); ids != nil || said() != 0 {
 						t.Errorf("noticed %v, want none", ids)
 					}
 					return
 				}
 				time.Sleep(tt.after - time.Nanosecond)
-				if ids := s.Duplicates(); ids != nil || said() != 0 {
+				if ids := s.present.Duplicates(); ids != nil || said() != 0 {
 					t.Errorf("noticed %v too early", ids)
 				}
 				time.Sleep(2 * time.Nanosecond)
-				if ids := s.Duplicates(); !slices.Equal(ids, []string{"app-1"}) || said() != 1 {
+				if ids := s.present.Duplicates(); !slices.Equal(ids, []string{"app-1"}) || said() != 1 {
 					t.Errorf("noticed %v and said so %d times, want app-1 and once", ids, said())
 				}
 				third := appearing(t, s, "10.0.0.3:1", xds.ClusterType, nil)
@@ -99,7 +99,7 @@ func TestTwoProxiesWithOneID(t *testing.T) {
 				}
 				third()
 				leave()
-				if ids := s.Duplicates(); ids != nil {
+				if ids := s.present.Duplicates(); ids != nil {
 					t.Errorf("noticed %v when one had left", ids)
 				}
 			})
@@ -116,7 +116,7 @@ func TestProxyThatConnectsAgain(t *testing.T) {
 		time.Sleep(presence.Reconnecting - time.Second)
 		leave()
 		time.Sleep(time.Hour)
-		if ids := s.Duplicates(); ids != nil {
+		if ids := s.present.Duplicates(); ids != nil {
 			t.Errorf("noticed %v, want none", ids)
 		}
 	})

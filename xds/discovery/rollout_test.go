@@ -31,7 +31,7 @@ func took(t *testing.T, all *[]time.Duration, want ...time.Duration) {
 
 func rolled(t *testing.T, s *Server, want RolloutCounts) {
 	t.Helper()
-	if diff := cmp.Diff(want, s.Rollouts()); diff != "" {
+	if diff := cmp.Diff(want, s.rollouts.Counts()); diff != "" {
 		t.Fatalf("rollouts (-want +got)\n%s", diff)
 	}
 }

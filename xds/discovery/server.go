@@ -55,7 +55,7 @@ type Server struct {
 // Options connect a server with the process around it. Log and Now are required.
 type Options struct {
 	Log *slog.Logger
-	// Now gives the times that [Server.Status] reports.
+	// Now gives the time. It is called with locks held, so it must not call the server.
 	Now func() time.Time
 	// TTL is how long proxies keep a runtime layer that is not sent again. The server sends it three times in that time.
 	// While a breaker is half-open or in its ramp, the TTL is a fifth of this, and at least 1 s. 0: 15 s.
@@ -148,9 +148,6 @@ func (s *Server) PublishEndpoints(upstream string, all []policy.Endpoint) error 
 func (s *Server) Eject(upstream string, endpoints []netip.AddrPort) error {
 	return s.publisher.Eject(upstream, endpoints)
 }
-
-// Duplicates returns the node ids, sorted, that two or more connected proxies have.
-func (s *Server) Duplicates() []string { return s.present.Duplicates() }
 
 // serve runs one stream of a proxy to its end.
 func (s *Server) serve(ctx context.Context, rpc protocol.Stream) error {

@@ -24,7 +24,7 @@ func (s *Server) Status() []api.Node {
 	slices.SortFunc(streams, func(a, b api.Node) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), a.ConnectedSince.Compare(b.ConnectedSince))
 	})
-	nodes, duplicates := []api.Node{}, s.Duplicates()
+	nodes, duplicates := []api.Node{}, s.present.Duplicates()
 	for _, n := range streams {
 		if last := len(nodes) - 1; last >= 0 && nodes[last].ID == n.ID {
 			nodes[last].Types = append(nodes[last].Types, n.Types...)
@@ -78,20 +78,19 @@ func nack(refusals []protocol.Refusal) *api.NACK {
 	return &api.NACK{At: api.Timestamp(last.At), Message: last.Message, Resources: untrusted.Names(names)}
 }
 
-// Nodes returns the proxies of all streams that have introduced themselves, by id. It costs much less than
-// [Server.Status].
-func (s *Server) Nodes() []Node { return s.streams.Nodes() }
-
-// Connected returns each connected proxy once, in order of id.
+// Connected returns each connected proxy once, in order of id. It costs much less than [Server.Status].
 func (s *Server) Connected() []gate.Node {
 	var nodes []gate.Node
-	for _, n := range s.Nodes() {
+	for _, n := range s.streams.Nodes() {
 		if len(nodes) == 0 || nodes[len(nodes)-1].ID != n.ID { // a proxy has a stream for its layer, too
 			nodes = append(nodes, gate.Node{ID: n.ID, Workload: n.Cluster, Upstreams: n.Upstreams})
 		}
 	}
 	return nodes
 }
+
+// Count returns the number of connected proxies.
+func (s *Server) Count() int { return len(s.Connected()) }
 
 // Calls returns the upstreams that a workload's proxies list and may call, sorted, and whether any proxy of that workload is
 // connected. A proxy that lists none calls every upstream that it may.

@@ -92,7 +92,7 @@ func TestChainsOfFallbacksComeFromTheirEnd(t *testing.T) {
 		s, p := stepping(t)
 		defer s.Close()
 		set := fallingBack(t, "c", up{name: "d"})
-		set.Upstreams[slices.Index(set.Upstreams, find(set, "c"))] = takenOverBy(find(set, "c"), "d")
+		set.Upstreams[slices.Index(set.Upstreams, set.Upstream("c"))] = takenOverBy(set.Upstream("c"), "d")
 		publishSet(t, s, set)
 		p.ack(p.gets1("clusters +c +d"))
 		for _, want := range [][]string{

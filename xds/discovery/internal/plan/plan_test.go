@@ -187,7 +187,7 @@ func TestStopsOnTheWay(t *testing.T) {
 	}
 }
 
-// TestRetriesComeInTime, and of the runtime layer only the pause is looked at.
+// TestRetriesComeInTime, when the pause after the refusal is over.
 func TestRetriesComeInTime(t *testing.T) {
 	c := newClient(t)
 	c.has("1", "a@1")
@@ -207,4 +207,23 @@ func TestRetriesComeInTime(t *testing.T) {
 		t.Errorf("something more is due at %s", next)
 	}
 	c.gets("Cluster +a")
+}
+
+// TestThePauseOfTheLayerCounts, but the layer is not sent with the resources.
+func TestThePauseOfTheLayerCounts(t *testing.T) {
+	c := newClient(t)
+	layer := []*xds.Resource{resource(xds.RuntimeType, "layer", "1")}
+	c.subscribe(xds.RuntimeType, "layer")
+	r := c.Respond(xds.RuntimeType, layer, protocol.Removals{})
+	c.says(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.RuntimeType, ResponseNonce: r.Nonce, ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}})
+	next := c.Retry(c.now)
+	if pause := next.Sub(c.now); pause < protocol.FirstRetry*3/4 || pause > protocol.FirstRetry*5/4 {
+		t.Errorf("the pause is %s", pause)
+	}
+	if again := c.Retry(next); !again.Equal(next) {
+		t.Errorf("after the pause it is due at %s, want still %s", again, next)
+	}
+	if r := c.Respond(xds.RuntimeType, layer, protocol.Removals{}); r != nil {
+		t.Errorf("the layer is sent again by the retry of the resources")
+	}
 }

@@ -71,10 +71,9 @@ func (s *Subscription) Answer(r Request, now time.Time) Answer {
 }
 
 // refuse records that the last response was refused, and when its resources are tried again: together, since only
-// Envoy knows which of them was bad. A resource that the proxy no longer wants, or has asked for again meanwhile, is left
-// out: nothing would ever end its refusal.
+// Envoy knows which of them was bad. A resource that the proxy no longer wants is left out, since nothing would end
+// its refusal. So is one that the proxy has asked for again, which is sent in any case.
 func (s *Subscription) refuse(message string, now time.Time) {
-	s.complained = true
 	tries := 1
 	var refused []string
 	for _, name := range s.flight {
@@ -90,6 +89,7 @@ func (s *Subscription) refuse(message string, now time.Time) {
 		refused = append(refused, name)
 		tries = max(tries, r.tries)
 	}
+	s.complained = s.complained || len(refused) > 0
 	due := now.Add(retryPause(tries))
 	for _, name := range refused {
 		r := s.refused[name]

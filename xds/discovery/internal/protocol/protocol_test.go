@@ -146,3 +146,26 @@ func TestOneStory(t *testing.T) {
 		t.Errorf("sent %d and %d responses, want 3 each", len(delta.responses), len(sotw.responses))
 	}
 }
+
+// TestNothingRecoversThatIsNotRefused: a proxy refuses only what it has dropped, and takes something else afterwards.
+func TestNothingRecoversThatIsNotRefused(t *testing.T) {
+	stream := NewDelta(&deltaScript{requests: []*discoveryv3.DeltaDiscoveryRequest{
+		{}, {ResourceNamesUnsubscribe: []string{"*"}}, {ResponseNonce: "1", ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}},
+		{ResourceNamesSubscribe: []string{"b"}}, {ResponseNonce: "2"},
+	}})
+	s, now, seq := New(Delta, xds.ClusterType), time.Unix(1_000_000, 0), uint64(0)
+	for range 5 {
+		r := received(t, stream)
+		if a := s.Answer(r, now); a.Recovered {
+			t.Error("it has recovered")
+		}
+		s.Apply(r)
+		seq++
+		if r := s.Respond(seq, []*xds.Resource{cluster("a", "1"), cluster("b", "1")}, RemoveAll); r == nil {
+			seq--
+		}
+	}
+	if s.LastACK().IsZero() || s.Accepted() != 1 {
+		t.Errorf("at last it has %d resources, want 1", s.Accepted())
+	}
+}

@@ -33,7 +33,7 @@ const (
 func departures(before *policy.Set, departing []departure, next *policy.Set, now time.Time) []departure {
 	var all []departure
 	add := func(d departure) {
-		if at, stays := search(next, d.upstream.Name); serves(next, d.host) && !(stays && answers(next.Upstreams[at], d.host)) {
+		if u := next.Upstream(d.upstream.Name); serves(next, d.host) && !(u != nil && answers(u, d.host)) {
 			return // the host belongs to another upstream now
 		}
 		if i := slices.IndexFunc(all, func(o departure) bool { return o.host == d.host }); i >= 0 {
@@ -47,7 +47,7 @@ func departures(before *policy.Set, departing []departure, next *policy.Set, now
 		for _, u := range before.Upstreams {
 			for _, to := range fallbacks(u) {
 				if !fallsBack(next, u.Name, to) || !serves(next, to.Host) {
-					add(departure{find(before, to.Name), to.Host, until, latest, u.Callers})
+					add(departure{before.Upstream(to.Name), to.Host, until, latest, u.Callers})
 				}
 			}
 		}
@@ -71,8 +71,8 @@ func fallbacks(u *policy.Upstream) []policy.FallbackUpstream {
 
 // fallsBack reports whether a set has calls to an upstream taken over that way.
 func fallsBack(set *policy.Set, name string, to policy.FallbackUpstream) bool {
-	at, there := search(set, name)
-	return there && slices.Contains(fallbacks(set.Upstreams[at]), to)
+	u := set.Upstream(name)
+	return u != nil && slices.Contains(fallbacks(u), to)
 }
 
 // either returns the workloads that two lists of callers name; none: every workload.
@@ -83,11 +83,6 @@ func either(a, b []string) []string {
 	both := slices.Concat(a, b)
 	slices.Sort(both)
 	return slices.Compact(both)
-}
-
-func find(set *policy.Set, name string) *policy.Upstream {
-	i := slices.IndexFunc(set.Upstreams, func(u *policy.Upstream) bool { return u.Name == name })
-	return set.Upstreams[i] // it is there: a set has every upstream that it refers to
 }
 
 // serves reports whether a set has an upstream with a host.

@@ -64,9 +64,9 @@ func (p *Publisher) tableFor(next *Publication) *endpoints.Table {
 	return table
 }
 
-// eject marks the endpoints that are ejected in table, which has the same endpoints as p.table, and no others.
+// eject marks the endpoints that are ejected in table, which has the same endpoints as p.table, where none is ejected.
 func (p *Publication) eject(table *endpoints.Table) error {
-	for _, upstream := range slices.Concat(p.table.Ejecting(), table.Ejecting()) {
+	for _, upstream := range table.Ejecting() {
 		if !p.sendsEndpoints(upstream) {
 			continue
 		}

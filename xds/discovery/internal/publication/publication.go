@@ -55,9 +55,9 @@ func (p *Publication) Access() *Access { return p.access }
 // Resources returns all resources, except the runtime layer, for proxies that listen there and call these upstreams. Proxies
 // with the same [Calls.View] share them, so the caller must not change them.
 func (p *Publication) Resources(listen netip.AddrPort, c Calls) (xds.Resources, error) {
+	name := c.View(listen)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	name := c.View(listen)
 	if v := p.views[name]; v != nil {
 		return v.latest(), nil
 	}

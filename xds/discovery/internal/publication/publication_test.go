@@ -2,6 +2,7 @@ package publication
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -60,26 +61,86 @@ func (none) Wake()                             {}
 func (none) WakeFor(string)                    {}
 func (none) Reset(time.Duration) bool          { return false }
 
-// TestForgottenViewsLeaveNothing, in the published policy and with ejections.
+// fallingBack is a policy in which another upstream takes over from the first one.
+func fallingBack(to string) *policy.Set {
+	set := upstreams(3, 80)
+	set.Upstreams[0].Routes[0].Breaker = &policy.Breaker{
+		Fallback: policy.Fallback{Response: policy.Response{Status: 503}, Upstream: &policy.FallbackUpstream{Name: to, Host: to}},
+	}
+	return set
+}
+
+// TestForgottenViewsLeaveNothing, neither in the published policy nor in the one with departing upstreams.
 func TestForgottenViewsLeaveNothing(t *testing.T) {
 	p := newPublisher(none{})
-	publish(t, p, &policy.Set{}, &endpoints.Table{})
-	n := node.Node{Listen: netip.MustParseAddrPort("127.0.0.1:10001")}
-	calls := p.Current().Access().CallsOf(n)
-	if _, err := p.Current().Resources(n.Listen, calls); err != nil {
-		t.Fatal(err)
+	publish(t, p, fallingBack("u00001"), &endpoints.Table{})
+	publish(t, p, fallingBack("u00002"), &endpoints.Table{})
+	both := []*Publication{p.Current(), p.published.Load()}
+	if both[0] == both[1] {
+		t.Fatal("nothing departs")
 	}
-	if err := p.Eject("a", []netip.AddrPort{n.Listen}); err != nil {
-		t.Fatal(err)
-	}
-	view := calls.View(n.Listen)
-	if p.Current().Made(view) == nil || p.Current().OwnBytes(view) == 0 {
-		t.Fatal("nothing was made for the view")
+	listen := netip.MustParseAddrPort("127.0.0.1:10001")
+	calls := both[0].Access().CallsOf(node.Node{Listen: listen})
+	view := calls.View(listen)
+	for _, kept := range both {
+		if _, err := kept.Resources(listen, calls); err != nil {
+			t.Fatal(err)
+		}
+		if kept.Made(view) == nil || kept.OwnBytes(view) == 0 {
+			t.Fatal("nothing was made for the view")
+		}
 	}
 	p.Forget(view)
-	for _, kept := range []*Publication{p.Current(), p.published.Load()} {
-		if len(kept.views) != 1 {
+	for _, kept := range both {
+		if kept.Made(view) != nil || len(kept.views) != 1 {
 			t.Errorf("kept are %d views, want only that of the default proxy", len(kept.views))
 		}
+	}
+}
+
+// waiting are proxies that are late, or not. They count how often they were woken and asked.
+type waiting struct {
+	none
+	late         bool
+	woken, asked int
+	next         time.Duration // until the alarm
+}
+
+func (w *waiting) Wake() { w.woken++ }
+func (w *waiting) Late(*Publication, time.Time) bool {
+	w.asked++
+	return w.late
+}
+func (w *waiting) Reset(d time.Duration) bool {
+	w.next = d
+	return true
+}
+
+// TestOneDepartureIsOnePublication, however long a proxy is late.
+func TestOneDepartureIsOnePublication(t *testing.T) {
+	w, now := &waiting{late: true}, time.Unix(0, 0)
+	p := NewPublisher(w, w, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	publish(t, p, fallingBack("u00001"), &endpoints.Table{})
+	publish(t, p, fallingBack("u00002"), &endpoints.Table{})
+	joined := p.Current()
+	if w.woken != 2 || w.next != xds.RouteToHost {
+		t.Fatalf("woken %d times, and to look after %s, want 2 and %s", w.woken, w.next, xds.RouteToHost)
+	}
+	for range 20 {
+		now = now.Add(w.next)
+		p.Expire()
+		if w.next != LateAgain {
+			t.Fatalf("to look again after %s, want %s", w.next, LateAgain)
+		}
+	}
+	if w.asked != 20 || w.woken != 2 || p.Current() != joined {
+		t.Errorf("while a proxy is late: asked %d times, woken %d times, want 20 and 2", w.asked, w.woken)
+	}
+	w.late = false
+	now = now.Add(w.next)
+	p.Expire()
+	p.Expire()
+	if w.woken != 3 || p.Current() != p.published.Load() {
+		t.Errorf("when it is no longer late: woken %d times, want 3, for the published policy", w.woken)
 	}
 }

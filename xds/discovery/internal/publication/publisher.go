@@ -13,9 +13,10 @@ import (
 	"breakwater.dev/xds/discovery/internal/node"
 )
 
-// Proxies are the proxies that are connected. A [Publisher] calls the methods with its lock held.
+// Proxies are the proxies that are connected. The methods are safe for concurrent use. A [Publisher] may hold its lock when it
+// calls them, so they must not call it.
 type Proxies interface {
-	// Nodes returns the node of each proxy.
+	// Nodes returns the node of each stream. A proxy with two streams is there twice.
 	Nodes() []node.Node
 	// Late reports whether any proxy may still route calls by other routes than the publication's.
 	Late(*Publication, time.Time) bool
@@ -59,9 +60,10 @@ func (p *Publisher) Current() *Publication { return p.current.Load() }
 func (p *Publisher) Admitted() *Access { return p.admitted.Load() }
 
 // Prepare translates a set, with the endpoints in table, for a default proxy and for every proxy that is connected. It
-// changes nothing. A set or endpoints that cannot be translated are an error here.
+// changes nothing. A set or endpoints that cannot be translated are an error here. Ejections in table do not count: see
+// [Publisher.Eject].
 func (p *Publisher) Prepare(set *policy.Set, table *endpoints.Table) (*Publication, error) {
-	return p.prepare(set, table, nil)
+	return p.prepare(set, table.EjectAs(&endpoints.Table{}), nil)
 }
 
 func (p *Publisher) prepare(set *policy.Set, table *endpoints.Table, departing []departure) (*Publication, error) {
@@ -95,6 +97,7 @@ func (p *Publisher) Publish(next *Publication) {
 	if err := next.eject(p.table); err != nil { // this cannot be, since the endpoints were translated and validated before
 		p.log.Error("endpoints cannot be ejected; proxies use all of them", "error", err.Error())
 	}
+	p.leave(now)
 	p.published.Store(next)
 	joined := p.join(now)
 	p.Admit(joined)
@@ -115,8 +118,15 @@ func (p *Publisher) Expire() {
 	if p.published.Load() == nil {
 		return
 	}
+	now, departed := p.now(), len(p.departing)
+	if p.leave(now); len(p.departing) == departed {
+		if departed > 0 {
+			p.alarm.Reset(nextLook(p.departing, now))
+		}
+		return
+	}
 	before := p.current.Load().access
-	joined := p.join(p.now())
+	joined := p.join(now)
 	// If reports no longer count by the published policy, they count by the next one, which is on its way.
 	if p.admitted.CompareAndSwap(before, joined.access) {
 		p.proxies.Admit()
@@ -124,13 +134,18 @@ func (p *Publisher) Expire() {
 	p.show(joined)
 }
 
+// leave drops the departures that are over. The caller holds p.mu.
+func (p *Publisher) leave(now time.Time) {
+	current := p.current.Load()
+	late := sync.OnceValue(func() bool { return current != nil && p.proxies.Late(current, now) })
+	p.departing = remaining(p.departing, now, late)
+}
+
 // join returns the published policy joined by the upstreams that still depart, and sets the alarm for the next departure. The
 // caller holds p.mu.
 func (p *Publisher) join(now time.Time) *Publication {
-	current := p.current.Load()
-	late := sync.OnceValue(func() bool { return current != nil && p.proxies.Late(current, now) })
 	published := p.published.Load()
-	if p.departing = remaining(p.departing, now, late); len(p.departing) == 0 {
+	if len(p.departing) == 0 {
 		return published
 	}
 	p.alarm.Reset(nextLook(p.departing, now))
