@@ -58,12 +58,23 @@ func (l *load) more(t *testing.T, n int64) {
 	grows(t, fmt.Sprintf("%d more calls", n), l.calls.Load()+n, l.calls.Load)
 }
 
+// ends waits until no call is on its way.
+func (l *load) ends() {
+	l.stop()
+	l.wg.Wait()
+}
+
 // clean ends the load, and fails the test if there was an error.
 func (l *load) clean(t *testing.T) {
 	t.Helper()
-	l.stop()
-	l.wg.Wait()
-	if n := l.errors.Load(); n > 0 {
+	l.ends()
+	l.atMost(t, 0)
+}
+
+// atMost fails the test if there were more errors.
+func (l *load) atMost(t *testing.T, most int) {
+	t.Helper()
+	if n := l.errors.Load(); n > int64(most) {
 		t.Errorf("%d of %d calls failed, the first with %v", n, l.calls.Load(), l.first.Load())
 	}
 }
