@@ -16,7 +16,7 @@ type Breaker struct {
 	// found, share one cache line.
 	cell     cell
 	upstream string
-	suffix   *suffix // route, node and owner; nil when all are empty
+	suffix   *suffix // nil when all its fields are zero
 
 	striped    atomic.Pointer[stripes] // once there are stripes, cell takes no calls
 	collisions atomic.Uint32
@@ -45,13 +45,19 @@ type Breaker struct {
 
 // suffix has the rest of the key, which only the breaker of a route or a proxy needs, and
 // the owner of the proxy where that is known.
-type suffix struct{ route, node, owner string }
+type suffix struct {
+	route, node, owner string
+	spare              bool // each proxy has a breaker; this one is for those beyond the bounds
+}
 
 // begin makes b a breaker of the engine e.
 func (b *Breaker) begin(key Key, p *params, e *shared, now Instant) {
 	b.upstream, b.engine, b.params, b.generation, b.since = key.Upstream, e, p, 1, now
-	if key.Route != "" || key.Node != "" {
-		b.suffix = &suffix{route: key.Route, node: key.Node}
+	if b.suffix == nil && (key.Route != "" || key.Node != "") {
+		b.suffix = &suffix{}
+	}
+	if b.suffix != nil {
+		b.suffix.route, b.suffix.node = key.Route, key.Node
 	}
 	b.due = never
 	b.cell.breaker = b
@@ -70,6 +76,10 @@ func (b *Breaker) key() Key {
 	}
 	return Key{Upstream: b.upstream, Route: b.suffix.route, Node: b.suffix.node}
 }
+
+// spare reports whether each proxy has a breaker of its own, and this one is for the calls
+// that come from no such proxy. There may be none.
+func (b *Breaker) spare() bool { return b.suffix != nil && b.suffix.spare }
 
 // named reports whether the breaker belongs to a route of an upstream.
 func (b *Breaker) named(upstream, route string) bool {

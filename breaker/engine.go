@@ -44,6 +44,7 @@ func NewEngine(o Options) *Engine {
 	e := &Engine{}
 	e.shared.listen, e.shared.wake, e.shared.now = o.Listen, o.Wake, o.Now
 	e.shared.next.Store(int64(never))
+	e.shared.idle = sync.NewCond(&e.shared.queue.mu)
 	e.table.Store(newTable(nil))
 	return e
 }

@@ -13,7 +13,8 @@ var ErrDisabled = errors.New("the policy's mode is Disabled, so no call asks thi
 // The breaker stays there until [Override.Until] or [Engine.Reset], whatever its calls,
 // timers and policies say. After that, a breaker that was forced open goes on in half-open,
 // and one that was forced closed begins to judge again. Where each proxy has a breaker, a key without
-// a node means all of them. The error is [ErrUnknown], [ErrDisabled], or says what is
+// a node means all of them, and the breaker that they share closes when it is over: there
+// may be no calls that could probe. The error is [ErrUnknown], [ErrDisabled], or says what is
 // wrong with o.
 func (e *Engine) Force(key Key, o Override, now Instant) error {
 	switch {

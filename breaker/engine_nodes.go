@@ -36,6 +36,9 @@ const (
 
 func newGroup(s *Spec, p *params, e *shared, now Instant) *group {
 	g := &group{}
+	if s.PerNode {
+		g.suffix = &suffix{spare: true}
+	}
 	g.Breaker.begin(s.Key, p, e, now)
 	if s.PerNode {
 		g.nodes = &nodes{byNode: map[string]*Breaker{}, seen: map[string]uint64{}, owned: map[string]int{}, params: p, swept: now}
@@ -97,11 +100,10 @@ func (g *group) meet(node, owner string, now Instant) *Breaker {
 	if n.full(owner) {
 		return &g.Breaker
 	}
-	b := &Breaker{}
+	b := &Breaker{suffix: &suffix{owner: owner}}
 	key := g.key()
 	key.Node = node
 	b.begin(key, n.params, g.engine, now)
-	b.suffix.owner = owner
 	n.owned[owner]++
 	if o := g.overridden(); o != nil && o.Until > now {
 		b.force(*o, now)

@@ -224,6 +224,25 @@ func TestNodesUnderAForce(t *testing.T) {
 	}
 }
 
+// TestTheSharedBreakerOfNodesClosesAfterAForce: nothing may call it, so it could never close by probes. It does so also
+// where the end comes while the process is down.
+func TestTheSharedBreakerOfNodesClosesAfterAForce(t *testing.T) {
+	r := nodeRig(t, runRule(1))
+	n1 := r.node("n1", Success)
+	r.force(Open, time.Hour)
+	saved := r.engine.Export(r.now)
+	r.after(time.Hour)
+	if shared := r.engine.Breaker(keyA).Status(r.now); shared.State != Closed || n1.Status(r.now).State != HalfOpen {
+		t.Errorf("the shared breaker is %s and that of a proxy %s, want closed and half-open", shared.State, n1.Status(r.now).State)
+	}
+	next := nodeRig(t, runRule(1))
+	next.now = r.now.Add(time.Hour)
+	next.engine.Restore(saved, 0, next.now)
+	if shared := next.engine.Breaker(keyA).Status(next.now); shared.State != Closed {
+		t.Errorf("after a restart the shared breaker is %s, want closed", shared.State)
+	}
+}
+
 // TestNodesOnReload: equal semantics keep the state of each proxy's breaker, and changed
 // semantics restart all.
 func TestNodesOnReload(t *testing.T) {

@@ -15,6 +15,9 @@ type queue struct {
 	mu      sync.Mutex
 	pending []Transition
 	busy    bool
+	pushed  uint64     // how many transitions there were
+	heard   uint64     // how many of them the listener has returned from
+	idle    *sync.Cond // signalled when busy ends
 }
 
 // push adds a transition; the caller holds the lock of its breaker.
@@ -24,6 +27,7 @@ func (q *queue) push(t Transition) {
 	}
 	q.mu.Lock()
 	q.pending = append(q.pending, t)
+	q.pushed++
 	q.waiting.Store(int32(len(q.pending)))
 	q.mu.Unlock()
 }
@@ -43,6 +47,10 @@ func (s *shared) deliver() {
 		s.wake()
 	}
 }
+
+// Flush returns when the listener has had every transition that there was before the call.
+// It is for callers that go on by what the listener does. A listener must not call it.
+func (e *Engine) Flush() { e.shared.queue.flush() }
 
 // some delivers transitions, unless another goroutine does already. It reports whether
 // it left some in the queue, which it does only where it may.
@@ -65,7 +73,24 @@ func (q *queue) some(mayLeave bool) (left bool) {
 			q.listen(t)
 		}
 		q.mu.Lock()
+		q.heard += uint64(len(batch))
 	}
 	q.busy = false
+	q.idle.Broadcast()
 	return left
+}
+
+// flush delivers every transition that was pushed before; see [Engine.Flush].
+func (q *queue) flush() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for pushed := q.pushed; q.heard < pushed; {
+		if q.busy {
+			q.idle.Wait()
+			continue
+		}
+		q.mu.Unlock()
+		q.some(true)
+		q.mu.Lock()
+	}
 }

@@ -47,12 +47,12 @@ func (b *Breaker) reset(by, note string, now Instant) {
 }
 
 // endOverrideLocked ends what an operator has forced. A breaker that was forced open does
-// not know how its upstream is, so it probes.
+// not know how its upstream is, so it probes, unless there may be no calls that could.
 func (b *Breaker) endOverrideLocked(now Instant) {
 	o := b.past.override
 	b.past.override = nil
 	to := Closed
-	if o.State == Open && b.params.Mode != Disabled {
+	if o.State == Open && b.params.Mode != Disabled && !b.spare() {
 		to = HalfOpen
 	}
 	b.becomeLocked(&Transition{Edge: b.unlessForcedLocked(to, ForceExpired), At: now, By: o.By, Note: o.Note})

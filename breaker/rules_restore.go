@@ -101,7 +101,7 @@ func (b *Breaker) restoredLocked(s *Saved) State {
 		return Closed
 	case s.Override == nil:
 		return Open
-	case s.Override.State == Open && b.params.Mode != Disabled: // its end was missed
+	case s.Override.State == Open && b.params.Mode != Disabled && !b.spare(): // its end was missed
 		return Open
 	default:
 		return Closed

@@ -227,7 +227,7 @@ func (a *allocation) reallocate(s *breaker.Status, proxies []Proxy, now breaker.
 		return
 	}
 	for node, h := range a.shares {
-		if p := byNode[node]; !p.Left && !slices.Contains(waiting, node) && h.idle(p, now) {
+		if p := byNode[node]; !p.Left && h.idle(p, now) {
 			h.change(h.permits-h.spare(), now)
 		}
 	}

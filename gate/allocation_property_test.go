@@ -145,8 +145,8 @@ func (w *world) endOld(t *rapid.T, p *proxySim) {
 	}
 }
 
-// TestPermitsNeverExceed shows that all proxies together never have more new connections than permits, however late they
-// apply gates and report connections.
+// TestPermitsNeverExceed shows that all proxies together never have more new connections than permits in one half-open, however
+// late they apply gates, if they report connections within reportDelay.
 func TestPermitsNeverExceed(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		permits := rapid.IntRange(1, 4).Draw(rt, "permits")

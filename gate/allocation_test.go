@@ -139,6 +139,28 @@ func TestPermitOfAProxyThatLeft(t *testing.T) {
 	r.wantLimits("the proxy has left", map[string]uint32{"a": 1})
 	r.nodes = r.nodes[1:]
 	r.wantLimits("its gates are no longer in force", map[string]uint32{"b": 1})
+
+	r = halfOpen(t, 1, Proxy{Node: "a", Left: true, Links: Links{Called: 1}}, Proxy{Node: "b"})
+	r.nodes[0].Called = r.now
+	r.wantLimits("a proxy that left before gets none", map[string]uint32{"b": 1})
+}
+
+// TestASlowProxyKeepsItsPermitsOverHalfOpen: until it applies the gates of open, it may use the permits of the half-open
+// before. No other proxy gets them in the next one, even if it has left.
+func TestASlowProxyKeepsItsPermitsOverHalfOpen(t *testing.T) {
+	for _, left := range []bool{false, true} {
+		r := halfOpen(t, 2, Proxy{Node: "a"}, Proxy{Node: "b"})
+		r.nodes[0].Called = r.now
+		r.wantLimits("granted to the active proxy", map[string]uint32{"a": 2})
+		r.applied()
+		r.engine.Report(keyDB, []breaker.Reported{{Outcome: breaker.Failure, At: r.now, Probe: true}}, r.now)
+		r.deliver(0)
+		r.wantLimits("open again", map[string]uint32{})
+		r.nodes[0].Left = left
+		r.pass(30 * time.Second)
+		r.nodes[1].Called = r.now
+		r.wantLimits("half-open again", map[string]uint32{})
+	}
 }
 
 // TestSlowCallersKeepTheirPermit for twice the pause between their calls.

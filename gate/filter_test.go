@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +42,24 @@ spec: {targetRefs: [{kind: Upstream, name: db}], breaker: {slowCallDurationThres
 	on := func(spec string) string {
 		return upstreams + "---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: web}\nspec: {targetRefs: [{kind: Upstream, name: web}], " + spec + "}\n"
 	}
+	several := upstreams // the one in the middle has the lowest status and the shortest slow call
+	for i, spec := range []string{
+		`breaker: {slowCallDurationThreshold: 3s}, classify: {failure: {statusCodes: ["503"]}}`,
+		`breaker: {slowCallDurationThreshold: 1s}, classify: {failure: {statusCodes: ["429"]}}`,
+		`breaker: {slowCallDurationThreshold: 4s}, classify: {failure: {statusCodes: ["500"]}}`,
+	} {
+		several += strings.NewReplacer("NAME", fmt.Sprint("several-", i), "SPEC", spec).Replace(`---
+apiVersion: breakwater.dev/v1alpha1
+kind: Upstream
+metadata: {name: NAME}
+spec: {endpoints: [{address: 10.0.0.1, port: 80}]}
+---
+apiVersion: breakwater.dev/v1alpha1
+kind: BreakerPolicy
+metadata: {name: NAME}
+spec: {targetRefs: [{kind: Upstream, name: NAME}], SPEC}
+`)
+	}
 	for name, tt := range map[string]struct {
 		policy string
 		want   LogFilter
@@ -50,6 +70,7 @@ spec: {targetRefs: [{kind: Upstream, name: db}], breaker: {slowCallDurationThres
 		"statuses, Inline":       {on(`dataPath: Inline, classify: {failure: {statusCodes: ["429", "5xx"]}}`), LogFilter{Status: 500, Slow: 2 * time.Second}},
 		"nothing is slow":        {on(`breaker: {slowCallDurationThreshold: 0s}`), LogFilter{Status: 500, Slow: breaker.MaxDuration}},
 		"callers that left":      {on(`breaker: {slowCallDurationThreshold: 30ms}, classify: {clientGone: Failure}`), LogFilter{Status: 500, Slow: 30 * time.Millisecond, Gone: true}},
+		"several":                {several, LogFilter{Status: 429, Slow: time.Second}},
 	} {
 		if got := FilterFor(load(t, tt.policy)); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)

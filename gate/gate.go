@@ -10,7 +10,7 @@ import (
 
 // Gate is how proxies enforce one breaker. A gate with nothing except a key lets all calls through and logs all of them.
 type Gate struct {
-	// Key is the key of the breaker. With a node, the gate is for that proxy alone.
+	// Key is the key of the breaker. With a node, the gate is for that proxy alone, and replaces the gate for all proxies.
 	Key breaker.Key
 	// Open is the share of calls that the proxy rejects itself, in millionths.
 	Open uint32

@@ -11,20 +11,20 @@ type Set struct {
 	gates    []Gate
 	filter   LogFilter
 	sampling map[breaker.Key]wire.Sampling
-	limits   map[breaker.Key]uint32 // Gate.Connections
-	brief    map[string]bool        // nodes with a brief gate; "" means all proxies
+	limits   map[breaker.Key]*uint32 // Gate.Connections; nil where a proxy's own gate has none
+	brief    map[string]bool         // nodes with a brief gate; "" means all proxies
 }
 
-// NewSet returns a set of gates. The slice must not be changed afterwards. The last of two gates with the same key counts.
+// NewSet returns a set of gates. The slice must not be changed afterwards. The keys must differ.
 func NewSet(gates []Gate, filter LogFilter) *Set {
 	s := &Set{
 		gates: gates, filter: filter,
-		sampling: map[breaker.Key]wire.Sampling{}, limits: map[breaker.Key]uint32{}, brief: map[string]bool{},
+		sampling: map[breaker.Key]wire.Sampling{}, limits: map[breaker.Key]*uint32{}, brief: map[string]bool{},
 	}
 	for i := range gates {
 		g := &gates[i]
-		if g.Connections != nil {
-			s.limits[g.Key] = *g.Connections
+		if g.Connections != nil || g.Key.Node != "" {
+			s.limits[g.Key] = g.Connections
 		}
 		if g.brief() {
 			s.brief[g.Key.Node] = true
@@ -72,9 +72,12 @@ func (s *Set) Connections(key breaker.Key, node string) (limit uint32, gated boo
 		return 0, false
 	}
 	key.Node = node
-	if limit, gated = s.limits[key]; !gated {
-		key.Node = ""
-		limit, gated = s.limits[key]
+	l, own := s.limits[key]
+	if !own {
+		l = s.limits[ofAllNodes(key)]
 	}
-	return limit, gated
+	if l == nil {
+		return 0, false
+	}
+	return *l, true
 }

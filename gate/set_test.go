@@ -13,7 +13,7 @@ import (
 func TestConnections(t *testing.T) {
 	none, three := uint32(0), uint32(3)
 	db, own := breaker.Key{Upstream: "db"}, breaker.Key{Upstream: "db", Node: "one"}
-	gates := NewSet([]Gate{{Key: db, Connections: &none}, {Key: own, Connections: &three}, {Key: breaker.Key{Upstream: "web"}, Open: wire.Million}}, LogFilter{})
+	gates := NewSet([]Gate{{Key: db, Connections: &none}, {Key: own, Connections: &three}, {Key: breaker.Key{Upstream: "db", Node: "free"}}, {Key: breaker.Key{Upstream: "web"}, Open: wire.Million}}, LogFilter{})
 	for _, tt := range []struct {
 		gates    *Set
 		upstream string
@@ -21,7 +21,7 @@ func TestConnections(t *testing.T) {
 		limit    uint32
 		gated    bool
 	}{
-		{gates, "db", "one", 3, true}, {gates, "db", "two", 0, true}, {gates, "web", "one", 0, false}, {nil, "db", "one", 0, false},
+		{gates, "db", "one", 3, true}, {gates, "db", "free", 0, false}, {gates, "db", "two", 0, true}, {gates, "web", "one", 0, false}, {nil, "db", "one", 0, false},
 	} {
 		if limit, gated := tt.gates.Connections(breaker.Key{Upstream: tt.upstream}, tt.node); limit != tt.limit || gated != tt.gated {
 			t.Errorf("%s in %s: %d, %t, want %d, %t", tt.upstream, tt.node, limit, gated, tt.limit, tt.gated)

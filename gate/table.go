@@ -13,10 +13,16 @@ import (
 
 // Table holds the breakers that may need a gate. Most breakers need none: they are closed, and all their calls are logged.
 type Table struct {
-	tcp         map[breaker.Key]bool    // every breaker of the policy, without a node; true: its calls are connections
+	kinds       map[breaker.Key]kind    // every breaker of the policy, without a node
 	rates       map[breaker.Key]float64 // watched breakers, with their calls per second before the trip; 0: not known
 	sampling    map[breaker.Key]wire.Sampling
 	allocations map[breaker.Key]*allocation // for half-open breakers whose calls are connections
+}
+
+// kind says which breakers there are for a key, and what their calls are.
+type kind struct {
+	tcp     bool // its calls are connections
+	perNode bool // each proxy has a breaker of its own
 }
 
 // Input is the input from which gates are computed.
@@ -32,7 +38,7 @@ type Input struct {
 // NewTable returns a table without breakers.
 func NewTable() *Table {
 	return &Table{
-		tcp: map[breaker.Key]bool{}, rates: map[breaker.Key]float64{},
+		kinds: map[breaker.Key]kind{}, rates: map[breaker.Key]float64{},
 		sampling: map[breaker.Key]wire.Sampling{}, allocations: map[breaker.Key]*allocation{},
 	}
 }
@@ -43,28 +49,50 @@ func NewTable() *Table {
 // Breakers in the data path Inline have gates too, though no route uses them. When a policy changes the data path, the
 // routes of a proxy change at another time than its runtime layer, and an open breaker must stay open meanwhile.
 func (t *Table) Apply(set *policy.Set) (changed bool) {
-	old := t.tcp
-	t.tcp = map[breaker.Key]bool{}
+	old := t.kinds
+	t.kinds = map[breaker.Key]kind{}
 	for u, r := range set.Breakers() {
-		t.tcp[r.Breaker.Spec.Key] = u.Protocol == policy.TCP
+		t.kinds[r.Breaker.Spec.Key] = kind{tcp: u.Protocol == policy.TCP, perNode: r.Breaker.Spec.PerNode}
 	}
 	maps.DeleteFunc(t.rates, func(key breaker.Key, _ float64) bool { return !t.has(key) })
 	maps.DeleteFunc(t.sampling, func(key breaker.Key, _ wire.Sampling) bool { return !t.has(key) })
-	return !maps.Equal(t.tcp, old)
+	return !maps.Equal(t.kinds, old)
 }
 
 // Adopt watches the breakers that need a gate although the table got none of their transitions, such as restored ones.
 func (t *Table) Adopt(statuses []breaker.Status) {
+	all := t.rejecting(statuses)
 	for i := range statuses {
-		if s := &statuses[i]; needsGate(s) {
+		if s := &statuses[i]; t.needsGate(s) || all[ofAllNodes(s.Key)] {
 			t.Watch(s.Key, 0)
 		}
 	}
 }
 
+// needsGate reports whether a breaker rejects or limits calls of proxies. Where each proxy has a breaker, the one for all
+// proxies does so only if an operator or the policy has opened it. Its other states come from the calls of proxies that have
+// no breaker of their own, and a gate of it would reject the calls of those that have one.
+func (t *Table) needsGate(s *breaker.Status) bool {
+	if t.kinds[s.Key].perNode && !s.Forced() {
+		return false
+	}
+	return needsGate(s)
+}
+
+// rejecting returns the breakers for all proxies that have a gate although each proxy has a breaker of its own.
+func (t *Table) rejecting(statuses []breaker.Status) map[breaker.Key]bool {
+	all := map[breaker.Key]bool{}
+	for i := range statuses {
+		if s := &statuses[i]; t.kinds[s.Key].perNode && t.needsGate(s) {
+			all[s.Key] = true
+		}
+	}
+	return all
+}
+
 // has reports whether the policy has the breaker.
 func (t *Table) has(key breaker.Key) bool {
-	_, known := t.tcp[ofAllNodes(key)]
+	_, known := t.kinds[ofAllNodes(key)]
 	return known
 }
 
@@ -75,13 +103,13 @@ func ofAllNodes(key breaker.Key) breaker.Key {
 }
 
 // Watch records that a breaker has made a transition. rate is how many calls per second it had until then; 0: not known.
-// The rate before the trip counts, and later ones do not. Watch reports whether the policy has the breaker, so that its
+// The first rate that is known counts, because it is the rate before the trip. Watch reports whether the policy has the breaker, so that its
 // gate may have changed.
 func (t *Table) Watch(key breaker.Key, rate float64) bool {
 	if !t.has(key) {
 		return false
 	}
-	if _, known := t.rates[key]; !known {
+	if t.rates[key] == 0 {
 		t.rates[key] = rate
 	}
 	return true
@@ -90,11 +118,24 @@ func (t *Table) Watch(key breaker.Key, rate float64) bool {
 // Watched returns the keys of the breakers that may need a gate, in no order.
 func (t *Table) Watched() []breaker.Key { return slices.Collect(maps.Keys(t.rates)) }
 
+// WatchesConnections reports whether [Table.Established] may return any breaker.
+func (t *Table) WatchesConnections() bool {
+	for key := range t.rates {
+		if t.isTCP(key) {
+			return true
+		}
+	}
+	return false
+}
+
 // NeedsProxies reports whether the gate of a breaker depends on the reports of proxies, because it is half-open and its
 // calls are connections.
 func (t *Table) NeedsProxies(s *breaker.Status) bool {
-	return s.State == breaker.HalfOpen && t.tcp[ofAllNodes(s.Key)] && needsGate(s)
+	return s.State == breaker.HalfOpen && t.isTCP(s.Key) && t.needsGate(s)
 }
+
+// isTCP reports whether the calls of a breaker are connections.
+func (t *Table) isTCP(key breaker.Key) bool { return t.kinds[ofAllNodes(key)].tcp }
 
 // SetSampling sets how densely the calls of a breaker are logged. It reports whether that changes the gates.
 func (t *Table) SetSampling(key breaker.Key, s wire.Sampling) bool {
@@ -112,23 +153,29 @@ func (t *Table) SetSampling(key breaker.Key, s wire.Sampling) bool {
 }
 
 // Gates returns the gates, sorted by key, and the time until which they are valid without a transition, which may be
-// never.
+// never. Where a breaker for all proxies is forced open, a proxy whose own breaker is closed has a gate that lets its calls
+// through.
 func (t *Table) Gates(in *Input) (gates []Gate, next breaker.Instant) {
 	next = never
+	all := t.rejecting(in.Statuses)
 	rates := map[breaker.Key]float64{}
 	for i := range in.Statuses {
 		s := &in.Statuses[i]
 		rate, watched := t.rates[s.Key]
-		if !watched || !needsGate(s) {
+		passes := !t.needsGate(s)
+		if !watched || passes && !all[ofAllNodes(s.Key)] {
 			continue
 		}
 		rates[s.Key] = rate
-		if t.tcp[ofAllNodes(s.Key)] {
+		if !passes && t.isTCP(s.Key) {
 			more, until := t.connections(s, in)
 			gates, next = append(gates, more...), min(next, until)
 			continue
 		}
-		gate, until := gateOf(s, rate, in.Now)
+		gate, until := Gate{Key: s.Key}, never
+		if !passes {
+			gate, until = gateOf(s, rate, in.Now)
+		}
 		gate.Sampling = t.sampling[ofAllNodes(s.Key)]
 		gates, next = append(gates, gate), min(next, until)
 	}
@@ -182,7 +229,7 @@ func (t *Table) Established(in *Input) map[breaker.Key]uint32 {
 	up := map[breaker.Key]uint32{}
 	for i := range in.Statuses {
 		s := &in.Statuses[i]
-		if _, watched := t.rates[s.Key]; !watched || s.State != breaker.HalfOpen || !t.tcp[ofAllNodes(s.Key)] || in.Now.Sub(s.Since) < minUptime {
+		if _, watched := t.rates[s.Key]; !watched || s.State != breaker.HalfOpen || !t.isTCP(s.Key) || in.Now.Sub(s.Since) < minUptime {
 			continue
 		}
 		live := uint32(0)

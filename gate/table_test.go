@@ -196,6 +196,83 @@ func TestEachNodeHasItsOwnGate(t *testing.T) {
 	r.want(0, Gate{Key: keyOwn, Sampling: wire.Sampling{Passed: 2, Rejected: 1}}, Gate{Key: one, Open: 1e6, Sampling: wire.Sampling{Passed: 2, Rejected: 1}})
 }
 
+// TestProxiesHaveTheirOwnGatesAlone: where each proxy has a breaker, the one for all proxies has a gate only while an
+// operator or the policy holds it open. A proxy whose own breaker is closed meanwhile is let through.
+func TestProxiesHaveTheirOwnGatesAlone(t *testing.T) {
+	c := quick()
+	c.RampDuration = 0
+	r := newRig(t, c)
+	one, two := keyOwn, keyOwn
+	one.Node, two.Node = "one", "two"
+	r.engine.Node(keyOwn, "one", r.now)
+	r.engine.Node(keyOwn, "two", r.now)
+	r.fail(keyOwn, 0)
+	r.want(0)
+	o := breaker.Override{State: breaker.Open, By: "alice", Note: "a reason", Until: r.now.Add(time.Minute)}
+	if err := r.engine.Force(keyOwn, o, r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.deliver(0)
+	open := []Gate{{Key: keyOwn, Open: 1e6}, {Key: one, Open: 1e6}, {Key: two, Open: 1e6}}
+	r.want(0, open...)
+	if err := r.engine.Reset(one, "bob", "it works here", r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.deliver(0)
+	open[1].Open = 0
+	r.want(0, open...)
+
+	restored := newRig(t, c)
+	restored.engine.Restore(r.engine.Export(r.now), 0, restored.now)
+	restored.engine.Node(keyOwn, "one", r.now)
+	if err := restored.engine.Reset(one, "bob", "it works here", r.now); err != nil {
+		t.Fatal(err)
+	}
+	restored.table.Adopt(restored.engine.Snapshot(restored.now))
+	restored.want(0, open...)
+
+	r.pass(time.Minute)
+	r.want(0, Gate{Key: two, Probe: true})
+	for range 3 {
+		p, _ := r.engine.Breaker(two).Acquire(r.now)
+		p.Done(breaker.Success, r.now)
+	}
+	r.deliver(0)
+	for range 10 {
+		r.want(0)
+		r.pass(time.Minute)
+	}
+	if s := r.engine.Breaker(keyOwn).Status(r.now); s.State != breaker.Closed {
+		t.Errorf("the breaker for all proxies, which no proxy calls, is %s", s.State)
+	}
+}
+
+// TestTheRateIsForgottenWithTheTrip: the next trip has a rate of its own.
+func TestTheRateIsForgottenWithTheTrip(t *testing.T) {
+	c := quick()
+	c.RampDuration = 0
+	r := newRig(t, c)
+	r.fail(keyWeb, 5_000)
+	if err := r.engine.Reset(keyWeb, "alice", "a reason", r.now); err != nil {
+		t.Fatal(err)
+	}
+	r.deliver(0)
+	r.want(0)
+	r.fail(keyWeb, 500)
+	r.pass(30 * time.Second)
+	r.want(time.Second, Gate{Key: keyWeb, Open: 900_000, Probe: true})
+}
+
+// TestTheRateMayComeLate: a breaker that was open before its rate was known learns it later.
+func TestTheRateMayComeLate(t *testing.T) {
+	r := newRig(t, quick())
+	r.fail(keyWeb, 0)
+	r.table.Watch(keyWeb, 5_000)
+	r.table.Watch(keyWeb, 1)
+	r.pass(30 * time.Second)
+	r.want(time.Second, Gate{Key: keyWeb, Open: 990_000, Probe: true})
+}
+
 // TestMetricsOnlyHasNoGates, unless an operator forces it.
 func TestMetricsOnlyHasNoGates(t *testing.T) {
 	c := quick()

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"maps"
 
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -24,31 +25,25 @@ type fields map[string]*structpb.Value
 
 // NewLayers renders a set of gates, which is not nil. A gate that lets all requests through needs no key.
 func NewLayers(set *gate.Set) (*Layers, error) {
-	shared, own := fields{}, map[string]fields{}
+	shared, own := fields{}, map[string][]*gate.Gate{}
 	shared.setFilter(set.Filter())
 	gates := set.Gates()
 	for i := range gates {
-		g := &gates[i]
-		node := g.Key.Node
-		if node == "" {
+		if g := &gates[i]; g.Key.Node == "" {
 			shared.setGate(g)
-			continue
+		} else {
+			own[g.Key.Node] = append(own[g.Key.Node], g)
 		}
-		if own[node] == nil {
-			own[node] = fields{}
-		}
-		own[node].setGate(g)
 	}
 	l := &Layers{gates: set, nodes: make(map[string]*Resource, len(own))}
 	var err error
 	if l.shared, err = shared.layer(); err != nil {
 		return nil, err
 	}
-	for node, keys := range own {
-		for key, value := range shared {
-			if keys[key] == nil {
-				keys[key] = value
-			}
+	for node, gates := range own {
+		keys := maps.Clone(shared)
+		for _, g := range gates {
+			keys.setGate(g)
 		}
 		if l.nodes[node], err = keys.layer(); err != nil {
 			return nil, err
@@ -89,16 +84,23 @@ func (f fields) setFilter(filter gate.LogFilter) {
 	}
 }
 
-// setGate adds the keys in which a gate differs from the zero gate, whose shares are the defaults in the routes.
+// setGate has the keys of a breaker say what the gate says. There is no key where the gate is like the zero gate, whose
+// shares are the defaults in the routes.
 func (f fields) setGate(g *gate.Gate) {
 	var none gate.Gate
 	for kind := range route.Shares {
+		key := string(wire.ShareKey(g.Key, kind))
 		if share := g.Share(kind); share != none.Share(kind) {
-			f[string(wire.ShareKey(g.Key, kind))] = millionths(share)
+			f[key] = millionths(share)
+		} else {
+			delete(f, key)
 		}
 	}
+	key := string(wire.ConnectionsKey(g.Key.Upstream))
 	if g.Connections != nil {
-		f[string(wire.ConnectionsKey(g.Key.Upstream))] = structpb.NewNumberValue(float64(*g.Connections))
+		f[key] = structpb.NewNumberValue(float64(*g.Connections))
+	} else {
+		delete(f, key)
 	}
 }
 

@@ -91,12 +91,37 @@ func TestLayersOfNodes(t *testing.T) {
 	if g.Layer("two") != g.Layer("three") {
 		t.Error("proxies without gates of their own have layers of their own")
 	}
+	delete(shared, "breakwater.web.sampled") // its own gate takes the place of the gate for all
 	shared["breakwater.web.counted"], shared["breakwater.web.open"] = 1e6, 1e6
 	if diff := cmp.Diff(shared, keysOf(t, g.Layer("one"))); diff != "" {
 		t.Errorf("what one has (-want +got):\n%s", diff)
 	}
 	if g, err = NewLayers(gate.NewSet(nil, gate.LogFilter{Status: 500, Slow: 2 * time.Second})); err != nil || len(keysOf(t, g.Layer(""))) > 0 {
 		t.Errorf("the defaults have keys, or error %v", err)
+	}
+}
+
+// TestAProxyIsLeftOut: the gate that lets all calls of one proxy through takes the place of the gate for all proxies.
+func TestAProxyIsLeftOut(t *testing.T) {
+	two := uint32(2)
+	web, db := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "db"}
+	ownWeb, ownDB := breaker.Key{Upstream: "web", Node: "one"}, breaker.Key{Upstream: "db", Node: "one"}
+	g, err := NewLayers(gate.NewSet([]gate.Gate{
+		{Key: db, Connections: &two}, {Key: ownDB}, {Key: web, Open: 1e6}, {Key: ownWeb},
+	}, gate.LogFilter{Status: 429}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for node, want := range map[string]map[string]float64{
+		"one": {"breakwater.log.status": 429},
+		"two": {
+			"breakwater.log.status": 429, "circuit_breakers.db.default.max_connections": 2,
+			"breakwater.web.counted": 1e6, "breakwater.web.open": 1e6,
+		},
+	} {
+		if diff := cmp.Diff(want, keysOf(t, g.Layer(node))); diff != "" {
+			t.Errorf("what %s has (-want +got):\n%s", node, diff)
+		}
 	}
 }
 

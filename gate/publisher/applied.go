@@ -54,12 +54,13 @@ func (a *applied) disconnected(connected map[string]bool, now breaker.Instant) (
 	return nodes
 }
 
-// forget drops the proxies that are not connected and whose gates are no longer in force.
-func (a *applied) forget(connected map[string]bool, now breaker.Instant) {
+// forget drops the proxies that were not connected soon after an instant, and whose gates are no longer in force. It keeps
+// a proxy that has connected since.
+func (a *applied) forget(connected map[string]bool, at breaker.Instant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for node, state := range a.nodes {
-		if !connected[node] && state.until <= now {
+		if !connected[node] && state.until <= at && max(state.Began, state.Acknowledged) < at {
 			delete(a.nodes, node)
 		}
 	}

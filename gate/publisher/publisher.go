@@ -154,7 +154,8 @@ func (p *Publisher) Run(ctx context.Context) {
 		case <-p.wake:
 		case <-timer.C:
 		case <-forgetting.C:
-			p.applied.forget(ids(p.Proxies.Connected()), p.Clock.Now())
+			now := p.Clock.Now() // a proxy that connects from now on may not be in the list
+			p.applied.forget(ids(p.Proxies.Connected()), now)
 			continue
 		case <-sampling.C:
 			p.reportEstablished()
@@ -193,6 +194,9 @@ func (p *Publisher) sample() (changed bool) {
 
 // reportEstablished reports connections that have stayed up to their half-open breakers, as successful probes.
 func (p *Publisher) reportEstablished() {
+	if p.watchTransitions(); !p.table.WatchesConnections() {
+		return
+	}
 	in := p.input()
 	for key, n := range p.table.Established(in) {
 		outcomes := make([]breaker.Reported, n)

@@ -56,6 +56,7 @@ type mesh struct {
 	clock
 	*Publisher
 	engine *breaker.Engine
+	stop   func() // ends Run
 
 	mu        sync.Mutex // guards the fields below
 	sampling  map[breaker.Key]wire.Sampling
@@ -74,10 +75,11 @@ func newMesh(t *testing.T) *mesh {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { m.Run(ctx) })
-	t.Cleanup(func() {
+	m.stop = func() {
 		stop()
 		running.Wait()
-	})
+	}
+	t.Cleanup(m.stop)
 	return m
 }
 
@@ -160,11 +162,15 @@ func TestTransitionsArePublished(t *testing.T) {
 		m.change(func() { m.rate = 100 })
 		m.fail(web)
 		m.want(t, "open", gate.Gate{Key: web, Open: wire.Million})
-		if _, decided := m.last(); !decided.Equal(m.start.Add(500 * time.Millisecond)) {
+		got, decided := m.last()
+		if !decided.Equal(m.start.Add(500 * time.Millisecond)) {
 			t.Errorf("decided after %s, want 500ms", decided.Sub(m.start))
 		}
-		if got := m.Counts(); got != (Counts{Open: 1}) {
-			t.Errorf("counts %+v, want one open", got)
+		if f := got.Filter(); f != gate.FilterFor(set("web")) || f == (gate.LogFilter{}) {
+			t.Errorf("the filter of the logs is %+v, want the policy's", f)
+		}
+		if c := m.Counts(); c != (Counts{Open: 1}) {
+			t.Errorf("counts %+v, want one open", c)
 		}
 		time.Sleep(30 * time.Second)
 		m.engine.Advance(m.clock.Now())
@@ -184,6 +190,7 @@ func TestApplyReturnsWhenGatesArePublished(t *testing.T) {
 		m := newMesh(t)
 		m.engine.Apply(set("web").Specs(), m.clock.Now())
 		m.fail(web)
+		synctest.Wait() // the publisher has no policy yet, and lets the transition go
 		m.Publisher.Apply(set("web"))
 		if got, _ := m.last(); len(got.Gates()) != 1 {
 			t.Errorf("%d gates when the policy is applied, want 1", len(got.Gates()))
@@ -198,9 +205,9 @@ func TestApplyReturnsWhenGatesArePublished(t *testing.T) {
 // TestApplyAfterTheEnd does not wait for a goroutine that has ended.
 func TestApplyAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(Options{})
-		close(p.stopped)
-		p.Apply(set("web"))
+		m := newMesh(t)
+		m.stop()
+		m.Publisher.Apply(set("web"))
 	})
 }
 
@@ -314,8 +321,39 @@ func TestProxiesThatLeftAreForgotten(t *testing.T) {
 	})
 }
 
+// TestAProxyThatConnectsIsNotForgotten, even if it does so just after the connected ones were listed.
+func TestAProxyThatConnectsIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		time.Sleep(time.Second)
+		m.Applied("older", nil, m.clock.Now())
+		time.Sleep(time.Second)
+		listed := m.clock.Now()
+		m.Applied("came", nil, m.clock.Now())
+		m.Applied("took", gate.NewSet(nil, gate.LogFilter{}), m.clock.Now())
+		m.applied.forget(map[string]bool{}, listed)
+		for node, want := range map[string]bool{"older": false, "came": true, "took": true} {
+			if _, got := m.applied.nodes[node]; got != want {
+				t.Errorf("%s is remembered: %t, want %t", node, got, want)
+			}
+		}
+	})
+}
+
+// TestCount has a gate of each kind.
+func TestCount(t *testing.T) {
+	none := uint32(0)
+	got := count([]gate.Gate{
+		{Open: wire.Million}, {Open: wire.Million}, {Open: 990_000, Probe: true}, {Probe: true}, {Probe: true},
+		{Open: 1}, {Connections: &none, Probe: true}, {}, {Sampling: wire.Sampling{Passed: 2}},
+	})
+	if want := (Counts{Open: 2, Probing: 3, Ramping: 1, Connections: 1}); *got != want {
+		t.Errorf("counts %+v, want %+v", *got, want)
+	}
+}
+
 // BenchmarkProxies finds the proxies of 10 upstreams among 1,000 proxies that list 500 upstreams each. The publisher does
-// this each second while the breakers of these upstreams are half-open.
+// this twice a second while the breakers of these upstreams are half-open.
 func BenchmarkProxies(b *testing.B) {
 	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}}
 	m.Publisher = New(Options{Breakers: breaker.NewEngine(breaker.Options{}), Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})

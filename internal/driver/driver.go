@@ -50,14 +50,14 @@ func (d *Driver) wakeUp() {
 	}
 }
 
-// push is the engine's listener. It wakes Run even without observers, because a transition may begin a wait that ends
-// before the one that Run is waiting for.
+// push is the engine's listener. It has Run deliver the transition.
 func (d *Driver) push(t breaker.Transition) {
-	if len(d.observers) > 0 {
-		d.mu.Lock()
-		d.pending = append(d.pending, t)
-		d.mu.Unlock()
+	if len(d.observers) == 0 {
+		return
 	}
+	d.mu.Lock()
+	d.pending = append(d.pending, t)
+	d.mu.Unlock()
 	d.wakeUp()
 }
 
@@ -83,9 +83,10 @@ func (d *Driver) Run(ctx context.Context) {
 	}
 }
 
-// Deliver passes all pending transitions to the observers, and returns when they have them. It is for callers that need
+// Deliver passes all transitions so far to the observers, and returns when they have them. It is for callers that need
 // the effects of a transition before they go on, such as a change by hand whose response shows them.
 func (d *Driver) Deliver() {
+	d.Engine.Flush() // in a flood, the engine keeps some to itself
 	d.delivering.Lock()
 	defer d.delivering.Unlock()
 	d.mu.Lock()
