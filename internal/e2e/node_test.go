@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // startProxy starts another Envoy that connects to the control plane.
@@ -69,6 +71,48 @@ func TestScopeNode(t *testing.T) {
 	m.settled(t, "payments@shop%2F2%20@zone%20b")
 	other.failing(t, 3)
 	other.must(t, "payments", http.StatusServiceUnavailable)
+}
+
+// TestScopeNodeForced shows that an operator opens all proxies' breakers at once and lets a single proxy through, and that no
+// proxy is rejected because of the breaker that they share when the time is over.
+func TestScopeNodeForced(t *testing.T) {
+	eachPath(t, func(t *testing.T, dataPath string) {
+		ip := ownIP(t)
+		u := newUpstream(t, ip)
+		o := newOperated(t, ip, service("payments", u.address)+policyFor("payments", "scope: Node", dataPath,
+			"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 100ms, permittedNumberOfCallsInHalfOpenState: 2, successThreshold: 2, maxWaitDurationInHalfOpenState: 300ms}"))
+		other := o.startProxy(t, "shop-2")
+		for key, c := range map[string]*caller{"payments@shop-1": o.caller, "payments@shop-2": other} {
+			c.passes(t, "payments")
+			eventually(t, "the proxy has a breaker", func() error {
+				_, err := o.tryRequests(key)
+				return err
+			})
+		}
+		o.force(t, "force", "payments", "open", "--for", "1h")
+		o.rejects(t, "payments")
+		other.rejects(t, "payments")
+		o.force(t, "reset", "payments@shop-1")
+		o.passes(t, "payments")
+		other.must(t, "payments", http.StatusServiceUnavailable)
+		o.must(t, "payments", http.StatusOK)
+		o.force(t, "force", "payments", "open", "--for", "100ms")
+		eventually(t, "all breakers are closed", func() error {
+			for _, c := range []*caller{o.caller, other} {
+				if _, err := c.get(t.Context(), "payments", "/"); err != nil {
+					return err
+				}
+			}
+			var wrong []error
+			for _, key := range []string{"payments@shop-1", "payments@shop-2", "payments"} {
+				wrong = append(wrong, o.inState(t, key, "closed"))
+			}
+			return errors.Join(wrong...)
+		})
+		l := o.load(t, 2)
+		holds(t, "calls pass", time.Second, func() error { return o.inState(t, "payments", "closed") })
+		l.clean(t)
+	})
 }
 
 // TestScopeMesh shows that the failures of all proxies open one breaker, which is in force in all of them.
