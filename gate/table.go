@@ -14,10 +14,13 @@ import (
 // Table holds the breakers that may need a gate. Most breakers need none: they are closed, and all their calls are logged.
 type Table struct {
 	kinds       map[breaker.Key]kind    // every breaker of the policy, without a node
-	rates       map[breaker.Key]float64 // watched breakers, with their calls per second before the trip; 0: not known
+	rates       map[breaker.Key]float64 // watched breakers, with their calls per second before the trip; 0: not known; or unseen
 	sampling    map[breaker.Key]wire.Sampling
 	allocations map[breaker.Key]*allocation // for half-open breakers whose calls are connections
 }
+
+// unseen is the rate of a breaker whose trip the table has not seen. The rate at its next transition will do.
+const unseen = -1
 
 // kind says which breakers there are for a key, and what their calls are.
 type kind struct {
@@ -64,7 +67,7 @@ func (t *Table) Adopt(statuses []breaker.Status) {
 	all := t.rejecting(statuses)
 	for i := range statuses {
 		if s := &statuses[i]; t.needsGate(s) || all[ofAllNodes(s.Key)] {
-			t.Watch(s.Key, 0)
+			t.Watch(s.Key, unseen)
 		}
 	}
 }
@@ -103,13 +106,13 @@ func ofAllNodes(key breaker.Key) breaker.Key {
 }
 
 // Watch records that a breaker has made a transition. rate is how many calls per second it had until then; 0: not known.
-// The first rate that is known counts, because it is the rate before the trip. Watch reports whether the policy has the breaker, so that its
-// gate may have changed.
+// The rate before the trip counts, and later ones do not, unless the trip was not seen. Watch reports whether the policy
+// has the breaker, so that its gate may have changed.
 func (t *Table) Watch(key breaker.Key, rate float64) bool {
 	if !t.has(key) {
 		return false
 	}
-	if t.rates[key] == 0 {
+	if known, watched := t.rates[key]; !watched || known == unseen {
 		t.rates[key] = rate
 	}
 	return true

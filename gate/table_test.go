@@ -263,14 +263,25 @@ func TestTheRateIsForgottenWithTheTrip(t *testing.T) {
 	r.want(time.Second, Gate{Key: keyWeb, Open: 900_000, Probe: true})
 }
 
-// TestTheRateMayComeLate: a breaker that was open before its rate was known learns it later.
+// TestTheRateMayComeLate: a breaker that was adopted gets its rate with its next transition. One that had no traffic before
+// its trip keeps that: what it had later were calls that it rejected.
 func TestTheRateMayComeLate(t *testing.T) {
 	r := newRig(t, quick())
-	r.fail(keyWeb, 0)
-	r.table.Watch(keyWeb, 5_000)
-	r.table.Watch(keyWeb, 1)
-	r.pass(30 * time.Second)
-	r.want(time.Second, Gate{Key: keyWeb, Open: 990_000, Probe: true})
+	r.engine.Report(keyWeb, []breaker.Reported{{Outcome: breaker.Failure, At: r.now}}, r.now)
+	r.transitions = nil // the process has restarted since
+	r.table.Adopt(r.engine.Snapshot(r.now))
+	r.fail(keyQuiet, 0)
+	for range 2 {
+		r.now = r.now.Add(30 * time.Second)
+		r.engine.Advance(r.now)
+		r.deliver(5_000)
+		r.want(time.Second, Gate{Key: keyQuiet, Probe: true}, Gate{Key: keyWeb, Open: 990_000, Probe: true})
+		for _, key := range []breaker.Key{keyQuiet, keyWeb} {
+			p, _ := r.engine.Acquire(key, r.now)
+			p.Done(breaker.Failure, r.now)
+		}
+		r.deliver(1)
+	}
 }
 
 // TestMetricsOnlyHasNoGates, unless an operator forces it.

@@ -63,7 +63,8 @@ type mesh struct {
 	rate      float64
 	links     map[string]gate.Links // by upstream and node
 	connected []gate.Node
-	broken    error // returned by PublishGates
+	broken    error         // returned by PublishGates
+	takes     time.Duration // by PublishGates
 	published []*gate.Set
 	decided   []time.Time
 }
@@ -108,6 +109,10 @@ func (m *mesh) Connected() []gate.Node {
 }
 
 func (m *mesh) PublishGates(set *gate.Set, decided time.Time) error {
+	m.mu.Lock()
+	takes := m.takes
+	m.mu.Unlock()
+	time.Sleep(takes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken != nil {
@@ -200,6 +205,25 @@ func TestApplyReturnsWhenGatesArePublished(t *testing.T) {
 			t.Errorf("%d gates of a breaker that the policy no longer has, want none", len(got.Gates()))
 		}
 	})
+}
+
+// TestATripBesideAReload: a breaker that trips just before its policy is applied keeps the rate that it had.
+func TestATripBesideAReload(t *testing.T) {
+	for range 20 { // the publisher may see either first
+		synctest.Test(t, func(t *testing.T) {
+			m := newMesh(t)
+			m.apply(set("web", "other"))
+			m.change(func() { m.takes, m.rate = 10*time.Millisecond, 5_000 })
+			m.fail(breaker.Key{Upstream: "other"})
+			time.Sleep(time.Millisecond) // it is being published
+			m.engine.Report(web, []breaker.Reported{{Outcome: breaker.Failure, At: m.clock.Now()}}, m.clock.Now())
+			m.apply(set("web", "new"))
+			m.change(func() { m.takes, m.rate = 0, 1 })
+			time.Sleep(30 * time.Second)
+			m.engine.Advance(m.clock.Now())
+			m.want(t, "half-open", gate.Gate{Key: web, Open: 990_000, Probe: true})
+		})
+	}
 }
 
 // TestApplyAfterTheEnd does not wait for a goroutine that has ended.
