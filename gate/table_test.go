@@ -263,8 +263,8 @@ func TestTheRateIsForgottenWithTheTrip(t *testing.T) {
 	r.want(time.Second, Gate{Key: keyWeb, Open: 900_000, Probe: true})
 }
 
-// TestTheRateMayComeLate: a breaker that was adopted gets its rate with its next transition. One that had no traffic before
-// its trip keeps that: what it had later were calls that it rejected.
+// TestTheRateMayComeLate: a breaker that was adopted gets its rate with its next transition. A breaker without traffic
+// before its trip has none, since its later calls were rejected.
 func TestTheRateMayComeLate(t *testing.T) {
 	r := newRig(t, quick())
 	r.engine.Report(keyWeb, []breaker.Reported{{Outcome: breaker.Failure, At: r.now}}, r.now)

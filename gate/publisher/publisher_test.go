@@ -112,7 +112,7 @@ func (m *mesh) PublishGates(set *gate.Set, decided time.Time) error {
 	m.mu.Lock()
 	takes := m.takes
 	m.mu.Unlock()
-	time.Sleep(takes)
+	<-time.After(takes) // on the virtual clock
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken != nil {
