@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 
+	"breakwater.dev/breaker"
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
@@ -124,6 +126,11 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	}
 	filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: packed}
 	b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)
+	for _, r := range rs[ListenerType] {
+		if r.Name != wire.EgressName {
+			b.StaticResources.Listeners = append(b.StaticResources.Listeners, r.Message.(*listenerv3.Listener))
+		}
+	}
 	return b
 }
 
@@ -178,7 +185,27 @@ func writePEM(t *testing.T, path, kind string, der []byte) {
 	}
 }
 
-func TestEnvoyTakesEveryFeature(t *testing.T) { validateSet(t, sampleSet()) }
+// TestEnvoyTakesEveryFeature, also of an upstream that has a listener of its own.
+func TestEnvoyTakesEveryFeature(t *testing.T) {
+	set := sampleSet()
+	guard := func(name string) *policy.Breaker {
+		spec := breaker.Spec{Key: breaker.Key{Upstream: name}, Config: breaker.DefaultConfig()}
+		return &policy.Breaker{Spec: spec, DataPath: policy.Adaptive, Classify: &policy.Classifier{}}
+	}
+	db := webUpstream("db", 5432, policy.TCP, policy.Route{Timeout: time.Second, Breaker: guard("db")})
+	db.Hosts, db.Port, db.TLS = nil, refusingPort(t), &policy.TLS{SNI: "db.example"}
+	web := webUpstream("web", 80, policy.HTTP1, policy.Route{Timeout: time.Second, IdleTimeout: time.Second, ResponseHeaderTimeout: time.Second})
+	for _, f := range fallbacks() {
+		b := guard("web")
+		if b.Fallback = f; f.Upstream != nil {
+			b.Fallback.Upstream = &policy.FallbackUpstream{Name: "search", Host: "search"}
+		}
+		web.Routes[0].Breaker = b
+		all := *set
+		all.Upstreams = append(slices.Clone(set.Upstreams), db, web)
+		validateSet(t, &all)
+	}
+}
 
 func TestEnvoyTakesTheEmptySet(t *testing.T) { validateSet(t, &policy.Set{}) }
 

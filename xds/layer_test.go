@@ -126,7 +126,7 @@ func TestAProxyIsLeftOut(t *testing.T) {
 }
 
 // TestEnvoyNestsShares: each route gets its share of 20,000 calls through a real Envoy, since one random number decides for
-// all routes.
+// all routes. The shares are cumulative.
 func TestEnvoyNestsShares(t *testing.T) {
 	u := webUpstream("web", refusingPort(t), policy.HTTP1, policy.Route{Breaker: &policy.Breaker{
 		Spec: breaker.Spec{Key: breaker.Key{Upstream: "web"}, Config: breaker.DefaultConfig()}, DataPath: policy.Adaptive,
@@ -135,11 +135,15 @@ func TestEnvoyNestsShares(t *testing.T) {
 	set := &policy.Set{Upstreams: []*policy.Upstream{u}}
 	for name, tt := range map[string]struct {
 		gate gate.Gate
-		want float64 // the share that is rejected
+		want map[wire.RouteKind]float64 // the share of each kind
 	}{
-		"one in a hundred asks":  {gate.Gate{Open: 990_000, Probe: true}, 0.99},
-		"a ramp with a sample":   {gate.Gate{Open: 300_000, Sampling: wire.Sampling{Passed: 50, Rejected: 4}}, 0.3},
-		"closed, and not logged": {gate.Gate{Sampling: wire.Sampling{Passed: 1024}}, 0},
+		"one in a hundred asks": {gate.Gate{Open: 990_000, Probe: true}, map[wire.RouteKind]float64{wire.RouteCounted: 0.99, wire.RouteAsking: 0.01}},
+		"a ramp with a sample": {gate.Gate{Open: 300_000, Sampling: wire.Sampling{Passed: 50, Rejected: 4}}, map[wire.RouteKind]float64{
+			wire.RouteCounted: 0.075, wire.RouteOpen: 0.225, wire.RouteSampled: 0.014, wire.RouteClosed: 0.686,
+		}},
+		"closed, and not logged": {gate.Gate{Sampling: wire.Sampling{Passed: 1024}}, map[wire.RouteKind]float64{
+			wire.RouteSampled: 976.0 / 1e6, wire.RouteClosed: 1 - 976.0/1e6,
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.gate.Key = u.Routes[0].Breaker.Spec.Key
@@ -157,18 +161,21 @@ func TestEnvoyNestsShares(t *testing.T) {
 			}}}
 			egress := startEnvoyOn(t, b, refusingPort(t))
 			const calls = 20_000
-			rejected := countRejected(t, egress, calls)
-			deviation := 5 * math.Sqrt(calls*tt.want*(1-tt.want))
-			if math.Abs(float64(rejected)-calls*tt.want) > deviation {
-				t.Errorf("%d of %d calls are rejected, want %.0f, give or take %.0f", rejected, calls, calls*tt.want, deviation)
+			for kind, n := range countByKind(t, egress, calls) {
+				want := tt.want[kind]
+				deviation := 5 * math.Sqrt(calls*want*(1-want))
+				if math.Abs(float64(n)-calls*want) > deviation {
+					t.Errorf("%d of %d calls go by routes of kind %q, want %.0f, give or take %.0f", n, calls, kind.String(), calls*want, deviation)
+				}
 			}
 		})
 	}
 }
 
-// countRejected sends calls and counts the ones that a route rejects; Envoy itself says which route it was.
-func countRejected(t *testing.T, egress string, calls int) (rejected int) {
+// countByKind sends calls and counts them by the kind of their route, of all kinds; Envoy itself says which route it was.
+func countByKind(t *testing.T, egress string, calls int) map[wire.RouteKind]int {
 	t.Helper()
+	counts := map[wire.RouteKind]int{wire.RouteCounted: 0, wire.RouteOpen: 0, wire.RouteAsking: 0, wire.RouteSampled: 0, wire.RouteClosed: 0}
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for range calls {
@@ -184,14 +191,12 @@ func countRejected(t *testing.T, egress string, calls int) (rejected int) {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body) // the connection is free again after it
 		resp.Body.Close()
-		route := resp.Header.Get(routeHeader)
-		switch _, kind, _ := wire.ParseRouteName(route); kind {
-		case wire.RouteCounted, wire.RouteOpen:
-			rejected++
-		case wire.RouteAsking, wire.RouteSampled, wire.RouteClosed:
-		default:
-			t.Fatalf("answered %d by route %q", resp.StatusCode, route)
+		name := resp.Header.Get(routeHeader)
+		_, kind, _ := wire.ParseRouteName(name)
+		if _, known := counts[kind]; !known {
+			t.Fatalf("answered %d by route %q", resp.StatusCode, name)
 		}
+		counts[kind]++
 	}
-	return rejected
+	return counts
 }

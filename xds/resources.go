@@ -43,35 +43,16 @@ type Resource struct {
 type Resources map[string][]*Resource
 
 // newResource validates and marshals one message.
-func newResource(name string, m proto.Message) (*Resource, error) {
-	if v, ok := m.(interface{ ValidateAll() error }); ok {
-		if err := v.ValidateAll(); err != nil {
-			return nil, fmt.Errorf("resource %q: %w", name, err)
-		}
-	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+func newResource(name string, m message.Valid) (*Resource, error) {
+	body, err := message.Pack(m)
 	if err != nil {
 		return nil, fmt.Errorf("resource %q: %w", name, err)
 	}
-	sum := sha256.Sum256(body)
-	return &Resource{
-		Name:    name,
-		Version: hex.EncodeToString(sum[:8]),
-		Body:    &anypb.Any{TypeUrl: message.TypeURL(m), Value: body},
-		Message: m,
-	}, nil
+	sum := sha256.Sum256(body.Value)
+	return &Resource{Name: name, Version: hex.EncodeToString(sum[:8]), Body: body, Message: m}, nil
 }
 
-// Add adds a message as a resource of its type. It is an error if the message is not valid, or if there is a resource of
-// its type and name.
-func (rs Resources) Add(name string, m proto.Message) error {
-	r, err := newResource(name, m)
-	if err != nil {
-		return err
-	}
-	return rs.add(r)
-}
-
+// add adds a resource. It is an error if there is one of its type and name.
 func (rs Resources) add(r *Resource) error {
 	url := r.Body.GetTypeUrl()
 	at, found := rs.place(url, r.Name)

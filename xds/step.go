@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"breakwater.dev/xds/internal/message"
 	"breakwater.dev/xds/internal/route"
 )
 
@@ -40,7 +41,7 @@ func (t *Translation) Step(had, next *Resource) (*Resource, error) {
 	if len(missing) == 0 {
 		return had, nil
 	}
-	step, _, err := t.variant("routes from "+had.Version+" to "+next.Version, had.Name, func() (proto.Message, error) {
+	step, _, err := t.variant("routes from "+had.Version+" to "+next.Version, had.Name, func() (message.Valid, error) {
 		return withHosts(before, missing, after.MaxDirectResponseBodySizeBytes), nil
 	})
 	if err != nil {

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"breakwater.dev/endpoints"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
@@ -17,6 +15,7 @@ import (
 	"breakwater.dev/xds/internal/connect"
 	"breakwater.dev/xds/internal/filter"
 	"breakwater.dev/xds/internal/listener"
+	"breakwater.dev/xds/internal/message"
 	"breakwater.dev/xds/internal/route"
 )
 
@@ -58,15 +57,15 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 		}
 	}
 	if slices.ContainsFunc(set.Upstreams, func(u *policy.Upstream) bool { return len(takeovers(u)) > 0 }) {
-		err := d.vary("fallbacks of "+listen.String(), wire.EgressCluster, func() (proto.Message, error) { return connect.Egress(listen) })
+		err := d.vary("fallbacks of "+listen.String(), wire.EgressCluster, func() (message.Valid, error) { return connect.Egress(listen) })
 		if err != nil {
 			return nil, 0, fmt.Errorf("translating the cluster of fallbacks: %w", err)
 		}
 	}
-	if err := d.vary("routes of "+kind, wire.EgressName, func() (proto.Message, error) { return route.Configuration(set) }); err != nil {
+	if err := d.vary("routes of "+kind, wire.EgressName, func() (message.Valid, error) { return route.Configuration(set) }); err != nil {
 		return nil, 0, fmt.Errorf("translating routes: %w", err)
 	}
-	if err := d.vary("egress of "+listen.String(), wire.EgressName, func() (proto.Message, error) { return listener.Egress(listen) }); err != nil {
+	if err := d.vary("egress of "+listen.String(), wire.EgressName, func() (message.Valid, error) { return listener.Egress(listen) }); err != nil {
 		return nil, 0, fmt.Errorf("translating the listener: %w", err)
 	}
 	return d.rs, d.own, nil
@@ -79,17 +78,17 @@ func (d *draft) addUpstream(u *policy.Upstream, listen netip.AddrPort) error {
 		// The cluster in the bootstrap would win, and requests to the upstream would go to the control plane.
 		return errors.New("the name is taken by the control plane's own cluster; give the upstream another one")
 	}
-	if err := d.share("cluster "+u.Name, u.Name, func() (proto.Message, error) { return cluster.Upstream(u) }); err != nil {
+	if err := d.share("cluster "+u.Name, u.Name, func() (message.Valid, error) { return cluster.Upstream(u) }); err != nil {
 		return err
 	}
 	if secret := cluster.SecretName(u); secret != "" && !d.rs.Has(SecretType, secret) {
-		if err := d.share("secret "+secret, secret, func() (proto.Message, error) { return cluster.Secret(u), nil }); err != nil {
+		if err := d.share("secret "+secret, secret, func() (message.Valid, error) { return cluster.Secret(u), nil }); err != nil {
 			return err
 		}
 	}
 	if u.Protocol == policy.TCP {
 		at := "connections of " + u.Name + " at " + listen.Addr().String()
-		return d.vary(at, wire.TCPListener(u.Name), func() (proto.Message, error) { return listener.TCP(u, listen) })
+		return d.vary(at, wire.TCPListener(u.Name), func() (message.Valid, error) { return listener.TCP(u, listen) })
 	}
 	return nil
 }

@@ -213,7 +213,7 @@ func TestOnlyKeepsWhoTakesOver(t *testing.T) {
 	}
 }
 
-func TestRouteNameIsTheKeyOfTheBreaker(t *testing.T) {
+func TestRouteNameHasTheUpstreamAndTheRoute(t *testing.T) {
 	var got, want []breaker.Key
 	for _, r := range sampleUpstream("payments").Routes {
 		want = append(want, breaker.Key{Upstream: "payments", Route: r.Name})

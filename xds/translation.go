@@ -1,9 +1,8 @@
 package xds
 
 import (
-	"google.golang.org/protobuf/proto"
-
 	"breakwater.dev/policy"
+	"breakwater.dev/xds/internal/message"
 )
 
 // Translation translates one set for proxies with different listeners and upstreams. The proxies share the resources that
@@ -32,7 +31,7 @@ type draft struct {
 }
 
 // share adds a resource that all proxies share, and makes it if it is not there yet. Equal parts make equal resources.
-func (d *draft) share(parts, name string, build func() (proto.Message, error)) error {
+func (d *draft) share(parts, name string, build func() (message.Valid, error)) error {
 	r, err := made(d.translation.common, parts, name, build)
 	if err != nil {
 		return err
@@ -41,7 +40,7 @@ func (d *draft) share(parts, name string, build func() (proto.Message, error)) e
 }
 
 // vary adds a resource that proxies with the same parts share.
-func (d *draft) vary(parts, name string, build func() (proto.Message, error)) error {
+func (d *draft) vary(parts, name string, build func() (message.Valid, error)) error {
 	r, own, err := d.translation.variant(parts, name, build)
 	if err != nil {
 		return err
@@ -51,7 +50,7 @@ func (d *draft) vary(parts, name string, build func() (proto.Message, error)) er
 }
 
 // variant returns a resource that proxies with the same parts share, and how many bytes it had to make for it.
-func (t *Translation) variant(parts, name string, build func() (proto.Message, error)) (r *Resource, own int, err error) {
+func (t *Translation) variant(parts, name string, build func() (message.Valid, error)) (r *Resource, own int, err error) {
 	if t.bytes > maxVariants {
 		clear(t.variants)
 		t.bytes = 0
@@ -66,7 +65,7 @@ func (t *Translation) variant(parts, name string, build func() (proto.Message, e
 }
 
 // made returns a resource out of all, and makes it if it is not there.
-func made(all map[string]*Resource, parts, name string, build func() (proto.Message, error)) (*Resource, error) {
+func made(all map[string]*Resource, parts, name string, build func() (message.Valid, error)) (*Resource, error) {
 	if r := all[parts]; r != nil {
 		return r, nil
 	}

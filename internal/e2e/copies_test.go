@@ -45,6 +45,27 @@ func (m *mesh) openWithCopies(t *testing.T, text string, names ...string) {
 	}
 }
 
+// TestALoweredTTLHoldsForCopies: an operator who lowers the ttl while the breaker is open ends the copies that are older.
+func TestALoweredTTLHoldsForCopies(t *testing.T) {
+	t.Parallel()
+	ip := ownIP(t)
+	u := newUpstream(t, ip)
+	text := service("payments", u.address) + policyFor("payments", "mode: Enforce", "fallback: {cached: {ttl: 1h}, response: {status: 503, body: none}}")
+	m := newCopying(t, ip, text)
+	live := m.request(t, http.MethodGet, "payments", "/")
+	m.openWithCopies(t, text, "payments")
+	if got := m.request(t, http.MethodGet, "payments", "/"); got.status != 200 || got.body != live.body {
+		t.Fatalf("got %d %q, want the copy", got.status, got.body)
+	}
+	m.openWithCopies(t, strings.ReplaceAll(text, "ttl: 1h", "ttl: 1s"), "payments")
+	eventually(t, "the copy is no longer served", func() error {
+		if got := m.request(t, http.MethodGet, "payments", "/"); got.status != 503 {
+			return fmt.Errorf("got %d %q", got.status, got.body)
+		}
+		return nil
+	})
+}
+
 // alice has the headers of a request whose user is in no standard header of HTTP.
 var alice = []string{"X-User-Id: alice", "X-Api-Key: k1", "User-Agent: app/1", "X-Group: a", "X-Group: b"}
 

@@ -136,7 +136,9 @@ func (o Options) check() (host string, port uint16, err error) {
 		}
 	}
 	require(o.NodeID != "", "the node needs an id")
+	require(o.NodeID == "" || wire.ValidNodeID(o.NodeID), "the node id %.40q must be printable and have at most %d bytes", o.NodeID, wire.MaxNodeID)
 	require(o.NodeCluster != "", "the node needs a cluster")
+	require(len(o.NodeCluster) <= wire.MaxNodeID, "the cluster of the node, %.40q, must have at most %d bytes", o.NodeCluster, wire.MaxNodeID)
 	host, portText, err := net.SplitHostPort(o.XDS)
 	number, portErr := strconv.ParseUint(portText, 10, 16)
 	require(err == nil && host != "" && portErr == nil && number > 0,

@@ -113,6 +113,14 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		{"nothing given", func(o *Options) { *o = Options{} }, []string{
 			"the node needs an id", "the node needs a cluster", `control plane "" is not host:port`,
 			`the listening address "invalid AddrPort" is not ip:port`, `the admin address "invalid AddrPort" is not ip:port`}},
+		{"an id that no proxy may have", func(o *Options) { o.NodeID = "app\n1" },
+			[]string{`the node id "app\n1" must be printable and have at most 256 bytes`}},
+		{"names that are too long", func(o *Options) {
+			o.NodeID, o.NodeCluster = strings.Repeat("i", 257), strings.Repeat("c", 257)
+		}, []string{
+			`the node id "` + strings.Repeat("i", 40) + `" must be printable and have at most 256 bytes`,
+			`the cluster of the node, "` + strings.Repeat("c", 40) + `", must have at most 256 bytes`,
+		}},
 		{"no port", func(o *Options) { o.XDS = "control.example" }, []string{`control plane "control.example" is not host:port`}},
 		{"no host", func(o *Options) { o.XDS = ":18000" }, []string{`control plane ":18000" is not host:port`}},
 		{"port 0", func(o *Options) { o.XDS = "a:0" }, []string{`control plane "a:0" is not host:port`}},

@@ -10,12 +10,15 @@ import (
 
 // upstreamTLS secures the connections to an upstream. The CAs to trust come in a secret: see [Secret].
 func upstreamTLS(u *policy.Upstream) (*corev3.TransportSocket, error) {
-	alpn := "h2"
-	if u.Protocol == policy.HTTP1 {
-		alpn = "http/1.1"
+	var alpn []string // TCP: none, since only the application knows what it speaks
+	switch u.Protocol {
+	case policy.HTTP1:
+		alpn = []string{"http/1.1"}
+	case policy.HTTP2, policy.GRPC:
+		alpn = []string{"h2"}
 	}
 	return connect.TLS(u.TLS.SNI, &tlsv3.CommonTlsContext{
-		AlpnProtocols: []string{alpn},
+		AlpnProtocols: alpn,
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: connect.NamedBySecret(u.TLS.SNI, &tlsv3.SdsSecretConfig{
 				Name: SecretName(u), SdsConfig: connect.OverADS(),

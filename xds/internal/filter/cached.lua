@@ -179,7 +179,8 @@ function envoy_on_request(handle)
   local store, now = stores[context:get("breaker")], handle:timestamp() / 1000
   local copy = store and store.copies[wanted]
   if context:get("serve") then
-    if copy and copy.expires > now then answer(handle, copy, now) end
+    -- A ttl that was lowered since holds for the copy too.
+    if copy and math.min(copy.expires, copy.kept + context:get("ttl")) > now then answer(handle, copy, now) end
   elseif not copy or now - copy.kept >= renewed then
     handle:streamInfo():dynamicMetadata():set("breakwater.cached", "turn", remember(wanted))
   end

@@ -55,7 +55,7 @@ func requestLog() (*accesslogv3.AccessLog, error) {
 				// Rejected requests are spared the tests below, unless the fallback is no error.
 				allFilters(status(accesslogv3.ComparisonFilter_LE, LoggedStatus-1, wire.LogBelow), anyFilter(
 					flagged(wire.FailureFlags()),
-					allFilters(grpcRequest(), grpcFailed()),
+					allFilters(grpcRequest(), grpcFailed(), answered), // to a gRPC client, a rejection is a 200 too
 					allFilters(flagged(wire.CallerLeftFlags()), switchedOn(wire.LogGone)),
 				)),
 			)),

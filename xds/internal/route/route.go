@@ -9,8 +9,7 @@ import (
 	"breakwater.dev/wire"
 )
 
-// wholeRoute returns a route of an upstream as it is without a breaker, under the name of the breaker that it has or could
-// have.
+// wholeRoute returns a route of an upstream as it is without a breaker, under the name by which the feed knows it.
 func wholeRoute(u *policy.Upstream, r *policy.Route) *routev3.Route {
 	return &routev3.Route{
 		Name:   wire.RouteName(breaker.Key{Upstream: u.Name, Route: r.Name}, wire.RouteWhole),

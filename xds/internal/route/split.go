@@ -30,8 +30,9 @@ type Assumptions struct {
 // elsewhere: its match, its action, its filters and its headers stay in the routes that lead to the service. A breaker that is
 // disabled leaves the route as it is.
 //
-// The name of the route says which breaker its requests belong to: it is [wire.RouteName] with [wire.RouteWhole], and the
-// routes have the same name with the suffixes of their kinds. In the data path Adaptive the route cannot have a runtime
+// The feed finds the breaker of a request by the name of its route. That is [wire.RouteName] of the upstream and its route,
+// with [wire.RouteWhole]; several routes may share a breaker. The routes that are returned have the same name with the
+// suffixes of their kinds. In the data path Adaptive the route cannot have a runtime
 // fraction of its own, since a route matches by one fraction only. The listener must have the filters of package filter.
 // It is an error if the route or the assumptions do not meet these conditions.
 func SplitRoute(whole *routev3.Route, b *policy.Breaker, a Assumptions) ([]*routev3.Route, error) {
