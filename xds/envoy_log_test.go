@@ -67,7 +67,7 @@ func TestRejectedCallsAreNotLogged(t *testing.T) {
 			callEgress(t, egress, "GET dead /") // its entry comes after the entries of all earlier calls
 			select {
 			case entry := <-log.logged:
-				if !strings.Contains(strings.ReplaceAll(entry, ": ", ":"), `route_name:"dead`) {
+				if !strings.Contains(strings.Join(strings.Fields(entry), " "), `route_name: "dead"`) { // the spaces differ from build to build
 					t.Errorf("a rejected call is logged:\n%s", entry)
 				}
 			case <-time.After(30 * time.Second):

@@ -351,7 +351,7 @@ func TestFallbackBesideProbes(t *testing.T) {
 		ip := ownIP(t)
 		first, second := newUpstream(t, ip), newUpstream(t, ip)
 		m := newMesh(t, ip, service("payments", first.address)+service("backup", second.address)+policyFor("payments", "dataPath: "+path,
-			"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, waitDurationInOpenState: 1s, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}",
+			"breaker: {consecutiveFailures: 3, failureRateThreshold: 0%, slowCallRateThreshold: 0%, waitDurationInOpenState: 1s, permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1}",
 			"fallback: {upstream: backup}"))
 		second.behave(answer(http.StatusTeapot))
 		m.failUntilTripped(t, first, "payments")

@@ -11,7 +11,7 @@ import (
 )
 
 // quick is a breaker that opens at the first failure, and is half-open soon after.
-const quick = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
+const quick = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, slowCallRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
 	"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 5, maxWaitDurationInHalfOpenState: 60s}"
 
 // turnstile is a handler that keeps every request until the test releases it.
@@ -82,7 +82,7 @@ func TestHalfOpenNeverMoreThanPermitted(t *testing.T) {
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
 	m := newMesh(t, ip, service("payments", u.address)+guard("payments", "timeout: 10s", // longer than any probe takes
-		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
+		"breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, slowCallRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
 			"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 500, maxWaitDurationInHalfOpenState: 30m}"))
 	trip(t, m, u)
 	u.most.Store(0)

@@ -96,7 +96,7 @@ func TestMetricsOnly(t *testing.T) {
 // the probe closes it.
 func TestMetricsOnlyRecovers(t *testing.T) {
 	t.Parallel()
-	w := newTwins(t, "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
+	w := newTwins(t, "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, slowCallRateThreshold: 0%, waitDurationInOpenState: 300ms, "+
 		"permittedNumberOfCallsInHalfOpenState: 1, successThreshold: 1, maxWaitDurationInHalfOpenState: 1h}")
 	w.behave(answer(http.StatusInternalServerError))
 	for _, host := range []string{"payments", "shadow"} {

@@ -18,7 +18,7 @@ import (
 
 const (
 	// endlessProbes is a breaker that opens at the first failure, is half-open soon, and then stays half-open.
-	endlessProbes = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
+	endlessProbes = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, slowCallRateThreshold: 0%, waitDurationInOpenState: 300ms, " +
 		"permittedNumberOfCallsInHalfOpenState: 3, successThreshold: 1000, maxWaitDurationInHalfOpenState: 1h}"
 	// probingTTL is how long the gates of half-open breakers stay in force by default without contact to the control plane.
 	probingTTL = 3 * time.Second
