@@ -50,7 +50,10 @@ func (s *shared) deliver() {
 
 // Flush returns when the listener has had every transition that there was before the call.
 // It is for callers that go on by what the listener does. A listener must not call it.
-func (e *Engine) Flush() { e.shared.queue.flush() }
+func (e *Engine) Flush() {
+	e.shared.queue.flush()
+	e.shared.deliver() // the transitions that others left to it meanwhile
+}
 
 // some delivers transitions, unless another goroutine does already. It reports whether
 // it left some in the queue, which it does only where it may.

@@ -3,6 +3,7 @@ package breaker
 import (
 	"fmt"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -274,5 +275,41 @@ func TestWakeIsForEarlierChangesOnly(t *testing.T) {
 	}
 	if woken != 1 {
 		t.Errorf("woken %d times by calls of %d breakers, want once: none is due before %d", woken, n, due)
+	}
+}
+
+// TestFlushLeavesNothingToOthers: a transition that comes while Flush delivers is left to it, so it delivers that too.
+func TestFlushLeavesNothingToOthers(t *testing.T) {
+	var e *Engine
+	late := Key{Upstream: "late"}
+	heard := map[Key]int{}
+	var once sync.Once
+	flushing := false
+	e = NewEngine(Options{Wake: func() {}, Listen: func(tr Transition) {
+		heard[tr.Key]++
+		if flushing {
+			once.Do(func() {
+				done := make(chan error)
+				go func() { done <- e.Reset(late, "alice", "why", epoch) }()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}})
+	cfg := runRule(1)
+	cfg.Mode = ForcedOpen
+	specs := []Spec{{Key: late, Config: runRule(1), Lease: time.Second}}
+	for i := range 2 * handOn {
+		specs = append(specs, Spec{Key: Key{Upstream: fmt.Sprint("u", i)}, Config: cfg, Lease: time.Second})
+	}
+	e.Apply(specs, epoch)
+	if len(heard) != handOn {
+		t.Fatalf("%d transitions were delivered at once, want %d", len(heard), handOn)
+	}
+	flushing = true
+	e.Flush()
+	if len(heard) != 2*handOn+1 {
+		t.Errorf("%d breakers were heard of, want all %d", len(heard), 2*handOn+1)
 	}
 }

@@ -81,6 +81,16 @@ func (r *rig) deliver(traffic float64) {
 	r.transitions = nil
 }
 
+// force opens a breaker by hand, for a minute.
+func (r *rig) force(key breaker.Key) {
+	r.t.Helper()
+	o := breaker.Override{State: breaker.Open, By: "alice", Note: "a reason", Until: r.now.Add(time.Minute)}
+	if err := r.engine.Force(key, o, r.now); err != nil {
+		r.t.Fatal(err)
+	}
+	r.deliver(0)
+}
+
 // pass lets time pass.
 func (r *rig) pass(d time.Duration) {
 	r.now = r.now.Add(d)
@@ -208,11 +218,7 @@ func TestProxiesHaveTheirOwnGatesAlone(t *testing.T) {
 	r.engine.Node(keyOwn, "two", r.now)
 	r.fail(keyOwn, 0)
 	r.want(0)
-	o := breaker.Override{State: breaker.Open, By: "alice", Note: "a reason", Until: r.now.Add(time.Minute)}
-	if err := r.engine.Force(keyOwn, o, r.now); err != nil {
-		t.Fatal(err)
-	}
-	r.deliver(0)
+	r.force(keyOwn)
 	open := []Gate{{Key: keyOwn, Open: 1e6}, {Key: one, Open: 1e6}, {Key: two, Open: 1e6}}
 	r.want(0, open...)
 	if err := r.engine.Reset(one, "bob", "it works here", r.now); err != nil {
@@ -291,11 +297,7 @@ func TestMetricsOnlyHasNoGates(t *testing.T) {
 	r := newRig(t, c)
 	r.fail(keyWeb, 100)
 	r.want(0)
-	o := breaker.Override{State: breaker.Open, By: "alice", Note: "a reason", Until: r.now.Add(time.Minute)}
-	if err := r.engine.Force(keyWeb, o, r.now); err != nil {
-		t.Fatal(err)
-	}
-	r.deliver(0)
+	r.force(keyWeb)
 	r.want(0, Gate{Key: keyWeb, Open: 1e6})
 }
 

@@ -58,19 +58,19 @@ type mesh struct {
 	engine *breaker.Engine
 	stop   func() // ends Run
 
-	mu        sync.Mutex // guards the fields below
-	sampling  map[breaker.Key]wire.Sampling
-	rate      float64
-	links     map[string]gate.Links // by upstream and node
-	connected []gate.Node
-	broken    error         // returned by PublishGates
-	takes     time.Duration // by PublishGates
-	published []*gate.Set
-	decided   []time.Time
+	mu         sync.Mutex // guards the fields below
+	sampling   map[breaker.Key]wire.Sampling
+	rate       float64
+	links      map[string]gate.Links // by upstream and node
+	connected  []gate.Node
+	broken     error  // returned by PublishGates
+	publishing func() // called by PublishGates, without the lock
+	published  []*gate.Set
+	decided    []time.Time
 }
 
 func newMesh(t *testing.T) *mesh {
-	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}}
+	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}, publishing: func() {}}
 	m.engine = breaker.NewEngine(breaker.Options{Listen: func(tr breaker.Transition) { m.Publisher.Observe(tr) }})
 	m.Publisher = New(Options{Breakers: m.engine, Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(t.Context())
@@ -110,9 +110,9 @@ func (m *mesh) Connected() []gate.Node {
 
 func (m *mesh) PublishGates(set *gate.Set, decided time.Time) error {
 	m.mu.Lock()
-	takes := m.takes
+	publishing := m.publishing
 	m.mu.Unlock()
-	<-time.After(takes) // on the virtual clock
+	publishing()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken != nil {
@@ -213,12 +213,12 @@ func TestATripBesideAReload(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMesh(t)
 			m.apply(set("web", "other"))
-			m.change(func() { m.takes, m.rate = 10*time.Millisecond, 5_000 })
+			m.change(func() { m.publishing, m.rate = func() { time.Sleep(10 * time.Millisecond) }, 5_000 })
 			m.fail(breaker.Key{Upstream: "other"})
 			time.Sleep(time.Millisecond) // it is being published
 			m.engine.Report(web, []breaker.Reported{{Outcome: breaker.Failure, At: m.clock.Now()}}, m.clock.Now())
 			m.apply(set("web", "new"))
-			m.change(func() { m.takes, m.rate = 0, 1 })
+			m.change(func() { m.publishing, m.rate = func() {}, 1 })
 			time.Sleep(30 * time.Second)
 			m.engine.Advance(m.clock.Now())
 			m.want(t, "half-open", gate.Gate{Key: web, Open: 990_000, Probe: true})
