@@ -10,8 +10,8 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// maxBody is the longest body of a response, in bytes. A proxy keeps one for each breaker.
-const maxBody = 64 << 10
+// MaxBody is the longest body of a response, in bytes. A proxy keeps one for each breaker.
+const MaxBody = 64 << 10
 
 // fallback answers rejected calls, as policies write it.
 type fallback struct {
@@ -56,7 +56,7 @@ func (f *fallback) fields() yamlwalk.Fields {
 			kind, _, err := mime.ParseMediaType(s)
 			return err == nil && strings.Contains(kind, "/") && headerValue.MatchString(s)
 		}),
-		"body":    yamlwalk.Text(&f.body, "text of at most 65536 bytes", "out-of-range", func(s string) bool { return len(s) <= maxBody }),
+		"body":    yamlwalk.Text(&f.body, "text of at most 65536 bytes", "out-of-range", func(s string) bool { return len(s) <= MaxBody }),
 		"headers": f.readHeaders,
 	}
 }

@@ -84,7 +84,7 @@ func TestEnvoyStartsWithoutDNS(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(web.Close)
 	set := &policy.Set{Upstreams: []*policy.Upstream{webUpstream("web", portOf(t, web), policy.HTTP1, policy.Route{Timeout: time.Second})}}
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"x", "y", "z"} {
 		u := webUpstream(name, 0, policy.HTTP1, policy.Route{Timeout: time.Second})
 		u.Endpoints, u.DNS = nil, &policy.DNS{Name: name + ".shop.svc", Port: 80}
 		set.Upstreams = append(set.Upstreams, u)

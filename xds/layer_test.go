@@ -22,7 +22,7 @@ import (
 func keysOf(t *testing.T, r *Resource) map[string]float64 {
 	t.Helper()
 	keys := map[string]float64{}
-	for key, v := range r.Message.(*runtimev3.Runtime).GetLayer().GetFields() {
+	for key, v := range r.Message().(*runtimev3.Runtime).GetLayer().GetFields() {
 		n := v.GetNumberValue()
 		if s := v.GetStructValue(); s != nil {
 			if got := s.GetFields()["denominator"].GetStringValue(); got != "MILLION" {
@@ -157,7 +157,7 @@ func TestEnvoyNestsShares(t *testing.T) {
 			}
 			b := static(t, rs)
 			b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message.(*runtimev3.Runtime).GetLayer()},
+				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message().(*runtimev3.Runtime).GetLayer()},
 			}}}
 			egress := startEnvoyOn(t, b, refusingPort(t))
 			const calls = 20_000

@@ -58,7 +58,7 @@ func newPlayedProxy(t *testing.T, f *flow) *playedProxy {
 		t.Fatal(err)
 	}
 	p := &playedProxy{
-		flow: f, id: "shop-0", routes: rs[xds.RouteType][0].Message.(*routev3.RouteConfiguration),
+		flow: f, id: "shop-0", routes: xds.WholeRoutes(rs[xds.VirtualHostType]).All()[0].Message().(*routev3.RouteConfiguration),
 		log: newPlayedLog(t, f.feed), seen: map[string]bool{},
 	}
 	p.layer.Store(&map[string]*structpb.Value{})
@@ -67,7 +67,7 @@ func newPlayedProxy(t *testing.T, f *flow) *playedProxy {
 
 // apply applies a runtime layer, and reports whether it differs from the one before.
 func (p *playedProxy) apply(layer *xds.Resource) bool {
-	fields := layer.Message.(*runtimev3.Runtime).GetLayer().GetFields()
+	fields := layer.Message().(*runtimev3.Runtime).GetLayer().GetFields()
 	before := *p.layer.Swap(&fields)
 	return !maps.EqualFunc(fields, before, func(x, y *structpb.Value) bool { return x.String() == y.String() })
 }

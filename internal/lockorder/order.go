@@ -22,6 +22,9 @@ type (
 	DiscoveryStream struct{}
 	// DiscoveryLeaf is the place of all other locks of xds/discovery.
 	DiscoveryLeaf struct{}
+	// SharedResources is the place of the locks of shared resources: one guards what a list remembers, the other guards
+	// which lists there are.
+	SharedResources struct{}
 	// ExtProcCall is the place of the lock of one request in ext_proc. Outcomes are given to a breaker while it is held.
 	ExtProcCall struct{}
 	// GateLeaf is the place of the locks of gate/publisher. One guards transitions on their way to its
@@ -40,6 +43,7 @@ var order = []any{
 	DiscoveryPublisher{},
 	DiscoveryStream{},
 	DiscoveryLeaf{},
+	SharedResources{},
 	ExtProcCall{},
 	GateLeaf{},
 	DriverLeaf{},

@@ -67,7 +67,7 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: wire.EgressName,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
-			ConfigSource: connect.OverADS(), RouteConfigName: wire.EgressName,
+			ConfigSource: connect.OverADS(), RouteConfigName: wire.RoutesName,
 		}},
 		HttpFilters: filters,
 		AccessLog:   []*accesslogv3.AccessLog{log},

@@ -71,7 +71,7 @@ type Response struct {
 func (r *Response) Size() int {
 	size := 0
 	for _, resource := range r.Resources {
-		size += len(resource.Body.GetValue())
+		size += len(resource.Value())
 	}
 	return size
 }
