@@ -45,22 +45,37 @@ func (n *Names) total() sum {
 func (n *Names) Change(pool *Pool, add, drop []string) *Names {
 	// Many proxies ask for the same names, so their set is looked for before it is made. The sum of a request that says a
 	// name twice is the sum of no set.
-	total, count := n.total(), n.Len()
+	total, changed := n.total(), false
 	for _, name := range add {
 		if !n.Has(name) {
-			total, count = total.plus(sumOf(name, "")), count+1
+			total, changed = total.plus(sumOf(name, "")), true
 		}
 	}
-	if len(drop) == 0 {
-		if count == n.Len() {
-			return n
+	for _, name := range drop {
+		if n.Has(name) {
+			total, changed = total.minus(sumOf(name, "")), true
 		}
-		if known := pool.names.find(total); known != nil {
-			return known
-		}
+	}
+	if !changed {
+		return n
+	}
+	if known := pool.names.find(total); known != nil && !overlap(add, drop) {
+		return known
 	}
 	next := newNames(n.All(), add, drop)
 	return pool.names.get(next.sum, next.Len(), func() *Names { return next })
+}
+
+// overlap reports whether two lists have a name in common.
+func overlap(add, drop []string) bool {
+	if len(add) == 0 || len(drop) == 0 {
+		return false
+	}
+	comes := make(map[string]bool, len(add))
+	for _, name := range add {
+		comes[name] = true
+	}
+	return slices.ContainsFunc(drop, func(name string) bool { return comes[name] })
 }
 
 func newNames(had, add, drop []string) *Names {
