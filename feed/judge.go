@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"time"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/alslog"
@@ -14,6 +15,10 @@ type entry struct {
 	*alslog.Entry
 	process uint32 // the process of the control plane that admitted the probe
 	probe   uint32 // the id of the probe there; 0: the request is no probe
+	// What the entry's tag says; see [worker.readTag].
+	identified bool
+	call       callID
+	lasted     time.Duration // when the entry was written
 }
 
 // ending translates the entry of a request that has ended.

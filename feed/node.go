@@ -19,6 +19,7 @@ type node struct {
 	timeline sampling.Timeline
 	meters   map[breaker.Key]*sampling.Meter
 	links    map[string]*links // by upstream
+	running  running
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
 }
@@ -31,6 +32,13 @@ func (n *node) linksTo(upstream string) *links {
 		n.links[upstream] = l
 	}
 	return l
+}
+
+// forgetRunning forgets the calls that were reported while they were running.
+func (n *node) forgetRunning() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running.forget(func(early) bool { return true })
 }
 
 // retention is how long a proxy without a stream is remembered.
