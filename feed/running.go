@@ -105,7 +105,7 @@ func (w *worker) readTag() error {
 
 // unfinished handles the entry of a request that has not ended, and has no response yet.
 func (w *worker) unfinished(to *target, kind wire.RouteKind, arrived breaker.Instant) {
-	if askedForPermit(kind) || !w.entry.identified {
+	if passed := kind == wire.RouteSampled || kind == wire.RouteClosed; !passed || !w.entry.identified {
 		w.uploading(to, kind)
 		return
 	}

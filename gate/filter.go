@@ -57,13 +57,12 @@ func FilterFor(set *policy.Set) LogFilter {
 	return f
 }
 
-// windowsOf returns windows in which a proxy looks at a call at least once after each of the thresholds, which are sorted. A proxy looks
-// at a call every [wire.RunningInterval], so each window is two intervals long, and a busy proxy may be a whole one late. Where there are more
-// thresholds than windows, those that are close together share a window, in which a call may be logged more often.
+// windowsOf returns windows in which a proxy looks at a call after each of the thresholds, which are sorted; see [wire.RunningSpan]. Where
+// there are more thresholds than windows, those that are close together share a window, in which a call may be logged more often.
 func windowsOf(thresholds []time.Duration) (w [wire.RunningWindows]Window) {
 	var all []Window
 	for _, t := range thresholds {
-		all = append(all, Window{t, t + 2*wire.RunningInterval})
+		all = append(all, Window{t, t + wire.RunningSpan})
 	}
 	gap := func(i int) time.Duration { return all[i+1].From - all[i].Until }
 	for len(all) > 1 {

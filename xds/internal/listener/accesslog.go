@@ -31,7 +31,7 @@ func LoggedRunning(window int) (from, until time.Duration) {
 	if window > 0 {
 		return math.MaxUint32 * time.Millisecond, math.MaxUint32 * time.Millisecond // no request
 	}
-	return LoggedSlow, LoggedSlow + 2*wire.RunningInterval
+	return LoggedSlow, LoggedSlow + wire.RunningSpan
 }
 
 // requestLog reports requests to the control plane after they have ended, and those that hang while they do. It is there whatever the policy says, since a
