@@ -49,11 +49,6 @@ apiVersion: breakwater.dev/v1alpha1
 kind: Upstream
 metadata: {name: db}
 spec: {protocol: TCP, port: 5432, endpoints: [{address: 10.0.0.1, port: 80}]}
----
-apiVersion: breakwater.dev/v1alpha1
-kind: BreakerPolicy
-metadata: {name: db}
-spec: {targetRefs: [{kind: Upstream, name: db}], breaker: {slowCallDurationThreshold: 1ms}}
 `
 	on := func(spec string) string {
 		return upstreams + "---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: web}\nspec: {targetRefs: [{kind: Upstream, name: web}], " + spec + "}\n"
