@@ -87,7 +87,7 @@ func (w *window) correct(old, now *call, settled, at Instant) {
 	}
 }
 
-// justNow is the instant of what happens while the window is told of it.
+// justNow is the instant of a change that happens while the window counts it.
 const justNow = never
 
 // early adds n calls in flight that became slow at an instant; see [window.addAt].

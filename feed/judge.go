@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/running"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/outlier"
 	"breakwater.dev/wire"
@@ -15,9 +16,9 @@ type entry struct {
 	*alslog.Entry
 	process uint32 // the process of the control plane that admitted the probe
 	probe   uint32 // the id of the probe there; 0: the request is no probe
-	// What the entry's tag says; see [worker.readTag].
+	// The tag says the fields below; see [worker.readTag].
 	identified bool
-	call       callID
+	call       running.ID
 	lasted     time.Duration // when the entry was written
 }
 

@@ -39,7 +39,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		w.correct(to, &x, &report, arrived)
 		return
 	}
-	began, known := w.node.running.end(e.call)
+	began, known := w.node.running.End(e.call)
 	if known {
 		report.Early, report.Lasted = true, at.Sub(began)
 	}

@@ -102,7 +102,7 @@ func TestRunningCallsAreSlowOnce(t *testing.T) {
 				if got := r.window("web"); got != tt.window {
 					t.Errorf("window %+v, want %+v", got, tt.window)
 				}
-				if n := len(r.node.running.calls); n != 0 || r.server.nodes.running.Load() != 0 {
+				if n := r.node.running.Len(); n != 0 || r.server.nodes.running.Load() != 0 {
 					t.Errorf("%d calls are remembered", n)
 				}
 			})
@@ -110,7 +110,7 @@ func TestRunningCallsAreSlowOnce(t *testing.T) {
 	}
 }
 
-// TestRunningCallsThatAreNotSlow: only the service's time makes a call slow, and only calls of this data path are told of.
+// TestRunningCallsThatAreNotSlow: only the service's time makes a call slow, and only calls of this data path count.
 func TestRunningCallsThatAreNotSlow(t *testing.T) {
 	for name, tt := range map[string]struct {
 		route  string
@@ -154,7 +154,7 @@ func TestRunningCallsThatAreNotSlow(t *testing.T) {
 }
 
 // TestRunningCallsOfOneProxy: its calls are told apart by their connections and the times at which they began. The end of a call can
-// come on another stream than the news that it hangs.
+// come on another stream than the report that it hangs.
 func TestRunningCallsOfOneProxy(t *testing.T) {
 	r := newRig(t)
 	began := r.now
@@ -181,42 +181,20 @@ func TestRunningCallsOfOneProxy(t *testing.T) {
 	r.want("web", breaker.Counts{Requests: 3, Failures: 3, Slow: 3})
 }
 
-// TestRunningCallsAreBounded: calls for which there is no room count when they end, and calls whose ends were lost are forgotten.
-func TestRunningCallsAreBounded(t *testing.T) {
+// TestRunningCallsOfAProxyThatIsForgotten take up no room.
+func TestRunningCallsOfAProxyThatIsForgotten(t *testing.T) {
 	r := newRig(t)
-	now, next := r.now, time.Duration(0)
-	add := func(n int, until breaker.Instant) (added int) {
-		for range n {
-			next++
-			if r.node.running.add(callID{1, next}, early{now, until}, now) {
-				added++
-			}
-		}
-		return added
+	h := &hanging{route("web", wire.RouteClosed), 1, r.now}
+	r.now = r.now.Add(3 * time.Second)
+	r.take(h.running(r, nil))
+	if got := r.server.nodes.running.Load(); got != 1 {
+		t.Fatalf("%d calls are remembered, want 1", got)
 	}
-	if got := add(maxRunning+5, now.Add(time.Minute)); got != maxRunning {
-		t.Errorf("%d calls were added, want %d", got, maxRunning)
-	}
-	now = now.Add(sweepInterval)
-	if got := add(1, now); got != 0 {
-		t.Error("a call was added where there is no room")
-	}
-	now = now.Add(time.Minute)
-	if got := add(2, now.Add(time.Minute)); got != 2 || len(r.node.running.calls) != 2 {
-		t.Errorf("%d calls were added, and %d are remembered; want 2 and no other", got, len(r.node.running.calls))
-	}
-	r.server.nodes.running.Store(maxAllRunning - 1)
-	if got := add(5, now); got != 1 {
-		t.Errorf("%d calls were added, want the last one for which there is room", got)
-	}
-	if got := r.server.nodes.running.Load(); got != maxAllRunning {
-		t.Errorf("%d calls of all proxies, want %d", got, maxAllRunning)
-	}
+	r.node.streams = 1
 	r.worker.leave()
-	r.server.mu.Lock()
-	r.server.nodes.remove(r.node)
-	r.server.mu.Unlock()
-	if got := r.server.nodes.running.Load(); got != maxAllRunning-3 {
-		t.Errorf("%d calls when the proxy is forgotten, want %d", got, maxAllRunning-3)
+	r.now = r.now.Add(retention)
+	r.server.Sample(r.now)
+	if got := r.server.nodes.running.Load(); got != 0 {
+		t.Errorf("%d calls are remembered when the proxy is forgotten", got)
 	}
 }

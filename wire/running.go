@@ -10,7 +10,7 @@ import (
 // request every [RunningInterval], and logs it at most twice for each of [RunningWindows].
 const (
 	// RunningInterval is how often a proxy looks at a request that has not ended. It is a little more than half a second, so
-	// that a proxy looks just after the thresholds that people write, and not just before them.
+	// that a proxy looks just after the usual thresholds, and not just before them.
 	RunningInterval = 505 * time.Millisecond
 	// RunningSpan is how long a request may be logged after a threshold, in whole milliseconds: for two looks, of which the second
 	// makes up for a first one that a busy proxy had late, or that came before the service had had its time.

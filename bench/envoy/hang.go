@@ -74,7 +74,7 @@ func hangs(m *machine, out *bytes.Buffer) (reached []target, err error) {
 type hangResult struct {
 	delay  time.Duration // from the first call that hangs until the last proxy rejects
 	hung   int64         // calls that hung
-	reason string        // of the trip
+	reason string        // why the breaker tripped
 }
 
 // oneHang stops the upstream under a steady load until all proxies reject, and lets it go on.
@@ -109,8 +109,8 @@ func oneHang(m *machine, s *mesh, u *traffic.Upstream) (h hangResult, err error)
 	return h, errors.Join(err, s.waitUntilClosed())
 }
 
-// lastOfFirst returns the time at which the last proxy rejected its first call. The calls that hang end in no order, and none of them
-// with a 503.
+// lastOfFirst returns the time at which the last proxy rejected its first call. The calls that hang end in no order, and never with a
+// 503.
 func lastOfFirst(calls [][]traffic.Call) (last time.Time, err error) {
 	for _, all := range calls {
 		var first time.Time

@@ -12,8 +12,8 @@ var separators = strings.NewReplacer("_", "", "-", "")
 // fold removes the difference between spellings such as failure_rate and failureRate.
 func fold(s string) string { return strings.ToLower(separators.Replace(s)) }
 
-// Nearest returns the word that name was probably meant to be: one that is close, or one that only says its unit beside, as
-// timeout_seconds does beside timeout. ok is false if there is none.
+// Nearest returns the word that name was probably meant to be: a word that is close, or the same word with
+// its unit, as timeout_seconds for timeout. ok is false if there is none.
 func Nearest(name string, words []string) (word string, ok bool) {
 	if len(name) > 64 {
 		return "", false

@@ -74,7 +74,7 @@ func requestLog() (*accesslogv3.AccessLog, error) {
 					allFilters(flagged(wire.CallerLeftFlags()), switchedOn(wire.LogGone)),
 				)),
 			)),
-			// Requests without a response, at each look at them. Those that were answered, such as streams, fail the first test.
+			// Requests without a response, at each look at them. Requests that were answered, such as streams, fail the first test.
 			allFilters(running(true), status(accesslogv3.ComparisonFilter_EQ, 0, wire.LogWaiting), anyFilter(append(slow(),
 				allFilters(lasted(wire.UploadTime, wire.LogWaiting), marked(wire.ProbeKey)), // which may wait for the end of their request
 			)...)),
