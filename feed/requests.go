@@ -41,7 +41,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	}
 	began, known := w.node.running.End(e.call)
 	if known {
-		report.Early, report.Lasted = true, at.Sub(began)
+		report.Early, report.Lasted = true, max(at.Sub(began), 0)
 	}
 	always := known || to.alwaysLogged(report.Outcome, x.Took)
 	if kind == wire.RouteClosed && !always {

@@ -12,8 +12,8 @@ import (
 // maxLasting is how long a call without a timeout is remembered.
 const maxLasting = time.Hour
 
-// readTag reads from the entry's tag to which call it belongs, and how long the call has lasted. For a call that has ended that matters only
-// while some of the proxy's calls were reported early.
+// readTag reads from the entry's tag to which call it belongs, and how long the call has lasted. For a call that has ended that
+// matters only while some of the proxy's calls were reported early.
 func (w *worker) readTag() error {
 	e := &w.entry
 	if e.Type != alslog.DownstreamPeriodic && w.node.running.Len() == 0 {
@@ -61,9 +61,8 @@ func (w *worker) slow(to *target, at, arrived breaker.Instant) {
 	g.outcomes = append(g.outcomes, breaker.Reported{Running: true, At: at, Lasted: e.lasted, Duration: x.Took})
 }
 
-// uploading handles the entry of a request that has not ended, and that asked for a permit. If it is a probe whose request the client is
-// still sending, it gives its permit back, so that a slow client does not keep others from probing. The engine knows how long
-// any other has lasted.
+// uploading handles the entry of a request that has not ended, and that is not reported early. If it is a probe whose request
+// the client is still sending, it gives its permit back, so that a slow client does not keep others from probing.
 func (w *worker) uploading(to *target, kind wire.RouteKind) {
 	e := &w.entry
 	w.server.counts.skipped.Add(1)

@@ -59,8 +59,8 @@ func (r *rig) window(upstream string) breaker.WindowCounts {
 	return r.engine.Breaker(breaker.Key{Upstream: upstream}).Status(r.now).Window
 }
 
-// TestRunningCallsAreSlowOnce: a call that hangs counts in the window when it has become slow, however often it is logged, and ends as what
-// it was. In the totals it counts when it has ended.
+// TestRunningCallsAreSlowOnce: a call that hangs counts in the window when it has become slow, however often it is logged, and
+// ends as what it was. In the totals it counts when it has ended.
 func TestRunningCallsAreSlowOnce(t *testing.T) {
 	for name, tt := range map[string]struct {
 		how    func(*datav3.HTTPAccessLogEntry)

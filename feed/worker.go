@@ -104,8 +104,8 @@ func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) erro
 	return nil
 }
 
-// ended returns when the call of the entry ended, or when the entry of a call that is running was written. ok is false where the entry does not count: it belongs to no breaker, or the
-// proxy is none that calls the upstream.
+// ended returns when the call of the entry ended, or when the entry of a call that is running was written. ok is false where the
+// entry does not count: it belongs to no breaker, or the proxy is none that calls the upstream.
 func (w *worker) ended(to *target, arrived breaker.Instant) (at breaker.Instant, ok bool) {
 	at = w.node.clock.At(w.clock, w.entry.End(), arrived)
 	if to == nil {

@@ -29,8 +29,8 @@ const RunningTag = "running"
 // request does not say otherwise when it was written (Envoy 1.40).
 const RunningFormat = "%CONNECTION_ID%/%DURATION%"
 
-// Running reads the value of [RunningTag]: the number that the proxy gave the connection of the caller, and how long the request had lasted
-// when the entry was written, in whole milliseconds. ok is false if the value cannot be read.
+// Running reads the value of [RunningTag]: the number that the proxy gave the connection of the caller, and how long the request
+// had lasted when the entry was written, in whole milliseconds. ok is false if the value cannot be read.
 func Running[T string | []byte](value T) (connection uint64, lasted time.Duration, ok bool) {
 	id, ms, found := strings.Cut(string(value), "/")
 	connection, badID := strconv.ParseUint(id, 10, 64)

@@ -234,8 +234,8 @@ func (s *scripted) judge(t *testing.T, rows []*played) (wrong []*played) {
 	return wrong
 }
 
-// checkWindows checks that the windows have the same calls as the totals. No breaker has changed its state, and no call has left its window. A
-// call that was slow while it was in flight must not be there twice.
+// checkWindows checks that the windows have the same calls as the totals. No breaker has changed its state, and no call has left
+// its window. A call that was slow while it was in flight must not be there twice.
 func (s *scripted) checkWindows(t *testing.T, rows []*played) {
 	t.Helper()
 	all := s.counts(t)

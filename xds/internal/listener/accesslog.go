@@ -34,8 +34,9 @@ func LoggedRunning(window int) (from, until time.Duration) {
 	return LoggedSlow, LoggedSlow + wire.RunningSpan
 }
 
-// requestLog reports requests to the control plane after they have ended, and those that hang while they do. It is there whatever the policy says, since a
-// listener that changes drains its connections: runtime keys say what the policy needs to have logged.
+// requestLog reports requests to the control plane after they have ended, and those that hang while they do. It is there
+// whatever the policy says, since a listener that changes drains its connections: runtime keys say what the policy needs to
+// have logged.
 //
 // The order of its filter matters. A healthy request fails each test, so the cheapest tests come first. A rejected request
 // passes the test of the status, is kept out by CEL, and must not pay for more.
