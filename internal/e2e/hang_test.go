@@ -19,7 +19,9 @@ type hung struct {
 func (h hung) key() string { return strings.TrimSuffix(h.name+"@"+h.node, "@") }
 
 // callsOf returns a script that makes n calls at once.
-func callsOf(n int, script string) string { return strings.TrimSuffix(strings.Repeat(script+"|", n), "|") }
+func callsOf(n int, script string) string {
+	return strings.TrimSuffix(strings.Repeat(script+"|", n), "|")
+}
 
 // windowed has the fields of a breaker's page that tests of windows need.
 type windowed struct {
