@@ -25,7 +25,7 @@ func (c *closed) elapse(now Instant) {
 func (c *closed) ended(e ending, counted bool, now Instant) {
 	switch kind := e.call(); {
 	case counted:
-		c.window.settle(kind)
+		c.window.settle(kind, justNow)
 	case kind != nil:
 		c.window.add(*kind, 1)
 	}

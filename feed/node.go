@@ -5,6 +5,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/feed/internal/running"
 	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/internal/lockorder"
 )
@@ -19,6 +20,7 @@ type node struct {
 	timeline sampling.Timeline
 	meters   map[breaker.Key]*sampling.Meter
 	links    map[string]*links // by upstream
+	running  running.Calls
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
 }
@@ -31,6 +33,13 @@ func (n *node) linksTo(upstream string) *links {
 		n.links[upstream] = l
 	}
 	return l
+}
+
+// forgetRunning forgets the calls that were reported while they were running.
+func (n *node) forgetRunning() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running.Clear()
 }
 
 // retention is how long a proxy without a stream is remembered.

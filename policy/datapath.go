@@ -44,6 +44,13 @@ func (c *compiler) checkConnections(s *settings) {
 	if s.idle > 0 {
 		refuse(idlePath, "left out: a connection of protocol TCP may be idle for as long as its two ends want")
 	}
+	const neverSlow = ": a connection of protocol TCP is never slow, since the proxy does not log how long connecting took"
+	if s.breaker.SlowCallDurationThreshold > 0 {
+		refuse(slowDurationPath, "left out"+neverSlow)
+	}
+	if s.breaker.SlowCallRateThreshold > 0 {
+		refuse(slowRatePath, "left out"+neverSlow)
+	}
 	if s.breaker.RampDuration > 0 {
 		refuse("spec.breaker.ramp", "left out: connections of protocol TCP are let through up to a number, and not by shares")
 	}

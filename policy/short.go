@@ -11,20 +11,22 @@ import (
 
 // shortPaths are the paths, in the long form, of the short form's fields.
 var shortPaths = map[string]string{
-	"failure_threshold":        "spec.breaker.consecutiveFailures",
-	"recovery_timeout_seconds": "spec.breaker.waitDurationInOpenState",
-	"timeout_seconds":          "spec.timeout",
-	"success_threshold":        "spec.breaker.successThreshold",
+	"failure_threshold":          consecutivePath,
+	"recovery_timeout_seconds":   "spec.breaker.waitDurationInOpenState",
+	"timeout_seconds":            timeoutPath,
+	"success_threshold":          "spec.breaker.successThreshold",
+	"slow_call_duration_seconds": slowDurationPath,
 }
 
 // shortFields are the fields of an entry.
 func shortFields(s *settings) yamlwalk.Fields {
 	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, breaker.MaxCount) }
 	return yamlwalk.Fields{
-		"failure_threshold":        count(&s.breaker.ConsecutiveFailures),
-		"recovery_timeout_seconds": yamlwalk.Seconds(&s.breaker.WaitDurationInOpenState, time.Millisecond, breaker.MaxDuration),
-		"timeout_seconds":          yamlwalk.Seconds(&s.timeout, 0, breaker.MaxDuration),
-		"success_threshold":        count(&s.breaker.SuccessThreshold),
+		"failure_threshold":          count(&s.breaker.ConsecutiveFailures),
+		"recovery_timeout_seconds":   yamlwalk.Seconds(&s.breaker.WaitDurationInOpenState, time.Millisecond, breaker.MaxDuration),
+		"timeout_seconds":            yamlwalk.Seconds(&s.timeout, 0, breaker.MaxDuration),
+		"success_threshold":          count(&s.breaker.SuccessThreshold),
+		"slow_call_duration_seconds": yamlwalk.Seconds(&s.breaker.SlowCallDurationThreshold, 0, breaker.MaxDuration),
 	}
 }
 

@@ -77,6 +77,7 @@ func (s *settings) forConnections() *settings {
 	s.gone = breaker.GoneSlow
 	s.dataPath = Adaptive
 	s.breaker.RampDuration = 0
+	s.breaker.SlowCallDurationThreshold, s.breaker.SlowCallRateThreshold = 0, 0 // a log does not say how long connecting took
 	return s
 }
 

@@ -77,7 +77,11 @@ func (c *compiler) checkSlowCalls(s *settings, b breaker.Config) {
 	}
 	timeout := s.untilTimeout()
 	if at, ok := s.places.blame(slowDurationPath, timeout.path); ok {
-		c.fail(at, fmt.Sprintf("below %s, or beside slowCallRateThreshold: 0%%: a call that slow has timed out, which is a failure", timeout), "never-trips")
+		off := "beside slowCallRateThreshold: 0%"
+		if at.from.short {
+			off = "0 to turn the rule off" // an entry of the short form has no rate
+		}
+		c.fail(at, fmt.Sprintf("below %s, or %s: a call that slow has timed out, which is a failure", timeout, off), "never-trips")
 	} else if at, ok := s.places.blame(slowRatePath, timeout.path); ok {
 		c.fail(at, fmt.Sprintf("0%%, or beside a slowCallDurationThreshold below %s: a call that takes %s has timed out, which is a failure",
 			timeout, yamlwalk.FormatDuration(b.SlowCallDurationThreshold)), "never-trips")

@@ -90,7 +90,8 @@ func TestRuntimeKeys(t *testing.T) {
 		if _, _, ok := ParseShareKey(connections); ok {
 			t.Fatalf("the number of connections %q was read as a share", connections)
 		}
-		for _, log := range []RuntimeKey{LogStatus, LogSlow, LogGone, LogBelow, LogWaiting} {
+		from, until := LogRunning(rapid.IntRange(0, RunningWindows-1).Draw(t, "window"))
+		for _, log := range []RuntimeKey{LogStatus, LogSlow, LogGone, LogBelow, LogWaiting, from, until} {
 			if _, _, ok := ParseShareKey(log); ok || log == share {
 				t.Fatalf("the log filter's key %q was read as a share, such as %q", log, share)
 			}

@@ -90,6 +90,14 @@ func (f fields) setFilter(filter gate.LogFilter) {
 	if filter.Slow != 0 && filter.Slow != listener.LoggedSlow {
 		f[string(wire.LogSlow)] = structpb.NewNumberValue(float64(max(filter.Slow.Milliseconds(), 1)))
 	}
+	for i, w := range filter.Running {
+		if from, until := listener.LoggedRunning(i); w == (gate.Window{}) || w == (gate.Window{From: from, Until: until}) {
+			continue
+		}
+		from, until := wire.LogRunning(i)
+		f[string(from)] = structpb.NewNumberValue(float64(max(w.From.Milliseconds(), 1)))
+		f[string(until)] = structpb.NewNumberValue(float64(w.Until.Milliseconds()))
+	}
 	if filter.Gone {
 		f[string(wire.LogGone)] = structpb.NewNumberValue(100) // in percent: the filter takes no other denominator
 	}

@@ -177,7 +177,7 @@ var table = []row{
 	},
 	{
 		pkg: "feed", layer: 6,
-		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/sampling", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
+		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/running", "feed/internal/sampling", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:     []string{controlPlaneAPI, grpcGo, promClient},
 		testThird: []string{protobufGo},
 		reason:    "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
@@ -186,6 +186,11 @@ var table = []row{
 		pkg: "feed/internal/clock", layer: 2, pure: true, silent: true,
 		ours:   []string{"instant"},
 		reason: "It translates the clocks of proxies into ours, which can be understood and tested without a log.",
+	},
+	{
+		pkg: "feed/internal/running", layer: 2, pure: true, silent: true,
+		ours:   []string{"instant"},
+		reason: "Which calls were reported before can be understood and tested without a log, and so can the bounds on them.",
 	},
 	{
 		pkg: "feed/internal/sampling", layer: 3, pure: true, silent: true,
