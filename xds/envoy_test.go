@@ -202,7 +202,7 @@ func TestEnvoyTakesEveryFeature(t *testing.T) {
 		}
 		web.Routes[0].Breaker = b
 		all := *set
-		all.Upstreams = append(slices.Clone(set.Upstreams), db, web)
+		all.Upstreams = append([]*policy.Upstream{db}, append(slices.Clone(set.Upstreams), web)...) // sorted
 		validateSet(t, &all)
 	}
 }

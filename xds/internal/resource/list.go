@@ -230,6 +230,31 @@ func (l *List) named(names *Names) *List {
 	return l.pool.get(total, len(all), func() []*Resource { return all })
 }
 
+// Missing returns the names by which no resource is called, sorted. The caller must not change them.
+func (l *List) Missing(names *Names) []string {
+	make := func() []string {
+		var missing []string
+		rest := l.All()
+		for _, name := range names.All() {
+			for len(rest) > 0 && rest[0].Name < name {
+				rest = rest[1:]
+			}
+			if len(rest) == 0 || rest[0].Name != name {
+				missing = append(missing, name)
+			}
+		}
+		return missing
+	}
+	if l == nil {
+		return names.All()
+	}
+	if names.Len() <= Few {
+		return make()
+	}
+	type key struct{ missing sum }
+	return Remember(l, key{names.total()}, make)
+}
+
 // Version returns a hash of the names and versions, which is equal for equal lists in every process.
 func (l *List) Version() string {
 	make := func() string {

@@ -96,7 +96,7 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 	change := want.Since(s.has)
 	// A proxy may ask for a resource that does not exist. It gets that answer at once: Envoy holds its answer about
 	// clusters back until then, and removals wait for that.
-	gone := s.nameless(resources, want)
+	gone := s.nameless(resources)
 	if len(change.Changed) == 0 && len(change.Gone) == 0 && len(gone) == 0 && len(s.again) == 0 && s.greeted() {
 		return nil
 	}

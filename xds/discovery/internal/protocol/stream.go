@@ -67,11 +67,11 @@ type Response struct {
 	TTL       time.Duration   // how long the proxy keeps the resources if they are not sent again; 0: for ever
 }
 
-// Size returns the size of the resources, in bytes.
+// Size returns the size of the resources, in bytes, as delta responses have them.
 func (r *Response) Size() int {
 	size := 0
 	for _, resource := range r.Resources {
-		size += len(resource.Value())
+		size += len(resource.Delta())
 	}
 	return size
 }

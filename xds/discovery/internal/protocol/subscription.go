@@ -243,25 +243,14 @@ func (s *Subscription) Lacks(resources *xds.List) bool {
 }
 
 // nameless returns the names that the proxy asked for, and that are not among the resources, if the proxy does not know that
-// yet. It wants the given ones among the resources.
-func (s *Subscription) nameless(resources, want *xds.List) []string {
-	missing := s.names.Len() - want.Len()
-	if s.typeURL == xds.VirtualHostType || !s.wildcard && missing == 0 {
+// yet.
+func (s *Subscription) nameless(resources *xds.List) []string {
+	if s.names.Len() == 0 || s.typeURL == xds.VirtualHostType {
 		return nil
 	}
-	if known := len(s.absent); !s.wildcard && known == missing {
-		for name := range s.absent {
-			if want.Find(name) != nil {
-				known--
-			}
-		}
-		if known == missing {
-			return nil
-		}
-	}
 	var none []string
-	for _, name := range s.names.All() {
-		if !s.absent[name] && s.has.Find(name) == nil && resources.Find(name) == nil {
+	for _, name := range resources.Missing(s.names) {
+		if !s.absent[name] && s.has.Find(name) == nil {
 			none = append(none, name)
 		}
 	}
