@@ -288,7 +288,7 @@ func TestReportRunThatBecomesCertain(t *testing.T) {
 	const sampled, exact = 100, 1
 	for _, tt := range []struct {
 		name  string
-		oneIn []uint32 // of each failure; 0: a success
+		oneIn []uint32 // one for each failure; 0: a success
 		trips bool
 	}{
 		{"enough", []uint32{sampled, sampled, exact, exact, exact}, true},

@@ -102,7 +102,7 @@ func (f *fleet) flush(p *busyProxy) {
 	p.waiting = nil
 }
 
-// serve lets time pass. fails says whether the calls through a proxy fail; nil: none does. It ends when the breaker trips.
+// serve lets time pass. The calls through a proxy fail where fails returns true; nil: none does. It ends when the breaker trips.
 func (f *fleet) serve(d time.Duration, fails func(proxy int) bool) {
 	const step = callsEvery
 	for end := f.now.Add(d); f.now < end; f.now = f.now.Add(step) {
@@ -269,8 +269,7 @@ func TestFlipsChangeNoWeight(t *testing.T) {
 	})
 }
 
-// TestBusyMeshIsNotLoggedExactly: where there are so many calls that a sample convinces as soon, or that the log would be too large,
-// the calls are sampled on.
+// TestBusyMeshIsNotLoggedExactly: in a mesh with many calls a sample convinces as soon as an exact log would.
 func TestBusyMeshIsNotLoggedExactly(t *testing.T) {
 	f := newFleet(t, 20, "Mesh")
 	f.serve(30*time.Second, all)

@@ -67,7 +67,7 @@ func TestToleratedFailuresAreNotSuspicious(t *testing.T) {
 	}
 }
 
-// TestAffordable: all proxies together log only so much, and only where a sample would take longer to convince.
+// TestAffordable: all proxies together log a bounded number of calls, and only where a sample would take longer to convince.
 func TestAffordable(t *testing.T) {
 	for _, tt := range []struct {
 		what       string

@@ -14,7 +14,7 @@ import (
 
 var web = breaker.Key{Upstream: "web"}
 
-// decider is a breaker that notes what it is told.
+// decider is a breaker that notes the reports that it gets.
 type decider struct {
 	breaker.Decider
 	mu       sync.Mutex
@@ -71,7 +71,7 @@ func hold(t *testing.T, x *Suspect, outcomes ...breaker.Reported) {
 	}
 }
 
-// TestOutcomesWaitForEachOther: outcomes of a proxy are reported when those of the others must have come, and not before.
+// TestOutcomesWaitForEachOther: outcomes of a proxy are reported when the other proxies must have sent theirs, and not before.
 func TestOutcomesWaitForEachOther(t *testing.T) {
 	d, x := newDecider(), New(breaker.Subject{Key: web}, 16, start)
 	hold(t, x, failure(start), failure(start+20*ms), failure(start+40*ms))
@@ -195,7 +195,7 @@ func TestAlert(t *testing.T) {
 	}
 }
 
-// TestList: proxies log all calls of a breaker while it, or that of one of its proxies, is a suspect.
+// TestList: proxies log all calls of a breaker while it is a suspect, or the breaker of one of its proxies.
 func TestList(t *testing.T) {
 	var l List
 	if len(l.All()) > 0 || len(l.Keys()) > 0 || len(l.Remove(start, true)) > 0 {
