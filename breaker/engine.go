@@ -160,7 +160,8 @@ func (e *Engine) Acquire(key Key, now Instant) (Permit, Decision) {
 //
 // Failures in a row trip the breaker when no success can be among them. Where successes
 // are sampled, that takes a run so long that it would hardly ever come about at the rate of
-// failures from before; until then the failure rate decides. A success that is taken back
+// failures from before; until then the failure rate decides. Failures since which every
+// success is reported count as where nothing is sampled. A success that is taken back
 // never was one: the failures before and after it are one run.
 //
 // Where there is no breaker for the key, Report does nothing.

@@ -542,7 +542,11 @@ func (m *model) unbroken(failed []failure, w WindowCounts) bool {
 	for _, f := range failed {
 		oneIn = max(oneIn, f.oneIn)
 	}
-	if oneIn <= 1 {
+	exact := 0 // how many failures came after the last one from a sample
+	for exact < len(failed) && failed[len(failed)-1-exact].oneIn <= 1 {
+		exact++
+	}
+	if oneIn <= 1 || exact >= int(m.spec.Config.ConsecutiveFailures) {
 		return true
 	}
 	run := uint64(len(failed))

@@ -16,7 +16,7 @@ type Reported struct {
 	Duration time.Duration // how long the service took, which decides whether the call was slow
 	// OneIn says how the proxy sampled at that time. It reported all failures and slow calls,
 	// and one in OneIn of the other calls, which stands for all of these. At 0 and 1 it
-	// reported every call.
+	// reported every call. So a run of failures that ends with enough of these is certain.
 	OneIn uint32
 	// Generation is the generation of the breaker when it admitted the call. 0: not
 	// known; then the time at which the call began decides.

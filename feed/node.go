@@ -84,6 +84,28 @@ func (n *node) traffic(key breaker.Key) float64 {
 	return m.PerSecond()
 }
 
+// calls reports whether the proxy makes calls of a breaker, and how long the sampled ones took at most in the last seconds.
+func (n *node) calls(key breaker.Key) (longest time.Duration, calls bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.meters[key]
+	if m == nil {
+		return 0, false
+	}
+	return m.Longest(), true
+}
+
+// ExactSince implements [suspects.Proxy]. A proxy without a stream logs nothing.
+func (n *node) ExactSince(now breaker.Instant, key breaker.Key) (since breaker.Instant, exact bool) {
+	key.Node = ""
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.streams == 0 {
+		return 0, true
+	}
+	return n.timeline.ExactSince(now, key)
+}
+
 // meter returns the rates of a breaker, and adds them if there are none yet.
 func (n *node) meter(key breaker.Key) *sampling.Meter {
 	m := n.meters[key]

@@ -51,13 +51,22 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	n := uint32(1)
 	report.OneIn = weights.Sparsest // the entry represents one request, but others before it may not have been logged
 	if !always {
-		n = weights.Passed
+		if kind != wire.RouteExact {
+			n = weights.Passed
+		}
 		report.OneIn = n
 	}
 	counts.reported.Add(1)
-	w.node.meter(to.key).AddPassed(n)
+	meter := w.node.meter(to.key)
+	meter.AddPassed(n)
 	g := w.batch.group(to)
 	g.outcomes = append(g.outcomes, report)
+	switch {
+	case report.Outcome.Failed():
+		g.sparsest = max(g.sparsest, report.OneIn)
+	case !always:
+		meter.Lasted(report.Lasted)
+	}
 	w.endpoint(to, &x, &report, n)
 }
 
@@ -69,7 +78,7 @@ func (to *target) counts(kind wire.RouteKind) bool {
 		return true
 	case wire.RouteWhole:
 		return !to.adaptive
-	case wire.RouteCounted, wire.RouteProbe, wire.RouteSampled, wire.RouteClosed:
+	case wire.RouteCounted, wire.RouteProbe, wire.RouteExact, wire.RouteSampled, wire.RouteClosed:
 		return to.adaptive
 	default:
 		return false

@@ -52,7 +52,7 @@ func (w *worker) take(m *alslog.Message, arrived breaker.Instant) error {
 		}
 		if len(g.outcomes) > 0 {
 			w.observe(g)
-			w.server.options.Decider.Report(w.subject(g.target), g.outcomes, now)
+			w.report(g, now)
 		}
 	}
 	for i := range w.batch.endpoints {

@@ -155,6 +155,18 @@ func (t *Table) SetSampling(key breaker.Key, s wire.Sampling) bool {
 	return true
 }
 
+// LogAll makes the sampling of a breaker exact until [Table.SetSampling] says otherwise. It reports whether that changes the
+// gates.
+func (t *Table) LogAll(key breaker.Key) bool {
+	s, sampled := t.sampling[key]
+	if !sampled || s.Exact {
+		return false
+	}
+	s.Exact = true
+	t.sampling[key] = s
+	return true
+}
+
 // Gates returns the gates, sorted by key, and the time until which they are valid without a transition, which may be
 // never. Where a breaker for all proxies is forced open, a proxy whose own breaker is closed has a gate that lets its calls
 // through.

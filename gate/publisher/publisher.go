@@ -72,8 +72,9 @@ type Publisher struct {
 	counts   atomic.Pointer[Counts]
 
 	wake        chan struct{}                       // has room for one
-	mu          lockorder.Mutex[lockorder.GateLeaf] // guards transitions
+	mu          lockorder.Mutex[lockorder.GateLeaf] // guards what follows
 	transitions []transition
+	exact       []breaker.Key // breakers whose calls must all be logged
 
 	// The fields below are used only by the goroutine of Run.
 	table     *gate.Table
@@ -111,6 +112,19 @@ func (p *Publisher) Observe(t breaker.Transition) {
 	p.mu.Lock()
 	p.transitions = append(p.transitions, one)
 	p.mu.Unlock()
+	p.wakeUp()
+}
+
+// LogAll records that the feed needs all calls of a breaker from now on, and returns at once. The gates that say so to the
+// proxies are published at once, too, and not with the next sampling. The key has no node.
+func (p *Publisher) LogAll(key breaker.Key) {
+	p.mu.Lock()
+	p.exact = append(p.exact, key)
+	p.mu.Unlock()
+	p.wakeUp()
+}
+
+func (p *Publisher) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default: // Run is about to wake already
@@ -219,12 +233,15 @@ func (p *Publisher) publish() (next breaker.Instant) {
 	return next
 }
 
-// watchTransitions passes the transitions since its last call to the table.
+// watchTransitions passes the transitions since its last call to the table, and the breakers whose calls must all be logged.
 func (p *Publisher) watchTransitions() {
 	p.mu.Lock()
-	transitions := p.transitions
-	p.transitions = nil
+	transitions, exact := p.transitions, p.exact
+	p.transitions, p.exact = nil, nil
 	p.mu.Unlock()
+	for _, key := range exact {
+		p.table.LogAll(key)
+	}
 	for _, t := range transitions {
 		if p.table.Watch(t.key, t.rate) && p.decided.IsZero() {
 			p.decided = p.Clock.Wall(t.at)

@@ -215,6 +215,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
 			a.metrics.ObserveWholeCalls(key, lasted, n)
 		},
 		Endpoints: a.outliers.report, Log: o.Log,
+		LogAll: func(key breaker.Key) { a.gates.LogAll(key) },
 	})
 	a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: a.feed, Proxies: a.xds, Clock: a.clock, Log: o.Log})
 	a.api = httpapi.New(a.apiOptions())

@@ -177,7 +177,7 @@ var table = []row{
 	},
 	{
 		pkg: "feed", layer: 6,
-		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/running", "feed/internal/sampling", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
+		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/running", "feed/internal/sampling", "feed/internal/suspects", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:     []string{controlPlaneAPI, grpcGo, promClient},
 		testThird: []string{protobufGo},
 		reason:    "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
@@ -196,6 +196,11 @@ var table = []row{
 		pkg: "feed/internal/sampling", layer: 3, pure: true, silent: true,
 		ours:   []string{"breaker", "wire"},
 		reason: "Which sampling follows from which rates can be understood and tested without a log, and so can the weight of an entry.",
+	},
+	{
+		pkg: "feed/internal/suspects", layer: 4, pure: true,
+		ours:   []string{"breaker", "feed/internal/sampling", "internal/lockorder"},
+		reason: "The order of outcomes from many proxies, and what is certain of a run in it, depend on times and outcomes only, and not on logs.",
 	},
 	{
 		pkg: "gate", layer: 4, pure: true, silent: true,

@@ -103,6 +103,7 @@ func newFlow(t *testing.T, text string) *flow {
 			f.shown.ObserveWholeCalls(key, lasted, n)
 		},
 		Answered:  f.shown.ObserveAnswered,
+		LogAll:    func(key breaker.Key) { f.gates.LogAll(key) },
 		Endpoints: func(string, []outlier.Outcome) {},
 		Log:       slog.New(slog.DiscardHandler),
 	})

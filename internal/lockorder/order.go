@@ -14,6 +14,8 @@ type (
 	DriverDelivery struct{}
 	// FeedServer is the place of the feed's lock, which guards the proxies that it knows.
 	FeedServer struct{}
+	// FeedSuspect is the place of the lock of one breaker whose calls are all logged for a while.
+	FeedSuspect struct{}
 	// FeedNode is the place of the lock of one proxy in the feed.
 	FeedNode struct{}
 	// DiscoveryPublisher is the place of the publisher's lock, which guards the resources that all proxies get.
@@ -39,6 +41,7 @@ type (
 var order = []any{
 	DriverDelivery{},
 	FeedServer{},
+	FeedSuspect{},
 	FeedNode{},
 	DiscoveryPublisher{},
 	DiscoveryStream{},

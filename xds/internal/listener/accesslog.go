@@ -39,9 +39,10 @@ func LoggedRunning(window int) (from, until time.Duration) {
 // have logged.
 //
 // The order of its filter matters. A healthy request fails each test, so the cheapest tests come first. A rejected request
-// passes the test of the status, is kept out by CEL, and must not pay for more.
+// passes the test of the status, is kept out by CEL, and must not pay for more. The control plane has counted the requests
+// that it has rejected itself. The requests that the proxy rejects are counted from a marked sample.
 func requestLog() (*accesslogv3.AccessLog, error) {
-	answered, err := celFilter("response.code_details != 'direct_response'")
+	answered, err := celFilter("response.code_details != 'direct_response' && response.code_details != '" + wire.RejectedDetails + "'")
 	if err != nil {
 		return nil, err
 	}
