@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/gate"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
@@ -230,12 +231,24 @@ func (r *rig) corrected(upstream string, want breaker.Counts) {
 }
 
 // oneIn is a sampling by which one call in n is logged, of every breaker.
-func oneIn(n uint32) map[breaker.Key]wire.Sampling {
+func oneIn(n uint32) *gate.Mix { return sampled(densities(n)) }
+
+// densities are the sampling of all breakers of the fixture.
+func densities(n uint32) map[breaker.Key]wire.Sampling {
 	sampling := map[breaker.Key]wire.Sampling{}
 	for _, upstream := range []string{"web", "grpc", "own", "inline", "watched", "db"} {
 		sampling[breaker.Key{Upstream: upstream}] = wire.Sampling{Passed: n, Rejected: n}
 	}
 	return sampling
+}
+
+// sampled returns gates that let all calls through, with a sampling.
+func sampled(by map[breaker.Key]wire.Sampling) *gate.Mix {
+	var gates []gate.Gate
+	for key, s := range by {
+		gates = append(gates, gate.Gate{Key: key, Sampling: s})
+	}
+	return gate.Uniform(gate.NewSet(gates, gate.LogFilter{}))
 }
 
 // remote is the address of an endpoint.

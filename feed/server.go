@@ -93,16 +93,15 @@ func (s *Server) Apply(set *policy.Set) {
 }
 
 // Applied says how densely the proxy with an id logs from an instant on, in place of what was said before for that instant or a
-// later one. Keys have no node. The proxy logs all calls of a breaker that is missing, and with a nil map all calls of all breakers. The
-// map must not change afterwards. Calls about one proxy must be made in order.
-func (s *Server) Applied(id string, sampling map[breaker.Key]wire.Sampling, from breaker.Instant) {
+// later one: as the gates say that it applies. Calls about one proxy must be made in order.
+func (s *Server) Applied(id string, gates *gate.Mix, from breaker.Instant) {
 	n := s.node(id, "")
 	if n == nil {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.timeline = n.timeline.Apply(from, sampling)
+	n.timeline = n.timeline.Apply(from, gates)
 }
 
 // Links returns the connections of the proxy with an id to an upstream that speaks TCP. They are zero where the proxy has

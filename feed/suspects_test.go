@@ -132,9 +132,9 @@ func (f *fleet) apply(exact bool) {
 	for _, p := range f.proxies {
 		if p.exact != exact {
 			p.exact = exact
-			s := oneIn(oneInN)
+			s := densities(oneInN)
 			s[keyWeb] = wire.Sampling{Passed: oneInN, Exact: exact}
-			f.server.Applied(p.id, s, f.now)
+			f.server.Applied(p.id, sampled(s), f.now)
 		}
 	}
 	f.exact = exact
@@ -242,9 +242,9 @@ func TestFlipsChangeNoWeight(t *testing.T) {
 			case "flip":
 				p.exact = !p.exact
 			case "say":
-				s := oneIn(oneInN)
+				s := densities(oneInN)
 				s[keyWeb] = wire.Sampling{Passed: oneInN, Exact: rapid.Bool().Draw(rt, "exact")}
-				f.server.Applied(p.id, s, f.now)
+				f.server.Applied(p.id, sampled(s), f.now)
 			case "flush":
 				f.flush(p)
 			case "sample":

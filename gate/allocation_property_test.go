@@ -32,7 +32,7 @@ type report struct {
 type world struct {
 	*rig
 	proxies []*proxySim
-	current *Set // the gates that were published last
+	current *Mix // the gates that were published last
 	// room is how many old connections have ended. Until that is known, new connections may take their place.
 	room int
 }
@@ -56,7 +56,7 @@ func (w *world) publish() {
 		}
 	}
 	all, _ := w.rig.gates(w.known())
-	w.current = NewSet(all, LogFilter{})
+	w.current = Uniform(NewSet(all, LogFilter{}))
 }
 
 // layer makes a proxy apply the current gates, or acknowledge the gates that it applied last.

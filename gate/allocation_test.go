@@ -30,7 +30,7 @@ func (r *rig) limits() map[string]uint32 {
 func (r *rig) applied() {
 	r.t.Helper()
 	gates, _ := r.gates(r.nodes)
-	current := NewSet(gates, LogFilter{})
+	current := Uniform(NewSet(gates, LogFilter{}))
 	for i := range r.nodes {
 		r.nodes[i].Gates, r.nodes[i].Acknowledged = current, r.now
 	}

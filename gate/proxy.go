@@ -48,7 +48,7 @@ type Links struct {
 
 // Applied holds the gates that are in force in a proxy, according to its acknowledgements.
 type Applied struct {
-	Gates        *Set            // nil: none
+	Gates        *Mix            // nil: none
 	Acknowledged breaker.Instant // when the proxy last acknowledged them
 	// Began is when the proxy last connected without gates, which means that it has restarted; 0: not known.
 	Began breaker.Instant

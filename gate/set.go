@@ -12,14 +12,14 @@ type Set struct {
 	filter   LogFilter
 	sampling map[breaker.Key]wire.Sampling
 	limits   map[breaker.Key]*uint32 // Gate.Connections; nil where a proxy's own gate has none
-	brief    map[string]bool         // nodes with a brief gate; "" means all proxies
+	brief    map[string]uint32       // by node, the parts of the layer with a brief gate; "" means all proxies
 }
 
 // NewSet returns a set of gates. The slice must not be changed afterwards. The keys must differ.
 func NewSet(gates []Gate, filter LogFilter) *Set {
 	s := &Set{
 		gates: gates, filter: filter,
-		sampling: map[breaker.Key]wire.Sampling{}, limits: map[breaker.Key]*uint32{}, brief: map[string]bool{},
+		sampling: map[breaker.Key]wire.Sampling{}, limits: map[breaker.Key]*uint32{}, brief: map[string]uint32{},
 	}
 	for i := range gates {
 		g := &gates[i]
@@ -27,7 +27,7 @@ func NewSet(gates []Gate, filter LogFilter) *Set {
 			s.limits[g.Key] = g.Connections
 		}
 		if g.brief() {
-			s.brief[g.Key.Node] = true
+			s.brief[g.Key.Node] |= 1 << wire.RuntimePartOf(g.Key)
 		}
 		if !g.Sampling.Complete() {
 			s.sampling[g.Key] = g.Sampling.All()
@@ -52,17 +52,21 @@ func (s *Set) Filter() LogFilter {
 	return s.filter
 }
 
-// Brief reports whether a proxy has a gate of a breaker that is half-open or in its ramp. Such a gate is right for a
-// short time only, and needs a short time to live.
-func (s *Set) Brief(node string) bool { return s != nil && (s.brief[""] || s.brief[node]) }
-
-// Sampling returns how densely proxies log the calls of breakers, by key. For a breaker that is not in the map they log
-// all calls. The map must not be changed.
-func (s *Set) Sampling() map[breaker.Key]wire.Sampling {
+// Brief returns the parts of a proxy's runtime layer that have a gate of a breaker that is half-open or in its ramp: bit n is for
+// part n. Such a gate is right for a short time only, and needs a short time to live.
+func (s *Set) Brief(node string) uint32 {
 	if s == nil {
-		return nil
+		return 0
 	}
-	return s.sampling
+	return s.brief[""] | s.brief[node]
+}
+
+// Sampling returns how densely proxies log the calls of a breaker.
+func (s *Set) Sampling(key breaker.Key) wire.Sampling {
+	if s == nil {
+		return wire.Sampling{}.All()
+	}
+	return s.sampling[key].All()
 }
 
 // Connections returns how many connections a proxy may have to an upstream that speaks TCP, which the key names. If gated

@@ -3,8 +3,6 @@ package gate
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"breakwater.dev/breaker"
 	"breakwater.dev/wire"
 )
@@ -29,20 +27,23 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// TestSamplingOfASet shows that breakers whose calls are all logged are left out, and that 0 is replaced by 1.
+// TestSamplingOfASet shows that all calls of the other breakers are logged, and that 0 is replaced by 1.
 func TestSamplingOfASet(t *testing.T) {
 	web, other := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "other"}
 	s := NewSet([]Gate{
 		{Key: web, Sampling: wire.Sampling{Passed: 2, Exact: true}}, {Key: other, Open: wire.Million, Sampling: wire.Sampling{Rejected: 4}},
 		{Key: breaker.Key{Upstream: "all"}, Open: wire.Million, Sampling: wire.Sampling{Passed: 1}},
 	}, LogFilter{})
-	want := map[breaker.Key]wire.Sampling{web: {Passed: 2, Rejected: 1, Exact: true}, other: {Passed: 1, Rejected: 4}}
-	if diff := cmp.Diff(want, s.Sampling()); diff != "" {
-		t.Errorf("sampling (-want +got):\n%s", diff)
+	for key, want := range map[breaker.Key]wire.Sampling{
+		web: {Passed: 2, Rejected: 1, Exact: true}, other: {Passed: 1, Rejected: 4}, {Upstream: "all"}: {Passed: 1, Rejected: 1}, {Upstream: "none"}: {Passed: 1, Rejected: 1},
+	} {
+		if got := s.Sampling(key); got != want {
+			t.Errorf("%s: sampling %+v, want %+v", key, got, want)
+		}
 	}
 }
 
-// TestBrief shows that gates for half-open and for ramps are brief, in the proxies that have them.
+// TestBrief shows that gates for half-open and for ramps are brief, in the proxies that have them, and in their part of the layer.
 func TestBrief(t *testing.T) {
 	web := breaker.Key{Upstream: "web"}
 	own := breaker.Key{Upstream: "web", Node: "one"}
@@ -58,11 +59,12 @@ func TestBrief(t *testing.T) {
 		"a sample":            {[]Gate{{Key: web, Sampling: wire.Sampling{Passed: 8}}}, false, false},
 	} {
 		s := NewSet(tt.gates, LogFilter{})
-		if one, two := s.Brief("one"), s.Brief("two"); one != tt.one || two != tt.two {
-			t.Errorf("%s: %t and %t, want %t and %t", name, one, two, tt.one, tt.two)
+		part := map[bool]uint32{true: 1 << wire.RuntimePartOf(web)}
+		if one, two := s.Brief("one"), s.Brief("two"); one != part[tt.one] || two != part[tt.two] {
+			t.Errorf("%s: parts %b and %b, want %b and %b", name, one, two, part[tt.one], part[tt.two])
 		}
 	}
-	if (*Set)(nil).Brief("one") {
+	if (*Set)(nil).Brief("one") != 0 {
 		t.Error("a set without gates is brief")
 	}
 }

@@ -1,14 +1,56 @@
 package wire
 
 import (
+	"fmt"
+	"hash/fnv"
 	"strconv"
 	"strings"
 
 	"breakwater.dev/breaker"
 )
 
-// RuntimeLayer is the name of the runtime layer that a proxy's bootstrap asks for, and of its resource.
+// RuntimeLayer is the name of the runtime layer that has all keys, and of its resource. Bootstraps of earlier versions ask for it.
 const RuntimeLayer = "breakwater"
+
+// RuntimeParts is how many parts the runtime layer has. Each is a layer and a resource of its own, so that a change of one breaker
+// sends one part. A proxy's bootstrap asks for all parts, or for the whole layer.
+const RuntimeParts = 16
+
+// partFormat makes the name of a part. It says how many parts there are, because a bootstrap may be older than the control plane.
+const partFormat = RuntimeLayer + "-%02d-of-%d"
+
+// RuntimePart returns the name of a part, which count from 0.
+func RuntimePart(part int) string { return runtimeParts[part] }
+
+var runtimeParts = func() (names [RuntimeParts]string) {
+	for i := range names {
+		names[i] = fmt.Sprintf(partFormat, i, RuntimeParts)
+	}
+	return names
+}()
+
+// ParseRuntimePart reads a name from [RuntimePart]. ok is false for other names, and for a part of another number of parts.
+func ParseRuntimePart(name string) (part int, ok bool) {
+	for i := range runtimeParts {
+		if runtimeParts[i] == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// LogPart is the part with the keys of the filter of a proxy's access log.
+const LogPart = 0
+
+// RuntimePartOf returns the part with the keys of a breaker. The breaker's node makes no difference.
+func RuntimePartOf(key breaker.Key) int {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key.Upstream)) // a hash takes everything
+	_, _ = h.Write([]byte{'/'})
+	_, _ = h.Write([]byte(key.Route))
+	sum := h.Sum64()
+	return int((sum ^ sum>>32) % RuntimeParts)
+}
 
 // Million is the denominator of every share in a runtime layer. All shares need the same denominator: Envoy divides one
 // random number by it and compares the remainder with the share, so that a smaller share is part of a larger one.

@@ -49,7 +49,7 @@ func startEnvoyOn(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) s
 func startEnvoyAt(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) (egress, admin string) {
 	t.Helper()
 	loopback := netip.MustParseAddr("127.0.0.1")
-	b.DynamicResources = nil
+	keepStatic(b)
 	b.Admin.Address = connect.Address(netip.AddrPortFrom(loopback, 0))
 	b.StaticResources.Clusters[0].LoadAssignment = connect.Host(wire.ControlPlaneCluster, loopback.String(), controlPlane)
 	path, _ := writeBootstrap(t, b)

@@ -92,6 +92,12 @@ func staticTrust(t *testing.T, c *clusterv3.Cluster) {
 	c.TransportSocket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: packed}
 }
 
+// keepStatic leaves out what a proxy gets from the control plane.
+func keepStatic(b *bootstrapv3.Bootstrap) {
+	b.DynamicResources = nil
+	b.LayeredRuntime.Layers = slices.DeleteFunc(b.LayeredRuntime.Layers, func(l *bootstrapv3.RuntimeLayer) bool { return l.GetRtdsLayer() != nil })
+}
+
 // static puts resources into a bootstrap, in place of the streams they would come by.
 func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	t.Helper()
@@ -99,6 +105,7 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keepStatic(b)
 	for _, r := range rs[ClusterType].All() {
 		c := r.Message().(*clusterv3.Cluster)
 		if endpoints := rs.find(EndpointType, r.Name); endpoints != nil {

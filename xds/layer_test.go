@@ -1,10 +1,13 @@
 package xds
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,6 +27,9 @@ func keysOf(t *testing.T, r *Resource) map[string]float64 {
 	keys := map[string]float64{}
 	for key, v := range r.Message().(*runtimev3.Runtime).GetLayer().GetFields() {
 		n := v.GetNumberValue()
+		if _, _, share := wire.ParseShareKey(wire.RuntimeKey(key)); share {
+			n *= wire.Million / 100 // Envoy takes a number for a percentage
+		}
 		if s := v.GetStructValue(); s != nil {
 			if got := s.GetFields()["denominator"].GetStringValue(); got != "MILLION" {
 				t.Errorf("%s: denominator %s: shares nest only where it is the same", key, got)
@@ -66,7 +72,7 @@ func TestGateKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, keysOf(t, g.Layer("any"))); diff != "" {
+			if diff := cmp.Diff(want, keysOf(t, g.Whole("any"))); diff != "" {
 				t.Errorf("keys (-want +got):\n%s", diff)
 			}
 		})
@@ -90,20 +96,20 @@ func TestLayersOfNodes(t *testing.T) {
 		"breakwater.web.sampled":   500_000,
 		"breakwater.other.counted": 250_000, "breakwater.other.open": 1e6,
 	}
-	if diff := cmp.Diff(shared, keysOf(t, g.Layer("two"))); diff != "" {
+	if diff := cmp.Diff(shared, keysOf(t, g.Whole("two"))); diff != "" {
 		t.Errorf("what all have (-want +got):\n%s", diff)
 	}
-	if g.Layer("two") != g.Layer("three") {
+	if g.Whole("two") != g.Whole("three") {
 		t.Error("proxies without gates of their own have layers of their own")
 	}
 	delete(shared, "breakwater.web.sampled") // its own gate takes the place of the gate for all
 	shared["breakwater.web.counted"], shared["breakwater.web.open"] = 1e6, 1e6
-	if diff := cmp.Diff(shared, keysOf(t, g.Layer("one"))); diff != "" {
+	if diff := cmp.Diff(shared, keysOf(t, g.Whole("one"))); diff != "" {
 		t.Errorf("what one has (-want +got):\n%s", diff)
 	}
 	if g, err = NewLayers(gate.NewSet(nil, gate.LogFilter{Status: 500, Slow: 2 * time.Second, Running: [wire.RunningWindows]gate.Window{
 		{From: 2 * time.Second, Until: 2*time.Second + wire.RunningSpan},
-	}})); err != nil || len(keysOf(t, g.Layer(""))) > 0 {
+	}})); err != nil || len(keysOf(t, g.Whole(""))) > 0 {
 		t.Errorf("the defaults have keys, or error %v", err)
 	}
 }
@@ -126,8 +132,113 @@ func TestAProxyIsLeftOut(t *testing.T) {
 			"breakwater.web.counted": 1e6, "breakwater.web.open": 1e6,
 		},
 	} {
-		if diff := cmp.Diff(want, keysOf(t, g.Layer(node))); diff != "" {
+		if diff := cmp.Diff(want, keysOf(t, g.Whole(node))); diff != "" {
 			t.Errorf("what %s has (-want +got):\n%s", node, diff)
+		}
+	}
+}
+
+// TestPartsOfALayer: the parts of a layer have its keys, each key once, and those of the filter are in one part. Parts without
+// keys are empty layers.
+func TestPartsOfALayer(t *testing.T) {
+	var gates []gate.Gate
+	for i := range 40 {
+		gates = append(gates, gate.Gate{Key: breaker.Key{Upstream: fmt.Sprintf("u%02d", i)}, Open: uint32(i + 1)})
+	}
+	gates = append(gates, gate.Gate{Key: breaker.Key{Upstream: "u00", Node: "one"}, Open: 1e6})
+	for name, set := range map[string]*gate.Set{
+		"many": gate.NewSet(gates, gate.LogFilter{Status: 429}), "few": gate.NewSet(gates[:2], gate.LogFilter{}), "none": gate.NewSet(nil, gate.LogFilter{}),
+	} {
+		l, err := NewLayers(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range []string{"one", "two"} {
+			all := map[string]float64{}
+			for part := range wire.RuntimeParts {
+				r := l.Parts(node).Find(wire.RuntimePart(part))
+				keys := keysOf(t, r)
+				if IsEmptyLayer(r) != (len(keys) == 0) || r.Message().(*runtimev3.Runtime).GetName() != r.Name {
+					t.Errorf("%s, %s: %s is called %s, and is empty: %t, with %d keys", name, node, r.Name, r.Message().(*runtimev3.Runtime).GetName(), IsEmptyLayer(r), len(keys))
+				}
+				for key, v := range keys {
+					if _, twice := all[key]; twice {
+						t.Errorf("%s, %s: %s is in two parts", name, node, key)
+					}
+					all[key] = v
+					if share, _, ok := wire.ParseShareKey(wire.RuntimeKey(key)); ok && wire.RuntimePartOf(share) != part || !ok && part != wire.LogPart {
+						t.Errorf("%s, %s: %s is in part %d", name, node, key, part)
+					}
+				}
+			}
+			whole := l.Whole(node)
+			if diff := cmp.Diff(keysOf(t, whole), all); diff != "" || IsEmptyLayer(whole) != (len(all) == 0) {
+				t.Errorf("%s, %s: the parts beside the whole (-whole +parts):\n%s", name, node, diff)
+			}
+		}
+	}
+}
+
+// TestNextLayersTakeOver: what does not change is the same resource, and not only an equal one, and what changes is as if it were made
+// anew.
+func TestNextLayersTakeOver(t *testing.T) {
+	two := uint32(2)
+	a, b, db := breaker.Key{Upstream: "a"}, breaker.Key{Upstream: "b"}, breaker.Key{Upstream: "db"}
+	own := func(k breaker.Key) breaker.Key { return breaker.Key{Upstream: k.Upstream, Node: "one"} }
+	again := uint32(2)
+	before := []gate.Gate{{Key: a, Open: 1}, {Key: own(a), Open: 2}, {Key: b, Open: 3}, {Key: db, Connections: &two}}
+	for name, tt := range map[string]struct {
+		gates  []gate.Gate
+		filter gate.LogFilter
+		parts  map[string][]int // those that change, by node
+	}{
+		"nothing":            {[]gate.Gate{{Key: a, Open: 1}, {Key: own(a), Open: 2}, {Key: b, Open: 3}, {Key: db, Connections: &again}}, gate.LogFilter{}, nil},
+		"one":                {[]gate.Gate{before[0], before[1], {Key: b, Open: 4}, before[3]}, gate.LogFilter{}, map[string][]int{"one": {wire.RuntimePartOf(b)}, "two": {wire.RuntimePartOf(b)}}},
+		"one that it had":    {[]gate.Gate{{Key: a, Open: 9}, before[1], before[2], before[3]}, gate.LogFilter{}, map[string][]int{"two": {wire.RuntimePartOf(a)}}},
+		"of one proxy":       {[]gate.Gate{before[0], {Key: own(a), Open: 9}, before[2], before[3]}, gate.LogFilter{}, map[string][]int{"one": {wire.RuntimePartOf(a)}}},
+		"no longer its own":  {[]gate.Gate{before[0], before[2], before[3]}, gate.LogFilter{}, map[string][]int{"one": {wire.RuntimePartOf(a)}}},
+		"the filter":         {before, gate.LogFilter{Status: 429}, map[string][]int{"one": {wire.LogPart}, "two": {wire.LogPart}}},
+		"another connection": {[]gate.Gate{before[0], before[1], before[2], {Key: db}}, gate.LogFilter{}, map[string][]int{"one": {wire.RuntimePartOf(db)}, "two": {wire.RuntimePartOf(db)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, err1 := NewLayers(gate.NewSet(before, gate.LogFilter{}))
+			set := gate.NewSet(tt.gates, tt.filter)
+			next, err2 := first.Next(set)
+			anew, err3 := NewLayers(set)
+			if err := errors.Join(err1, err2, err3); err != nil {
+				t.Fatal(err)
+			}
+			for _, node := range []string{"one", "two"} {
+				if !next.Same(anew, node) || next.Whole(node).Version != anew.Whole(node).Version {
+					t.Errorf("%s: other layers than if they were made anew", node)
+				}
+				if same := next.Same(first, node); same != (tt.parts[node] == nil) {
+					t.Errorf("%s: the same as before: %t", node, same)
+				}
+				for part := range wire.RuntimeParts {
+					name := wire.RuntimePart(part)
+					if same := next.Parts(node).Find(name) == first.Parts(node).Find(name); same == slices.Contains(tt.parts[node], part) {
+						t.Errorf("%s: %s is the resource that it was: %t", node, name, same)
+					}
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkNextLayers renders one more open breaker, while 1,000 are open.
+func BenchmarkNextLayers(b *testing.B) {
+	var gates []gate.Gate
+	for i := range 1001 {
+		gates = append(gates, gate.Gate{Key: breaker.Key{Upstream: fmt.Sprintf("upstream-%04d", i)}, Open: 1e6})
+	}
+	first, err := NewLayers(gate.NewSet(gates[1:], gate.LogFilter{}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := first.Next(gate.NewSet(gates, gate.LogFilter{})); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
@@ -164,7 +275,7 @@ func TestEnvoyNestsShares(t *testing.T) {
 			}
 			b := static(t, rs)
 			b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message().(*runtimev3.Runtime).GetLayer()},
+				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Whole("").Message().(*runtimev3.Runtime).GetLayer()},
 			}}}
 			egress := startEnvoyOn(t, b, refusingPort(t))
 			const calls = 20_000

@@ -106,7 +106,8 @@ func New(o Options) *Publisher {
 	return p
 }
 
-// Observe records a transition, and returns at once. The gates that follow from it are published soon afterwards.
+// Observe records a transition, and returns at once. The gates that follow from it are published without delay, or together with
+// others within [Pause] of the last ones.
 func (p *Publisher) Observe(t breaker.Transition) {
 	one := transition{t.Key, p.Feed.Rate(t.Key), t.At}
 	p.mu.Lock()
@@ -116,7 +117,7 @@ func (p *Publisher) Observe(t breaker.Transition) {
 }
 
 // LogAll records that the feed needs all calls of a breaker from now on, and returns at once. The gates that say so to the
-// proxies are published at once, too, and not with the next sampling. The key has no node.
+// proxies are published as soon as those that follow from a transition, and not with the next sampling. The key has no node.
 func (p *Publisher) LogAll(key breaker.Key) {
 	p.mu.Lock()
 	p.exact = append(p.exact, key)
@@ -142,10 +143,10 @@ func (p *Publisher) Apply(set *policy.Set) {
 	}
 }
 
-// Applied records that a proxy applies a set of gates from a time on. A nil set with a time in the future is the end of
-// the proxy's current gates; otherwise it means that the proxy has connected without gates.
-func (p *Publisher) Applied(node string, set *gate.Set, from breaker.Instant) {
-	p.applied.set(node, set, from, p.Clock.Now())
+// Applied records that a proxy applies gates from a time on. A time in the future is one at which it drops the others unless they are
+// renewed. Nil means no gates, and from now on, that the proxy has connected without gates.
+func (p *Publisher) Applied(node string, gates *gate.Mix, from breaker.Instant) {
+	p.applied.set(node, gates, from, p.Clock.Now())
 }
 
 // Run publishes gates until ctx ends.
@@ -157,6 +158,7 @@ func (p *Publisher) Run(ctx context.Context) {
 	defer sampling.Stop()
 	forgetting := time.NewTicker(forgettingPeriod)
 	defer forgetting.Stop()
+	var pace pace
 	for {
 		var applied chan struct{}
 		select {
@@ -177,11 +179,17 @@ func (p *Publisher) Run(ctx context.Context) {
 				continue
 			}
 		}
+		if wait := pace.wait(p.Clock.Now()); wait > 0 && applied == nil {
+			timer.Reset(wait) // what changes until then is published together
+			continue
+		}
 		next := p.publish()
 		if applied != nil {
 			close(applied)
 		}
-		timer.Reset(max(next.Sub(p.Clock.Now()), 0))
+		now := p.Clock.Now()
+		pace.published(now)
+		timer.Reset(max(next.Sub(now), 0))
 	}
 }
 
@@ -280,23 +288,24 @@ func (p *Publisher) proxies(upstreams []string, now breaker.Instant) map[string]
 		var reach []gate.Proxy
 		for i := range connected {
 			if n := &connected[i]; n.Calls(name) {
-				one := p.proxy(name, n.ID)
+				one := p.proxy(name, n.ID, now)
 				one.Barred = u != nil && !u.Admits(n.Workload)
 				reach = append(reach, one)
 			}
 		}
 		for _, id := range left {
-			one := p.proxy(name, id)
-			one.Left = true
-			reach = append(reach, one)
+			one := p.proxy(name, id, now)
+			if one.Left = true; one.Gates.Has(breaker.Key{Upstream: name}) {
+				reach = append(reach, one)
+			}
 		}
 		all[name] = reach
 	}
 	return all
 }
 
-func (p *Publisher) proxy(upstream, node string) gate.Proxy {
-	return gate.Proxy{Node: node, Links: p.Feed.Links(upstream, node), Applied: p.applied.get(node)}
+func (p *Publisher) proxy(upstream, node string, now breaker.Instant) gate.Proxy {
+	return gate.Proxy{Node: node, Links: p.Feed.Links(upstream, node), Applied: p.applied.get(node, now)}
 }
 
 func ids(nodes []gate.Node) map[string]bool {

@@ -235,6 +235,81 @@ func TestApplyAfterTheEnd(t *testing.T) {
 	})
 }
 
+// TestChangesShareAPublication: the first change never waits, and those that follow within a pause are published together when it
+// ends. Transitions, and breakers whose calls must all be logged, have one pause.
+func TestChangesShareAPublication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		all := []string{"a", "b", "c", "d", "e", "f"}
+		m.apply(set(all...))
+		sampled := map[breaker.Key]wire.Sampling{}
+		for _, name := range all {
+			sampled[breaker.Key{Upstream: name}] = wire.Sampling{Passed: 8}
+		}
+		m.change(func() { m.sampling = sampled })
+		time.Sleep(samplingPeriod + Pause)
+		synctest.Wait()
+		published := func(when string, open, exact int) {
+			t.Helper()
+			synctest.Wait()
+			gates, _ := m.last()
+			gotOpen, gotExact := 0, 0
+			for _, g := range gates.Gates() {
+				if g.Open > 0 {
+					gotOpen++
+				}
+				if g.Sampling.Exact {
+					gotExact++
+				}
+			}
+			if gotOpen != open || gotExact != exact {
+				t.Errorf("%s: %d open and %d exact, want %d and %d", when, gotOpen, gotExact, open, exact)
+			}
+		}
+		before := len(m.published)
+		m.fail(breaker.Key{Upstream: "a"})
+		published("the first", 1, 0)
+		m.LogAll(breaker.Key{Upstream: "b"})
+		time.Sleep(Pause / 2)
+		m.fail(breaker.Key{Upstream: "c"})
+		decided := m.clock.Wall(m.clock.Now())
+		time.Sleep(Pause/2 - 1)
+		m.fail(breaker.Key{Upstream: "d"})
+		published("in the pause", 1, 0)
+		time.Sleep(1)
+		published("after the pause", 3, 1)
+		if _, got := m.last(); !got.Equal(decided) {
+			t.Errorf("they were decided at %s, want %s, when the first of them was", got, decided)
+		}
+		m.fail(breaker.Key{Upstream: "e"})
+		published("in the next pause", 3, 1)
+		time.Sleep(Pause)
+		published("after the next pause", 4, 1)
+		time.Sleep(Pause)
+		m.LogAll(breaker.Key{Upstream: "f"})
+		published("the first after a pause without changes", 4, 2)
+		if got := len(m.published) - before; got != 4 {
+			t.Errorf("published %d times, want 4", got)
+		}
+	})
+}
+
+// TestAPolicyWaitsForNoPause, since a reload waits for its gates, and its changes end no pause.
+func TestAPolicyWaitsForNoPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.apply(set("web", "db"))
+		time.Sleep(Pause)
+		m.fail(web)
+		synctest.Wait()
+		before := time.Now()
+		m.apply(set("web"))
+		if waited := time.Since(before); waited > 0 {
+			t.Errorf("it waited for %s", waited)
+		}
+	})
+}
+
 // TestSamplingIsPublished once a second, if it has changed.
 func TestSamplingIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -266,6 +341,7 @@ func TestAllCallsAreLoggedAtOnce(t *testing.T) {
 		time.Sleep(time.Second)
 		m.want(t, "busy", gate.Gate{Key: web, Sampling: sampling})
 		sample(exact)
+		time.Sleep(Pause)
 		m.LogAll(web)
 		m.LogAll(breaker.Key{Upstream: "gone"})
 		m.want(t, "without a pause", gate.Gate{Key: web, Sampling: exact})
@@ -282,16 +358,17 @@ func TestRefusedGatesAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(t)
 		m.apply(set("web", "db"))
+		time.Sleep(Pause)
 		m.change(func() { m.broken = errors.New("no") })
 		m.fail(web)
 		synctest.Wait()
 		m.change(func() { m.broken = nil })
-		time.Sleep(time.Millisecond)
+		time.Sleep(Pause)
 		m.fail(db)
 		none := uint32(0)
 		m.want(t, "both", gate.Gate{Key: db, Connections: &none}, gate.Gate{Key: web, Open: wire.Million})
-		if _, decided := m.last(); !decided.Equal(m.start) {
-			t.Errorf("decided after %s, want at once", decided.Sub(m.start))
+		if _, decided := m.last(); !decided.Equal(m.start.Add(Pause)) {
+			t.Errorf("decided after %s, want when it could not be published", decided.Sub(m.start))
 		}
 	})
 }
@@ -327,10 +404,16 @@ func TestProxies(t *testing.T) {
 			}
 			m.links["db a"] = gate.Links{Connections: 7}
 		})
-		gates := gate.NewSet(nil, gate.LogFilter{})
+		gates := gate.Uniform(gate.NewSet(nil, gate.LogFilter{}))
 		m.Applied("e", gates, m.clock.Now())
 		m.Applied("e", nil, m.clock.Now().Add(time.Second))
 		m.Applied("f", gates, m.clock.Now())
+		other := gate.Uniform(gates[0])
+		other[wire.RuntimePartOf(db)] = nil
+		m.Applied("g", gates, m.clock.Now()) // it has dropped the part of the layer that has the breaker
+		m.Applied("g", other, m.clock.Now().Add(time.Second/4))
+		m.Applied("g", nil, m.clock.Now().Add(time.Second))
+		time.Sleep(time.Second / 2)
 		var got []string
 		for _, p := range m.proxies([]string{"db"}, m.clock.Now())["db"] {
 			got = append(got, fmt.Sprintf("%s left=%t barred=%t connections=%d gates=%t", p.Node, p.Left, p.Barred, p.Connections, p.Gates == gates))
@@ -378,7 +461,7 @@ func TestAProxyThatConnectsIsNotForgotten(t *testing.T) {
 		time.Sleep(time.Second)
 		listed := m.clock.Now()
 		m.Applied("came", nil, m.clock.Now())
-		m.Applied("took", gate.NewSet(nil, gate.LogFilter{}), m.clock.Now())
+		m.Applied("took", gate.Uniform(gate.NewSet(nil, gate.LogFilter{})), m.clock.Now())
 		m.applied.forget(map[string]bool{}, listed)
 		for node, want := range map[string]bool{"older": false, "came": true, "took": true} {
 			if _, got := m.applied.nodes[node]; got != want {

@@ -6,14 +6,14 @@ import (
 	"breakwater.dev/gate"
 )
 
-// applied records, for the feed and the publisher, that a proxy applies a set of gates from a time on; nil: it applies no
-// gates from then on.
-func (a *app) applied(node string, set *gate.Set, at time.Time) {
+// applied records, for the feed and the publisher, that a proxy applies gates from a time on; nil: it applies no gates from then
+// on.
+func (a *app) applied(node string, gates *gate.Mix, at time.Time) {
 	now := a.clock.Now()
 	from := now.Add(time.Until(at))
-	a.feed.Applied(node, set.Sampling(), from)
-	a.gates.Applied(node, set, from)
-	if set == nil && from <= now { // the proxy has connected without gates, so it has restarted
+	a.feed.Applied(node, gates, from)
+	a.gates.Applied(node, gates, from)
+	if gates == nil && from <= now { // the proxy has connected without gates, so it has restarted
 		a.feed.Started(node)
 	}
 }

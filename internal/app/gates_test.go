@@ -11,6 +11,8 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/gate"
@@ -51,7 +53,15 @@ func (s *layerStream) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
 	}
 }
 
-func (s *layerStream) Send(m *discoveryv3.DeltaDiscoveryResponse) error {
+// Send implements the service; the server sends frames.
+func (s *layerStream) Send(m *discoveryv3.DeltaDiscoveryResponse) error { return s.SendMsg(m) }
+
+// SendMsg takes a marshalled response.
+func (s *layerStream) SendMsg(frame any) error {
+	m := &discoveryv3.DeltaDiscoveryResponse{}
+	if err := proto.Unmarshal(frame.(interface{ Buffers() mem.BufferSlice }).Buffers().Materialize(), m); err != nil {
+		return err
+	}
 	s.out <- m
 	return nil
 }

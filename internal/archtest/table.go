@@ -102,10 +102,10 @@ var table = []row{
 	},
 	{
 		pkg: "xds", layer: 8, pure: true,
-		ours: []string{"policy", "wire", "gate", "endpoints", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter",
+		ours: []string{"policy", "breaker", "wire", "gate", "endpoints", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter",
 			"xds/internal/listener", "xds/internal/message", "xds/internal/route"},
 		third:     []string{controlPlaneAPI, protobufGo},
-		testOurs:  []string{"breaker", "outlier", "xds/bootstrap"},
+		testOurs:  []string{"outlier", "xds/bootstrap"},
 		testThird: []string{grpcGo, yaml},
 		reason:    "Translation is a pure function of the policy.",
 	},

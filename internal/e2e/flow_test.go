@@ -177,12 +177,12 @@ func (f *flow) PublishGates(set *gate.Set, _ time.Time) error {
 	if err != nil {
 		return err
 	}
-	layer := layers.Layer(f.proxy.id)
+	layer := layers.Whole(f.proxy.id)
 	if !f.proxy.apply(layer) {
 		return nil
 	}
-	f.feed.Applied(f.proxy.id, set.Sampling(), f.now())
-	f.gates.Applied(f.proxy.id, set, f.now())
+	f.feed.Applied(f.proxy.id, gate.Uniform(set), f.now())
+	f.gates.Applied(f.proxy.id, gate.Uniform(set), f.now())
 	if !f.adaptive {
 		return nil // no route looks for the keys
 	}

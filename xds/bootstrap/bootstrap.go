@@ -38,7 +38,7 @@ const (
 	// reconnectAtMost. Envoy's own maximum is 30 s, during which open breakers would not be in force after an outage.
 	reconnectAfter  = 500 * time.Millisecond
 	reconnectAtMost = 2 * time.Second
-	// runtimeWait is how long a proxy that starts waits for its runtime layer.
+	// runtimeWait is how long a proxy that starts waits for its runtime layers, all together.
 	runtimeWait = time.Second
 	// maxDownstreamConnections is how many connections applications may have. It fits into a usual limit of 65,536 file
 	// descriptors, together with as many connections to upstreams as policies tend to allow.
@@ -244,9 +244,9 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 	}
 }
 
-// layeredRuntime returns the control plane's layer, above the keys that stay. The layer has a stream of its own: it
-// changes at another rate than resources, and carries a TTL. There is no layer for the admin interface, which could only
-// be above it: any process that reaches the interface could open or close breakers there.
+// layeredRuntime returns the parts of the control plane's layer, above the keys that stay. They come over the stream by which
+// all resources come: a stream for each would be too many. There is no layer for the admin interface, which could only
+// be above them: any process that reaches the interface could open or close breakers there.
 func (o Options) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) {
 	var layers []*bootstrapv3.RuntimeLayer
 	static := func(name, key string, value uint32) error {
@@ -269,19 +269,16 @@ func (o Options) layeredRuntime() (*bootstrapv3.LayeredRuntime, error) {
 			return nil, err
 		}
 	}
-	return &bootstrapv3.LayeredRuntime{Layers: append(layers,
-		&bootstrapv3.RuntimeLayer{
-			Name: wire.RuntimeLayer,
-			LayerSpecifier: &bootstrapv3.RuntimeLayer_RtdsLayer_{RtdsLayer: &bootstrapv3.RuntimeLayer_RtdsLayer{
-				Name: wire.RuntimeLayer,
-				RtdsConfig: &corev3.ConfigSource{
-					ConfigSourceSpecifier: &corev3.ConfigSource_ApiConfigSource{ApiConfigSource: controlPlaneStream()},
-					InitialFetchTimeout:   durationpb.New(runtimeWait),
-					ResourceApiVersion:    corev3.ApiVersion_V3,
-				},
-			}},
-		},
-	)}, nil
+	for part := range wire.RuntimeParts {
+		source := connect.OverADS()
+		source.InitialFetchTimeout = durationpb.New(runtimeWait)
+		name := wire.RuntimePart(part)
+		layers = append(layers, &bootstrapv3.RuntimeLayer{
+			Name:           name,
+			LayerSpecifier: &bootstrapv3.RuntimeLayer_RtdsLayer_{RtdsLayer: &bootstrapv3.RuntimeLayer_RtdsLayer{Name: name, RtdsConfig: source}},
+		})
+	}
+	return &bootstrapv3.LayeredRuntime{Layers: layers}, nil
 }
 
 // prematureResets is the key of the number of requests from which on Envoy closes an HTTP/2 connection when half of them

@@ -202,8 +202,8 @@ func TestOnlyLoopbackIsTrusted(t *testing.T) {
 func TestStreamsComeBackSoon(t *testing.T) {
 	text := printed(t, documented())
 	streams, bounded := strings.Count(text, "api_type: DELTA_GRPC"), strings.Count(text, "max_interval: 2s")
-	if streams != 2 || bounded != streams {
-		t.Errorf("%d of %d streams bound their pauses, want 2 of 2", bounded, streams)
+	if streams != 1 || bounded != streams {
+		t.Errorf("%d of %d streams bound their pauses, want 1 of 1", bounded, streams)
 	}
 }
 

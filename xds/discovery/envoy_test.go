@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ const patience = 20 * time.Second
 // envoyTTL is short, so that a test sees several.
 const envoyTTL = time.Second
 
-// hold keeps what is sent on runtime streams back, as a control plane does that hangs.
+// hold keeps what is sent to proxies back, as a control plane does that hangs.
 type hold struct {
 	mu    sync.Mutex
 	until chan struct{} // nil: nothing is held back
@@ -52,11 +53,8 @@ func (h *hold) end() {
 	h.until = nil
 }
 
-func (h *hold) intercept(srv any, st grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if strings.Contains(info.FullMethod, "RuntimeDiscovery") {
-		st = heldStream{ServerStream: st, hold: h}
-	}
-	return next(srv, st)
+func (h *hold) intercept(srv any, st grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	return next(srv, heldStream{ServerStream: st, hold: h})
 }
 
 type heldStream struct {
@@ -83,9 +81,25 @@ type realProxy struct {
 	t      *testing.T
 	server *Server
 	hold   *hold
+	lapses *lapses
 	admin  netip.AddrPort
 	egress netip.AddrPort
 	client *http.Client
+}
+
+// lapses counts the renewals that a proxy refuses because it has dropped a layer.
+type lapses struct {
+	slog.Handler
+	n atomic.Int64
+}
+
+func (l *lapses) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *lapses) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "proxy had dropped") {
+		l.n.Add(1)
+	}
+	return nil
 }
 
 // startProxy runs an Envoy that speaks one variant of the protocol; its ports have to
@@ -93,8 +107,14 @@ type realProxy struct {
 // where the test gives any.
 func startProxy(t *testing.T, apiType string, ports uint16, services ...func(grpc.ServiceRegistrar)) *realProxy {
 	t.Helper()
-	p := &realProxy{t: t, hold: &hold{}, client: &http.Client{Transport: &http.Transport{}}}
-	p.server = NewServer(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, TTL: envoyTTL})
+	return startProxyWith(t, func(text string) string { return strings.ReplaceAll(text, "DELTA_GRPC", apiType) }, ports, services...)
+}
+
+// startProxyWith is startProxy with a bootstrap that edit has changed.
+func startProxyWith(t *testing.T, edit func(text string) string, ports uint16, services ...func(grpc.ServiceRegistrar)) *realProxy {
+	t.Helper()
+	p := &realProxy{t: t, hold: &hold{}, lapses: &lapses{Handler: slog.DiscardHandler}, client: &http.Client{Transport: &http.Transport{}}}
+	p.server = NewServer(Options{Log: slog.New(p.lapses), Now: time.Now, TTL: envoyTTL})
 	publish(t, p.server, a, b)
 	address := p.listen(services...)
 	pid := os.Getpid()
@@ -108,8 +128,7 @@ func startProxy(t *testing.T, apiType string, ports uint16, services ...func(grp
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "envoy.yaml")
-	text = []byte(strings.ReplaceAll(string(text), "DELTA_GRPC", apiType))
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(edit(string(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	log := new(strings.Builder)
@@ -206,12 +225,37 @@ func (p *realProxy) open() string {
 	return runtime.Entries["breakwater.a.open"].Final
 }
 
-// Gates come, stay by heartbeats, fall away with the control plane, and come back.
+// ownStream gives a bootstrap one whole layer that has a stream of its own, as bootstraps of earlier versions do.
+func ownStream(text string) string {
+	begin := strings.Index(text, "    - name: "+wire.RuntimePart(0))
+	end := begin + strings.Index(text[begin:], "\nadmin:")
+	return text[:begin] + `    - name: breakwater
+      rtds_layer:
+        name: breakwater
+        rtds_config:
+          initial_fetch_timeout: 1s
+          resource_api_version: V3
+          api_config_source:
+            api_type: DELTA_GRPC
+            transport_api_version: V3
+            set_node_on_first_message_only: true
+            grpc_services: [{envoy_grpc: {cluster_name: breakwater}}]` + text[end:]
+}
+
+// Gates come, stay by heartbeats, fall away with the control plane, and come back. So it is with parts over the stream of all
+// resources, and with a whole layer over a stream of its own, in both variants of the protocol.
 func TestEnvoyObeysWhileItHears(t *testing.T) {
-	for i, apiType := range []string{"DELTA_GRPC", "GRPC"} {
-		t.Run(apiType, func(t *testing.T) {
-			p := startProxy(t, apiType, uint16(20_000+10*i))
-			p.await("the proxy has its layer", func() bool { return p.server.Counts()[xds.RuntimeType].Pushes == 1 })
+	sotw := func(text string) string { return strings.ReplaceAll(text, "DELTA_GRPC", "GRPC") }
+	for i, tt := range []struct {
+		name string
+		edit func(string) string
+	}{
+		{"DELTA_GRPC", func(text string) string { return text }}, {"GRPC", sotw},
+		{"DELTA_GRPC, its own stream", ownStream}, {"GRPC, its own stream", func(text string) string { return sotw(ownStream(text)) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := startProxyWith(t, tt.edit, uint16(20_000+10*i))
+			p.await("the proxy has its layer", func() bool { return p.server.Counts()[xds.RuntimeType].Pushes > 0 && !pending(p.server) })
 			if got := p.open(); got != "" {
 				t.Errorf("without gates the key is %q", got)
 			}
@@ -225,6 +269,9 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 				}
 				return time.Since(began) > 3*envoyTTL
 			})
+			if n := p.lapses.n.Load(); n != 0 {
+				t.Errorf("the proxy refused %d heartbeats", n)
+			}
 			p.hold.begin()
 			gone := p.await("the key is gone", func() bool { return p.open() == "" })
 			t.Logf("the key fell away after %s", gone)

@@ -14,10 +14,12 @@ import (
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"breakwater.dev/gate"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/lease"
 	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
@@ -43,6 +45,9 @@ func opens(layer *runtimev3.Runtime) string {
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if name, ok := strings.CutSuffix(key, ".open"); ok {
 			share := fields[key].GetStructValue().GetFields()["numerator"].GetNumberValue()
+			if fields[key].GetStructValue() == nil {
+				share = fields[key].GetNumberValue() * wire.Million / 100
+			}
 			words = append(words, fmt.Sprintf("%s=%v", strings.TrimPrefix(name, "breakwater."), share))
 		}
 	}
@@ -131,7 +136,7 @@ func wait(d time.Duration) {
 }
 
 // beat is the time between the heartbeats of gates that reject a share of the calls, in a server of these tests.
-const beat = testTTL / briefly / heartbeats
+const beat = testTTL / briefly / lease.PerTTL
 
 // forEachLink runs a test in a bubble of its own for each protocol.
 func forEachLink(t *testing.T, test func(t *testing.T, newLink func() link)) {
@@ -209,7 +214,7 @@ func TestTTLOfTheOptions(t *testing.T) {
 		publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		p := connectLayer(t, s, newLink())
 		p.takes("a=7 for 1s")
-		wait(time.Second / heartbeats)
+		wait(time.Second / lease.PerTTL)
 		p.takes("a=7 for 1s")
 	})
 }
@@ -257,6 +262,9 @@ func TestLayersThatAreRefused(t *testing.T) {
 		same(t, refusedNames(s), nil)
 		wait(beat)
 		p.refuses("a=8 for 15s") // a heartbeat
+		if !p.full() {
+			p.refuses("a=8 for 15s") // its content, which comes at once
+		}
 		wait(protocol.FirstRetry / 2)
 		p.gets()
 		if n := s.Counts()[xds.RuntimeType].NACKs; n != 2 {
@@ -353,19 +361,31 @@ func TestLayersAfterAStandstill(t *testing.T) {
 }
 
 // appliedLog records the reports to [Options.Applied], as "app-1 a=7 at 5s".
-func appliedLog(log *[]string) func(string, *gate.Set, time.Time) {
+func appliedLog(log *[]string) func(string, *gate.Mix, time.Time) {
 	began := time.Now()
-	return func(node string, g *gate.Set, at time.Time) {
+	return func(node string, m *gate.Mix, at time.Time) {
 		what := "no gates"
-		if g != nil {
-			l, err := xds.NewLayers(g)
-			if err != nil {
-				panic(err) // they were published
-			}
-			what = opens(l.Layer(node).Message().(*runtimev3.Runtime))
+		if m != nil {
+			what = opensOf(m, node)
 		}
 		*log = append(*log, fmt.Sprintf("%s %s at %s", node, what, at.Sub(began)))
 	}
+}
+
+// opensOf writes what a mix of gates rejects in a proxy.
+func opensOf(m *gate.Mix, node string) string {
+	layer := &runtimev3.Runtime{Layer: &structpb.Struct{Fields: map[string]*structpb.Value{}}}
+	for part, set := range m {
+		if set == nil {
+			continue
+		}
+		l, err := xds.NewLayers(set)
+		if err != nil {
+			panic(err) // they were published
+		}
+		maps.Copy(layer.Layer.Fields, l.Parts(node).Find(wire.RuntimePart(part)).Message().(*runtimev3.Runtime).GetLayer().GetFields())
+	}
+	return opens(layer)
 }
 
 // wantRecorded checks the entries that were recorded since its last call.
@@ -433,7 +453,7 @@ func TestReportsMayCallTheServer(t *testing.T) {
 			publishGates(t, s, time.Time{}, openGate("a", "", 7))
 		}
 		o := newServer().options
-		o.Applied = func(string, *gate.Set, time.Time) { applied++; use() }
+		o.Applied = func(string, *gate.Mix, time.Time) { applied++; use() }
 		o.Propagated = func(time.Duration) { propagated++; use() }
 		s = NewServer(o)
 		p := connectLayer(t, s, newLink())

@@ -52,6 +52,12 @@ func (s *Server) tellRefused(st *stream, typeURL string, a protocol.Answer) {
 		"node", untrusted.Name(st.node.ID), "type", typeURL, "resources", untrusted.Names(a.Names), "message", a.Message)
 }
 
+// tellLapsed logs that a proxy has dropped a layer before it was renewed. That is no fault of the layer, so it is no NACK in the metrics.
+func (s *Server) tellLapsed(st *stream, a protocol.Answer) {
+	s.tell(st.peer, slog.LevelDebug, "proxy had dropped a layer before it was renewed, and is sent it again",
+		"node", untrusted.Name(st.node.ID), "resources", untrusted.Names(a.Names), "message", a.Message)
+}
+
 // tellRecovered logs that the proxy no longer refuses any resource of a type.
 func (s *Server) tellRecovered(st *stream, typeURL string) {
 	s.tell(st.peer, slog.LevelInfo, "proxy has taken what it had refused", "node", untrusted.Name(st.node.ID), "type", typeURL)

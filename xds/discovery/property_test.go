@@ -21,6 +21,7 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/lease"
 	"breakwater.dev/xds/discovery/internal/plan"
 	"breakwater.dev/xds/discovery/internal/protocol"
 	"breakwater.dev/xds/internal/resource"
@@ -104,7 +105,10 @@ type news struct {
 	versions       map[string]string     // delta
 	removed        []string              // delta
 	ttl            time.Duration         // the last one in the response; 0: none
-	refused        bool                  // the proxy will answer with a NACK
+	ttls           map[string]time.Duration
+	bare           map[string]bool // delta: the names of those without their content, which is in bodies all the same
+	refused        bool            // the proxy will answer with a NACK
+	lapsed         bool            // that is because it has dropped what the response renews
 }
 
 // link is a proxy's connection, in one of the protocols.
@@ -126,6 +130,12 @@ type deltaLink struct {
 	*deltaPipe
 	introduced bool
 	versions   map[string]map[string]string // by type and name, of what was taken
+	layers     map[string]*anypb.Any        // taken, by name
+	falls      map[string]time.Time         // when a layer's time to live is over, by name
+}
+
+func newDeltaLink() link {
+	return &deltaLink{versions: map[string]map[string]string{}, layers: map[string]*anypb.Any{}, falls: map[string]time.Time{}}
 }
 
 func (l *deltaLink) connect(t *testing.T, s *Server) {
@@ -147,6 +157,7 @@ func (l *deltaLink) ask(typeURL string, first bool, want, add, drop []string) er
 	for _, name := range drop {
 		delete(l.versions[typeURL], name)
 	}
+	l.dropExpired()
 	if first {
 		m.ResourceNamesSubscribe, m.ResourceNamesUnsubscribe = want, nil
 		m.InitialResourceVersions = maps.Clone(l.versions[typeURL])
@@ -165,16 +176,42 @@ func (l *deltaLink) answer(n *news) error {
 func (l *deltaLink) received() []*news {
 	var all []*news
 	for _, m := range drained(l.out) {
-		n := &news{typeURL: m.TypeUrl, nonce: m.Nonce, bodies: map[string]*anypb.Any{}, versions: map[string]string{}, removed: m.RemovedResources}
+		n := &news{
+			typeURL: m.TypeUrl, nonce: m.Nonce, bodies: map[string]*anypb.Any{}, versions: map[string]string{}, removed: m.RemovedResources,
+			ttls: map[string]time.Duration{}, bare: map[string]bool{},
+		}
 		for _, r := range m.Resources {
-			n.bodies[r.Name], n.versions[r.Name], n.ttl = r.Resource, r.Version, r.Ttl.AsDuration()
+			if n.bodies[r.Name] = r.Resource; r.Resource == nil {
+				n.bodies[r.Name], n.bare[r.Name] = l.layers[r.Name], true
+			}
+			n.versions[r.Name], n.ttl = r.Version, r.Ttl.AsDuration()
+			if r.Ttl != nil {
+				n.ttls[r.Name] = n.ttl
+			}
 		}
 		all = append(all, n)
 	}
 	return all
 }
 
+// dropExpired forgets the layers whose time to live is over.
+func (l *deltaLink) dropExpired() {
+	for name, at := range l.falls {
+		if !time.Now().Before(at) {
+			delete(l.versions[xds.RuntimeType], name)
+		}
+	}
+}
+
+// processed is what Envoy's DeltaSubscriptionState does: a resource without content renews the version that the proxy has, and it
+// refuses the whole response otherwise.
 func (l *deltaLink) processed(n *news) {
+	l.dropExpired()
+	for name := range n.bare {
+		if l.versions[n.typeURL][name] != n.versions[name] {
+			n.refused, n.lapsed = true, true
+		}
+	}
 	if n.refused {
 		return
 	}
@@ -182,6 +219,14 @@ func (l *deltaLink) processed(n *news) {
 		l.versions[n.typeURL] = map[string]string{}
 	}
 	maps.Copy(l.versions[n.typeURL], n.versions)
+	if n.typeURL == xds.RuntimeType {
+		for name, body := range n.bodies {
+			l.layers[name] = body
+			if delete(l.falls, name); n.ttls[name] > 0 {
+				l.falls[name] = time.Now().Add(n.ttls[name])
+			}
+		}
+	}
 	for _, name := range n.removed {
 		delete(l.versions[n.typeURL], name)
 	}
@@ -228,11 +273,12 @@ func (l *sotwLink) answer(n *news) error {
 func (l *sotwLink) received() []*news {
 	var all []*news
 	for _, m := range drained(l.out) {
-		n := &news{typeURL: m.TypeUrl, nonce: m.Nonce, version: m.VersionInfo, bodies: map[string]*anypb.Any{}}
+		n := &news{typeURL: m.TypeUrl, nonce: m.Nonce, version: m.VersionInfo, bodies: map[string]*anypb.Any{}, ttls: map[string]time.Duration{}}
 		for _, body := range m.Resources {
 			wrapped := &discoveryv3.Resource{}
 			if err := body.UnmarshalTo(wrapped); err == nil {
 				body, n.ttl = wrapped.Resource, wrapped.Ttl.AsDuration()
+				n.ttls[nameOf(body)] = n.ttl
 			}
 			n.bodies[nameOf(body)] = body
 		}
@@ -308,19 +354,37 @@ type peer struct {
 	last      map[string]string            // SotW: version last sent, by type
 	stranger  bool                         // SotW: came back, and the server cannot know with which clusters
 
-	layer     string    // the runtime layer
-	falls     time.Time // when it falls away; zero: it stays
-	layerSent time.Time // when it was sent last, on this stream
-	sentLayer string    // the last one that was sent on this stream
-	noLayer   string    // the last one that was refused on this stream
-	noLayerAt time.Time // and when
-	deniedAt  time.Time // when clusters were refused last, on this stream
-	trace     []string
+	layers   map[string]*peerLayer // the runtime layers for which it asks, by name
+	deniedAt time.Time             // when clusters were refused last, on this stream
+	trace    []string
 }
 
-func newPeer(l link) *peer {
+// peerLayer is one runtime layer of a proxy.
+type peerLayer struct {
+	text    string    // as [opens] writes it
+	falls   time.Time // when it falls away; zero: it stays
+	sent    string    // the last one that was sent on this stream; "-": none
+	sentAt  time.Time
+	taken   bool   // it was taken
+	refused string // the last one that was refused on this stream; "-": none
+	at      time.Time
+}
+
+// parts are the names of the parts of a runtime layer.
+func parts() (names []string) {
+	for part := range wire.RuntimeParts {
+		names = append(names, wire.RuntimePart(part))
+	}
+	return names
+}
+
+func newPeer(l link, layers ...string) *peer {
+	all := map[string]*peerLayer{}
+	for _, name := range layers {
+		all[name] = &peerLayer{}
+	}
 	return &peer{
-		link: l, asked: map[string]bool{}, open: map[string]*news{}, newest: map[string]content{}, active: map[string]content{},
+		link: l, layers: all, asked: map[string]bool{}, open: map[string]*news{}, newest: map[string]content{}, active: map[string]content{},
 		warming: map[string]bool{}, endpoints: map[string]string{}, hosts: map[string]*anypb.Any{}, denied: map[string]denial{},
 		known: map[string]map[string]string{}, last: map[string]string{}, unrouted: map[string]time.Time{},
 	}
@@ -349,8 +413,11 @@ func (p *peer) begin() error {
 			return err
 		}
 	}
-	p.layerSent, p.sentLayer, p.noLayer, p.deniedAt = time.Time{}, "-", "-", time.Time{}
-	if err := p.want(xds.RuntimeType, []string{wire.RuntimeLayer}, nil, nil); err != nil {
+	p.deniedAt = time.Time{}
+	for _, l := range p.layers {
+		l.sent, l.sentAt, l.taken, l.refused, l.at = "-", time.Time{}, false, "-", time.Time{}
+	}
+	if err := p.want(xds.RuntimeType, slices.Sorted(maps.Keys(p.layers)), nil, nil); err != nil {
 		return err
 	}
 	if err := p.want(xds.ListenerType, nil, nil, nil); err != nil || p.listener == "" {
@@ -426,7 +493,7 @@ func (p *peer) mayCome(n *news) error {
 		return nil
 	}
 	if n.typeURL == xds.RuntimeType {
-		return p.layerMayCome(n)
+		return p.layersMayCome(n)
 	}
 	if p.full() {
 		if p.last[n.typeURL] == n.version && !(n.typeURL == xds.ClusterType && mayRetry(p.deniedAt)) {
@@ -452,43 +519,69 @@ func (p *peer) mayCome(n *news) error {
 	return nil
 }
 
-// layerMayCome demands of a layer the same as of all resources, except that a layer with a TTL may come as a heartbeat.
-func (p *peer) layerMayCome(n *news) error {
-	body, since := string(n.bodies[wire.RuntimeLayer].GetValue()), time.Since(p.layerSent)
-	switch {
-	case body == p.noLayer:
-		if !mayRetry(p.noLayerAt) {
-			return fmt.Errorf("%s is sent, and was refused", n.text())
+// layersMayCome demands of a layer the same as of all resources, except that a layer with a TTL may be renewed. In delta that is
+// without its content while the proxy has it for a while. A response of SotW has all layers, and says something new about one.
+func (p *peer) layersMayCome(n *news) error {
+	news := 0
+	for name, content := range n.bodies {
+		l, ttl := p.layers[name], n.ttls[name]
+		body, since := string(content.GetValue()), time.Since(l.sentAt)
+		lives := l.taken && since < ttl*2/lease.PerTTL && ttl <= time.Until(l.falls)+since
+		switch {
+		case (ttl != 0) != (layerOf(content) != "nothing"):
+			return fmt.Errorf("%s has %s with a TTL of %s", n.text(), name, ttl)
+		case body == l.refused && !mayRetry(l.at):
+			if !p.full() {
+				return fmt.Errorf("%s has %s, which was refused", n.text(), name)
+			}
+		case body == l.sent && (ttl == 0 || since < beat/2):
+			if !p.full() {
+				return fmt.Errorf("%s has %s again after %s", n.text(), name, since)
+			}
+		case !p.full() && body == l.sent && lives && !n.bare[name]:
+			return fmt.Errorf("%s has %s with its content, which it has", n.text(), name)
+		default:
+			news++
 		}
-	case body == p.sentLayer && (n.ttl == 0 || since < beat):
-		return fmt.Errorf("%s is sent again after %s", n.text(), since)
-	case (n.ttl != 0) != (layerOf(n.bodies[wire.RuntimeLayer]) != "nothing"):
-		return fmt.Errorf("%s has a TTL of %s", n.text(), n.ttl)
+		l.sentAt, l.sent, l.taken = time.Now(), body, false
 	}
-	p.layerSent, p.sentLayer = time.Now(), body
+	if news == 0 && len(n.bodies) > 0 {
+		return fmt.Errorf("%s has nothing new", n.text())
+	}
 	return nil
 }
 
-func (p *peer) receiveLayer(n *news, refuse bool) {
-	body := n.bodies[wire.RuntimeLayer]
-	n.refused = refuse && strings.Contains(layerOf(body), fmt.Sprint(poison))
-	p.processed(n)
-	if n.refused {
-		p.noLayer, p.noLayerAt = string(body.Value), time.Now()
-		return
+func (p *peer) receiveLayers(n *news, refuse bool) {
+	for _, body := range n.bodies {
+		n.refused = n.refused || refuse && strings.Contains(layerOf(body), fmt.Sprint(poison))
 	}
-	p.layer, p.falls, p.noLayer = layerOf(body), time.Time{}, "-"
-	if n.ttl > 0 {
-		p.falls = time.Now().Add(n.ttl)
+	p.processed(n)
+	for name, body := range n.bodies {
+		l := p.layers[name]
+		switch {
+		case n.lapsed:
+			l.sent = "-" // it comes again, with its content
+		case n.refused:
+			l.refused, l.at = string(body.Value), time.Now()
+		default:
+			l.text, l.falls, l.refused, l.taken = layerOf(body), time.Time{}, "-", true
+			if ttl := n.ttls[name]; ttl > 0 {
+				l.falls = time.Now().Add(ttl)
+			}
+		}
 	}
 }
 
-// obeys is the layer that the proxy has now.
+// obeys is what the layers reject that the proxy has now.
 func (p *peer) obeys() string {
-	if !p.falls.IsZero() && !time.Now().Before(p.falls) {
-		return "nothing"
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(p.layers)) {
+		l := p.layers[name]
+		if falls := !l.falls.IsZero() && !time.Now().Before(l.falls); !falls && l.text != "nothing" {
+			all = append(all, l.text)
+		}
 	}
-	return p.layer
+	return or(strings.Join(all, " "), "nothing")
 }
 
 // receive processes the oldest response that came; refuse says what is done about poison.
@@ -505,7 +598,7 @@ func (p *peer) receive(refuse bool) error {
 	case xds.EndpointType:
 		p.receiveEndpoints(n)
 	case xds.RuntimeType:
-		p.receiveLayer(n, refuse)
+		p.receiveLayers(n, refuse)
 	case xds.ListenerType:
 		p.processed(n)
 		p.listener = string(n.bodies[wire.EgressName].GetValue())
@@ -779,7 +872,7 @@ func (p *peer) settle(refuse bool, look func() (xds.Resources, error)) error {
 	if now == nil || err != nil {
 		return err
 	}
-	return errors.Join(p.hasClusters(now), p.hasRest(now), p.hasLayer(now), p.routesHold())
+	return errors.Join(p.hasClusters(now), p.hasRest(now), p.hasLayers(now), p.routesHold())
 }
 
 func (p *peer) hasClusters(now xds.Resources) error {
@@ -809,10 +902,19 @@ func (p *peer) hasClusters(now xds.Resources) error {
 	return nil
 }
 
-// hasLayer demands the layer of now, or that it was refused.
-func (p *peer) hasLayer(now xds.Resources) error {
-	body := now[xds.RuntimeType].All()[0]
-	if want := layerOf(body.Body()); p.obeys() != want && p.noLayer != string(body.Value()) {
+// hasLayers demands the layers of now, or that one was refused.
+func (p *peer) hasLayers(now xds.Resources) error {
+	var want []string
+	for name, l := range p.layers {
+		body := now[xds.RuntimeType].Find(name).Body()
+		if l.refused == string(body.Value) {
+			return nil
+		}
+		if text := layerOf(body); text != "nothing" {
+			want = append(want, text)
+		}
+	}
+	if want := or(strings.Join(want, " "), "nothing"); p.obeys() != want {
 		return fmt.Errorf("the proxy obeys %q, and should %q", p.obeys(), want)
 	}
 	return nil
@@ -895,7 +997,8 @@ func (h *history) look() (xds.Resources, error) {
 		return nil, err
 	}
 	rs = maps.Clone(rs)
-	rs[xds.RuntimeType] = new(xds.Pool).List([]*xds.Resource{h.server.rollouts.Current().Layer("app-1")})
+	g := h.server.rollouts.Current()
+	rs[xds.RuntimeType] = g.Parts("app-1").With(nil, []*xds.Resource{g.Whole("app-1")}, nil)
 	return rs, nil
 }
 
@@ -987,15 +1090,15 @@ func (h *history) play(t *testing.T, moves []move) error {
 }
 
 var links = map[string]func() link{
-	"delta": func() link { return &deltaLink{versions: map[string]map[string]string{}} },
+	"delta": newDeltaLink,
 	"sotw":  func() link { return &sotwLink{versions: map[string]string{}, want: map[string][]string{}} },
 }
 
 // converge plays a history in a bubble of its own, and returns what went wrong and
 // all that happened.
-func converge(t *testing.T, l link, upstreams pool, script []move) error {
+func converge(t *testing.T, l link, upstreams pool, script []move, layers ...string) error {
 	var failed error
-	p := newPeer(l)
+	p := newPeer(l, layers...)
 	synctest.Test(t, func(t *testing.T) {
 		failed = (&history{server: newServer(), peer: p, pool: upstreams}).play(t, script)
 	})
@@ -1011,13 +1114,13 @@ func converge(t *testing.T, l link, upstreams pool, script []move) error {
 func TestEveryHistoryConverges(t *testing.T) {
 	for protocol, newLink := range links {
 		// rapid makes 100 histories each time.
-		for round := range 3 {
+		for round, layers := range [][]string{parts(), {wire.RuntimeLayer}, parts()} {
 			t.Run(fmt.Sprintf("%s/%d", protocol, round), func(t *testing.T) {
 				upstreams := pool{}
 				rapid.Check(t, func(r *rapid.T) {
 					script := rapid.SliceOfN(moves, 1, 80).Draw(r, "moves")
 					// rapid ends a failed run by panicking, which must not be in the bubble.
-					if err := converge(t, newLink(), upstreams, script); err != nil {
+					if err := converge(t, newLink(), upstreams, script, layers...); err != nil {
 						r.Fatalf("%v", err)
 					}
 				})
@@ -1044,7 +1147,7 @@ func TestRareHistoriesConverge(t *testing.T) {
 	for protocol, newLink := range links {
 		for name, script := range tests {
 			t.Run(protocol+"/"+name, func(t *testing.T) {
-				if err := converge(t, newLink(), pool{}, script); err != nil {
+				if err := converge(t, newLink(), pool{}, script, wire.RuntimeLayer); err != nil {
 					t.Error(err)
 				}
 			})

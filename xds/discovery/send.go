@@ -23,6 +23,13 @@ func (st *stream) flush() error {
 		if err := st.rpc.Send(r); err != nil {
 			return ended(err)
 		}
+		select {
+		case <-st.follower.Wake(): // gates wait for one response at most
+			if err := st.flushLayer(); err != nil {
+				return err
+			}
+		default:
+		}
 	}
 	return nil
 }

@@ -57,18 +57,19 @@ type Options struct {
 	Log *slog.Logger
 	// Now gives the time. It is called with locks held, so it must not call the server.
 	Now func() time.Time
-	// TTL is how long proxies keep a runtime layer that is not sent again. The server sends it three times in that time.
-	// While a breaker is half-open or in its ramp, the TTL is a fifth of this, and at least 1 s. 0: 15 s.
+	// TTL is how long proxies keep a runtime layer that is not renewed. The server renews it three times in that time.
+	// While a breaker is half-open or in its ramp, the TTL of its layer is a fifth of this, and at least 1 s. 0: 15 s.
 	TTL time.Duration
-	// Propagated(took) reports that every proxy whose layer a change of the gates concerns has applied the change, and
+	// Propagated(took) reports that every proxy whose layers a change of the gates concerns has applied the change, and
 	// how long the last one took from the decision. May be nil.
 	Propagated func(took time.Duration)
-	// Applied(node, set, at) reports that the proxy applies set from at on. It replaces earlier reports for at or later.
-	// The set is nil when the proxy applies no gates. Gates that have keys come with a second report, without gates, for
-	// the time when the proxy drops them unless they are sent again. The reports of one stream come in order. May be nil.
+	// Applied(node, gates, at) reports that the proxy applies gates from at on. It replaces earlier reports for at or later.
+	// The gates are nil when the proxy applies none. Gates that have keys come with further reports, of what is left, for the
+	// times when the proxy drops them part by part unless they are renewed. The last of these is nil. The reports of one stream
+	// come in order. May be nil.
 	//
 	// Both functions are called by the goroutines of the streams, several at once, with no lock held. They must be quick.
-	Applied func(node string, set *gate.Set, at time.Time)
+	Applied func(node string, gates *gate.Mix, at time.Time)
 }
 
 // NewServer returns a server that serves only runtime layers without keys before the first [Server.Publish]. Proxies that
@@ -81,7 +82,7 @@ func NewServer(o Options) *Server {
 		o.Propagated = func(time.Duration) {}
 	}
 	if o.Applied == nil {
-		o.Applied = func(string, *gate.Set, time.Time) {}
+		o.Applied = func(string, *gate.Mix, time.Time) {}
 	}
 	s := &Server{
 		options: o, log: o.Log, closed: make(chan struct{}), counts: map[string]TypeCounts{},

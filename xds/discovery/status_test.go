@@ -97,7 +97,7 @@ func TestOneNodeForTwoStreams(t *testing.T) {
 		connectDelta(t, s, nodeOf("app-1", nil)).start("a")
 		connectDelta(t, s, nodeOf("app-0", nil)).start("a")
 		time.Sleep(time.Second) // the stream of the layer is the younger one
-		connectLayer(t, s, &deltaLink{})
+		connectLayer(t, s, newDeltaLink())
 		synctest.Wait()
 		var got []string
 		for _, n := range s.Status() {

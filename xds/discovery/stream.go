@@ -161,6 +161,8 @@ func (st *stream) take(r protocol.Request) error {
 	}
 	answer := s.Answer(r, st.server.options.Now())
 	switch {
+	case answer.Lapsed:
+		st.server.tellLapsed(st, answer)
 	case answer.Refused:
 		st.server.tellRefused(st, r.TypeURL, answer)
 		st.server.nacked(r.TypeURL)
@@ -178,7 +180,7 @@ func (st *stream) take(r protocol.Request) error {
 	case !known:
 		st.joinLayer(s.Resumed())
 	case answer.Awaited:
-		st.answered(answer.Refused)
+		st.answered(s, answer)
 	}
 	if s.Names() > maxNames {
 		return st.peer.Refuse(guard.XDS, guard.Metadata, fmt.Sprintf("one stream may ask for at most %d resources of a type", maxNames))

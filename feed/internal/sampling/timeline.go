@@ -10,10 +10,15 @@ import (
 // Timeline is how a proxy has sampled recently, oldest period first. The zero value knows nothing of it.
 type Timeline []period
 
+// Density says how densely a proxy logs the calls of a breaker, whose key has no node. It is immutable.
+type Density interface {
+	Sampling(key breaker.Key) wire.Sampling
+}
+
 // period is a time in which the sampling of a proxy did not change. It ends where the next one begins.
 type period struct {
-	from     breaker.Instant
-	sampling map[breaker.Key]wire.Sampling
+	from    breaker.Instant
+	density Density
 }
 
 // remembered is the longest time from the beginning of a request to the arrival of its entry for which the timeline reaches back.
@@ -22,9 +27,9 @@ const remembered = 10 * time.Minute
 // slack is how far off the beginning of a request, or of a period, may be: the flush interval of Envoy's log, and more.
 const slack = 100 * time.Millisecond
 
-// Apply returns the timeline with the period that begins at an instant, in place of those that begin then or later. The timeline
-// keeps the map, in which a breaker that is missing has all its calls logged. The receiver must not be used afterwards.
-func (t Timeline) Apply(from breaker.Instant, sampling map[breaker.Key]wire.Sampling) Timeline {
+// Apply returns the timeline with the period that begins at an instant, in place of those that begin then or later. The receiver must
+// not be used afterwards.
+func (t Timeline) Apply(from breaker.Instant, density Density) Timeline {
 	for len(t) > 0 && t[len(t)-1].from >= from {
 		t = t[:len(t)-1]
 	}
@@ -32,7 +37,7 @@ func (t Timeline) Apply(from breaker.Instant, sampling map[breaker.Key]wire.Samp
 	for first+1 < len(t) && t[first+1].from < from.Add(-remembered) {
 		first++
 	}
-	return append(t[first:], period{from, sampling})
+	return append(t[first:], period{from, density})
 }
 
 // Weights says how many calls one logged call represents.
@@ -59,7 +64,7 @@ func (t Timeline) Weights(began breaker.Instant, key breaker.Key) Weights {
 		if i < 0 {
 			w.Sparsest = maxOneIn
 		} else {
-			s = t[i].sampling[key].All()
+			s = t[i].density.Sampling(key).All()
 		}
 		w.Passed, w.Rejected = min(w.Passed, s.Passed), min(w.Rejected, s.Rejected)
 		w.Sparsest = max(w.Sparsest, s.Passed)
@@ -70,7 +75,7 @@ func (t Timeline) Weights(began breaker.Instant, key breaker.Key) Weights {
 // ExactSince returns since when the proxy has logged all calls of a breaker. ok is false where it does not do so now.
 func (t Timeline) ExactSince(now breaker.Instant, key breaker.Key) (since breaker.Instant, ok bool) {
 	for i := t.find(now); i >= 0; i-- {
-		if s := t[i].sampling[key]; !s.Exact && s.Passed > 1 {
+		if s := t[i].density.Sampling(key); !s.Exact && s.Passed > 1 {
 			break
 		}
 		since, ok = t[i].from, true

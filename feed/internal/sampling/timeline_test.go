@@ -24,7 +24,7 @@ func TestTimeline(t *testing.T) {
 	want(0, 1, 1, maxOneIn)
 	line = line.Apply(10*second, oneIn(4))
 	line = line.Apply(20*second, oneIn(64))
-	line = line.Apply(30*second, nil)
+	line = line.Apply(30*second, densities{})
 	line = line.Apply(40*second, oneIn(2))
 	want(0, 1, 1, maxOneIn)
 	want(10*second, 1, 1, maxOneIn)
@@ -37,10 +37,10 @@ func TestTimeline(t *testing.T) {
 	want(40*second, 1, 1, 2)
 	want(41*second, 2, 2, 2)
 	// A period that was to come is replaced when the proxy applies another sampling before it.
-	line = line.Apply(50*second, nil)
+	line = line.Apply(50*second, densities{})
 	line = line.Apply(45*second, oneIn(8))
 	want(55*second, 8, 8, 8)
-	line = line.Apply(60*second, map[breaker.Key]wire.Sampling{key: {Passed: 16}, {Upstream: "other"}: {Passed: 2, Rejected: 2}})
+	line = line.Apply(60*second, densities{key: {Passed: 16}, {Upstream: "other"}: {Passed: 2, Rejected: 2}})
 	want(65*second, 16, 1, 16)
 	for i := range 10_000 {
 		line = line.Apply(breaker.Instant(100+i)*second, oneIn(uint32(i)))
@@ -54,7 +54,7 @@ func TestTimeline(t *testing.T) {
 func TestExactSince(t *testing.T) {
 	const second = breaker.Instant(time.Second)
 	key := breaker.Key{Upstream: "web"}
-	exact := map[breaker.Key]wire.Sampling{key: {Passed: 8, Rejected: 1, Exact: true}}
+	exact := densities{key: {Passed: 8, Rejected: 1, Exact: true}}
 	var line Timeline
 	want := func(now, since breaker.Instant, want bool) {
 		t.Helper()
@@ -66,7 +66,7 @@ func TestExactSince(t *testing.T) {
 	line = line.Apply(10*second, oneIn(8))
 	line = line.Apply(20*second, exact)
 	line = line.Apply(30*second, exact)
-	line = line.Apply(40*second, nil) // the layer has no key
+	line = line.Apply(40*second, densities{}) // the layer has no key
 	line = line.Apply(50*second, oneIn(1))
 	line = line.Apply(60*second, oneIn(2))
 	want(15*second, 0, false)
@@ -79,6 +79,11 @@ func TestExactSince(t *testing.T) {
 }
 
 // oneIn is a sampling by which one call in n is logged.
-func oneIn(n uint32) map[breaker.Key]wire.Sampling {
-	return map[breaker.Key]wire.Sampling{{Upstream: "web"}: {Passed: n, Rejected: n}}
+// densities are the sampling of breakers by key. All calls of the others are logged.
+type densities map[breaker.Key]wire.Sampling
+
+func (d densities) Sampling(key breaker.Key) wire.Sampling { return d[key] }
+
+func oneIn(n uint32) densities {
+	return densities{{Upstream: "web"}: {Passed: n, Rejected: n}}
 }

@@ -20,6 +20,9 @@ type Answer struct {
 	// Split reports that the proxy refused a response as a whole, of which some resources may be good. They are sent again
 	// at once, in smaller responses. No resource is refused yet.
 	Split bool
+	// Lapsed reports that the proxy refused a response that renews resources without their content: it has dropped one of
+	// them. All resources of the response are sent again at once, with their content, and none of them is refused.
+	Lapsed bool
 	// Repeated reports whether the proxy gave the same reason when it last refused one of the resources.
 	Repeated bool
 	// Recovered reports, once, that the proxy has now taken every resource that it had refused.
@@ -66,6 +69,13 @@ func (s *Subscription) Answer(r Request, now time.Time) Answer {
 		if message := r.refusal(); message != "" {
 			a.Refused, a.Names, a.Message = true, namesOf(s.flight), message
 			a.Repeated = slices.ContainsFunc(a.Names, func(name string) bool { return s.refused[name].message == message })
+			if len(s.bare) > 0 {
+				a.Lapsed = true
+				for _, name := range a.Names {
+					s.repeat(name)
+				}
+				return a
+			}
 			if a.Split = s.refusesWhole() && s.doubt(); !a.Split {
 				s.refuse(message, now)
 			}

@@ -97,10 +97,11 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 	// A proxy may ask for a resource that does not exist. It gets that answer at once: Envoy holds its answer about
 	// clusters back until then, and removals wait for that.
 	gone := s.nameless(resources)
-	if len(change.Changed) == 0 && len(change.Gone) == 0 && len(gone) == 0 && len(s.again) == 0 && s.greeted() {
+	if len(change.Changed) == 0 && len(change.Gone) == 0 && len(gone) == 0 && len(s.again)+len(s.renewed) == 0 && s.greeted() {
 		return nil
 	}
 	b := s.addable(want, change)
+	s.addRenewed(&b, want)
 	for _, had := range change.Gone {
 		awaited := s.again[had.Name] && s.names.Has(had.Name)
 		switch {
@@ -149,6 +150,21 @@ func (s *Subscription) addable(want *xds.List, change *resource.Change) batch {
 		}
 	}
 	return b
+}
+
+// addRenewed adds the resources whose time to live begins anew, without their content.
+func (s *Subscription) addRenewed(b *batch, want *xds.List) {
+	for name := range s.renewed {
+		r, had := want.Find(name), s.has.Find(name)
+		if r == nil || had == nil || had.Version != r.Version || s.again[name] {
+			continue
+		}
+		if b.bare == nil {
+			b.bare = map[string]bool{}
+		}
+		b.add, b.bare[name] = insert(b.add, r), true
+	}
+	s.renewed = nil
 }
 
 // insert returns sorted resources with one more, in the place of the one with its name, if there is one. It leaves the given

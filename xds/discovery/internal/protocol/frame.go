@@ -53,12 +53,17 @@ func deltaFrame(r *Response) Frame {
 	}
 	f.add(head)
 	for _, resource := range r.Resources {
-		if r.TTL == 0 {
+		ttl := r.TTLs[resource.Name]
+		if ttl == 0 {
 			f.add(resource.Delta())
 			continue
 		}
+		inner := limited(resource, ttl)
+		if r.Bare[resource.Name] {
+			f.add(protowire.AppendBytes(protowire.AppendTag(nil, fieldResources, protowire.BytesType), inner))
+			continue
+		}
 		packed := resource.Sotw() // the field with the packed message
-		inner := limited(resource, r.TTL)
 		field := protowire.AppendTag(nil, fieldResources, protowire.BytesType)
 		field = protowire.AppendVarint(field, uint64(len(inner)+len(packed)))
 		f.add(append(field, inner...))
@@ -74,11 +79,12 @@ func sotwFrame(r *Response) Frame {
 	f.add(appendString(appendString(appendString(nil, fieldVersion, r.Version), fieldTypeURL, r.TypeURL), fieldNonce, r.Nonce))
 	for _, resource := range r.Resources {
 		packed := resource.Sotw()
-		if r.TTL == 0 {
+		ttl := r.TTLs[resource.Name]
+		if ttl == 0 {
 			f.add(packed)
 			continue
 		}
-		inner := limited(resource, r.TTL)
+		inner := limited(resource, ttl)
 		value := protowire.AppendTag(nil, fieldAnyValue, protowire.BytesType)
 		value = protowire.AppendVarint(value, uint64(len(inner)+len(packed)))
 		wrapped := append(appendString(nil, fieldAnyTypeURL, resourceType), value...)

@@ -64,13 +64,19 @@ type Response struct {
 	Version   string          // the version of all the resources together, in SotW only
 	Resources []*xds.Resource // new, changed and repeated ones
 	Removed   []string        // names of resources that no longer exist, sorted, in delta only
-	TTL       time.Duration   // how long the proxy keeps the resources if they are not sent again; 0: for ever
+	// TTLs says how long the proxy keeps resources if they are not sent again or renewed, by name; others for ever.
+	TTLs map[string]time.Duration
+	Bare map[string]bool // the names of resources that come without their content, in delta only
 }
 
 // Size returns the size of the resources, in bytes, as delta responses have them.
 func (r *Response) Size() int {
 	size := 0
 	for _, resource := range r.Resources {
+		if r.Bare[resource.Name] {
+			size += len(limited(resource, r.TTLs[resource.Name]))
+			continue
+		}
 		size += len(resource.Delta())
 	}
 	return size

@@ -33,7 +33,9 @@ type Subscription struct {
 	// unused has the resources that the proxy is to lose, by name, with the time since when nothing refers to them.
 	unused map[string]time.Time
 	// again has the names of resources that are sent once more though they have not changed.
-	again   map[string]bool
+	again map[string]bool
+	// renewed has the names of resources whose time to live begins anew with the next response, if they have not changed.
+	renewed map[string]bool
 	refused map[string]refusal
 	// doubts are groups of resources that the proxy refused together with others: see [Subscription.doubt].
 	doubts [][]string
@@ -45,9 +47,10 @@ type Subscription struct {
 	flight    []*xds.Resource // the resources in the last response
 	updated   []string        // the names of those that the proxy had in another version
 	removed   []string        // the names in the last response of resources that are no more
+	bare      map[string]bool // the names of those in the last response without their content
 	nonce     string          // the nonce of the last response
 	version   string          // the version of the last response, in SotW only; empty: any response differs from it
-	ttl       time.Duration
+	ttls      map[string]time.Duration
 	ackedAt   time.Time
 }
 
@@ -87,6 +90,7 @@ func (s *Subscription) Respond(seq uint64, resources *xds.List, removals Removal
 type batch struct {
 	add     []*xds.Resource // sorted
 	updated []string        // the names of those that the proxy has in another version
+	bare    map[string]bool // the names of those that come without their content
 	gone    []string        // sorted
 	after   *xds.List       // what the proxy has with it
 }
@@ -94,7 +98,7 @@ type batch struct {
 // respond returns a response, and records it as sent.
 func (s *Subscription) respond(seq uint64, b batch) *Response {
 	s.pending, s.responded, s.nonce = true, true, fmt.Sprintf("%x", seq)
-	s.has, s.flight, s.updated, s.removed = b.after, b.add, b.updated, b.gone
+	s.has, s.flight, s.updated, s.removed, s.bare = b.after, b.add, b.updated, b.gone, b.bare
 	if len(s.again)+len(s.absent) > 0 {
 		for _, r := range b.add {
 			delete(s.again, r.Name)
@@ -110,7 +114,7 @@ func (s *Subscription) respond(seq uint64, b batch) *Response {
 			s.absent[name] = true
 		}
 	}
-	return &Response{TypeURL: s.typeURL, Nonce: s.nonce, Resources: b.add, Removed: b.gone, TTL: s.ttl}
+	return &Response{TypeURL: s.typeURL, Nonce: s.nonce, Resources: b.add, Removed: b.gone, TTLs: s.ttls, Bare: b.bare}
 }
 
 // everything reports whether the proxy asks for all resources of the type. For virtual hosts it does that by the name of their
@@ -163,8 +167,22 @@ func (s *Subscription) Taken(resources *xds.List) *xds.List {
 // Sent returns the resources that the proxy was sent last, or reported to have.
 func (s *Subscription) Sent() *xds.List { return s.has }
 
-// SetTTL sets how long the proxy keeps the resources of later responses if they are not sent again; 0: for ever.
-func (s *Subscription) SetTTL(ttl time.Duration) { s.ttl = ttl }
+// SetTTLs sets how long the proxy keeps the resources of later responses if they are not sent again or renewed, by name. It keeps
+// those that are not in the map for ever. The map must not be changed afterwards.
+func (s *Subscription) SetTTLs(ttls map[string]time.Duration) { s.ttls = ttls }
+
+// Renew has the time to live of a resource begin anew with the next call of [Subscription.Respond]. In delta, a resource that has not
+// changed comes without its content then. A proxy that has dropped it refuses the response, and gets all of it with content, at once.
+func (s *Subscription) Renew(name string) {
+	switch {
+	case s.kind == Sotw:
+		s.SendAgain(name)
+	case s.renewed == nil:
+		s.renewed = map[string]bool{name: true}
+	default:
+		s.renewed[name] = true
+	}
+}
 
 // SendAgain makes [Subscription.Respond] send the last resource with a name once more, or that there is none.
 func (s *Subscription) SendAgain(name string) {

@@ -96,11 +96,10 @@ func (r *Rollouts) Publish(l *xds.Layers, decided time.Time) {
 	r.current.Store(next)
 	o := rollout{number: next.Number, decided: decided}
 	for f := range r.followers {
-		same := before.Layer(f.node).Version == next.Layer(f.node).Version
-		if same && f.ackedNumber == before.Number {
+		if before.Same(next.Layers, f.node) && f.ackedNumber == before.Number {
 			f.ackedNumber = next.Number
 			o.refused = o.refused || f.refuses
-			if next.Gates().Brief(f.node) && !before.Gates().Brief(f.node) {
+			if next.Gates().Brief(f.node)&^before.Gates().Brief(f.node) != 0 {
 				f.signal() // its layer must be sent more often, with a shorter TTL
 			}
 			continue

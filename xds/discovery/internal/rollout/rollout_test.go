@@ -52,7 +52,7 @@ func (m *simple) publish(g *Gates, decided time.Time) {
 	m.gates = append(m.gates, g)
 	o := &simpleRollout{rollout: rollout{number: g.Number, decided: decided}, waits: map[*simpleFollower]bool{}}
 	for _, f := range m.followers {
-		if f.has == before.Number && before.Layer(f.node).Version == g.Layer(f.node).Version {
+		if f.has == before.Number && before.Same(g.Layers, f.node) {
 			f.has = g.Number
 			o.refused = o.refused || f.refuses
 		} else {
