@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"breakwater.dev/wire"
 )
 
 // TestBadPolicyChangesNothing shows that a running control plane refuses a policy with a mistake, and changes nothing.
@@ -142,7 +144,20 @@ func TestClusterChangeIsInForceAtOnce(t *testing.T) {
 // variants are the two variants of xDS, as edits of a bootstrap.
 var variants = map[string]*strings.Replacer{
 	"delta":              strings.NewReplacer(),
-	"state of the world": strings.NewReplacer("DELTA_GRPC", "GRPC"),
+	"state of the world": stateOfTheWorld(),
+}
+
+// stateOfTheWorld has a bootstrap use the state-of-the-world variant, in which a proxy may have one runtime layer.
+func stateOfTheWorld() *strings.Replacer {
+	layer := func(name string) string {
+		return "    - name: " + name + "\n      rtds_layer:\n        name: " + name +
+			"\n        rtds_config:\n          ads: {}\n          initial_fetch_timeout: 1s\n          resource_api_version: V3\n"
+	}
+	edits := []string{"DELTA_GRPC", "GRPC", layer(wire.RuntimePart(0)), layer(wire.RuntimeLayer)}
+	for part := 1; part < wire.RuntimeParts; part++ {
+		edits = append(edits, layer(wire.RuntimePart(part)), "")
+	}
+	return strings.NewReplacer(edits...)
 }
 
 // TestMountedConfigMap changes a policy by swapping one symbolic link, as the kubelet does.

@@ -4,8 +4,12 @@ import (
 	"context"
 	"log/slog"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/untrusted"
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/presence"
 	"breakwater.dev/xds/discovery/internal/protocol"
@@ -61,6 +65,15 @@ func (s *Server) tellLapsed(st *stream, a protocol.Answer) {
 // tellRecovered logs that the proxy no longer refuses any resource of a type.
 func (s *Server) tellRecovered(st *stream, typeURL string) {
 	s.tell(st.peer, slog.LevelInfo, "proxy has taken what it had refused", "node", untrusted.Name(st.node.ID), "type", typeURL)
+}
+
+// denyParts logs that a proxy asks for several layers over SotW, and returns the error that ends its stream. Envoy 1.40 passes the end of
+// one layer's time to live to the subscriptions of all, and the whole process ends with the exception of the first that is not meant
+// (GrpcMuxImpl, RtdsSubscription::onConfigRemoved).
+func (s *Server) denyParts(st *stream) error {
+	const why = "a proxy that uses the state-of-the-world variant of xDS may have one runtime layer, " + wire.RuntimeLayer + ": Envoy would crash when one of several expires; set api_type to DELTA_GRPC"
+	s.tell(st.peer, slog.LevelError, "proxy is refused: its runtime layers need api_type DELTA_GRPC", "node", untrusted.Name(st.node.ID))
+	return status.Error(codes.InvalidArgument, why)
 }
 
 // tellDuplicate logs that two proxies have one id.

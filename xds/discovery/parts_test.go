@@ -11,6 +11,8 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"breakwater.dev/gate"
 	"breakwater.dev/wire"
@@ -94,7 +96,7 @@ func inBubble(t *testing.T, test func(t *testing.T, s *Server, p *partsProxy, ap
 // open is a gate of an open breaker.
 func open(upstream string) gate.Gate { return openGate(upstream, "", wire.Million) }
 
-// TestAChangeSendsItsPart, and nothing of the others. In SotW it sends all parts.
+// TestAChangeSendsItsPart, and nothing of the others.
 func TestAChangeSendsItsPart(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Server, p *partsProxy, _ *[]string) {
 		publishGates(t, s, time.Time{}, open("a"))
@@ -106,16 +108,34 @@ func TestAChangeSendsItsPart(t *testing.T) {
 		publishGates(t, s, time.Time{}, openGate("b", "another", 7), open("b"))
 		p.gets()
 	})
+}
+
+// TestPartsNeedDelta: Envoy ends when one of several layers expires that came over SotW, so such a proxy gets none. Each of them alone is
+// served.
+func TestPartsNeedDelta(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
-		p := connectParts(t, s, links["sotw"]())
-		p.takes("16 empty")
-		publishGates(t, s, time.Time{}, open("a"))
-		p.takes("a=1e+06 for 1m15s, 15 empty")
-		publishGates(t, s, time.Time{}, open("a"), open("b"))
-		p.takes("a=1e+06 for 1m15s, b=1e+06 for 1m15s, 14 empty")
-		wait(testTTL / lease.PerTTL)
-		p.takes("a=1e+06 for 1m15s, b=1e+06 for 1m15s, 14 empty")
+		publishGates(t, s, time.Time{}, open("b"))
+		part := wire.RuntimePart(wire.RuntimePartOf(open("b").Key))
+		l := links["sotw"]().(*sotwLink)
+		l.connect(t, s)
+		if err := l.ask(xds.RuntimeType, true, []string{part}, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		n := l.received()
+		if got := layerOf(n[0].bodies[part]); len(n) != 1 || got != "b=1e+06" {
+			t.Fatalf("one part is %q, want that of b", got)
+		}
+		l.processed(n[0])
+		if err := l.answer(n[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.ask(xds.RuntimeType, false, parts(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-l.ended; status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "DELTA_GRPC") {
+			t.Errorf("the stream ended with %v, want InvalidArgument, and what to do", err)
+		}
 	})
 }
 

@@ -177,6 +177,8 @@ func (st *stream) take(r protocol.Request) error {
 	st.proxy.Apply(r)
 	switch {
 	case r.TypeURL != xds.RuntimeType:
+	case st.rpc.Kind() == protocol.Sotw && s.Names() > 1:
+		return st.server.denyParts(st)
 	case !known:
 		st.joinLayer(s.Resumed())
 	case answer.Awaited:
