@@ -9,8 +9,8 @@ import (
 	"breakwater.dev/internal/lockorder"
 )
 
-// Pool shares equal lists and equal names: whoever makes one that another holder has gets that one. It keeps nothing that
-// has no other holder. The zero value is ready. A nil pool shares nothing.
+// Pool shares equal lists and equal names: a caller that makes one which another caller has gets the same one. The pool keeps
+// nothing alive by itself. The zero value is ready. A nil pool shares nothing.
 type Pool struct {
 	lists shared[List]
 	names shared[Names]

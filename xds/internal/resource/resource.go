@@ -107,8 +107,8 @@ func (r *Resource) Value() []byte {
 // Body returns the packed message, which must not be changed.
 func (r *Resource) Body() *anypb.Any { return &anypb.Any{TypeUrl: r.TypeURL, Value: r.Value()} }
 
-// Message returns the message, unmarshalled anew. The resource must be more than claimed. It panics if the content is none
-// of the type's, which cannot be: it was marshalled from a message.
+// Message unmarshals the message. The resource must be more than claimed. Message panics if the content is none of the type's,
+// which cannot be: it was marshalled from a message.
 func (r *Resource) Message() proto.Message {
 	m, err := r.Body().UnmarshalNew()
 	if err != nil {

@@ -110,7 +110,7 @@ func (s *Subscription) refuse(message string, now time.Time) {
 		if before, ok := s.refused[sent.Name]; ok && before.resource.Version == sent.Version && before.removal == removal {
 			r.tries += before.tries
 		} else if ok && s.refusesWhole() {
-			replaced[before.nonce] = true // what was refused with it may be good without it
+			replaced[before.nonce] = true // the resources that were refused with it may be good without it
 		}
 		s.refused[sent.Name] = r
 		refused = append(refused, sent.Name)

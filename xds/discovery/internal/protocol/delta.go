@@ -123,7 +123,7 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 	return s.respond(seq, b)
 }
 
-// greeted reports whether the proxy needs no first answer: one that starts waits for it even if there is nothing to say.
+// greeted reports whether the proxy needs no first answer. A proxy that starts waits for it even if there is nothing to say.
 func (s *Subscription) greeted() bool { return s.responded || s.has.Len() > 0 || len(s.absent) > 0 }
 
 // addable returns the resources that the next response adds, among the ones that the proxy wants.

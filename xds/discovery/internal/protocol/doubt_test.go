@@ -109,7 +109,7 @@ func tiedToBad(all *xds.List, before map[string]*xds.Resource) map[string]bool {
 	return tied
 }
 
-// TestABadVirtualHostKeepsNoOtherBack: whatever changes, the proxy ends up with all virtual hosts that it can have. What was bad
+// TestABadVirtualHostKeepsNoOtherBack: whatever changes, the proxy ends up with all virtual hosts that it can have. A bad one
 // comes when it is good.
 func TestABadVirtualHostKeepsNoOtherBack(t *testing.T) {
 	refused := 0

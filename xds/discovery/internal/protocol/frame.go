@@ -16,7 +16,7 @@ type Frame struct{ buffers mem.BufferSlice }
 // Buffers returns the bytes, which must not be changed.
 func (f Frame) Buffers() mem.BufferSlice { return f.buffers }
 
-// add adds bytes that nobody changes.
+// add adds bytes, which the caller must not change afterwards.
 func (f *Frame) add(b []byte) { f.buffers = append(f.buffers, mem.SliceBuffer(b)) }
 
 // The numbers of the fields, which are the same for both kinds of responses where both have the field.
