@@ -122,12 +122,12 @@ func (c *Classifier) mark(list codes, o breaker.Outcome, class bool) {
 }
 
 // checkClassify reports codes that are in both lists.
-func (c *compiler) checkClassify(s *settings) {
+func (fs *findings) checkClassify(s *settings) {
 	both := func(field string, failure, ignore []string) {
 		for _, code := range ignore {
 			if slices.Contains(failure, code) {
 				at := s.places.at("spec.classify.ignore."+field, "nothing")
-				c.failAs(at, code, fmt.Sprintf("in one of failure.%s and ignore.%s", field, field), "contradiction")
+				fs.failAs(at, code, fmt.Sprintf("in one of failure.%s and ignore.%s", field, field), "contradiction")
 			}
 		}
 	}

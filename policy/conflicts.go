@@ -14,13 +14,13 @@ import (
 type claim struct{ what, key string }
 
 // claims are the objects' claims, with the place where each was made first.
-type claims map[claim]place
+type claims map[claim]*place
 
 // claim makes a claim, or reports that another object has made it before. It returns whether the claim
 // is new.
-func (c *compiler) claim(claims claims, key claim, at place, rule string) bool {
+func (fs *findings) claim(claims claims, key claim, at *place, rule string) bool {
 	if first, twice := claims[key]; twice {
-		c.fail(at, fmt.Sprintf("unique; the first is at %s", first), rule)
+		fs.fail(*at, fmt.Sprintf("unique; the first is at %s", first), rule)
 		return false
 	}
 	claims[key] = at
@@ -29,12 +29,13 @@ func (c *compiler) claim(claims claims, key claim, at place, rule string) bool {
 
 // checkUpstreams reports names, hosts, ports and routes that are in conflict. Where each object counts by
 // itself, an upstream in conflict is dropped and claims nothing.
-func (c *compiler) checkUpstreams() {
-	all := claims{}
-	var kept []*upstreamDoc
-	for _, u := range c.upstreams {
+func (c *compilation) checkUpstreams() {
+	all := make(claims, 4*len(c.upstreams))
+	kept := c.upstreams[:0]
+	for _, r := range c.upstreams {
+		u := r.upstream
 		if u.Name == "" {
-			kept = append(kept, u) // a problem of it is reported already
+			kept = append(kept, r) // a problem of it is reported already
 			continue
 		}
 		before := c.reports
@@ -45,17 +46,18 @@ func (c *compiler) checkUpstreams() {
 			}
 			continue
 		}
-		kept = append(kept, u)
+		kept = append(kept, r)
 	}
 	c.upstreams = kept
 }
 
-// checkUpstream checks one upstream against those before. It returns the claims that are new.
-func (c *compiler) checkUpstream(u *upstreamDoc, all claims) (made []claim) {
-	add := func(what, key string, at place) bool {
+// checkUpstream checks one upstream against those before. Where each object counts by itself, it
+// returns the claims that are new.
+func (c *compilation) checkUpstream(u *upstreamDoc, all claims) (made []claim) {
+	add := func(what, key string, at *place) bool {
 		claimed := claim{what, key}
 		isNew := c.claim(all, claimed, at, "duplicate-"+what)
-		if isNew {
+		if isNew && c.each {
 			made = append(made, claimed)
 		}
 		return isNew
@@ -63,34 +65,38 @@ func (c *compiler) checkUpstream(u *upstreamDoc, all claims) (made []claim) {
 	if u.Name == wire.ControlPlaneCluster {
 		c.fail(u.nameAt, "another name: it is the control plane's own", "reserved-name")
 	}
-	if !add("name", u.Name, u.nameAt) {
+	if !add("name", u.Name, &u.nameAt) {
 		return made
 	}
-	for i, h := range u.Hosts {
-		add("host", h, u.hostsAt[i])
+	for i, h := range u.written {
+		add("host", h, &u.hostsAt[i])
 	}
-	slices.Sort(u.Hosts)
 	if at, has := u.places["spec.port"]; has && u.Protocol == TCP {
-		add("port", strconv.Itoa(int(u.Port)), at)
+		add("port", strconv.Itoa(int(u.Port)), &at)
 	}
-	routes := claims{}
-	for i, r := range u.Routes {
-		if r.Name != "" {
-			c.claim(routes, claim{"route", r.Name}, u.routesAt[i], "duplicate-name")
-		}
-	}
-	if !u.broken {
-		c.checkReach(u)
-	}
+	c.take(&u.conflict)
 	return made
 }
 
-// checkReach reports routes that get no request, because an earlier route takes all of them.
-func (c *compiler) checkReach(u *upstreamDoc) {
+// checkRoutes finds routes in conflict with one another. They are reported if the upstream's name is its own.
+func (u *upstreamDoc) checkRoutes() {
+	routes := claims{}
+	for i, r := range u.Routes {
+		if r.Name != "" {
+			u.conflict.claim(routes, claim{"route", r.Name}, &u.routesAt[i], "duplicate-name")
+		}
+	}
+	if !u.broken {
+		u.checkReach()
+	}
+}
+
+// checkReach finds routes that get no request, because an earlier route takes all of them.
+func (u *upstreamDoc) checkReach() {
 	for i, later := range u.Routes {
 		for _, earlier := range u.Routes[:i] {
 			if takes(earlier.Match, later.Match) {
-				c.fail(u.routesAt[i], fmt.Sprintf("before %s, which takes all of its requests", earlier.Name), "unreachable-route")
+				u.conflict.fail(u.routesAt[i], fmt.Sprintf("before %s, which takes all of its requests", earlier.Name), "unreachable-route")
 				break
 			}
 		}

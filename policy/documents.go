@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"breakwater.dev/policy/internal/yamlwalk"
@@ -22,24 +23,41 @@ type File struct {
 // Whatever cannot be read is an object too, which [Compile] refuses. Without any document the result
 // is one such object, which says so. Objects is pure.
 func Objects(files []File) []*Object {
-	var r documents
-	for _, f := range files {
-		r.file(f)
+	each := make([][]*Object, len(files))
+	for i, f := range files {
+		each[i] = f.Objects()
 	}
-	if len(r.objects) == 0 {
+	return Join(files, each)
+}
+
+// Objects reads the objects of one file, in the order of its documents, without a precedence. Whatever cannot be
+// read is an object too. Objects is pure.
+func (f File) Objects() []*Object {
+	var r documents
+	r.file(f)
+	return r.objects
+}
+
+// Join returns the objects of files as [Objects] does: each has what [File.Objects] returned for the file of
+// the same index. It sets the precedence of all objects, so none of them may be in use.
+func Join(files []File, each [][]*Object) []*Object {
+	all := slices.Concat(each...)
+	if len(all) == 0 {
 		name := "policies"
 		if len(files) > 0 {
 			name = files[0].Name
 		}
+		var r documents
 		r.broken(name, yamlwalk.Problem{Got: "no document in any file", Want: "at least one Upstream or BreakerPolicy", Rule: "no-policies"})
+		all = r.objects
 	}
-	for i, o := range r.objects {
+	for i, o := range all {
 		o.Precedence = int64(i + 1)
 	}
-	return r.objects
+	return all
 }
 
-// documents collects the objects of files.
+// documents collects the objects of one file.
 type documents struct {
 	objects  []*Object
 	problems int // that are kept, in all objects

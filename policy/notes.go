@@ -6,14 +6,6 @@ import (
 	"strings"
 )
 
-// note adds a line about a setting that is right but may surprise. It adds none for a policy that is only
-// tried out.
-func (c *compiler) note(at place, format string, args ...any) {
-	if c.trial == nil {
-		c.notes = append(c.notes, fmt.Sprintf("%s: %s", at, fmt.Sprintf(format, args...)))
-	}
-}
-
 // Notes returns a line, with its place, for each setting that is right but may surprise, in order.
 func (s *Set) Notes() []string {
 	notes := slices.Clone(s.notes)

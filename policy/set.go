@@ -66,6 +66,8 @@ type Upstream struct {
 	// Routes are matched in order. The last one has no name and matches all other requests, so there is
 	// always at least one.
 	Routes []Route
+
+	own identity
 }
 
 // Protocol is the protocol that an upstream speaks.

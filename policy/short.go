@@ -75,11 +75,9 @@ func (r *documents) shortForm(file string, doc yamlwalk.Value) {
 }
 
 // service reads an entry of the short form. The key is its name and its target.
-func (c *compiler) service(o *Object) {
-	l := &layer{from: o, root: o.spec, fields: shortFields, long: shortPaths}
-	before := c.reports
-	c.checkAlone(l)
-	l.broken = c.reports > before
+func (r *reading) service(o *Object, base *settings) {
+	l := &layer{from: o, reading: r, root: o.spec, fields: shortFields, long: shortPaths}
+	r.checkAlone(l, base)
 	at := o.place(o.nameAt)
-	c.addLayer(l, []targetRef{{target: target{kind: KindUpstream, upstream: o.Name}, at: at, nameAt: at}})
+	r.finish(l, []*targetRef{{target: target{kind: KindUpstream, upstream: o.Name}, at: at, nameAt: at}})
 }
