@@ -109,7 +109,7 @@ func (c *compilation) addLayer(r *reading) {
 		c.refs = append(c.refs, r.refs...) // so that all of its problems are reported at once
 		return
 	}
-	if name := (claim{"policy " + l.from.Namespace, l.from.Name}); l.named && !c.claim(c.named, name, &l.nameAt, "duplicate-name") && c.each {
+	if name := (claim{"policy " + l.from.Namespace, l.from.Name}); l.named && !c.claim(c.claims, name, &l.nameAt, "duplicate-name") && c.each {
 		return
 	}
 	c.layers = append(c.layers, l)
@@ -133,7 +133,6 @@ func (c *compilation) addLayer(r *reading) {
 func (c *compilation) breakLayer(l *layer) {
 	broken := *l
 	broken.broken = true
-	c.layers[len(c.layers)-1] = &broken
 	for _, t := range l.targets {
 		if c.byTarget[t] == l {
 			c.byTarget[t] = &broken

@@ -17,6 +17,16 @@ type Classifier struct {
 	grpc [17]breaker.Outcome  // by gRPC status code
 }
 
+// FirstFailure returns the lowest status code from 100 on that is a failure; 0: none is.
+func (c *Classifier) FirstFailure() int {
+	for status := 100; status < len(c.http); status++ {
+		if c.http[status].Failed() {
+			return status
+		}
+	}
+	return 0
+}
+
 // HTTP returns the outcome of an HTTP response with a status code. A code outside 0 to 599 is a failure.
 func (c *Classifier) HTTP(status int) breaker.Outcome {
 	if status < 0 || status >= len(c.http) {
@@ -54,6 +64,7 @@ func (s *settings) classify(v yamlwalk.Value) {
 		"ignore":     func(v yamlwalk.Value) { v.Object(s.ignore.fields()) },
 		"clientGone": yamlwalk.Choice(&s.gone, breaker.GoneIgnored, breaker.GoneSlow, breaker.GoneFailure),
 	})
+	s.outcomes = s.classifier()
 }
 
 func (c *codes) fields() yamlwalk.Fields {

@@ -22,9 +22,10 @@ type compilation struct {
 	complete  bool
 	upstreams []*reading
 	layers    []*layer
-	named     claims // the names of policies
+	claims    claims
 	byTarget  map[target]*layer
 	refs      []*targetRef // all targets, each once
+	meshLayer *layer       // the policy for the mesh; nil: there is none
 	mesh      *settings    // the policy for the mesh over the defaults
 	outcomes  []*outcome   // of the upstreams that are not broken
 }
@@ -32,9 +33,11 @@ type compilation struct {
 // compile makes all that a set needs.
 func (m *memory) compile(objects []*Object, each bool) *compilation {
 	m.run++
+	clear(m.claims)
+	clear(m.byTarget)
 	c := &compilation{
 		memory: m, objects: byPrecedence(objects), each: each, complete: true,
-		named: make(claims, len(objects)), byTarget: make(map[target]*layer, len(objects)),
+		claims: m.claims, byTarget: m.byTarget,
 	}
 	for _, o := range c.objects {
 		c.read(o)
@@ -42,9 +45,9 @@ func (m *memory) compile(objects []*Object, each bool) *compilation {
 	m.forget(len(objects))
 	c.checkUpstreams()
 	c.resolveTargets()
-	c.mesh = m.base
-	if l := c.byTarget[target{kind: kindMesh}]; l != nil {
-		c.mesh = l.over(m.base)
+	c.mesh, c.meshLayer = m.base, c.byTarget[target{kind: kindMesh}]
+	if c.meshLayer != nil {
+		c.mesh = c.meshLayer.over(m.base)
 	}
 	for _, r := range c.upstreams {
 		if r.upstream.broken {
@@ -121,7 +124,7 @@ func (c *compilation) outcome(r *reading) *outcome {
 func (c *compilation) layer(u *upstreamDoc, i int) *layer {
 	switch i {
 	case 0:
-		return c.byTarget[target{kind: kindMesh}]
+		return c.meshLayer
 	case 1:
 		return c.byTarget[target{kind: KindUpstream, upstream: u.Name}]
 	default:

@@ -30,7 +30,6 @@ func (fs *findings) claim(claims claims, key claim, at *place, rule string) bool
 // checkUpstreams reports names, hosts, ports and routes that are in conflict. Where each object counts by
 // itself, an upstream in conflict is dropped and claims nothing.
 func (c *compilation) checkUpstreams() {
-	all := make(claims, 4*len(c.upstreams))
 	kept := c.upstreams[:0]
 	for _, r := range c.upstreams {
 		u := r.upstream
@@ -39,10 +38,10 @@ func (c *compilation) checkUpstreams() {
 			continue
 		}
 		before := c.reports
-		made := c.checkUpstream(u, all)
+		made := c.checkUpstream(u)
 		if c.each && c.reports > before {
 			for _, key := range made {
-				delete(all, key)
+				delete(c.claims, key)
 			}
 			continue
 		}
@@ -53,10 +52,10 @@ func (c *compilation) checkUpstreams() {
 
 // checkUpstream checks one upstream against those before. Where each object counts by itself, it
 // returns the claims that are new.
-func (c *compilation) checkUpstream(u *upstreamDoc, all claims) (made []claim) {
+func (c *compilation) checkUpstream(u *upstreamDoc) (made []claim) {
 	add := func(what, key string, at *place) bool {
 		claimed := claim{what, key}
-		isNew := c.claim(all, claimed, at, "duplicate-"+what)
+		isNew := c.claim(c.claims, claimed, at, "duplicate-"+what)
 		if isNew && c.each {
 			made = append(made, claimed)
 		}

@@ -139,7 +139,7 @@ func (r *documents) document(file string, doc yamlwalk.Value) {
 		"apiVersion": yamlwalk.OneOf(&version, apiVersion),
 		"kind":       yamlwalk.OneOf(&o.Kind, KindUpstream, KindPolicy),
 		"metadata":   o.metadata,
-		"spec":       func(v yamlwalk.Value) { o.spec, o.hasSpec = v, true },
+		"spec":       func(v yamlwalk.Value) { o.spec, o.hasSpec = v.Alone(), true },
 	})
 	if isObject {
 		required(doc, "apiVersion", "kind", "metadata", "spec")
@@ -153,7 +153,7 @@ func (r *documents) document(file string, doc yamlwalk.Value) {
 func (o *Object) metadata(v yamlwalk.Value) {
 	isObject := v.Object(yamlwalk.Fields{
 		"name": func(v yamlwalk.Value) {
-			o.nameAt = v
+			o.nameAt = v.Alone()
 			name(&o.Name)(v)
 		},
 		"labels":      stringMap,

@@ -31,10 +31,17 @@ type memory struct {
 	readings map[*Object]*reading
 	set      *Set   // the last one; an empty one before the first
 	run      uint64 // the number of the compilation
+
+	// These are tables of one compilation. They are kept for the next one, which clears them.
+	claims   claims
+	byTarget map[target]*layer
 }
 
 func newMemory(d Defaults) *memory {
-	return &memory{defaults: d, base: newSettings(d), readings: map[*Object]*reading{}, set: &Set{}}
+	return &memory{
+		defaults: d, base: newSettings(d), readings: map[*Object]*reading{}, set: &Set{},
+		claims: claims{}, byTarget: map[target]*layer{},
+	}
 }
 
 // reading returns what an object says.

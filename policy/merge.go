@@ -172,7 +172,7 @@ func (m *merger) compileRoute(u *upstreamDoc, s *settings, route string) Route {
 			PerNode:    s.scope == scopeNode,
 		},
 		DataPath: s.dataPath,
-		Classify: s.classifier(),
+		Classify: s.outcomes,
 		Fallback: s.resolvedFallback(u),
 		FailOpen: s.failOpen,
 	}

@@ -28,10 +28,8 @@ func (out *outcome) settle(before *Set) *Upstream {
 	if out.settled != nil {
 		return out.settled
 	}
-	u := out.linked()
-	if u.own.of != u { // it has been in no set yet
-		u.own = identity{u, fingerprint(u)}
-	}
+	u := out.linked() // it has been in no set yet
+	u.own = identity{u, fingerprint(u)}
 	if old := before.Upstream(u.Name); old != nil && old.Fingerprint() == u.Fingerprint() && old.hasOriginsOf(u) {
 		u = old
 	}

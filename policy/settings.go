@@ -24,6 +24,7 @@ type settings struct {
 	dataPath DataPath
 	failure  codes
 	ignore   codes
+	outcomes *Classifier // of failure and ignore
 	gone     breaker.ClientGone // how a call counts whose caller leaves before its headers
 	fallback fallback
 	failOpen bool
@@ -37,7 +38,7 @@ type settings struct {
 }
 
 func newSettings(d Defaults) *settings {
-	return &settings{
+	s := &settings{
 		timeout:  d.Timeout,
 		breaker:  d.Breaker,
 		counted:  d.Breaker.WindowSize > 0,
@@ -54,6 +55,8 @@ func newSettings(d Defaults) *settings {
 		outlier:  d.Outlier,
 		places:   places{},
 	}
+	s.outcomes = s.classifier()
+	return s
 }
 
 const (

@@ -61,7 +61,7 @@ func (r *documents) shortForm(file string, doc yamlwalk.Value) {
 				}
 				r.objects = append(r.objects, &Object{
 					ID: ID{Kind: KindPolicy, Name: service}, at: Origin{Name: service, File: file, Line: key.Line()},
-					short: true, nameAt: key, spec: value, hasSpec: true,
+					short: true, nameAt: key.Alone(), spec: value.Alone(), hasSpec: true,
 				})
 			})
 			if count == 0 && v.IsObject() {
