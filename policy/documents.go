@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,11 @@ func Objects(files []File) []*Object {
 	for i, f := range files {
 		each[i] = f.Objects()
 	}
-	return Join(files, each)
+	first := ""
+	if len(files) > 0 {
+		first = files[0].Name
+	}
+	return Join(first, each)
 }
 
 // Objects reads the objects of one file, in the order of its documents, without a precedence. Whatever cannot be
@@ -38,17 +43,14 @@ func (f File) Objects() []*Object {
 	return r.objects
 }
 
-// Join returns the objects of files as [Objects] does: each has what [File.Objects] returned for the file of
-// the same index. It sets the precedence of all objects, so none of them may be in use.
-func Join(files []File, each [][]*Object) []*Object {
+// Join returns the objects of files as [Objects] does, from what [File.Objects] returned for each. first is the name of the
+// first file, for the problem that there is no document. Join sets the precedence of all objects, so none of
+// them may be in use.
+func Join(first string, each [][]*Object) []*Object {
 	all := slices.Concat(each...)
 	if len(all) == 0 {
-		name := "policies"
-		if len(files) > 0 {
-			name = files[0].Name
-		}
 		var r documents
-		r.broken(name, yamlwalk.Problem{Got: "no document in any file", Want: "at least one Upstream or BreakerPolicy", Rule: "no-policies"})
+		r.broken(cmp.Or(first, "policies"), yamlwalk.Problem{Got: "no document in any file", Want: "at least one Upstream or BreakerPolicy", Rule: "no-policies"})
 		all = r.objects
 	}
 	for i, o := range all {

@@ -50,7 +50,7 @@ func (m *mesh) load() (*Set, Diagnostics) {
 		}
 		files, each = append(files, f), append(each, m.objects[name])
 	}
-	return m.compiler.CompileAll(Join(files, each))
+	return m.compiler.CompileAll(Join("", each))
 }
 
 // outcomes returns what each upstream became, by name.
