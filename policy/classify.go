@@ -15,17 +15,12 @@ import (
 type Classifier struct {
 	http [600]breaker.Outcome // by status code
 	grpc [17]breaker.Outcome  // by gRPC status code
+	// firstFailure is the lowest HTTP status code that is a failure; 0: none is.
+	firstFailure uint32
 }
 
-// FirstFailure returns the lowest status code from 100 on that is a failure; 0: none is.
-func (c *Classifier) FirstFailure() int {
-	for status := 100; status < len(c.http); status++ {
-		if c.http[status].Failed() {
-			return status
-		}
-	}
-	return 0
-}
+// FirstFailure returns the lowest HTTP status code that is a failure; 0: none is.
+func (c *Classifier) FirstFailure() uint32 { return c.firstFailure }
 
 // HTTP returns the outcome of an HTTP response with a status code. A code outside 0 to 599 is a failure.
 func (c *Classifier) HTTP(status int) breaker.Outcome {
@@ -108,6 +103,7 @@ func (s *settings) classifier() *Classifier {
 		c.mark(s.failure, breaker.Failure, class)
 		c.mark(s.ignore, breaker.Ignored, class)
 	}
+	c.firstFailure = uint32(max(0, slices.IndexFunc(c.http[:], breaker.Outcome.Failed)))
 	return c
 }
 

@@ -136,7 +136,8 @@ func (c *compilation) layer(u *upstreamDoc, i int) *layer {
 // that do not differ. It is of use if nothing was reported, or if each object counts by itself.
 func (c *compilation) set() *Set {
 	before := c.memory.set
-	set := &Set{Upstreams: make([]*Upstream, len(c.outcomes)), notes: c.notes}
+	slices.Sort(c.notes)
+	set := &Set{Upstreams: make([]*Upstream, len(c.outcomes)), notes: slices.Compact(c.notes)}
 	for i, out := range c.outcomes {
 		set.Upstreams[i] = out.settle(before)
 	}

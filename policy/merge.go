@@ -26,6 +26,9 @@ func (m *merger) compile(doc *upstreamDoc) {
 	var judged []*Breaker
 	compiled := func(s *settings, r Route) {
 		m.applied = append(m.applied, s.layers...)
+		if r.Breaker != nil {
+			m.noteCopies(r.Breaker)
+		}
 		if !s.broken && r.Breaker != nil {
 			judged = append(judged, r.Breaker)
 			m.linkFallback(u, s, r.Breaker)

@@ -23,7 +23,7 @@ type Set struct {
 	Upstreams []*Upstream
 	// Policies are the BreakerPolicy objects that are in force, in order of file and line.
 	Policies []Origin
-	notes    []string       // found while it was compiled
+	notes    []string       // found while it was compiled, in order, each once
 	specs    []breaker.Spec // computed once; nil: the set was not compiled
 }
 
