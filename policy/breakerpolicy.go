@@ -156,7 +156,7 @@ func (c *compilation) resolveTargets() {
 	if !c.complete && !c.each {
 		return
 	}
-	upstreams := make(map[string]*upstreamDoc, len(c.upstreams))
+	upstreams := c.memory.byName
 	for _, r := range c.upstreams {
 		upstreams[r.upstream.Name] = r.upstream
 	}

@@ -33,8 +33,9 @@ type compilation struct {
 // compile makes all that a set needs.
 func (m *memory) compile(objects []*Object, each bool) *compilation {
 	m.run++
-	clear(m.claims)
+	m.claims.clear()
 	clear(m.byTarget)
+	clear(m.byName)
 	c := &compilation{
 		memory: m, objects: byPrecedence(objects), each: each, complete: true,
 		claims: m.claims, byTarget: m.byTarget,

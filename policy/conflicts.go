@@ -13,18 +13,28 @@ import (
 // claim is something that only one object can have.
 type claim struct{ what, key string }
 
-// claims are the objects' claims, with the place where each was made first.
-type claims map[claim]*place
+// claims are the objects' claims, by what and key, with the place where each was made first.
+type claims map[string]map[string]*place
 
 // claim makes a claim, or reports that another object has made it before. It returns whether the claim
 // is new.
 func (fs *findings) claim(claims claims, key claim, at *place, rule string) bool {
-	if first, twice := claims[key]; twice {
+	if first, twice := claims[key.what][key.key]; twice {
 		fs.fail(*at, fmt.Sprintf("unique; the first is at %s", first), rule)
 		return false
 	}
-	claims[key] = at
+	if claims[key.what] == nil {
+		claims[key.what] = map[string]*place{}
+	}
+	claims[key.what][key.key] = at
 	return true
+}
+
+// clear drops all claims, and keeps their room.
+func (cs claims) clear() {
+	for _, keys := range cs {
+		clear(keys)
+	}
 }
 
 // checkUpstreams reports names, hosts, ports and routes that are in conflict. Where each object counts by
@@ -41,7 +51,7 @@ func (c *compilation) checkUpstreams() {
 		made := c.checkUpstream(u)
 		if c.each && c.reports > before {
 			for _, key := range made {
-				delete(c.claims, key)
+				delete(c.claims[key.what], key.key)
 			}
 			continue
 		}

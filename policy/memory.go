@@ -35,12 +35,13 @@ type memory struct {
 	// These are tables of one compilation. They are kept for the next one, which clears them.
 	claims   claims
 	byTarget map[target]*layer
+	byName   map[string]*upstreamDoc
 }
 
 func newMemory(d Defaults) *memory {
 	return &memory{
 		defaults: d, base: newSettings(d), readings: map[*Object]*reading{}, set: &Set{},
-		claims: claims{}, byTarget: map[target]*layer{},
+		claims: claims{}, byTarget: map[target]*layer{}, byName: map[string]*upstreamDoc{},
 	}
 }
 
