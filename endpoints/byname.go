@@ -21,7 +21,7 @@ func (b *byName[V]) get(name string) (v V, found bool) {
 	return v, found
 }
 
-// put sets the value of a name. No copy of b may share its parts. A new part has room for so many names.
+// put sets the value of a name. No copy of b may share its parts. room is how many names a new part has room for.
 func (b *byName[V]) put(name string, v V, room int) {
 	at := part(name)
 	if b[at] == nil {

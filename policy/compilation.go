@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// compilation is one pass over all objects. It looks at each of them, and compares them with one another. What
-// an object says by itself, and what an upstream becomes, it takes from memory where it can.
+// compilation is one pass over all objects, which compares them with one another. Objects that were read before, and
+// upstreams that were compiled before from the same objects, come from memory.
 type compilation struct {
 	memory  *memory
 	objects []*Object // in order of precedence
@@ -27,7 +27,7 @@ type compilation struct {
 	refs      []*targetRef // all targets, each once
 	meshLayer *layer       // the policy for the mesh; nil: there is none
 	mesh      *settings    // the policy for the mesh over the defaults
-	outcomes  []*outcome   // of the upstreams that are not broken
+	outcomes  []*outcome   // for each upstream that is not broken
 }
 
 // compile makes all that a set needs.

@@ -2,14 +2,14 @@ package policy
 
 import "strings"
 
-// Difference is what two sets do not share, by the pointers of their upstreams. A [Compiler] leaves an upstream where it is
+// Difference has the upstreams that two sets do not share, by their pointers. A [Compiler] leaves an upstream where it is
 // while nothing of it changes, so the difference of its sets is as large as the change.
 type Difference struct {
 	Gone []*Upstream // only the set before has them, sorted by name: they were removed, or others have their names
 	New  []*Upstream // only the set itself has them, sorted by name
 }
 
-// Since returns what s does not share with the set before it; nil: there was none. It costs a comparison of pointers for
+// Since returns the difference of s and the set before it; nil: there was none. It costs a comparison of pointers for
 // each upstream.
 func (s *Set) Since(before *Set) Difference {
 	var d Difference

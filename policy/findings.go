@@ -6,7 +6,7 @@ import (
 	"breakwater.dev/policy/internal/yamlwalk"
 )
 
-// findings are what is found about objects while one object is read, one upstream is compiled, or all objects
+// findings are problems and notes, found while one object is read, one upstream is compiled, or all objects
 // are compared.
 type findings struct {
 	ledger
@@ -46,7 +46,7 @@ func (fs *findings) note(at place, format string, args ...any) {
 	}
 }
 
-// take adds what others have found.
+// take adds the findings in other.
 func (fs *findings) take(other *findings) {
 	fs.ledger.take(&other.ledger)
 	fs.notes = append(fs.notes, other.notes...)

@@ -35,8 +35,7 @@ func fingerprint(u *Upstream) Fingerprint {
 	return sha256.Sum256(meaning.Append(make([]byte, 0, 2048), reflect.ValueOf(u).Elem()))
 }
 
-// hasOriginsOf reports whether all parts of an upstream were written where those of another one were, which means the
-// same.
+// hasOriginsOf reports whether u has the same origins as another upstream with the same meaning.
 func (u *Upstream) hasOriginsOf(other *Upstream) bool {
 	return u.Origin == other.Origin && slices.EqualFunc(u.Routes, other.Routes, func(a, b Route) bool {
 		return a.Breaker == nil || slices.Equal(a.Breaker.Origins, b.Breaker.Origins)

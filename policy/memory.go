@@ -2,9 +2,9 @@ package policy
 
 import "maps"
 
-// Compiler compiles the objects of a source again and again, at the cost of what has changed. It remembers what
-// each object said, by its pointer, and what each upstream became. So a source that has an object unchanged
-// hands over the same pointer as before. A Compiler is for one goroutine at a time.
+// Compiler compiles the objects of a source again and again, at the cost of the changes. It remembers the content of
+// each object, by its pointer, and each compiled upstream. So a source must hand over the same pointer as before for
+// an object that has not changed. A Compiler is for one goroutine at a time.
 //
 // Between two calls a source may change [Object.Precedence], and nothing else of an object.
 type Compiler struct{ memory memory }
@@ -24,7 +24,7 @@ func (c *Compiler) CompileAll(objects []*Object) (*Set, Diagnostics) {
 	return run.set(), nil
 }
 
-// memory is what is kept from one compilation to the next.
+// memory is kept from one compilation to the next.
 type memory struct {
 	defaults Defaults
 	base     *settings // the defaults
@@ -45,7 +45,7 @@ func newMemory(d Defaults) *memory {
 	}
 }
 
-// reading returns what an object says.
+// reading returns the content of an object.
 func (m *memory) reading(o *Object) *reading {
 	r := m.readings[o]
 	if r == nil {
@@ -56,7 +56,7 @@ func (m *memory) reading(o *Object) *reading {
 	return r
 }
 
-// forget drops what objects said that this compilation does not have. It has at most so many objects.
+// forget drops the readings of objects that this compilation does not have. objects is how many it has.
 func (m *memory) forget(objects int) {
 	if len(m.readings) > objects {
 		maps.DeleteFunc(m.readings, func(_ *Object, r *reading) bool { return r.usedIn != m.run })

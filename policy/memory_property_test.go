@@ -63,16 +63,16 @@ func drawDocument(t *rapid.T, place int) string {
 	}).Draw(t, "policy"))
 }
 
-// source is files as they change, and the objects that were read of each.
+// source is files as they change, and the objects that each file has.
 type source struct {
 	names   []string
 	texts   [][]string // the documents of each file
-	places  [][]int    // of the documents
+	places  [][]int    // each document has one
 	objects [][]*policy.Object
 	next    int // the number of the next new file
 }
 
-// copied returns the same files, of which nothing was read yet.
+// copied returns the same files, which are not read yet.
 func (s *source) copied() *source {
 	next := *s
 	next.names, next.texts, next.places, next.objects = slices.Clone(s.names), slices.Clone(s.texts), slices.Clone(s.places), make([][]*policy.Object, len(s.names))

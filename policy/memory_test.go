@@ -41,14 +41,13 @@ func (m *mesh) write(name, text string) {
 }
 
 func (m *mesh) load() (*Set, Diagnostics) {
-	var files []File
 	var each [][]*Object
 	for _, name := range slices.Sorted(maps.Keys(m.files)) {
 		f := File{Name: name, Data: []byte(m.files[name])}
 		if m.objects[name] == nil {
 			m.objects[name] = f.Objects()
 		}
-		files, each = append(files, f), append(each, m.objects[name])
+		each = append(each, m.objects[name])
 	}
 	return m.compiler.CompileAll(Join("", each))
 }

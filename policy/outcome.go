@@ -2,7 +2,7 @@ package policy
 
 import "slices"
 
-// outcome is what compiling one upstream gave. It depends on the upstream's object and on layers, apart from the
+// outcome is the result of compiling one upstream. It depends on the upstream's object and on layers, apart from the
 // fallback upstreams, which depend on all upstreams.
 type outcome struct {
 	findings

@@ -2,7 +2,7 @@ package policy
 
 import "breakwater.dev/policy/internal/yamlwalk"
 
-// reading is what the spec of an object says by itself. It depends on the object and on the defaults.
+// reading is the content of one object's spec, judged by itself. It depends on the object and on the defaults.
 type reading struct {
 	findings
 	upstream *upstreamDoc // nil: it is a policy, or neither
@@ -11,7 +11,7 @@ type reading struct {
 
 	usedIn    uint64   // the last compilation that had the object
 	appliedIn uint64   // the last compilation in which the set had something of the object
-	last      *outcome // what the upstream became
+	last      *outcome // the upstream as it was compiled last; nil: it was not
 }
 
 // read reads the spec of an object. It reports all that is wrong with the object by itself.

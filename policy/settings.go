@@ -24,7 +24,7 @@ type settings struct {
 	dataPath DataPath
 	failure  codes
 	ignore   codes
-	outcomes *Classifier // of failure and ignore
+	outcomes *Classifier        // made from failure and ignore
 	gone     breaker.ClientGone // how a call counts whose caller leaves before its headers
 	fallback fallback
 	failOpen bool

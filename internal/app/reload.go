@@ -15,7 +15,7 @@ import (
 )
 
 // reload reads the policy and puts it in force. It first does everything that can fail, and then applies the policy to all
-// parts. After an error nothing has changed. If the files say what is in force already, no part hears of it.
+// parts. After an error nothing has changed. If the files still have the policy in force, it changes nothing.
 func (a *app) reload() error {
 	set, diagnostics := a.loader.Load()
 	if len(diagnostics) > 0 {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestATouchedPolicyIsNotPublished: files that are written again with the same content count as a load, and change nothing.
-// Endpoints that were published meanwhile stay, which a publication would replace by those of the files.
+// Endpoints that were published meanwhile stay. A publication would replace them by the endpoints in the files.
 func TestATouchedPolicyIsNotPublished(t *testing.T) {
 	b := newBench(t, mesh)
 	before := b.current.Load()

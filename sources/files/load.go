@@ -11,14 +11,14 @@ import (
 	"breakwater.dev/policy"
 )
 
-// Loader loads files and directories again and again, at the cost of what has changed: it reads and parses only files that
+// Loader loads files and directories again and again, at the cost of the changes: it reads and parses only files that
 // are new or were changed, and compiles what depends on them. Make one with [NewLoader]. It is for one goroutine at a time.
 type Loader struct {
 	paths    []string
 	compiler *policy.Compiler
 	memory   memory
 
-	objects     []*policy.Object // of the last load
+	objects     []*policy.Object // that the last load found
 	set         *policy.Set
 	diagnostics policy.Diagnostics
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// memory is what files said when they were last read. A nil memory knows nothing, and remembers nothing.
+// memory has the content of files as they were last read. A nil memory knows nothing, and remembers nothing.
 type memory struct {
 	now   func() time.Time
 	files map[string]*known // by name, as diagnostics have it
@@ -17,14 +17,14 @@ type memory struct {
 // known is a file that was read.
 type known struct {
 	file  *file
-	sum   [sha256.Size]byte // of its content
+	sum   [sha256.Size]byte // the hash of its content
 	stamp stamp
 	seen  time.Time // when the stamp was first seen, or a little later
 	read  time.Time // when the content was last read, or a little earlier
 	load  uint64    // the last load that had the file
 }
 
-// tick is longer than the tick of any file system's clock: that of FAT is 2 s.
+// tick is longer than the tick of any file system's clock. The longest is FAT's, of 2 s.
 const tick = 3 * time.Second
 
 // isCurrent reports whether the content that was read last is the content of a file with this stamp. Two writes within

@@ -42,11 +42,11 @@ func read(paths []string, stdin io.Reader, m *memory) []*file {
 	return r.files
 }
 
-// file is a file that was read, or could not be read, and what it says.
+// file is a file that was read, or could not be read, and its objects.
 type file struct {
 	policy.File
 	size    int
-	objects []*policy.Object // what Data says, once it was parsed
+	objects []*policy.Object // in Data, once that is parsed
 	parsed  bool
 }
 

@@ -4,8 +4,8 @@ package files
 
 import "io/fs"
 
-// stamp would tell whether a file was changed. Here it tells nothing, so that every file is read at each load, and only
-// files with another content are parsed.
+// stamp is empty, since the times that a file has are not comparable on all systems. So every file is read at each load,
+// and only files with another content are parsed.
 type stamp struct{}
 
 func stampOf(fs.FileInfo) stamp { return stamp{} }

@@ -8,7 +8,7 @@ type node struct {
 	value   string
 	tag     string // in its short form
 	marks   *marks // nil: none were written
-	content []node // of an object, its keys and values in turn
+	content []node // items, or keys and values in turn
 	line    int32
 	column  int32
 	kind    yaml.Kind

@@ -33,7 +33,8 @@ func (v Value) With(visitor Visitor) Value {
 	return v
 }
 
-// Alone returns the same value, without what is around it in the document: who keeps it keeps no more in memory.
+// Alone returns the same value, apart from the document around it. A caller that keeps the result does not keep the
+// document in memory.
 func (v Value) Alone() Value {
 	alone := *v.node
 	v.node = &alone
