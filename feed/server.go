@@ -69,26 +69,18 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		options: o, nodes: newNodes(), samplers: map[breaker.Key]*sampling.Sampler{}, sampledAt: o.Now(),
 	}
-	s.table.Store(&table{})
+	s.table.Store(newTable())
 	return s
 }
 
 // Apply makes the breakers of a set the ones whose calls count.
 func (s *Server) Apply(set *policy.Set) {
-	t := newTable(set)
+	t, gone := s.table.Load().next(set)
 	s.table.Store(t)
-	known := map[breaker.Key]bool{}
-	for _, targets := range []map[string]*target{t.routes, t.upstreams} {
-		for _, to := range targets {
-			known[to.key] = true
-		}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key := range s.samplers {
-		if !known[key] {
-			delete(s.samplers, key)
-		}
+	for _, key := range gone {
+		delete(s.samplers, key)
 	}
 }
 

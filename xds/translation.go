@@ -81,7 +81,7 @@ func (t *Translation) Next(set *policy.Set) (*Translation, error) {
 		if len(rest) > 0 && rest[0].upstream.Name == u.Name {
 			before = rest[0]
 		}
-		if next.parts[i] = before; before.upstream != u {
+		if next.parts[i] = before; !means(before.upstream, u) {
 			var err error
 			if next.parts[i], err = t.translate(u, before); err != nil {
 				return nil, fmt.Errorf("translating upstream %q: %w", u.Name, err)
@@ -100,6 +100,11 @@ func (t *Translation) KeepPlaces(before *Translation) {
 		t.places[listen] = &place{listener: p.listener, egress: p.egress, tcp: maps.Clone(p.tcp), bytes: p.bytes}
 		t.places[listen].drop(t.parts)
 	}
+}
+
+// means reports whether two upstreams mean the same. The first one may be nil.
+func means(before, now *policy.Upstream) bool {
+	return before == now || before != nil && before.Fingerprint() == now.Fingerprint()
 }
 
 // drop drops the listeners of parts that no longer exist.
