@@ -9,9 +9,10 @@ var xdsRows = []row{
 	},
 	{
 		pkg: "xds/internal/resource", layer: 6, pure: true,
-		ours:   []string{"xds/internal/message", "internal/lockorder"},
-		third:  []string{protobufGo},
-		reason: "How resources are kept, compared and shared depends on no policy and on no proxy.",
+		ours:      []string{"xds/internal/message", "internal/lockorder"},
+		third:     []string{protobufGo},
+		testThird: []string{controlPlaneAPI},
+		reason:    "How resources are kept, compared and shared depends on no policy and on no proxy.",
 	},
 	{
 		pkg: "xds/internal/connect", layer: 6, pure: true, silent: true,
