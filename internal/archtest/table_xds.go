@@ -10,7 +10,7 @@ var xdsRows = []row{
 	{
 		pkg: "xds/internal/resource", layer: 6, pure: true,
 		ours:      []string{"xds/internal/message", "internal/lockorder"},
-		third:     []string{protobufGo},
+		third:     []string{grpcGo, protobufGo},
 		testThird: []string{controlPlaneAPI},
 		reason:    "How resources are kept, compared and shared depends on no policy and on no proxy.",
 	},

@@ -109,7 +109,7 @@ func checkBatches(t *rapid.T, before, after *List) {
 	for len(after.Since(has).Changed) > 0 {
 		b, size := after.Batch(has, most), 0
 		for _, r := range b.Changed {
-			size += len(r.Delta())
+			size += r.Size()
 		}
 		if len(b.Changed) == 0 || len(b.Changed) > 1 && size > most {
 			t.Fatalf("a batch has %d resources with %d bytes, want at most %d", len(b.Changed), size, most)

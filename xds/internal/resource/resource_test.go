@@ -18,7 +18,7 @@ func TestFieldsOfResponses(t *testing.T) {
 		body := &anypb.Any{TypeUrl: text.Draw(t, "type"), Value: rapid.SliceOfN(rapid.Byte(), 0, 70_000).Draw(t, "value")}
 		r := New(text.Draw(t, "name"), text.Draw(t, "version"), body)
 		var delta discoveryv3.DeltaDiscoveryResponse
-		if err := proto.Unmarshal(r.Delta(), &delta); err != nil {
+		if err := proto.Unmarshal(r.Delta().ReadOnlyData(), &delta); err != nil {
 			t.Fatal(err)
 		}
 		want := &discoveryv3.Resource{Name: r.Name, Version: r.Version, Resource: body}
@@ -26,7 +26,7 @@ func TestFieldsOfResponses(t *testing.T) {
 			t.Fatalf("delta has %v, want %v", delta.Resources, want)
 		}
 		var sotw discoveryv3.DiscoveryResponse
-		if err := proto.Unmarshal(r.Sotw(), &sotw); err != nil {
+		if err := proto.Unmarshal(r.Sotw().ReadOnlyData(), &sotw); err != nil {
 			t.Fatal(err)
 		}
 		if len(sotw.Resources) != 1 || !proto.Equal(sotw.Resources[0], body) {

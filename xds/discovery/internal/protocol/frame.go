@@ -10,7 +10,7 @@ import (
 	"breakwater.dev/xds"
 )
 
-// Frame is a marshalled response. The bytes of its resources are the ones that all proxies share.
+// Frame is a marshalled response. All proxies share the bytes of the resources.
 type Frame struct{ buffers mem.BufferSlice }
 
 // Buffers returns the bytes, which must not be changed.
@@ -54,15 +54,15 @@ func deltaFrame(r *Response) Frame {
 	f.add(head)
 	for _, resource := range r.Resources {
 		if r.TTL == 0 {
-			f.add(resource.Delta())
+			f.buffers = append(f.buffers, resource.Delta())
 			continue
 		}
-		packed := resource.Sotw() // the field with the packed message
+		packed := resource.Sotw()
 		inner := limited(resource, r.TTL)
 		field := protowire.AppendTag(nil, fieldResources, protowire.BytesType)
-		field = protowire.AppendVarint(field, uint64(len(inner)+len(packed)))
+		field = protowire.AppendVarint(field, uint64(len(inner)+packed.Len()))
 		f.add(append(field, inner...))
-		f.add(packed)
+		f.buffers = append(f.buffers, packed)
 	}
 	return f
 }
@@ -75,17 +75,17 @@ func sotwFrame(r *Response) Frame {
 	for _, resource := range r.Resources {
 		packed := resource.Sotw()
 		if r.TTL == 0 {
-			f.add(packed)
+			f.buffers = append(f.buffers, packed)
 			continue
 		}
 		inner := limited(resource, r.TTL)
 		value := protowire.AppendTag(nil, fieldAnyValue, protowire.BytesType)
-		value = protowire.AppendVarint(value, uint64(len(inner)+len(packed)))
+		value = protowire.AppendVarint(value, uint64(len(inner)+packed.Len()))
 		wrapped := append(appendString(nil, fieldAnyTypeURL, resourceType), value...)
 		field := protowire.AppendTag(nil, fieldResources, protowire.BytesType)
-		field = protowire.AppendVarint(field, uint64(len(wrapped)+len(inner)+len(packed)))
+		field = protowire.AppendVarint(field, uint64(len(wrapped)+len(inner)+packed.Len()))
 		f.add(append(append(field, wrapped...), inner...))
-		f.add(packed)
+		f.buffers = append(f.buffers, packed)
 	}
 	return f
 }
