@@ -23,7 +23,7 @@ type DeltaRequest struct {
 	nonce       string
 	subscribe   []string
 	unsubscribe []string
-	versions    []resource.Version // of the resources that the proxy has
+	versions    []resource.Version // the resources that the proxy has
 }
 
 // The numbers of the fields of a DeltaDiscoveryRequest, and of an entry of its map.
