@@ -17,9 +17,12 @@ const (
 	maxBacklog       = 64 << 20
 	// queueLength bounds how many messages of one stream wait. Envoy sends messages of some 16 KiB.
 	queueLength = 512
+	// hurryAt is the part of its bound that waits in a stream from which on messages are not read as a whole.
+	hurryAt = 8
 )
 
-// queue is between the goroutine that receives a stream, which must never wait, and the one that counts.
+// queue is between the goroutine that receives a stream, which must never wait, and the one that counts. When too much waits, it
+// drops what has waited longest: an outcome is worth less the later it comes.
 type queue struct {
 	all     *atomic.Int64 // bytes in the queues of all streams
 	own     atomic.Int64  // bytes in this one
@@ -37,24 +40,38 @@ func newQueue(all *atomic.Int64) *queue {
 	return &queue{all: all, waiting: make(chan queued, queueLength), broken: make(chan struct{})}
 }
 
-// push takes over a message. It returns false if too many wait; the message then stays with the caller.
-func (q *queue) push(data mem.Buffer, arrived breaker.Instant) bool {
+// push takes over a message. It makes room by dropping the messages that have waited longest, which the caller gets, and the
+// message itself where there is still no room.
+func (q *queue) push(data mem.Buffer, arrived breaker.Instant, dropped func(mem.Buffer)) {
 	size := int64(data.Len())
-	if q.own.Add(size) > maxStreamBacklog || q.all.Add(size) > maxBacklog {
-		return q.refuse(size)
-	}
-	select {
-	case q.waiting <- queued{data, arrived}:
-		return true
-	default:
-		return q.refuse(size)
+	q.own.Add(size)
+	q.all.Add(size)
+	for {
+		if q.fits() {
+			select {
+			case q.waiting <- queued{data, arrived}:
+				return
+			default:
+			}
+		}
+		select {
+		case oldest := <-q.waiting:
+			q.release(int64(oldest.data.Len()))
+			dropped(oldest.data)
+		default:
+			q.release(size)
+			dropped(data)
+			return
+		}
 	}
 }
 
-func (q *queue) refuse(size int64) bool {
-	q.release(size)
-	return false
-}
+// fits reports whether the messages in the queue may wait. No stream may have more than what is left for others, so that there is
+// room for a quiet stream, however many busy ones there are.
+func (q *queue) fits() bool { return q.own.Load() <= q.bound() }
+
+// bound returns how many bytes may wait in the queue.
+func (q *queue) bound() int64 { return min(maxStreamBacklog, maxBacklog-q.all.Load()) }
 
 // release subtracts a message that waits no longer.
 func (q *queue) release(size int64) {
@@ -78,6 +95,7 @@ func (q *queue) work(w *worker) {
 				w.reportDue(math.MaxInt64) // the stream has ended, so there is nothing to wait for
 				return
 			}
+			w.hurry = q.own.Load() > q.bound()/hurryAt
 			if !broken && next.take(w, &m) != nil {
 				broken = true
 				close(q.broken)

@@ -12,6 +12,7 @@ import (
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
@@ -202,10 +203,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 			defer w.leave()
 			working.Go(func() { q.work(w) })
 		}
-		if !q.push(f.data, arrived) {
-			s.drop(f.data.ReadOnlyData())
-			f.data.Free()
-		}
+		q.push(f.data, arrived, s.drop)
 	}
 }
 
@@ -233,11 +231,12 @@ func (s *Server) identify(data []byte, peer *guard.Peer) (n *node, upstream stri
 	return n, upstream, nil
 }
 
-// drop counts the entries of a message that is dropped.
-func (s *Server) drop(data []byte) {
+// drop counts the entries of a message that is dropped, and frees it.
+func (s *Server) drop(data mem.Buffer) {
 	var m alslog.Message
-	_ = m.Read(data) // the count is right up to the error
+	_ = m.Read(data.ReadOnlyData()) // the count is right up to the error
 	s.counts.dropped.Add(uint64(m.Len()))
+	data.Free()
 }
 
 // ended returns what the handler of a stream returns for the error that ended it. A proxy that leaves is no error.

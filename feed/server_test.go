@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +92,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestSlowEngineLosesEntries: while the counting is slow, new entries are dropped, the drops are counted, and the proxy
+// TestSlowEngineLosesEntries: while the counting is slow, old entries are dropped, the drops are counted, and the proxy
 // never waits.
 func TestSlowEngineLosesEntries(t *testing.T) {
 	r := newRig(t)
@@ -123,22 +124,75 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 	}
 }
 
-// TestQueueIsBoundedInBytes: there is a bound for one stream, and one for all together.
-func TestQueueIsBoundedInBytes(t *testing.T) {
-	r := newRig(t)
-	q := newQueue(&r.server.backlog)
-	mebibyte := mem.SliceBuffer(make([]byte, 1<<20))
-	for range maxStreamBacklog >> 20 {
-		if !q.push(mebibyte, 0) {
-			t.Fatal("a message that fits was refused")
+// message is a message of a size that begins with a number.
+func message(number byte, size int) mem.Buffer {
+	return mem.SliceBuffer(append([]byte{number}, make([]byte, size-1)...))
+}
+
+// TestQueueKeepsTheFreshest: a stream has a bound in bytes and in messages, and drops what has waited longest.
+func TestQueueKeepsTheFreshest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		size, fit int
+	}{
+		"bytes":    {1 << 20, maxStreamBacklog >> 20},
+		"messages": {16, queueLength},
+	} {
+		r := newRig(t)
+		q := newQueue(&r.server.backlog)
+		var dropped []byte
+		for i := range tt.fit + 3 {
+			q.push(message(byte(i), tt.size), 0, func(b mem.Buffer) { dropped = append(dropped, b.ReadOnlyData()[0]) })
+		}
+		if want := []byte{0, 1, 2}; !slices.Equal(dropped, want) {
+			t.Errorf("%s: messages %v are dropped, want %v", name, dropped, want)
+		}
+		if first := <-q.waiting; first.data.ReadOnlyData()[0] != 3 {
+			t.Errorf("%s: message %d comes first, want 3", name, first.data.ReadOnlyData()[0])
+		}
+		if got, want := r.server.backlog.Load(), int64(tt.fit*tt.size); got != want || q.own.Load() != want {
+			t.Errorf("%s: %d bytes wait, want %d", name, got, want)
 		}
 	}
-	if q.push(mebibyte, 0) {
-		t.Error("a message that does not fit was accepted")
+}
+
+// TestQueuesShareTheirBound: all streams together have a bound, and a quiet stream has room beside any number of busy ones.
+func TestQueuesShareTheirBound(t *testing.T) {
+	for _, busy := range []int{1, 8, 64} {
+		r := newRig(t)
+		dropped := 0
+		drop := func(mem.Buffer) { dropped++ }
+		queues := make([]*queue, busy)
+		for i := range queues {
+			queues[i] = newQueue(&r.server.backlog)
+		}
+		for range 2 * queueLength {
+			for _, q := range queues {
+				q.push(message(0, 16<<10), 0, drop)
+			}
+		}
+		if got := r.server.backlog.Load(); got > maxBacklog || got < 7<<20 {
+			t.Errorf("%d busy streams: %d bytes wait, want up to %d", busy, got, maxBacklog)
+		}
+		dropped = 0
+		quiet := newQueue(&r.server.backlog)
+		for range 8 {
+			quiet.push(message(0, 16<<10), 0, drop)
+		}
+		if dropped > 0 {
+			t.Errorf("%d busy streams: %d messages of a quiet one are dropped", busy, dropped)
+		}
 	}
+}
+
+// TestMessageWithoutRoom: a message that does not fit into an empty queue is dropped itself.
+func TestMessageWithoutRoom(t *testing.T) {
+	r := newRig(t)
 	r.server.backlog.Store(maxBacklog)
-	if newQueue(&r.server.backlog).push(mebibyte, 0) {
-		t.Error("a message that does not fit with those of other streams was accepted")
+	var dropped []mem.Buffer
+	q := newQueue(&r.server.backlog)
+	q.push(message(0, 16), 0, func(b mem.Buffer) { dropped = append(dropped, b) })
+	if len(dropped) != 1 || len(q.waiting) != 0 || q.own.Load() != 0 || r.server.backlog.Load() != maxBacklog {
+		t.Errorf("%d are dropped and %d wait, want one dropped", len(dropped), len(q.waiting))
 	}
 }
 
