@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/entry"
 	"breakwater.dev/gate"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/outlier"
@@ -18,16 +19,16 @@ func (w *worker) connection(to *target, arrived breaker.Instant) {
 		return
 	}
 	w.logConnectFailure(to, arrived)
-	result := e.connection()
+	result := e.Connection()
 	links := w.node.linksTo(to.key.Upstream)
 	links.deadline = to.connectDeadline()
 	links.take(e, result, arrived)
 	g := w.batch.group(to)
 	switch result {
-	case unchanged:
+	case entry.Unchanged:
 		counts.skipped.Add(1)
 		return
-	case rejected:
+	case entry.Rejected:
 		counts.rejected.Add(1)
 		w.node.meter(to.key).AddRejected(1)
 		g.rejected++
@@ -36,11 +37,11 @@ func (w *worker) connection(to *target, arrived breaker.Instant) {
 	counts.reported.Add(1)
 	w.node.meter(to.key).AddPassed(1)
 	g.outcomes = append(g.outcomes, breaker.Reported{
-		Outcome: result.outcome(), At: at, Lasted: max(e.Duration, 0), Probe: true, Unsent: wire.Flags(e.Flags).Unsent(),
+		Outcome: result.Outcome(), At: at, Lasted: max(e.Duration, 0), Probe: true, Unsent: wire.Flags(e.Flags).Unsent(),
 	})
 	if to.mesh && e.Remote.IsValid() {
 		w.batch.endpoint(to.key.Upstream, outlier.Outcome{
-			Endpoint: e.Remote, Class: result.class(), At: at, Calls: 1, OneIn: 1,
+			Endpoint: e.Remote, Class: result.Class(), At: at, Calls: 1, OneIn: 1,
 		})
 	}
 }
@@ -66,7 +67,7 @@ func (l *links) wanted(now breaker.Instant) {
 
 // take counts an entry. The entries of one connection come in order: that it started, that it is established, and that it
 // ended. A proxy that logs no starts logs only the end of a connection that was not established. The end may be lost.
-func (l *links) take(e *entry, result connected, now breaker.Instant) {
+func (l *links) take(e *entry.Entry, result entry.Connected, now breaker.Instant) {
 	l.expire(now)
 	wasEstablished := e.Remote.IsValid() && wire.Flags(e.Flags)&(wire.ConnectFailure|wire.UpstreamOverflow|wire.NoHealthyUpstream) == 0
 	switch {
@@ -75,7 +76,7 @@ func (l *links) take(e *entry, result connected, now breaker.Instant) {
 		l.Connecting++
 		l.before, l.begun = l.begun, now
 		return
-	case result == established:
+	case result == entry.Established:
 		l.Connecting -= min(l.Connecting, 1)
 		l.Connections++
 	case e.Type != alslog.TCPConnectionEnd:
@@ -87,7 +88,7 @@ func (l *links) take(e *entry, result connected, now breaker.Instant) {
 		l.Connecting -= min(l.Connecting, 1)
 	}
 	l.wanted(now)
-	if result != rejected {
+	if result != entry.Rejected {
 		l.Admitted = now
 		return
 	}

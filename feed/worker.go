@@ -5,6 +5,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/feed/internal/entry"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/wire"
@@ -18,7 +19,7 @@ type worker struct {
 	peer        *guard.Peer
 	upstream    string // the upstream of the stream's connections; empty for a stream of requests
 	batch       batch
-	entry       entry
+	entry       entry.Entry
 	hurry       bool                 // there is more to count than time for it
 	hurried     map[*breaker.Key]int // how many entries were read of each breaker, of a message in a hurry
 	corrections []correction         // in the order in which they are due
@@ -91,13 +92,13 @@ func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) erro
 		if err != nil {
 			return err
 		}
-		w.entry = entry{Entry: e}
+		w.entry = entry.Entry{Entry: e}
 		if m.TCP {
 			w.connection(t.upstreams[w.upstream], arrived)
 			continue
 		}
 		if len(mark) > 0 {
-			w.entry.process, w.entry.probe = wire.ProbeOf(mark)
+			w.entry.Process, w.entry.Probe = wire.ProbeOf(mark)
 		}
 		if err := w.readTag(); err != nil {
 			return err
