@@ -15,19 +15,20 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/backlog"
 	"breakwater.dev/outlier"
 	"breakwater.dev/wire"
 )
 
-// watching is a decider that notes how long the failures of a quiet breaker took to be reported. They are numbered by their
-// durations in microseconds, from 1 on.
+// watching is a decider that notes how long it took to report the failures of a quiet breaker. Their durations, in
+// microseconds, number them from 1 on.
 type watching struct {
 	breaker.Decider
 	quiet breaker.Key
 
 	mu      sync.Mutex
 	sent    []time.Time
-	numbers []int // of the failures that were reported
+	numbers []int // which failures were reported
 	delay   []time.Duration
 }
 
@@ -72,8 +73,10 @@ func (d *watching) flood(ctx context.Context, r *rig, burst int, others []*datav
 	var working sync.WaitGroup
 	working.Go(func() { q.work(newWorker(r.server, r.node, "")) })
 	defer working.Wait()
-	defer q.close()
-	push := func(data mem.Buffer) { q.push(data, r.server.options.Now(), r.server.drop) }
+	defer q.Close()
+	push := func(data mem.Buffer) {
+		q.Push(backlog.Message{Data: data, Arrived: r.server.options.Now()}, r.server.drop)
+	}
 	whole := encoded(others)
 	tick, each := time.NewTicker(time.Millisecond), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
@@ -125,22 +128,22 @@ func overloaded(t testing.TB, d time.Duration, own bool) (w *watching, r *rig, p
 // at returns a quantile of the delays.
 func (d *watching) at(q float64) time.Duration { return d.delay[int(q*float64(len(d.delay)-1))] }
 
-// TestFloodDelaysNoOtherBreaker: of many messages that wait, the freshest are counted. All entries of a quiet breaker are in them, but
-// only some of each message about a breaker with a flood.
+// TestFloodDelaysNoOtherBreaker: the freshest of many messages are counted. Every entry of a quiet breaker in them counts, but only some
+// of the entries in each message about a breaker with a flood.
 func TestFloodDelaysNoOtherBreaker(t *testing.T) {
 	r := newRig(t)
 	d := &watching{Decider: r.engine.Decider(), quiet: breaker.Key{Upstream: "grpc"}}
 	r.server.options.Decider = d
 	q := newQueue(&r.server.backlog)
 	others := slices.Repeat([]*datav3.HTTPAccessLogEntry{complete(r.logged(route("web/charge", wire.RouteClosed), answered(503)))}, 40)
-	const messages = 2 * queueLength
+	const messages = 2 * backlog.Length
 	for range messages {
-		q.push(d.failure(r, others), r.now, r.server.drop)
+		q.Push(backlog.Message{Data: d.failure(r, others), Arrived: r.now}, r.server.drop)
 	}
-	waiting, size := len(q.waiting), int(q.own.Load())/len(q.waiting)
-	q.close()
+	waiting, size := len(q.Waiting()), int(r.server.backlog.Bytes())/len(q.Waiting())
+	q.Close()
 	q.work(r.worker)
-	if len(d.delay) != waiting || waiting < queueLength/2 {
+	if len(d.delay) != waiting || waiting < backlog.Length/2 {
 		t.Errorf("%d failures of the quiet breaker are counted, want those of %d messages", len(d.delay), waiting)
 	}
 	for _, o := range d.numbers {
@@ -152,13 +155,14 @@ func TestFloodDelaysNoOtherBreaker(t *testing.T) {
 	if c.Reported+c.Dropped != 41*messages {
 		t.Errorf("%d entries are reported and %d dropped, want %d together", c.Reported, c.Dropped, 41*messages)
 	}
-	whole := maxStreamBacklog / hurryAt / size // messages that are read as a whole, since few wait behind them
+	whole := backlog.MaxStream / backlog.CrowdedAt / size // messages that are read as a whole, since few wait behind them
 	if got, want := int(r.counts("web").Failures), 40*whole+hurriedEntries*(waiting-whole); got < want-80 || got > want+80 {
 		t.Errorf("%d failures of the flood are counted, want some %d", got, want)
 	}
 }
 
-// TestHurry: of a late message, entries that belong to no breaker have nothing to say, and connections are never left out.
+// TestHurry: some entries of each breaker are read in a hurry. Entries that belong to no breaker are skipped as always, and connections
+// are never left out.
 func TestHurry(t *testing.T) {
 	r := newRig(t)
 	r.worker.hurry = true

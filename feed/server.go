@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/backlog"
 	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/gate"
@@ -55,7 +56,7 @@ type Options struct {
 type Server struct {
 	options Options
 	table   atomic.Pointer[table]
-	backlog atomic.Int64 // bytes of the messages that wait, of all streams
+	backlog backlog.Total
 	counts  counters
 
 	mu        lockorder.Mutex[lockorder.FeedServer] // guards what follows
@@ -172,7 +173,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 	q := newQueue(&s.backlog)
 	var working sync.WaitGroup
 	defer working.Wait()
-	defer q.close()
+	defer q.Close()
 	first := true
 	for {
 		select {
@@ -203,7 +204,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 			defer w.leave()
 			working.Go(func() { q.work(w) })
 		}
-		q.push(f.data, arrived, s.drop)
+		q.Push(backlog.Message{Data: f.data, Arrived: arrived}, s.drop)
 	}
 }
 

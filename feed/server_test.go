@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,10 +10,10 @@ import (
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	grpcstatus "google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/backlog"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 )
@@ -102,7 +101,7 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const messages = 3 * queueLength
+	const messages = 3 * backlog.Length
 	call := r.logged(route("web", wire.RouteSampled), nil)
 	for range messages {
 		if err := stream.Send(identified("one", wire.RequestLog, call, call)); err != nil {
@@ -116,83 +115,11 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 		t.Errorf("error %v, want none", err)
 	}
 	got := r.server.Counts()
-	if got.Reported+got.Dropped != 2*messages || got.Dropped < 2*(messages-queueLength-2) {
+	if got.Reported+got.Dropped != 2*messages || got.Dropped < 2*(messages-backlog.Length-2) {
 		t.Errorf("%d reported and %d dropped, want %d together", got.Reported, got.Dropped, 2*messages)
 	}
-	if left := r.server.backlog.Load(); left != 0 {
+	if left := r.server.backlog.Bytes(); left != 0 {
 		t.Errorf("%d bytes are still waiting", left)
-	}
-}
-
-// message is a message of a size that begins with a number.
-func message(number byte, size int) mem.Buffer {
-	return mem.SliceBuffer(append([]byte{number}, make([]byte, size-1)...))
-}
-
-// TestQueueKeepsTheFreshest: a stream has a bound in bytes and in messages, and drops what has waited longest.
-func TestQueueKeepsTheFreshest(t *testing.T) {
-	for name, tt := range map[string]struct {
-		size, fit int
-	}{
-		"bytes":    {1 << 20, maxStreamBacklog >> 20},
-		"messages": {16, queueLength},
-	} {
-		r := newRig(t)
-		q := newQueue(&r.server.backlog)
-		var dropped []byte
-		for i := range tt.fit + 3 {
-			q.push(message(byte(i), tt.size), 0, func(b mem.Buffer) { dropped = append(dropped, b.ReadOnlyData()[0]) })
-		}
-		if want := []byte{0, 1, 2}; !slices.Equal(dropped, want) {
-			t.Errorf("%s: messages %v are dropped, want %v", name, dropped, want)
-		}
-		if first := <-q.waiting; first.data.ReadOnlyData()[0] != 3 {
-			t.Errorf("%s: message %d comes first, want 3", name, first.data.ReadOnlyData()[0])
-		}
-		if got, want := r.server.backlog.Load(), int64(tt.fit*tt.size); got != want || q.own.Load() != want {
-			t.Errorf("%s: %d bytes wait, want %d", name, got, want)
-		}
-	}
-}
-
-// TestQueuesShareTheirBound: all streams together have a bound, and a quiet stream has room beside any number of busy ones.
-func TestQueuesShareTheirBound(t *testing.T) {
-	for _, busy := range []int{1, 8, 64} {
-		r := newRig(t)
-		dropped := 0
-		drop := func(mem.Buffer) { dropped++ }
-		queues := make([]*queue, busy)
-		for i := range queues {
-			queues[i] = newQueue(&r.server.backlog)
-		}
-		for range 2 * queueLength {
-			for _, q := range queues {
-				q.push(message(0, 16<<10), 0, drop)
-			}
-		}
-		if got := r.server.backlog.Load(); got > maxBacklog || got < 7<<20 {
-			t.Errorf("%d busy streams: %d bytes wait, want up to %d", busy, got, maxBacklog)
-		}
-		dropped = 0
-		quiet := newQueue(&r.server.backlog)
-		for range 8 {
-			quiet.push(message(0, 16<<10), 0, drop)
-		}
-		if dropped > 0 {
-			t.Errorf("%d busy streams: %d messages of a quiet one are dropped", busy, dropped)
-		}
-	}
-}
-
-// TestMessageWithoutRoom: a message that does not fit into an empty queue is dropped itself.
-func TestMessageWithoutRoom(t *testing.T) {
-	r := newRig(t)
-	r.server.backlog.Store(maxBacklog)
-	var dropped []mem.Buffer
-	q := newQueue(&r.server.backlog)
-	q.push(message(0, 16), 0, func(b mem.Buffer) { dropped = append(dropped, b) })
-	if len(dropped) != 1 || len(q.waiting) != 0 || q.own.Load() != 0 || r.server.backlog.Load() != maxBacklog {
-		t.Errorf("%d are dropped and %d wait, want one dropped", len(dropped), len(q.waiting))
 	}
 }
 

@@ -85,10 +85,21 @@ var otherRows = []row{
 	},
 	{
 		pkg: "feed", layer: 6,
-		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/running", "feed/internal/sampling", "feed/internal/suspects", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
+		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/backlog", "feed/internal/clock", "feed/internal/entry", "feed/internal/running", "feed/internal/sampling", "feed/internal/suspects", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:     []string{controlPlaneAPI, grpcGo, promClient},
 		testThird: []string{protobufGo},
 		reason:    "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
+	},
+	{
+		pkg: "feed/internal/backlog", layer: 5, pure: true,
+		ours:   []string{"breaker"},
+		third:  []string{grpcGo},
+		reason: "What waits, and what is dropped when too much waits, does not depend on what the messages say.",
+	},
+	{
+		pkg: "feed/internal/entry", layer: 3, pure: true, silent: true,
+		ours:   []string{"breaker", "outlier", "wire", "feed/internal/running", "internal/alslog"},
+		reason: "What an entry means is the same for all breakers, and can be read without the counting around it.",
 	},
 	{
 		pkg: "feed/internal/clock", layer: 2, pure: true, silent: true,

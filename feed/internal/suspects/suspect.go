@@ -15,7 +15,7 @@ const (
 	// flush interval of Envoy's log and the time that a message takes.
 	settling = 60 * time.Millisecond
 	// step is how often outcomes that have waited long enough are reported.
-	step = 10 * time.Millisecond
+	step = 5 * time.Millisecond
 	// takingUp is how long the workers of a proxy may still sample calls after the proxy has acknowledged its layer.
 	takingUp = 10 * time.Millisecond
 	// maxWaiting is how many outcomes may wait. When there are more, all go at once.
