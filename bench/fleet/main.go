@@ -18,6 +18,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"breakwater.dev/bench/fleet/internal/linear"
 )
 
 // options say what to measure, and with which programs.
@@ -44,7 +46,16 @@ func main() {
 	flag.IntVar(&one.sotw, "sotw", 0, "the `number` of its proxies that use the state-of-the-world variant of the protocol")
 	flag.IntVar(&one.slow, "slow", 0, "the `number` of its proxies that read slowly")
 	flag.IntVar(&one.refusing, "refusing", 0, "the `number` of its proxies that refuse a cluster")
+	resources := flag.String("serve-linear", "", "serve the resources in this `file` from the linear caches of go-control-plane; the bench starts it")
+	address := flag.String("address", "", "where it serves proxies")
+	admin := flag.String("admin", "", "where it takes changes")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if *resources != "" {
+		fmt.Fprintln(os.Stderr, "bench:", linear.Serve(ctx, *resources, *address, *admin))
+		os.Exit(1)
+	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil || flag.NArg() > 0 || one.sotw+one.slow+one.refusing > one.proxies {
 		flag.Usage()
@@ -62,8 +73,6 @@ func main() {
 	o.say = func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "%4.0fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -80,12 +89,13 @@ type config struct {
 
 var (
 	allConfigs = []config{
-		{upstreams: 20_000}, {proxies: 100, upstreams: 1_000}, {proxies: 1_000, upstreams: 1_000}, {proxies: 100, upstreams: 5_000},
+		{upstreams: 1_000}, {upstreams: 5_000}, {upstreams: 20_000},
+		{proxies: 100, upstreams: 1_000}, {proxies: 1_000, upstreams: 1_000}, {proxies: 100, upstreams: 5_000},
 		{proxies: 1_000, upstreams: 5_000}, {proxies: 1_000, upstreams: 5_000, list: 20},
 		{proxies: 100, upstreams: 1_000, sotw: 10, slow: 10, refusing: 10},
 	}
 	quickConfigs = []config{
-		{upstreams: 1_000}, {proxies: 10, upstreams: 200}, {proxies: 50, upstreams: 200}, {proxies: 10, upstreams: 600},
+		{upstreams: 200}, {upstreams: 600}, {proxies: 10, upstreams: 200}, {proxies: 50, upstreams: 200}, {proxies: 10, upstreams: 600},
 		{proxies: 50, upstreams: 600}, {proxies: 50, upstreams: 600, list: 20}, {proxies: 20, upstreams: 200, sotw: 4, slow: 4, refusing: 4},
 	}
 )

@@ -34,6 +34,12 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 		m.ours = r
+		if c.isPlain() {
+			if m.theirs, err = measurePeer(ctx, o, c, r.recording); err != nil {
+				return err
+			}
+		}
+		r.recording = nil
 		all = append(all, m)
 	}
 	out := bufio.NewWriter(os.Stdout)
@@ -41,6 +47,18 @@ func run(ctx context.Context, o options) error {
 		writeConfig(out, m)
 	}
 	return out.Flush()
+}
+
+// row returns the row of a step; nil: it was not measured.
+func (r *result) row(step string) *row {
+	if r != nil {
+		for i := range r.rows {
+			if r.rows[i].step == step {
+				return &r.rows[i]
+			}
+		}
+	}
+	return nil
 }
 
 // measured has all results of a configuration.
@@ -65,13 +83,14 @@ func writeConfig(out *bufio.Writer, m measured) {
 		head = append(head, r.server+": s", "CPU s", "bytes", "responses", "again")
 	}
 	var lines [][]string
-	for i, first := range m.ours.rows {
+	for _, first := range m.ours.rows {
 		line := []string{first.step}
 		for _, r := range m.results() {
-			if i >= len(r.rows) {
+			w := r.row(first.step)
+			if w == nil {
+				line = append(line, "", "", "", "", "")
 				continue
 			}
-			w := r.rows[i]
 			line = append(line, figure(w.seconds), figure(w.cpu), figure(w.bytes), figure(w.responses), fmt.Sprint(w.counts.Again))
 		}
 		lines = append(lines, line)

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"breakwater.dev/bench/fleet/internal/fleet"
+	"breakwater.dev/bench/fleet/internal/linear"
 	"breakwater.dev/bench/fleet/internal/mesh"
 	"breakwater.dev/bench/fleet/internal/xdswire"
+	"breakwater.dev/bench/internal/process"
 	"breakwater.dev/breaker"
 	"breakwater.dev/wire"
 )
@@ -21,14 +23,16 @@ const (
 	added      = "an upstream added"
 	removed    = "an upstream removed"
 	touched    = "a file touched, with nothing new"
-	killed     = "killed, and started again"
-	afterKill  = "one endpoint changes after that"
+	killed     = "killed and started again"
+	killedOpen = "killed and started again while they are open"
 	idle       = "nothing happens, for a second"
 	opens      = "one breaker opens"
 	opensMany  = "%d breakers open at once"
 	opensMore  = "one more opens"
 	heartbeats = "heartbeats while they are open, for a second"
 )
+
+func afterKill(step string) string { return endpoint + ", after that: " + step }
 
 // most is how many breakers open at once.
 const most = 1_000
@@ -41,6 +45,10 @@ type session struct {
 	mesh    *mesh.Mesh
 	logs    map[int]*fleet.Log // by proxy
 	callers map[int][]int      // by upstream: the proxies that list it; nil: all proxies get all upstreams
+	port    int                // of the endpoint that changes, next
+
+	capture   capture
+	recording *recording
 }
 
 // result has the figures of one server in one configuration.
@@ -53,6 +61,8 @@ type result struct {
 	end    int64   // memory at the end
 	peak   int64
 	counts fleet.Counts
+
+	recording *recording
 }
 
 // measureControl runs all steps with one control plane.
@@ -62,7 +72,7 @@ func measureControl(ctx context.Context, o options, name, binary string, c confi
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, control.close()) }()
-	s := &session{config: c, control: control, logs: map[int]*fleet.Log{}}
+	s := &session{config: c, control: control, logs: map[int]*fleet.Log{}, port: 9001}
 	if s.mesh, err = mesh.New(control.policies(), c.upstreams); err != nil {
 		return nil, err
 	}
@@ -86,6 +96,7 @@ func measureControl(ctx context.Context, o options, name, binary string, c confi
 	if err != nil {
 		return nil, err
 	}
+	s.recording = &recording{bootstrap: bootstrap, changes: map[string][]linear.Resource{}, expected: map[string]*fleet.Expectation{}}
 	f, err := fleet.New(s.fleetOptions(bootstrap))
 	if err != nil {
 		return nil, err
@@ -100,12 +111,8 @@ func measureControl(ctx context.Context, o options, name, binary string, c confi
 	if err := s.steps(); err != nil {
 		return nil, fmt.Errorf("%s, %s: %w (%s)", name, c, err, f.Problem())
 	}
-	memory, err := s.weigh()
-	if err != nil {
-		return nil, err
-	}
-	r.rows, r.synced, r.end, r.peak, r.counts = s.rows, s.synced, memory.Resident, s.peak, f.Counts()
-	return r, nil
+	r.recording = s.recording
+	return r, s.result(r)
 }
 
 // proxies returns how many simulated proxies there are. One with a short list tells when a reload is over, where there is to
@@ -114,6 +121,9 @@ func (s *session) proxies() int { return max(s.config.proxies, 1) }
 
 func (s *session) fleetOptions(b *fleet.Bootstrap) fleet.Options {
 	o := fleet.Options{Address: s.control.xds, Bootstrap: b, Proxies: s.proxies(), Variant: s.config.variant}
+	if s.config.isPlain() {
+		o.Received = s.capture.received
+	}
 	list := s.config.list
 	if s.config.proxies == 0 {
 		list = 1
@@ -137,6 +147,9 @@ func (s *session) fleetOptions(b *fleet.Bootstrap) fleet.Options {
 	o.Upstreams = func(i int) []string { return lists[i] }
 	return o
 }
+
+// isPlain reports whether the configuration is one that the linear caches can serve too.
+func (c config) isPlain() bool { return c.proxies > 0 && c.list == 0 && c.sotw+c.slow+c.refusing == 0 }
 
 const slowness = 200 * time.Millisecond
 
@@ -182,19 +195,24 @@ func (s *session) whole(i int) int {
 
 // steps measures all steps.
 func (s *session) steps() error {
-	if _, err := s.step(firstSync, &fleet.Expectation{Whole: s.whole}, func() error { s.fleet.Start(); return nil }); err != nil {
+	if err := s.first(s.whole); err != nil {
 		return err
 	}
-	memory, err := s.weigh()
-	if err != nil {
-		return err
-	}
-	s.synced = memory.Resident
-	for _, part := range []func() error{s.changes, s.restart, s.breakers} {
+	s.recording.first = apply(nil, s.capture.take())
+	for _, part := range []func() error{s.changes, func() error { return s.killed(killed) }, s.breakers} {
 		if err := part(); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// recorded is step for a step that the linear caches repeat.
+func (s *session) recorded(name string, e *fleet.Expectation, change func() error) error {
+	if _, err := s.step(name, e, change); err != nil {
+		return err
+	}
+	s.recording.changes[name], s.recording.expected[name] = s.capture.take(), e
 	return nil
 }
 
@@ -203,17 +221,17 @@ func (s *session) changes() error {
 	if _, err := s.quiet(idle, 3*time.Second); err != nil {
 		return err
 	}
-	if err := s.endpoint(endpoint, 9001); err != nil {
+	if err := s.endpoint(endpoint, s.port); err != nil {
 		return err
 	}
 	const long = 4_321*time.Second + 123*time.Millisecond
 	routes := fleet.Either(fleet.Has(xdswire.Route, "", mesh.TimeoutMark(long)), fleet.Has(xdswire.VirtualHost, mesh.Name(0), mesh.TimeoutMark(long)))
-	if _, err := s.step(timeout, s.want(0, routes), func() error { return s.mesh.SetTimeout(0, long) }); err != nil {
+	if err := s.recorded(timeout, s.want(0, routes), func() error { return s.mesh.SetTimeout(0, long) }); err != nil {
 		return err
 	}
 	n := s.config.upstreams
 	name := mesh.Name(n)
-	if _, err := s.step(added, s.want(n,
+	if err := s.recorded(added, s.want(n,
 		fleet.Has(xdswire.Cluster, name, nil), fleet.Has(xdswire.Endpoint, name, nil),
 		fleet.Either(fleet.Has(xdswire.Route, "", []byte(name)), fleet.Has(xdswire.VirtualHost, name, nil)),
 	), func() error { _, err := s.mesh.Add(); return err }); err != nil {
@@ -230,8 +248,7 @@ func (s *session) changes() error {
 
 // endpoint measures the change of one endpoint.
 func (s *session) endpoint(step string, port int) error {
-	_, err := s.step(step, s.want(0, fleet.Has(xdswire.Endpoint, mesh.Name(0), mesh.PortMark(port))), func() error { return s.mesh.SetPort(0, port) })
-	return err
+	return s.recorded(step, s.want(0, fleet.Has(xdswire.Endpoint, mesh.Name(0), mesh.PortMark(port))), func() error { return s.mesh.SetPort(0, port) })
 }
 
 // touch measures a file that is written anew with the same content.
@@ -254,37 +271,16 @@ func (s *session) touch() error {
 	return err
 }
 
-// restart kills the control plane and starts it again.
-func (s *session) restart() error {
-	if err := s.settle(); err != nil {
+// killed kills the control plane and starts it again, and changes an endpoint, which shows that all proxies are served.
+func (s *session) killed(step string) error {
+	if err := s.restart(step, func() (*process.Process, error) {
+		err := s.control.start()
+		return s.control.process, err
+	}); err != nil {
 		return err
 	}
-	if _, err := s.weigh(); err != nil {
-		return err
-	}
-	counts := s.fleet.Counts()
-	s.fleet.Expect(&fleet.Expectation{})
-	s.process.Kill()
-	begin := time.Now()
-	if err := s.control.start(); err != nil {
-		return err
-	}
-	s.process = s.control.process
-	for {
-		if open, want := s.fleet.Streams(); open == want {
-			break
-		}
-		if time.Since(begin) > patience {
-			return fmt.Errorf("%s: not all proxies are back after %s", killed, patience)
-		}
-		if err := s.sleep(5 * time.Millisecond); err != nil {
-			return err
-		}
-	}
-	if _, err := s.finish(row{step: killed, seconds: time.Since(begin).Seconds()}, 0, counts); err != nil {
-		return err
-	}
-	return s.endpoint(afterKill, 9002)
+	s.port++
+	return s.endpoint(afterKill(step), s.port)
 }
 
 // breakers measures breakers that open.
@@ -312,7 +308,7 @@ func (s *session) breakers() error {
 	if _, err := s.quiet(heartbeats, 15*time.Second); err != nil {
 		return err
 	}
-	return nil
+	return s.killed(killedOpen)
 }
 
 // failures trips a breaker: its consecutiveFailures.

@@ -161,3 +161,51 @@ func (t *trial) weigh() (process.Memory, error) {
 	t.peak = max(t.peak, m.Peak)
 	return m, err
 }
+
+// first measures the first sync. Proxy i gets whole(i) upstreams.
+func (t *trial) first(whole func(i int) int) error {
+	if _, err := t.step(firstSync, &fleet.Expectation{Whole: whole}, func() error { t.fleet.Start(); return nil }); err != nil {
+		return err
+	}
+	memory, err := t.weigh()
+	t.synced = memory.Resident
+	return err
+}
+
+// restart kills the server, starts it again, and measures until all proxies are back.
+func (t *trial) restart(step string, start func() (*process.Process, error)) error {
+	if err := t.settle(); err != nil {
+		return err
+	}
+	if _, err := t.weigh(); err != nil {
+		return err
+	}
+	counts := t.fleet.Counts()
+	t.fleet.Expect(&fleet.Expectation{})
+	t.process.Kill()
+	begin := time.Now()
+	var err error
+	if t.process, err = start(); err != nil {
+		return err
+	}
+	for {
+		if open, want := t.fleet.Streams(); open == want {
+			break
+		}
+		if time.Since(begin) > patience {
+			return fmt.Errorf("%s: not all proxies are back after %s", step, patience)
+		}
+		if err := t.sleep(5 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	_, err = t.finish(row{step: step, seconds: time.Since(begin).Seconds()}, 0, counts)
+	return err
+}
+
+// result completes the result of a server.
+func (t *trial) result(r *result) error {
+	memory, err := t.weigh()
+	r.rows, r.synced, r.end, r.peak, r.counts = t.rows, t.synced, memory.Resident, t.peak, t.fleet.Counts()
+	return err
+}

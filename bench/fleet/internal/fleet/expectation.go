@@ -81,6 +81,11 @@ type Expectation struct {
 	done      chan struct{}
 }
 
+// Again returns an expectation of the same, for another fleet.
+func (e *Expectation) Again() *Expectation {
+	return &Expectation{Parts: e.Parts, Keys: e.Keys, Absent: e.Absent, Whole: e.Whole, Wants: e.Wants}
+}
+
 const (
 	keysBit  = 1 << 31
 	wholeBit = 1 << 30
