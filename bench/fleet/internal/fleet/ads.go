@@ -62,28 +62,28 @@ func (p *proxy) aggregated(ctx context.Context) error {
 	return p.converse(ctx, x)
 }
 
-// begin asks for what Envoy asks for first: its runtime layers, if they come over this stream, and then clusters.
+// begin sends what Envoy sends first: a request for each runtime layer, if they come over this stream, or else one for
+// clusters.
 func (a *ads) begin() {
-	names := a.proxy.layersOverADS()
-	if len(names) == 0 {
+	layers := a.proxy.layersOverADS()
+	if len(layers) == 0 {
 		a.subscribe(a.subs[xdswire.Cluster], nil, nil)
-		return
 	}
 	s := a.subs[xdswire.Runtime]
-	for _, name := range names {
-		s.set(s.names.number([]byte(name)), awaited)
+	for _, l := range layers {
+		s.set(s.names.number([]byte(l.Name)), awaited)
+		a.subscribe(s, []string{l.Name}, nil)
 	}
-	a.subscribe(s, names, nil)
 }
 
-// layersOverADS returns the names of the runtime layers that come over the aggregated stream.
-func (p *proxy) layersOverADS() (names []string) {
+// layersOverADS returns the runtime layers that come over the aggregated stream.
+func (p *proxy) layersOverADS() (layers []*layer) {
 	for _, l := range p.layers {
 		if l.OverADS {
-			names = append(names, l.Name)
+			layers = append(layers, l)
 		}
 	}
-	return names
+	return layers
 }
 
 // subscribe queues a request that is no answer. The first one for a type on a stream has all names, and in delta the
@@ -180,7 +180,6 @@ func (a *ads) take(response []byte) ([][]byte, error) {
 			return nil, err
 		}
 	}
-	a.proceed()
 	a.check()
 	return a.requests, nil
 }

@@ -22,20 +22,20 @@ type Part func(Event) bool
 // stands for every resource of the type.
 func Has(typeURL, name string, marker []byte) Part {
 	return func(e Event) bool {
-		return e.Body != nil && e.TypeURL == typeURL && named(e, name) && bytes.Contains(e.Body, marker)
+		return e.Body != nil && e.TypeURL == typeURL && e.named(name) && bytes.Contains(e.Body, marker)
 	}
 }
 
 // Lacks is a resource that has no marker in its bytes.
 func Lacks(typeURL, name string, marker []byte) Part {
 	return func(e Event) bool {
-		return e.Body != nil && e.TypeURL == typeURL && named(e, name) && !bytes.Contains(e.Body, marker)
+		return e.Body != nil && e.TypeURL == typeURL && e.named(name) && !bytes.Contains(e.Body, marker)
 	}
 }
 
 // Gone is a resource that the proxy has lost.
 func Gone(typeURL, name string) Part {
-	return func(e Event) bool { return e.Body == nil && e.TypeURL == typeURL && named(e, name) }
+	return func(e Event) bool { return e.Body == nil && e.TypeURL == typeURL && e.named(name) }
 }
 
 // Either is any one of several parts.
@@ -50,7 +50,7 @@ func Either(parts ...Part) Part {
 	}
 }
 
-func named(e Event, name string) bool {
+func (e Event) named(name string) bool {
 	if name == "" {
 		return true
 	}

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 	"time"
 
@@ -90,13 +89,4 @@ func holds(layers []*layer, keys []string, absent bool) bool {
 		}
 	}
 	return true
-}
-
-// names returns the names of layers, for messages.
-func layerNames(layers []Layer) string {
-	var names []string
-	for _, l := range layers {
-		names = append(names, l.Name)
-	}
-	return strings.Join(names, ", ")
 }

@@ -208,16 +208,16 @@ func (p *proxy) checkWhole(e *Expectation) {
 	}
 }
 
-// takeLayers applies a response about runtime layers, and returns why it is refused; empty: it is taken.
-func (p *proxy) takeLayers(r *xdswire.Response, size int) (refusal string) {
+// takeLayers applies a response about some of the runtime layers, and returns why it is refused; empty: it is taken.
+func (p *proxy) takeLayers(r *xdswire.Response, size int, layers []*layer) (refusal string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, renews := time.Now(), len(r.Resources) > 0 && len(r.Removed) == 0
 	for i := range r.Resources {
 		resource := &r.Resources[i]
-		l := p.layer(resource.Name)
+		l := named(layers, resource.Name)
 		if l == nil {
-			return fmt.Sprintf("Unexpected RTDS runtime (expecting %s): %s", layerNames(p.fleet.options.Bootstrap.Layers), resource.Name)
+			return fmt.Sprintf("Unexpected RTDS runtime: %s", resource.Name)
 		}
 		version := p.fleet.versions.number(versionOf(resource, r))
 		had, ttl := l.version, !l.expires.IsZero()
@@ -234,7 +234,7 @@ func (p *proxy) takeLayers(r *xdswire.Response, size int) (refusal string) {
 		p.happened(Event{xdswire.Runtime, resource.Name, resource.Body}, resource.Version)
 	}
 	for _, name := range r.Removed {
-		if l := p.layer(name); l != nil {
+		if l := named(layers, name); l != nil {
 			l.drop()
 			l.answered = true
 			p.happened(Event{TypeURL: xdswire.Runtime, Name: name}, nil)
@@ -256,9 +256,9 @@ func versionOf(resource *xdswire.Resource, r *xdswire.Response) []byte {
 	return r.Version
 }
 
-// layer returns the layer with a name, or nil.
-func (p *proxy) layer(name []byte) *layer {
-	for _, l := range p.layers {
+// named returns the layer with a name, or nil.
+func named(layers []*layer, name []byte) *layer {
+	for _, l := range layers {
 		if l.Name == string(name) {
 			return l
 		}

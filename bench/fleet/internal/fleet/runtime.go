@@ -30,7 +30,7 @@ func (p *proxy) runtime(ctx context.Context, l *layer) error {
 			return nil, err
 		}
 		request := xdswire.Request{TypeURL: xdswire.Runtime, Nonce: string(r.Nonce)}
-		if request.Refusal = p.takeLayers(&r, len(response)); request.Refusal != "" {
+		if request.Refusal = p.takeLayers(&r, len(response), []*layer{l}); request.Refusal != "" {
 			p.counts.refused.Add(1)
 		} else {
 			version = string(r.Version)

@@ -9,10 +9,11 @@ import (
 
 // takeLayers applies a response about runtime layers.
 func (a *ads) takeLayers(s *subscription, size int) {
-	a.answer(s, a.proxy.takeLayers(&a.response, size))
+	refusal := a.proxy.takeLayers(&a.response, size, a.proxy.layersOverADS())
 	if clusters := a.subs[xdswire.Cluster]; !clusters.begun && a.proxy.layersAnswered() {
 		a.subscribe(clusters, nil, nil)
 	}
+	a.answer(s, refusal)
 }
 
 // layersAnswered reports whether a response about each layer of the aggregated stream has come.
@@ -56,6 +57,7 @@ func (a *ads) takeClusters(s *subscription) {
 	}
 	a.resubscribe(xdswire.Endpoint, changes)
 	a.resubscribe(xdswire.Secret, secrets)
+	a.proceed()
 	answer := a.answerTo(s, refusal)
 	if a.started && len(a.warming) > 0 {
 		a.held = a.pack(s, answer)
@@ -143,6 +145,7 @@ func (a *ads) takeOthers(s *subscription) error {
 			delete(a.warming, name)
 		}
 	}
+	a.proceed()
 	a.resubscribe(xdswire.Route, routes)
 	if hosts := a.subs[xdswire.VirtualHost]; a.vhds && a.delta && !hosts.begun {
 		a.subscribe(hosts, nil, nil)
