@@ -51,20 +51,6 @@ type session struct {
 	recording *recording
 }
 
-// result has the figures of one server in one configuration.
-type result struct {
-	server string
-	rows   []row
-	ready  float64 // seconds from the start until the control plane is ready
-	load   float64 // seconds of CPU time for that
-	synced int64   // memory after the first sync, in bytes
-	end    int64   // memory at the end
-	peak   int64
-	counts fleet.Counts
-
-	recording *recording
-}
-
 // measureControl runs all steps with one control plane.
 func measureControl(ctx context.Context, o options, name, binary string, c config) (r *result, err error) {
 	control, err := newControl(ctx, binary, o.memory)
@@ -155,7 +141,7 @@ const slowness = 200 * time.Millisecond
 
 // variant returns the variant of proxy i. The first proxy is an ordinary one, if there is any.
 func (c config) variant(i int) fleet.Variant {
-	last := c.proxies - 1 - i
+	last := max(c.proxies, 1) - 1 - i
 	switch {
 	case last < c.sotw:
 		return fleet.Variant{Sotw: true}

@@ -79,6 +79,9 @@ func (t *trial) finish(r row, before time.Duration, counts fleet.Counts) (*row, 
 	}
 	r.counts = t.fleet.Counts().Sub(counts)
 	r.cpu = (after - before).Seconds()
+	if r.counts.Again > 0 {
+		r.note += fmt.Sprintf("%d resources sent again, such as %s", r.counts.Again, t.fleet.Example())
+	}
 	r.bytes, r.responses = float64(r.counts.Bytes)/float64(t.proxies), float64(r.counts.Responses)/float64(t.proxies)
 	t.say("%s: %s: %.2f s, %.2f s of CPU, %.0f bytes and %.1f responses a proxy %s", t.name, r.step, r.seconds, r.cpu, r.bytes, r.responses, r.note)
 	t.rows = append(t.rows, r)

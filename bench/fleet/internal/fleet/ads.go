@@ -167,7 +167,9 @@ func (a *ads) take(response []byte) ([][]byte, error) {
 		return nil, fmt.Errorf("the response has the type %q, which the proxy has not asked for", a.response.TypeURL)
 	}
 	if !a.delta && s.nonce != "" && s.version == string(a.response.Version) && s.typeURL != xdswire.Runtime && len(a.warming) == 0 {
-		a.proxy.counts.again.Add(int64(len(a.response.Resources)))
+		for i := range a.response.Resources {
+			a.proxy.again(s.typeURL, a.response.Resources[i].Name)
+		}
 	}
 	s.answered, s.nonce, a.requests = true, string(a.response.Nonce), nil
 	switch s.typeURL {

@@ -47,6 +47,7 @@ type Fleet struct {
 	contents contents
 	proxies  []*proxy
 	expected atomic.Pointer[Expectation]
+	example  atomic.Pointer[string] // of a resource that was sent again
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -162,6 +163,14 @@ func (f *Fleet) Problem() string {
 		if problem := p.problem.Load(); problem != nil {
 			return fmt.Sprintf("proxy %s: %s", p.id, *problem)
 		}
+	}
+	return ""
+}
+
+// Example returns the last resource that is counted in [Counts].Again; empty: there is none.
+func (f *Fleet) Example() string {
+	if e := f.example.Load(); e != nil {
+		return *e
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -177,6 +178,13 @@ func (p *proxy) happened(e Event, version []byte) {
 	}
 }
 
+// again counts a resource that came in a version that the proxy has.
+func (p *proxy) again(typeURL string, name []byte) {
+	p.counts.again.Add(1)
+	example := fmt.Sprintf("%s %s, sent again to %s", typeURL[strings.LastIndexByte(typeURL, '.')+1:], name, p.id)
+	p.fleet.example.Store(&example)
+}
+
 // expire drops the layers that were not renewed in time.
 func (p *proxy) expire(now time.Time) {
 	p.mu.Lock()
@@ -228,7 +236,7 @@ func (p *proxy) takeLayers(r *xdswire.Response, size int, layers []*layer) (refu
 		case again:
 			continue
 		case had == version && !ttl:
-			p.counts.again.Add(1)
+			p.again(xdswire.Runtime, resource.Name)
 		}
 		renews = false
 		p.happened(Event{xdswire.Runtime, resource.Name, resource.Body}, resource.Version)

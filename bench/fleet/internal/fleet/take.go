@@ -181,7 +181,7 @@ func (a *ads) apply(s *subscription, name uint32, r *xdswire.Resource, refused b
 	}
 	if had == number {
 		if a.delta && !(s.typeURL == xdswire.Endpoint && a.warming[name]) {
-			a.proxy.counts.again.Add(1)
+			a.proxy.again(s.typeURL, r.Name)
 		}
 		return false
 	}
