@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -50,9 +51,9 @@ func newControl(ctx context.Context, binary, limit string) (*control, error) {
 
 func (c *control) policies() string { return filepath.Join(c.dir, "policies") }
 
-// freeAddress returns a loopback address with a port that no program uses.
+// freeAddress returns a port that no program uses, at a loopback address of its own, so that nobody else takes it meanwhile.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(100), rand.IntN(256), 1+rand.IntN(254)))
 	if err != nil {
 		return "", err
 	}

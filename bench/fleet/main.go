@@ -27,13 +27,16 @@ type options struct {
 	binary  string // the control plane
 	before  string // an older control plane to compare with; empty: none
 	only    *regexp.Regexp
-	memory  string // GOMEMLIMIT of the control planes; empty: not set
+	memory  string        // GOMEMLIMIT of the control planes; empty: not set
+	self    string        // this program, which serves the linear caches
+	idle    time.Duration // how long nothing happens
+	beats   time.Duration // how long heartbeats are measured
 	say     func(format string, args ...any)
 	configs []config
 }
 
 func main() {
-	o := options{}
+	o := options{idle: 3 * time.Second, beats: 15 * time.Second}
 	flag.StringVar(&o.binary, "breakwater", filepath.Join("..", "..", "bin", "breakwater"), "the control plane's `binary`")
 	flag.StringVar(&o.before, "before", "", "the `binary` of an older control plane, to be measured in the same run")
 	flag.StringVar(&o.memory, "memory-limit", "", "the control plane's `GOMEMLIMIT`; by default it has none")
@@ -57,6 +60,10 @@ func main() {
 		os.Exit(1)
 	}
 	var err error
+	if o.self, err = os.Executable(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
 	if o.only, err = regexp.Compile(*only); err != nil || flag.NArg() > 0 || one.sotw+one.slow+one.refusing > one.proxies {
 		flag.Usage()
 		os.Exit(2)
@@ -73,7 +80,7 @@ func main() {
 	o.say = func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "%4.0fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 	}
-	if err := run(ctx, o); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)

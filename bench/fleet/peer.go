@@ -25,6 +25,7 @@ type recording struct {
 // peer is a server with linear caches, in a process of its own.
 type peer struct {
 	ctx        context.Context
+	self       string // the program
 	dir        string
 	xds, admin string
 	process    *process.Process
@@ -37,13 +38,10 @@ func (p *peer) start(resources []linear.Resource) error {
 	if err := linear.Write(path, resources); err != nil {
 		return err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	p.starts++
+	var err error
 	log := filepath.Join(p.dir, fmt.Sprintf("%d.log", p.starts))
-	if p.process, err = process.Start(log, self, "-serve-linear", path, "-address", p.xds, "-admin", p.admin); err != nil {
+	if p.process, err = process.Start(log, p.self, "-serve-linear", path, "-address", p.xds, "-admin", p.admin); err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -65,8 +63,8 @@ func (p *peer) start(resources []linear.Resource) error {
 	}
 }
 
-func newPeer(ctx context.Context) (*peer, error) {
-	p := &peer{ctx: ctx}
+func newPeer(ctx context.Context, self string) (*peer, error) {
+	p := &peer{ctx: ctx, self: self}
 	var err error
 	if p.dir, err = os.MkdirTemp("", "linear-caches"); err != nil {
 		return nil, err
@@ -89,7 +87,7 @@ func (p *peer) close() error {
 // measurePeer has the linear caches serve what our control plane has served.
 func measurePeer(ctx context.Context, o options, c config, rec *recording) (r *result, err error) {
 	const name = "linear caches"
-	p, err := newPeer(ctx)
+	p, err := newPeer(ctx, o.self)
 	if err != nil {
 		return nil, err
 	}

@@ -4,16 +4,16 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"runtime"
 	"runtime/debug"
 )
 
 var nan = math.NaN()
 
-// run measures all configurations, and prints the tables.
-func run(ctx context.Context, o options) error {
+// run measures all configurations, and writes the tables to w.
+func run(ctx context.Context, o options, w io.Writer) error {
 	debug.SetGCPercent(400) // the fleet has memory, and should leave the processor to the control plane
 	var all []measured
 	for _, c := range o.configs {
@@ -41,7 +41,7 @@ func run(ctx context.Context, o options) error {
 		r.recording = nil
 		all = append(all, m)
 	}
-	out := bufio.NewWriter(os.Stdout)
+	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s, %s/%s, %d cores\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	for _, m := range all {
 		writeConfig(out, m)

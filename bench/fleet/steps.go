@@ -40,6 +40,7 @@ const most = 1_000
 // session measures one control plane in one configuration.
 type session struct {
 	*trial
+	options options
 	config  config
 	control *control
 	mesh    *mesh.Mesh
@@ -58,7 +59,7 @@ func measureControl(ctx context.Context, o options, name, binary string, c confi
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, control.close()) }()
-	s := &session{config: c, control: control, logs: map[int]*fleet.Log{}, port: 9001}
+	s := &session{options: o, config: c, control: control, logs: map[int]*fleet.Log{}, port: 9001}
 	if s.mesh, err = mesh.New(control.policies(), c.upstreams); err != nil {
 		return nil, err
 	}
@@ -204,7 +205,7 @@ func (s *session) recorded(name string, e *fleet.Expectation, change func() erro
 
 // changes measures changes of the policy.
 func (s *session) changes() error {
-	if _, err := s.quiet(idle, 3*time.Second); err != nil {
+	if _, err := s.quiet(idle, s.options.idle); err != nil {
 		return err
 	}
 	if err := s.endpoint(endpoint, s.port); err != nil {
@@ -291,7 +292,7 @@ func (s *session) breakers() error {
 	if err := s.open(opensMore, []int{s.config.upstreams - 1}); err != nil {
 		return err
 	}
-	if _, err := s.quiet(heartbeats, 15*time.Second); err != nil {
+	if _, err := s.quiet(heartbeats, s.options.beats); err != nil {
 		return err
 	}
 	return s.killed(killedOpen)
