@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"breakwater.dev/bench/fleet/internal/fleet"
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/linear"
 )
 
@@ -18,7 +18,7 @@ type capture struct {
 }
 
 // received is called for each resource.
-func (c *capture) received(e fleet.Event, _ []byte) {
+func (c *capture) received(e expect.Event, _ []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fresh = append(c.fresh, linear.Resource{TypeURL: e.TypeURL, Name: string(e.Name), Body: bytes.Clone(e.Body)})

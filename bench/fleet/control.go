@@ -51,7 +51,7 @@ func newControl(ctx context.Context, binary, limit string) (*control, error) {
 
 func (c *control) policies() string { return filepath.Join(c.dir, "policies") }
 
-// freeAddress returns a port that no program uses, at a loopback address of its own, so that nobody else takes it meanwhile.
+// freeAddress returns a port that no program uses, at a loopback address of its own, so that no other program takes it meanwhile.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(100), rand.IntN(256), 1+rand.IntN(254)))
 	if err != nil {

@@ -9,17 +9,19 @@ import (
 	"path/filepath"
 	"time"
 
+	"breakwater.dev/bench/fleet/internal/bootstrap"
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/fleet"
 	"breakwater.dev/bench/fleet/internal/linear"
 	"breakwater.dev/bench/internal/process"
 )
 
-// recording is what one proxy received in the steps that the linear caches repeat.
+// recording has the resources that one proxy received in the steps that the linear caches repeat.
 type recording struct {
-	bootstrap *fleet.Bootstrap
+	bootstrap *bootstrap.Bootstrap
 	first     []linear.Resource            // after the first sync
 	changes   map[string][]linear.Resource // by step
-	expected  map[string]*fleet.Expectation
+	expected  map[string]*expect.Change
 }
 
 // peer is a server with linear caches, in a process of its own.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"breakwater.dev/bench/fleet/internal/bootstrap"
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/fleet"
 	"breakwater.dev/bench/fleet/internal/linear"
 	"breakwater.dev/bench/fleet/internal/mesh"
@@ -46,7 +48,7 @@ type session struct {
 	mesh    *mesh.Mesh
 	logs    map[int]*fleet.Log // by proxy
 	callers map[int][]int      // by upstream: the proxies that list it; nil: all proxies get all upstreams
-	port    int                // of the endpoint that changes, next
+	port    int                // the next port of the endpoint that changes
 
 	capture   capture
 	recording *recording
@@ -79,11 +81,11 @@ func measureControl(ctx context.Context, o options, name, binary string, c confi
 	if err != nil {
 		return nil, err
 	}
-	bootstrap, err := fleet.ParseBootstrap(text)
+	bootstrap, err := bootstrap.Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	s.recording = &recording{bootstrap: bootstrap, changes: map[string][]linear.Resource{}, expected: map[string]*fleet.Expectation{}}
+	s.recording = &recording{bootstrap: bootstrap, changes: map[string][]linear.Resource{}, expected: map[string]*expect.Change{}}
 	f, err := fleet.New(s.fleetOptions(bootstrap))
 	if err != nil {
 		return nil, err
@@ -102,11 +104,11 @@ func measureControl(ctx context.Context, o options, name, binary string, c confi
 	return r, s.result(r)
 }
 
-// proxies returns how many simulated proxies there are. One with a short list tells when a reload is over, where there is to
-// be none.
+// proxies returns how many simulated proxies there are. Where there are to be none, a proxy with a list of one upstream still
+// shows when a reload is over.
 func (s *session) proxies() int { return max(s.config.proxies, 1) }
 
-func (s *session) fleetOptions(b *fleet.Bootstrap) fleet.Options {
+func (s *session) fleetOptions(b *bootstrap.Bootstrap) fleet.Options {
 	o := fleet.Options{Address: s.control.xds, Bootstrap: b, Proxies: s.proxies(), Variant: s.config.variant}
 	if s.config.isPlain() {
 		o.Received = s.capture.received
@@ -127,7 +129,7 @@ func (s *session) fleetOptions(b *fleet.Bootstrap) fleet.Options {
 			s.callers[u] = append(s.callers[u], i)
 		}
 	}
-	for i := range min(4, len(lists)) { // those that call the upstream that is added
+	for i := range min(4, len(lists)) { // they call the upstream that is added
 		lists[i] = append(lists[i], mesh.Name(s.config.upstreams))
 		s.callers[s.config.upstreams] = append(s.callers[s.config.upstreams], i)
 	}
@@ -155,8 +157,8 @@ func (c config) variant(i int) fleet.Variant {
 }
 
 // want returns an expectation of the proxies that call an upstream.
-func (s *session) want(upstream int, parts ...fleet.Part) *fleet.Expectation {
-	e := &fleet.Expectation{Parts: parts}
+func (s *session) want(upstream int, parts ...expect.Part) *expect.Change {
+	e := &expect.Change{Parts: parts}
 	if s.callers != nil {
 		concerned := map[int]bool{}
 		for _, i := range s.callers[upstream] {
@@ -195,7 +197,7 @@ func (s *session) steps() error {
 }
 
 // recorded is step for a step that the linear caches repeat.
-func (s *session) recorded(name string, e *fleet.Expectation, change func() error) error {
+func (s *session) recorded(name string, e *expect.Change, change func() error) error {
 	if _, err := s.step(name, e, change); err != nil {
 		return err
 	}
@@ -212,21 +214,21 @@ func (s *session) changes() error {
 		return err
 	}
 	const long = 4_321*time.Second + 123*time.Millisecond
-	routes := fleet.Either(fleet.Has(xdswire.Route, "", mesh.TimeoutMark(long)), fleet.Has(xdswire.VirtualHost, mesh.Name(0), mesh.TimeoutMark(long)))
+	routes := expect.Either(expect.Has(xdswire.Route, "", mesh.TimeoutMark(long)), expect.Has(xdswire.VirtualHost, mesh.Name(0), mesh.TimeoutMark(long)))
 	if err := s.recorded(timeout, s.want(0, routes), func() error { return s.mesh.SetTimeout(0, long) }); err != nil {
 		return err
 	}
 	n := s.config.upstreams
 	name := mesh.Name(n)
 	if err := s.recorded(added, s.want(n,
-		fleet.Has(xdswire.Cluster, name, nil), fleet.Has(xdswire.Endpoint, name, nil),
-		fleet.Either(fleet.Has(xdswire.Route, "", []byte(name)), fleet.Has(xdswire.VirtualHost, name, nil)),
+		expect.Has(xdswire.Cluster, name, nil), expect.Has(xdswire.Endpoint, name, nil),
+		expect.Either(expect.Has(xdswire.Route, "", []byte(name)), expect.Has(xdswire.VirtualHost, name, nil)),
 	), func() error { _, err := s.mesh.Add(); return err }); err != nil {
 		return err
 	}
 	if _, err := s.step(removed, s.want(n,
-		fleet.Gone(xdswire.Cluster, name),
-		fleet.Either(fleet.Lacks(xdswire.Route, "", []byte(name)), fleet.Gone(xdswire.VirtualHost, name)),
+		expect.Gone(xdswire.Cluster, name),
+		expect.Either(expect.Lacks(xdswire.Route, "", []byte(name)), expect.Gone(xdswire.VirtualHost, name)),
 	), func() error { _, err := s.mesh.Remove(); return err }); err != nil {
 		return err
 	}
@@ -235,10 +237,10 @@ func (s *session) changes() error {
 
 // endpoint measures the change of one endpoint.
 func (s *session) endpoint(step string, port int) error {
-	return s.recorded(step, s.want(0, fleet.Has(xdswire.Endpoint, mesh.Name(0), mesh.PortMark(port))), func() error { return s.mesh.SetPort(0, port) })
+	return s.recorded(step, s.want(0, expect.Has(xdswire.Endpoint, mesh.Name(0), mesh.PortMark(port))), func() error { return s.mesh.SetPort(0, port) })
 }
 
-// touch measures a file that is written anew with the same content.
+// touch measures a file that is written again with the same content.
 func (s *session) touch() error {
 	if err := s.settle(); err != nil {
 		return err
@@ -278,7 +280,7 @@ func (s *session) breakers() error {
 	if err := s.open(opens, []int{0}); err != nil {
 		return err
 	}
-	s.fleet.Expect(&fleet.Expectation{})
+	s.fleet.Expect(&expect.Change{})
 	if err := s.control.reset(mesh.Name(0)); err != nil {
 		return err
 	}
@@ -327,7 +329,7 @@ func (s *session) open(step string, upstreams []int) error {
 			s.logs[i] = log
 		}
 	}
-	e := &fleet.Expectation{Keys: all}
+	e := &expect.Change{Keys: all}
 	if s.callers != nil {
 		e.Wants = func(i int) (bool, []string) { return len(keys[i]) > 0, keys[i] }
 	}

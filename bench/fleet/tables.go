@@ -140,7 +140,7 @@ func exponent(atFew, atMany float64, few, many int) string {
 	return fmt.Sprintf("%.2f", math.Log(atMany/atFew)/math.Log(float64(many)/float64(few)))
 }
 
-// writePeer writes our costs as multiples of those of the linear caches.
+// writePeer writes our costs as multiples of the linear caches' costs.
 func writePeer(out io.Writer, all []measured) {
 	var lines [][]string
 	for _, m := range all {
@@ -165,7 +165,7 @@ func writePeer(out io.Writer, all []measured) {
 	report.Table(out, []string{"", "", "CPU or memory", "CPU without the policies"}, lines)
 }
 
-// netOf returns the CPU time of a step less that of the same step with no proxies.
+// netOf returns the CPU time of a step, less the CPU time of the same step with no proxies.
 func netOf(r, alone *result, step string) float64 {
 	switch step {
 	case firstSync:

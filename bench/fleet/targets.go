@@ -16,7 +16,7 @@ var (
 	reading = config{upstreams: 20_000}
 )
 
-// writeTargets holds the figures against our targets. Those that were not measured are left out.
+// writeTargets holds the figures against our targets. A figure that was not measured is left out.
 func writeTargets(out io.Writer, all []measured) {
 	var targets []report.Target
 	add := func(what string, limit, got float64, unit string) {

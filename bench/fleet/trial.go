@@ -6,11 +6,12 @@ import (
 	"math"
 	"time"
 
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/fleet"
 	"breakwater.dev/bench/internal/process"
 )
 
-// row is what one step cost.
+// row has the cost of one step.
 type row struct {
 	step      string
 	seconds   float64 // until the last proxy had it; NaN: not all had it
@@ -41,7 +42,7 @@ const (
 )
 
 // step makes a change and measures until all proxies have it, and the server has nothing more to do.
-func (t *trial) step(name string, e *fleet.Expectation, change func() error) (*row, error) {
+func (t *trial) step(name string, e *expect.Change, change func() error) (*row, error) {
 	if err := t.settle(); err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func (t *trial) weigh() (process.Memory, error) {
 
 // first measures the first sync. Proxy i gets whole(i) upstreams.
 func (t *trial) first(whole func(i int) int) error {
-	if _, err := t.step(firstSync, &fleet.Expectation{Whole: whole}, func() error { t.fleet.Start(); return nil }); err != nil {
+	if _, err := t.step(firstSync, &expect.Change{Whole: whole}, func() error { t.fleet.Start(); return nil }); err != nil {
 		return err
 	}
 	memory, err := t.weigh()
@@ -184,7 +185,7 @@ func (t *trial) restart(step string, start func() (*process.Process, error)) err
 		return err
 	}
 	counts := t.fleet.Counts()
-	t.fleet.Expect(&fleet.Expectation{})
+	t.fleet.Expect(&expect.Change{})
 	t.process.Kill()
 	begin := time.Now()
 	var err error

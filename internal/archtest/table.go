@@ -1,5 +1,7 @@
 package archtest
 
+import "slices"
+
 // Modules of others that several rows share.
 const (
 	controlPlaneAPI = "github.com/envoyproxy/go-control-plane/envoy"
@@ -12,7 +14,7 @@ const (
 
 // table says which package may import which. Its rules bind files that are not tests; a test
 // may import the same packages, those that its row grants to tests, and the test kit. It is printed in docs/architecture.md.
-var table = []row{
+var table = slices.Concat(benchTable, []row{
 	{
 		pkg: "instant", layer: 0, pure: true, silent: true,
 		reason: "Both engines count in one kind of time, so that a program can pass both the same reading of its clock.",
@@ -273,30 +275,6 @@ var table = []row{
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},
 	{
-		pkg: "bench", layer: 8,
-		ours:   []string{"bench/internal/measure", "bench/internal/peers", "breaker", "policy", "metrics"},
-		reason: "It measures the library and the metrics as their users get them. It is a module of its own, so that the libraries that it compares are no dependencies of ours.",
-	},
-	{
-		pkg: "bench/internal/peers", layer: 6,
-		ours:   []string{"bench/internal/measure", "breaker"},
-		reason: "It has the calls of each breaker, ours included. How they are timed is the same for all of them.",
-	},
-	{
-		pkg: "bench/internal/measure", layer: 0,
-		reason: "It times loops, whatever they do, so that our figures and the peers' figures are measured in one way.",
-	},
-	{
-		pkg: "bench/envoy", layer: 12,
-		ours:   []string{"bench/envoy/internal/traffic", "policy", "endpoints", "xds", "xds/discovery"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
-		reason: "It measures the binary beside an Envoy with the same configuration without us, so it has to make that configuration.",
-	},
-	{
-		pkg: "bench/envoy/internal/traffic", layer: 0,
-		reason: "It has callers and a service that are cheap beside a proxy: raw sockets, with none of our packages between them.",
-	},
-	{
 		pkg: "examples/quickstart", layer: 8,
 		ours:   []string{"internal/processes"},
 		reason: "An example uses only the binary and its files, as a user does.",
@@ -386,4 +364,4 @@ var table = []row{
 		pkg: "internal/deploytest", layer: 0,
 		reason: "It is a module of its own, so that Kubernetes' schemas are not a dependency of the library. It uses our binary.",
 	},
-}
+})

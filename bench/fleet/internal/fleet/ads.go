@@ -13,9 +13,9 @@ type ads struct {
 	proxy *proxy
 	delta bool
 	subs  map[string]*subscription
-	order []*subscription // those that were asked for, in the order in which Envoy asks again
+	order []*subscription // the types that were asked for, in the order in which Envoy asks again
 
-	endpoints map[uint32]uint32 // by the number of a cluster's name: that of the name of its endpoints
+	endpoints map[uint32]uint32 // by the number of a cluster's name: the number of its endpoints' name
 	secrets   map[uint32][]uint32
 	// warming has the names of endpoints that new or changed clusters wait for. Envoy takes a response about clusters only
 	// when all of them have theirs, except while it starts.
@@ -31,7 +31,7 @@ type ads struct {
 
 func (a *ads) init(p *proxy) {
 	*a = ads{
-		proxy: p, delta: p.fleet.options.Bootstrap.delta && !p.variant.Sotw, subs: map[string]*subscription{},
+		proxy: p, delta: p.fleet.options.Bootstrap.Delta && !p.variant.Sotw, subs: map[string]*subscription{},
 		endpoints: map[uint32]uint32{}, secrets: map[uint32][]uint32{}, warming: map[uint32]bool{},
 	}
 	for _, typeURL := range types {

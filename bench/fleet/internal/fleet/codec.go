@@ -6,7 +6,7 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// message is what the codec hands over: the bytes of a request, or where the bytes of a response go.
+// message holds the bytes of a request, or the function that gets the bytes of a response.
 type message struct {
 	bytes []byte
 	// take gets the bytes of a response, which it must not keep.

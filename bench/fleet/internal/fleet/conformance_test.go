@@ -29,7 +29,7 @@ func TestAsksAsEnvoyDoes(t *testing.T) {
 			})
 			for _, step := range slices.Sorted(maps.Keys(want)) {
 				for _, stream := range []string{"ADS", "RTDS"} {
-					if w, g := of(stream, want[step]), of(stream, got[step]); w != g {
+					if w, g := selected(stream, want[step]), selected(stream, got[step]); w != g {
 						t.Errorf("%s, %s: the simulated proxy sent\n%s\nand Envoy\n%s", step, stream, g, w)
 					}
 				}
@@ -41,8 +41,8 @@ func TestAsksAsEnvoyDoes(t *testing.T) {
 	}
 }
 
-// of returns the requests of one kind of stream.
-func of(stream string, requests []string) string {
+// selected returns the requests of one kind of stream.
+func selected(stream string, requests []string) string {
 	var lines []string
 	for _, r := range requests {
 		if strings.HasPrefix(r, stream+" ") {

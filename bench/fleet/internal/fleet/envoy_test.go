@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"breakwater.dev/bench/fleet/internal/bootstrap"
 	"breakwater.dev/bench/fleet/internal/xdswire"
 	"breakwater.dev/internal/envoybin"
 )
@@ -155,8 +156,8 @@ func startEnvoy(t *testing.T, bootstrap string) {
 }
 
 // startFleet runs one simulated proxy until the test ends.
-func startFleet(t *testing.T, address, bootstrap string, change func(*Options)) *Fleet {
-	b, err := ParseBootstrap([]byte(bootstrap))
+func startFleet(t *testing.T, address, config string, change func(*Options)) *Fleet {
+	b, err := bootstrap.Parse([]byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"breakwater.dev/bench/fleet/internal/bootstrap"
 	"breakwater.dev/wire"
 )
 
@@ -28,7 +29,7 @@ func (f *Fleet) OpenLog(i int) (*Log, error) {
 	stream, err := alsv3.NewAccessLogServiceClient(p.conn).StreamAccessLogs(ctx)
 	if err == nil {
 		err = stream.Send(&alsv3.StreamAccessLogsMessage{Identifier: &alsv3.StreamAccessLogsMessage_Identifier{
-			Node: &corev3.Node{Id: p.id, Cluster: workload}, LogName: wire.RequestLog,
+			Node: &corev3.Node{Id: p.id, Cluster: bootstrap.Workload}, LogName: wire.RequestLog,
 		}})
 	}
 	if err != nil {

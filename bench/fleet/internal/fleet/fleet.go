@@ -15,13 +15,15 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"breakwater.dev/bench/fleet/internal/bootstrap"
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/xdswire"
 )
 
 // Options say which proxies there are.
 type Options struct {
-	Address   string // of the control plane, host:port
-	Bootstrap *Bootstrap
+	Address   string // where the control plane is, host:port
+	Bootstrap *bootstrap.Bootstrap
 	Proxies   int
 	// Upstreams returns the list of upstreams of proxy i; nil, or a nil list: the proxy gets all.
 	Upstreams func(i int) []string
@@ -29,7 +31,7 @@ type Options struct {
 	Variant func(i int) Variant
 	// Received is called with each resource that proxy 0 receives or loses, and with its version. It must not keep the
 	// slices. May be nil.
-	Received func(e Event, version []byte)
+	Received func(e expect.Event, version []byte)
 }
 
 // Variant is a proxy that differs from the others.
@@ -46,8 +48,8 @@ type Fleet struct {
 	versions *texts
 	contents contents
 	proxies  []*proxy
-	expected atomic.Pointer[Expectation]
-	example  atomic.Pointer[string] // of a resource that was sent again
+	expected atomic.Pointer[expect.Change]
+	example  atomic.Pointer[string] // a resource that was sent again
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -103,8 +105,8 @@ func (f *Fleet) Close() error {
 
 // Expect has the fleet look for what e expects, in place of what it looked for before. It must be called before the change
 // is made.
-func (f *Fleet) Expect(e *Expectation) {
-	e.begin(len(f.proxies))
+func (f *Fleet) Expect(e *expect.Change) {
+	e.Begin(len(f.proxies))
 	f.expected.Store(e)
 }
 
@@ -186,7 +188,7 @@ func (c Counts) Sub(before Counts) Counts {
 	}
 }
 
-// Limits of a connection. The keepalive is that of the bootstrap, with more patience, since the machine is busy.
+// Limits of a connection. Pings are as frequent as the bootstrap's, but wait longer for an answer, since the machine is busy.
 const (
 	window      = 1 << 20
 	smallWindow = 64 << 10

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/mesh"
 	"breakwater.dev/bench/fleet/internal/xdswire"
 )
@@ -28,7 +29,7 @@ func served(t *testing.T, change func(*Options)) (*scripted, *Fleet) {
 }
 
 // reached reports whether an expectation is fulfilled.
-func reached(e *Expectation) func() bool {
+func reached(e *expect.Change) func() bool {
 	return func() bool {
 		select {
 		case <-e.Done():
@@ -44,42 +45,42 @@ func TestNoticesChanges(t *testing.T) {
 	s, f := served(t, nil)
 	for _, tt := range []struct {
 		name   string
-		expect *Expectation
+		expect *expect.Change
 		other  func() string // a change that does not fulfil it
 		change func() string
 	}{
 		{
-			"an endpoint", &Expectation{Parts: []Part{Has(xdswire.Endpoint, "a", mesh.PortMark(9001))}},
+			"an endpoint", &expect.Change{Parts: []expect.Part{expect.Has(xdswire.Endpoint, "a", mesh.PortMark(9001))}},
 			func() string { return s.put(endpoints(t, "b", "2", 9001)) },
 			func() string { return s.put(endpoints(t, "a", "2", 9001)) },
 		},
 		{
-			"a virtual host", &Expectation{Parts: []Part{Has(xdswire.VirtualHost, "c", []byte("egress/c"))}},
+			"a virtual host", &expect.Change{Parts: []expect.Part{expect.Has(xdswire.VirtualHost, "c", []byte("egress/c"))}},
 			func() string { return s.put(virtualHost(t, "d", "1")) },
 			func() string { return s.put(virtualHost(t, "c", "1")) },
 		},
 		{
-			"two parts", &Expectation{Parts: []Part{Has(xdswire.Endpoint, "a", mesh.PortMark(9003)), Either(Gone(xdswire.Route, "x"), Gone(xdswire.VirtualHost, "c"))}},
+			"two parts", &expect.Change{Parts: []expect.Part{expect.Has(xdswire.Endpoint, "a", mesh.PortMark(9003)), expect.Either(expect.Gone(xdswire.Route, "x"), expect.Gone(xdswire.VirtualHost, "c"))}},
 			func() string { return s.put(endpoints(t, "a", "3", 9003)) },
 			func() string { return s.remove(xdswire.VirtualHost, "egress/c") },
 		},
 		{
-			"routes without a host", &Expectation{Parts: []Part{Lacks(xdswire.VirtualHost, "", []byte("egress/a"))}},
+			"routes without a host", &expect.Change{Parts: []expect.Part{expect.Lacks(xdswire.VirtualHost, "", []byte("egress/a"))}},
 			func() string { return s.put(virtualHost(t, "a", "3")) },
 			func() string { return s.put(virtualHost(t, "b", "3")) },
 		},
 		{
-			"a key of a layer", &Expectation{Keys: []string{"breakwater.a.open", "breakwater.b.open"}},
+			"a key of a layer", &expect.Change{Keys: []string{"breakwater.a.open", "breakwater.b.open"}},
 			func() string { return s.put(runtimeLayer(t, "two", "2", 0, "breakwater.c.open")) },
 			func() string { return s.put(runtimeLayer(t, "two", "3", 0, "breakwater.b.open")) },
 		},
 		{
-			"a key that goes", &Expectation{Keys: []string{"breakwater.b.open"}, Absent: true},
+			"a key that goes", &expect.Change{Keys: []string{"breakwater.b.open"}, Absent: true},
 			func() string { return s.put(runtimeLayer(t, "one", "2", time.Hour)) },
 			func() string { return s.put(runtimeLayer(t, "two", "4", 0)) },
 		},
 		{
-			"a cluster that goes", &Expectation{Parts: []Part{Gone(xdswire.Cluster, "b")}},
+			"a cluster that goes", &expect.Change{Parts: []expect.Part{expect.Gone(xdswire.Cluster, "b")}},
 			func() string { return s.remove(xdswire.Listener, "b") },
 			func() string { return s.remove(xdswire.Cluster, "b") },
 		},
@@ -104,7 +105,7 @@ func TestNoticesChanges(t *testing.T) {
 // TestWhole: a proxy is in sync when it has clusters, endpoints, routes and layers.
 func TestWhole(t *testing.T) {
 	s, f := served(t, nil)
-	e := &Expectation{Whole: func(int) int { return 3 }}
+	e := &expect.Change{Whole: func(int) int { return 3 }}
 	f.Expect(e)
 	s.add(endpoints(t, "c", "1", 1))
 	await(t, "the cluster is answered", s.has(s.put(cluster(t, "c", "1", time.Second))))
@@ -118,7 +119,7 @@ func TestWhole(t *testing.T) {
 // TestConcernsSomeProxies: the others need nothing.
 func TestConcernsSomeProxies(t *testing.T) {
 	_, f := served(t, nil)
-	e := &Expectation{Parts: []Part{Has(xdswire.Endpoint, "a", nil)}, Wants: func(int) (bool, []string) { return false, nil }}
+	e := &expect.Change{Parts: []expect.Part{expect.Has(xdswire.Endpoint, "a", nil)}, Wants: func(int) (bool, []string) { return false, nil }}
 	f.Expect(e)
 	if !reached(e)() {
 		t.Error("an expectation that concerns no proxy is not fulfilled")
@@ -174,7 +175,7 @@ func TestLosesLayersThatAreNotRenewed(t *testing.T) {
 	s, f := served(t, nil)
 	await(t, "the layer is answered", s.has(s.put(runtimeLayer(t, "one", "2", 10*time.Millisecond, "breakwater.a.open"))))
 	await(t, "the layer is lost", func() bool { return f.Counts().Lost == 1 })
-	e := &Expectation{Keys: []string{"breakwater.a.open"}, Absent: true}
+	e := &expect.Change{Keys: []string{"breakwater.a.open"}, Absent: true}
 	f.Expect(e)
 	s.put(runtimeLayer(t, "two", "2", 0))
 	await(t, "the key is gone", reached(e))
@@ -218,7 +219,7 @@ func TestRefuses(t *testing.T) {
 	if c := f.Counts(); c.Refused != 1 {
 		t.Errorf("counts %+v, want one refusal", c)
 	}
-	e := &Expectation{Whole: func(int) int { return 1 }}
+	e := &expect.Change{Whole: func(int) int { return 1 }}
 	f.Expect(e)
 	s.log()
 	await(t, "a second time", s.has(s.again(xdswire.Cluster, cluster(t, "b", "1", time.Second))))
@@ -231,7 +232,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestResponsesThatEndTheStream are those that no control plane may send.
+// TestResponsesThatEndTheStream: no control plane may send them.
 func TestResponsesThatEndTheStream(t *testing.T) {
 	s, f := served(t, nil)
 	s.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"breakwater.dev/bench/fleet/internal/bootstrap"
 	"breakwater.dev/bench/fleet/internal/xdswire"
 )
 
@@ -43,9 +44,9 @@ func (c *contents) of(body []byte) (content, error) {
 	return fresh, nil
 }
 
-// layer is what a proxy has of one runtime layer.
+// layer is a runtime layer in a proxy.
 type layer struct {
-	Layer
+	bootstrap.Layer
 	version  uint32 // absent, awaited, or the number of a version
 	answered bool   // a response about the layer has come
 	content  content
@@ -76,17 +77,3 @@ func (l *layer) take(r *xdswire.Resource, version uint32, c *contents, now time.
 
 // drop forgets the layer, which was removed or has expired.
 func (l *layer) drop() { l.version, l.content, l.expires = awaited, nil, time.Time{} }
-
-// holds reports whether the layers satisfy an expectation about keys.
-func holds(layers []*layer, keys []string, absent bool) bool {
-	for _, key := range keys {
-		found := false
-		for _, l := range layers {
-			found = found || l.content[key]
-		}
-		if found == absent {
-			return false
-		}
-	}
-	return true
-}

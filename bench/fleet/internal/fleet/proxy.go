@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/xdswire"
 )
 
@@ -33,7 +34,7 @@ type proxy struct {
 
 	mu     sync.Mutex // guards the layers
 	layers []*layer
-	whole  bool // the aggregated stream has all that Expectation.Whole wants
+	whole  bool // the aggregated stream has brought as many upstreams as the expected change needs
 }
 
 func (f *Fleet) newProxy(i int) (*proxy, error) {
@@ -46,7 +47,7 @@ func (f *Fleet) newProxy(i int) (*proxy, error) {
 		upstreams = f.options.Upstreams(i)
 	}
 	var err error
-	if p.node, err = f.options.Bootstrap.node(p.id, upstreams); err != nil {
+	if p.node, err = f.options.Bootstrap.Node(p.id, upstreams); err != nil {
 		return nil, err
 	}
 	if p.conn, err = f.dial(i, p.variant); err != nil {
@@ -153,7 +154,7 @@ func (p *proxy) wait(ctx context.Context) error {
 	}
 }
 
-// send sends requests. What ended the stream is told by RecvMsg.
+// send sends requests. When the stream has ended, RecvMsg has the reason.
 func send(stream grpc.ClientStream, requests [][]byte) error {
 	for _, r := range requests {
 		if err := stream.SendMsg(&message{bytes: r}); err != nil {
@@ -164,7 +165,7 @@ func send(stream grpc.ClientStream, requests [][]byte) error {
 }
 
 // happened tells the fleet about an event.
-func (p *proxy) happened(e Event, version []byte) {
+func (p *proxy) happened(e expect.Event, version []byte) {
 	if e.Body != nil {
 		p.counts.resources.Add(1)
 	} else {
@@ -174,7 +175,7 @@ func (p *proxy) happened(e Event, version []byte) {
 		p.fleet.options.Received(e, version)
 	}
 	if expected := p.fleet.expected.Load(); expected != nil {
-		expected.happened(p.index, e)
+		expected.Happened(p.index, e)
 	}
 }
 
@@ -197,22 +198,24 @@ func (p *proxy) expire(now time.Time) {
 	}
 }
 
-// checkLayers looks whether the proxy has what is expected of its layers. The caller holds p.mu.
+// checkLayers tells the fleet which keys the layers have. The caller holds p.mu.
 func (p *proxy) checkLayers() {
-	e := p.fleet.expected.Load()
-	if e == nil {
+	change := p.fleet.expected.Load()
+	if change == nil {
 		return
 	}
-	if e.lacks(p.index, keysBit) && e.wants(p.index) && holds(p.layers, e.keys(p.index), e.Absent) {
-		e.mark(p.index, keysBit)
-	}
-	p.checkWhole(e)
+	change.Holds(p.index, func(key string) bool {
+		return slices.ContainsFunc(p.layers, func(l *layer) bool { return l.content[key] })
+	})
+	p.checkWhole(change)
 }
 
-// checkWhole looks whether the proxy has all resources and layers. The caller holds p.mu.
-func (p *proxy) checkWhole(e *Expectation) {
-	if p.whole && e.lacks(p.index, wholeBit) && !slices.ContainsFunc(p.layers, func(l *layer) bool { return !l.answered }) {
-		e.mark(p.index, wholeBit)
+// checkWhole tells the fleet that the proxy has all resources and layers, if it has. The caller holds p.mu.
+func (p *proxy) checkWhole(change *expect.Change) {
+	if p.whole && !slices.ContainsFunc(p.layers, func(l *layer) bool { return !l.answered }) {
+		if _, needed := change.NeedsWhole(p.index); needed {
+			change.IsWhole(p.index)
+		}
 	}
 }
 
@@ -239,13 +242,13 @@ func (p *proxy) takeLayers(r *xdswire.Response, size int, layers []*layer) (refu
 			p.again(xdswire.Runtime, resource.Name)
 		}
 		renews = false
-		p.happened(Event{xdswire.Runtime, resource.Name, resource.Body}, resource.Version)
+		p.happened(expect.Event{TypeURL: xdswire.Runtime, Name: resource.Name, Body: resource.Body}, resource.Version)
 	}
 	for _, name := range r.Removed {
 		if l := named(layers, name); l != nil {
 			l.drop()
 			l.answered = true
-			p.happened(Event{TypeURL: xdswire.Runtime, Name: name}, nil)
+			p.happened(expect.Event{TypeURL: xdswire.Runtime, Name: name}, nil)
 		}
 	}
 	if renews {
@@ -256,7 +259,7 @@ func (p *proxy) takeLayers(r *xdswire.Response, size int, layers []*layer) (refu
 	return ""
 }
 
-// versionOf returns the version of a resource: its own in delta, that of the response in SotW.
+// versionOf returns the version of a resource: its own in delta, the response's in SotW.
 func versionOf(resource *xdswire.Resource, r *xdswire.Response) []byte {
 	if len(resource.Version) > 0 {
 		return resource.Version

@@ -11,7 +11,7 @@ func (p *proxy) runtime(ctx context.Context, l *layer) error {
 	x := exchange{method: deltaRuntime}
 	read, write := xdswire.ReadDelta, (*xdswire.Request).Delta
 	first := xdswire.Request{Node: p.node, TypeURL: xdswire.Runtime, Names: []string{l.Name}}
-	var version string // of the last response that was taken, in SotW
+	var version string // the version of the last response that was taken, in SotW
 	delta := l.Delta && !p.variant.Sotw
 	if !delta {
 		x.method, read, write = sotwRuntime, xdswire.ReadSotw, (*xdswire.Request).Sotw

@@ -1,6 +1,6 @@
 package fleet
 
-// What a proxy has of a name, if not the number of a version.
+// A proxy has a version of a name, or else one of these.
 const (
 	absent  = iota // nothing, and it has not asked for the name
 	awaited        // nothing, and it has asked for the name
@@ -13,17 +13,14 @@ type subscription struct {
 	names    *texts
 	wildcard bool
 	begun    bool     // it was asked for on the present stream
-	have     []uint32 // by the number of the name: what the proxy has of it
+	have     []uint32 // by the number of the name: absent, awaited, or the number of a version
 	answered bool     // a response has come, on any stream
-	nonce    string   // of the last response on the present stream
-	version  string   // of the last response that was taken; only SotW uses it
+	nonce    string   // the nonce of the last response on the present stream
+	version  string   // the version of the last response that was taken; only SotW uses it
 
 	waiting int // names that are awaited
 	count   int // names of which the proxy has a version
 }
-
-// held returns how many resources the proxy has.
-func (s *subscription) held() int { return s.count }
 
 // get returns what the proxy has of a name.
 func (s *subscription) get(name uint32) uint32 {

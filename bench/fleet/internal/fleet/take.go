@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 
+	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/xdswire"
 )
 
@@ -28,8 +29,8 @@ func (p *proxy) layersAnswered() bool {
 	return true
 }
 
-// takeClusters applies a response about clusters: it asks for the endpoints and secrets of new ones, and for those of removed
-// ones no longer. The answer comes after that, and when the proxy has started only after the endpoints have come.
+// takeClusters applies a response about clusters: it asks for the endpoints and secrets of new clusters, and no longer for the
+// endpoints of removed ones. The answer comes after that, and when the proxy has started only after the endpoints have come.
 func (a *ads) takeClusters(s *subscription) {
 	var refusal string
 	var changes, secrets change
@@ -188,7 +189,7 @@ func (a *ads) apply(s *subscription, name uint32, r *xdswire.Resource, refused b
 	if !refused {
 		s.set(name, number)
 	}
-	a.proxy.happened(Event{s.typeURL, r.Name, r.Body}, version)
+	a.proxy.happened(expect.Event{TypeURL: s.typeURL, Name: r.Name, Body: r.Body}, version)
 	return true
 }
 
@@ -218,7 +219,7 @@ func (a *ads) removed(s *subscription) (gone []uint32) {
 	}
 	for _, name := range gone {
 		s.remove(name)
-		a.proxy.happened(Event{TypeURL: s.typeURL, Name: []byte(s.names.text(name))}, nil)
+		a.proxy.happened(expect.Event{TypeURL: s.typeURL, Name: []byte(s.names.text(name))}, nil)
 	}
 	return gone
 }
@@ -236,23 +237,24 @@ func (a *ads) proceed() {
 	}
 }
 
-// check looks whether the proxy has all that is expected of it.
+// check tells the fleet whether the proxy has as many upstreams as it needs.
 func (a *ads) check() {
 	p := a.proxy
-	e := p.fleet.expected.Load()
-	if e == nil || e.Whole == nil || !e.lacks(p.index, wholeBit) {
+	change := p.fleet.expected.Load()
+	if change == nil {
 		return
 	}
-	want := e.Whole(p.index)
-	routes := a.subs[xdswire.Route].held() > 0
-	if a.vhds {
-		routes = a.subs[xdswire.VirtualHost].held() >= want
+	want, needed := change.NeedsWhole(p.index)
+	if !needed {
+		return
 	}
-	// Versions of clusters in a response that was refused are not kept, so clusters are counted by their endpoints.
-	whole := len(a.endpoints) >= want && a.subs[xdswire.Endpoint].held() >= want &&
-		a.subs[xdswire.Listener].held() > 0 && routes
+	routes := a.subs[xdswire.Route].count > 0
+	if a.vhds {
+		routes = a.subs[xdswire.VirtualHost].count >= want
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.whole = whole
-	p.checkWhole(e)
+	// Versions of clusters in a response that was refused are not kept, so clusters are counted by their endpoints.
+	p.whole = len(a.endpoints) >= want && a.subs[xdswire.Endpoint].count >= want && a.subs[xdswire.Listener].count > 0 && routes
+	p.checkWhole(change)
 }

@@ -20,7 +20,7 @@ import (
 // perFile is about how many upstreams one file has.
 const perFile = 100
 
-// upstream is what differs between upstreams.
+// upstream has the fields in which upstreams differ.
 type upstream struct {
 	name    string
 	port    int
@@ -64,7 +64,7 @@ spec:
   breaker: {consecutiveFailures: 5, waitDurationInOpenState: 1h}
 `
 
-// Rewrite writes the file of upstream i anew.
+// Rewrite writes the file of upstream i again.
 func (m *Mesh) Rewrite(i int) error {
 	file := i % m.files
 	var text strings.Builder

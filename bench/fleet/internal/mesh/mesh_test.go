@@ -84,7 +84,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestMarks are in the bytes of the messages that they stand for, and not in those of others.
+// TestMarks are in the bytes of the messages that they stand for, and not in others.
 func TestMarks(t *testing.T) {
 	address := func(port uint32) proto.Message {
 		return &corev3.SocketAddress{Address: "10.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port}}

@@ -2,7 +2,7 @@
 //
 // In: the bytes of responses; the parts of requests.
 // Out: the names, versions and bodies in responses, what resources refer to, and the bytes of requests.
-// Called by: the simulated proxies, of which there are so many in one process that they cannot decode whole resources.
+// Called by: the simulated proxies, of which thousands are in one process, too many to decode whole resources.
 // Never: keeps the bytes that it is given, apart from the slices in a Response.
 // Concurrency: functions of their arguments only.
 package xdswire

@@ -14,8 +14,8 @@ type Request struct {
 	Names       []string
 	Unsubscribe []string                  // delta
 	Initial     iter.Seq2[string, string] // delta: names and versions that the proxy has from an earlier stream
-	Version     string                    // SotW: of the last response that was taken
-	Nonce       string                    // of the response that is answered; empty: none
+	Version     string                    // SotW: the version of the last response that was taken
+	Nonce       string                    // the nonce of the response that is answered; empty: none
 	Refusal     string                    // why that response is refused; empty: it is taken
 }
 

@@ -10,7 +10,7 @@ import (
 type Response struct {
 	TypeURL   []byte
 	Nonce     []byte
-	Version   []byte // of the response; only SotW uses it
+	Version   []byte // the version of the whole response; only SotW uses it
 	Resources []Resource
 	Removed   [][]byte // names
 }

@@ -1,4 +1,11 @@
-package fleet
+// Package bootstrap reads the configuration that a control plane prints for its proxies.
+//
+// In: a bootstrap of Envoy, as YAML.
+// Out: the runtime layers and the variant of the protocol; how a proxy describes itself.
+// Called by: the simulated proxies.
+// Never: reads more of the bootstrap than it needs.
+// Concurrency: a Bootstrap is immutable.
+package bootstrap
 
 import (
 	"fmt"
@@ -9,10 +16,10 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Bootstrap is what a simulated proxy needs of the configuration that `breakwater bootstrap` prints.
+// Bootstrap has the parts of a bootstrap that a simulated proxy needs.
 type Bootstrap struct {
 	Layers   []Layer
-	delta    bool // the variant of the protocol of the aggregated stream
+	Delta    bool // the aggregated stream uses the incremental variant of the protocol, not the state of the world
 	metadata map[string]any
 	list     string // the key in metadata whose value is the list of upstreams; empty: there is none
 }
@@ -42,8 +49,8 @@ func (s *source) isDelta() (bool, error) {
 	return false, fmt.Errorf("the bootstrap has the api_type %q; simulated proxies know GRPC and DELTA_GRPC", s.APIType)
 }
 
-// ParseBootstrap reads a bootstrap.
-func ParseBootstrap(text []byte) (*Bootstrap, error) {
+// Parse reads a bootstrap.
+func Parse(text []byte) (*Bootstrap, error) {
 	var from struct {
 		Node struct {
 			Metadata map[string]any `yaml:"metadata"`
@@ -65,7 +72,7 @@ func ParseBootstrap(text []byte) (*Bootstrap, error) {
 	}
 	b := &Bootstrap{metadata: from.Node.Metadata}
 	var err error
-	if b.delta, err = from.Dynamic.ADS.isDelta(); err != nil {
+	if b.Delta, err = from.Dynamic.ADS.isDelta(); err != nil {
 		return nil, err
 	}
 	for _, l := range from.Runtime.Layers {
@@ -88,9 +95,12 @@ func ParseBootstrap(text []byte) (*Bootstrap, error) {
 	return b, nil
 }
 
-// node returns a packed envoy.config.core.v3.Node. upstreams are those that the proxy calls, in place of those of the
-// bootstrap; nil: all.
-func (b *Bootstrap) node(id string, upstreams []string) ([]byte, error) {
+// Workload is the node.cluster of all simulated proxies.
+const Workload = "fleet"
+
+// Node returns a packed envoy.config.core.v3.Node. upstreams are the upstreams that the proxy calls, in place of the list in
+// the bootstrap; nil: all.
+func (b *Bootstrap) Node(id string, upstreams []string) ([]byte, error) {
 	metadata := map[string]any{}
 	for key, value := range b.metadata {
 		if key != b.list {
@@ -117,15 +127,12 @@ func (b *Bootstrap) node(id string, upstreams []string) ([]byte, error) {
 	}
 	var out []byte
 	out = protowire.AppendString(protowire.AppendTag(out, 1, protowire.BytesType), id)
-	out = protowire.AppendString(protowire.AppendTag(out, 2, protowire.BytesType), workload)
+	out = protowire.AppendString(protowire.AppendTag(out, 2, protowire.BytesType), Workload)
 	out = protowire.AppendBytes(protowire.AppendTag(out, 3, protowire.BytesType), packed)
 	return append(out, envoy...), nil
 }
 
-// workload is the node.cluster of all simulated proxies.
-const workload = "fleet"
-
-// envoy is what an Envoy adds to its node: its version, and its extensions.
+// envoy has the fields that an Envoy adds to its node: its version, and its extensions.
 var envoy = func() (out []byte) {
 	text := func(out []byte, number protowire.Number, s string) []byte {
 		return protowire.AppendString(protowire.AppendTag(out, number, protowire.BytesType), s)
@@ -147,6 +154,6 @@ var envoy = func() (out []byte) {
 	return out
 }()
 
-// extensions is how many extensions a simulated proxy says that it has. With them, its node is as large as that of an
-// Envoy 1.40.
+// extensions is how many extensions a simulated proxy says that it has. With them, its node is as large as the
+// node of an Envoy 1.40.
 const extensions = 600
