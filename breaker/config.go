@@ -24,8 +24,9 @@ type Config struct {
 	// the window failed. 0 turns this rule off.
 	FailureRateThreshold Ratio
 	// SlowCallDurationThreshold makes a call slow that takes this long, or longer. A
-	// call in flight counts as slow when it has passed the threshold, at most an
-	// eighth of the threshold later. 0: no call is slow.
+	// call in flight counts as slow when it has passed the threshold: with a permit at
+	// most an eighth of the threshold later, and else when it is reported as running.
+	// 0: no call is slow.
 	SlowCallDurationThreshold time.Duration
 	// SlowCallRateThreshold trips the breaker when at least this share of the calls in
 	// the window was slow. 0 turns this rule off.

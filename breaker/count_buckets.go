@@ -14,6 +14,10 @@ type buckets struct {
 
 func (t *buckets) end() Instant { return Instant(t.newest+1) * t.width }
 
+// number returns the number of the bucket that an instant is in, which is never after the
+// newest.
+func (t *buckets) number(at Instant) int64 { return min(int64(at/t.width), t.newest) }
+
 // hold reports whether the window still has the bucket with that number.
 func (t *buckets) hold(number int64) bool { return number >= 0 && t.newest-number < windowBuckets }
 
@@ -37,14 +41,14 @@ func (t *buckets) advance(w *window, current int64) {
 	t.newest = current
 }
 
-func (t *buckets) early(w *window, n uint32) {
+func (t *buckets) early(w *window, n uint32, number int64) {
 	n = w.room(n)
 	if t.earlys == nil {
 		t.earlys = new([windowBuckets]uint32)
 	}
-	t.earlys[t.newest%windowBuckets] += n
+	t.earlys[number%windowBuckets] += n
 	w.earlys += n
-	t.add(w, call{slow: true}, n, t.newest)
+	t.add(w, call{slow: true}, n, number)
 }
 
 // withdraw takes the oldest early call out.
@@ -65,7 +69,7 @@ func (t *buckets) withdraw(w *window) {
 // takeBack takes a call that did not fail out of the bucket of an instant, if it can be
 // one of the calls there. Early calls are left alone.
 func (t *buckets) takeBack(w *window, slow bool, at Instant) {
-	number := min(int64(at/t.width), t.newest)
+	number := t.number(at)
 	if !t.hold(number) {
 		return
 	}

@@ -64,13 +64,13 @@ func TestRingIsTheLastCalls(t *testing.T) {
 				w.add(c, n)
 				plain.add(c.entry(), n)
 			case 2:
-				w.early(n)
+				w.early(n, justNow)
 				plain.add(call{slow: true}.entry()|earlyEntry, n)
 			case 3:
-				w.settle(&c)
+				w.settle(&c, justNow)
 				plain.settle(&c)
 			case 4:
-				w.settle(nil)
+				w.settle(nil, justNow)
 				plain.settle(nil)
 			}
 			want, earlys := plain.sums()

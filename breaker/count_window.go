@@ -64,7 +64,7 @@ func (w *window) addAt(c call, n uint32, at Instant) {
 		w.add(c, n)
 		return
 	}
-	if number := min(int64(at/w.times.width), w.times.newest); w.times.hold(number) {
+	if number := w.times.number(at); w.times.hold(number) {
 		w.times.add(w, c, n, number)
 	}
 }
@@ -87,18 +87,23 @@ func (w *window) correct(old, now *call, settled, at Instant) {
 	}
 }
 
-// early adds n calls in flight that have become slow just now.
-func (w *window) early(n uint32) {
+// justNow is the instant of a change that happens while the window counts it.
+const justNow = never
+
+// early adds n calls in flight that became slow at an instant; see [window.addAt].
+func (w *window) early(n uint32, at Instant) {
 	if w.ring != nil {
 		w.ring.add(w, call{slow: true}.entry()|earlyEntry, n)
 		return
 	}
-	w.times.early(w, n)
+	if number := w.times.number(at); w.times.hold(number) {
+		w.times.early(w, n, number)
+	}
 }
 
-// settle makes the oldest early call what it was in the end; nil: it does not count.
-// Where the window no longer has an early call, the call is added.
-func (w *window) settle(c *call) {
+// settle makes the oldest early call what it was in the end, which came at an instant; nil:
+// it does not count. Where the window no longer has an early call, the call is added.
+func (w *window) settle(c *call, at Instant) {
 	switch {
 	case w.earlys > 0 && w.ring != nil:
 		w.ring.settle(w, c)
@@ -107,7 +112,7 @@ func (w *window) settle(c *call) {
 		w.times.withdraw(w)
 	}
 	if c != nil {
-		w.add(*c, 1)
+		w.addAt(*c, 1, at)
 	}
 }
 

@@ -428,7 +428,7 @@ func (t *ticket) answered(now Instant) {
 	t.untimed = true
 	m.flying = slices.DeleteFunc(m.flying, func(f *ticket) bool { return f == t })
 	if t.early {
-		m.settle(t, event{at: m.latest, void: true})
+		m.settle(t.early, event{at: m.latest, void: true})
 		t.early = false
 	}
 }
@@ -452,7 +452,7 @@ func (t *ticket) land(o Outcome, slow bool, now Instant) {
 	}
 	void := o == Ignored || o == Abandoned && !slow
 	m.flying = slices.DeleteFunc(m.flying, func(f *ticket) bool { return f == t })
-	m.settle(t, event{at: m.latest, failed: o.Failed(), slow: slow, void: void})
+	m.settle(t.early, event{at: m.latest, failed: o.Failed(), slow: slow, void: void})
 	switch {
 	case void:
 		return
@@ -478,24 +478,29 @@ func (m *model) succeeded(at Instant) {
 
 // settle puts the outcome of a call into the window. Where the call is there already, as
 // one that was slow in flight, it replaces the oldest such event.
-func (m *model) settle(t *ticket, e event) {
-	if t.early {
-		for _, old := range m.inWindow() {
-			if !old.early {
-				continue
-			}
-			if m.spec.Config.WindowSize > 0 {
-				e.at = old.at
-				*old = e
-				return
-			}
-			*old = event{at: old.at, void: true}
-			break
+func (m *model) settle(early bool, e event) {
+	if old := m.oldestEarly(); early && old != nil {
+		if m.spec.Config.WindowSize > 0 {
+			e.at = old.at
+			*old = e
+			return
 		}
+		*old = event{at: old.at, void: true}
 	}
 	if !e.void {
 		m.past = append(m.past, e)
 	}
+}
+
+// oldestEarly returns the oldest event of a call in flight, or nil. Places of a count-based
+// window are as old as they came.
+func (m *model) oldestEarly() (oldest *event) {
+	for _, e := range m.inWindow() {
+		if e.early && (oldest == nil || m.spec.Config.WindowSize == 0 && e.at < oldest.at) {
+			oldest = e
+		}
+	}
+	return oldest
 }
 
 // judge trips a closed breaker that has reached one of its thresholds.
@@ -537,7 +542,11 @@ func (m *model) unbroken(failed []failure, w WindowCounts) bool {
 	for _, f := range failed {
 		oneIn = max(oneIn, f.oneIn)
 	}
-	if oneIn <= 1 {
+	exact := 0 // how many failures came after the last one from a sample
+	for exact < len(failed) && failed[len(failed)-1-exact].oneIn <= 1 {
+		exact++
+	}
+	if oneIn <= 1 || exact >= int(m.spec.Config.ConsecutiveFailures) {
 		return true
 	}
 	run := uint64(len(failed))
@@ -684,8 +693,14 @@ func (m *model) reportOne(o Reported, now Instant) {
 		m.correct(o, own, now)
 		return
 	}
+	if o.Running {
+		if m.state == Closed && slow && own {
+			m.past = append(m.past, event{at: min(at, m.latest), slow: true, early: true})
+		}
+		return
+	}
 	// A failure and a slow call are always logged, and stand for themselves.
-	if (void || o.Outcome == Success && !slow) && o.OneIn > 1 {
+	if (void || o.Outcome == Success && !slow) && o.OneIn > 1 && !o.Early {
 		n = o.OneIn
 	}
 	if o.Unsent && m.state == HalfOpen {
@@ -696,10 +711,13 @@ func (m *model) reportOne(o Reported, now Instant) {
 	if m.state == Open && watched {
 		m.counts.WouldReject += uint64(n)
 	}
-	if void || !own {
+	if void && !(o.Early && m.state == Closed) || !own {
 		return
 	}
 	switch {
+	case o.Early && m.state == Closed:
+		m.settle(true, event{at: min(at, m.latest), failed: o.Outcome.Failed(), slow: slow, void: void})
+		m.addReport(o.Outcome, failure{at, o.OneIn})
 	case m.state == HalfOpen && (o.Probe || watched):
 		m.judged = append(m.judged, event{at: now, failed: o.Outcome.Failed(), slow: slow, success: o.Outcome == Success})
 		m.judgeProbes(now)

@@ -461,6 +461,8 @@ func (w *world) report(t *rapid.T) {
 			Lasted:   rapid.SampledFrom([]time.Duration{0, 0, 5 * time.Millisecond, 2 * time.Second}).Draw(t, "lasted"),
 			Corrects: rapid.IntRange(0, 3).Draw(t, "corrects") == 0,
 			Unsent:   rapid.IntRange(0, 3).Draw(t, "unsent") == 0,
+			Running:  rapid.IntRange(0, 2).Draw(t, "running") == 0,
+			Early:    rapid.IntRange(0, 2).Draw(t, "early") == 0,
 		}
 		if o.Corrects {
 			o.Was = rapid.SampledFrom([]Outcome{Success, Success, Ignored, Abandoned, Failure}).Draw(t, "was")

@@ -48,7 +48,7 @@ func (b *Breaker) elapseLocked(now Instant) {
 			b.closed.ramping = false
 		}
 		if n := b.becomeSlowLocked(now); n > 0 {
-			b.closed.window.early(n)
+			b.closed.window.early(n, justNow)
 			b.judgeLocked(now)
 		}
 	case HalfOpen:

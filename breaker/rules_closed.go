@@ -25,7 +25,7 @@ func (c *closed) elapse(now Instant) {
 func (c *closed) ended(e ending, counted bool, now Instant) {
 	switch kind := e.call(); {
 	case counted:
-		c.window.settle(kind)
+		c.window.settle(kind, justNow)
 	case kind != nil:
 		c.window.add(*kind, 1)
 	}
@@ -41,9 +41,9 @@ func (c *closed) ended(e ending, counted bool, now Instant) {
 func (c *closed) failed(now Instant) {
 	if r := c.reports; r != nil {
 		if c.run == 0 {
-			r.since, r.oneIn = now, 0
+			r.since, r.oneIn, r.exact = now, 0, 0
 		}
-		r.since = min(r.since, now)
+		r.since, r.exact = min(r.since, now), r.exact+1
 	}
 	c.run++
 }

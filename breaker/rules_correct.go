@@ -32,7 +32,7 @@ const (
 	recentSlip = Instant(time.Second)
 )
 
-// join returns two runs as one.
+// join returns a run and the next one as one.
 func (f failures) join(o failures) failures {
 	switch {
 	case o.run == 0:
@@ -40,7 +40,11 @@ func (f failures) join(o failures) failures {
 	case f.run == 0:
 		return o
 	default:
-		return failures{f.run + o.run, max(f.oneIn, o.oneIn), min(f.since, o.since)}
+		joined := failures{f.run + o.run, max(f.oneIn, o.oneIn), o.exact, min(f.since, o.since)}
+		if o.exact == o.run {
+			joined.exact += f.exact
+		}
+		return joined
 	}
 }
 
@@ -82,14 +86,14 @@ func (c *closed) takeBack(settled, now Instant) bool {
 	}
 	s := m.list[i]
 	m.list = slices.Delete(m.list, i, i+1)
-	joined := s.before.join(failures{run: 1, since: s.at})
+	joined := s.before.join(failures{run: 1, exact: 1, since: s.at})
 	if i < len(m.list) {
 		next := &m.list[i]
 		next.before, next.grown = joined.join(next.before), true
 		return true
 	}
 	joined = joined.join(c.present())
-	c.run, r.oneIn, r.since = joined.run, joined.oneIn, joined.since
+	c.run, r.oneIn, r.exact, r.since = joined.run, joined.oneIn, joined.exact, joined.since
 	return true
 }
 

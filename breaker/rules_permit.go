@@ -142,7 +142,7 @@ func (p *Permit) Answered(now Instant) {
 	b.lock(now)
 	if b.epochs.include(p.mark) {
 		if b.leaveFlightLocked(c, p.mark) {
-			b.closed.window.settle(nil)
+			b.closed.window.settle(nil, justNow)
 		}
 		b.untimed++
 		p.mark = newMark(byLock, b.epochs.current, untimed)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Reported is one entry of a proxy's log: an outcome or, with Uploading, the news that the
-// request of a probe has not ended.
+// Reported is one entry of a proxy's log: an outcome or, with Running or Uploading, news of a
+// call that has not ended.
 type Reported struct {
 	Outcome Outcome
 	// At is when the call ended. A time after the report counts as the time of the report.
@@ -16,7 +16,7 @@ type Reported struct {
 	Duration time.Duration // how long the service took, which decides whether the call was slow
 	// OneIn says how the proxy sampled at that time. It reported all failures and slow calls,
 	// and one in OneIn of the other calls, which stands for all of these. At 0 and 1 it
-	// reported every call.
+	// reported every call. So a run of failures that ends with enough of these is certain.
 	OneIn uint32
 	// Generation is the generation of the breaker when it admitted the call. 0: not
 	// known; then the time at which the call began decides.
@@ -33,6 +33,15 @@ type Reported struct {
 	Corrects bool
 	Was      Outcome
 	Settled  Instant // may be up to a second off
+	// Running says that the call has not ended, and that At is when it was seen to have lasted
+	// for Lasted, and the service to have taken Duration so far. If that makes the call slow,
+	// the window of a closed breaker counts it as slow from now on. Totals count a call when
+	// it ends. The other fields have no meaning then, except Generation.
+	Running bool
+	// Early says that the call was reported as Running before. Its outcome takes the place of
+	// the slow call in the window. The call must have begun at the same instant, which is At
+	// less Lasted, as in the report before. It stands for itself, whatever OneIn says.
+	Early bool
 	// Uploading is the id of a probe whose request has not ended, as [Permit.Probe] returned it; 0: none. The probe
 	// gives up its slot, since the time that passes is the caller's, and its outcome will change no
 	// state. The other fields have no meaning then. An id that is not known does nothing. In another
@@ -81,7 +90,13 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 		return
 	}
 	at, n := min(o.At, now), uint32(1)
-	if e.outcome == Ignored || e.outcome == Success && !e.slow {
+	if o.Running {
+		if b.state == Closed && e.slow && b.ownLocked(o, now) {
+			b.closed.window.early(1, at)
+		}
+		return
+	}
+	if !o.Early && (e.outcome == Ignored || e.outcome == Success && !e.slow) {
 		n = max(1, min(o.OneIn, maxOneIn))
 	}
 	if o.Unsent && b.state == HalfOpen {
@@ -93,9 +108,8 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 	}
 	switch b.state {
 	case Closed:
-		if e.outcome != Ignored && b.ownLocked(o, now) {
-			b.closed.window.addAt(*e.call(), n, at)
-			b.closed.reported(e.outcome, at, o.OneIn)
+		if b.ownLocked(o, now) {
+			b.closed.told(e, o, n, at)
 		}
 	case HalfOpen:
 		if (o.Probe || b.watchOnlyLocked()) && b.ownLocked(o, now) {
@@ -106,6 +120,17 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 			b.past.wouldReject += uint64(n)
 		}
 	}
+}
+
+// told takes the outcome of n calls that were reported, and that ended at an instant.
+func (c *closed) told(e ending, o *Reported, n uint32, at Instant) {
+	switch kind := e.call(); {
+	case o.Early:
+		c.window.settle(kind, at)
+	case kind != nil:
+		c.window.addAt(*kind, n, at)
+	}
+	c.reported(e.outcome, at, o.OneIn)
 }
 
 // ownLocked reports whether a call belongs to the present generation: by the generation

@@ -282,6 +282,37 @@ func TestReportSampledUpstreamGoesDown(t *testing.T) {
 	}
 }
 
+// TestReportRunThatBecomesCertain: a run from a sample trips as soon as it ends with enough failures since which every success
+// is reported. A failure from a sample, or a success, begins the count again.
+func TestReportRunThatBecomesCertain(t *testing.T) {
+	const sampled, exact = 100, 1
+	for _, tt := range []struct {
+		name  string
+		oneIn []uint32 // one for each failure; 0: a success
+		trips bool
+	}{
+		{"enough", []uint32{sampled, sampled, exact, exact, exact}, true},
+		{"too few", []uint32{sampled, sampled, sampled, exact, exact}, false},
+		{"broken by a sampled failure", []uint32{exact, exact, sampled, exact, exact}, false},
+		{"broken by a success", []uint32{sampled, exact, exact, 0, exact, exact}, false},
+		{"enough after a success", []uint32{sampled, exact, 0, sampled, exact, exact, exact}, true},
+	} {
+		eachWindow(t, runRule(3), func(t *testing.T, r *rig) {
+			for _, oneIn := range tt.oneIn {
+				r.after(time.Millisecond)
+				o := Reported{Outcome: Failure, At: r.now, OneIn: oneIn}
+				if oneIn == 0 {
+					o.Outcome = Success
+				}
+				r.report(o)
+			}
+			if got := r.status().State == Open; got != tt.trips {
+				t.Errorf("%s: open %t, want %t", tt.name, got, tt.trips)
+			}
+		})
+	}
+}
+
 // TestReportedProbes: in half-open, calls that a proxy let through as probes close and open
 // the breaker, if they began in half-open. Other calls change no state.
 func TestReportedProbes(t *testing.T) {

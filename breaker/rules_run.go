@@ -6,6 +6,7 @@ import "math"
 // permit. Only a breaker that gets reports has it.
 type reports struct {
 	oneIn  uint32  // the sparsest sample of successes in the run; at 0 and 1 every success is reported
+	exact  uint32  // the failures at the end of the run after the last one from a sample
 	since  Instant // when the first failure of the run was
 	broken Instant // when the last reported success was
 	recent *recent // nil while no success is taken back
@@ -14,7 +15,7 @@ type reports struct {
 // reporting returns the reports, which begin now if there are none.
 func (c *closed) reporting() *reports {
 	if c.reports == nil {
-		c.reports = &reports{since: math.MinInt64, broken: math.MinInt64}
+		c.reports = &reports{exact: c.run, since: math.MinInt64, broken: math.MinInt64}
 	}
 	return c.reports
 }
@@ -35,10 +36,13 @@ func (c *closed) reported(o Outcome, at Instant, oneIn uint32) {
 		}
 	case at >= r.broken:
 		if c.run == 0 {
-			r.since, r.oneIn = at, 0
+			r.since, r.oneIn, r.exact = at, 0, 0
 		}
 		c.run++
-		r.since, r.oneIn = min(r.since, at), max(r.oneIn, oneIn)
+		r.since, r.oneIn, r.exact = min(r.since, at), max(r.oneIn, oneIn), r.exact+1
+		if oneIn > 1 {
+			r.exact = 0
+		}
 	}
 }
 
@@ -46,6 +50,7 @@ func (c *closed) reported(o Outcome, at Instant, oneIn uint32) {
 type failures struct {
 	run   uint32
 	oneIn uint32  // as in reports
+	exact uint32  // as in reports
 	since Instant // when the first of them was
 }
 
@@ -53,7 +58,7 @@ type failures struct {
 func (c *closed) present() failures {
 	f := failures{run: c.run}
 	if c.reports != nil && c.run > 0 {
-		f.oneIn, f.since = c.reports.oneIn, c.reports.since
+		f.oneIn, f.exact, f.since = c.reports.oneIn, c.reports.exact, c.reports.since
 	}
 	return f
 }
@@ -89,20 +94,32 @@ const luck = 1e-12
 const mostRate = 0.9
 
 // unbroken reports whether no success went unseen in a run of failures. That is certain
-// where every success is reported. Where one in n is, and the upstream fails at a rate
-// r, the next outcome to be seen is a failure with probability r/(r+(1-r)/n), and a whole
-// run of them with that to the power of its length. r is the rate before the run, or
-// else the rate up to which the policy tolerates failures: a run that such a rate
-// explains is left to the rule of the failure rate.
+// if every success was reported during as many failures, at its end, as the policy names.
+// Elsewhere the run has to be too long for chance, also at the rate up to which the
+// policy tolerates failures: a run that such a rate explains is left to the rule of the
+// failure rate.
 func (c *closed) unbroken(cfg *Config, f failures) bool {
-	if f.oneIn <= 1 {
+	if f.oneIn <= 1 || f.exact >= cfg.ConsecutiveFailures {
 		return true
 	}
-	w := &c.window.sum
-	calls := w.calls - min(w.calls, f.run)
-	failures := w.failures - min(w.failures, f.run)
+	w := c.counts()
+	w.Run = f.run
+	return w.runChance(f.oneIn, cfg.FailureRateThreshold) <= math.Log(luck)
+}
+
+// RunChance returns the natural logarithm of the probability that a run of failures at
+// least as long as Run comes about by chance at the rate of failures from before the run.
+// All failures are reported, and one in oneIn of the successes.
+func (w *WindowCounts) RunChance(oneIn uint32) float64 { return w.runChance(oneIn, 0) }
+
+// runChance is [WindowCounts.RunChance] at a rate of failures that is not below least. If
+// the upstream fails at a rate r, the next outcome to be reported is a failure with
+// probability r/(r+(1-r)/n), and a whole run of them with that to the power of its length.
+func (w *WindowCounts) runChance(oneIn uint32, least Ratio) float64 {
+	run := uint64(w.Run)
+	calls, failures := w.Calls-min(w.Calls, run), w.Failures-min(w.Failures, run)
 	r := (float64(failures) + 1) / (float64(calls) + 2)
-	r = min(max(r, float64(cfg.FailureRateThreshold)/float64(Whole)), mostRate)
-	next := r / (r + (1-r)/float64(f.oneIn))
-	return float64(f.run)*math.Log(next) <= math.Log(luck)
+	r = min(max(r, float64(least)/float64(Whole)), mostRate)
+	next := r / (r + (1-r)/float64(max(oneIn, 1)))
+	return float64(run) * math.Log(next)
 }

@@ -16,6 +16,7 @@ type batch struct {
 type group struct {
 	target   *target
 	outcomes []breaker.Reported
+	sparsest uint32 // the largest OneIn of a failure in outcomes; 0: there is none
 	rejected uint64
 }
 

@@ -2,8 +2,10 @@ package feed
 
 import (
 	"bytes"
+	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/running"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/outlier"
 	"breakwater.dev/wire"
@@ -14,6 +16,10 @@ type entry struct {
 	*alslog.Entry
 	process uint32 // the process of the control plane that admitted the probe
 	probe   uint32 // the id of the probe there; 0: the request is no probe
+	// The tag says the fields below; see [worker.readTag].
+	identified bool
+	call       running.ID
+	lasted     time.Duration // when the entry was written
 }
 
 // ending translates the entry of a request that has ended.

@@ -10,19 +10,20 @@ var (
 	streamsDesc  = prometheus.NewDesc("breakwater_feed_streams", "Open streams of access logs; each is one log of a proxy.", nil, nil)
 	messagesDesc = prometheus.NewDesc("breakwater_feed_messages_total", "Messages of access logs that were received.", nil, nil)
 	bytesDesc    = prometheus.NewDesc("breakwater_feed_bytes_total", "Bytes of the messages of access logs that were received.", nil, nil)
-	entriesDesc  = prometheus.NewDesc("breakwater_feed_entries_total", "Entries of access logs, by what became of them: reported told a breaker of an outcome, "+
+	entriesDesc  = prometheus.NewDesc("breakwater_feed_entries_total", "Entries of access logs, by what became of them: reported told a breaker of an outcome, running told it of a slow call that had not ended, "+
 		"rejected told it of calls that the proxy rejected, skipped had nothing to tell, invalid could not be read, dropped came faster than they could be taken, "+
 		"refused told of an upstream that their proxy does not say it calls.", []string{"result"}, nil)
 )
 
 // Counts are totals since the server was made, except Streams. Each entry that was received is counted in one of Reported,
-// Rejected, Skipped, Dropped and Refused; entries of a malformed message may be in none. They are a
+// Running, Rejected, Skipped, Dropped and Refused; entries of a malformed message may be in none. They are a
 // [prometheus.Collector] of themselves.
 type Counts struct {
 	Streams  int64 // open now
 	Messages uint64
 	Bytes    uint64 // in these messages
 	Reported uint64 // entries that gave a breaker an outcome
+	Running  uint64 // entries that told a breaker of a slow call that had not ended
 	Rejected uint64 // entries of rejected calls
 	Skipped  uint64 // entries that a proxy logged for another reason, or of no known breaker
 	Invalid  uint64 // messages that ended their stream, since they were malformed or named no proxy
@@ -32,8 +33,8 @@ type Counts struct {
 
 // counters are the same as they are counted.
 type counters struct {
-	streams                                                                 atomic.Int64
-	messages, bytes, reported, rejected, skipped, invalid, dropped, refused atomic.Uint64
+	streams                                                                          atomic.Int64
+	messages, bytes, reported, running, rejected, skipped, invalid, dropped, refused atomic.Uint64
 }
 
 // Counts returns the totals.
@@ -41,7 +42,7 @@ func (s *Server) Counts() Counts {
 	c := &s.counts
 	return Counts{
 		Streams: c.streams.Load(), Messages: c.messages.Load(), Bytes: c.bytes.Load(), Reported: c.reported.Load(),
-		Rejected: c.rejected.Load(), Skipped: c.skipped.Load(), Invalid: c.invalid.Load(), Dropped: c.dropped.Load(), Refused: c.refused.Load(),
+		Running: c.running.Load(), Rejected: c.rejected.Load(), Skipped: c.skipped.Load(), Invalid: c.invalid.Load(), Dropped: c.dropped.Load(), Refused: c.refused.Load(),
 	}
 }
 
@@ -63,7 +64,7 @@ func (c Counts) Collect(ch chan<- prometheus.Metric) {
 		result string
 		total  uint64
 	}{
-		{"reported", c.Reported}, {"rejected", c.Rejected}, {"skipped", c.Skipped}, {"invalid", c.Invalid}, {"dropped", c.Dropped}, {"refused", c.Refused},
+		{"reported", c.Reported}, {"running", c.Running}, {"rejected", c.Rejected}, {"skipped", c.Skipped}, {"invalid", c.Invalid}, {"dropped", c.Dropped}, {"refused", c.Refused},
 	} {
 		ch <- prometheus.MustNewConstMetric(entriesDesc, prometheus.CounterValue, float64(entries.total), entries.result)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/feed/internal/running"
 	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/internal/lockorder"
 )
@@ -19,6 +20,7 @@ type node struct {
 	timeline sampling.Timeline
 	meters   map[breaker.Key]*sampling.Meter
 	links    map[string]*links // by upstream
+	running  running.Calls
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
 }
@@ -31,6 +33,13 @@ func (n *node) linksTo(upstream string) *links {
 		n.links[upstream] = l
 	}
 	return l
+}
+
+// forgetRunning forgets the calls that were reported while they were running.
+func (n *node) forgetRunning() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running.Clear()
 }
 
 // retention is how long a proxy without a stream is remembered.
@@ -73,6 +82,28 @@ func (n *node) traffic(key breaker.Key) float64 {
 		return 0
 	}
 	return m.PerSecond()
+}
+
+// calls reports whether the proxy makes calls of a breaker, and how long the sampled ones took at most in the last seconds.
+func (n *node) calls(key breaker.Key) (longest time.Duration, calls bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.meters[key]
+	if m == nil {
+		return 0, false
+	}
+	return m.Longest(), true
+}
+
+// ExactSince implements [suspects.Proxy]. A proxy without a stream logs nothing.
+func (n *node) ExactSince(now breaker.Instant, key breaker.Key) (since breaker.Instant, exact bool) {
+	key.Node = ""
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.streams == 0 {
+		return 0, true
+	}
+	return n.timeline.ExactSince(now, key)
 }
 
 // meter returns the rates of a breaker, and adds them if there are none yet.

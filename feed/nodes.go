@@ -3,8 +3,10 @@ package feed
 import (
 	"cmp"
 	"slices"
+	"sync/atomic"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/running"
 	"breakwater.dev/feed/internal/sampling"
 )
 
@@ -14,6 +16,8 @@ import (
 type nodes struct {
 	byID  map[string]*node
 	owned map[string]int // how many nodes each identity has
+	// running is how many running calls all proxies have.
+	running *atomic.Int64
 }
 
 // Bounds on the proxies that are remembered: on all of them, and for each identity. One control plane serves some thousands.
@@ -22,7 +26,9 @@ const (
 	maxOwned = maxNodes / 4
 )
 
-func newNodes() nodes { return nodes{byID: map[string]*node{}, owned: map[string]int{}} }
+func newNodes() nodes {
+	return nodes{byID: map[string]*node{}, owned: map[string]int{}, running: new(atomic.Int64)}
+}
 
 // getOrAdd returns the proxy with an id, and adds it if it is new. The owner is its identity; empty: not known. The result is nil
 // if there are too many proxies.
@@ -38,7 +44,7 @@ func (ns *nodes) getOrAdd(id, owner string, now breaker.Instant) *node {
 		if len(ns.byID) >= maxNodes && !ns.makeRoom("") {
 			return nil
 		}
-		n = &node{id: id, meters: map[breaker.Key]*sampling.Meter{}, links: map[string]*links{}, left: now}
+		n = &node{id: id, meters: map[breaker.Key]*sampling.Meter{}, links: map[string]*links{}, running: running.New(ns.running), left: now}
 		ns.byID[id] = n
 	}
 	if n.owner = owner; owner != "" {
@@ -49,6 +55,7 @@ func (ns *nodes) getOrAdd(id, owner string, now breaker.Instant) *node {
 
 func (ns *nodes) remove(n *node) {
 	delete(ns.byID, n.id)
+	n.forgetRunning()
 	if ns.owned[n.owner]--; ns.owned[n.owner] <= 0 {
 		delete(ns.owned, n.owner)
 	}

@@ -11,7 +11,7 @@ import (
 func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
 	if e.Type == alslog.DownstreamPeriodic {
-		w.unfinished(to, kind)
+		w.unfinished(to, kind, arrived)
 		return
 	}
 	at, ok := w.ended(to, arrived)
@@ -39,7 +39,11 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		w.correct(to, &x, &report, arrived)
 		return
 	}
-	always := to.alwaysLogged(report.Outcome, x.Took)
+	began, known := w.node.running.End(e.call)
+	if known {
+		report.Early, report.Lasted = true, max(at.Sub(began), 0)
+	}
+	always := known || to.alwaysLogged(report.Outcome, x.Took)
 	if kind == wire.RouteClosed && !always {
 		counts.skipped.Add(1)
 		return
@@ -47,13 +51,22 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	n := uint32(1)
 	report.OneIn = weights.Sparsest // the entry represents one request, but others before it may not have been logged
 	if !always {
-		n = weights.Passed
+		if kind != wire.RouteExact {
+			n = weights.Passed
+		}
 		report.OneIn = n
 	}
 	counts.reported.Add(1)
-	w.node.meter(to.key).AddPassed(n)
+	meter := w.node.meter(to.key)
+	meter.AddPassed(n)
 	g := w.batch.group(to)
 	g.outcomes = append(g.outcomes, report)
+	switch {
+	case report.Outcome.Failed():
+		g.sparsest = max(g.sparsest, report.OneIn)
+	case !always:
+		meter.Lasted(report.Lasted)
+	}
 	w.endpoint(to, &x, &report, n)
 }
 
@@ -65,7 +78,7 @@ func (to *target) counts(kind wire.RouteKind) bool {
 		return true
 	case wire.RouteWhole:
 		return !to.adaptive
-	case wire.RouteCounted, wire.RouteProbe, wire.RouteSampled, wire.RouteClosed:
+	case wire.RouteCounted, wire.RouteProbe, wire.RouteExact, wire.RouteSampled, wire.RouteClosed:
 		return to.adaptive
 	default:
 		return false
@@ -76,19 +89,6 @@ func (to *target) counts(kind wire.RouteKind) bool {
 // the outcome of the request as it was at the headers of the response.
 func askedForPermit(kind wire.RouteKind) bool {
 	return kind == wire.RouteWhole || kind == wire.RouteProbe
-}
-
-// unfinished handles the entry of a request that has not ended. If the request is a probe that the client is still sending, the
-// probe gives its permit back, so that a slow client does not keep others from probing.
-func (w *worker) unfinished(to *target, kind wire.RouteKind) {
-	e := &w.entry
-	w.server.counts.skipped.Add(1)
-	ours := to != nil && w.peer.May(to.key.Upstream) && askedForPermit(kind) && e.probe != 0 && e.process == w.server.options.Process
-	if !ours || e.RequestEnd >= 0 || wire.IsUpgrade(e.Upgrade) {
-		return
-	}
-	g := w.batch.group(to)
-	g.outcomes = append(g.outcomes, breaker.Reported{Uploading: e.probe})
 }
 
 // answered passes on what n rejected requests were answered with, where proxies keep copies of responses.

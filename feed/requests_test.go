@@ -51,6 +51,7 @@ func TestKinds(t *testing.T) {
 		wire.RouteOpen:     {skipped, skipped},
 		wire.RouteProbe:    {reported, skipped},
 		wire.RouteAsking:   {skipped, skipped},
+		wire.RouteExact:    {reported, skipped},
 		wire.RouteSampled:  {reported, skipped},
 		wire.RouteClosed:   {reported, skipped},
 	}

@@ -3,6 +3,7 @@ package feed
 import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/sampling"
+	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/wire"
 )
 
@@ -10,13 +11,26 @@ import (
 // have logged. Keys have no node: it is the same for all proxies. It is to be called about once a second; where no time has passed
 // since the last call it returns nil.
 func (s *Server) Sample(now breaker.Instant) map[breaker.Key]wire.Sampling {
+	for _, x := range s.suspects.All() {
+		x.Settle(s.options.Decider, now)
+	}
+	decided, acquitted := s.decide(now)
+	for _, x := range acquitted {
+		x.Close(s.options.Decider, now)
+	}
+	return decided
+}
+
+// decide is [Server.Sample] without its reports. It also returns the breakers whose calls are sampled again.
+func (s *Server) decide(now breaker.Instant) (decided map[breaker.Key]wire.Sampling, acquitted []*suspects.Suspect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seconds := now.Sub(s.sampledAt).Seconds()
 	if seconds <= 0 {
-		return nil
+		return nil, nil
 	}
 	s.sampledAt = now
+	acquitted = s.suspects.Remove(now, sampling.Overloaded(s.load(s.suspects.Keys())))
 	busiest := map[breaker.Key]sampling.Meter{}
 	for _, n := range s.nodes.byID {
 		if n.expired(now) {
@@ -30,11 +44,14 @@ func (s *Server) Sample(now breaker.Instant) map[breaker.Key]wire.Sampling {
 			s.samplers[key] = &sampling.Sampler{}
 		}
 	}
-	decided := make(map[breaker.Key]wire.Sampling, len(s.samplers))
+	decided = make(map[breaker.Key]wire.Sampling, len(s.samplers))
+	exact := s.suspects.Keys()
 	for key, of := range s.samplers {
-		decided[key] = of.Decide(busiest[key])
+		one := of.Decide(busiest[key])
+		one.Exact = exact[key]
+		decided[key] = one
 	}
-	return decided
+	return decided, acquitted
 }
 
 // Rate returns how many calls per second a breaker has had in the last seconds, including rejected ones; 0 where

@@ -16,6 +16,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/sampling"
+	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/gate"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
@@ -43,7 +44,10 @@ type Options struct {
 	// Endpoints receives, in no order, the outcomes of calls at the endpoints of an upstream whose outlier detection has the
 	// scope Mesh. It may change the slice but not keep it.
 	Endpoints func(upstream string, outcomes []outlier.Outcome)
-	Log       *slog.Logger
+	// LogAll is called when proxies must log all calls of a breaker at once, which [Server.Sample] says from then on until
+	// it says otherwise. The key has no node.
+	LogAll func(key breaker.Key)
+	Log    *slog.Logger
 }
 
 // Server is the access log service. Its methods are safe for concurrent use.
@@ -57,6 +61,7 @@ type Server struct {
 	nodes     nodes
 	samplers  map[breaker.Key]*sampling.Sampler
 	sampledAt breaker.Instant
+	suspects  suspects.List
 }
 
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
@@ -64,26 +69,18 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		options: o, nodes: newNodes(), samplers: map[breaker.Key]*sampling.Sampler{}, sampledAt: o.Now(),
 	}
-	s.table.Store(&table{})
+	s.table.Store(newTable())
 	return s
 }
 
 // Apply makes the breakers of a set the ones whose calls count.
 func (s *Server) Apply(set *policy.Set) {
-	t := newTable(set)
+	t, gone := s.table.Load().next(set)
 	s.table.Store(t)
-	known := map[breaker.Key]bool{}
-	for _, targets := range []map[string]*target{t.routes, t.upstreams} {
-		for _, to := range targets {
-			known[to.key] = true
-		}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key := range s.samplers {
-		if !known[key] {
-			delete(s.samplers, key)
-		}
+	for _, key := range gone {
+		delete(s.samplers, key)
 	}
 }
 

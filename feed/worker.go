@@ -52,7 +52,7 @@ func (w *worker) take(m *alslog.Message, arrived breaker.Instant) error {
 		}
 		if len(g.outcomes) > 0 {
 			w.observe(g)
-			w.server.options.Decider.Report(w.subject(g.target), g.outcomes, now)
+			w.report(g, now)
 		}
 	}
 	for i := range w.batch.endpoints {
@@ -65,9 +65,9 @@ func (w *worker) take(m *alslog.Message, arrived breaker.Instant) error {
 // observe passes on how long the calls of a group took.
 func (w *worker) observe(g *group) {
 	for i := range g.outcomes {
-		if o := &g.outcomes[i]; o.Uploading == 0 && o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned {
+		if o := &g.outcomes[i]; o.Uploading == 0 && !o.Running && o.Outcome != breaker.Ignored && o.Outcome != breaker.Abandoned {
 			n := uint64(1)
-			if !g.target.alwaysLogged(o.Outcome, o.Duration) {
+			if !o.Early && !g.target.alwaysLogged(o.Outcome, o.Duration) {
 				n = uint64(max(o.OneIn, 1))
 			}
 			w.server.options.Observe(g.target.key, o.Duration, o.Lasted, n)
@@ -95,14 +95,17 @@ func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) erro
 		if len(mark) > 0 {
 			w.entry.process, w.entry.probe = wire.ProbeOf(mark)
 		}
+		if err := w.readTag(); err != nil {
+			return err
+		}
 		to, kind := t.route(e.Route)
 		w.request(to, kind, arrived)
 	}
 	return nil
 }
 
-// ended returns when the call of the entry ended. ok is false where the entry does not count: it belongs to no breaker, or the
-// proxy is none that calls the upstream.
+// ended returns when the call of the entry ended, or when the entry of a call that is running was written. ok is false where the
+// entry does not count: it belongs to no breaker, or the proxy is none that calls the upstream.
 func (w *worker) ended(to *target, arrived breaker.Instant) (at breaker.Instant, ok bool) {
 	at = w.node.clock.At(w.clock, w.entry.End(), arrived)
 	if to == nil {

@@ -33,10 +33,10 @@ func TestConnections(t *testing.T) {
 func TestSamplingOfASet(t *testing.T) {
 	web, other := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "other"}
 	s := NewSet([]Gate{
-		{Key: web, Sampling: wire.Sampling{Passed: 2}}, {Key: other, Open: wire.Million, Sampling: wire.Sampling{Rejected: 4}},
+		{Key: web, Sampling: wire.Sampling{Passed: 2, Exact: true}}, {Key: other, Open: wire.Million, Sampling: wire.Sampling{Rejected: 4}},
 		{Key: breaker.Key{Upstream: "all"}, Open: wire.Million, Sampling: wire.Sampling{Passed: 1}},
 	}, LogFilter{})
-	want := map[breaker.Key]wire.Sampling{web: {Passed: 2, Rejected: 1}, other: {Passed: 1, Rejected: 4}}
+	want := map[breaker.Key]wire.Sampling{web: {Passed: 2, Rejected: 1, Exact: true}, other: {Passed: 1, Rejected: 4}}
 	if diff := cmp.Diff(want, s.Sampling()); diff != "" {
 		t.Errorf("sampling (-want +got):\n%s", diff)
 	}

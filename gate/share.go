@@ -17,6 +17,11 @@ func (g *Gate) Share(kind wire.RouteKind) uint32 {
 			return wire.Million
 		}
 		return 0
+	case wire.RouteExact:
+		if sampling.Exact {
+			return wire.Million
+		}
+		return 0
 	case wire.RouteSampled:
 		return open + (wire.Million-open)/sampling.Passed
 	default:

@@ -196,6 +196,35 @@ func TestSetSampling(t *testing.T) {
 	r.want(0)
 }
 
+// TestLogAll shows that a sampled breaker has all its calls logged until the next sampling says otherwise, and that nothing
+// changes where all calls are logged anyway.
+func TestLogAll(t *testing.T) {
+	r := newRig(t, quick())
+	logAll := func(key breaker.Key, want bool) {
+		t.Helper()
+		if got := r.table.LogAll(key); got != want {
+			t.Errorf("LogAll(%s) = %t, want %t", key, got, want)
+		}
+	}
+	logAll(keyWeb, false)
+	logAll(breaker.Key{Upstream: "gone"}, false)
+	r.want(0)
+	sampled := wire.Sampling{Passed: 8, Rejected: 1}
+	exact := sampled
+	exact.Exact = true
+	r.table.SetSampling(keyWeb, sampled)
+	logAll(keyWeb, true)
+	logAll(keyWeb, false)
+	r.want(0, Gate{Key: keyWeb, Sampling: exact})
+	if r.table.SetSampling(keyWeb, exact) {
+		t.Error("the same sampling changes the gates")
+	}
+	if !r.table.SetSampling(keyWeb, sampled) {
+		t.Error("the end of the exact log does not change the gates")
+	}
+	r.want(0, Gate{Key: keyWeb, Sampling: sampled})
+}
+
 // TestEachNodeHasItsOwnGate, in which the sampling is the same for all nodes.
 func TestEachNodeHasItsOwnGate(t *testing.T) {
 	r := newRig(t, quick())

@@ -112,13 +112,20 @@ func (o *Object) diagnostic(p yamlwalk.Problem) Diagnostic {
 }
 
 // byPrecedence returns the objects in order of precedence. Objects of equal precedence are in order of
-// their ids, and then of their places, so that the order of the argument makes no difference.
+// their ids, and then of their places, so that the order of the argument makes no difference. The result is the
+// argument if that is in order, as the objects of files are.
 func byPrecedence(objects []*Object) []*Object {
-	ordered := slices.Clone(objects)
-	slices.SortStableFunc(ordered, func(a, b *Object) int {
-		return cmp.Or(cmp.Compare(a.Precedence, b.Precedence),
-			strings.Compare(a.Kind, b.Kind), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
+	order := func(a, b *Object) int {
+		if a.Precedence != b.Precedence {
+			return cmp.Compare(a.Precedence, b.Precedence)
+		}
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
 			strings.Compare(a.at.File, b.at.File), cmp.Compare(a.at.Line, b.at.Line))
-	})
+	}
+	if slices.IsSortedFunc(objects, order) {
+		return objects
+	}
+	ordered := slices.Clone(objects)
+	slices.SortStableFunc(ordered, order)
 	return ordered
 }

@@ -11,20 +11,22 @@ import (
 
 // shortPaths are the paths, in the long form, of the short form's fields.
 var shortPaths = map[string]string{
-	"failure_threshold":        "spec.breaker.consecutiveFailures",
-	"recovery_timeout_seconds": "spec.breaker.waitDurationInOpenState",
-	"timeout_seconds":          "spec.timeout",
-	"success_threshold":        "spec.breaker.successThreshold",
+	"failure_threshold":          consecutivePath,
+	"recovery_timeout_seconds":   "spec.breaker.waitDurationInOpenState",
+	"timeout_seconds":            timeoutPath,
+	"success_threshold":          "spec.breaker.successThreshold",
+	"slow_call_duration_seconds": slowDurationPath,
 }
 
 // shortFields are the fields of an entry.
 func shortFields(s *settings) yamlwalk.Fields {
 	count := func(dst *uint32) yamlwalk.Field { return yamlwalk.Integer(dst, 0, breaker.MaxCount) }
 	return yamlwalk.Fields{
-		"failure_threshold":        count(&s.breaker.ConsecutiveFailures),
-		"recovery_timeout_seconds": yamlwalk.Seconds(&s.breaker.WaitDurationInOpenState, time.Millisecond, breaker.MaxDuration),
-		"timeout_seconds":          yamlwalk.Seconds(&s.timeout, 0, breaker.MaxDuration),
-		"success_threshold":        count(&s.breaker.SuccessThreshold),
+		"failure_threshold":          count(&s.breaker.ConsecutiveFailures),
+		"recovery_timeout_seconds":   yamlwalk.Seconds(&s.breaker.WaitDurationInOpenState, time.Millisecond, breaker.MaxDuration),
+		"timeout_seconds":            yamlwalk.Seconds(&s.timeout, 0, breaker.MaxDuration),
+		"success_threshold":          count(&s.breaker.SuccessThreshold),
+		"slow_call_duration_seconds": yamlwalk.Seconds(&s.breaker.SlowCallDurationThreshold, 0, breaker.MaxDuration),
 	}
 }
 
@@ -61,7 +63,7 @@ func (r *documents) shortForm(file string, doc yamlwalk.Value) {
 				}
 				r.objects = append(r.objects, &Object{
 					ID: ID{Kind: KindPolicy, Name: service}, at: Origin{Name: service, File: file, Line: key.Line()},
-					short: true, nameAt: key, spec: value, hasSpec: true,
+					short: true, nameAt: key.Alone(), spec: value.Alone(), hasSpec: true,
 				})
 			})
 			if count == 0 && v.IsObject() {
@@ -75,11 +77,9 @@ func (r *documents) shortForm(file string, doc yamlwalk.Value) {
 }
 
 // service reads an entry of the short form. The key is its name and its target.
-func (c *compiler) service(o *Object) {
-	l := &layer{from: o, root: o.spec, fields: shortFields, long: shortPaths}
-	before := c.reports
-	c.checkAlone(l)
-	l.broken = c.reports > before
+func (r *reading) service(o *Object, base *settings) {
+	l := &layer{from: o, reading: r, root: o.spec, fields: shortFields, long: shortPaths}
+	r.checkAlone(l, base)
 	at := o.place(o.nameAt)
-	c.addLayer(l, []targetRef{{target: target{kind: KindUpstream, upstream: o.Name}, at: at, nameAt: at}})
+	r.finish(l, []*targetRef{{target: target{kind: KindUpstream, upstream: o.Name}, at: at, nameAt: at}})
 }

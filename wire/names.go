@@ -11,9 +11,11 @@ const (
 	// ControlPlaneCluster is the cluster by which a proxy reaches the control plane. The bootstrap
 	// defines it, and listeners and routes refer to it. No upstream can have this name.
 	ControlPlaneCluster = "breakwater"
-	// EgressName is the name of the listener that applications send to, and of its route
-	// configuration.
+	// EgressName is the name of the listener that applications send to.
 	EgressName = "egress"
+	// RoutesName is the name of the listener's route configuration, and the part before the slash in the
+	// names of its virtual hosts.
+	RoutesName = "routes"
 	// EgressCluster is the cluster by which a proxy calls itself, for calls that a fallback upstream
 	// takes over. No upstream can have this name, since names of upstreams contain no slash.
 	EgressCluster = ControlPlaneCluster + "/" + EgressName
@@ -26,6 +28,10 @@ const (
 	EgressPort = 10000 // the egress listener
 	AdminPort  = 9901  // Envoy's admin interface
 )
+
+// VirtualHost returns the name of the virtual host of an upstream. Envoy asks for all virtual hosts of a route
+// configuration by the name of the configuration, and demands that a virtual host is called as its resource is.
+func VirtualHost(upstream string) string { return RoutesName + "/" + upstream }
 
 // TCPListener returns the name of the listener of an upstream whose protocol is TCP.
 func TCPListener(upstream string) string { return tcpPrefix + upstream }

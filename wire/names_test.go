@@ -90,7 +90,8 @@ func TestRuntimeKeys(t *testing.T) {
 		if _, _, ok := ParseShareKey(connections); ok {
 			t.Fatalf("the number of connections %q was read as a share", connections)
 		}
-		for _, log := range []RuntimeKey{LogStatus, LogSlow, LogGone, LogBelow, LogWaiting} {
+		from, until := LogRunning(rapid.IntRange(0, RunningWindows-1).Draw(t, "window"))
+		for _, log := range []RuntimeKey{LogStatus, LogSlow, LogGone, LogBelow, LogWaiting, from, until} {
 			if _, _, ok := ParseShareKey(log); ok || log == share {
 				t.Fatalf("the log filter's key %q was read as a share, such as %q", log, share)
 			}
@@ -143,10 +144,13 @@ func TestValidNodeID(t *testing.T) {
 	}
 }
 
-// TestSampling shows that 0 and 1 mean the same.
+// TestSampling shows that 0 and 1 mean the same, and that an exact log does not change what the sample is.
 func TestSampling(t *testing.T) {
-	for s, complete := range map[Sampling]bool{{}: true, {1, 1}: true, {1, 0}: true, {2, 1}: false, {0, 2}: false} {
-		if all := s.All(); s.Complete() != complete || all.Complete() != complete || all.Passed == 0 || all.Rejected == 0 {
+	for s, complete := range map[Sampling]bool{
+		{}: true, {Passed: 1, Rejected: 1}: true, {Passed: 1}: true, {Passed: 2, Rejected: 1}: false, {Rejected: 2}: false,
+		{Exact: true}: true, {Passed: 2, Exact: true}: false,
+	} {
+		if all := s.All(); s.Complete() != complete || all.Complete() != complete || all.Passed == 0 || all.Rejected == 0 || all.Exact != s.Exact {
 			t.Errorf("%+v is complete: %t, want %t; with 1 for 0 it is %+v", s, s.Complete(), complete, all)
 		}
 	}

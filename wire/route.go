@@ -20,7 +20,8 @@ const (
 	RouteOpen                      // rejects the call, and does not log it
 	RouteProbe                     // lets the call through: it took RouteAsking first, and got a permit
 	RouteAsking                    // asks the control plane for a permit, and rejects the call without one
-	RouteSampled                   // lets the call through, and logs it whatever its outcome is
+	RouteExact                     // lets the call through, and logs it; all calls that get so far take it
+	RouteSampled                   // lets the call through, and logs it: a sample of the calls
 	RouteClosed                    // lets the call through, and logs it if it fails or is slow
 	routeKinds
 )
@@ -36,6 +37,7 @@ var suffixes = [routeKinds]string{
 	RouteOpen:     separator + "open",
 	RouteProbe:    separator + "probe",
 	RouteAsking:   separator + "asking",
+	RouteExact:    separator + "exact",
 	RouteSampled:  separator + "sampled",
 	RouteClosed:   separator + "closed",
 }

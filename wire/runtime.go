@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strconv"
 	"strings"
 
 	"breakwater.dev/breaker"
@@ -26,6 +27,13 @@ const (
 	LogBelow   RuntimeKey = RuntimeLayer + ".log.below"
 	LogWaiting RuntimeKey = RuntimeLayer + ".log.waiting"
 )
+
+// LogRunning returns the keys of one of the [RunningWindows] of the filter, which count from 0: the shortest and the longest duration
+// to log of the requests that have not ended, in milliseconds.
+func LogRunning(window int) (from, until RuntimeKey) {
+	key := RuntimeLayer + ".log.running." + strconv.Itoa(window)
+	return RuntimeKey(key + ".from_ms"), RuntimeKey(key + ".until_ms")
+}
 
 // ShareKey returns the key for the share of a breaker's calls that take its route of a kind, which is not RouteWhole.
 // Shares are cumulative: one random number decides, so each share includes the shares of the routes before it. The

@@ -10,12 +10,13 @@ import (
 	"breakwater.dev/endpoints"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds/internal/connect"
+	"breakwater.dev/xds/internal/resource"
 )
 
 // Endpoints returns the endpoints of one upstream as a resource. The ejected ones are UNHEALTHY, so that proxies send them no
 // requests. It is an error if an endpoint could not have come from package policy.
 func Endpoints(upstream string, u endpoints.Upstream) (*Resource, error) {
-	r, err := newResource(upstream, loadAssignment(upstream, u))
+	r, err := resource.Make(upstream, loadAssignment(upstream, u))
 	if err != nil {
 		return nil, fmt.Errorf("translating the endpoints of upstream %q: %w", upstream, err)
 	}

@@ -1,7 +1,6 @@
 package xds
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ func zoned() []policy.Endpoint {
 func health(t *testing.T, r *Resource) []string {
 	t.Helper()
 	la := &endpointv3.ClusterLoadAssignment{}
-	if err := r.Body.UnmarshalTo(la); err != nil {
+	if err := r.Body().UnmarshalTo(la); err != nil {
 		t.Fatal(err)
 	}
 	var all []string
@@ -95,33 +94,5 @@ func TestEndpointsComeFromTheTable(t *testing.T) {
 	bad := []policy.Endpoint{{Address: netip.MustParseAddr("10.0.0.1"), Port: 80}}
 	if _, err := AllEndpoints(set, new(endpoints.Table).With("search", bad)); err == nil || !strings.Contains(err.Error(), `"search"`) {
 		t.Errorf("an endpoint of weight 0: %v, want an error that names search", err)
-	}
-}
-
-func TestResourcesWithOthers(t *testing.T) {
-	rs := translate(t, sampleSet())
-	before := maps.Clone(rs)
-	before[EndpointType] = slices.Clone(rs[EndpointType])
-	var given []*Resource
-	for _, name := range []string{"search", "unheard-of"} {
-		r, err := Endpoints(name, endpoints.Upstream{Endpoints: zoned()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		given = append(given, r)
-	}
-	with := rs.With(slices.Values(given))
-	for url, list := range with {
-		for i, r := range list {
-			if want := before[url][i]; r != want && r != given[0] || r == given[0] && want.Name != "search" {
-				t.Errorf("%s %s is another resource", url, r.Name)
-			}
-		}
-	}
-	if with.find(EndpointType, "search") != given[0] || len(with[EndpointType]) != len(rs[EndpointType]) {
-		t.Error("the given resource is not in the place of the one with its name")
-	}
-	if !slices.Equal(rs[EndpointType], before[EndpointType]) {
-		t.Error("the resources themselves have changed")
 	}
 }

@@ -84,7 +84,7 @@ func TestEnvoyStartsWithoutDNS(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(web.Close)
 	set := &policy.Set{Upstreams: []*policy.Upstream{webUpstream("web", portOf(t, web), policy.HTTP1, policy.Route{Timeout: time.Second})}}
-	for _, name := range []string{"a", "b", "c"} {
+	for _, name := range []string{"x", "y", "z"} {
 		u := webUpstream(name, 0, policy.HTTP1, policy.Route{Timeout: time.Second})
 		u.Endpoints, u.DNS = nil, &policy.DNS{Name: name + ".shop.svc", Port: 80}
 		set.Upstreams = append(set.Upstreams, u)
@@ -98,8 +98,8 @@ func TestEnvoyStartsWithoutDNS(t *testing.T) {
 	if status, body := callEgress(t, egress, "GET web /"); status != http.StatusOK {
 		t.Errorf("web: got %d %q, want 200", status, body)
 	}
-	if status, body := callEgress(t, egress, "GET a /"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no healthy upstream") {
-		t.Errorf("a: got %d %q, want 503 for want of an endpoint", status, body)
+	if status, body := callEgress(t, egress, "GET x /"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no healthy upstream") {
+		t.Errorf("x: got %d %q, want 503 for want of an endpoint", status, body)
 	}
 	// Both families, each with all tries, on a busy machine.
 	if most := 2*connect.DNSTimeout*(1<<connect.DNSTries) + 5*time.Second; took > most {

@@ -52,7 +52,7 @@ func TestRejectedCallsAreNotLogged(t *testing.T) {
 			}
 			bootstrap := static(t, rs)
 			bootstrap.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: layers.Layer("").Message.(*runtimev3.Runtime).GetLayer()},
+				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: layers.Layer("").Message().(*runtimev3.Runtime).GetLayer()},
 			}}}
 			egress := startEnvoyOn(t, bootstrap, l.Addr().(*net.TCPAddr).AddrPort().Port())
 			for range 50 {

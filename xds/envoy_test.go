@@ -99,25 +99,25 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range rs[ClusterType] {
-		c := proto.Clone(r.Message).(*clusterv3.Cluster)
+	for _, r := range rs[ClusterType].All() {
+		c := r.Message().(*clusterv3.Cluster)
 		if endpoints := rs.find(EndpointType, r.Name); endpoints != nil {
 			c.ClusterDiscoveryType, c.EdsClusterConfig = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}, nil
-			c.LoadAssignment = endpoints.Message.(*endpointv3.ClusterLoadAssignment)
+			c.LoadAssignment = endpoints.Message().(*endpointv3.ClusterLoadAssignment)
 		}
 		staticTrust(t, c)
 		b.StaticResources.Clusters = append(b.StaticResources.Clusters, c)
 	}
-	for _, r := range rs[SecretType] {
-		b.StaticResources.Secrets = append(b.StaticResources.Secrets, r.Message.(*tlsv3.Secret))
+	for _, r := range rs[SecretType].All() {
+		b.StaticResources.Secrets = append(b.StaticResources.Secrets, r.Message().(*tlsv3.Secret))
 	}
-	l := proto.Clone(rs.find(ListenerType, wire.EgressName).Message).(*listenerv3.Listener)
+	l := rs.find(ListenerType, wire.EgressName).Message().(*listenerv3.Listener)
 	filter := l.GetFilterChains()[0].GetFilters()[0]
 	manager := new(hcmv3.HttpConnectionManager)
 	if err := filter.GetTypedConfig().UnmarshalTo(manager); err != nil {
 		t.Fatal(err)
 	}
-	routes := proto.Clone(rs.find(RouteType, wire.EgressName).Message).(*routev3.RouteConfiguration)
+	routes := WholeRoutes(rs[VirtualHostType]).Find(wire.RoutesName).Message().(*routev3.RouteConfiguration)
 	routes.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: routeHeader, Value: "%ROUTE_NAME%"}}}
 	manager.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes}
 	packed, err := message.Pack(manager)
@@ -126,9 +126,9 @@ func static(t *testing.T, rs Resources) *bootstrapv3.Bootstrap {
 	}
 	filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: packed}
 	b.StaticResources.Listeners = append(b.StaticResources.Listeners, l)
-	for _, r := range rs[ListenerType] {
+	for _, r := range rs[ListenerType].All() {
 		if r.Name != wire.EgressName {
-			b.StaticResources.Listeners = append(b.StaticResources.Listeners, r.Message.(*listenerv3.Listener))
+			b.StaticResources.Listeners = append(b.StaticResources.Listeners, r.Message().(*listenerv3.Listener))
 		}
 	}
 	return b
@@ -202,7 +202,7 @@ func TestEnvoyTakesEveryFeature(t *testing.T) {
 		}
 		web.Routes[0].Breaker = b
 		all := *set
-		all.Upstreams = append(slices.Clone(set.Upstreams), db, web)
+		all.Upstreams = append([]*policy.Upstream{db}, append(slices.Clone(set.Upstreams), web)...) // sorted
 		validateSet(t, &all)
 	}
 }

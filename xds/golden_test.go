@@ -16,7 +16,7 @@ import (
 // all of them, shown or not.
 func TestTranslateGolden(t *testing.T) {
 	types := map[string]string{
-		"clusters": ClusterType, "endpoints": EndpointType, "secrets": SecretType, "listener": ListenerType, "routes": RouteType,
+		"clusters": ClusterType, "endpoints": EndpointType, "secrets": SecretType, "listener": ListenerType, "table": RouteType, "routes": VirtualHostType,
 	}
 	unseen := slices.Collect(maps.Values(types))
 	golden.Run(t, "testdata/*.txtar", func(t *testing.T, in []txtar.File) map[string]string {

@@ -3,6 +3,7 @@ package xds
 import (
 	"fmt"
 	"maps"
+	"sync"
 
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -10,6 +11,7 @@ import (
 	"breakwater.dev/gate"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds/internal/listener"
+	"breakwater.dev/xds/internal/resource"
 	"breakwater.dev/xds/internal/route"
 )
 
@@ -63,8 +65,17 @@ func (l *Layers) Layer(node string) *Resource {
 	return l.shared
 }
 
+// emptyLayer returns the layer without keys.
+var emptyLayer = sync.OnceValues(func() (*Resource, error) { return fields{}.layer() })
+
+// IsEmptyLayer reports whether a runtime layer has no keys.
+func IsEmptyLayer(layer *Resource) bool {
+	empty, err := emptyLayer()
+	return err == nil && layer.Version == empty.Version
+}
+
 func (f fields) layer() (*Resource, error) {
-	r, err := newResource(wire.RuntimeLayer, &runtimev3.Runtime{Name: wire.RuntimeLayer, Layer: &structpb.Struct{Fields: f}})
+	r, err := resource.Make(wire.RuntimeLayer, &runtimev3.Runtime{Name: wire.RuntimeLayer, Layer: &structpb.Struct{Fields: f}})
 	if err != nil {
 		return nil, fmt.Errorf("the runtime layer: %w", err)
 	}
@@ -78,6 +89,14 @@ func (f fields) setFilter(filter gate.LogFilter) {
 	}
 	if filter.Slow != 0 && filter.Slow != listener.LoggedSlow {
 		f[string(wire.LogSlow)] = structpb.NewNumberValue(float64(max(filter.Slow.Milliseconds(), 1)))
+	}
+	for i, w := range filter.Running {
+		if from, until := listener.LoggedRunning(i); w == (gate.Window{}) || w == (gate.Window{From: from, Until: until}) {
+			continue
+		}
+		from, until := wire.LogRunning(i)
+		f[string(from)] = structpb.NewNumberValue(float64(max(w.From.Milliseconds(), 1)))
+		f[string(until)] = structpb.NewNumberValue(float64(w.Until.Milliseconds()))
 	}
 	if filter.Gone {
 		f[string(wire.LogGone)] = structpb.NewNumberValue(100) // in percent: the filter takes no other denominator

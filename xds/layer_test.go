@@ -22,7 +22,7 @@ import (
 func keysOf(t *testing.T, r *Resource) map[string]float64 {
 	t.Helper()
 	keys := map[string]float64{}
-	for key, v := range r.Message.(*runtimev3.Runtime).GetLayer().GetFields() {
+	for key, v := range r.Message().(*runtimev3.Runtime).GetLayer().GetFields() {
 		n := v.GetNumberValue()
 		if s := v.GetStructValue(); s != nil {
 			if got := s.GetFields()["denominator"].GetStringValue(); got != "MILLION" {
@@ -77,12 +77,17 @@ func TestLayersOfNodes(t *testing.T) {
 	web, own := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "web", Node: "one"}
 	g, err := NewLayers(gate.NewSet([]gate.Gate{
 		{Key: web, Sampling: wire.Sampling{Passed: 2}}, {Key: own, Open: 1e6}, {Key: breaker.Key{Upstream: "other"}, Open: 1e6, Sampling: wire.Sampling{Rejected: 4}},
-	}, gate.LogFilter{Status: 429, Slow: 1500 * time.Microsecond}))
+	}, gate.LogFilter{Status: 429, Slow: 1500 * time.Microsecond, Running: [wire.RunningWindows]gate.Window{
+		1: {From: 1500 * time.Microsecond, Until: time.Second}, 3: {From: time.Minute, Until: time.Hour},
+	}}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	shared := map[string]float64{
-		"breakwater.log.status": 429, "breakwater.log.slow_ms": 1, "breakwater.web.sampled": 500_000,
+		"breakwater.log.status": 429, "breakwater.log.slow_ms": 1,
+		"breakwater.log.running.1.from_ms": 1, "breakwater.log.running.1.until_ms": 1000,
+		"breakwater.log.running.3.from_ms": 60_000, "breakwater.log.running.3.until_ms": 3_600_000,
+		"breakwater.web.sampled":   500_000,
 		"breakwater.other.counted": 250_000, "breakwater.other.open": 1e6,
 	}
 	if diff := cmp.Diff(shared, keysOf(t, g.Layer("two"))); diff != "" {
@@ -96,7 +101,9 @@ func TestLayersOfNodes(t *testing.T) {
 	if diff := cmp.Diff(shared, keysOf(t, g.Layer("one"))); diff != "" {
 		t.Errorf("what one has (-want +got):\n%s", diff)
 	}
-	if g, err = NewLayers(gate.NewSet(nil, gate.LogFilter{Status: 500, Slow: 2 * time.Second})); err != nil || len(keysOf(t, g.Layer(""))) > 0 {
+	if g, err = NewLayers(gate.NewSet(nil, gate.LogFilter{Status: 500, Slow: 2 * time.Second, Running: [wire.RunningWindows]gate.Window{
+		{From: 2 * time.Second, Until: 2*time.Second + wire.RunningSpan},
+	}})); err != nil || len(keysOf(t, g.Layer(""))) > 0 {
 		t.Errorf("the defaults have keys, or error %v", err)
 	}
 }
@@ -157,7 +164,7 @@ func TestEnvoyNestsShares(t *testing.T) {
 			}
 			b := static(t, rs)
 			b.LayeredRuntime = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message.(*runtimev3.Runtime).GetLayer()},
+				Name: wire.RuntimeLayer, LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: g.Layer("").Message().(*runtimev3.Runtime).GetLayer()},
 			}}}
 			egress := startEnvoyOn(t, b, refusingPort(t))
 			const calls = 20_000

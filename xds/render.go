@@ -13,8 +13,8 @@ import (
 func Render(rs Resources, format string) ([]byte, error) {
 	var bodies []proto.Message
 	for _, url := range Types {
-		for _, r := range rs[url] {
-			bodies = append(bodies, r.Body)
+		for _, r := range rs[url].All() {
+			bodies = append(bodies, r.Body())
 		}
 	}
 	switch format {

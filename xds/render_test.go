@@ -22,8 +22,8 @@ func TestRenderLosesNothing(t *testing.T) {
 		rs := translate(t, &policy.Set{Upstreams: []*policy.Upstream{drawUpstream(t, "u")}})
 		var want []*anypb.Any
 		for _, url := range Types {
-			for _, r := range rs[url] {
-				want = append(want, r.Body)
+			for _, r := range rs[url].All() {
+				want = append(want, r.Body())
 			}
 		}
 		asYAML, asJSON := readBackYAML(t, render(t, rs, "yaml")), readBackJSON(t, render(t, rs, "json"))

@@ -1,36 +1,26 @@
 package xds
 
-import "breakwater.dev/policy"
+import (
+	"strings"
 
-// Only returns set with the named upstreams only, and the upstreams that take over from them. Names that the set does not
-// have are ignored: they may come with a later policy.
-func Only(set *policy.Set, names []string) *policy.Set {
-	wanted := map[string]bool{}
-	for _, name := range Reached(ByName(set), names) {
-		wanted[name] = true
-	}
-	cut := &policy.Set{Revision: set.Revision, Policies: set.Policies}
-	for _, u := range set.Upstreams {
-		if wanted[u.Name] {
-			cut.Upstreams = append(cut.Upstreams, u)
-		}
-	}
-	return cut
-}
+	"slices"
 
-// ByName returns the upstreams of a set by their names.
-func ByName(set *policy.Set) map[string]*policy.Upstream {
-	upstreams := make(map[string]*policy.Upstream, len(set.Upstreams))
-	for _, u := range set.Upstreams {
-		upstreams[u.Name] = u
+	"breakwater.dev/policy"
+)
+
+// Find returns the upstream of a set that has a name; nil: there is none.
+func Find(set *policy.Set, name string) *policy.Upstream {
+	at, found := slices.BinarySearchFunc(set.Upstreams, name, func(u *policy.Upstream, name string) int { return strings.Compare(u.Name, name) })
+	if !found {
+		return nil
 	}
-	return upstreams
+	return set.Upstreams[at]
 }
 
 // Reached returns the names, and the names of the upstreams that take over from them, directly or not. Each name is there
-// once.
-func Reached(upstreams map[string]*policy.Upstream, names []string) []string {
-	var all []string
+// once. The result is never nil, which [Translation.For] takes for all upstreams.
+func Reached(set *policy.Set, names []string) []string {
+	all := make([]string, 0, len(names))
 	known := map[string]bool{}
 	for more := names; len(more) > 0; {
 		var next []string
@@ -40,7 +30,7 @@ func Reached(upstreams map[string]*policy.Upstream, names []string) []string {
 			}
 			known[name] = true
 			all = append(all, name)
-			next = append(next, takeovers(upstreams[name])...)
+			next = append(next, takeovers(Find(set, name))...)
 		}
 		more = next
 	}

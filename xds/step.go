@@ -5,129 +5,164 @@ import (
 	"slices"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"breakwater.dev/xds/internal/message"
-	"breakwater.dev/xds/internal/route"
+	"breakwater.dev/xds/internal/resource"
 )
 
-// Step returns the routes that a proxy with the routes had must get next on its way to the routes next. A request that
-// another upstream takes over comes in once more, maybe on another worker of the proxy, and each worker starts to use new
-// routes at its own moment. So all workers have to know a host before any of them sends requests to it.
+// Step returns the virtual hosts that a proxy with the virtual hosts had must get next on its way to the virtual hosts next. A
+// request that another upstream takes over comes in once more, maybe on another worker of the proxy, and each worker starts
+// to use new routes at its own moment. So all workers have to know a host before any of them sends requests to it.
 //
 // Step returns next if it sends requests to no host that had does not send requests to. It returns had itself if all such
 // hosts lead to the same upstreams already. Otherwise it returns had with those hosts added; in a chain of fallbacks the
-// last hosts come first.
-func (t *Translation) Step(had, next *Resource) (*Resource, error) {
-	before, after := had.Message.(*routev3.RouteConfiguration), next.Message.(*routev3.RouteConfiguration)
-	fresh := takeoverHosts(after)
-	for host := range takeoverHosts(before) {
-		delete(fresh, host)
-	}
+// last hosts come first. Equal arguments have one result, which proxies share.
+func Step(pool *Pool, had, next *List) (*List, error) {
+	fresh := freshTakeovers(had, next)
 	if len(fresh) == 0 {
 		return next, nil
 	}
+	type key struct{ from string }
+	type result struct {
+		list *List
+		err  error
+	}
+	r := resource.Remember(next, key{had.Version()}, func() result {
+		list, err := step(pool, had, next, fresh)
+		return result{list, err}
+	})
+	if r.list.Same(had) {
+		return had, r.err
+	}
+	return r.list, r.err
+}
+
+// freshTakeovers returns the hosts to which next sends requests and had does not.
+func freshTakeovers(had, next *List) map[string]bool {
+	var fresh map[string]bool
+	for _, r := range next.Since(had).Changed {
+		for _, host := range r.Takeovers {
+			if fresh == nil {
+				fresh = map[string]bool{}
+			}
+			fresh[host] = true
+		}
+	}
+	if fresh == nil {
+		return nil
+	}
+	for _, r := range had.All() {
+		for _, host := range r.Takeovers {
+			delete(fresh, host)
+		}
+	}
+	return fresh
+}
+
+func step(pool *Pool, had, next *List, fresh map[string]bool) (*List, error) {
 	hosts := map[string]bool{}
-	for _, vh := range after.VirtualHosts {
-		for _, host := range vh.Domains {
-			if fresh[host] && !leads(before, host, vh.Name) {
+	for _, r := range next.All() {
+		for _, host := range r.Hosts {
+			if fresh[host] && !leads(had, host, r.Name) {
 				hosts[host] = true
 			}
 		}
 	}
-	missing := lastOfChains(after, hosts)
-	if len(missing) == 0 {
-		return had, nil
+	missing, err := lastOfChains(next, hosts)
+	if err != nil || len(missing) == 0 {
+		return had, err
 	}
-	step, _, err := t.variant("routes from "+had.Version+" to "+next.Version, had.Name, func() (message.Valid, error) {
-		return withHosts(before, missing, after.MaxDirectResponseBodySizeBytes), nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("translating routes to the hosts of fallbacks: %w", err)
-	}
-	return step, nil
+	return withHosts(pool, had, missing)
 }
 
-// withHosts returns rc with the virtual hosts in more, and takes their hosts from other upstreams. Direct responses may
-// have as many bytes as in rc, or largest bytes, whichever is more.
-func withHosts(rc *routev3.RouteConfiguration, more []*routev3.VirtualHost, largest *wrapperspb.UInt32Value) *routev3.RouteConfiguration {
-	out := shallow(rc)
-	if largest.GetValue() > rc.MaxDirectResponseBodySizeBytes.GetValue() {
-		out.MaxDirectResponseBodySizeBytes = largest
+// Hold returns next, in which the virtual hosts stay as in had that would send requests to hosts which had does not know. A
+// proxy that refuses such a host gets all others so.
+func Hold(pool *Pool, had, next *List) *List {
+	fresh := freshTakeovers(had, next)
+	for _, r := range next.All() {
+		for _, host := range r.Hosts {
+			if fresh[host] && leads(had, host, r.Name) {
+				delete(fresh, host)
+			}
+		}
 	}
-	out.VirtualHosts = nil
-	taken, added := map[string]bool{}, map[string]*routev3.VirtualHost{}
-	for _, vh := range more {
-		added[vh.Name] = vh
-		for _, host := range vh.Domains {
+	var held []*Resource
+	for _, r := range next.Since(had).Changed {
+		before := had.Find(r.Name)
+		if before != nil && slices.Equal(before.Hosts, r.Hosts) && slices.ContainsFunc(r.Takeovers, func(host string) bool { return fresh[host] }) {
+			held = append(held, before)
+		}
+	}
+	return next.With(pool, held, nil)
+}
+
+// leads reports whether requests to a host, which is not a pattern, go to a virtual host.
+func leads(list *List, host, name string) bool {
+	r := list.Find(name)
+	return r != nil && slices.Contains(r.Hosts, host)
+}
+
+// lastOfChains returns the virtual hosts of a list that have any of the hosts, with only these hosts. It leaves out the ones
+// whose requests other hosts would take over: those must be there first.
+func lastOfChains(list *List, hosts map[string]bool) ([]*Resource, error) {
+	var all []*Resource
+	for _, r := range list.All() {
+		some := slices.DeleteFunc(slices.Clone(r.Hosts), func(host string) bool { return !hosts[host] })
+		if len(some) == 0 || slices.ContainsFunc(r.Takeovers, func(host string) bool { return hosts[host] }) {
+			continue
+		}
+		with, err := serving(r, some)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, with)
+	}
+	return all, nil
+}
+
+// withHosts returns had with more virtual hosts, and takes the hosts of these from others.
+func withHosts(pool *Pool, had *List, more []*Resource) (*List, error) {
+	taken, added := map[string]bool{}, map[string]*Resource{}
+	for _, r := range more {
+		added[r.Name] = r
+		for _, host := range r.Hosts {
 			taken[host] = true
 		}
 	}
-	for _, vh := range rc.VirtualHosts {
-		domains := slices.DeleteFunc(slices.Clone(vh.Domains), func(host string) bool { return taken[host] })
-		if with := added[vh.Name]; with != nil { // the upstream is there, with other hosts
-			domains = append(domains, with.Domains...)
-			delete(added, vh.Name)
+	var all []*Resource
+	for _, r := range had.All() {
+		hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(host string) bool { return taken[host] })
+		if with := added[r.Name]; with != nil { // the upstream is there, with other hosts
+			hosts = append(hosts, with.Hosts...)
+			delete(added, r.Name)
 		}
-		if len(domains) > 0 {
-			with := shallow(vh)
-			with.Domains = domains
-			out.VirtualHosts = append(out.VirtualHosts, with)
-		}
-	}
-	for _, vh := range more {
-		if added[vh.Name] != nil {
-			out.VirtualHosts = append(out.VirtualHosts, vh)
-		}
-	}
-	return out
-}
-
-// lastOfChains returns the virtual hosts of rc that have any of the hosts, with only these hosts. It leaves out the ones
-// whose requests other hosts would take over: those must be there first.
-func lastOfChains(rc *routev3.RouteConfiguration, hosts map[string]bool) []*routev3.VirtualHost {
-	var all []*routev3.VirtualHost
-	for _, vh := range rc.VirtualHosts {
-		domains := slices.DeleteFunc(slices.Clone(vh.Domains), func(host string) bool { return !hosts[host] })
-		if len(domains) == 0 || slices.ContainsFunc(vh.Routes, func(r *routev3.Route) bool { return hosts[route.TakeoverHost(r)] }) {
+		if len(hosts) == 0 {
 			continue
 		}
-		with := shallow(vh)
-		with.Domains = domains
+		with, err := serving(r, hosts)
+		if err != nil {
+			return nil, err
+		}
 		all = append(all, with)
 	}
-	return all
-}
-
-// takeoverHosts returns the hosts of all upstreams that take over requests.
-func takeoverHosts(rc *routev3.RouteConfiguration) map[string]bool {
-	hosts := map[string]bool{}
-	for _, vh := range rc.VirtualHosts {
-		for _, r := range vh.Routes {
-			if host := route.TakeoverHost(r); host != "" {
-				hosts[host] = true
-			}
+	for _, r := range more {
+		if added[r.Name] != nil {
+			all = append(all, r)
 		}
 	}
-	return hosts
+	return pool.List(all), nil
 }
 
-// leads reports whether requests to a host, which is not a pattern, go to an upstream.
-func leads(rc *routev3.RouteConfiguration, host, upstream string) bool {
-	return slices.ContainsFunc(rc.VirtualHosts, func(vh *routev3.VirtualHost) bool {
-		return vh.Name == upstream && slices.Contains(vh.Domains, host)
-	})
-}
-
-// shallow returns a message with the same fields as m. Both share the values.
-func shallow[M proto.Message](m M) M {
-	from := m.ProtoReflect()
-	to := from.New()
-	from.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		to.Set(field, value)
-		return true
-	})
-	return to.Interface().(M)
+// serving returns a virtual host that serves other hosts.
+func serving(r *Resource, hosts []string) (*Resource, error) {
+	if slices.Equal(r.Hosts, hosts) {
+		return r, nil
+	}
+	vh := r.Message().(*routev3.VirtualHost)
+	vh.Domains = hosts
+	with, err := resource.Make(r.Name, vh)
+	if err != nil {
+		return nil, fmt.Errorf("translating routes to the hosts of fallbacks: %w", err)
+	}
+	with.Hosts, with.Takeovers = hosts, r.Takeovers
+	return with, nil
 }

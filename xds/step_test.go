@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,10 +14,11 @@ import (
 )
 
 // routesText writes routes as their upstreams with hosts, and the host that takes over: "a: a, a.shop > b".
-func routesText(r *Resource) []string {
+func routesText(list *List) []string {
 	var lines []string
-	for _, vh := range r.Message.(*routev3.RouteConfiguration).VirtualHosts {
-		line := vh.Name + ": " + strings.Join(vh.Domains, ", ")
+	for _, r := range list.All() {
+		vh := r.Message().(*routev3.VirtualHost)
+		line := strings.TrimPrefix(vh.Name, wire.VirtualHost("")) + ": " + strings.Join(vh.Domains, ", ")
 		for _, route := range vh.Routes {
 			if to := route.GetRoute(); to.GetCluster() == wire.EgressCluster && strings.HasSuffix(route.Name, wire.RouteRejected.Suffix()) {
 				line += " > " + to.GetHostRewriteLiteral()
@@ -42,15 +44,22 @@ func stepSet(lines ...string) *policy.Set {
 		}
 		set.Upstreams = append(set.Upstreams, u)
 	}
+	slices.SortFunc(set.Upstreams, func(a, b *policy.Upstream) int { return strings.Compare(a.Name, b.Name) })
 	return set
 }
 
-func egressRoutes(t interface{ Fatal(...any) }, tr *Translation) *Resource {
-	rs, _, err := tr.For(nil, DefaultListen)
+// hostsOf returns the virtual hosts of upstreams, written as in routesText.
+func hostsOf(t rapid.TB, pool *Pool, lines ...string) *List {
+	t.Helper()
+	tr, err := NewTranslation(stepSet(lines...), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rs[RouteType][0]
+	rs, err := tr.For(nil, DefaultListen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs[VirtualHostType]
 }
 
 func TestStep(t *testing.T) {
@@ -61,46 +70,46 @@ func TestStep(t *testing.T) {
 		"the fallback of another": {[]string{"a: a", "b: b > c", "c: c"}, []string{"a: a > c", "b: b", "c: c"}, nil},
 		"an upstream that was there": {
 			[]string{"a: a", "b: b"}, []string{"a: a > b", "b: b"},
-			[]string{"a: a", "b: b", "*: *"},
+			[]string{"*: *", "a: a", "b: b"},
 		},
 		"a new upstream": {
 			[]string{"a: a > b", "b: b"}, []string{"a: a > c", "c: c"},
-			[]string{"a: a > b", "b: b", "*: *", "c: c"},
+			[]string{"*: *", "a: a > b", "b: b", "c: c"},
 		},
 		"a new upstream with another host": {
 			[]string{"a: a"}, []string{"a: a > c", "c: c, d"},
-			[]string{"a: a", "*: *", "c: c"},
+			[]string{"*: *", "a: a", "c: c"},
 		},
 		"a new chain": {
 			[]string{"a: a"}, []string{"a: a > b", "b: b > c", "c: c"},
-			[]string{"a: a", "*: *", "c: c"},
+			[]string{"*: *", "a: a", "c: c"},
 		},
 		"a chain whose end is there": {
 			[]string{"a: a", "c: c"}, []string{"a: a > b", "b: b > c", "c: c"},
-			[]string{"a: a", "c: c", "*: *", "b: b > c"},
+			[]string{"*: *", "a: a", "b: b > c", "c: c"},
 		},
 		"a host more": {
 			[]string{"a: a", "b: x"}, []string{"a: a > b", "b: b, x"},
-			[]string{"a: a", "b: x, b", "*: *"},
+			[]string{"*: *", "a: a", "b: x, b"},
 		},
 		"a host of another": {
 			[]string{"a: a", "x: b, x"}, []string{"a: a > b", "b: b", "x: x"},
-			[]string{"a: a", "x: x", "*: *", "b: b"},
+			[]string{"*: *", "a: a", "b: b", "x: x"},
 		},
 		"the only host of another": {
 			[]string{"a: a", "x: b"}, []string{"a: a > b", "b: b"},
-			[]string{"a: a", "*: *", "b: b"},
+			[]string{"*: *", "a: a", "b: b"},
 		},
 		"a host that a pattern had": {
 			[]string{"a: a", "x: *"}, []string{"a: a > b", "b: b", "x: *"},
-			[]string{"a: a", "x: *", "b: b"},
+			[]string{"a: a", "b: b", "x: *"},
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			tr := NewTranslation(stepSet(tt.next...))
-			had, next := egressRoutes(t, NewTranslation(stepSet(tt.had...))), egressRoutes(t, tr)
-			step, err := tr.Step(had, next)
+			pool := &Pool{}
+			had, next := hostsOf(t, pool, tt.had...), hostsOf(t, pool, tt.next...)
+			step, err := Step(pool, had, next)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,31 +122,8 @@ func TestStep(t *testing.T) {
 			if diff := cmp.Diff(tt.step, routesText(step)); diff != "" {
 				t.Fatalf("the step (-want +got)\n%s", diff)
 			}
-			if again, err := tr.Step(had, next); err != nil || again != step {
+			if again, err := Step(pool, had, next); err != nil || again != step {
 				t.Errorf("asked again, it is another: %v", err)
-			}
-		})
-	}
-}
-
-// TestStepKeepsTheLargerResponses: Envoy refuses routes with a direct response that is larger than they say.
-func TestStepKeepsTheLargerResponses(t *testing.T) {
-	large := func(lines ...string) *Translation {
-		set := stepSet(lines...)
-		set.Upstreams[len(set.Upstreams)-1].Routes[0].Breaker.Fallback.Response.Body = strings.Repeat("x", 10_000)
-		return NewTranslation(set)
-	}
-	for name, tt := range map[string]struct{ had, next *Translation }{
-		"before": {large("a: a > b", "b: b", "d: d > b"), NewTranslation(stepSet("a: a > c", "c: c"))},
-		"after":  {NewTranslation(stepSet("a: a > b", "b: b")), large("a: a > c", "c: c", "d: d > c")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			step, err := tt.next.Step(egressRoutes(t, tt.had), egressRoutes(t, tt.next))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := step.Message.(*routev3.RouteConfiguration).MaxDirectResponseBodySizeBytes.GetValue(); got < 10_000 {
-				t.Errorf("responses may have %d bytes, want 10,000", got)
 			}
 		})
 	}
@@ -147,7 +133,8 @@ func TestStepKeepsTheLargerResponses(t *testing.T) {
 // the routes before, and no other host of these is lost.
 func TestStepsLead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		draw := func(label string) *Translation {
+		pool := &Pool{}
+		draw := func(label string) *List {
 			var lines, there []string
 			for _, name := range []string{"d", "c", "b", "a"} {
 				hosts := rapid.SampledFrom([]string{"", name, name + ", y" + name, "z" + name + ", " + name}).Draw(t, label)
@@ -160,12 +147,11 @@ func TestStepsLead(t *testing.T) {
 				}
 				lines, there = append(lines, line), append(there, name)
 			}
-			return NewTranslation(stepSet(lines...))
+			return hostsOf(t, pool, lines...)
 		}
-		tr := draw("next")
-		had, next := egressRoutes(t, draw("had")), egressRoutes(t, tr)
+		had, next := draw("had"), draw("next")
 		for steps := 0; ; steps++ {
-			step, err := tr.Step(had, next)
+			step, err := Step(pool, had, next)
 			switch {
 			case err != nil:
 				t.Fatal(err)
@@ -178,11 +164,10 @@ func TestStepsLead(t *testing.T) {
 			if step == next {
 				return
 			}
-			before, between := had.Message.(*routev3.RouteConfiguration), step.Message.(*routev3.RouteConfiguration)
-			for _, vh := range before.VirtualHosts {
-				for _, host := range vh.Domains {
-					if !leads(between, host, vh.Name) {
-						t.Fatalf("%q of %q is gone on the way", host, vh.Name)
+			for _, r := range had.All() {
+				for _, host := range r.Hosts {
+					if !leads(step, host, r.Name) {
+						t.Fatalf("%q of %q is gone on the way", host, r.Name)
 					}
 				}
 			}
@@ -191,11 +176,11 @@ func TestStepsLead(t *testing.T) {
 	})
 }
 
-// checkLeads wants each host to which next begins to send calls to lead to its upstream in had.
-func checkLeads(t *rapid.T, had, next *Resource) {
-	before, after := had.Message.(*routev3.RouteConfiguration), next.Message.(*routev3.RouteConfiguration)
-	for host := range takeoverHosts(after) {
-		if !takeoverHosts(before)[host] && !leads(before, host, host) {
+// checkLeads wants each host to which next begins to send calls to lead to its upstream in had. An upstream has the name of
+// one of its hosts.
+func checkLeads(t *rapid.T, had, next *List) {
+	for host := range freshTakeovers(had, next) {
+		if !leads(had, host, wire.VirtualHost(host)) {
 			t.Fatalf("%q is taken over to from %q to %q", host, routesText(had), routesText(next))
 		}
 	}

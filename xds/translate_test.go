@@ -29,19 +29,14 @@ func translate(t rapid.TB, set *policy.Set) Resources {
 }
 
 func (rs Resources) find(url, name string) *Resource {
-	for _, r := range rs[url] {
-		if r.Name == name {
-			return r
-		}
-	}
-	return nil
+	return rs[url].Find(name)
 }
 
 // versions returns the versions of all resources, by type and name.
 func (rs Resources) versions() map[string]string {
 	out := map[string]string{}
 	for url, list := range rs {
-		for _, r := range list {
+		for _, r := range list.All() {
 			out[url+" "+r.Name] = r.Version
 		}
 	}
@@ -50,11 +45,11 @@ func (rs Resources) versions() map[string]string {
 
 func routesOf(t rapid.TB, rs Resources) []*routev3.VirtualHost {
 	t.Helper()
-	rc, ok := rs.find(RouteType, wire.EgressName).Message.(*routev3.RouteConfiguration)
-	if !ok {
-		t.Fatal("there is no route configuration")
+	var hosts []*routev3.VirtualHost
+	for _, r := range rs[VirtualHostType].All() {
+		hosts = append(hosts, r.Message().(*routev3.VirtualHost))
 	}
-	return rc.GetVirtualHosts()
+	return hosts
 }
 
 func TestTranslateIsDeterministic(t *testing.T) {
@@ -62,8 +57,8 @@ func TestTranslateIsDeterministic(t *testing.T) {
 		set := drawSet(t)
 		first, second := translate(t, set), translate(t, set)
 		for url, list := range first {
-			for i, r := range list {
-				if again := second[url][i]; r.Version != again.Version || !bytes.Equal(r.Body.GetValue(), again.Body.GetValue()) {
+			for i, r := range list.All() {
+				if again := second[url].All()[i]; r.Version != again.Version || !bytes.Equal(r.Value(), again.Value()) {
 					t.Errorf("%s %s: version %s and then %s", url, r.Name, r.Version, again.Version)
 				}
 			}
@@ -83,8 +78,8 @@ func TestEveryRouteHasItsClusterAndEveryClusterItsEndpoints(t *testing.T) {
 				}
 			}
 		}
-		for _, r := range rs[ClusterType] {
-			eds := r.Message.(*clusterv3.Cluster).GetEdsClusterConfig()
+		for _, r := range rs[ClusterType].All() {
+			eds := r.Message().(*clusterv3.Cluster).GetEdsClusterConfig()
 			if (eds != nil) != (rs.find(EndpointType, r.Name) != nil) {
 				t.Errorf("cluster %s: EDS %v, but its endpoints are resource %v", r.Name, eds, rs.find(EndpointType, r.Name))
 			}
@@ -141,10 +136,10 @@ func TestAChangeOfOneUpstreamChangesItsResourcesOnly(t *testing.T) {
 		after := translate(t, set).versions()
 		for key, version := range before {
 			url, resource, _ := strings.Cut(key, " ")
-			// The last upstream that another takes over from takes the way there along, and
-			// the last one that trusts a file takes its secret.
-			shared := url == RouteType || url == SecretType || resource == wire.EgressCluster
-			if after[key] != version && resource != name && !shared {
+			// The last upstream that another takes over from takes the way there along, the last one that trusts a file
+			// takes its secret, and one that has any host takes the place of the 404.
+			shared := url == SecretType || resource == wire.EgressCluster || resource == wire.VirtualHost("*")
+			if after[key] != version && resource != name && resource != wire.VirtualHost(name) && !shared {
 				t.Errorf("changing upstream %s changed %s", name, key)
 			}
 		}
@@ -179,24 +174,38 @@ func TestAnUpstreamForAnyHostTakesThePlaceOfThe404(t *testing.T) {
 	set := sampleSet()
 	set.Upstreams[0].Hosts = []string{"*"}
 	hosts := routesOf(t, translate(t, set))
-	if got := hosts[len(hosts)-1].GetName(); got != "search" {
-		t.Errorf("the last virtual host is %q, want that of the last upstream", got)
+	for _, vh := range hosts {
+		if any := slices.Contains(vh.Domains, "*"); any != (vh.Name == wire.VirtualHost(set.Upstreams[0].Name)) {
+			t.Errorf("virtual host %q is for any host: %t", vh.Name, any)
+		}
 	}
 }
 
-func TestOnlyKeepsTheNamedUpstreams(t *testing.T) {
-	set := sampleSet()
-	cut := Only(set, []string{"search", "unheard-of", "ledger"})
-	if got := len(cut.Upstreams); got != 2 || cut.Upstreams[0].Name != "ledger" || cut.Upstreams[1].Name != "search" {
-		t.Errorf("got %d upstreams %v, want ledger and search", got, cut.Upstreams)
+// TestForKeepsTheNamedUpstreams, and ignores names that the policy does not have.
+func TestForKeepsTheNamedUpstreams(t *testing.T) {
+	tr, err := NewTranslation(sampleSet(), nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if len(set.Upstreams) != 3 {
-		t.Errorf("the set itself was changed")
+	rs, err := tr.For([]string{"search", "unheard-of", "ledger", "search"}, egressAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(rs[ClusterType]); !slices.Equal(got, []string{"ledger", "search"}) {
+		t.Errorf("got clusters %q, want ledger and search", got)
 	}
 }
 
-// TestOnlyKeepsWhoTakesOver: the upstream that takes over stays too, and the one that takes over from it.
-func TestOnlyKeepsWhoTakesOver(t *testing.T) {
+func names(list *List) []string {
+	var all []string
+	for _, r := range list.All() {
+		all = append(all, r.Name)
+	}
+	return all
+}
+
+// TestReachedHasWhoTakesOver: the upstream that takes over, and the one that takes over from it.
+func TestReachedHasWhoTakesOver(t *testing.T) {
 	set := sampleSet()
 	takenOver := func(i int, by string) {
 		b := &policy.Breaker{Spec: breaker.Spec{Key: breaker.Key{Upstream: set.Upstreams[i].Name}}}
@@ -205,11 +214,11 @@ func TestOnlyKeepsWhoTakesOver(t *testing.T) {
 	}
 	takenOver(1, set.Upstreams[2].Name)
 	takenOver(2, set.Upstreams[0].Name)
-	if cut := Only(set, []string{set.Upstreams[1].Name}); len(cut.Upstreams) != 3 {
-		t.Errorf("got %d upstreams, want all three", len(cut.Upstreams))
+	if got := Reached(set, []string{set.Upstreams[1].Name}); len(got) != 3 {
+		t.Errorf("got %q, want all three", got)
 	}
-	if cut := Only(set, []string{set.Upstreams[2].Name}); len(cut.Upstreams) != 2 {
-		t.Errorf("got %d upstreams, want the one and who takes over", len(cut.Upstreams))
+	if got := Reached(set, []string{set.Upstreams[2].Name}); len(got) != 2 {
+		t.Errorf("got %q, want the one and who takes over", got)
 	}
 }
 
@@ -220,7 +229,7 @@ func TestRouteNameHasTheUpstreamAndTheRoute(t *testing.T) {
 	}
 	for _, vh := range routesOf(t, translate(t, sampleSet())) {
 		for _, r := range vh.GetRoutes() {
-			if key, _, _ := wire.ParseRouteName(r.GetName()); vh.GetName() == "payments" {
+			if key, _, _ := wire.ParseRouteName(r.GetName()); vh.GetName() == wire.VirtualHost("payments") {
 				got = append(got, key)
 			}
 		}

@@ -63,10 +63,10 @@ func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
 		return nil, err
 	}
 	b.StaticResources.Listeners = append(b.StaticResources.Listeners, listener)
-	for i, r := range rs[xds.ClusterType] {
-		c := r.Message.(*clusterv3.Cluster)
+	for _, r := range rs[xds.ClusterType].All() {
+		c := r.Message().(*clusterv3.Cluster)
 		c.ClusterDiscoveryType, c.EdsClusterConfig = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}, nil
-		c.LoadAssignment = rs[xds.EndpointType][i].Message.(*endpointv3.ClusterLoadAssignment)
+		c.LoadAssignment = rs[xds.EndpointType].Find(r.Name).Message().(*endpointv3.ClusterLoadAssignment)
 		b.StaticResources.Clusters = append(b.StaticResources.Clusters, c)
 	}
 	text2, err := protojson.Marshal(b)
@@ -78,7 +78,7 @@ func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
 
 // plainListener returns the egress listener with its routes, and without ext_proc, marks and access log.
 func plainListener(rs xds.Resources, fallback policy.Response) (*listenerv3.Listener, error) {
-	listener := rs[xds.ListenerType][0].Message.(*listenerv3.Listener)
+	listener := rs[xds.ListenerType].All()[0].Message().(*listenerv3.Listener)
 	filter := listener.GetFilterChains()[0].GetFilters()[0]
 	manager := new(hcmv3.HttpConnectionManager)
 	if err := filter.GetTypedConfig().UnmarshalTo(manager); err != nil {
@@ -86,7 +86,7 @@ func plainListener(rs xds.Resources, fallback policy.Response) (*listenerv3.List
 	}
 	manager.AccessLog = nil
 	manager.HttpFilters = manager.GetHttpFilters()[len(manager.GetHttpFilters())-1:]
-	routes := rs[xds.RouteType][0].Message.(*routev3.RouteConfiguration)
+	routes := xds.WholeRoutes(rs[xds.VirtualHostType]).All()[0].Message().(*routev3.RouteConfiguration)
 	routes.VirtualHosts = append(routes.VirtualHosts, &routev3.VirtualHost{
 		Name: "direct", Domains: []string{"direct"},
 		Routes: []*routev3.Route{{

@@ -28,6 +28,7 @@ type options struct {
 	cell      time.Duration  // how long each variant runs in each round
 	paced     time.Duration  // how long each variant runs at a steady rate
 	trips     int            // trips that are measured
+	hangs     int            // hangs that are measured, of each version
 	phases    int            // phases of half-open that are measured
 	upstreams int            // upstreams for the part "sizes"
 	only      string         // the only part to measure; empty: all
@@ -40,7 +41,7 @@ type options struct {
 
 func main() {
 	short := flag.Bool("short", false, "measure for a minute only: the figures are rough")
-	o := options{rounds: 10, cell: 2 * time.Second, paced: 10 * time.Second, trips: 60, phases: 60, upstreams: 1000}
+	o := options{rounds: 10, cell: 2 * time.Second, paced: 10 * time.Second, trips: 60, hangs: 10, phases: 60, upstreams: 1000}
 	flag.StringVar(&o.binary, "breakwater", filepath.Join("..", "..", "bin", "breakwater"), "the control plane's `binary`")
 	flag.StringVar(&o.before, "before", "", "the `binary` of an older control plane, to be measured in the same run")
 	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the proxy's `binary` (default $ENVOY)")
@@ -49,7 +50,7 @@ func main() {
 	variants := flag.String("variants", "", "`pattern` of the variants whose costs are measured, beside the bare Envoy; all by default")
 	rounds := flag.Int("rounds", o.rounds, "`rounds` in which costs are measured")
 	cell := flag.Duration("cell", o.cell, "how long each variant runs in each round: where others use the machine, many short rounds tell more")
-	only := flag.String("only", "", "`part` to measure: costs, trips, half-open or sizes; all by default")
+	only := flag.String("only", "", "`part` to measure: costs, trips, hangs, half-open or sizes; all by default")
 	flag.Parse()
 	o.only, o.rounds, o.cell = *only, *rounds, *cell
 	var err error
@@ -66,7 +67,7 @@ func main() {
 		os.Exit(1)
 	}
 	if *short {
-		o.rounds, o.cell, o.paced, o.trips, o.phases = 3, time.Second, 3*time.Second, 10, 10
+		o.rounds, o.cell, o.paced, o.trips, o.hangs, o.phases = 3, time.Second, 3*time.Second, 10, 3, 10
 	}
 	begin := time.Now()
 	o.say = func(format string, args ...any) {
@@ -96,7 +97,7 @@ func run(ctx context.Context, o options) (err error) {
 	for _, part := range []struct {
 		name    string
 		measure func(*machine, *bytes.Buffer) ([]target, error)
-	}{{"costs", costs}, {"trips", trips}, {"half-open", halfOpen}, {"sizes", sizes}} {
+	}{{"costs", costs}, {"trips", trips}, {"hangs", hangs}, {"half-open", halfOpen}, {"sizes", sizes}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

@@ -125,14 +125,17 @@ func (s *timestamps) list() []time.Time {
 }
 
 // underLoad puts a steady load on all proxies while f runs, and returns the calls through each proxy.
-func (s *mesh) underLoad(f func() error) ([][]traffic.Call, error) {
+func (s *mesh) underLoad(f func() error) ([][]traffic.Call, error) { return s.underLoadOf(4, f) }
+
+// underLoadOf is underLoad with a number of connections to each proxy.
+func (s *mesh) underLoadOf(connections int, f func() error) ([][]traffic.Call, error) {
 	ctx, stop := context.WithCancel(s.machine.ctx)
 	defer stop()
 	calls := make([][]traffic.Call, len(s.proxies))
 	problems := make([]error, len(s.proxies)+1)
 	var wg sync.WaitGroup
 	for i, p := range s.proxies {
-		wg.Go(func() { calls[i], problems[i] = traffic.Steady(ctx, anyStatus(p), steadyRate/fleet, 4) })
+		wg.Go(func() { calls[i], problems[i] = traffic.Steady(ctx, anyStatus(p), steadyRate/fleet, connections) })
 	}
 	problems[len(s.proxies)] = f()
 	stop()

@@ -72,14 +72,15 @@ type Publisher struct {
 	counts   atomic.Pointer[Counts]
 
 	wake        chan struct{}                       // has room for one
-	mu          lockorder.Mutex[lockorder.GateLeaf] // guards transitions
+	mu          lockorder.Mutex[lockorder.GateLeaf] // guards what follows
 	transitions []transition
+	exact       []breaker.Key // breakers whose calls must all be logged
 
 	// The fields below are used only by the goroutine of Run.
-	table     *gate.Table
-	filter    gate.LogFilter
-	upstreams map[string]*policy.Upstream
-	decided   time.Time // the first transition that is not published; zero: there is none
+	table   *gate.Table
+	filter  gate.LogFilter
+	set     *policy.Set // nil: none was applied
+	decided time.Time   // the first transition that is not published; zero: there is none
 }
 
 // transition is the part of a breaker's transition that gates depend on.
@@ -111,6 +112,19 @@ func (p *Publisher) Observe(t breaker.Transition) {
 	p.mu.Lock()
 	p.transitions = append(p.transitions, one)
 	p.mu.Unlock()
+	p.wakeUp()
+}
+
+// LogAll records that the feed needs all calls of a breaker from now on, and returns at once. The gates that say so to the
+// proxies are published at once, too, and not with the next sampling. The key has no node.
+func (p *Publisher) LogAll(key breaker.Key) {
+	p.mu.Lock()
+	p.exact = append(p.exact, key)
+	p.mu.Unlock()
+	p.wakeUp()
+}
+
+func (p *Publisher) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default: // Run is about to wake already
@@ -176,10 +190,7 @@ func (p *Publisher) apply(set *policy.Set) {
 	if p.table.Apply(set) {
 		p.table.Adopt(p.Breakers.Snapshot(p.Clock.Now()))
 	}
-	p.filter, p.upstreams = gate.FilterFor(set), make(map[string]*policy.Upstream, len(set.Upstreams))
-	for _, u := range set.Upstreams {
-		p.upstreams[u.Name] = u
-	}
+	p.filter, p.set = gate.FilterFor(set), set
 }
 
 // sample decides how densely proxies log from now on, and reports whether that changes the gates.
@@ -219,12 +230,15 @@ func (p *Publisher) publish() (next breaker.Instant) {
 	return next
 }
 
-// watchTransitions passes the transitions since its last call to the table.
+// watchTransitions passes the transitions since its last call to the table, and the breakers whose calls must all be logged.
 func (p *Publisher) watchTransitions() {
 	p.mu.Lock()
-	transitions := p.transitions
-	p.transitions = nil
+	transitions, exact := p.transitions, p.exact
+	p.transitions, p.exact = nil, nil
 	p.mu.Unlock()
+	for _, key := range exact {
+		p.table.LogAll(key)
+	}
 	for _, t := range transitions {
 		if p.table.Watch(t.key, t.rate) && p.decided.IsZero() {
 			p.decided = p.Clock.Wall(t.at)
@@ -259,7 +273,10 @@ func (p *Publisher) proxies(upstreams []string, now breaker.Instant) map[string]
 	left := p.applied.disconnected(ids(connected), now)
 	all := make(map[string][]gate.Proxy, len(upstreams))
 	for _, name := range upstreams {
-		u := p.upstreams[name]
+		var u *policy.Upstream
+		if p.set != nil {
+			u = p.set.Upstream(name)
+		}
 		var reach []gate.Proxy
 		for i := range connected {
 			if n := &connected[i]; n.Calls(name) {

@@ -253,6 +253,30 @@ func TestSamplingIsPublished(t *testing.T) {
 	})
 }
 
+// TestAllCallsAreLoggedAtOnce: the feed does not wait for the next sampling, which says when that ends.
+func TestAllCallsAreLoggedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh(t)
+		m.apply(set("web"))
+		sampling := wire.Sampling{Passed: 8, Rejected: 1}
+		exact := sampling
+		exact.Exact = true
+		sample := func(s wire.Sampling) { m.change(func() { m.sampling = map[breaker.Key]wire.Sampling{web: s} }) }
+		sample(sampling)
+		time.Sleep(time.Second)
+		m.want(t, "busy", gate.Gate{Key: web, Sampling: sampling})
+		sample(exact)
+		m.LogAll(web)
+		m.LogAll(breaker.Key{Upstream: "gone"})
+		m.want(t, "without a pause", gate.Gate{Key: web, Sampling: exact})
+		time.Sleep(time.Second)
+		m.want(t, "a second later", gate.Gate{Key: web, Sampling: exact})
+		sample(sampling)
+		time.Sleep(time.Second)
+		m.want(t, "calm again", gate.Gate{Key: web, Sampling: sampling})
+	})
+}
+
 // TestRefusedGatesAreTriedAgain with the next change, and the time of the first decision.
 func TestRefusedGatesAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

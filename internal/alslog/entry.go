@@ -12,7 +12,8 @@ import (
 type Entry struct {
 	// Start is when the request or connection began: time since 1970, by the proxy's clock (start_time).
 	Start time.Duration
-	// Duration is the time from Start to the end (duration); 0 where the entry was written before the end.
+	// Duration is the time from Start to the end (duration); 0 where the entry was written before the end. A custom tag
+	// can say how long the request had lasted by then, see [Entry.Tag].
 	Duration time.Duration
 	// RequestEnd is when the last byte of the request came (time_to_last_rx_byte), and ResponseBegin when the first byte of the
 	// upstream's response came (time_to_first_upstream_rx_byte). Both are counted from Start, and negative where
@@ -48,6 +49,7 @@ type Entry struct {
 	ResponseContentType, GRPCStatusHeader, GRPCStatusTrailer []byte
 
 	metadata []byte
+	common   []byte
 }
 
 // Type is an AccessLogType.
@@ -75,6 +77,21 @@ func (e *Entry) Metadata(namespace, key string) (value []byte, err error) {
 		return nil, nil
 	}
 	return e.lookUp(namespace, key)
+}
+
+// Tag returns the custom tag with a name; empty where the entry has none. The error is nil or [ErrMalformed].
+func (e *Entry) Tag(name string) (value []byte, err error) {
+	err = texts(e.common, func(number protowire.Number, b []byte) error {
+		if number != 22 {
+			return nil
+		}
+		key, v, err := readPair(b)
+		if err == nil && string(key) == name {
+			value = v
+		}
+		return err
+	})
+	return value, err
 }
 
 // lookUp is [Entry.Metadata] of an entry with metadata.
@@ -109,6 +126,7 @@ func (e *Entry) read(data []byte, tcp bool) error {
 }
 
 func (e *Entry) readCommon(data []byte) error {
+	e.common = data
 	return fields(data, func(number protowire.Number, n uint64, b []byte) (err error) {
 		if b == nil {
 			switch number {

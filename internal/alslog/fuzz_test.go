@@ -112,6 +112,9 @@ func sameCommon(t *testing.T, e *Entry, want *datav3.AccessLogCommon) {
 	if got, err := e.Metadata(namespace, key); err != nil || string(got) != want.GetMetadata().GetFilterMetadata()[namespace].GetFields()[key].GetStringValue() {
 		t.Errorf("mark %q, error %v; want %v", got, err, want.GetMetadata())
 	}
+	if got, err := e.Tag(tag); err != nil || string(got) != want.GetCustomTags()[tag] {
+		t.Errorf("tag %q, error %v; want %v", got, err, want.GetCustomTags())
+	}
 	for _, o := range []struct {
 		got  time.Duration
 		want *durationpb.Duration

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// The mark in the metadata of requests.
-const namespace, key, mark = "tests", "mark", "7"
+// The mark in the metadata of requests, and the name of a custom tag.
+const namespace, key, mark, tag = "tests", "mark", "7", "tag"
 
 // address returns the address of an endpoint.
 func address(ip string) *corev3.Address {
@@ -33,6 +33,7 @@ func refused() *datav3.HTTPAccessLogEntry {
 			StartTime: timestamppb.New(time.Unix(1_700_000_000, 1)), Duration: durationpb.New(3 * time.Millisecond),
 			TimeToLastRxByte: durationpb.New(time.Millisecond), TimeToLastDownstreamTxByte: durationpb.New(3 * time.Millisecond),
 			RouteName: "web", AccessLogType: datav3.AccessLogType_DownstreamEnd, UpstreamRequestAttemptCount: 2,
+			CustomTags:            map[string]string{tag: "12/34", "other": "x"},
 			UpstreamRemoteAddress: address("10.0.0.1"), UpstreamTransportFailureReason: "connection refused",
 			ResponseFlags: &datav3.ResponseFlags{
 				UpstreamConnectionFailure: true, NoHealthyUpstream: true, UnauthorizedDetails: &datav3.ResponseFlags_Unauthorized{},

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,8 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/gate"
@@ -51,7 +54,19 @@ func (s *layerStream) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
 	}
 }
 
-func (s *layerStream) Send(m *discoveryv3.DeltaDiscoveryResponse) error {
+func (s *layerStream) Send(*discoveryv3.DeltaDiscoveryResponse) error {
+	return errors.New("responses are marshalled already, and come by SendMsg")
+}
+
+func (s *layerStream) SendMsg(frame any) error {
+	b, err := discovery.Codec(encoding.GetCodecV2("proto")).Marshal(frame)
+	if err != nil {
+		return err
+	}
+	m := &discoveryv3.DeltaDiscoveryResponse{}
+	if err := proto.Unmarshal(b.Materialize(), m); err != nil {
+		return err
+	}
 	s.out <- m
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"breakwater.dev/feed"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/xds/discovery"
 )
 
 // Limits of one connection.
@@ -39,7 +40,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
 		grpc.StreamInterceptor(recoverPanics(a.log)), grpc.UnknownServiceHandler(refuseMethod),
-		grpc.ForceServerCodecV2(exactCodec{feed.Codec()}), // feed.Codec does not decode access logs, and decodes other messages as gRPC does
+		grpc.ForceServerCodecV2(discovery.Codec(feed.Codec())), // each has its own messages, and leaves the others to gRPC
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
 		// There are many connections, and most are quiet: 32 KiB for each read buffer is too much. Write buffers are shared by gRPC.

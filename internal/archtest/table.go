@@ -14,7 +14,9 @@ const (
 
 // table says which package may import which. Its rules bind files that are not tests; a test
 // may import the same packages, those that its row grants to tests, and the test kit. It is printed in docs/architecture.md.
-var table = slices.Concat(benchTable, []row{
+var table = slices.Concat(benchRows, xdsRows, otherRows)
+
+var otherRows = []row{
 	{
 		pkg: "instant", layer: 0, pure: true, silent: true,
 		reason: "Both engines count in one kind of time, so that a program can pass both the same reading of its clock.",
@@ -62,56 +64,6 @@ var table = slices.Concat(benchTable, []row{
 		reason: "These packages read YAML strictly and print values. They know nothing of policies.",
 	},
 	{
-		pkg: "xds/internal/message", layer: 5, pure: true, silent: true,
-		third:  []string{controlPlaneAPI, protobufGo, yaml},
-		reason: "How messages are packed and printed depends on no message.",
-	},
-	{
-		pkg: "xds/internal/connect", layer: 6, pure: true, silent: true,
-		ours:   []string{"wire", "xds/internal/message"},
-		third:  []string{controlPlaneAPI, protobufGo},
-		reason: "A proxy connects to the control plane in the same ways as to upstreams, whatever a policy says.",
-	},
-	{
-		pkg: "xds/bootstrap", layer: 7, pure: true,
-		ours:   []string{"wire", "xds/internal/connect", "xds/internal/message"},
-		third:  []string{controlPlaneAPI, protobufGo},
-		reason: "A proxy's bootstrap is made where no policy is, such as by a webhook.",
-	},
-	{
-		pkg: "xds/internal/cluster", layer: 7, pure: true, silent: true,
-		ours:   []string{"policy", "breaker", "outlier", "xds/internal/connect"},
-		third:  []string{controlPlaneAPI, protobufGo},
-		reason: "A cluster depends on its upstream only. Breakers are in the routes, and endpoints are resources of their own.",
-	},
-	{
-		pkg: "xds/internal/filter", layer: 6, pure: true,
-		ours:   []string{"policy", "wire", "xds/internal/message"},
-		third:  []string{controlPlaneAPI, protobufGo},
-		reason: "Routes turn on the filters of the listener, so names and configurations of filters are below both.",
-	},
-	{
-		pkg: "xds/internal/route", layer: 7, pure: true, silent: true,
-		ours:   []string{"policy", "breaker", "wire", "gate", "xds/internal/filter", "xds/internal/message"},
-		third:  []string{controlPlaneAPI, protobufGo},
-		reason: "It splits routes of other control planes too, so it knows no listener and no cluster.",
-	},
-	{
-		pkg: "xds/internal/listener", layer: 7, pure: true,
-		ours:   []string{"policy", "wire", "xds/internal/connect", "xds/internal/filter", "xds/internal/message"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
-		reason: "The egress listener is the same for every policy, so it knows no routes.",
-	},
-	{
-		pkg: "xds", layer: 8, pure: true,
-		ours: []string{"policy", "wire", "gate", "endpoints", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter",
-			"xds/internal/listener", "xds/internal/message", "xds/internal/route"},
-		third:     []string{controlPlaneAPI, protobufGo},
-		testOurs:  []string{"breaker", "outlier", "xds/bootstrap"},
-		testThird: []string{grpcGo, yaml},
-		reason:    "Translation is a pure function of the policy.",
-	},
-	{
 		pkg: "internal/untrusted", layer: 0,
 		reason: "Every package that logs or shows text from the network makes it safe in this one way.",
 	},
@@ -126,52 +78,6 @@ var table = slices.Concat(benchTable, []row{
 		reason: "All services on the port for proxies ask one guard, which knows none of them.",
 	},
 	{
-		pkg: "xds/discovery/internal/node", layer: 9, pure: true,
-		ours:     []string{"policy", "wire", "xds"},
-		third:    []string{controlPlaneAPI, protobufGo},
-		testOurs: []string{"xds/bootstrap"},
-		reason:   "A proxy's introduction depends only on its first request.",
-	},
-	{
-		pkg: "xds/discovery/internal/protocol", layer: 9, pure: true,
-		ours:   []string{"xds", "internal/untrusted"},
-		third:  []string{controlPlaneAPI, protobufGo, rpcStatus},
-		reason: "The protocol is the same for all types and all proxies. It depends on the requests, the resources and the time.",
-	},
-	{
-		pkg: "xds/discovery/internal/presence", layer: 7, pure: true,
-		ours:   []string{"internal/lockorder"},
-		third:  []string{grpcGo},
-		reason: "Two proxies with one id show by their addresses and their times, whatever they are sent.",
-	},
-	{
-		pkg: "xds/discovery/internal/rollout", layer: 9, pure: true,
-		ours:     []string{"xds", "internal/lockorder"},
-		testOurs: []string{"gate"},
-		reason:   "The way of gates to the proxies depends only on the gates and on the answers to them.",
-	},
-	{
-		pkg: "xds/discovery/internal/publication", layer: 10, pure: true,
-		ours:   []string{"policy", "endpoints", "xds", "internal/lockorder", "xds/discovery/internal/node"},
-		reason: "The resources of a proxy depend on the policy, the endpoints and the proxy's node, and not on the resources that it was sent so far.",
-	},
-	{
-		pkg: "xds/discovery/internal/plan", layer: 10, pure: true, silent: true,
-		ours:      []string{"xds", "xds/discovery/internal/protocol"},
-		testThird: []string{controlPlaneAPI, protobufGo, rpcStatus},
-		reason:    "The order in which a proxy gets its resources can be tested without streams, timers and other proxies.",
-	},
-	{
-		pkg: "xds/discovery", layer: 11,
-		ours: []string{"api", "policy", "endpoints", "xds", "gate", "internal/guard", "internal/untrusted", "internal/lockorder",
-			"xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol",
-			"xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
-		third:     []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
-		testOurs:  []string{"wire", "xds/bootstrap"},
-		testThird: []string{rpcStatus},
-		reason:    "It sends the resources that xds made from the policy and the endpoints. Other packages get its results as values, through the app.",
-	},
-	{
 		pkg: "extproc", layer: 6,
 		ours:   []string{"policy", "breaker", "wire", "internal/guard", "internal/lockorder"},
 		third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
@@ -179,7 +85,7 @@ var table = slices.Concat(benchTable, []row{
 	},
 	{
 		pkg: "feed", layer: 6,
-		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/sampling", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
+		ours:      []string{"policy", "breaker", "outlier", "wire", "gate", "feed/internal/clock", "feed/internal/running", "feed/internal/sampling", "feed/internal/suspects", "internal/lockorder", "internal/alslog", "internal/guard", "internal/untrusted"},
 		third:     []string{controlPlaneAPI, grpcGo, promClient},
 		testThird: []string{protobufGo},
 		reason:    "It reports logged calls to the engine. The gates that follow reach the proxies through the app.",
@@ -190,9 +96,19 @@ var table = slices.Concat(benchTable, []row{
 		reason: "It translates the clocks of proxies into ours, which can be understood and tested without a log.",
 	},
 	{
+		pkg: "feed/internal/running", layer: 2, pure: true, silent: true,
+		ours:   []string{"instant"},
+		reason: "Which calls were reported before can be understood and tested without a log, and so can the bounds on them.",
+	},
+	{
 		pkg: "feed/internal/sampling", layer: 3, pure: true, silent: true,
 		ours:   []string{"breaker", "wire"},
 		reason: "Which sampling follows from which rates can be understood and tested without a log, and so can the weight of an entry.",
+	},
+	{
+		pkg: "feed/internal/suspects", layer: 4, pure: true,
+		ours:   []string{"breaker", "feed/internal/sampling", "internal/lockorder"},
+		reason: "The order of outcomes from many proxies, and what is certain of a run in it, depend on times and outcomes only, and not on logs.",
 	},
 	{
 		pkg: "gate", layer: 4, pure: true, silent: true,
@@ -257,10 +173,11 @@ var table = slices.Concat(benchTable, []row{
 	},
 	{
 		pkg: "internal/app", layer: 12,
-		ours:     []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted"},
-		testOurs: []string{"wire", "xds"},
-		third:    []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
-		reason:   "All parts are connected here, so that no part has to know another.",
+		ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted"},
+		testOurs:  []string{"wire", "xds"},
+		third:     []string{grpcGo, promClient},
+		testThird: []string{controlPlaneAPI, protobufGo},
+		reason:    "All parts are connected here, so that no part has to know another.",
 	},
 	{
 		pkg: "internal/cli", layer: 2,
@@ -364,4 +281,4 @@ var table = slices.Concat(benchTable, []row{
 		pkg: "internal/deploytest", layer: 0,
 		reason: "It is a module of its own, so that Kubernetes' schemas are not a dependency of the library. It uses our binary.",
 	},
-})
+}

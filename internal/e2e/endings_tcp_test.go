@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,7 +54,8 @@ func newConnectionRows(t *testing.T, s *scripted) *connections {
 	t.Helper()
 	c := &connections{scripted: s, specs: connectionRows}
 	for i, r := range connectionRows {
-		row := &played{ending: ending{policy: r.policy, counts: r.counts}, name: r.name, suffix: "-a"}
+		rules := strings.TrimPrefix(r.policy+"; breaker: "+fmt.Sprintf(neverOpens, "0s"), "; ") // a connection cannot be slow
+		row := &played{ending: ending{policy: rules, counts: r.counts}, name: r.name, suffix: "-a"}
 		c.rows = append(c.rows, row)
 		c.policy += service(row.key(), r.service(s, t), "protocol: TCP", "port: "+strconv.Itoa(c.port(i))) + policyFor(row.key(), row.fields()...)
 	}

@@ -64,6 +64,7 @@ type countedBreaker struct {
 	State    string
 	InFlight int `json:"in_flight"`
 	Counts   counts
+	Window   seenWindow
 }
 
 // counts reads all breakers, by key.
@@ -174,6 +175,7 @@ func TestEndings(t *testing.T) {
 	if len(wrong) > 0 {
 		t.Errorf("%d of %d are wrong:\n%s", len(wrong), len(rows)+len(connections.rows), table(wrong))
 	}
+	s.checkWindows(t, rows)
 	for _, p := range quick {
 		eventually(t, "the deadline of "+p.key()+" is met", func() error {
 			if p.play(t.Context(), s); p.seen[0].result != "OK" {
@@ -230,6 +232,20 @@ func (s *scripted) judge(t *testing.T, rows []*played) (wrong []*played) {
 		}
 	}
 	return wrong
+}
+
+// checkWindows checks that the windows have the same calls as the totals. No breaker has changed its state, and no call has left
+// its window. A call that was slow while it was in flight must not be there twice.
+func (s *scripted) checkWindows(t *testing.T, rows []*played) {
+	t.Helper()
+	all := s.counts(t)
+	for _, p := range rows {
+		b := all[p.key()]
+		least := b.Counts.Successes + b.Counts.Failures // and the calls that were slow when their callers left, which are ignored calls too
+		if b.Window.Failures != b.Counts.Failures || b.Window.Slow != b.Counts.Slow || b.Window.Calls < least || b.Window.Calls > least+b.Counts.Ignored {
+			t.Errorf("%s has %+v in its window, and counts %s", p.key(), b.Window, b.Counts)
+		}
+	}
 }
 
 // table returns rows as a table.

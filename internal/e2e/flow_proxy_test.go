@@ -58,7 +58,7 @@ func newPlayedProxy(t *testing.T, f *flow) *playedProxy {
 		t.Fatal(err)
 	}
 	p := &playedProxy{
-		flow: f, id: "shop-0", routes: rs[xds.RouteType][0].Message.(*routev3.RouteConfiguration),
+		flow: f, id: "shop-0", routes: xds.WholeRoutes(rs[xds.VirtualHostType]).All()[0].Message().(*routev3.RouteConfiguration),
 		log: newPlayedLog(t, f.feed), seen: map[string]bool{},
 	}
 	p.layer.Store(&map[string]*structpb.Value{})
@@ -67,7 +67,7 @@ func newPlayedProxy(t *testing.T, f *flow) *playedProxy {
 
 // apply applies a runtime layer, and reports whether it differs from the one before.
 func (p *playedProxy) apply(layer *xds.Resource) bool {
-	fields := layer.Message.(*runtimev3.Runtime).GetLayer().GetFields()
+	fields := layer.Message().(*runtimev3.Runtime).GetLayer().GetFields()
 	before := *p.layer.Swap(&fields)
 	return !maps.EqualFunc(fields, before, func(x, y *structpb.Value) bool { return x.String() == y.String() })
 }
@@ -232,15 +232,15 @@ func (c *playedCall) end(t *testing.T, result string) {
 }
 
 // write logs a call that has ended, if it passes the filter of the access log. The filter passes marked calls, failures of the
-// service, and slow calls.
+// service, and slow calls, but no rejected calls that are not marked.
 func (p *playedProxy) write(t *testing.T, c *playedCall, status, details string, flags *datav3.ResponseFlags) {
 	t.Helper()
 	var code uint32
 	if _, err := fmt.Sscan(status, &code); err != nil {
 		t.Fatal(err)
 	}
-	took := time.Since(c.start)
-	if !c.logged && (code < 500 || details == "direct_response") && took < 2*time.Second {
+	took, rejected := time.Since(c.start), details == "direct_response" || details == wire.RejectedDetails
+	if !c.logged && (code < 500 || rejected) && took < 2*time.Second {
 		return
 	}
 	common := &datav3.AccessLogCommon{

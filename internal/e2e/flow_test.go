@@ -103,6 +103,7 @@ func newFlow(t *testing.T, text string) *flow {
 			f.shown.ObserveWholeCalls(key, lasted, n)
 		},
 		Answered:  f.shown.ObserveAnswered,
+		LogAll:    func(key breaker.Key) { f.gates.LogAll(key) },
 		Endpoints: func(string, []outlier.Outcome) {},
 		Log:       slog.New(slog.DiscardHandler),
 	})
@@ -185,7 +186,7 @@ func (f *flow) PublishGates(set *gate.Set, _ time.Time) error {
 	if !f.adaptive {
 		return nil // no route looks for the keys
 	}
-	yaml, err := xds.Render(xds.Resources{xds.RuntimeType: {layer}}, "yaml")
+	yaml, err := xds.Render(xds.Resources{xds.RuntimeType: new(xds.Pool).List([]*xds.Resource{layer})}, "yaml")
 	if err != nil {
 		return err
 	}
@@ -311,7 +312,7 @@ func (f *flow) resources(t *testing.T) string {
 		t.Fatal(err)
 	}
 	text, err := xds.Render(xds.Resources{
-		xds.ClusterType: rs[xds.ClusterType], xds.EndpointType: rs[xds.EndpointType], xds.RouteType: rs[xds.RouteType],
+		xds.ClusterType: rs[xds.ClusterType], xds.EndpointType: rs[xds.EndpointType], xds.VirtualHostType: rs[xds.VirtualHostType],
 	}, "yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,8 @@ type (
 	DriverDelivery struct{}
 	// FeedServer is the place of the feed's lock, which guards the proxies that it knows.
 	FeedServer struct{}
+	// FeedSuspect is the place of the lock of one breaker whose calls are all logged for a while.
+	FeedSuspect struct{}
 	// FeedNode is the place of the lock of one proxy in the feed.
 	FeedNode struct{}
 	// DiscoveryPublisher is the place of the publisher's lock, which guards the resources that all proxies get.
@@ -22,6 +24,9 @@ type (
 	DiscoveryStream struct{}
 	// DiscoveryLeaf is the place of all other locks of xds/discovery.
 	DiscoveryLeaf struct{}
+	// SharedResources is the place of the locks of shared resources: one guards what a list remembers, the other guards
+	// which lists there are.
+	SharedResources struct{}
 	// ExtProcCall is the place of the lock of one request in ext_proc. Outcomes are given to a breaker while it is held.
 	ExtProcCall struct{}
 	// GateLeaf is the place of the locks of gate/publisher. One guards transitions on their way to its
@@ -36,10 +41,12 @@ type (
 var order = []any{
 	DriverDelivery{},
 	FeedServer{},
+	FeedSuspect{},
 	FeedNode{},
 	DiscoveryPublisher{},
 	DiscoveryStream{},
 	DiscoveryLeaf{},
+	SharedResources{},
 	ExtProcCall{},
 	GateLeaf{},
 	DriverLeaf{},

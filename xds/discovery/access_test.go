@@ -50,10 +50,10 @@ func TestCallersComeAndGo(t *testing.T) {
 				publish(t, s, a, shops("other"))
 				same(t, shop.settle(), nil)
 				other.subscribe(xds.EndpointType, "b")
-				same(t, other.settle(), []string{"clusters +b", "endpoints +b", "routes +egress"})
+				same(t, other.settle(), []string{"clusters +b", "endpoints +b", "hosts +b"})
 				publish(t, s, a, shops())
 				same(t, shop.settle(), nil)
-				same(t, other.settle(), []string{"routes +egress", "clusters -b", "endpoints -b"})
+				same(t, other.settle(), []string{"hosts -b", "clusters -b", "endpoints -b"})
 				publish(t, s, a, up{name: "b"})
 				same(t, shop.settle(), nil)
 				if got := other.settle(); !slices.Contains(got, "clusters +b") {
@@ -99,16 +99,16 @@ func TestWhoMayCallMayBeTakenOver(t *testing.T) {
 			return Node{Cluster: name, Listen: xds.DefaultListen, Upstreams: lists}
 		}
 		publishSet(t, s, set("b"))
-		same(t, hosts(t, s, workload("caller")), []string{"a", "b", "*"})
-		same(t, hosts(t, s, workload("caller", "a", "b", "secret")), []string{"a", "b", "*"})
-		same(t, hosts(t, s, workload("shop")), []string{"a", "b", "secret", "*"})
+		same(t, hosts(t, s, workload("caller")), []string{"*", "a", "b"})
+		same(t, hosts(t, s, workload("caller", "a", "b", "secret")), []string{"*", "a", "b"})
+		same(t, hosts(t, s, workload("shop")), []string{"*", "a", "b", "secret"})
 		same(t, hosts(t, s, workload("thief", "b", "secret")), []string{"*"})
 		publishSet(t, s, set("c"))
-		same(t, hosts(t, s, workload("caller")), []string{"a", "b", "c", "*"})
+		same(t, hosts(t, s, workload("caller")), []string{"*", "a", "b", "c"})
 		same(t, hosts(t, s, workload("thief")), []string{"*"})
 		same(t, hosts(t, s, workload("thief", "b", "secret")), []string{"*"})
 		time.Sleep(2 * xds.RouteToHost)
-		same(t, hosts(t, s, workload("caller")), []string{"a", "c", "*"})
+		same(t, hosts(t, s, workload("caller")), []string{"*", "a", "c"})
 	})
 }
 
@@ -148,44 +148,29 @@ func TestForbiddenUpstreamsAreTold(t *testing.T) {
 	})
 }
 
-// TestWorkloadsShareViews: proxies share what they get wherever it is the same, and nothing is kept of those
-// that are gone.
-func TestWorkloadsShareViews(t *testing.T) {
+// TestWorkloadsLeaveNothing: nothing is kept of proxies that are gone.
+func TestWorkloadsLeaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
 		defer s.Close()
-		all := up{name: "b", callers: "shop, all"}
-		publish(t, s, a, all, up{name: "c", callers: "shop, all, half"})
+		publish(t, s, a, up{name: "b", callers: "shop, all"})
 		var proxies []*deltaProxy
-		for _, workload := range []string{"shop", "all", "half"} {
-			for i := range 3 {
-				n := memberOf(workload)
-				n.Id = fmt.Sprintf("%s-%d", workload, i)
-				proxies = append(proxies, connectDelta(t, s, n))
-			}
-		}
-		for i := range 20 { // no upstream names them
-			proxies = append(proxies, connectDelta(t, s, memberOf(fmt.Sprintf("other%d", i))))
+		for i := range 10 {
+			workload := fmt.Sprintf("workload-%d", i)
+			proxies = append(proxies, connectDelta(t, s, memberOf(workload)), connectDelta(t, s, memberOf(workload)))
 		}
 		for _, p := range proxies {
 			p.subscribe(xds.ClusterType)
 		}
-		if got := translations(s); got != 3 {
-			t.Errorf("%d translations, want one for all upstreams, one for half and one for all other workloads", got)
-		}
-		publish(t, s, a, all)
-		for _, p := range proxies {
-			p.settle()
-		}
-		if got := translations(s); got != 2 || len(s.views.all) != 2 {
-			t.Errorf("%d translations for %d views of streams, want two: half is as the others now", got, len(s.views.all))
+		if got := translations(s); got != 10 || len(s.places.all) != 1 {
+			t.Errorf("%d views and %d addresses are kept, want one view for each workload, and one address", got, len(s.places.all))
 		}
 		for _, p := range proxies {
 			p.cancel()
 		}
 		synctest.Wait()
-		if len(s.views.all) != 0 || translations(s) != 0 {
-			t.Errorf("%d views of streams and %d translations are kept of proxies that are gone", len(s.views.all), translations(s))
+		if len(s.places.all) != 0 || translations(s) != 0 {
+			t.Errorf("%d addresses and %d views are kept of proxies that are gone", len(s.places.all), translations(s))
 		}
 	})
 }

@@ -32,14 +32,18 @@ func TestDeltaFirstAnswers(t *testing.T) {
 		p.subscribe(xds.EndpointType, "b")
 		endpoints := p.gets1("endpoints +b")
 		p.subscribe(xds.ListenerType)
-		p.subscribe(xds.RouteType, wire.EgressName)
+		p.subscribe(xds.RouteType, wire.RoutesName)
 		p.gets() // they wait for the answer about clusters
 		p.ack(clusters)
 		listeners := p.gets1("listeners +egress")
 		p.ack(listeners)
 		p.gets() // routes wait for endpoints as well
 		p.ack(endpoints)
-		p.ack(p.gets1("routes +egress"))
+		routes := p.gets1("routes +routes")
+		p.subscribe(xds.VirtualHostType, wire.RoutesName)
+		p.gets() // virtual hosts wait for their routes
+		p.ack(routes)
+		p.ack(p.gets1("hosts +* +a +b"))
 		p.subscribe(xds.RuntimeType, wire.RuntimeLayer)
 		p.ack(p.gets1("runtime +breakwater"))
 		p.gets()
@@ -76,7 +80,7 @@ func versionsOf(t *testing.T, typeURL string, ups ...up) map[string]string {
 		t.Fatal(err)
 	}
 	versions := map[string]string{}
-	for _, r := range rs[typeURL] {
+	for _, r := range rs[typeURL].All() {
 		versions[r.Name] = r.Version
 	}
 	return versions
@@ -85,11 +89,11 @@ func versionsOf(t *testing.T, typeURL string, ups ...up) map[string]string {
 // back subscribes like a proxy that comes back with everything of ups.
 func (p *deltaProxy) back(ups ...up) {
 	p.t.Helper()
-	names := map[string][]string{xds.RouteType: {wire.EgressName}}
+	names := map[string][]string{xds.RouteType: {wire.RoutesName}, xds.VirtualHostType: {wire.RoutesName}}
 	for _, u := range ups {
 		names[xds.EndpointType] = append(names[xds.EndpointType], u.name)
 	}
-	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.RouteType} {
+	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.RouteType, xds.VirtualHostType} {
 		p.say(&discoveryv3.DeltaDiscoveryRequest{
 			TypeUrl: typeURL, ResourceNamesSubscribe: names[typeURL],
 			InitialResourceVersions: versionsOf(p.t, typeURL, ups...),
@@ -116,7 +120,7 @@ func TestDeltaRestartWithTheDifference(t *testing.T) {
 		p := connectDelta(t, s, nodeOf("app-1", nil))
 		p.back(a, b)
 		p.ack(p.gets1("clusters +c"))
-		p.ack(p.gets1("routes +egress"))
+		p.ack(p.gets1("hosts +c -b"))
 		p.gets()
 		time.Sleep(xds.RouteToHost)
 		p.ack(p.gets1("clusters -b"))
@@ -144,11 +148,11 @@ func TestDeltaSendsWhatChanged(t *testing.T) {
 	}{
 		"nothing":       {[]up{a, b}, []up{b, a}, nil},
 		"an endpoint":   {[]up{a, b}, []up{ae, b}, []string{"endpoints +a"}},
-		"a route":       {[]up{a, b}, []up{ah, b}, []string{"routes +egress"}},
+		"a route":       {[]up{a, b}, []up{ah, b}, []string{"hosts +a"}},
 		"a cluster":     {[]up{a, b}, []up{a2, b}, []string{"clusters +a", "endpoints +a"}},
-		"a new one":     {[]up{a}, []up{a, b}, []string{"clusters +b", "routes +egress"}},
-		"one gone":      {[]up{a, b}, []up{a}, []string{"routes +egress", "clusters -b", "endpoints -b"}},
-		"one for other": {[]up{a}, []up{b}, []string{"clusters +b", "routes +egress", "clusters -a", "endpoints -a"}},
+		"a new one":     {[]up{a}, []up{a, b}, []string{"clusters +b", "hosts +b"}},
+		"one gone":      {[]up{a, b}, []up{a}, []string{"hosts -b", "clusters -b", "endpoints -b"}},
+		"one for other": {[]up{a}, []up{b}, []string{"clusters +b", "hosts +b -a", "clusters -a", "endpoints -a"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -241,7 +245,7 @@ func TestDeltaHoldsBackWhatIsRefused(t *testing.T) {
 		p.gets() // unchanged
 		publish(t, s, a2, b)
 		p.ack(p.gets1("clusters +b"))
-		p.ack(p.gets1("routes +egress"))
+		p.ack(p.gets1("hosts +b"))
 		p.gets()
 		same(t, refusedNames(s), []string{"clusters a: no CA file (code 13)"})
 
@@ -355,11 +359,13 @@ func TestNodeGetsItsUpstreams(t *testing.T) {
 		p := connectDelta(t, s, only("a", "later"))
 		p.subscribe(xds.ClusterType)
 		p.ack(p.gets1("clusters +a"))
-		p.subscribe(xds.RouteType, wire.EgressName)
-		p.ack(p.gets1("routes +egress"))
+		p.subscribe(xds.RouteType, wire.RoutesName)
+		p.ack(p.gets1("routes +routes"))
+		p.subscribe(xds.VirtualHostType, wire.RoutesName)
+		p.ack(p.gets1("hosts +* +a"))
 		publish(t, s, a, b2)
 		p.gets()
 		publish(t, s, a, b2, up{name: "later"})
-		same(t, p.settle(), []string{"clusters +later", "routes +egress"})
+		same(t, p.settle(), []string{"clusters +later", "hosts +later"})
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/internal/untrusted"
+	"breakwater.dev/xds/discovery/internal/publication"
 )
 
 // maxDeniedLogged is how many upstreams are remembered as logged. Beyond it, all of them are
@@ -54,11 +55,11 @@ func (u *deniedUpstreams) news(n Node, p *Publication) (unknown, forbidden []str
 
 // lookForDenied logs the upstreams that the proxy lists and does not get. Its application gets 404 from them, and its
 // operator would look for the mistake elsewhere. The caller holds st.mu.
-func (st *stream) lookForDenied(p *Publication) {
-	if st.looked == p || len(st.node.Upstreams) == 0 {
+func (st *stream) lookForDenied(p *Publication, c *publication.Content) {
+	if st.looked == c || len(st.node.Upstreams) == 0 {
 		return
 	}
-	st.looked = p
+	st.looked = c
 	unknown, forbidden := st.server.denied.news(*st.node, p)
 	tell := func(message string, names []string) {
 		if len(names) > 0 {

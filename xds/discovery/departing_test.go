@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
@@ -43,8 +41,8 @@ func hosts(t *testing.T, s *Server, n Node) []string {
 		t.Fatal(err)
 	}
 	var all []string
-	for _, vh := range rs[xds.RouteType][0].Message.(*routev3.RouteConfiguration).VirtualHosts {
-		all = append(all, vh.Domains...)
+	for _, r := range rs[xds.VirtualHostType].All() {
+		all = append(all, r.Hosts...)
 	}
 	return all
 }
@@ -60,16 +58,16 @@ func TestFallbacksStayWhileCallsGoThere(t *testing.T) {
 				s := newServer()
 				defer s.Close()
 				publishSet(t, s, fallingBack(t, "b"))
-				same(t, hosts(t, s, n), []string{"a", "b", "*"})
+				same(t, hosts(t, s, n), []string{"*", "a", "b"})
 				publishSet(t, s, fallingBack(t, "c"))
-				same(t, hosts(t, s, n), []string{"a", "b", "c", "*"})
+				same(t, hosts(t, s, n), []string{"*", "a", "b", "c"})
 				time.Sleep(xds.RouteToHost / 2)
 				publishSet(t, s, fallingBack(t, "d"))
-				same(t, hosts(t, s, n), []string{"a", "b", "c", "d", "*"})
+				same(t, hosts(t, s, n), []string{"*", "a", "b", "c", "d"})
 				time.Sleep(xds.RouteToHost / 2)
-				same(t, hosts(t, s, n), []string{"a", "c", "d", "*"})
+				same(t, hosts(t, s, n), []string{"*", "a", "c", "d"})
 				time.Sleep(xds.RouteToHost / 2)
-				same(t, hosts(t, s, n), []string{"a", "d", "*"})
+				same(t, hosts(t, s, n), []string{"*", "a", "d"})
 			})
 		})
 	}
@@ -86,18 +84,18 @@ func TestFallbacksStayForWhoIsLate(t *testing.T) {
 		publishSet(t, s, fallingBack(t, "c"))
 		clusters := p.gets1("clusters +c")
 		time.Sleep(2 * xds.RouteToHost)
-		same(t, hosts(t, s, n), []string{"a", "b", "c", "*"})
+		same(t, hosts(t, s, n), []string{"*", "a", "b", "c"})
 		p.ack(clusters)
 		p.settle()
 		time.Sleep(publication.LateAgain)
-		same(t, hosts(t, s, n), []string{"a", "c", "*"})
+		same(t, hosts(t, s, n), []string{"*", "a", "c"})
 		p.settle()
 		publishSet(t, s, fallingBack(t, "d"))
 		p.gets("clusters +d")
 		time.Sleep(publication.MostLate - publication.LateAgain)
-		same(t, hosts(t, s, n), []string{"a", "c", "d", "*"})
+		same(t, hosts(t, s, n), []string{"*", "a", "c", "d"})
 		time.Sleep(2 * publication.LateAgain)
-		same(t, hosts(t, s, n), []string{"a", "d", "*"})
+		same(t, hosts(t, s, n), []string{"*", "a", "d"})
 	})
 }
 
@@ -111,13 +109,13 @@ func TestFallbacksStayUnderTheirHost(t *testing.T) {
 		other := fallingBack(t, "b")
 		other.Upstream("b").Hosts = []string{"other"}
 		publishSet(t, s, other)
-		same(t, hosts(t, s, n), []string{"a", "other", "b", "*"})
+		same(t, hosts(t, s, n), []string{"*", "a", "other", "b"})
 		taken := fallingBack(t, "c")
 		taken.Upstream("c").Hosts = []string{"c", "b"}
 		publishSet(t, s, taken)
-		same(t, hosts(t, s, n), []string{"a", "c", "b", "*"})
+		same(t, hosts(t, s, n), []string{"*", "a", "c", "b"})
 		time.Sleep(2 * xds.RouteToHost)
-		same(t, hosts(t, s, n), []string{"a", "c", "b", "*"})
+		same(t, hosts(t, s, n), []string{"*", "a", "c", "b"})
 	})
 }
 
@@ -212,24 +210,24 @@ func TestPreparedViewsGoWithTheirStreams(t *testing.T) {
 		}
 		publishSet(t, s, fallingBack(t, "c"))
 		synctest.Wait()
-		for _, v := range s.views.all {
-			if v.bytes == 0 || v.charged != s.publisher.Current() {
-				t.Errorf("of a view %d bytes are counted, which is not what was prepared for it", v.bytes)
+		for listen, at := range s.places.all {
+			if want := int64(s.publisher.Current().Bytes(listen)) * placeFactor; at.bytes != want || want == 0 {
+				t.Errorf("%d bytes are counted for the address %s, want %d", at.bytes, listen, want)
 			}
 		}
-		views := slices.Collect(maps.Keys(s.views.all))
+		addresses := slices.Collect(maps.Keys(s.places.all))
 		for _, p := range proxies {
 			p.cancel()
 		}
 		synctest.Wait()
 		time.Sleep(2 * xds.RouteToHost)
 		synctest.Wait()
-		if got := translations(s); got > 1 {
-			t.Errorf("%d views are kept, want that of no proxy alone", got)
+		if got := translations(s); got > 0 || len(addresses) != 20 {
+			t.Errorf("%d views are kept, want none, and %d addresses were counted, want 20", got, len(addresses))
 		}
-		for _, view := range views {
-			if n := s.publisher.Current().OwnBytes(view); n > 0 {
-				t.Errorf("%d bytes are remembered of a view that no proxy has", n)
+		for _, listen := range addresses {
+			if n := s.publisher.Current().Bytes(listen); n > 0 {
+				t.Errorf("%d bytes are remembered for an address at which no proxy listens", n)
 			}
 		}
 	})

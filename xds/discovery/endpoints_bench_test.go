@@ -25,7 +25,7 @@ func (r oneRequest) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
 	return r.DeltaDiscoveryRequest, nil
 }
 
-func (oneRequest) Send(*discoveryv3.DeltaDiscoveryResponse) error { return nil }
+func (oneRequest) SendMsg(any) error { return nil }
 
 // planned is a delta proxy that takes all that is planned for it, without a stream.
 type planned struct {
@@ -58,7 +58,7 @@ func (p *planned) take(b *testing.B, m *discoveryv3.DeltaDiscoveryRequest) {
 func (p *planned) settle(b *testing.B) (responses int) {
 	for {
 		rs := p.resources(b)
-		out, _, err := p.proxy.Next(rs, p.publication, p.now)
+		out, _, err := p.proxy.Next(rs, p.now)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -94,11 +94,12 @@ func BenchmarkChangeOfEndpoints(b *testing.B) {
 				b.Fatal(err)
 			}
 			s.Publish(prepared)
-			p := &planned{proxy: plan.NewProxy(protocol.Delta), publication: prepared, now: time.Unix(1_000_000, 0)}
+			p := &planned{proxy: plan.NewProxy(protocol.Delta, &s.pool), publication: prepared, now: time.Unix(1_000_000, 0)}
 			p.take(b, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType})
 			p.take(b, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.EndpointType, ResourceNamesSubscribe: names})
 			p.take(b, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ListenerType})
-			p.take(b, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.RouteType, ResourceNamesSubscribe: []string{wire.EgressName}})
+			p.take(b, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.RouteType, ResourceNamesSubscribe: []string{wire.RoutesName}})
+			p.take(b, &discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.VirtualHostType, ResourceNamesSubscribe: []string{wire.RoutesName}})
 			p.settle(b)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

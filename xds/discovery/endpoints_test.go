@@ -53,8 +53,8 @@ func endpointsOf(t *testing.T, s *Server, n Node) map[string][]string {
 		t.Fatal(err)
 	}
 	all := map[string][]string{}
-	for _, r := range rs[xds.EndpointType] {
-		all[r.Name] = endpointsIn(r.Message)
+	for _, r := range rs[xds.EndpointType].All() {
+		all[r.Name] = endpointsIn(r.Message())
 	}
 	return all
 }
@@ -136,9 +136,9 @@ func TestPublishEndpointsSendsOneUpstreamsEndpoints(t *testing.T) {
 // inViews returns the resources of all proxies that are connected, each once, with its type and name.
 func inViews(s *Server) map[*xds.Resource]string {
 	all := map[*xds.Resource]string{}
-	for name := range s.views.all {
-		for url, list := range s.publisher.Current().Made(name) {
-			for _, r := range list {
+	for _, st := range s.streams.all() {
+		for url, list := range s.publisher.Current().Made(st.view).Resources {
+			for _, r := range list.All() {
 				all[r] = shortType(url) + " " + r.Name
 			}
 		}

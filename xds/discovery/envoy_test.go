@@ -19,6 +19,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
 
 	"breakwater.dev/internal/envoybin"
 	"breakwater.dev/wire"
@@ -137,7 +138,7 @@ func (p *realProxy) listen(services ...func(grpc.ServiceRegistrar)) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.Creds(insecure.NewCredentials()), grpc.StreamInterceptor(p.hold.intercept))
+	server := grpc.NewServer(grpc.Creds(insecure.NewCredentials()), grpc.StreamInterceptor(p.hold.intercept), grpc.ForceServerCodecV2(Codec(encoding.GetCodecV2("proto"))))
 	p.server.Register(server)
 	for _, register := range services {
 		register(server)

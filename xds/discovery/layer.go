@@ -3,8 +3,6 @@ package discovery
 import (
 	"time"
 
-	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
-
 	"breakwater.dev/gate"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/protocol"
@@ -42,7 +40,7 @@ func (s *Server) PublishGates(set *gate.Set, decided time.Time) error {
 }
 
 // layerBytes returns the size of the runtime layer of proxies that have no gates of their own.
-func (s *Server) layerBytes() int { return len(s.rollouts.Current().Layer("").Body.GetValue()) }
+func (s *Server) layerBytes() int { return len(s.rollouts.Current().Layer("").Value()) }
 
 // RolloutCounts count the changes of the gates that were measured.
 type RolloutCounts = rollout.Counts
@@ -103,7 +101,7 @@ func (st *stream) planLayer() *protocol.Response {
 		}
 	}
 	s.SetTTL(ttl)
-	if r := st.proxy.Respond(xds.RuntimeType, []*xds.Resource{layer}, protocol.RemoveAll); r != nil {
+	if r := st.proxy.Respond(xds.RuntimeType, st.server.pool.List([]*xds.Resource{layer}), protocol.RemoveAll); r != nil {
 		rt.gates, rt.sentAt, rt.ttl = g, now, ttl
 		return r // its answer leads here again
 	}
@@ -119,9 +117,7 @@ func (st *stream) planLayer() *protocol.Response {
 }
 
 // needsTTL reports whether the layer has keys. An empty layer equals no layer and never expires.
-func needsTTL(layer *xds.Resource) bool {
-	return len(layer.Message.(*runtimev3.Runtime).GetLayer().GetFields()) > 0
-}
+func needsTTL(layer *xds.Resource) bool { return !xds.IsEmptyLayer(layer) }
 
 // joinLayer adds the stream to the rollouts, when its proxy first asks for its layer. The caller holds st.mu.
 func (st *stream) joinLayer(resumed bool) {

@@ -362,7 +362,7 @@ func appliedLog(log *[]string) func(string, *gate.Set, time.Time) {
 			if err != nil {
 				panic(err) // they were published
 			}
-			what = opens(l.Layer(node).Message.(*runtimev3.Runtime))
+			what = opens(l.Layer(node).Message().(*runtimev3.Runtime))
 		}
 		*log = append(*log, fmt.Sprintf("%s %s at %s", node, what, at.Sub(began)))
 	}
@@ -506,7 +506,7 @@ func TestALayerThatIsDueWhileTheStreamLooks(t *testing.T) {
 		wait(time.Until(due) - time.Millisecond)
 		at := due.Add(-2 * time.Microsecond) // the layer is looked at with the second look at the clock
 		late.Store(&at)
-		s.streams.Wake()
+		s.streams.all()[0].wake()
 		synctest.Wait()
 		late.Store(nil)
 		wait(time.Second)

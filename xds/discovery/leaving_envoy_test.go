@@ -70,10 +70,11 @@ func TestCallsThatAskOutliveTheirUpstream(t *testing.T) {
 				answered := make(chan string, 1)
 				go func() { answered <- p.call("web") }()
 				<-asked.asked
-				routed := p.server.Counts()[xds.RouteType].Pushes
+				routes := map[string]string{"DELTA_GRPC": xds.VirtualHostType, "GRPC": xds.RouteType}[apiType]
+				routed := p.server.Counts()[routes].Pushes
 				p.publishText(named(to))
 				p.await("the routes name the other upstream", func() bool {
-					return p.server.Counts()[xds.RouteType].Pushes > routed && !pending(p.server)
+					return p.server.Counts()[routes].Pushes > routed && !pending(p.server)
 				})
 				asks := len(answered) == 0 // else the routes were too late to tell anything
 				if got := <-answered; got != "200 here" {

@@ -39,6 +39,11 @@ func (s *Server) tellIntroduced(peer *guard.Peer, n Node, typeURL string) {
 
 // tellRefused logs a NACK: as an error, or at level debug if the proxy gave the same reason at the last try.
 func (s *Server) tellRefused(st *stream, typeURL string, a protocol.Answer) {
+	if a.Split {
+		s.tell(st.peer, slog.LevelDebug, "proxy refused a response as a whole; its parts are sent one by one",
+			"node", untrusted.Name(st.node.ID), "type", typeURL, "resources", untrusted.Names(a.Names), "message", a.Message)
+		return
+	}
 	level := slog.LevelError
 	if a.Repeated {
 		level = slog.LevelDebug

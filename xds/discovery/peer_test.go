@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -13,10 +14,12 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -137,7 +140,11 @@ func (w *pipe[Q, R]) Recv() (*Q, error) {
 	}
 }
 
-func (w *pipe[Q, R]) Send(m *R) error {
+func (w *pipe[Q, R]) SendMsg(frame any) error {
+	m := new(R)
+	if err := proto.Unmarshal(frame.(protocol.Frame).Buffers().Materialize(), any(m).(proto.Message)); err != nil {
+		return err
+	}
 	select {
 	case w.out <- m:
 		return nil
@@ -170,15 +177,16 @@ const room = 1000
 // get was not sent.
 type deltaProxy struct {
 	*deltaPipe
-	t    *testing.T
-	node *corev3.Node
+	t     *testing.T
+	node  *corev3.Node
+	hosts map[string]*routev3.VirtualHost // taken, by name
 }
 
 func connectDelta(t *testing.T, s *Server, n *corev3.Node) *deltaProxy {
 	w := newPipe[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse](t.Context(), room)
 	go w.run(s, protocol.NewDelta(w))
 	t.Cleanup(w.cancel)
-	return &deltaProxy{deltaPipe: w, t: t, node: n}
+	return &deltaProxy{deltaPipe: w, t: t, node: n, hosts: map[string]*routev3.VirtualHost{}}
 }
 
 // say sends a request; the first one has the node.
@@ -200,7 +208,26 @@ func (p *deltaProxy) subscribe(typeURL string, names ...string) {
 
 func (p *deltaProxy) ack(m *discoveryv3.DeltaDiscoveryResponse) {
 	p.t.Helper()
+	if m.TypeUrl == xds.VirtualHostType {
+		p.hosts = p.hostsWith(m)
+	}
 	p.say(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: m.TypeUrl, ResponseNonce: m.Nonce})
+}
+
+// hostsWith returns the virtual hosts that the proxy has when it has taken a response with some.
+func (p *deltaProxy) hostsWith(m *discoveryv3.DeltaDiscoveryResponse) map[string]*routev3.VirtualHost {
+	p.t.Helper()
+	hosts := maps.Clone(p.hosts)
+	for _, r := range m.Resources {
+		hosts[r.Name] = &routev3.VirtualHost{}
+		if err := r.Resource.UnmarshalTo(hosts[r.Name]); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for _, name := range m.RemovedResources {
+		delete(hosts, name)
+	}
+	return hosts
 }
 
 func (p *deltaProxy) nack(m *discoveryv3.DeltaDiscoveryResponse) {
@@ -235,7 +262,8 @@ func (p *deltaProxy) start(upstreams ...string) {
 	p.subscribe(xds.ClusterType)
 	p.subscribe(xds.EndpointType, upstreams...)
 	p.subscribe(xds.ListenerType)
-	p.subscribe(xds.RouteType, wire.EgressName)
+	p.subscribe(xds.RouteType, wire.RoutesName)
+	p.subscribe(xds.VirtualHostType, wire.RoutesName)
 	p.settle()
 }
 
@@ -284,17 +312,17 @@ func texts[R any](ms []*R, text func(*R) string) []string {
 // shortType names types as the tests write them.
 func shortType(typeURL string) string {
 	i := slices.Index(xds.Types, typeURL)
-	return []string{"clusters", "endpoints", "secrets", "listeners", "routes", "runtime"}[i]
+	return []string{"clusters", "endpoints", "secrets", "listeners", "routes", "hosts", "runtime"}[i]
 }
 
 // deltaText writes a response as "clusters +added -removed".
 func deltaText(m *discoveryv3.DeltaDiscoveryResponse) string {
 	words := []string{shortType(m.TypeUrl)}
 	for _, r := range m.Resources {
-		words = append(words, "+"+r.Name)
+		words = append(words, "+"+strings.TrimPrefix(r.Name, wire.VirtualHost("")))
 	}
 	for _, name := range m.RemovedResources {
-		words = append(words, "-"+name)
+		words = append(words, "-"+strings.TrimPrefix(name, wire.VirtualHost("")))
 	}
 	return strings.Join(words, " ")
 }

@@ -23,6 +23,7 @@ import (
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/plan"
 	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/internal/resource"
 )
 
 // poison is the connection limit of a cluster that the proxy may refuse.
@@ -294,12 +295,14 @@ type peer struct {
 	warming   map[string]bool    // clusters whose newest is not in use yet
 	endpoints map[string]string
 	listener  string
-	routes    string
-	routed    []string             // clusters that the routes name
-	led       []string             // where the routes lead, as ledBy writes it
-	ledSince  time.Time            // when it last answered that it has taken some
-	earlier   bool                 // it has them from an earlier stream
-	unrouted  map[string]time.Time // clusters that the routes named, and when they ceased to
+	routes    string                 // the configuration of the routes
+	hosts     map[string]*anypb.Any  // virtual hosts that came as resources, by name
+	table     []*routev3.VirtualHost // all virtual hosts
+	routed    []string               // clusters that the routes name
+	led       []string               // where the routes lead, as ledBy writes it
+	ledSince  time.Time              // when it last answered that it has taken some
+	earlier   bool                   // it has them from an earlier stream
+	unrouted  map[string]time.Time   // clusters that the routes named, and when they ceased to
 	denied    map[string]denial
 	known     map[string]map[string]string // delta: content last sent, by type and name
 	last      map[string]string            // SotW: version last sent, by type
@@ -318,7 +321,7 @@ type peer struct {
 func newPeer(l link) *peer {
 	return &peer{
 		link: l, asked: map[string]bool{}, open: map[string]*news{}, newest: map[string]content{}, active: map[string]content{},
-		warming: map[string]bool{}, endpoints: map[string]string{}, denied: map[string]denial{},
+		warming: map[string]bool{}, endpoints: map[string]string{}, hosts: map[string]*anypb.Any{}, denied: map[string]denial{},
 		known: map[string]map[string]string{}, last: map[string]string{}, unrouted: map[string]time.Time{},
 	}
 }
@@ -353,7 +356,18 @@ func (p *peer) begin() error {
 	if err := p.want(xds.ListenerType, nil, nil, nil); err != nil || p.listener == "" {
 		return err
 	}
-	return p.want(xds.RouteType, []string{wire.EgressName}, nil, nil)
+	if err := p.want(xds.RouteType, []string{wire.RoutesName}, nil, nil); err != nil || p.routes == "" {
+		return err
+	}
+	return p.wantHosts()
+}
+
+// wantHosts asks for the virtual hosts of the routes, unless they are within them.
+func (p *peer) wantHosts() error {
+	if p.full() || p.asked[xds.VirtualHostType] {
+		return nil
+	}
+	return p.want(xds.VirtualHostType, []string{wire.RoutesName}, nil, nil)
 }
 
 func (p *peer) want(typeURL string, want, add, drop []string) error {
@@ -496,26 +510,62 @@ func (p *peer) receive(refuse bool) error {
 		p.processed(n)
 		p.listener = string(n.bodies[wire.EgressName].GetValue())
 		if !p.asked[xds.RouteType] {
-			return p.want(xds.RouteType, []string{wire.EgressName}, nil, nil)
+			return p.want(xds.RouteType, []string{wire.RoutesName}, nil, nil)
 		}
 	case xds.RouteType:
 		p.processed(n)
 		rc := &routev3.RouteConfiguration{}
-		if err := n.bodies[wire.EgressName].UnmarshalTo(rc); err != nil {
+		if err := n.bodies[wire.RoutesName].UnmarshalTo(rc); err != nil {
 			return fmt.Errorf("reading %s: %w", n.text(), err)
 		}
-		if err := p.fallbacksHold(ledBy(rc)); err != nil {
-			return fmt.Errorf("%s: %w", n.text(), err)
+		if p.routes = string(n.bodies[wire.RoutesName].Value); rc.Vhds == nil {
+			return p.receiveRoutes(n, rc.VirtualHosts)
 		}
-		for _, name := range p.routed {
-			p.unrouted[name] = time.Now()
+		return p.wantHosts()
+	case xds.VirtualHostType:
+		return p.receiveHosts(n)
+	}
+	return nil
+}
+
+// receiveHosts takes all virtual hosts of a response.
+func (p *peer) receiveHosts(n *news) error {
+	p.processed(n)
+	maps.Copy(p.hosts, n.bodies)
+	for _, name := range n.removed {
+		delete(p.hosts, name)
+	}
+	var table []*routev3.VirtualHost
+	owners := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(p.hosts)) {
+		vh := &routev3.VirtualHost{}
+		if err := p.hosts[name].UnmarshalTo(vh); err != nil {
+			return fmt.Errorf("reading %s: %w", n.text(), err)
 		}
-		p.routes, p.routed = string(n.bodies[wire.EgressName].Value), nil
-		for _, vh := range rc.VirtualHosts {
-			for _, r := range vh.Routes {
-				if c := r.GetRoute().GetCluster(); c != "" {
-					p.routed = append(p.routed, c)
-				}
+		for _, host := range vh.Domains {
+			if owners[host] != "" {
+				return fmt.Errorf("%s: the host %s has virtual hosts %s and %s", n.text(), host, owners[host], name)
+			}
+			owners[host] = name
+		}
+		table = append(table, vh)
+	}
+	return p.receiveRoutes(n, table)
+}
+
+// receiveRoutes uses new virtual hosts.
+func (p *peer) receiveRoutes(n *news, table []*routev3.VirtualHost) error {
+	if err := p.fallbacksHold(ledBy(table)); err != nil {
+		return fmt.Errorf("%s: %w", n.text(), err)
+	}
+	for _, name := range p.routed {
+		p.unrouted[name] = time.Now()
+	}
+	p.table, p.routed = table, nil
+	for _, vh := range table {
+		for _, r := range vh.Routes {
+			if c := r.GetRoute().GetCluster(); c != "" {
+				p.routed = append(p.routed, c)
 			}
 		}
 	}
@@ -525,7 +575,7 @@ func (p *peer) receive(refuse bool) error {
 // fallbacksHold demands of routes that come that every host which they begin to send calls to was there already, and for
 // long enough that all workers know it. The server does not know the routes that the proxy has from an earlier stream.
 func (p *peer) fallbacksHold(led []string) error {
-	fresh := p.earlier || p.routes == ""
+	fresh := p.earlier || p.table == nil
 	before := p.led
 	p.led, p.earlier = led, false
 	if fresh {
@@ -670,7 +720,7 @@ func (p *peer) reply(typeURL string, now xds.Resources) (bool, error) {
 			p.resolve(slices.Collect(maps.Keys(n.bodies)))
 		}
 	}
-	if typeURL == xds.RouteType {
+	if typeURL == xds.RouteType && p.full() || typeURL == xds.VirtualHostType {
 		p.ledSince = time.Now()
 	}
 	delete(p.open, typeURL)
@@ -678,9 +728,7 @@ func (p *peer) reply(typeURL string, now xds.Resources) (bool, error) {
 	return true, p.answer(n)
 }
 
-func has(rs []*xds.Resource, name string) bool {
-	return slices.ContainsFunc(rs, func(r *xds.Resource) bool { return r.Name == name })
-}
+func has(rs *xds.List, name string) bool { return rs.Find(name) != nil }
 
 // routesHold demands that routes lead to clusters that are there, or were refused.
 func (p *peer) routesHold() error {
@@ -736,8 +784,8 @@ func (p *peer) settle(refuse bool, look func() (xds.Resources, error)) error {
 
 func (p *peer) hasClusters(now xds.Resources) error {
 	refused := false
-	for _, r := range now[xds.ClusterType] {
-		body := string(r.Body.Value)
+	for _, r := range now[xds.ClusterType].All() {
+		body := string(r.Value())
 		if d, ok := p.denied[r.Name]; ok && d.body == body && !d.again {
 			refused = true
 			continue
@@ -746,8 +794,8 @@ func (p *peer) hasClusters(now xds.Resources) error {
 		if !ok || c.body != body {
 			return fmt.Errorf("the proxy lacks cluster %q as it is now, and has not refused it", r.Name)
 		}
-		for _, e := range now[xds.EndpointType] {
-			if e.Name == r.Name && p.endpoints[r.Name] != string(e.Body.Value) {
+		for _, e := range now[xds.EndpointType].All() {
+			if e.Name == r.Name && p.endpoints[r.Name] != string(e.Value()) {
 				return fmt.Errorf("the proxy lacks the endpoints of %q as they are now", r.Name)
 			}
 		}
@@ -763,18 +811,33 @@ func (p *peer) hasClusters(now xds.Resources) error {
 
 // hasLayer demands the layer of now, or that it was refused.
 func (p *peer) hasLayer(now xds.Resources) error {
-	body := now[xds.RuntimeType][0].Body
-	if want := layerOf(body); p.obeys() != want && p.noLayer != string(body.Value) {
+	body := now[xds.RuntimeType].All()[0]
+	if want := layerOf(body.Body()); p.obeys() != want && p.noLayer != string(body.Value()) {
 		return fmt.Errorf("the proxy obeys %q, and should %q", p.obeys(), want)
 	}
 	return nil
 }
 
+// takenHosts returns the virtual hosts that came as resources.
+func (p *peer) takenHosts() *xds.List {
+	var all []*xds.Resource
+	for name, body := range p.hosts {
+		all = append(all, resource.New(name, resource.VersionOf(body.Value), body))
+	}
+	return new(xds.Pool).List(all)
+}
+
 func (p *peer) hasRest(now xds.Resources) error {
-	if want := string(now[xds.ListenerType][0].Body.Value); p.listener != want {
+	if want := string(now[xds.ListenerType].All()[0].Value()); p.listener != want {
 		return errors.New("the proxy's listener is not the one that is now")
 	}
-	if want := string(now[xds.RouteType][0].Body.Value); p.routes != want {
+	hosts := now[xds.VirtualHostType]
+	if p.full() {
+		now[xds.RouteType] = xds.WholeRoutes(hosts)
+	} else if !hosts.Same(p.takenHosts()) {
+		return fmt.Errorf("the proxy has virtual hosts %q, which are not those that are now", slices.Sorted(maps.Keys(p.hosts)))
+	}
+	if want := string(now[xds.RouteType].All()[0].Value()); p.routes != want {
 		return errors.New("the proxy's routes are not those that are now")
 	}
 	for name := range p.endpoints {
@@ -832,7 +895,7 @@ func (h *history) look() (xds.Resources, error) {
 		return nil, err
 	}
 	rs = maps.Clone(rs)
-	rs[xds.RuntimeType] = []*xds.Resource{h.server.rollouts.Current().Layer("app-1")}
+	rs[xds.RuntimeType] = new(xds.Pool).List([]*xds.Resource{h.server.rollouts.Current().Layer("app-1")})
 	return rs, nil
 }
 

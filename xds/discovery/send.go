@@ -6,12 +6,6 @@ import (
 	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
-// building is how many streams may make responses at a time, before the memory of these is counted.
-const building = 16
-
-// responseBytes is the memory that a resource takes in a response until it is sent, beside its content.
-const responseBytes = 256
-
 // flush sends the resources that the proxy lacks and may have now. It holds no lock while it sends: a proxy that does not
 // read must not hold up a caller that asks for its status.
 func (st *stream) flush() error {
@@ -33,8 +27,6 @@ func (st *stream) flush() error {
 // prepare returns the responses of plan, and charges the peer for them until its connection has written them: a proxy may
 // not read.
 func (st *stream) prepare() ([]*protocol.Response, error) {
-	st.server.building <- struct{}{}
-	defer func() { <-st.server.building }()
 	responses, err := st.plan()
 	if err != nil {
 		return nil, err
@@ -49,7 +41,7 @@ func (st *stream) prepare() ([]*protocol.Response, error) {
 
 // queue charges the peer for a response until its connection has written it.
 func (st *stream) queue(r *protocol.Response) error {
-	return st.peer.Queue(int64(r.Size()), int64(len(r.Resources))*responseBytes)
+	return st.peer.Queue(int64(r.Size()), int64(r.Memory()))
 }
 
 // plan returns the responses that are sent now, and sets the timers for later ones.
@@ -64,12 +56,12 @@ func (st *stream) plan() ([]*protocol.Response, error) {
 	if p == nil {
 		return nil, nil
 	}
-	resources, err := st.resources(p)
+	c, err := st.content(p)
 	if err != nil {
 		return nil, err
 	}
-	st.lookForDenied(p)
-	responses, again, err := st.proxy.Next(resources, p, st.server.options.Now())
+	st.lookForDenied(p, c)
+	responses, again, err := st.proxy.Next(c.Resources, st.server.options.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +74,7 @@ func (st *stream) plan() ([]*protocol.Response, error) {
 	for _, r := range responses {
 		st.server.pushed(r.TypeURL, r.Size())
 	}
-	return responses, st.weigh(resources)
+	return responses, st.weigh(c)
 }
 
 // planRetries has refused resources sent again that are due, and sets the timer for the next ones. The caller holds st.mu.
@@ -99,5 +91,16 @@ func (st *stream) planRetries() {
 func (st *stream) isLate(p *Publication, now time.Time) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.proxy.Late(p.Made(st.view), now)
+	c := p.Made(st.view)
+	return c != nil && st.proxy.Late(c.Resources, now)
+}
+
+// lags reports whether a publication has other content for the proxy than the stream has looked at.
+func (st *stream) lags(p *Publication) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.view == nil {
+		return false // it looks when the proxy introduces itself
+	}
+	return st.had == nil || p.Made(st.view) != st.had
 }

@@ -33,19 +33,19 @@ import (
 // Server serves the published policy to proxies: aggregated discovery (ADS), incremental and state of the world, and
 // runtime discovery on streams of its own.
 type Server struct {
-	options  Options
-	log      *slog.Logger
-	lines    untrusted.Limiter[string] // by peer
-	building chan struct{}             // has an element for each stream that makes responses
-	closed   chan struct{}
-	close    sync.Once
+	options Options
+	log     *slog.Logger
+	lines   untrusted.Limiter[string] // by peer
+	closed  chan struct{}
+	close   sync.Once
 
 	publisher *publication.Publisher
 	departs   *time.Timer // the publisher's alarm
 	rollouts  *rollout.Rollouts
 	streams   streams
 	present   presence.Registry
-	views     views
+	places    places
+	pool      xds.Pool // shared by all proxies, for what they have
 	denied    deniedUpstreams
 
 	mu     lockorder.Mutex[lockorder.DiscoveryLeaf]
@@ -84,7 +84,7 @@ func NewServer(o Options) *Server {
 		o.Applied = func(string, *gate.Set, time.Time) {}
 	}
 	s := &Server{
-		options: o, log: o.Log, closed: make(chan struct{}), building: make(chan struct{}, building), counts: map[string]TypeCounts{},
+		options: o, log: o.Log, closed: make(chan struct{}), counts: map[string]TypeCounts{},
 		lines: untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 50, PerSecond: 2}, All: untrusted.Rate{Burst: 2_000, PerSecond: 50}},
 	}
 	none, err := xds.NewLayers(gate.NewSet(nil, gate.LogFilter{}))
@@ -94,7 +94,9 @@ func NewServer(o Options) *Server {
 	s.rollouts = rollout.New(none, o.Now)
 	s.departs = time.AfterFunc(time.Hour, func() { s.publisher.Expire() })
 	s.departs.Stop()
-	s.publisher = publication.NewPublisher(&s.streams, s.departs, o.Now, o.Log)
+	s.publisher = publication.NewPublisher(publication.Options{
+		Proxies: &s.streams, Alarm: s.departs, Pool: &s.pool, Now: o.Now, Log: o.Log,
+	})
 	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}
 	}
@@ -159,7 +161,7 @@ func (s *Server) serve(ctx context.Context, rpc protocol.Stream) error {
 	defer leave()
 	st := &stream{
 		server: s, rpc: rpc, peer: peer, publish: make(chan struct{}, 1), follower: rollout.NewFollower(),
-		connected: s.options.Now(), proxy: plan.NewProxy(rpc.Kind()),
+		connected: s.options.Now(), proxy: plan.NewProxy(rpc.Kind(), &s.pool),
 	}
 	st.runtime.heartbeat, st.meeting, st.later, st.retry = stopped(), stopped(), stopped(), stopped()
 	s.streams.add(st)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -21,6 +22,7 @@ import (
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/discovery/internal/publication"
 )
 
 // translations counts for how many kinds of proxies there is a translation of what is published.
@@ -43,7 +45,11 @@ func TestNodesOfOneViewShareATranslation(t *testing.T) {
 
 // resourcesOf returns the resources that a node gets.
 func resourcesOf(p *Publication, n Node) (xds.Resources, error) {
-	return p.Resources(n.Listen, p.Access().CallsOf(n))
+	c, err := p.For(new(publication.Views).Join(n))
+	if err != nil {
+		return nil, err
+	}
+	return c.Resources, nil
 }
 
 func TestPrepareThatFailsChangesNothing(t *testing.T) {
@@ -72,8 +78,8 @@ func TestPrepareLooksAtConnectedNodes(t *testing.T) {
 		publish(t, s, a)
 		connectDelta(t, s, only("a")).subscribe(xds.ClusterType)
 		p := prepare(t, s, setOf(t, a, b))
-		if p.Views() != 2 {
-			t.Errorf("%d views prepared, want the default one and the proxy's", p.Views())
+		if p.Views() != 1 {
+			t.Errorf("%d views prepared, want the proxy's", p.Views())
 		}
 	})
 }
@@ -102,7 +108,7 @@ func TestStatusAndCalls(t *testing.T) {
 		if typ := nodes[0].Types; len(typ) != 1 || typ[0].Resources != 2 || !typ[0].LastACK.IsZero() {
 			t.Errorf("a proxy that has not answered: %+v", typ)
 		}
-		if typ := nodes[1].Types; len(typ) != 4 || typ[0].Resources != 1 || typ[0].LastACK.IsZero() {
+		if typ := nodes[1].Types; len(typ) != 5 || typ[0].Resources != 1 || typ[0].LastACK.IsZero() {
 			t.Errorf("a proxy that has taken all: %+v", typ)
 		}
 		same(t, waiting(s), []string{"all clusters"})
@@ -171,7 +177,7 @@ func TestAProxyThatNeverReads(t *testing.T) {
 func TestStreamsOverGRPC(t *testing.T) {
 	s := newServer()
 	publish(t, s, a)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.ForceServerCodecV2(Codec(encoding.GetCodecV2("proto"))))
 	s.Register(server)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
@@ -249,7 +255,7 @@ func deltaAnswers(t *testing.T, st interface {
 func TestStreamsThatSayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g := newServer(), guard.New(guard.Options{Log: slog.New(slog.DiscardHandler)})
-		server := grpc.NewServer(grpc.Creds(g.Credentials(insecure.NewCredentials())))
+		server := grpc.NewServer(grpc.Creds(g.Credentials(insecure.NewCredentials())), grpc.ForceServerCodecV2(Codec(encoding.GetCodecV2("proto"))))
 		s.Register(server)
 		listener := bufconn.Listen(1 << 20)
 		served := make(chan error, 1)

@@ -78,7 +78,7 @@ func (p *sotwProxy) start(upstreams ...string) {
 	p.subscribe(xds.ClusterType, "")
 	p.subscribe(xds.EndpointType, "", upstreams...)
 	p.subscribe(xds.ListenerType, "")
-	p.subscribe(xds.RouteType, "", wire.EgressName)
+	p.subscribe(xds.RouteType, "", wire.RoutesName)
 	p.settle()
 }
 
@@ -94,11 +94,11 @@ func TestSotwSendsWhatChanged(t *testing.T) {
 	}{
 		"nothing":     {[]up{a, b}, []up{b, a}, nil},
 		"an endpoint": {[]up{a, b}, []up{ae, b}, []string{"endpoints =a =b"}},
-		"a route":     {[]up{a, b}, []up{ah, b}, []string{"routes =egress"}},
+		"a route":     {[]up{a, b}, []up{ah, b}, []string{"routes =routes"}},
 		"a cluster":   {[]up{a, b}, []up{a2, b}, []string{"clusters =a =b", "endpoints =a =b"}},
 		// A cluster that goes stays in the list until the proxy has routes without it.
-		"one gone":      {[]up{a, b}, []up{a}, []string{"routes =egress", "clusters =a", "endpoints =a =b", "endpoints =a"}},
-		"one for other": {[]up{a}, []up{b}, []string{"clusters =a =b", "endpoints =a", "routes =egress", "clusters =b", "endpoints"}},
+		"one gone":      {[]up{a, b}, []up{a}, []string{"routes =routes", "clusters =a", "endpoints =a"}},
+		"one for other": {[]up{a}, []up{b}, []string{"clusters =a =b", "routes =routes", "clusters =b", "endpoints"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -143,18 +143,18 @@ func TestSotwHoldsBackWhatIsRefused(t *testing.T) {
 		p := connectSotw(t, s, nodeOf("app-1", nil))
 		p.start("a")
 		publish(t, s, ah)
-		routes := p.gets1("routes =egress")
+		routes := p.gets1("routes =routes")
 		p.nack(routes)
 		p.nack(routes)
 		p.gets() // nothing, and not the same again
 		publish(t, s, ah)
 		p.gets()
-		same(t, refusedNames(s), []string{"routes egress: no CA file (code 13)"})
+		same(t, refusedNames(s), []string{"routes routes: no CA file (code 13)"})
 		if n := s.Counts()[xds.RouteType].NACKs; n != 1 {
 			t.Errorf("%d refusals counted, want 1", n)
 		}
 		publish(t, s, a)
-		p.ack(p.gets1("routes =egress"))
+		p.ack(p.gets1("routes =routes"))
 		same(t, refusedNames(s), nil)
 	})
 }
@@ -231,7 +231,7 @@ func TestSotwRestart(t *testing.T) {
 			t.Errorf("%d responses about clusters, want none", pushes)
 		}
 		publish(t, other, a2)
-		same(t, back.settle(), []string{"clusters =a =b", "endpoints =a =b", "routes =egress", "clusters =a", "endpoints =a =b", "endpoints =a"})
+		same(t, back.settle(), []string{"clusters =a =b", "endpoints =a =b", "routes =routes", "clusters =a", "endpoints =a"})
 	})
 }
 

@@ -112,5 +112,5 @@ func (s *Server) Calls(workload string) (upstreams []string, connected bool) {
 	if p == nil {
 		return slices.Sorted(maps.Keys(names)), connected
 	}
-	return p.Calls(workload, names, everything), connected
+	return p.Calls(workload, slices.Sorted(maps.Keys(names)), everything), connected
 }

@@ -106,7 +106,7 @@ func TestOneNodeForTwoStreams(t *testing.T) {
 				got = append(got, shortType(typ.Type))
 			}
 		}
-		same(t, got, strings.Fields("app-0 clusters endpoints listeners routes app-1 clusters endpoints listeners routes runtime"))
+		same(t, got, strings.Fields("app-0 clusters endpoints listeners routes hosts app-1 clusters endpoints listeners routes hosts runtime"))
 	})
 }
 

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/plan"
 	"breakwater.dev/xds/discovery/internal/protocol"
@@ -24,12 +26,12 @@ func led(t fatal, body *anypb.Any) []string {
 	if err := body.UnmarshalTo(rc); err != nil {
 		t.Fatalf("%v", err)
 	}
-	return ledBy(rc)
+	return ledBy(rc.VirtualHosts)
 }
 
-func ledBy(rc *routev3.RouteConfiguration) []string {
+func ledBy(table []*routev3.VirtualHost) []string {
 	var all []string
-	for _, vh := range rc.VirtualHosts {
+	for _, vh := range table {
 		to := ""
 		for _, r := range vh.Routes {
 			if host := r.GetRoute().GetHostRewriteLiteral(); host != "" {
@@ -43,12 +45,27 @@ func ledBy(rc *routev3.RouteConfiguration) []string {
 	return all
 }
 
-// routed demands that routes are all that the proxy gets, and where these lead.
+// routed demands that virtual hosts are all that the proxy gets, and where its routes lead with them.
 func (p *deltaProxy) routed(want ...string) *discoveryv3.DeltaDiscoveryResponse {
 	p.t.Helper()
-	m := p.gets1("routes +egress")
-	same(p.t, led(p.t, m.Resources[0].Resource), want)
-	return m
+	synctest.Wait()
+	batch := drained(p.out)
+	if len(batch) != 1 || batch[0].TypeUrl != xds.VirtualHostType {
+		p.t.Fatalf("got %q, want virtual hosts", texts(batch, deltaText))
+	}
+	same(p.t, p.led(batch[0]), want)
+	return batch[0]
+}
+
+// led writes where the routes of the proxy lead with some virtual hosts more.
+func (p *deltaProxy) led(m *discoveryv3.DeltaDiscoveryResponse) []string {
+	p.t.Helper()
+	var table []*routev3.VirtualHost
+	hosts := p.hostsWith(m)
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		table = append(table, hosts[name])
+	}
+	return ledBy(table)
 }
 
 // stepping is a proxy whose calls to "a" go to "b" if they are taken over.
@@ -74,14 +91,14 @@ func TestFallbacksAreThereFirst(t *testing.T) {
 		s, p := stepping(t)
 		defer s.Close()
 		p.publishNew(s, "c")
-		first := p.routed("a>b", "b", "*", "c")
+		first := p.routed("*", "a>b", "b", "c")
 		time.Sleep(2 * plan.WorkersLate)
 		p.gets()
 		p.ack(first)
 		time.Sleep(plan.WorkersLate - time.Millisecond)
 		p.gets()
 		time.Sleep(time.Millisecond)
-		p.ack(p.routed("a>c", "b", "c", "*"))
+		p.ack(p.routed("*", "a>c", "b", "c"))
 		p.gets()
 	})
 }
@@ -96,9 +113,9 @@ func TestChainsOfFallbacksComeFromTheirEnd(t *testing.T) {
 		publishSet(t, s, set)
 		p.ack(p.gets1("clusters +c +d"))
 		for _, want := range [][]string{
-			{"a>b", "b", "*", "d"},
-			{"a>b", "b", "*", "d", "c>d"},
-			{"a>c", "b", "c>d", "d", "*"},
+			{"*", "a>b", "b", "d"},
+			{"*", "a>b", "b", "c>d", "d"},
+			{"*", "a>c", "b", "c>d", "d"},
 		} {
 			p.ack(p.routed(want...))
 			time.Sleep(plan.WorkersLate - time.Millisecond)
@@ -131,8 +148,8 @@ func TestFallbacksAreThereFirstInSotw(t *testing.T) {
 		if len(routes) != 2 {
 			t.Fatalf("it got routes to %q, want two kinds of them", routes)
 		}
-		same(t, routes[0], []string{"a>b", "b", "*", "c"})
-		same(t, routes[1], []string{"a>c", "b", "c", "*"})
+		same(t, routes[0], []string{"*", "a>b", "b", "c"})
+		same(t, routes[1], []string{"*", "a>c", "b", "c"})
 	})
 }
 
@@ -145,14 +162,14 @@ func TestFallbacksThatAreThereTakeOver(t *testing.T) {
 				defer s.Close()
 				publishSet(t, s, fallingBack(t, "b", up{name: "c"}))
 				p.ack(p.gets1("clusters +c"))
-				p.ack(p.routed("a>b", "b", "c", "*"))
+				p.ack(p.routed("*", "a>b", "b", "c"))
 				time.Sleep(since)
 				publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
 				if rest := plan.WorkersLate - since; rest > 0 {
 					p.gets()
 					time.Sleep(rest)
 				}
-				p.ack(p.routed("a>c", "b", "c", "*"))
+				p.ack(p.routed("*", "a>c", "b", "c"))
 				p.gets()
 			})
 		})
@@ -177,26 +194,33 @@ func TestFallbacksOfWhoComesBack(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.RouteType} {
+				for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.RouteType, xds.VirtualHostType} {
 					m := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, InitialResourceVersions: map[string]string{}}
-					for _, r := range rs[typeURL] {
+					for _, r := range rs[typeURL].All() {
 						m.InitialResourceVersions[r.Name] = r.Version
-						if typeURL == xds.EndpointType || typeURL == xds.RouteType {
+						switch vh := (&routev3.VirtualHost{}); typeURL {
+						case xds.EndpointType, xds.RouteType:
 							m.ResourceNamesSubscribe = append(m.ResourceNamesSubscribe, r.Name)
+						case xds.VirtualHostType:
+							m.ResourceNamesSubscribe = []string{wire.RoutesName}
+							if err := r.Body().UnmarshalTo(vh); err != nil {
+								t.Fatal(err)
+							}
+							p.hosts[r.Name] = vh
 						}
 					}
 					p.say(m)
 				}
 				if missed {
 					p.ack(p.gets1("clusters +c"))
-					p.ack(p.routed("a>c", "c", "*"))
+					p.ack(p.routed("*", "a>c", "c"))
 					return
 				}
 				p.gets()
 				p.publishNew(s, "c")
-				p.ack(p.routed("a>b", "b", "*", "c"))
+				p.ack(p.routed("*", "a>b", "b", "c"))
 				time.Sleep(plan.WorkersLate)
-				p.ack(p.routed("a>c", "b", "c", "*"))
+				p.ack(p.routed("*", "a>c", "b", "c"))
 			})
 		})
 	}
@@ -216,8 +240,8 @@ func TestFallbacksAgainAndAgain(t *testing.T) {
 				batch := drained(p.out)
 				moved = len(batch) > 0
 				for _, m := range batch {
-					if m.TypeUrl == xds.RouteType {
-						to := led(t, m.Resources[0].Resource)[0]
+					if m.TypeUrl == xds.VirtualHostType {
+						to := p.led(m)[1]
 						if !begun[to] {
 							taken++
 						}
@@ -241,9 +265,10 @@ func TestTheLatestIsNotKeptWaiting(t *testing.T) {
 		s, p := stepping(t)
 		defer s.Close()
 		p.publishNew(s, "c")
-		p.ack(p.routed("a>b", "b", "*", "c"))
-		publishSet(t, s, fallingBack(t, "b", up{name: "c"}))
-		p.ack(p.routed("a>b", "b", "c", "*"))
+		p.ack(p.routed("*", "a>b", "b", "c"))
+		publishSet(t, s, fallingBack(t, "b", up{name: "c"}, up{name: "d"}))
+		p.ack(p.gets1("clusters +d"))
+		p.ack(p.routed("*", "a>b", "b", "c", "d"))
 		time.Sleep(2 * plan.WorkersLate)
 		p.gets()
 	})
@@ -256,12 +281,12 @@ func TestNothingLeavesOnTheWay(t *testing.T) {
 		defer s.Close()
 		time.Sleep(xds.RouteToHost)
 		p.publishNew(s, "c")
-		m := p.routed("a>b", "b", "*", "c")
+		m := p.routed("*", "a>b", "b", "c")
 		time.Sleep(2 * publication.MostLate) // b has departed
 		p.gets()
 		p.ack(m)
 		time.Sleep(plan.WorkersLate)
-		m = p.routed("a>c", "c", "*")
+		m = p.routed("*", "a>c", "c")
 		time.Sleep(2 * xds.RouteToHost)
 		p.gets()
 		p.ack(m)
@@ -278,12 +303,12 @@ func TestRefusedSteps(t *testing.T) {
 		publishSet(t, s, fallingBack(t, "c", up{name: "b"}))
 		p.ack(p.gets1("clusters +c"))
 		time.Sleep(plan.WorkersLate)
-		p.nack(p.routed("a>b", "b", "*", "c"))
+		p.nack(p.routed("*", "a>b", "b", "c"))
 		p.gets()
 		time.Sleep(2 * protocol.FirstRetry)
-		p.ack(p.routed("a>b", "b", "*", "c"))
+		p.ack(p.routed("*", "a>b", "b", "c"))
 		time.Sleep(plan.WorkersLate)
-		m := p.routed("a>c", "b", "c", "*")
+		m := p.routed("*", "a>c", "b", "c")
 		began := time.Now()
 		for range 3 {
 			p.nack(m)
@@ -294,7 +319,7 @@ func TestRefusedSteps(t *testing.T) {
 				}
 				synctest.Wait()
 				for _, m = range drained(p.out) {
-					if m.TypeUrl != xds.RouteType {
+					if m.TypeUrl != xds.VirtualHostType {
 						t.Fatalf("got %s", deltaText(m))
 					}
 				}
@@ -307,12 +332,12 @@ func TestRefusedSteps(t *testing.T) {
 		// The routes that the proxy has are known again.
 		publishSet(t, s, fallingBack(t, "d", up{name: "b"}, up{name: "c"}))
 		p.ack(p.gets1("clusters +d"))
-		p.nack(p.routed("a>c", "b", "c", "*", "d"))
+		p.nack(p.routed("*", "a>c", "b", "c", "d"))
 		// The next routes do not lead to the goal before.
 		publishSet(t, s, fallingBack(t, "e", up{name: "b"}, up{name: "c"}))
 		p.ack(p.gets1("clusters +e"))
-		p.ack(p.routed("a>c", "b", "c", "*", "e"))
+		p.ack(p.routed("*", "a>c", "b", "c", "e"))
 		time.Sleep(plan.WorkersLate)
-		p.ack(p.routed("a>e", "b", "c", "d", "e", "*"))
+		p.ack(p.routed("*", "a>e", "b", "c", "d", "e"))
 	})
 }

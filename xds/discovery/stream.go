@@ -33,22 +33,21 @@ type stream struct {
 
 	// The following fields belong to the goroutine of run.
 	runtime rtdsState
-	present *presence.Proxy // nil until the proxy asks for resources
-	meeting *time.Timer     // when to look for another proxy with the same id
-	later   *time.Timer     // when something may be sent or removed
-	retry   *time.Timer     // when a refused resource is due again
-	looked  *Publication    // the last one that was compared with the upstreams that the proxy lists
+	present *presence.Proxy      // nil until the proxy asks for resources
+	meeting *time.Timer          // when to look for another proxy with the same id
+	later   *time.Timer          // when something may be sent or removed
+	retry   *time.Timer          // when a refused resource is due again
+	looked  *publication.Content // the last one that was compared with the upstreams that the proxy lists
 
 	mu         lockorder.Mutex[lockorder.DiscoveryStream] // guards the following fields, which status and publisher read
 	node       *node.Node                                 // nil before the first request, and after the end
 	proxy      *plan.Proxy
-	access     *publication.Access // calls and view follow from it; nil: the proxy gets nothing yet
-	calls      publication.Calls
-	view       string
-	admittedBy *publication.Access // admitted follows from it; nil: listing is empty
-	admitted   publication.Calls   // the content of listing
-	listing    *guard.Listing      // the upstreams that the proxy may report on
-	weight     weight              // the memory that is charged to the peer
+	view       *publication.View    // nil before the first request
+	had        *publication.Content // the last content that the stream looked at; nil: none yet
+	admittedBy *Publication         // admitted follows from it; nil: listing is empty
+	admitted   *publication.Calls   // the calls in listing
+	listing    *guard.Listing       // the upstreams that the proxy may report on
+	weight     weight               // the memory that is charged to the peer
 }
 
 // run serves the stream until it ends, ctx is over or the server closes.
@@ -201,6 +200,8 @@ func (st *stream) introduce(r protocol.Request) error {
 		return err
 	}
 	st.node, st.listing, st.weight.node = &n, st.peer.List(), described
+	st.view = st.server.publisher.Views.Join(n)
+	st.server.places.join(n.Listen)
 	st.server.tellIntroduced(st.peer, n, r.TypeURL)
 	return nil
 }

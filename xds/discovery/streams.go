@@ -69,17 +69,11 @@ func (s *streams) Admit() {
 	}
 }
 
-// Wake has every stream look at the current publication.
-func (s *streams) Wake() {
+// Wake has the streams look at a publication, which is the current one, for whose proxies it has other content than they
+// have looked at.
+func (s *streams) Wake(p *Publication) {
 	for _, st := range s.all() {
-		st.wake()
-	}
-}
-
-// WakeFor has the streams look at the current publication whose proxies get an upstream.
-func (s *streams) WakeFor(upstream string) {
-	for _, st := range s.all() {
-		if st.gets(upstream) {
+		if st.lags(p) {
 			st.wake()
 		}
 	}

@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"net/netip"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -8,78 +10,77 @@ import (
 
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/lockorder"
-	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/discovery/internal/publication"
 )
 
-// views record which peer is charged for the resources of a view: the first peer that gets them. The zero value has no
-// views.
-type views struct {
+// places record which peer is charged for the resources that only the proxies at one address get: the first peer with such a
+// proxy. The zero value has no places.
+type places struct {
 	mu  lockorder.Mutex[lockorder.DiscoveryLeaf]
-	all map[string]*view // by name, see [publication.Calls.View]; only views with open streams; guarded by mu
+	all map[netip.AddrPort]*place // only addresses of proxies with open streams; guarded by mu
 }
 
-// view has the charge for one view: proxies that listen at the same address, and call and may call the same upstreams, get
-// the same resources.
-type view struct {
+// place has the charge for one address at which proxies listen.
+type place struct {
 	streams int          // the number of open streams
 	charged *Publication // the publication that peer is charged for; nil: none
 	peer    *guard.Peer
 	bytes   int64
 }
 
-// viewFactor is the ratio of a resource's memory to its bytes: it is kept as a message, too.
-const viewFactor = 6
+// placeFactor is the ratio of a resource's memory to the bytes of its message.
+const placeFactor = 2
 
-// join adds a stream to a view.
-func (v *views) join(name string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.all == nil {
-		v.all = map[string]*view{}
+// join adds a stream to a place.
+func (p *places) join(listen netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == nil {
+		p.all = map[netip.AddrPort]*place{}
 	}
-	if v.all[name] == nil {
-		v.all[name] = &view{}
+	if p.all[listen] == nil {
+		p.all[listen] = &place{}
 	}
-	v.all[name].streams++
+	p.all[listen].streams++
 }
 
-// leave removes a stream from a view, and reports whether it was the last one. Then no peer is charged any longer.
-func (v *views) leave(name string) (last bool) {
-	v.mu.Lock()
-	w := v.all[name]
-	w.streams--
-	if last = w.streams == 0; last {
-		delete(v.all, name)
-	}
-	v.mu.Unlock()
+// leave removes a stream from a place. With the last one, no peer is charged any longer.
+func (p *places) leave(listen netip.AddrPort) {
+	p.mu.Lock()
+	at := p.all[listen]
+	at.streams--
+	last := at.streams == 0
 	if last {
-		w.peer.GiveData(w.bytes)
+		delete(p.all, listen)
 	}
-	return last
+	p.mu.Unlock()
+	if last {
+		at.peer.GiveData(at.bytes)
+	}
 }
 
-// charge charges a peer for the resources that a publication has for a view alone, unless a peer is charged already. It
-// does not matter for which peer they were made. The view must have a stream.
-func (v *views) charge(name string, peer *guard.Peer, p *Publication) error {
-	v.mu.Lock()
-	w := v.all[name]
-	charged := w.charged == p
-	v.mu.Unlock()
+// charge charges a peer for the resources that a publication has for a place, unless a peer is charged already. It does not
+// matter for which peer they were made. The place must have a stream.
+func (p *places) charge(listen netip.AddrPort, peer *guard.Peer, next *Publication) error {
+	p.mu.Lock()
+	at := p.all[listen]
+	charged := at.charged == next
+	p.mu.Unlock()
 	if charged {
 		return nil
 	}
-	bytes := p.OwnBytes(name) * viewFactor
+	bytes := int64(next.Bytes(listen)) * placeFactor
 	if err := peer.TakeData(bytes); err != nil {
 		return err
 	}
-	v.mu.Lock()
-	if w.charged != p { // else another stream was first meanwhile
-		peer, w.peer = w.peer, peer
-		bytes, w.bytes = w.bytes, bytes // for an earlier policy
-		w.charged = p
+	p.mu.Lock()
+	if at.charged != next { // else another stream was first meanwhile
+		peer, at.peer = at.peer, peer
+		bytes, at.bytes = at.bytes, bytes // for an earlier policy
+		at.charged = next
 	}
-	v.mu.Unlock()
+	p.mu.Unlock()
 	peer.GiveData(bytes)
 	return nil
 }
@@ -90,26 +91,30 @@ type weight struct {
 	proxy protocol.Weight
 }
 
-// listedBytes is the memory for an upstream that a node lists, beside its name.
-const listedBytes = 64
+// listedBytes is the memory for an upstream that a node lists, beside its name: in the node, in the calls of its view, and in
+// the lists of its resources.
+const listedBytes = 192
 
 // weightOf returns the memory for a proxy's introduction, in bytes.
 func weightOf(p *corev3.Node, n *Node) int64 {
 	return int64(proto.Size(p.GetMetadata()) + len(n.Upstreams)*listedBytes)
 }
 
-// resources returns the resources that the stream's proxy gets by a publication, and charges a peer for them. The caller
-// holds st.mu.
-func (st *stream) resources(p *Publication) (xds.Resources, error) {
-	st.enter(p)
-	rs, err := p.Resources(st.node.Listen, st.calls)
+// content returns what the stream's proxy gets by a publication, and charges a peer for it. The caller holds st.mu.
+func (st *stream) content(p *Publication) (*publication.Content, error) {
+	st.list()
+	c, err := p.For(st.view)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "translating the policy for this proxy: %v", err)
 	}
-	if err := st.server.views.charge(st.view, st.peer, p); err != nil {
+	if st.had == c {
+		return c, nil
+	}
+	if err := st.server.places.charge(st.node.Listen, st.peer, p); err != nil {
 		return nil, err
 	}
-	return rs, nil
+	st.had = c
+	return c, nil
 }
 
 // weighAnew calls weigh after a request. The caller holds st.mu.
@@ -118,17 +123,20 @@ func (st *stream) weighAnew() error {
 	if p == nil {
 		return nil
 	}
-	rs, err := st.resources(p)
+	c, err := st.content(p)
 	if err != nil {
 		return err
 	}
-	return st.weigh(rs)
+	return st.weigh(c)
 }
 
 // weigh charges the peer for the memory of the proxy's subscriptions: for the resources that it has, and for names that do
-// not exist. The proxy gets the given resources. The caller holds st.mu.
-func (st *stream) weigh(resources xds.Resources) error {
-	before, now := st.weight.proxy, st.proxy.Weight(resources)
+// not exist. The proxy gets the given content. The caller holds st.mu.
+func (st *stream) weigh(c *publication.Content) error {
+	before, now := st.weight.proxy, st.proxy.Weight(c.Resources)
+	if before == now {
+		return nil
+	}
 	st.peer.GiveData(before.Names)
 	st.peer.Give(guard.XDS, before.Sent)
 	st.weight.proxy = protocol.Weight{}

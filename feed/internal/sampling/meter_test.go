@@ -1,6 +1,9 @@
 package sampling
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestMeter: a rate rises at once, falls by a quarter of the difference, and is raised only by a higher one.
 func TestMeter(t *testing.T) {
@@ -25,4 +28,42 @@ func TestMeter(t *testing.T) {
 	other.Update(1)
 	m.Raise(&other)
 	want(40, 7)
+}
+
+// TestLongest: the longest call is remembered until the next second is over.
+func TestLongest(t *testing.T) {
+	var m Meter
+	for i, tt := range []struct {
+		lasted []time.Duration
+		want   time.Duration
+	}{
+		{nil, 0}, {[]time.Duration{3 * time.Millisecond, time.Millisecond}, 3 * time.Millisecond},
+		{[]time.Duration{2 * time.Millisecond}, 3 * time.Millisecond}, {nil, 2 * time.Millisecond}, {nil, 0},
+	} {
+		for _, d := range tt.lasted {
+			m.Lasted(d)
+		}
+		if got := m.Longest(); got != tt.want {
+			t.Errorf("second %d: %s, want %s", i, got, tt.want)
+		}
+		m.Update(1)
+	}
+}
+
+// TestRaiseAddsUp: the sampling follows the busiest proxy, and the load is the sum of all.
+func TestRaiseAddsUp(t *testing.T) {
+	var all Meter
+	for _, calls := range []uint32{100, 3_000, 20} {
+		var m Meter
+		m.AddPassed(calls)
+		m.Update(1)
+		all.Raise(&m)
+	}
+	var s Sampler
+	if got := s.OneIn(); got != 1 {
+		t.Errorf("one call in %d is logged at first, want all", got)
+	}
+	if s.Decide(all); s.OneIn() != 64 || s.Rate() != 3_120 {
+		t.Errorf("one call in %d is logged, of %v calls/s; want one in 64, of 3,120", s.OneIn(), s.Rate())
+	}
 }

@@ -13,14 +13,24 @@ const (
 )
 
 // Sampler decides how densely proxies log the calls of one breaker. The zero value has them log all calls.
-type Sampler struct{ passed, rejected density }
+type Sampler struct {
+	passed, rejected density
+	total            float64 // calls that pass in a second, through all proxies
+}
 
 // Decide returns the sampling from now on. It takes the rates of the busiest proxy, and should be called about once a second.
 func (s *Sampler) Decide(busiest Meter) wire.Sampling {
+	s.total = busiest.total
 	s.passed.decide(busiest.passed.value)
 	s.rejected.decide(busiest.rejected.value)
 	return wire.Sampling{Passed: s.passed.oneIn, Rejected: s.rejected.oneIn}
 }
+
+// OneIn returns the Passed of the last decision.
+func (s *Sampler) OneIn() uint32 { return max(s.passed.oneIn, 1) }
+
+// Rate returns how many calls of the breaker pass in a second, through all proxies, as of the last decision.
+func (s *Sampler) Rate() float64 { return s.total }
 
 // density is how densely calls are logged that pass, or calls that are rejected.
 type density struct {

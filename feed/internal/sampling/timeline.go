@@ -67,6 +67,17 @@ func (t Timeline) Weights(began breaker.Instant, key breaker.Key) Weights {
 	return w
 }
 
+// ExactSince returns since when the proxy has logged all calls of a breaker. ok is false where it does not do so now.
+func (t Timeline) ExactSince(now breaker.Instant, key breaker.Key) (since breaker.Instant, ok bool) {
+	for i := t.find(now); i >= 0; i-- {
+		if s := t[i].sampling[key]; !s.Exact && s.Passed > 1 {
+			break
+		}
+		since, ok = t[i].from, true
+	}
+	return since, ok
+}
+
 // find returns the index of the period that an instant is in; -1: the timeline does not reach back so far.
 func (t Timeline) find(at breaker.Instant) int {
 	i := len(t) - 1

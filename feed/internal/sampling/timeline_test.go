@@ -50,6 +50,34 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// TestExactSince: a proxy logs all calls from the beginning of the first period in which it does so.
+func TestExactSince(t *testing.T) {
+	const second = breaker.Instant(time.Second)
+	key := breaker.Key{Upstream: "web"}
+	exact := map[breaker.Key]wire.Sampling{key: {Passed: 8, Rejected: 1, Exact: true}}
+	var line Timeline
+	want := func(now, since breaker.Instant, want bool) {
+		t.Helper()
+		if got, ok := line.ExactSince(now, key); got != since || ok != want {
+			t.Errorf("at %s: since %s, %t, want %s, %t", time.Duration(now), time.Duration(got), ok, time.Duration(since), want)
+		}
+	}
+	want(second, 0, false)
+	line = line.Apply(10*second, oneIn(8))
+	line = line.Apply(20*second, exact)
+	line = line.Apply(30*second, exact)
+	line = line.Apply(40*second, nil) // the layer has no key
+	line = line.Apply(50*second, oneIn(1))
+	line = line.Apply(60*second, oneIn(2))
+	want(15*second, 0, false)
+	want(25*second, 20*second, true)
+	want(55*second, 20*second, true)
+	want(65*second, 0, false)
+	if got := line.Weights(25*second, key).Passed; got != 8 {
+		t.Errorf("a sampled call stands for %d calls while all others are logged, want 8", got)
+	}
+}
+
 // oneIn is a sampling by which one call in n is logged.
 func oneIn(n uint32) map[breaker.Key]wire.Sampling {
 	return map[breaker.Key]wire.Sampling{{Upstream: "web"}: {Passed: n, Rejected: n}}

@@ -120,10 +120,11 @@ func TestPositionsAndPaths(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	words := []string{"timeout", "failureRateThreshold", "mode", "dns"}
+	words := []string{"timeout", "failureRateThreshold", "mode", "dns", "slow_call_duration_seconds"}
 	for name, want := range map[string]string{
 		"timeOut": "timeout", "timout": "timeout", "failure_rate_threshold": "failureRateThreshold",
 		"failureRate": "", "node": "mode", "x": "", "dms": "dns", "": "",
+		"slow_call_duration": "slow_call_duration_seconds", "slow_call": "",
 	} {
 		if got, ok := Nearest(name, words); got != want || ok != (want != "") {
 			t.Errorf("Nearest(%q) = %q, %v, want %q", name, got, ok, want)

@@ -1,11 +1,13 @@
 package listener
 
 import (
+	"math"
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	grpclogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	tracingv3 "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"breakwater.dev/wire"
@@ -23,18 +25,33 @@ const (
 	flushInterval = 50 * time.Millisecond
 )
 
-// requestLog reports requests to the control plane after they have ended. It is there whatever the policy says, since a
-// listener that changes drains its connections: runtime keys say what the policy needs to have logged.
+// LoggedRunning returns the durations between which requests that have not ended are logged, where the runtime has no
+// [wire.LogRunning] for that window.
+func LoggedRunning(window int) (from, until time.Duration) {
+	if window > 0 {
+		return math.MaxUint32 * time.Millisecond, math.MaxUint32 * time.Millisecond // no request
+	}
+	return LoggedSlow, LoggedSlow + wire.RunningSpan
+}
+
+// requestLog reports requests to the control plane after they have ended, and those that hang while they do. It is there
+// whatever the policy says, since a listener that changes drains its connections: runtime keys say what the policy needs to
+// have logged.
 //
 // The order of its filter matters. A healthy request fails each test, so the cheapest tests come first. A rejected request
-// passes the test of the status, is kept out by CEL, and must not pay for more.
+// passes the test of the status, is kept out by CEL, and must not pay for more. The control plane has counted the requests
+// that it has rejected itself. The requests that the proxy rejects are counted from a marked sample.
 func requestLog() (*accesslogv3.AccessLog, error) {
-	answered, err := celFilter("response.code_details != 'direct_response'")
+	answered, err := celFilter("response.code_details != 'direct_response' && response.code_details != '" + wire.RejectedDetails + "'")
 	if err != nil {
 		return nil, err
 	}
+	service := logService(wire.RequestLog)
+	service.CustomTags = []*tracingv3.CustomTag{{
+		Tag: wire.RunningTag, Type: &tracingv3.CustomTag_Value{Value: wire.RunningFormat},
+	}}
 	config, err := message.Pack(&grpclogv3.HttpGrpcAccessLogConfig{
-		CommonConfig: logService(wire.RequestLog),
+		CommonConfig: service,
 		// These headers distinguish gRPC, sockets and event streams from other requests, and say the deadline of a client
 		// and the outcome of a gRPC request. Entries have the times that matter anyway.
 		AdditionalRequestHeadersToLog:   []string{"content-type", "grpc-timeout", "upgrade"},
@@ -59,10 +76,22 @@ func requestLog() (*accesslogv3.AccessLog, error) {
 					allFilters(flagged(wire.CallerLeftFlags()), switchedOn(wire.LogGone)),
 				)),
 			)),
-			// Probes that wait for the end of their request, or for a response.
-			allFilters(running(true), status(accesslogv3.ComparisonFilter_EQ, 0, wire.LogWaiting), marked(wire.ProbeKey)),
+			// Requests without a response, at each look at them. Requests that were answered, such as streams, fail the first test.
+			allFilters(running(true), status(accesslogv3.ComparisonFilter_EQ, 0, wire.LogWaiting), anyFilter(append(slow(),
+				allFilters(lasted(wire.UploadTime, wire.LogWaiting), marked(wire.ProbeKey)), // which may wait for the end of their request
+			)...)),
 		),
 	}, nil
+}
+
+// slow matches the requests that have lasted for as long as one of the windows says.
+func slow() (windows []*accesslogv3.AccessLogFilter) {
+	for i := range wire.RunningWindows {
+		from, until := LoggedRunning(i)
+		fromKey, untilKey := wire.LogRunning(i)
+		windows = append(windows, allFilters(lasted(from, fromKey), duration(accesslogv3.ComparisonFilter_LE, until, untilKey)))
+	}
+	return windows
 }
 
 // connectionLog reports each connection to an upstream when it is established, and when it has ended. The name of the log

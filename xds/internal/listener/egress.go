@@ -2,7 +2,6 @@ package listener
 
 import (
 	"net/netip"
-	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -17,10 +16,6 @@ import (
 	"breakwater.dev/xds/internal/filter"
 	"breakwater.dev/xds/internal/message"
 )
-
-// runningInterval is how often proxies log the probes that are still running. A probe whose request takes longer than that
-// gives its permit back.
-const runningInterval = time.Second
 
 // Egress returns the listener to which applications send their requests, either with their usual Host header or as to an
 // HTTP proxy.
@@ -67,12 +62,12 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: wire.EgressName,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
-			ConfigSource: connect.OverADS(), RouteConfigName: wire.EgressName,
+			ConfigSource: connect.OverADS(), RouteConfigName: wire.RoutesName,
 		}},
 		HttpFilters: filters,
 		AccessLog:   []*accesslogv3.AccessLog{log},
 		AccessLogOptions: &hcmv3.HttpConnectionManager_HcmAccessLogOptions{
-			AccessLogFlushInterval: durationpb.New(runningInterval),
+			AccessLogFlushInterval: durationpb.New(wire.RunningInterval),
 		},
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			AllowAbsoluteUrl: wrapperspb.Bool(true), // "GET http://payments/ HTTP/1.1", as to a proxy

@@ -59,12 +59,15 @@ func status(op accesslogv3.ComparisonFilter_Op, code uint32, key wire.RuntimeKey
 	}}
 }
 
-// lasted matches requests that took at least d, in whole milliseconds.
+// lasted matches requests that took at least d, in whole milliseconds, or have lasted for as long so far.
 func lasted(d time.Duration, key wire.RuntimeKey) *accesslogv3.AccessLogFilter {
+	return duration(accesslogv3.ComparisonFilter_GE, d, key)
+}
+
+// duration compares how long requests took, or have lasted so far, in whole milliseconds.
+func duration(op accesslogv3.ComparisonFilter_Op, d time.Duration, key wire.RuntimeKey) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_DurationFilter{
-		DurationFilter: &accesslogv3.DurationFilter{
-			Comparison: compared(accesslogv3.ComparisonFilter_GE, uint32(d.Milliseconds()), key),
-		},
+		DurationFilter: &accesslogv3.DurationFilter{Comparison: compared(op, uint32(d.Milliseconds()), key)},
 	}}
 }
 

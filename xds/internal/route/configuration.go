@@ -9,50 +9,42 @@ import (
 
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
-	"breakwater.dev/xds/internal/filter"
+	"breakwater.dev/xds/internal/connect"
 )
+
+// AnyHost is the pattern of every host.
+const AnyHost = "*"
 
 const (
-	anyHost = "*"
 	// NoUpstream is the body of the response to a request whose host belongs to no upstream.
 	NoUpstream = "breakwater: no upstream of the policy has this host\n"
-	// defaultResponseBytes is Envoy's default for the size of a direct response
-	// (RouteConfiguration.max_direct_response_body_size_bytes).
-	defaultResponseBytes = 4096
+	// noUpstream names the virtual host of these requests. No upstream can have this name.
+	noUpstream = "*"
 )
 
-// Configuration returns the routes of the egress listener. They have one virtual host for each upstream, and one for all
-// hosts that belong to no upstream.
-func Configuration(set *policy.Set) (*routev3.RouteConfiguration, error) {
-	rc := &routev3.RouteConfiguration{
-		Name: wire.EgressName,
-		// "payments:8080" reaches the upstream that has the host "payments".
-		IgnorePortInHostMatching: true,
-	}
-	taken := false
-	if largest := largestFallback(set); largest > defaultResponseBytes {
-		rc.MaxDirectResponseBodySizeBytes = wrapperspb.UInt32(largest)
-	}
-	for _, u := range set.Upstreams {
-		if u.Protocol == policy.TCP {
-			continue // its calls are connections, which have a listener of their own
-		}
-		host, err := virtualHost(u)
-		if err != nil {
-			return nil, err
-		}
-		rc.VirtualHosts = append(rc.VirtualHosts, host)
-		taken = taken || slices.Contains(u.Hosts, anyHost)
-	}
-	if !taken {
-		rc.VirtualHosts = append(rc.VirtualHosts, unknownHost())
-	}
-	return rc, nil
+// Configuration returns the route configuration of the egress listener. It is the same for all policies: the proxy gets each
+// virtual host as a resource of its own (Envoy: VHDS), which only delta xDS has. Over SotW it needs the virtual hosts within:
+// see [Whole].
+func Configuration() *routev3.RouteConfiguration {
+	rc := Whole()
+	rc.Vhds = &routev3.Vhds{ConfigSource: connect.OverADS()}
+	return rc
 }
 
-// virtualHost returns the routes of an upstream.
-func virtualHost(u *policy.Upstream) (*routev3.VirtualHost, error) {
-	vh := &routev3.VirtualHost{Name: u.Name, Domains: u.Hosts}
+// Whole returns the route configuration without virtual hosts, which the caller adds.
+func Whole() *routev3.RouteConfiguration {
+	return &routev3.RouteConfiguration{
+		Name: wire.RoutesName,
+		// "payments:8080" reaches the upstream that has the host "payments".
+		IgnorePortInHostMatching: true,
+		// Envoy refuses a virtual host whose response has more bytes. Its default is 4096.
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(policy.MaxBody),
+	}
+}
+
+// VirtualHost returns the routes of an upstream, whose protocol is not TCP.
+func VirtualHost(u *policy.Upstream) (*routev3.VirtualHost, error) {
+	vh := &routev3.VirtualHost{Name: wire.VirtualHost(u.Name), Domains: u.Hosts}
 	for i := range u.Routes {
 		r := &u.Routes[i]
 		whole := wholeRoute(u, r)
@@ -69,10 +61,12 @@ func virtualHost(u *policy.Upstream) (*routev3.VirtualHost, error) {
 	return vh, nil
 }
 
-func unknownHost() *routev3.VirtualHost {
+// Unknown returns the virtual host of all hosts that belong to no upstream. Policies in which an upstream has [AnyHost] have
+// no place for it.
+func Unknown() *routev3.VirtualHost {
 	return &routev3.VirtualHost{
-		Name:    anyHost,
-		Domains: []string{anyHost},
+		Name:    wire.VirtualHost(noUpstream),
+		Domains: []string{AnyHost},
 		Routes: []*routev3.Route{{
 			Name:  "no-upstream",
 			Match: match(policy.Match{}),
@@ -84,14 +78,14 @@ func unknownHost() *routev3.VirtualHost {
 	}
 }
 
-// largestFallback returns the size in bytes of the largest body that proxies answer with by themselves.
-func largestFallback(set *policy.Set) uint32 {
-	largest := 0
-	for _, r := range set.Routes() {
-		b := r.Breaker
-		if b != nil && (b.Enabled() && b.DataPath == policy.Adaptive || filter.InProxy(b) || !b.FailOpen) {
-			largest = max(largest, len(b.Fallback.Response.Body))
+// Takeovers returns the hosts of the upstreams that take over requests to an upstream, sorted.
+func Takeovers(vh *routev3.VirtualHost) []string {
+	var hosts []string
+	for _, r := range vh.Routes {
+		if host := takeoverHost(r); host != "" {
+			hosts = append(hosts, host)
 		}
 	}
-	return uint32(largest)
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
 }

@@ -34,8 +34,8 @@ func takenOver(to *policy.FallbackUpstream, egressCluster string) *routev3.Route
 	}
 }
 
-// TakeoverHost returns the host of the upstream that takes over the requests of a route of [Configuration]; "": none does.
-func TakeoverHost(r *routev3.Route) string {
+// takeoverHost returns the host of the upstream that takes over the requests of a route; "": none does.
+func takeoverHost(r *routev3.Route) string {
 	if to := r.GetRoute(); to.GetCluster() == wire.EgressCluster {
 		return to.GetHostRewriteLiteral()
 	}

@@ -106,6 +106,7 @@ var (
 		{wire.RouteOpen, wire.RouteOpen, []change{fallBack}},
 		{wire.RouteProbe, wire.RouteProbe, []change{ifAdmitted, addTimes, keepCopies}},
 		{wire.RouteAsking, wire.RouteProbe, []change{fallBack, askForPermit}},
+		{wire.RouteExact, wire.RouteExact, []change{markForLog, keepCopies}},
 		{wire.RouteSampled, wire.RouteSampled, []change{markForLog, keepCopies}},
 		{wire.RouteClosed, every, []change{keepCopies}},
 	}

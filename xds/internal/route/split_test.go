@@ -74,10 +74,10 @@ func TestSplitRouteOfAnotherMesh(t *testing.T) {
 		}
 		return all
 	}
-	if diff := cmp.Diff(name(wire.RouteCounted, wire.RouteOpen, wire.RouteProbe, wire.RouteAsking, wire.RouteSampled, wire.RouteClosed), names); diff != "" {
+	if diff := cmp.Diff(name(wire.RouteCounted, wire.RouteOpen, wire.RouteProbe, wire.RouteAsking, wire.RouteExact, wire.RouteSampled, wire.RouteClosed), names); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(name(wire.RouteProbe, wire.RouteSampled, wire.RouteClosed), toService); diff != "" {
+	if diff := cmp.Diff(name(wire.RouteProbe, wire.RouteExact, wire.RouteSampled, wire.RouteClosed), toService); diff != "" {
 		t.Errorf("routes to the service (-want +got):\n%s", diff)
 	}
 }
@@ -183,10 +183,10 @@ func TestSharesOfARouteWithoutGate(t *testing.T) {
 
 // TestEveryShareHasItsGate: each kind that matches a share of the requests has a meaning in package gate.
 func TestEveryShareHasItsGate(t *testing.T) {
-	open := gate.Gate{Open: wire.Million, Probe: true}
+	all := gate.Gate{Open: wire.Million, Probe: true, Sampling: wire.Sampling{Exact: true}}
 	for kind := range Shares {
-		if open.Share(kind) == 0 {
-			t.Errorf("a gate that rejects and probes has no share for %q", kind)
+		if all.Share(kind) == 0 {
+			t.Errorf("a gate that rejects, probes and logs all calls has no share for %q", kind)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 var waitsFor = map[string][]string{
 	xds.ListenerType: {xds.ClusterType},
 	xds.RouteType:    {xds.ClusterType, xds.EndpointType, xds.SecretType, xds.ListenerType},
+	// All virtual hosts of a proxy that starts have to be there before it serves, and so have their clusters.
+	xds.VirtualHostType: {xds.ClusterType, xds.EndpointType, xds.SecretType, xds.ListenerType, xds.RouteType},
 }
 
 // goLast are the types whose resources others refer to. Their resources are removed after the last reference.
@@ -22,7 +24,7 @@ var goLast = []string{xds.ClusterType, xds.EndpointType, xds.SecretType}
 // the next request or change of the resources. The proxy gets the given resources. Additions come from clusters to routes,
 // each when the proxy has taken the resources that it refers to. Then come removals: a cluster is removed only when the
 // routes to it are gone, and when the calls that chose one of these routes are over.
-func (p *Proxy) Next(resources xds.Resources, steps Steps, now time.Time) (out []*protocol.Response, again time.Duration, err error) {
+func (p *Proxy) Next(resources xds.Resources, now time.Time) (out []*protocol.Response, again time.Duration, err error) {
 	for _, typeURL := range xds.Types {
 		if typeURL == xds.RuntimeType {
 			continue
@@ -37,8 +39,8 @@ func (p *Proxy) Next(resources xds.Resources, steps Steps, now time.Time) (out [
 		if !p.settled(waitsFor[typeURL]...) {
 			continue
 		}
-		if typeURL == xds.RouteType {
-			if resources, again, err = p.step(resources, steps, now); err != nil {
+		if typeURL == p.routing() {
+			if resources, again, err = p.step(resources, now); err != nil {
 				return nil, 0, err
 			}
 		}
@@ -60,7 +62,7 @@ func (p *Proxy) add(out []*protocol.Response, typeURL string, resources xds.Reso
 		return out
 	}
 	if typeURL == xds.ClusterType {
-		p.sendEndpointsAgain(p.subs[typeURL].Flight())
+		p.sendEndpointsAgain(p.subs[typeURL].Updated())
 	}
 	return append(out, r)
 }
@@ -108,7 +110,10 @@ func (p *Proxy) unnamed(typeURL string, resources xds.Resources, now time.Time) 
 	if s == nil || p.goal != nil || !p.settled(xds.Types...) || !p.routesKnown() || p.refuses(xds.RouteType) || p.refuses(xds.ListenerType) {
 		return protocol.Removals{}, 0
 	}
-	next = s.MarkUnused(resources[typeURL], now, xds.RouteToHost)
+	if typeURL == xds.SecretType && p.refuses(xds.VirtualHostType) {
+		return protocol.Removals{}, 0
+	}
+	next = s.MarkUnused(p.referred(typeURL, resources[typeURL]), now, xds.RouteToHost)
 	return protocol.RemoveUnused(now.Add(-xds.RouteToHost)), next
 }
 
@@ -116,7 +121,7 @@ func (p *Proxy) unnamed(typeURL string, resources xds.Resources, now time.Time) 
 // to them, and asks for those after the clusters.
 func (p *Proxy) routesKnown() bool {
 	clusters := p.subs[xds.ClusterType]
-	return clusters == nil || !clusters.Resumed() || p.subs[xds.RouteType] != nil
+	return clusters == nil || !clusters.Resumed() || p.subs[p.routing()] != nil
 }
 
 // refuses reports whether the proxy has refused anything of a type.

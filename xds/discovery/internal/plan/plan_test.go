@@ -11,8 +11,10 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/internal/resource"
 )
 
 // said is a gRPC stream of one request.
@@ -21,11 +23,7 @@ type said struct {
 }
 
 func (s said) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) { return s.DeltaDiscoveryRequest, nil }
-func (s said) Send(*discoveryv3.DeltaDiscoveryResponse) error    { return nil }
-func (s said) Step(_, next *xds.Resource) (*xds.Resource, error) { return next, nil }
-
-// direct are steps without a stop on the way.
-var direct = said{}
+func (s said) SendMsg(any) error                                 { return nil }
 
 // client is a proxy that takes what it is sent when the test says so.
 type client struct {
@@ -33,13 +31,12 @@ type client struct {
 	*Proxy
 	now   time.Time
 	there xds.Resources
-	steps Steps
 	open  map[string]*protocol.Response // unanswered, by type
 	again time.Duration                 // when to look again, by the last look
 }
 
 func newClient(t *testing.T) *client {
-	return &client{t: t, Proxy: NewProxy(protocol.Delta), now: time.Unix(1_000_000, 0), there: xds.Resources{}, steps: direct, open: map[string]*protocol.Response{}}
+	return &client{t: t, Proxy: NewProxy(protocol.Delta, &xds.Pool{}), now: time.Unix(1_000_000, 0), there: xds.Resources{}, open: map[string]*protocol.Response{}}
 }
 
 func (c *client) says(m *discoveryv3.DeltaDiscoveryRequest) {
@@ -67,10 +64,17 @@ func (c *client) acks(types ...string) {
 	}
 }
 
+// refuses refuses the open response of a type.
+func (c *client) refuses(typeURL string) {
+	c.t.Helper()
+	c.says(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResponseNonce: c.open[typeURL].Nonce, ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}})
+	delete(c.open, typeURL)
+}
+
 // gets demands exactly these responses now, each as "Cluster +added -removed".
 func (c *client) gets(want ...string) {
 	c.t.Helper()
-	responses, again, err := c.Next(c.there, c.steps, c.now)
+	responses, again, err := c.Next(c.there, c.now)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -91,53 +95,86 @@ func (c *client) gets(want ...string) {
 	}
 }
 
-func resource(typeURL, name, version string) *xds.Resource {
-	return &xds.Resource{Name: name, Version: version, Body: &anypb.Any{TypeUrl: typeURL, Value: []byte(version)}, Message: &routev3.RouteConfiguration{Name: version}}
+func list(all ...*xds.Resource) *xds.List {
+	var pool *xds.Pool
+	return pool.List(all)
 }
 
-// has says which clusters there are, each with endpoints, and the version of the routes.
-func (c *client) has(routes string, clusters ...string) {
+func plain(typeURL, name, version string) *xds.Resource {
+	return resource.New(name, version, &anypb.Any{TypeUrl: typeURL, Value: []byte(version)})
+}
+
+// virtualHost returns the routes of an upstream that has its name as its host, and calls to which another may take over.
+func virtualHost(t *testing.T, upstream, version, takeover string) *xds.Resource {
+	t.Helper()
+	vh := &routev3.VirtualHost{Name: wire.VirtualHost(upstream), Domains: []string{upstream}}
+	body, err := anypb.New(vh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := resource.New(vh.Name, version, body)
+	if r.Hosts = vh.Domains; takeover != "" {
+		r.Takeovers = []string{takeover}
+	}
+	return r
+}
+
+// has says which upstreams there are, each with its version, as "a@1"; "a@1>b" is one to which b takes over.
+func (c *client) has(upstreams ...string) {
+	var clusters, endpoints, hosts []*xds.Resource
+	for _, text := range upstreams {
+		text, takeover, _ := strings.Cut(text, ">")
+		name, version, _ := strings.Cut(text, "@")
+		clusters = append(clusters, plain(xds.ClusterType, name, version[:1]))
+		endpoints = append(endpoints, plain(xds.EndpointType, name, "1"))
+		hosts = append(hosts, virtualHost(c.t, name, version+takeover, takeover))
+	}
 	c.there = xds.Resources{
-		xds.ListenerType: {resource(xds.ListenerType, "egress", "1")}, xds.RouteType: {resource(xds.RouteType, "egress", routes)},
-	}
-	for _, cluster := range clusters {
-		name, version, _ := strings.Cut(cluster, "@")
-		c.there[xds.ClusterType] = append(c.there[xds.ClusterType], resource(xds.ClusterType, name, version))
-		c.there[xds.EndpointType] = append(c.there[xds.EndpointType], resource(xds.EndpointType, name, "1"))
+		xds.ClusterType: list(clusters...), xds.EndpointType: list(endpoints...), xds.ListenerType: list(plain(xds.ListenerType, "egress", "1")),
+		xds.RouteType: list(plain(xds.RouteType, "routes", "1")), xds.VirtualHostType: list(hosts...),
 	}
 }
 
-// started is a proxy that has taken a cluster a and routes to it.
-func started(t *testing.T) *client {
+// started is a proxy that has taken these upstreams and routes to them.
+func started(t *testing.T, upstreams ...string) *client {
 	c := newClient(t)
-	c.has("1", "a@1")
+	c.has(upstreams...)
+	var names, endpoints, hosts []string
+	for _, text := range upstreams {
+		name, _, _ := strings.Cut(text, "@")
+		names, endpoints, hosts = append(names, name), append(endpoints, "+"+name), append(hosts, "+routes/"+name)
+	}
 	c.subscribe(xds.ClusterType)
 	c.subscribe(xds.ListenerType)
-	c.subscribe(xds.RouteType, "egress")
-	c.gets("Cluster +a")
-	c.subscribe(xds.EndpointType, "a")
-	c.gets("ClusterLoadAssignment +a") // Envoy does not take the cluster without its endpoints
+	c.subscribe(xds.RouteType, "routes")
+	c.gets("Cluster " + strings.Join(endpoints, " "))
+	c.subscribe(xds.EndpointType, names...)
+	c.gets("ClusterLoadAssignment " + strings.Join(endpoints, " ")) // Envoy does not take the clusters without them
 	c.acks(xds.EndpointType, xds.ClusterType)
 	c.gets("Listener +egress")
 	c.acks(xds.ListenerType)
-	c.gets("RouteConfiguration +egress")
+	c.gets("RouteConfiguration +routes")
+	c.subscribe(xds.VirtualHostType, "routes")
+	c.gets() // the proxy takes the configuration first
 	c.acks(xds.RouteType)
+	c.gets("VirtualHost " + strings.Join(hosts, " "))
+	c.acks(xds.VirtualHostType)
 	c.gets()
 	return c
 }
 
 // TestMakeBeforeBreak: a cluster that is replaced goes when the routes to it are gone, and calls by these are over.
 func TestMakeBeforeBreak(t *testing.T) {
-	c := started(t)
-	c.has("2", "b@1")
+	c := started(t, "a@1")
+	c.has("b@1")
 	c.gets("Cluster +b")
 	c.subscribe(xds.EndpointType, "b")
 	c.gets("ClusterLoadAssignment +b")
 	c.acks(xds.EndpointType, xds.ClusterType)
-	c.gets("RouteConfiguration +egress")
+	c.gets("VirtualHost +routes/b -routes/a")
 	c.now = c.now.Add(time.Hour)
 	c.gets()
-	c.acks(xds.RouteType)
+	c.acks(xds.VirtualHostType)
 	c.gets()
 	if c.again != xds.RouteToHost {
 		t.Errorf("it is to look again after %s, want %s", c.again, xds.RouteToHost)
@@ -148,55 +185,74 @@ func TestMakeBeforeBreak(t *testing.T) {
 	c.gets("ClusterLoadAssignment -a")
 }
 
+// TestARefusedVirtualHostKeepsItsCluster, and no other: the proxy goes on with the virtual host that it had.
+func TestARefusedVirtualHostKeepsItsCluster(t *testing.T) {
+	c := started(t, "a@1", "b@1", "c@1")
+	c.has("a@1x", "b@1", "c@1")
+	c.gets("VirtualHost +routes/a")
+	c.refuses(xds.VirtualHostType)
+	c.has("a@1x")
+	c.gets("VirtualHost -routes/b -routes/c")
+	c.acks(xds.VirtualHostType)
+	c.gets()
+	c.now = c.now.Add(xds.RouteToHost)
+	c.gets("Cluster -b -c")
+	c.acks(xds.ClusterType)
+	c.gets("ClusterLoadAssignment -b -c")
+	c.acks(xds.EndpointType)
+	c.has("d@1")
+	c.gets("Cluster +d")
+	c.subscribe(xds.EndpointType, "d")
+	c.gets("ClusterLoadAssignment +d")
+	c.acks(xds.EndpointType, xds.ClusterType)
+	c.gets("VirtualHost +routes/d -routes/a")
+	c.refuses(xds.VirtualHostType)
+	c.gets("VirtualHost +routes/d") // they are tried one by one
+	c.acks(xds.VirtualHostType)
+	c.gets("VirtualHost -routes/a")
+	c.refuses(xds.VirtualHostType)
+	c.now = c.now.Add(xds.RouteToHost)
+	if c.gets(); c.Subscription(xds.ClusterType).Sent().Find("a") == nil {
+		t.Error("cluster a is gone, and the proxy has a route to it")
+	}
+}
+
 // TestChangedClustersGetTheirEndpointsAgain, for which Envoy waits and does not ask.
 func TestChangedClustersGetTheirEndpointsAgain(t *testing.T) {
-	c := started(t)
-	c.has("1", "a@2")
+	c := started(t, "a@1", "b@1")
+	c.has("a@2", "b@1")
 	c.gets("Cluster +a", "ClusterLoadAssignment +a")
 }
 
-// stopover are steps with a stop at other routes, which have the hosts of new fallbacks.
-type stopover struct{ via *xds.Resource }
-
-func (s stopover) Step(had, next *xds.Resource) (*xds.Resource, error) {
-	if had == s.via {
-		return had, nil // the hosts are there
-	}
-	return s.via, nil
-}
-
-// TestStopsOnTheWay: a proxy gets the routes of a stop first, and the next ones when all its workers know these.
+// TestStopsOnTheWay: a proxy gets the host of a new fallback first, and the routes to it when all its workers know the host.
 func TestStopsOnTheWay(t *testing.T) {
-	c := started(t)
-	c.has("2", "a@1")
-	c.steps = stopover{resource(xds.RouteType, "egress", "via")}
+	c := started(t, "a@1")
+	c.has("a@1>b", "b@1")
 	c.now = c.now.Add(time.Hour)
-	c.gets("RouteConfiguration +egress")
-	if got := c.open[xds.RouteType].Resources[0].Version; got != "via" {
-		t.Errorf("first it gets routes %q, want those of the stop", got)
-	}
-	c.acks(xds.RouteType)
+	c.gets("Cluster +b")
+	c.subscribe(xds.EndpointType, "b")
+	c.gets("ClusterLoadAssignment +b")
+	c.acks(xds.EndpointType, xds.ClusterType)
+	c.gets("VirtualHost +routes/b")
+	c.acks(xds.VirtualHostType)
 	c.gets()
 	if c.again != WorkersLate {
 		t.Errorf("it is to look again after %s, want %s", c.again, WorkersLate)
 	}
 	c.now = c.now.Add(c.again)
-	c.gets("RouteConfiguration +egress")
-	if got := c.open[xds.RouteType].Resources[0].Version; got != "2" {
-		t.Errorf("then it gets routes %q, want those that there are", got)
-	}
+	c.gets("VirtualHost +routes/a")
 }
 
 // TestRetriesComeInTime, when the pause after the refusal is over.
 func TestRetriesComeInTime(t *testing.T) {
 	c := newClient(t)
-	c.has("1", "a@1")
+	c.has("a@1")
 	c.subscribe(xds.ClusterType)
 	c.gets("Cluster +a")
 	if next := c.Retry(c.now); !next.IsZero() {
 		t.Errorf("something is due at %s while the answer is awaited", next)
 	}
-	c.says(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.ClusterType, ResponseNonce: c.open[xds.ClusterType].Nonce, ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}})
+	c.refuses(xds.ClusterType)
 	next := c.Retry(c.now)
 	if pause := next.Sub(c.now); pause < protocol.FirstRetry*3/4 || pause > protocol.FirstRetry*5/4 {
 		t.Errorf("the pause is %s", pause)
@@ -212,7 +268,7 @@ func TestRetriesComeInTime(t *testing.T) {
 // TestThePauseOfTheLayerCounts, but the layer is not sent with the resources.
 func TestThePauseOfTheLayerCounts(t *testing.T) {
 	c := newClient(t)
-	layer := []*xds.Resource{resource(xds.RuntimeType, "layer", "1")}
+	layer := list(plain(xds.RuntimeType, "layer", "1"))
 	c.subscribe(xds.RuntimeType, "layer")
 	r := c.Respond(xds.RuntimeType, layer, protocol.Removals{})
 	c.says(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: xds.RuntimeType, ResponseNonce: r.Nonce, ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}})

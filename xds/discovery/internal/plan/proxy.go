@@ -10,16 +10,18 @@ import (
 
 // Proxy knows the resources that one proxy has over one stream, and plans the next ones.
 type Proxy struct {
-	kind  protocol.Kind
-	subs  map[string]*protocol.Subscription // by type URL
-	seq   uint64                            // the number of the last response
-	taken *xds.Resource                     // the routes that the proxy has; nil: they are not known
-	goal  *xds.Resource                     // the routes that it gets when all its workers know their hosts; nil: none
+	kind protocol.Kind
+	pool *xds.Pool
+	subs map[string]*protocol.Subscription // by type URL
+	seq  uint64                            // the number of the last response
+	// The virtual hosts of the routes that the proxy was sent last, that it has taken, and that it gets when all its workers
+	// know their hosts; nil: they are not known, or there are none.
+	sent, taken, goal *xds.List
 }
 
-// NewProxy returns a proxy that has sent no request yet.
-func NewProxy(kind protocol.Kind) *Proxy {
-	return &Proxy{kind: kind, subs: map[string]*protocol.Subscription{}}
+// NewProxy returns a proxy that has sent no request yet. Proxies with the same pool share what they have in common.
+func NewProxy(kind protocol.Kind, pool *xds.Pool) *Proxy {
+	return &Proxy{kind: kind, pool: pool, subs: map[string]*protocol.Subscription{}}
 }
 
 // Subscription returns the proxy's subscription to a type; nil: it has not asked for the type.
@@ -31,7 +33,7 @@ func (p *Proxy) Subscribe(typeURL string) (s *protocol.Subscription, known bool)
 	if s, known = p.subs[typeURL]; known || !slices.Contains(xds.Types, typeURL) {
 		return s, known
 	}
-	s = protocol.New(p.kind, typeURL)
+	s = protocol.New(p.kind, typeURL, p.pool)
 	p.subs[typeURL] = s
 	return s, false
 }
@@ -41,13 +43,13 @@ func (p *Proxy) Apply(r protocol.Request) {
 	first, clusters := p.subs[r.TypeURL].Apply(r), p.subs[xds.ClusterType]
 	if first && r.TypeURL == xds.EndpointType && clusters != nil {
 		// The proxy came back with the endpoints that it had, after clusters were sent to it.
-		p.sendEndpointsAgain(clusters.Flight())
+		p.sendEndpointsAgain(clusters.Updated())
 	}
 }
 
 // Respond returns a response with the resources of a type that the proxy lacks, and records it as sent. It returns nil if the
 // proxy lacks nothing, has not asked for the type, or has yet to answer the last response.
-func (p *Proxy) Respond(typeURL string, resources []*xds.Resource, removals protocol.Removals) *protocol.Response {
+func (p *Proxy) Respond(typeURL string, resources *xds.List, removals protocol.Removals) *protocol.Response {
 	s := p.subs[typeURL]
 	if s == nil || s.Pending() {
 		return nil
@@ -77,11 +79,18 @@ func (p *Proxy) Retry(now time.Time) (next time.Time) {
 // Late reports whether the proxy may still route calls by other routes than the ones in resources: it has not taken these
 // yet, or not long ago. Routes that it has refused do not count.
 func (p *Proxy) Late(resources xds.Resources, now time.Time) bool {
-	s := p.subs[xds.RouteType]
+	s := p.subs[p.routing()]
 	if s == nil {
 		return false
 	}
-	return s.Pending() || now.Sub(s.LastACK()) < xds.RouteToHost || s.Lacks(resources[xds.RouteType])
+	if s.Pending() || now.Sub(s.LastACK()) < xds.RouteToHost {
+		return true
+	}
+	hosts := resources[xds.VirtualHostType]
+	if p.kind == protocol.Sotw {
+		return s.Lacks(xds.WholeRoutes(hosts))
+	}
+	return s.Lacks(hosts)
 }
 
 // Weight returns the memory for the proxy's subscriptions. The proxy gets the given resources.

@@ -5,16 +5,21 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"breakwater.dev/xds"
 )
 
 // Answer is the part of a request that answers a response.
 type Answer struct {
 	// Awaited reports whether the request is the first answer to the last response.
 	Awaited bool
-	// Refused reports whether the answer is a NACK. Names are the refused resources, and Message is the reason.
+	// Refused reports whether the answer is a NACK. Names are the resources in the response, and Message is the reason.
 	Refused bool
-	Names   []string // the caller must not keep it
+	Names   []string
 	Message string
+	// Split reports that the proxy refused a response as a whole, of which some resources may be good. They are sent again
+	// at once, in smaller responses. No resource is refused yet.
+	Split bool
 	// Repeated reports whether the proxy gave the same reason when it last refused one of the resources.
 	Repeated bool
 	// Recovered reports, once, that the proxy has now taken every resource that it had refused.
@@ -29,12 +34,13 @@ type Refusal struct {
 
 // refusal is a proxy's answer to a resource that it did not take.
 type refusal struct {
-	version string
-	message string
-	nonce   string // the nonce of the response with the resource
-	at      time.Time
-	tries   int       // how often this version was refused
-	due     time.Time // when it is sent again; zero: it is on its way
+	resource *xds.Resource
+	removal  bool // it has refused to lose the resource
+	message  string
+	nonce    string // the nonce of the response with the resource
+	at       time.Time
+	tries    int       // how often this version was refused
+	due      time.Time // when it is sent again; zero: it is on its way
 }
 
 // A proxy may take a refused resource later without a change of ours: a file was missing, or a port was in use. The resource
@@ -58,36 +64,67 @@ func (s *Subscription) Answer(r Request, now time.Time) Answer {
 	if a.Awaited {
 		s.pending = false
 		if message := r.refusal(); message != "" {
-			a.Refused, a.Names, a.Message = true, s.flight, message
-			a.Repeated = slices.ContainsFunc(s.flight, func(name string) bool { return s.refused[name].message == message })
-			s.refuse(message, now)
+			a.Refused, a.Names, a.Message = true, namesOf(s.flight), message
+			a.Repeated = slices.ContainsFunc(a.Names, func(name string) bool { return s.refused[name].message == message })
+			if a.Split = s.refusesWhole() && s.doubt(); !a.Split {
+				s.refuse(message, now)
+			}
 			return a
 		}
 		s.ackedAt = now
-		s.resolve(s.flight)
+		s.took()
 	}
 	a.Recovered = s.recovered()
 	return a
+}
+
+// took notes that the proxy has taken the last response.
+func (s *Subscription) took() {
+	if len(s.doubts) > 0 {
+		s.doubts = s.doubts[1:]
+	}
+	if !s.refusesWhole() || len(s.refused) == 0 && len(s.again) == 0 {
+		s.taken = s.has
+	} else {
+		s.taken = s.taken.With(s.pool, s.flight, s.removed)
+	}
+	s.resolve(append(namesOf(s.flight), s.removed...))
+}
+
+func namesOf(resources []*xds.Resource) []string {
+	names := make([]string, len(resources))
+	for i, r := range resources {
+		names[i] = r.Name
+	}
+	return names
 }
 
 // refuse records that the last response was refused, and when its resources are tried again: together, since only
 // Envoy knows which of them was bad. A resource that the proxy no longer wants is left out, since nothing would end
 // its refusal. So is one that the proxy has asked for again, which is sent in any case.
 func (s *Subscription) refuse(message string, now time.Time) {
-	tries := 1
+	tries, replaced := 1, map[string]bool{}
 	var refused []string
-	for _, name := range s.flight {
-		sent := s.sent[name]
-		if sent == nil {
-			continue
-		}
-		r := refusal{version: sent.Version, message: message, nonce: s.nonce, at: now, tries: 1}
-		if before, ok := s.refused[name]; ok && before.version == r.version {
+	add := func(sent *xds.Resource, removal bool) {
+		r := refusal{resource: sent, removal: removal, message: message, nonce: s.nonce, at: now, tries: 1}
+		if before, ok := s.refused[sent.Name]; ok && before.resource.Version == sent.Version && before.removal == removal {
 			r.tries += before.tries
+		} else if ok && s.refusesWhole() {
+			replaced[before.nonce] = true // the resources that were refused with it may be good without it
 		}
-		s.refused[name] = r
-		refused = append(refused, name)
+		s.refused[sent.Name] = r
+		refused = append(refused, sent.Name)
 		tries = max(tries, r.tries)
+	}
+	for _, r := range s.flight {
+		if s.Wants(r.Name) && (s.refusesWhole() || s.has.Find(r.Name) != nil) {
+			add(r, false)
+		}
+	}
+	for _, name := range s.removed {
+		if had := s.has.Find(name); s.refusesWhole() && had != nil {
+			add(had, true)
+		}
 	}
 	s.complained = s.complained || len(refused) > 0
 	due := now.Add(retryPause(tries))
@@ -96,6 +133,7 @@ func (s *Subscription) refuse(message string, now time.Time) {
 		r.due = due
 		s.refused[name] = r
 	}
+	s.retryThose(replaced)
 }
 
 // Retry makes [Subscription.Respond] send refused resources again whose pause is over. It returns when the next pause is
@@ -104,8 +142,9 @@ func (s *Subscription) Retry(now time.Time) (next time.Time) {
 	for name, r := range s.refused {
 		if !r.due.IsZero() && !now.Before(r.due) {
 			r.due = time.Time{}
-			s.refused[name] = r
-			s.SendAgain(name)
+			if s.refused[name] = r; !s.refusesWhole() {
+				s.SendAgain(name)
+			}
 		}
 	}
 	return s.Due()
@@ -123,7 +162,7 @@ func (s *Subscription) Due() (next time.Time) {
 
 // recovered reports, once, whether the proxy has taken every resource that it had refused.
 func (s *Subscription) recovered() bool {
-	if !s.complained || s.pending || len(s.refused) > 0 || len(s.again) > 0 {
+	if !s.complained || s.pending || len(s.refused) > 0 || len(s.again) > 0 || len(s.doubts) > 0 {
 		return false
 	}
 	s.complained = false
@@ -133,15 +172,28 @@ func (s *Subscription) recovered() bool {
 // resolve ends the refusals of resources that were taken or removed. Each of them may have been the reason why other
 // resources in the same response were refused. The others are sent once more, to find out.
 func (s *Subscription) resolve(names []string) {
-	responses := map[string]bool{}
+	if len(s.refused) == 0 {
+		return
+	}
+	nonces := map[string]bool{}
 	for _, name := range names {
 		if r, ok := s.refused[name]; ok {
-			responses[r.nonce] = true
+			nonces[r.nonce] = true
 			delete(s.refused, name)
 		}
 	}
+	s.retryThose(nonces)
+}
+
+// retryThose has the refused resources of responses sent once more, without a pause.
+func (s *Subscription) retryThose(nonces map[string]bool) {
 	for name, r := range s.refused {
-		if responses[r.nonce] {
+		switch {
+		case !nonces[r.nonce]:
+		case s.refusesWhole():
+			r.due = time.Time{}
+			s.refused[name] = r
+		default:
 			delete(s.refused, name)
 			s.repeat(name)
 		}
@@ -159,20 +211,20 @@ func (s *Subscription) Refusals() []Refusal {
 	var all []Refusal
 	for _, name := range slices.Sorted(maps.Keys(s.refused)) {
 		r := s.refused[name]
-		all = append(all, Refusal{Name: name, Version: r.version, Message: r.message, At: r.at})
+		all = append(all, Refusal{Name: name, Version: r.resource.Version, Message: r.message, At: r.at})
 	}
 	return all
 }
 
-// RefusesAny reports whether the proxy refuses any resource.
-func (s *Subscription) RefusesAny() bool { return len(s.refused) > 0 }
+// RefusesAny reports whether the proxy refuses any resource, or has just refused a response that is tried again in parts.
+func (s *Subscription) RefusesAny() bool { return len(s.refused) > 0 || len(s.doubts) > 0 }
 
 // Accepted returns how many resources the proxy was sent, or reported to have, and has not refused.
 func (s *Subscription) Accepted() int {
-	n := 0
-	for name, r := range s.sent {
-		if r != nil && !s.Refuses(name) {
-			n++
+	n := s.has.Len()
+	for name := range s.refused {
+		if s.has.Find(name) != nil {
+			n--
 		}
 	}
 	return n

@@ -1,19 +1,21 @@
 package protocol
 
 import (
+	"maps"
 	"slices"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/internal/resource"
 )
 
 // DeltaStream is the part of a gRPC stream that the delta protocol needs. The aggregated and the runtime service both
 // have it.
 type DeltaStream interface {
 	Recv() (*discoveryv3.DeltaDiscoveryRequest, error)
-	Send(*discoveryv3.DeltaDiscoveryResponse) error
+	// SendMsg sends a [Frame].
+	SendMsg(frame any) error
 }
 
 // NewDelta returns a stream of incremental xDS.
@@ -33,17 +35,7 @@ func (d delta) Recv() (Request, error) {
 	}, nil
 }
 
-func (d delta) Send(r *Response) error {
-	m := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: r.TypeURL, Nonce: r.Nonce, RemovedResources: r.Removed}
-	for _, resource := range r.Resources {
-		wrapped := &discoveryv3.Resource{Name: resource.Name, Version: resource.Version, Resource: resource.Body}
-		if r.TTL > 0 {
-			wrapped.Ttl = durationpb.New(r.TTL)
-		}
-		m.Resources = append(m.Resources, wrapped)
-	}
-	return d.stream.Send(m)
-}
+func (d delta) Send(r *Response) error { return d.stream.SendMsg(deltaFrame(r)) }
 
 // deltaChange adds names to a subscription, and removes names from it.
 type deltaChange struct {
@@ -54,84 +46,125 @@ func (c deltaChange) size() int {
 	return len(c.GetResourceNamesSubscribe()) + len(c.GetInitialResourceVersions())
 }
 
+// all is the name that stands for every resource.
+const all = "*"
+
 func (c deltaChange) apply(s *Subscription, first bool) {
-	if first || len(c.GetResourceNamesSubscribe()) > 0 || len(c.GetResourceNamesUnsubscribe()) > 0 {
-		s.unsync()
+	add, drop := c.GetResourceNamesSubscribe(), c.GetResourceNamesUnsubscribe()
+	if first {
+		// A first request that names nothing means everything, for types that allow it.
+		s.wildcard = len(add) == 0
+	}
+	if len(add)+len(drop) > 0 {
+		s.wildcard = (s.wildcard || slices.Contains(add, all)) && !slices.Contains(drop, all)
+		isAll := func(name string) bool { return name == all }
+		add, drop = slices.DeleteFunc(add, isAll), slices.DeleteFunc(drop, isAll)
+		s.names = s.names.Change(s.pool, add, drop)
 	}
 	if first {
 		s.resumed = len(c.GetInitialResourceVersions()) > 0
-		for name, version := range c.GetInitialResourceVersions() {
-			s.sent[name] = &xds.Resource{Name: name, Version: claimed(version)}
-		}
-		// A first request that names nothing means everything, for types that allow it.
-		s.wildcard = len(c.GetResourceNamesSubscribe()) == 0
+		s.claim(c.GetInitialResourceVersions())
+	} else {
+		s.forget(add) // a proxy that asks for a resource again has forgotten it, and waits for an answer
 	}
-	for _, name := range c.GetResourceNamesSubscribe() {
-		if name == "*" {
-			s.wildcard = true
-			continue
-		}
-		s.names[name] = true
-		// A proxy that asks for a resource again has forgotten it, and waits for an answer.
-		if !first {
-			delete(s.sent, name)
-		}
-	}
-	for _, name := range c.GetResourceNamesUnsubscribe() {
-		if name == "*" {
-			s.wildcard = false
-			continue
-		}
-		delete(s.names, name)
-	}
-	if len(c.GetResourceNamesUnsubscribe()) > 0 {
+	if first || len(c.GetResourceNamesUnsubscribe()) > 0 {
 		s.forgetUnwanted()
 	}
 }
 
-func (s *Subscription) respondDelta(seq uint64, resources []*xds.Resource, removals Removals) *Response {
-	if changed, ok := s.follow(resources); ok {
-		add := s.addable(changed)
-		if len(add) == 0 {
-			return nil
-		}
-		return s.respond(seq, add, nil)
-	}
-	add := s.addable(resources)
-	// A proxy may ask for a resource that does not exist. It gets that answer at once: Envoy holds its answer about
-	// clusters back until then, and removals wait for that.
-	gone := s.absent(resources)
-	surplus := s.surplus(resources)
-	for _, name := range surplus {
-		had := s.sent[name]
-		awaited := s.again[name] && s.names[name]
-		switch {
-		case s.removes(removals, name) || awaited && had.Body == nil: // the proxy has it from an earlier stream, and we do not
-			gone = append(gone, name)
-		case awaited: // it may not go yet, so it is sent again
-			add = append(add, had)
+// claim notes the resources that the proxy says it has from an earlier stream.
+func (s *Subscription) claim(versions map[string]string) {
+	for name, version := range versions {
+		if claimed(version) != version {
+			versions = maps.Clone(versions)
+			versions[name] = claimed(version)
 		}
 	}
-	slices.Sort(gone)
-	// A proxy that starts waits for its first answer even if there is nothing to say.
-	greet := !s.responded && len(s.sent) == 0
-	if len(add) == 0 && len(gone) == 0 && !greet {
-		if len(surplus) == 0 {
-			s.sync(resources)
-		}
-		return nil
-	}
-	return s.respond(seq, add, gone)
+	s.has = s.pool.Claimed(versions)
+	s.taken = s.has
 }
 
-// addable returns the resources that the next response adds, among the given ones.
-func (s *Subscription) addable(resources []*xds.Resource) []*xds.Resource {
-	add := s.missing(resources)
-	if s.typeURL == xds.SecretType && len(add) > 1 {
+// responseBytes is how many bytes of resources a response of the delta protocol has at most, unless it has one resource only:
+// a proxy reads a response as a whole, and what is more urgent must not wait long behind it.
+const responseBytes = 1 << 20
+
+func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Removals) *Response {
+	want := s.wanted(resources)
+	if s.refusesWhole() {
+		return s.respondWhole(seq, want)
+	}
+	change := want.Since(s.has)
+	// A proxy may ask for a resource that does not exist. It gets that answer at once: Envoy holds its answer about
+	// clusters back until then, and removals wait for that.
+	gone := s.nameless(resources)
+	if len(change.Changed) == 0 && len(change.Gone) == 0 && len(gone) == 0 && len(s.again) == 0 && s.greeted() {
+		return nil
+	}
+	b := s.addable(want, change)
+	for _, had := range change.Gone {
+		awaited := s.again[had.Name] && s.names.Has(had.Name)
+		switch {
+		case s.removes(removals, had.Name) || awaited && had.IsClaimed(): // the proxy has it from an earlier stream, and we do not
+			gone = append(gone, had.Name)
+		case awaited: // it may not go yet, so it is sent again
+			b.add = insert(b.add, had)
+		}
+	}
+	if len(b.add) == 0 && len(gone) == 0 && s.greeted() {
+		return nil
+	}
+	if len(gone) > 0 {
+		slices.Sort(gone)
+		b.gone, b.after = gone, b.after.With(s.pool, nil, gone)
+	}
+	if b.after.Same(want) {
+		b.after = want
+	}
+	return s.respond(seq, b)
+}
+
+// greeted reports whether the proxy needs no first answer. A proxy that starts waits for it even if there is nothing to say.
+func (s *Subscription) greeted() bool { return s.responded || s.has.Len() > 0 || len(s.absent) > 0 }
+
+// addable returns the resources that the next response adds, among the ones that the proxy wants.
+func (s *Subscription) addable(want *xds.List, change *resource.Change) batch {
+	b := batch{after: s.has}
+	switch {
+	case len(change.Changed) == 0:
+	case s.typeURL == xds.SecretType:
 		// Envoy refuses a response as a whole. A secret whose file is missing must keep no other from the proxy, and
 		// each has pauses of its own.
-		s.unsync()
-		return add[:1]
+		b.add = change.Changed[:1:1]
+		b.after = s.has.With(s.pool, b.add, nil)
+	default:
+		next := want.Batch(s.has, responseBytes)
+		b.add, b.updated, b.after = next.Changed, next.Updated, next.After
 	}
-	return add
+	for name := range s.again {
+		if s.typeURL == xds.SecretType && len(b.add) > 0 {
+			return b
+		}
+		if r, had := want.Find(name), s.has.Find(name); r != nil && had != nil && had.Version == r.Version {
+			b.add, b.updated = insert(b.add, r), append(slices.Clip(b.updated), name)
+		}
+	}
+	return b
+}
+
+// insert returns sorted resources with one more, in the place of the one with its name, if there is one. It leaves the given
+// ones alone.
+func insert(sorted []*xds.Resource, r *xds.Resource) []*xds.Resource {
+	at, found := slices.BinarySearchFunc(sorted, r.Name, func(r *xds.Resource, name string) int {
+		switch {
+		case r.Name < name:
+			return -1
+		case r.Name > name:
+			return 1
+		}
+		return 0
+	})
+	if found {
+		return sorted
+	}
+	return slices.Insert(slices.Clone(sorted), at, r)
 }

@@ -9,9 +9,11 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/internal/resource"
 )
 
 // script is a gRPC stream of requests Q that are known before, which records the responses R.
@@ -29,7 +31,11 @@ func (s *script[Q, R]) Recv() (*Q, error) {
 	return q, nil
 }
 
-func (s *script[Q, R]) Send(r *R) error {
+func (s *script[Q, R]) SendMsg(frame any) error {
+	r := new(R)
+	if err := proto.Unmarshal(frame.(Frame).Buffers().Materialize(), any(r).(proto.Message)); err != nil {
+		return err
+	}
 	s.responses = append(s.responses, r)
 	return nil
 }
@@ -50,7 +56,12 @@ func received(t *testing.T, s Stream) Request {
 }
 
 func cluster(name, version string) *xds.Resource {
-	return &xds.Resource{Name: name, Version: version, Body: &anypb.Any{TypeUrl: xds.ClusterType, Value: []byte(version)}}
+	return resource.New(name, version, &anypb.Any{TypeUrl: xds.ClusterType, Value: []byte(version)})
+}
+
+func list(all ...*xds.Resource) *xds.List {
+	var pool *xds.Pool
+	return pool.List(all)
 }
 
 // TestVersionsOfOthers are not kept where they are too long to be ours; that the proxy has come back is known.
@@ -62,12 +73,12 @@ func TestVersionsOfOthers(t *testing.T) {
 	}
 	for name, stream := range streams {
 		t.Run(name, func(t *testing.T) {
-			s := New(stream.Kind(), xds.ClusterType)
+			s := New(stream.Kind(), xds.ClusterType, &xds.Pool{})
 			if first := s.Apply(received(t, stream)); !first {
 				t.Error("the first request is not the first")
 			}
 			kept := s.version
-			if a := s.Sent("a"); a != nil {
+			if a := s.Sent().Find("a"); a != nil {
 				kept += a.Version
 			}
 			if kept != "" || !s.Resumed() {
@@ -85,8 +96,8 @@ func TestOneStory(t *testing.T) {
 	sotw := &sotwScript{requests: []*discoveryv3.DiscoveryRequest{{}, {ResponseNonce: "1", ErrorDetail: refused}, {ResponseNonce: "2"}}}
 	for name, stream := range map[string]Stream{"delta": NewDelta(delta), "SotW": NewSotw(sotw)} {
 		t.Run(name, func(t *testing.T) {
-			s, now, seq := New(stream.Kind(), xds.ClusterType), time.Unix(1_000_000, 0), uint64(0)
-			all := []*xds.Resource{cluster("a", "1"), cluster("b", "1")}
+			s, now, seq := New(stream.Kind(), xds.ClusterType, &xds.Pool{}), time.Unix(1_000_000, 0), uint64(0)
+			all := list(cluster("a", "1"), cluster("b", "1"))
 			hears := func() Answer {
 				r := received(t, stream)
 				a := s.Answer(r, now)
@@ -128,7 +139,7 @@ func TestOneStory(t *testing.T) {
 			if a := hears(); !a.Recovered || s.RefusesAny() || s.Accepted() != 2 || !s.LastACK().Equal(now) {
 				t.Errorf("the answer is %+v, and then %d resources are accepted since %s", a, s.Accepted(), s.LastACK())
 			}
-			all = all[:1]
+			all = list(cluster("a", "1"))
 			gets("nothing", Removals{})
 			if next := s.MarkUnused(all, now, time.Second); next != time.Second {
 				t.Errorf("b may go after %s, want 1s", next)
@@ -153,7 +164,7 @@ func TestNothingRecoversThatIsNotRefused(t *testing.T) {
 		{}, {ResourceNamesUnsubscribe: []string{"*"}}, {ResponseNonce: "1", ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}},
 		{ResourceNamesSubscribe: []string{"b"}}, {ResponseNonce: "2"},
 	}})
-	s, now, seq := New(Delta, xds.ClusterType), time.Unix(1_000_000, 0), uint64(0)
+	s, now, seq := New(Delta, xds.ClusterType, &xds.Pool{}), time.Unix(1_000_000, 0), uint64(0)
 	for range 5 {
 		r := received(t, stream)
 		if a := s.Answer(r, now); a.Recovered {
@@ -161,7 +172,7 @@ func TestNothingRecoversThatIsNotRefused(t *testing.T) {
 		}
 		s.Apply(r)
 		seq++
-		if r := s.Respond(seq, []*xds.Resource{cluster("a", "1"), cluster("b", "1")}, RemoveAll); r == nil {
+		if r := s.Respond(seq, list(cluster("a", "1"), cluster("b", "1")), RemoveAll); r == nil {
 			seq--
 		}
 	}

@@ -27,18 +27,17 @@ func (s *Subscription) removes(r Removals, name string) bool {
 
 // MarkUnused notes that nothing refers to the resources that the proxy has, except to the given ones. It returns after what
 // time the next of them has been unused for keep; 0: nothing waits.
-func (s *Subscription) MarkUnused(resources []*xds.Resource, now time.Time, keep time.Duration) (next time.Duration) {
-	if s.syncedWith(resources) {
-		s.unused = nil
-		return 0
-	}
-	unused := map[string]time.Time{}
-	for _, name := range s.surplus(resources) {
-		since, known := s.unused[name]
+func (s *Subscription) MarkUnused(resources *xds.List, now time.Time, keep time.Duration) (next time.Duration) {
+	var unused map[string]time.Time
+	for _, r := range s.wanted(resources).Since(s.has).Gone {
+		since, known := s.unused[r.Name]
 		if !known {
 			since = now
 		}
-		unused[name] = since
+		if unused == nil {
+			unused = map[string]time.Time{}
+		}
+		unused[r.Name] = since
 		if wait := keep - now.Sub(since); wait > 0 && (next == 0 || wait < next) {
 			next = wait
 		}
@@ -48,11 +47,10 @@ func (s *Subscription) MarkUnused(resources []*xds.Resource, now time.Time, keep
 }
 
 // MarkUsed notes that something may refer to the resources again.
-func (s *Subscription) MarkUsed(resources []*xds.Resource) {
-	if len(s.unused) == 0 {
-		return
-	}
-	for name := range namesOf(resources) {
-		delete(s.unused, name)
+func (s *Subscription) MarkUsed(resources *xds.List) {
+	for name := range s.unused {
+		if resources.Find(name) != nil {
+			delete(s.unused, name)
+		}
 	}
 }

@@ -67,14 +67,29 @@ type Response struct {
 	TTL       time.Duration   // how long the proxy keeps the resources if they are not sent again; 0: for ever
 }
 
-// Size returns the size of the resources, in bytes.
+// Size returns the size of the resources, in bytes, as delta responses have them.
 func (r *Response) Size() int {
 	size := 0
 	for _, resource := range r.Resources {
-		size += len(resource.Body.GetValue())
+		size += resource.Size()
 	}
 	return size
 }
+
+// Memory returns the memory that the response takes until it is sent, in bytes, by estimate. It does not count the content of the
+// resources, which all proxies share.
+func (r *Response) Memory() int {
+	memory := responseMemory + len(r.Resources)*referenceMemory
+	for _, name := range r.Removed {
+		memory += len(name)
+	}
+	return memory
+}
+
+const (
+	responseMemory  = 1024
+	referenceMemory = 32
+)
 
 // maxVersion is the longest version of a resource that is remembered, in bytes. Our versions are shorter.
 const maxVersion = 64

@@ -2,9 +2,12 @@ package protocol
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/internal/resource"
 )
 
 // Subscription is one proxy's subscription to one resource type on one stream: the resources that it wants, and the ones
@@ -15,38 +18,45 @@ import (
 type Subscription struct {
 	kind    Kind
 	typeURL string
+	pool    *resource.Pool
 
 	begun    bool // a request was applied
 	wildcard bool // the proxy wants every resource of the type
 	resumed  bool // the proxy came with resources of an earlier stream
-	names    map[string]bool
-	// sent has, by name, the resource that the proxy was sent last, or reported to have. A nil resource means that the
-	// proxy knows that there is none. Refused resources stay in the map, so that they are not sent again before their
-	// pause is over.
-	sent map[string]*xds.Resource
+	names    *resource.Names
+	// has are the resources that the proxy was sent last, or reported to have. Refused resources stay in it, so that they are
+	// not sent again before their pause is over.
+	has   *xds.List
+	taken *xds.List // the resources that the proxy has taken, or reported to have
+	// absent has the names that the proxy asks for, and of which it knows that there is no such resource.
+	absent map[string]bool
 	// unused has the resources that the proxy is to lose, by name, with the time since when nothing refers to them.
 	unused map[string]time.Time
 	// again has the names of resources that are sent once more though they have not changed.
 	again   map[string]bool
 	refused map[string]refusal
-	synced  *synced // nil: the proxy may be out of sync
+	// doubts are groups of resources that the proxy refused together with others: see [Subscription.doubt].
+	doubts [][]string
 	// complained reports whether the proxy has refused a resource since it last had taken everything.
 	complained bool
 
-	responded bool     // a response was made on this stream
-	pending   bool     // the last response awaits its answer
-	flight    []string // the names in the last response
-	nonce     string   // the nonce of the last response
-	version   string   // the version of the last response, in SotW only; empty: any response differs from it
+	responded bool            // a response was made on this stream
+	pending   bool            // the last response awaits its answer
+	flight    []*xds.Resource // the resources in the last response
+	updated   []string        // the names of those that the proxy had in another version
+	removed   []string        // the names in the last response of resources that no longer exist
+	nonce     string          // the nonce of the last response
+	version   string          // the version of the last response, in SotW only; empty: any response differs from it
 	ttl       time.Duration
 	ackedAt   time.Time
 }
 
-// New returns a subscription to a type for which no request has come yet.
-func New(kind Kind, typeURL string) *Subscription {
+// New returns a subscription to a type for which no request has come yet. Subscriptions with the same pool share what they
+// have in common.
+func New(kind Kind, typeURL string, pool *resource.Pool) *Subscription {
 	return &Subscription{
-		kind: kind, typeURL: typeURL, names: map[string]bool{}, sent: map[string]*xds.Resource{},
-		again: map[string]bool{}, refused: map[string]refusal{},
+		kind: kind, typeURL: typeURL, pool: pool,
+		absent: map[string]bool{}, again: map[string]bool{}, refused: map[string]refusal{},
 	}
 }
 
@@ -62,7 +72,7 @@ func (s *Subscription) Apply(r Request) (first bool) {
 // lacks nothing. The proxy gets the given resources of the type. Any other resource that it has is removed if removals
 // allow that, and stays otherwise. The last response must have been answered. The nonce is made from seq, which must be a
 // new number on the stream.
-func (s *Subscription) Respond(seq uint64, resources []*xds.Resource, removals Removals) *Response {
+func (s *Subscription) Respond(seq uint64, resources *xds.List, removals Removals) *Response {
 	switch {
 	case s.kind == Delta:
 		return s.respondDelta(seq, resources, removals)
@@ -73,32 +83,63 @@ func (s *Subscription) Respond(seq uint64, resources []*xds.Resource, removals R
 	}
 }
 
-// respond returns a response with these resources and removals, and records it as sent.
-func (s *Subscription) respond(seq uint64, resources []*xds.Resource, removed []string) *Response {
+// batch is the content of one response.
+type batch struct {
+	add     []*xds.Resource // sorted
+	updated []string        // the names of those that the proxy has in another version
+	gone    []string        // sorted
+	after   *xds.List       // the resources that the proxy has with it
+}
+
+// respond returns a response, and records it as sent.
+func (s *Subscription) respond(seq uint64, b batch) *Response {
 	s.pending, s.responded, s.nonce = true, true, fmt.Sprintf("%x", seq)
-	s.flight = s.flight[:0]
-	for _, r := range resources {
-		s.sent[r.Name] = r
-		delete(s.again, r.Name)
-		s.flight = append(s.flight, r.Name)
-	}
-	s.resolve(removed)
-	for _, name := range removed {
-		delete(s.again, name)
-		if s.names[name] {
-			s.sent[name] = nil
-		} else {
-			delete(s.sent, name)
+	s.has, s.flight, s.updated, s.removed = b.after, b.add, b.updated, b.gone
+	if len(s.again)+len(s.absent) > 0 {
+		for _, r := range b.add {
+			delete(s.again, r.Name)
+			delete(s.absent, r.Name)
 		}
 	}
-	return &Response{TypeURL: s.typeURL, Nonce: s.nonce, Resources: resources, Removed: removed, TTL: s.ttl}
+	if !s.refusesWhole() {
+		s.resolve(b.gone)
+	}
+	for _, name := range b.gone {
+		delete(s.again, name)
+		if s.names.Has(name) {
+			s.absent[name] = true
+		}
+	}
+	return &Response{TypeURL: s.typeURL, Nonce: s.nonce, Resources: b.add, Removed: b.gone, TTL: s.ttl}
+}
+
+// everything reports whether the proxy asks for all resources of the type. For virtual hosts it does that by the name of their
+// route configuration.
+func (s *Subscription) everything() bool {
+	return s.wildcard || s.typeURL == xds.VirtualHostType && s.names.Has(wire.RoutesName)
 }
 
 // Wants reports whether the proxy has asked for a resource, by its name or with all others.
-func (s *Subscription) Wants(name string) bool { return s.wildcard || s.names[name] }
+func (s *Subscription) Wants(name string) bool { return s.everything() || s.names.Has(name) }
+
+// wanted returns the ones among the resources for which the proxy asks.
+func (s *Subscription) wanted(resources *xds.List) *xds.List {
+	want := resources
+	if !s.everything() {
+		want = resources.Named(s.names)
+	}
+	if s.has != want && s.has.Same(want) {
+		// It reported the resources that there are, whose content is known.
+		if s.taken == s.has {
+			s.taken = want
+		}
+		s.has = want
+	}
+	return want
+}
 
 // Names returns how many names the proxy asks for.
-func (s *Subscription) Names() int { return len(s.names) }
+func (s *Subscription) Names() int { return s.names.Len() }
 
 // Resumed reports whether the proxy came with resources of an earlier stream.
 func (s *Subscription) Resumed() bool { return s.resumed }
@@ -109,19 +150,18 @@ func (s *Subscription) Pending() bool { return s.pending }
 // LastACK returns when the proxy last took a response; zero: never on this stream.
 func (s *Subscription) LastACK() time.Time { return s.ackedAt }
 
-// Flight returns the names of the resources in the last response. The caller must not keep it.
-func (s *Subscription) Flight() []string { return s.flight }
+// Updated returns the names of the resources in the last response that the proxy may have had in another version. The caller
+// must not change them.
+func (s *Subscription) Updated() []string { return s.updated }
 
-// Sent returns the resource that the proxy was sent last under a name. For a resource that the proxy reported to have, only
-// the version is known. Sent returns nil if the proxy has no such resource.
-func (s *Subscription) Sent(name string) *xds.Resource { return s.sent[name] }
-
-// Recognise adds the content to a resource that the proxy has in the same version from an earlier stream.
-func (s *Subscription) Recognise(r *xds.Resource) {
-	if had := s.sent[r.Name]; had != nil && had.Version == r.Version {
-		s.sent[r.Name] = r
-	}
+// Taken returns the resources that the proxy has taken, or reported to have, among the given ones or as they were before.
+func (s *Subscription) Taken(resources *xds.List) *xds.List {
+	s.wanted(resources)
+	return s.taken
 }
+
+// Sent returns the resources that the proxy was sent last, or reported to have.
+func (s *Subscription) Sent() *xds.List { return s.has }
 
 // SetTTL sets how long the proxy keeps the resources of later responses if they are not sent again; 0: for ever.
 func (s *Subscription) SetTTL(ttl time.Duration) { s.ttl = ttl }
@@ -134,90 +174,85 @@ func (s *Subscription) SendAgain(name string) {
 
 // SendAgainIfNamed is [Subscription.SendAgain] for a resource that the proxy asks for by its name.
 func (s *Subscription) SendAgainIfNamed(name string) {
-	if s.names[name] {
+	if s.names.Has(name) {
 		s.SendAgain(name)
 	}
 }
 
 func (s *Subscription) repeat(name string) {
-	s.unsync()
-	if s.sent[name] == nil {
-		delete(s.sent, name)
-		return
+	delete(s.absent, name)
+	if s.has.Find(name) != nil {
+		s.again[name] = true
 	}
-	s.again[name] = true
+}
+
+// forget forgets that the proxy has resources.
+func (s *Subscription) forget(names []string) {
+	had := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return s.has.Find(name) == nil })
+	if len(had) > 0 {
+		slices.Sort(had)
+		had = slices.Compact(had)
+		s.has, s.taken = s.has.With(s.pool, nil, had), s.taken.With(s.pool, nil, had)
+	}
+	for _, name := range names {
+		delete(s.absent, name)
+		delete(s.again, name)
+	}
 }
 
 // forgetUnwanted forgets resources that the proxy no longer asks for: the proxy drops them, and asks again if it wants them
 // back. It reports whether the proxy had any of them.
 func (s *Subscription) forgetUnwanted() (had bool) {
-	for name, r := range s.sent {
-		// A resource that does not exist is remembered only if the proxy asks for it by name.
-		if !s.Wants(name) || r == nil && !s.names[name] {
-			delete(s.sent, name)
+	for name := range s.absent {
+		if !s.names.Has(name) {
+			delete(s.absent, name)
+		}
+	}
+	if s.everything() {
+		return false
+	}
+	before := s.has.Len()
+	s.has, s.taken = s.has.Named(s.names), s.taken.Named(s.names)
+	for name := range s.again {
+		if !s.names.Has(name) {
 			delete(s.again, name)
+		}
+	}
+	for name := range s.refused {
+		if !s.names.Has(name) {
 			delete(s.refused, name)
-			had = had || r != nil
 		}
 	}
-	return had
-}
-
-// missing returns the resources that the proxy wants and was not sent in their present version, and the ones that are to be
-// sent again.
-func (s *Subscription) missing(resources []*xds.Resource) []*xds.Resource {
-	var add []*xds.Resource
-	for _, r := range resources {
-		if !s.Wants(r.Name) {
-			continue
-		}
-		if had := s.sent[r.Name]; had == nil || had.Version != r.Version || s.again[r.Name] {
-			add = append(add, r)
-		}
-	}
-	return add
+	return s.has.Len() != before
 }
 
 // Lacks reports whether the proxy wants any of the resources, was not sent it in its present version, and has not
 // refused it.
-func (s *Subscription) Lacks(resources []*xds.Resource) bool {
-	for _, r := range s.missing(resources) {
+func (s *Subscription) Lacks(resources *xds.List) bool {
+	for _, r := range s.wanted(resources).Since(s.has).Changed {
 		if !s.Refuses(r.Name) {
+			return true
+		}
+	}
+	for name := range s.again {
+		if !s.Refuses(name) && resources.Find(name) != nil {
 			return true
 		}
 	}
 	return false
 }
 
-// surplus returns the names that the proxy was sent and that are not among the resources.
-func (s *Subscription) surplus(resources []*xds.Resource) []string {
-	exists := namesOf(resources)
-	var gone []string
-	for name, had := range s.sent {
-		if had != nil && !exists[name] {
-			gone = append(gone, name)
-		}
-	}
-	return gone
-}
-
-// absent returns the names that the proxy asked for, and that are not among the resources, if the proxy does not know that
+// nameless returns the names that the proxy asked for, and that are not among the resources, if the proxy does not know that
 // yet.
-func (s *Subscription) absent(resources []*xds.Resource) []string {
-	exists := namesOf(resources)
+func (s *Subscription) nameless(resources *xds.List) []string {
+	if s.names.Len() == 0 || s.typeURL == xds.VirtualHostType {
+		return nil
+	}
 	var none []string
-	for name := range s.names {
-		if _, sent := s.sent[name]; !sent && !exists[name] {
+	for _, name := range resources.Missing(s.names) {
+		if !s.absent[name] && s.has.Find(name) == nil {
 			none = append(none, name)
 		}
 	}
 	return none
-}
-
-func namesOf(resources []*xds.Resource) map[string]bool {
-	names := make(map[string]bool, len(resources))
-	for _, r := range resources {
-		names[r.Name] = true
-	}
-	return names
 }

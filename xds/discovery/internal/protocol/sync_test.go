@@ -2,45 +2,49 @@ package protocol
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
 	"pgregory.net/rapid"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/internal/resource"
 )
 
-// pair is one subscription twice: one of them as it is, and one that never takes its proxy to be in sync.
+// pair is one subscription twice: as it is, and naive.
 type pair struct {
-	quick, slow *Subscription
-	typeURL     string
-	now         time.Time
-	seq         uint64
-	resources   []*xds.Resource
+	quick     *Subscription
+	slow      *naive
+	pool      *xds.Pool
+	typeURL   string
+	now       time.Time
+	seq       uint64
+	resources []*xds.Resource
 }
 
 var someNames = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 0, 4, rapid.ID[string])
 
 // take has both subscriptions take a request.
 func (p *pair) take(m *discoveryv3.DeltaDiscoveryRequest) {
+	p.slow.answer(m)
+	p.slow.apply(m)
 	r := Request{TypeURL: p.typeURL, Nonce: m.GetResponseNonce(), Refused: m.GetErrorDetail(), change: deltaChange{m}}
-	for _, s := range []*Subscription{p.quick, p.slow} {
-		s.Answer(r, p.now)
-		s.Apply(r)
+	refused := p.quick.Answer(r, p.now).Refused
+	p.quick.Apply(r)
+	if refused {
+		p.slow.takeRefusals(p.quick)
 	}
-	p.slow.refused = maps.Clone(p.quick.refused) // pauses are drawn at random
 }
 
 // change replaces the resources by ones with these names. Some of them stay the same.
 func (p *pair) change(t *rapid.T, names []string) {
 	var next []*xds.Resource
 	for _, name := range slices.Sorted(slices.Values(names)) {
-		r := cluster(name, rapid.SampledFrom([]string{"1", "2"}).Draw(t, "version"))
-		r.Body.TypeUrl = p.typeURL
+		r := resource.New(name, rapid.SampledFrom([]string{"1", "2"}).Draw(t, "version"), &anypb.Any{TypeUrl: p.typeURL})
 		if i := slices.IndexFunc(p.resources, func(had *xds.Resource) bool { return had.Name == name }); i >= 0 && rapid.Bool().Draw(t, "same") {
 			r = p.resources[i]
 		}
@@ -49,40 +53,26 @@ func (p *pair) change(t *rapid.T, names []string) {
 	p.resources = next
 }
 
+func (p *pair) list() *xds.List { return p.pool.List(slices.Clone(p.resources)) }
+
 // respond returns the responses of both, as text.
 func (p *pair) respond(removals Removals) (quick, slow string) {
 	p.seq++
-	p.slow.unsync()
-	text := func(r *Response) string {
-		if r == nil {
-			return "nothing"
-		}
-		var added []string
-		for _, resource := range r.Resources {
-			added = append(added, resource.Name+" "+resource.Version)
-		}
-		slices.Sort(added) // resources that stay only because they may not go yet come in any order
-		return fmt.Sprintf("+%q -%q", added, r.Removed)
+	quick, slow = "nothing", "nothing"
+	if r := p.quick.Respond(p.seq, p.list(), removals); r != nil {
+		quick = fmt.Sprintf("+%q -%q", namesOf(r.Resources), r.Removed)
 	}
-	return text(p.quick.Respond(p.seq, p.resources, removals)), text(p.slow.Respond(p.seq, p.resources, removals))
-}
-
-// weights returns the weights of both.
-func (p *pair) weights() (quick, slow Weight) {
-	p.slow.unsync()
-	all := xds.Resources{p.typeURL: p.resources}
-	return p.quick.Weight(all), p.slow.Weight(all)
+	if add, gone, sends := p.slow.respond(fmt.Sprintf("%x", p.seq), p.resources, removals); sends {
+		slow = fmt.Sprintf("+%q -%q", add, gone)
+	}
+	return quick, slow
 }
 
 // move does one thing to both subscriptions.
 func (p *pair) move(t *rapid.T) {
 	switch rapid.SampledFrom([]string{"touch", "touch", "change", "ask", "ack", "ack", "ack", "nack", "again", "retry", "unused", "used", "wait"}).Draw(t, "move") {
 	case "touch":
-		var names []string
-		for _, r := range p.resources {
-			names = append(names, r.Name)
-		}
-		p.change(t, names)
+		p.change(t, namesOf(p.resources))
 	case "change":
 		p.change(t, someNames.Draw(t, "names"))
 	case "ask":
@@ -96,30 +86,34 @@ func (p *pair) move(t *rapid.T) {
 	case "again":
 		name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")
 		p.quick.SendAgainIfNamed(name)
-		p.slow.SendAgainIfNamed(name)
+		p.slow.sendAgain(name)
 	case "retry":
+		for name, r := range p.quick.refused {
+			if !r.due.IsZero() && !p.now.Before(r.due) {
+				p.slow.again[name] = true
+			}
+		}
 		p.quick.Retry(p.now)
-		p.slow.Retry(p.now)
+		p.slow.takeRefusals(p.quick)
 	case "unused":
-		p.slow.unsync()
-		if a, b := p.quick.MarkUnused(p.resources, p.now, time.Second), p.slow.MarkUnused(p.resources, p.now, time.Second); a != b {
+		if a, b := p.quick.MarkUnused(p.list(), p.now, time.Second), p.slow.markUnused(p.resources, p.now, time.Second); a != b {
 			t.Fatalf("the next resource may go after %s, want %s", a, b)
 		}
 	case "used":
-		p.quick.MarkUsed(p.resources)
-		p.slow.MarkUsed(p.resources)
+		p.quick.MarkUsed(p.list())
+		p.slow.markUsed(p.resources)
 	case "wait":
 		p.now = p.now.Add(time.Second)
 	}
 }
 
-// TestSyncMakesNoDifference: a subscription that knows that its proxy is in sync makes the same responses as one that looks
-// at all resources each time, whatever happens.
-func TestSyncMakesNoDifference(t *testing.T) {
-	inSync := 0
+// TestSharingMakesNoDifference: a subscription that shares lists with others makes the same responses as one that looks at all
+// resources each time, whatever happens.
+func TestSharingMakesNoDifference(t *testing.T) {
+	sent, inSync := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		typeURL := rapid.SampledFrom([]string{xds.ClusterType, xds.EndpointType, xds.SecretType}).Draw(t, "type")
-		p := &pair{quick: New(Delta, typeURL), slow: New(Delta, typeURL), typeURL: typeURL, now: time.Unix(1_000_000, 0)}
+		typeURL, pool := rapid.SampledFrom([]string{xds.ClusterType, xds.EndpointType}).Draw(t, "type"), &xds.Pool{}
+		p := &pair{quick: New(Delta, typeURL, pool), slow: newNaive(typeURL), pool: pool, typeURL: typeURL, now: time.Unix(1_000_000, 0)}
 		p.change(t, []string{"a", "b", "c", "d"})
 		p.take(&discoveryv3.DeltaDiscoveryRequest{
 			ResourceNamesSubscribe:  someNames.Draw(t, "subscribe"),
@@ -127,25 +121,26 @@ func TestSyncMakesNoDifference(t *testing.T) {
 		})
 		for range rapid.IntRange(1, 60).Draw(t, "moves") {
 			p.move(t)
-			if p.quick.Pending() != p.slow.Pending() {
+			if p.quick.Pending() != p.slow.pending {
 				t.Fatal("one of them awaits an answer")
 			}
+			if p.quick.Pending() {
+				continue
+			}
 			removals := rapid.SampledFrom([]Removals{RemoveAll, {}, RemoveUnused(p.now.Add(-time.Second))}).Draw(t, "removals")
-			if !p.quick.Pending() {
-				if got, want := p.respond(removals); got != want {
-					t.Fatalf("got %q, want %q", got, want)
-				}
+			got, want := p.respond(removals)
+			if got != want {
+				t.Fatalf("got %q, want %q", got, want)
 			}
-			if got, want := p.weights(); got != want {
-				t.Fatalf("the weight is %v, want %v", got, want)
-			}
-			if p.quick.synced != nil {
+			if got != "nothing" {
+				sent++
+			} else if p.quick.wildcard && p.quick.has.Same(p.list()) {
 				inSync++
 			}
 		}
 	})
-	if inSync == 0 {
-		t.Error("no proxy ever was in sync")
+	if sent == 0 || inSync == 0 {
+		t.Errorf("%d responses were sent, and %d times all was there", sent, inSync)
 	}
 }
 
@@ -153,28 +148,28 @@ func TestSyncMakesNoDifference(t *testing.T) {
 func BenchmarkOneOfMany(b *testing.B) {
 	for _, n := range []int{10, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("resources=%d", n), func(b *testing.B) {
-			s, seq, now := New(Delta, xds.ClusterType), uint64(0), time.Unix(1_000_000, 0)
+			pool := &xds.Pool{}
+			s, seq, now := New(Delta, xds.ClusterType, pool), uint64(0), time.Unix(1_000_000, 0)
 			answer := func() {
 				r := Request{Nonce: s.nonce, change: deltaChange{&discoveryv3.DeltaDiscoveryRequest{}}}
 				s.Answer(r, now)
 				s.Apply(r)
 			}
-			var lists [2][]*xds.Resource
+			var all []*xds.Resource
 			for i := range n {
-				lists[0] = append(lists[0], cluster(fmt.Sprintf("u%05d", i), "1"))
+				all = append(all, cluster(fmt.Sprintf("u%05d", i), "1"))
 			}
-			lists[1] = slices.Clone(lists[0])
-			lists[1][7] = cluster("u00007", "2")
+			lists := [2]*xds.List{pool.List(all)}
+			lists[1] = lists[0].With(pool, []*xds.Resource{cluster("u00007", "2")}, nil)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				all := lists[i%2]
 				seq++
-				if answer(); s.Respond(seq, all, RemoveAll) == nil {
+				if answer(); s.Respond(seq, lists[i%2], RemoveAll) == nil {
 					b.Fatal("nothing is sent")
 				}
 				answer()
-				s.Weight(xds.Resources{xds.ClusterType: all})
-				if s.Respond(seq, all, RemoveAll) != nil {
+				s.Weight(xds.Resources{xds.ClusterType: lists[i%2]})
+				if s.Respond(seq, lists[i%2], RemoveAll) != nil {
 					b.Fatal("a resource is sent twice")
 				}
 			}

@@ -1,108 +1,63 @@
 package publication
 
 import (
-	"crypto/sha256"
-	"fmt"
-	"maps"
-	"net/netip"
 	"slices"
 
-	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/node"
 )
 
-// Access decides which upstreams of a set the proxies of each workload get, by the callers that the upstreams name. It treats
-// all workloads that no upstream names alike, so the policy bounds its size.
-type Access struct {
-	set       *policy.Set // joined by departing upstreams
-	upstreams map[string]*policy.Upstream
-	departing []string        // names of upstreams that depart, which every proxy calls that lists upstreams
-	named     map[string]bool // workloads that upstreams name as callers; empty: every workload may call every upstream
-
-	mu lockorder.Mutex[lockorder.DiscoveryLeaf]
-	// all has the upstreams that proxies call which list none, by workload. The empty workload stands for all workloads
-	// that no upstream names.
-	all map[string]Calls
-}
-
-// Calls are the upstreams that a proxy calls and may call.
+// Calls are the upstreams that a proxy calls and may call. They are immutable.
 type Calls struct {
 	Names []string // nil: all
 	// Reached are the upstreams of Names, and those that take over from them: a proxy that may make a call may have it
 	// taken over. Nil where Names is nil.
 	Reached []string
-	sum     [sha256.Size]byte
 }
 
-// newAccess returns the access to a set that departing upstreams have joined.
-func newAccess(set *policy.Set, departing []departure) *Access {
-	a := &Access{set: set, upstreams: xds.ByName(set), named: map[string]bool{}, all: map[string]Calls{}}
-	for _, d := range departing {
-		a.departing = append(a.departing, d.upstream.Name)
+// same reports whether both are calls to the same upstreams.
+func (c *Calls) same(other *Calls) bool {
+	return (c.Names == nil) == (other.Names == nil) && slices.Equal(c.Names, other.Names) && slices.Equal(c.Reached, other.Reached)
+}
+
+// callsOf returns the calls of a proxy, by the callers that the upstreams name. The departing upstreams are those which every
+// proxy calls that lists upstreams.
+func callsOf(set *policy.Set, n *node.Node, departing []string) *Calls {
+	var names []string
+	if n.Upstreams == nil {
+		var all bool
+		if names, all = mayCall(set, n.Cluster); all {
+			return &Calls{}
+		}
+	} else {
+		names = make([]string, 0, len(n.Upstreams)+len(departing)) // not nil, which means all
+		names = admitted(set, n.Cluster, append(append(names, n.Upstreams...), departing...))
 	}
+	return &Calls{Names: names, Reached: xds.Reached(set, names)}
+}
+
+// mayCall returns the upstreams that a workload may call, or reports that it may call all that there are.
+func mayCall(set *policy.Set, workload string) (names []string, all bool) {
+	admits := func(u *policy.Upstream) bool { return u.Admits(workload) }
+	refused := slices.IndexFunc(set.Upstreams, func(u *policy.Upstream) bool { return !admits(u) })
+	if refused < 0 {
+		return nil, true
+	}
+	names = make([]string, 0, len(set.Upstreams))
 	for _, u := range set.Upstreams {
-		for _, workload := range u.Callers {
-			a.named[workload] = true
-		}
-	}
-	return a
-}
-
-// calls returns the calls to the named upstreams. An empty list and nil (all) give different sums, and names are quoted, so
-// that no node gets the view of others by a crafted name.
-func (a *Access) calls(names []string) Calls {
-	c := Calls{Names: names}
-	if names != nil {
-		c.Reached = xds.Reached(a.upstreams, names)
-	}
-	c.sum = sha256.Sum256(fmt.Appendf(nil, "%#v %#v", names, c.Reached))
-	return c
-}
-
-// CallsOf returns the calls of a proxy: to the upstreams that it calls and may call.
-func (a *Access) CallsOf(n node.Node) Calls {
-	if n.Upstreams != nil {
-		names := n.Upstreams
-		if len(a.departing) > 0 {
-			names = slices.Concat(names, a.departing)
-		}
-		return a.calls(admitted(a.upstreams, n.Cluster, names))
-	}
-	workload := n.Cluster
-	if !a.named[workload] {
-		workload = ""
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c, known := a.all[workload]
-	if !known {
-		c = a.calls(a.mayCall(workload))
-		a.all[workload] = c
-	}
-	return c
-}
-
-// mayCall returns all upstreams that a workload may call; nil: it may call all that there are.
-func (a *Access) mayCall(workload string) []string {
-	names := []string{}
-	for _, u := range a.set.Upstreams {
-		if u.Admits(workload) {
+		if admits(u) {
 			names = append(names, u.Name)
 		}
 	}
-	if len(names) == len(a.set.Upstreams) {
-		return nil
-	}
-	return names
+	return names, false
 }
 
 // admitted returns the names of upstreams that admit a workload, among the given ones. Unknown names stay: their upstreams may
 // come with a later policy.
-func admitted(upstreams map[string]*policy.Upstream, workload string, names []string) []string {
+func admitted(set *policy.Set, workload string, names []string) []string {
 	refuses := func(name string) bool {
-		u := upstreams[name]
+		u := xds.Find(set, name)
 		return u != nil && !u.Admits(workload)
 	}
 	if !slices.ContainsFunc(names, refuses) {
@@ -111,37 +66,24 @@ func admitted(upstreams map[string]*policy.Upstream, workload string, names []st
 	return slices.DeleteFunc(slices.Clone(names), refuses)
 }
 
-// View names the resources of a proxy that makes these calls and listens there. Proxies with the same view share them.
-func (c Calls) View(listen netip.AddrPort) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %x", listen, c.sum))
-	return string(sum[:])
-}
-
-// Gets reports whether a proxy with these calls gets an upstream, if there is one of that name.
-func (c Calls) Gets(upstream string) bool {
-	return c.Names == nil || slices.Contains(c.Reached, upstream)
-}
-
-// Same reports whether both are calls to the same upstreams.
-func (c Calls) Same(other Calls) bool { return c.sum == other.sum }
-
 // Calls returns the upstreams that the proxies of a workload call and may call, sorted. The proxies list the named upstreams.
 // With all, one of them lists none, and calls every upstream that it may.
-func (p *Publication) Calls(workload string, names map[string]bool, all bool) []string {
+func (p *Publication) Calls(workload string, names []string, all bool) []string {
+	names = slices.Clone(names)
 	if all {
-		names = maps.Clone(names)
-		for name := range p.upstreams {
-			names[name] = true
+		for _, u := range p.set.Upstreams {
+			names = append(names, u.Name)
 		}
 	}
-	return admitted(p.upstreams, workload, slices.Sorted(maps.Keys(names)))
+	slices.Sort(names)
+	return admitted(p.set, workload, slices.Compact(names))
 }
 
 // Denied returns the upstreams, sorted, that a proxy lists and the policy does not have, and those that the policy has
 // and does not let the proxy's workload call.
 func (p *Publication) Denied(n node.Node) (unknown, forbidden []string) {
 	for _, name := range n.Upstreams {
-		switch u := p.upstreams[name]; {
+		switch u := xds.Find(p.set, name); {
 		case u == nil:
 			unknown = append(unknown, name)
 		case !u.Admits(n.Cluster):
@@ -152,7 +94,7 @@ func (p *Publication) Denied(n node.Node) (unknown, forbidden []string) {
 		return unknown, nil
 	}
 	gets := map[string]bool{} // the proxy gets an upstream that takes over from one that it may call
-	for _, name := range xds.Reached(p.upstreams, admitted(p.upstreams, n.Cluster, n.Upstreams)) {
+	for _, name := range xds.Reached(p.set, admitted(p.set, n.Cluster, n.Upstreams)) {
 		gets[name] = true
 	}
 	return unknown, slices.DeleteFunc(forbidden, func(name string) bool { return gets[name] })

@@ -33,7 +33,7 @@ const (
 func departures(before *policy.Set, departing []departure, next *policy.Set, now time.Time) []departure {
 	var all []departure
 	add := func(d departure) {
-		if u := next.Upstream(d.upstream.Name); serves(next, d.host) && !(u != nil && answers(u, d.host)) {
+		if u := xds.Find(next, d.upstream.Name); serves(next, d.host) && !(u != nil && answers(u, d.host)) {
 			return // the host belongs to another upstream now
 		}
 		if i := slices.IndexFunc(all, func(o departure) bool { return o.host == d.host }); i >= 0 {
@@ -46,8 +46,8 @@ func departures(before *policy.Set, departing []departure, next *policy.Set, now
 		until, latest := now.Add(xds.RouteToHost), now.Add(MostLate)
 		for _, u := range before.Upstreams {
 			for _, to := range fallbacks(u) {
-				if !fallsBack(next, u.Name, to) || !serves(next, to.Host) {
-					add(departure{before.Upstream(to.Name), to.Host, until, latest, u.Callers})
+				if !fallsBack(next, u.Name, to) || !servedBy(next, to) {
+					add(departure{xds.Find(before, to.Name), to.Host, until, latest, u.Callers})
 				}
 			}
 		}
@@ -71,7 +71,7 @@ func fallbacks(u *policy.Upstream) []policy.FallbackUpstream {
 
 // fallsBack reports whether a set has calls to an upstream taken over that way.
 func fallsBack(set *policy.Set, name string, to policy.FallbackUpstream) bool {
-	u := set.Upstream(name)
+	u := xds.Find(set, name)
 	return u != nil && slices.Contains(fallbacks(u), to)
 }
 
@@ -83,6 +83,12 @@ func either(a, b []string) []string {
 	both := slices.Concat(a, b)
 	slices.Sort(both)
 	return slices.Compact(both)
+}
+
+// servedBy reports whether a set has an upstream with the host of a fallback: the upstream that takes over, in most cases.
+func servedBy(set *policy.Set, to policy.FallbackUpstream) bool {
+	u := xds.Find(set, to.Name)
+	return u != nil && answers(u, to.Host) || serves(set, to.Host)
 }
 
 // serves reports whether a set has an upstream with a host.

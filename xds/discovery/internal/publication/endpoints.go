@@ -1,6 +1,7 @@
 package publication
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -34,16 +35,21 @@ func (p *Publisher) replace(table *endpoints.Table, upstream string) error {
 		return nil
 	}
 	kept := p.kept()
-	if slices.ContainsFunc(kept, func(k *Publication) bool { return k.sendsEndpoints(upstream) }) {
-		content, _ := table.Upstream(upstream)
-		r, err := xds.Endpoints(upstream, content)
-		if err != nil {
+	sends := func(k *Publication) bool {
+		_, sent := k.located(upstream)
+		return sent
+	}
+	if slices.ContainsFunc(kept, sends) {
+		l := located{}
+		l.content, _ = table.Upstream(upstream)
+		var err error
+		if l.resource, err = xds.Endpoints(upstream, l.content); err != nil {
 			return err
 		}
 		for _, k := range kept {
-			k.setEndpoints(r)
+			k.setEndpoints(l)
 		}
-		p.proxies.WakeFor(upstream)
+		p.proxies.Wake(p.Current())
 	}
 	p.table = table
 	return nil
@@ -64,43 +70,58 @@ func (p *Publisher) tableFor(next *Publication) *endpoints.Table {
 	return table
 }
 
-// eject marks the endpoints that are ejected in table, which has the same endpoints as p.table, where none is ejected.
+// eject has the endpoints ejected that are ejected in table, and no others. It has the same endpoints as p.table.
 func (p *Publication) eject(table *endpoints.Table) error {
-	for _, upstream := range table.Ejecting() {
-		if !p.sendsEndpoints(upstream) {
+	for _, upstream := range slices.Concat(p.table.Ejecting(), table.Ejecting()) {
+		l, sent := p.located(upstream)
+		content, _ := table.Upstream(upstream)
+		if !sent || same(l.content, content) {
 			continue
 		}
-		content, _ := table.Upstream(upstream)
-		r, err := xds.Endpoints(upstream, content)
-		if err != nil {
+		l.content = content
+		var err error
+		if l.resource, err = xds.Endpoints(upstream, l.content); err != nil {
 			return err
 		}
-		p.setEndpoints(r)
+		p.setEndpoints(l)
 	}
 	return nil
 }
 
-// sendsEndpoints reports whether any proxy may get the endpoints of an upstream.
-func (p *Publication) sendsEndpoints(upstream string) bool {
+// located returns the endpoints of an upstream, and whether any proxy may get them.
+func (p *Publication) located(upstream string) (l located, sent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.endpoints[upstream] != nil
+	l, sent = p.endpoints[upstream]
+	return l, sent
 }
 
 // setEndpoints replaces the endpoints of an upstream, if the publication has any of it.
-func (p *Publication) setEndpoints(r *xds.Resource) {
+func (p *Publication) setEndpoints(l located) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.endpoints[r.Name] == nil {
+	name := l.resource.Name
+	had := p.endpoints[name].resource
+	if had == nil {
 		return
 	}
-	p.endpoints[r.Name] = r
-	for _, v := range p.views {
-		if v.resources.Has(xds.EndpointType, r.Name) {
-			if v.changed == nil {
-				v.changed = map[string]*xds.Resource{}
-			}
-			v.changed[r.Name] = r
+	if had.Version == l.resource.Version {
+		l.resource = had
+	}
+	p.endpoints[name] = l
+	if l.resource == had {
+		return
+	}
+	changed := []*xds.Resource{l.resource}
+	p.all = p.all.With(p.pool, changed, nil)
+	for v, c := range p.contents {
+		before := c.Resources[xds.EndpointType]
+		if before.Find(name) == nil {
+			continue
 		}
+		next := *c
+		next.Resources = maps.Clone(c.Resources)
+		next.Resources[xds.EndpointType] = before.With(p.pool, changed, nil)
+		p.contents[v] = &next
 	}
 }

@@ -3,6 +3,7 @@ package publication
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -52,17 +53,27 @@ func addresses(all []policy.Endpoint) []netip.AddrPort {
 	return out
 }
 
-// woken are no proxies. It records for which upstreams proxies were woken; "*" is for all proxies.
+// woken are proxies with some lists. It records for which of them there was news.
 type woken struct {
 	none
-	names []string
+	publisher *Publisher
+	views     map[string]*View
+	had       map[string]*Content
+	names     []string
 }
 
-func (w *woken) Wake()               { w.names = append(w.names, "*") }
-func (w *woken) WakeFor(name string) { w.names = append(w.names, name) }
+func (w *woken) Wake(p *Publication) {
+	for _, name := range slices.Sorted(maps.Keys(w.views)) {
+		if c := p.Made(w.views[name]); c != w.had[name] {
+			w.had[name], w.names = c, append(w.names, name)
+		}
+	}
+}
 
 func newPublisher(proxies Proxies) *Publisher {
-	return NewPublisher(proxies, none{}, func() time.Time { return time.Unix(0, 0) }, slog.New(slog.DiscardHandler))
+	return NewPublisher(Options{
+		Proxies: proxies, Alarm: none{}, Pool: &xds.Pool{}, Now: func() time.Time { return time.Unix(0, 0) }, Log: slog.New(slog.DiscardHandler),
+	})
 }
 
 func publish(t rapid.TB, p *Publisher, set *policy.Set, table *endpoints.Table) {
@@ -81,12 +92,11 @@ func versions(t rapid.TB, p *Publisher, lists [][]string) []string {
 	t.Helper()
 	var all []string
 	for _, names := range lists {
-		n := node.Node{Listen: xds.DefaultListen, Upstreams: names}
-		rs, err := p.Current().Resources(n.Listen, p.Current().Access().CallsOf(n))
+		c, err := p.Current().For(p.Views.Join(node.Node{Listen: xds.DefaultListen, Upstreams: names}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range rs[xds.EndpointType] {
+		for _, r := range c.Resources[xds.EndpointType].All() {
 			all = append(all, fmt.Sprint(names, r.Name, r.Version))
 		}
 	}
@@ -133,14 +143,17 @@ func TestEverySequenceOfPublications(t *testing.T) {
 	})
 }
 
-// TestProxiesAreWokenForChanges, and for nothing else.
+// TestProxiesAreWokenForChanges of what they get, and for nothing else.
 func TestProxiesAreWokenForChanges(t *testing.T) {
-	w := &woken{}
+	w := &woken{views: map[string]*View{}, had: map[string]*Content{}}
 	p, set := newPublisher(w), upstreams(6, 80)
+	for name, list := range map[string][]string{"all": nil, "one": {"u00001"}, "two": {"u00002", "u00004"}} {
+		w.views[name] = p.Views.Join(node.Node{Listen: xds.DefaultListen, Upstreams: list})
+	}
 	change := func(what string, want ...string) {
 		t.Helper()
 		if !slices.Equal(w.names, want) {
-			t.Errorf("%s wakes proxies for %q, want %q", what, w.names, want)
+			t.Errorf("%s wakes proxies %q, want %q", what, w.names, want)
 		}
 		w.names = nil
 	}
@@ -150,16 +163,36 @@ func TestProxiesAreWokenForChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// with returns the set with another upstream in the place of one.
+	with := func(at int, alter func(*policy.Upstream)) *policy.Set {
+		next := *set
+		next.Upstreams = slices.Clone(set.Upstreams)
+		u := *set.Upstreams[at]
+		alter(&u)
+		next.Upstreams[at] = &u
+		return &next
+	}
 	check(p.Eject("u00000", addresses(at(80))))
 	change("an ejection before the first policy")
 	publish(t, p, set, endpoints.FromSet(set))
-	change("a policy", "*")
+	change("a policy", "all", "one", "two")
+	publish(t, p, set, endpoints.FromSet(set))
+	change("the same policy")
+	set = with(1, func(u *policy.Upstream) { u.Origin.Line++ })
+	publish(t, p, set, endpoints.FromSet(set))
+	change("a policy that means the same")
+	set = with(1, func(u *policy.Upstream) { u.Routes = []policy.Route{{Timeout: time.Minute}} })
+	publish(t, p, set, endpoints.FromSet(set))
+	change("another timeout", "all", "one")
+	set = with(4, func(u *policy.Upstream) { u.Hosts = []string{"other"} })
+	publish(t, p, set, endpoints.FromSet(set))
+	change("another host", "all", "two")
 	check(p.PublishEndpoints("u00001", at(80)))
 	change("the endpoint that is there")
 	check(p.PublishEndpoints("u00001", at(81)))
-	change("another endpoint", "u00001")
+	change("another endpoint", "all", "one")
 	check(p.Eject("u00001", addresses(at(81))))
-	change("an ejection", "u00001")
+	change("an ejection", "all", "one")
 	check(p.Eject("u00001", addresses(at(81))))
 	change("the same ejection")
 	check(p.Eject("u00004", addresses(at(81))))
@@ -173,7 +206,7 @@ func BenchmarkEndpoints(b *testing.B) {
 	for _, n := range []int{10, 1_000, 10_000} {
 		p, set := newPublisher(none{}), upstreams(n, 80)
 		publish(b, p, set, endpoints.FromSet(set))
-		calls := p.Current().Access().calls(nil)
+		view := p.Views.Join(node.Node{Listen: xds.DefaultListen})
 		for _, looks := range []bool{false, true} {
 			b.Run(fmt.Sprintf("upstreams=%d/looks=%t", n, looks), func(b *testing.B) {
 				b.ReportAllocs()
@@ -182,12 +215,30 @@ func BenchmarkEndpoints(b *testing.B) {
 						b.Fatal(err)
 					}
 					if looks {
-						if _, err := p.Current().Resources(xds.DefaultListen, calls); err != nil {
+						if _, err := p.Current().For(view); err != nil {
 							b.Fatal(err)
 						}
 					}
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkOneUpstreamOfMany publishes policies that differ in one upstream.
+func BenchmarkOneUpstreamOfMany(b *testing.B) {
+	for _, n := range []int{10, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("upstreams=%d", n), func(b *testing.B) {
+			p := newPublisher(none{})
+			p.Views.Join(node.Node{Listen: xds.DefaultListen})
+			sets := [2]*policy.Set{upstreams(n, 80), nil}
+			other, u := *sets[0], *sets[0].Upstreams[7]
+			other.Upstreams, u.Routes = slices.Clone(sets[0].Upstreams), []policy.Route{{Timeout: time.Minute}}
+			other.Upstreams[7], sets[1] = &u, &other
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				publish(b, p, sets[i%2], endpoints.FromSet(sets[i%2]))
+			}
+		})
 	}
 }

@@ -1,7 +1,6 @@
 package publication
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -12,8 +11,6 @@ import (
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/node"
 )
-
-func viewOf(n node.Node) string { return newAccess(&policy.Set{}, nil).CallsOf(n).View(n.Listen) }
 
 // No node may get the view of another one by a crafted introduction.
 func TestViewsDoNotCollide(t *testing.T) {
@@ -27,38 +24,42 @@ func TestViewsDoNotCollide(t *testing.T) {
 	}
 	seen := map[string]node.Node{}
 	for _, n := range nodes {
-		if other, ok := seen[viewOf(n)]; ok {
+		if other, ok := seen[keyOf(n)]; ok {
 			t.Errorf("%q and %q have one view", n.Upstreams, other.Upstreams)
 		}
-		seen[viewOf(n)] = n
+		seen[keyOf(n)] = n
 	}
 }
 
-// TestThePolicyBoundsItsAccess: the access remembers each workload that upstreams name, and all others as one.
-func TestThePolicyBoundsItsAccess(t *testing.T) {
-	a := newAccess(&policy.Set{Upstreams: []*policy.Upstream{
-		{Name: "a"}, {Name: "b", Callers: []string{"shop", "all"}}, {Name: "c", Callers: []string{"shop", "all", "half"}},
-	}}, nil)
-	workloads := []string{"shop", "all", "half"}
-	for i := range 20 { // no upstream names them
-		workloads = append(workloads, fmt.Sprint("other", i))
+// TestWorkloadsShareLists: proxies that may call the same upstreams have the same lists, whatever their workloads are called.
+func TestWorkloadsShareLists(t *testing.T) {
+	set := upstreams(100, 80)
+	for _, u := range set.Upstreams[50:] {
+		u.Callers = []string{"shop", "all"}
 	}
-	for _, workload := range workloads {
-		a.CallsOf(node.Node{Cluster: workload})
+	p := newPublisher(none{})
+	publish(t, p, set, &endpoints.Table{})
+	clusters := func(workload string) *xds.List {
+		c, err := p.Current().For(p.Views.Join(node.Node{Cluster: workload, Listen: xds.DefaultListen}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Resources[xds.ClusterType]
 	}
-	if got := len(a.all); got != 4 {
-		t.Errorf("what %d workloads may call is kept, want three that are named and one for all others", got)
+	if clusters("shop") != clusters("all") || clusters("shop").Len() != 100 {
+		t.Errorf("two workloads that may call all have lists of %d and %d clusters of their own", clusters("shop").Len(), clusters("all").Len())
+	}
+	if clusters("other") != clusters("another") || clusters("other").Len() != 50 {
+		t.Errorf("two workloads that no upstream names have lists of %d and %d clusters of their own", clusters("other").Len(), clusters("another").Len())
 	}
 }
 
 // none are no proxies.
 type none struct{}
 
-func (none) Nodes() []node.Node                { return nil }
 func (none) Late(*Publication, time.Time) bool { return false }
 func (none) Admit()                            {}
-func (none) Wake()                             {}
-func (none) WakeFor(string)                    {}
+func (none) Wake(*Publication)                 {}
 func (none) Reset(time.Duration) bool          { return false }
 
 // fallingBack is a policy in which another upstream takes over from the first one.
@@ -80,20 +81,19 @@ func TestForgottenViewsLeaveNothing(t *testing.T) {
 		t.Fatal("nothing departs")
 	}
 	listen := netip.MustParseAddrPort("127.0.0.1:10001")
-	calls := both[0].Access().CallsOf(node.Node{Listen: listen})
-	view := calls.View(listen)
+	view := p.Views.Join(node.Node{Listen: listen})
 	for _, kept := range both {
-		if _, err := kept.Resources(listen, calls); err != nil {
+		if _, err := kept.For(view); err != nil {
 			t.Fatal(err)
 		}
-		if kept.Made(view) == nil || kept.OwnBytes(view) == 0 {
+		if kept.Made(view) == nil || kept.Bytes(listen) == 0 {
 			t.Fatal("nothing was made for the view")
 		}
 	}
-	p.Forget(view)
+	p.Leave(view)
 	for _, kept := range both {
-		if kept.Made(view) != nil || len(kept.views) != 1 {
-			t.Errorf("kept are %d views, want only that of the default proxy", len(kept.views))
+		if kept.Made(view) != nil || kept.Views() != 0 || kept.Bytes(listen) != 0 {
+			t.Errorf("kept are %d views, and %d bytes for the address", kept.Views(), kept.Bytes(listen))
 		}
 	}
 }
@@ -106,7 +106,7 @@ type waiting struct {
 	next         time.Duration // until the alarm
 }
 
-func (w *waiting) Wake() { w.woken++ }
+func (w *waiting) Wake(*Publication) { w.woken++ }
 func (w *waiting) Late(*Publication, time.Time) bool {
 	w.asked++
 	return w.late
@@ -119,7 +119,7 @@ func (w *waiting) Reset(d time.Duration) bool {
 // TestOneDepartureIsOnePublication, however long a proxy is late.
 func TestOneDepartureIsOnePublication(t *testing.T) {
 	w, now := &waiting{late: true}, time.Unix(0, 0)
-	p := NewPublisher(w, w, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	p := NewPublisher(Options{Proxies: w, Alarm: w, Pool: &xds.Pool{}, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
 	publish(t, p, fallingBack("u00001"), &endpoints.Table{})
 	publish(t, p, fallingBack("u00002"), &endpoints.Table{})
 	joined := p.Current()

@@ -10,22 +10,18 @@ import (
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
-	"breakwater.dev/xds/discovery/internal/node"
 )
 
 // Proxies are the proxies that are connected. The methods are safe for concurrent use. A [Publisher] may hold its lock when it
 // calls them, so they must not call it.
 type Proxies interface {
-	// Nodes returns the node of each stream. A proxy with two streams is there twice.
-	Nodes() []node.Node
 	// Late reports whether any proxy may still route calls by other routes than the publication's.
 	Late(*Publication, time.Time) bool
 	// Admit makes the proxies' reports count by [Publisher.Admitted] from now on.
 	Admit()
-	// Wake sends [Publisher.Current] to the proxies.
-	Wake()
-	// WakeFor is Wake for the proxies that get an upstream.
-	WakeFor(upstream string)
+	// Wake sends a publication, which is now [Publisher.Current], to the proxies for which it has another [Content] than they
+	// have.
+	Wake(*Publication)
 }
 
 // Alarm calls [Publisher.Expire] once, after the time of the last Reset. A [time.Timer] is an alarm.
@@ -39,45 +35,56 @@ type Publisher struct {
 	now     func() time.Time
 	log     *slog.Logger
 
+	// Views are the views of all proxies that are connected.
+	Views Views
+	pool  *xds.Pool
+
 	current   atomic.Pointer[Publication] // proxies get this one; nil: nothing is published yet
 	published atomic.Pointer[Publication] // the same without departing upstreams
-	admitted  atomic.Pointer[Access]      // reports count by this one; nil: nothing is published yet
+	admitted  atomic.Pointer[Publication] // reports count by this one; nil: nothing is published yet
 
 	mu        lockorder.Mutex[lockorder.DiscoveryPublisher] // serialises changes of current, and guards the fields below
 	table     *endpoints.Table                              // the endpoints in current, and all ejections
 	departing []departure
 }
 
+// Options connect a publisher with what is around it. All are required.
+type Options struct {
+	Proxies Proxies
+	Alarm   Alarm
+	Pool    *xds.Pool // shares the lists of all publications
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
 // NewPublisher returns a publisher that has published nothing.
-func NewPublisher(proxies Proxies, alarm Alarm, now func() time.Time, log *slog.Logger) *Publisher {
-	return &Publisher{proxies: proxies, alarm: alarm, now: now, log: log, table: &endpoints.Table{}}
+func NewPublisher(o Options) *Publisher {
+	return &Publisher{proxies: o.Proxies, alarm: o.Alarm, pool: o.Pool, now: o.Now, log: o.Log, table: &endpoints.Table{}}
 }
 
 // Current returns the publication that proxies get; nil: nothing is published yet.
 func (p *Publisher) Current() *Publication { return p.current.Load() }
 
-// Admitted returns the access that decides which reports of proxies count; nil: nothing is published yet.
-func (p *Publisher) Admitted() *Access { return p.admitted.Load() }
+// Admitted returns the publication that decides which reports of proxies count; nil: nothing is published yet.
+func (p *Publisher) Admitted() *Publication { return p.admitted.Load() }
 
 // Prepare translates a set, with the endpoints in table, for a default proxy and for every proxy that is connected. It
 // changes nothing. A set or endpoints that cannot be translated are an error here. Ejections in table do not count: see
 // [Publisher.Eject].
 func (p *Publisher) Prepare(set *policy.Set, table *endpoints.Table) (*Publication, error) {
-	return p.prepare(set, table.EjectAs(&endpoints.Table{}), nil)
+	p.mu.Lock()
+	now := p.table
+	p.mu.Unlock()
+	return p.prepare(set, table.EjectAs(now), nil)
 }
 
 func (p *Publisher) prepare(set *policy.Set, table *endpoints.Table, departing []departure) (*Publication, error) {
-	next, err := newPublication(set, table, departing)
-	if err != nil {
-		return nil, err
+	next := &Publication{set: set, joined: withDeparting(set, departing), table: table, pool: p.pool}
+	for _, d := range departing {
+		next.departing = append(next.departing, d.upstream.Name)
 	}
-	if _, err := next.Resources(xds.DefaultListen, next.access.calls(nil)); err != nil {
+	if err := next.make(p.Current(), p.Views.list()); err != nil {
 		return nil, err
-	}
-	for _, n := range p.proxies.Nodes() {
-		if _, err := next.Resources(n.Listen, next.access.CallsOf(n)); err != nil {
-			return nil, err
-		}
 	}
 	return next, nil
 }
@@ -107,7 +114,7 @@ func (p *Publisher) Publish(next *Publication) {
 // Admit makes a proxy's reports count, from now on, only for the upstreams that next lets its workload call.
 // [Publisher.Publish] does the same.
 func (p *Publisher) Admit(next *Publication) {
-	p.admitted.Store(next.access)
+	p.admitted.Store(next)
 	p.proxies.Admit()
 }
 
@@ -125,10 +132,10 @@ func (p *Publisher) Expire() {
 		}
 		return
 	}
-	before := p.current.Load().access
+	before := p.current.Load()
 	joined := p.join(now)
 	// If reports no longer count by the published policy, they count by the next one, which is on its way.
-	if p.admitted.CompareAndSwap(before, joined.access) {
+	if p.admitted.CompareAndSwap(before, joined) {
 		p.proxies.Admit()
 	}
 	p.show(joined)
@@ -160,11 +167,15 @@ func (p *Publisher) join(now time.Time) *Publication {
 // show sends next to all proxies. The caller holds p.mu.
 func (p *Publisher) show(next *Publication) {
 	p.current.Store(next)
-	p.proxies.Wake()
+	next.prune(&p.Views)
+	p.proxies.Wake(next)
 }
 
-// Forget drops the resources for a view that no proxy has any longer.
-func (p *Publisher) Forget(view string) {
+// Leave removes a stream from its view. With its last stream the content of the view is dropped.
+func (p *Publisher) Leave(view *View) {
+	if !p.Views.leave(view) {
+		return
+	}
 	for _, kept := range p.kept() {
 		kept.forget(view)
 	}

@@ -1,0 +1,57 @@
+package feed
+
+import (
+	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/sampling"
+	"breakwater.dev/feed/internal/suspects"
+)
+
+// report reports the outcomes of a group, or has them wait while the breaker is a suspect.
+func (w *worker) report(g *group, now breaker.Instant) {
+	s, of := w.server, w.subject(g.target)
+	if x := s.suspects.All()[of.Key]; x != nil && x.Hold(g.outcomes) {
+		x.Settle(s.options.Decider, now)
+		return
+	}
+	s.options.Decider.Report(of, g.outcomes, now)
+	if g.sparsest <= 1 {
+		return
+	}
+	if suspicious, _ := suspects.Judge(s.options.Decider, of.Key, g.sparsest, now); suspicious {
+		s.suspect(of, w.node, now)
+	}
+}
+
+// suspect has proxies log all calls of a breaker, if that is worth it. The node is the proxy with the failures.
+func (s *Server) suspect(of breaker.Subject, n *node, now breaker.Instant) {
+	key := of.Key
+	key.Node = ""
+	s.mu.Lock()
+	sampler, exact := s.samplers[key], s.suspects.Keys()
+	if s.suspects.All()[of.Key] != nil || sampler == nil || sampler.OneIn() == 1 ||
+		!exact[key] && !sampling.Affordable(sampler.Rate(), s.load(exact), sampler.OneIn()) {
+		s.mu.Unlock()
+		return
+	}
+	x := suspects.New(of, sampler.OneIn(), now)
+	for _, other := range s.nodes.byID {
+		if longest, calls := other.calls(key); calls && (of.Key.Node == "" || other == n) {
+			x.Watch(other, longest)
+		}
+	}
+	s.suspects.Add(x)
+	s.mu.Unlock()
+	if !exact[key] {
+		s.options.LogAll(key)
+	}
+}
+
+// load returns how many calls of some breakers pass in a second. The caller holds s.mu.
+func (s *Server) load(of map[breaker.Key]bool) (perSecond float64) {
+	for key := range of {
+		if sampler := s.samplers[key]; sampler != nil {
+			perSecond += sampler.Rate()
+		}
+	}
+	return perSecond
+}

@@ -1,0 +1,24 @@
+package discovery
+
+import (
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+
+	"breakwater.dev/xds/discovery/internal/protocol"
+)
+
+// codec passes on responses that are marshalled already.
+type codec struct{ encoding.CodecV2 }
+
+// Codec returns the codec that a gRPC server must have (grpc.ForceServerCodecV2) to be given to [Server.Register]. It treats
+// the messages of all other services as another codec does. Responses have their resources marshalled already, since all
+// proxies share the bytes.
+func Codec(others encoding.CodecV2) encoding.CodecV2 { return codec{others} }
+
+// Marshal implements [encoding.CodecV2].
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if frame, ok := v.(protocol.Frame); ok {
+		return frame.Buffers(), nil
+	}
+	return c.CodecV2.Marshal(v)
+}

@@ -1,0 +1,141 @@
+package protocol
+
+import (
+	"slices"
+
+	"breakwater.dev/xds"
+	"breakwater.dev/xds/internal/resource"
+)
+
+// refusesWhole reports whether the proxy takes either all resources of a response or none, so that one bad resource could keep
+// others from it. Envoy does so with virtual hosts: it makes one table of all of them.
+func (s *Subscription) refusesWhole() bool {
+	return s.kind == Delta && s.typeURL == xds.VirtualHostType
+}
+
+// respondWhole is respondDelta for a proxy that takes all of a response or none. It sends everything that the proxy lacks in
+// one response: Envoy starts to serve with the first virtual hosts that it gets, and each response costs it as much as all of
+// them. If the proxy refuses a response, it is sent again in halves, until the bad resources are alone.
+func (s *Subscription) respondWhole(seq uint64, want *xds.List) *Response {
+	change := want.Since(s.has)
+	var moot []string // the proxy has what it is to have
+	for name := range s.refused {
+		if now, had := want.Find(name), s.has.Find(name); now == had || now != nil && had != nil && now.Version == had.Version {
+			moot = append(moot, name)
+		}
+	}
+	s.resolve(moot)
+	switch {
+	case len(change.Changed)+len(change.Gone) == 0:
+		s.doubts = nil
+		if s.greeted() {
+			return nil
+		}
+		return s.respond(seq, batch{after: s.has})
+	case len(s.refused)+len(s.doubts) == 0:
+		return s.respond(seq, batch{add: change.Changed, updated: change.Updated, gone: namesOf(change.Gone), after: want})
+	}
+	for ; len(s.doubts) > 0; s.doubts = s.doubts[1:] {
+		if b, any := s.only(change, s.doubts[0]); any {
+			return s.respond(seq, b)
+		}
+	}
+	var send []string
+	for _, part := range s.parts(change) {
+		if slices.ContainsFunc(part, func(name string) bool { return !s.rests(name, want.Find(name)) }) {
+			send = append(send, part...)
+		}
+	}
+	slices.Sort(send)
+	if b, any := s.only(change, send); any {
+		return s.respond(seq, b)
+	}
+	return nil
+}
+
+// rests reports whether the proxy has refused to take a resource as it is now, or to lose it if it is nil, and is not to be
+// asked again yet.
+func (s *Subscription) rests(name string, now *xds.Resource) bool {
+	r, refused := s.refused[name]
+	if !refused || r.due.IsZero() || (now == nil) != r.removal {
+		return false
+	}
+	return now == nil || now.Version == r.resource.Version
+}
+
+// only returns the part of a change that has these names, which are sorted. It reports whether there is any.
+func (s *Subscription) only(change *resource.Change, names []string) (b batch, any bool) {
+	named := func(name string) bool {
+		_, found := slices.BinarySearch(names, name)
+		return found
+	}
+	for _, r := range change.Changed {
+		if named(r.Name) {
+			b.add = append(b.add, r)
+		}
+	}
+	for _, r := range change.Gone {
+		if named(r.Name) {
+			b.gone = append(b.gone, r.Name)
+		}
+	}
+	b.after = s.has.With(s.pool, b.add, b.gone)
+	return b, len(b.add)+len(b.gone) > 0
+}
+
+// doubt notes that the proxy has refused a response as a whole. It reports whether there are parts of it to try one by one.
+func (s *Subscription) doubt() bool {
+	sent := s.has.Since(s.taken)
+	s.has = s.taken // the proxy has taken nothing of it, and lost nothing
+	if len(s.doubts) > 0 {
+		s.doubts = s.doubts[1:]
+	}
+	parts := s.parts(sent)
+	if len(parts) < 2 {
+		return false
+	}
+	join := func(parts [][]string) []string { return slices.Sorted(slices.Values(slices.Concat(parts...))) }
+	half := len(parts) / 2
+	s.doubts = append([][]string{join(parts[:half]), join(parts[half:])}, s.doubts...)
+	return true
+}
+
+// parts returns the names in a change, in parts that the proxy can take one by one. A virtual host that gets a host of another
+// one comes with that one, since Envoy refuses a host that two virtual hosts have.
+func (s *Subscription) parts(change *resource.Change) [][]string {
+	var parts [][]string
+	part := map[string]int{} // by name
+	add := func(name string) {
+		part[name] = len(parts)
+		parts = append(parts, []string{name})
+	}
+	for _, r := range change.Changed {
+		add(r.Name)
+	}
+	for _, r := range change.Gone {
+		add(r.Name)
+	}
+	owners := map[string]string{} // by host, including hosts that the proxy is to get
+	own := func(r *xds.Resource) {
+		for _, host := range r.Hosts {
+			owner, owned := owners[host]
+			if owners[host] = r.Name; !owned || part[owner] == part[r.Name] {
+				continue
+			}
+			from, to := part[owner], part[r.Name]
+			for _, moved := range parts[from] {
+				part[moved] = to
+			}
+			parts[to], parts[from] = append(parts[to], parts[from]...), nil
+		}
+	}
+	for name := range part {
+		if had := s.taken.Find(name); had != nil {
+			own(had)
+		}
+	}
+	for _, r := range change.Changed {
+		own(r)
+	}
+	return slices.DeleteFunc(parts, func(names []string) bool { return names == nil })
+}

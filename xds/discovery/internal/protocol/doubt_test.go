@@ -1,0 +1,184 @@
+package protocol
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+	"pgregory.net/rapid"
+
+	"breakwater.dev/wire"
+	"breakwater.dev/xds"
+	"breakwater.dev/xds/internal/resource"
+)
+
+// table is a proxy that takes all virtual hosts of a response or none, as Envoy does.
+type table struct {
+	*Subscription
+	hosts map[string]*xds.Resource // by name
+	seq   uint64
+	now   time.Time
+	sent  int // responses
+}
+
+func newTable() *table {
+	w := &table{Subscription: New(Delta, xds.VirtualHostType, &xds.Pool{}), hosts: map[string]*xds.Resource{}, now: time.Unix(1_000_000, 0)}
+	w.Apply(Request{change: deltaChange{&discoveryv3.DeltaDiscoveryRequest{ResourceNamesSubscribe: []string{wire.RoutesName}}}})
+	return w
+}
+
+// virtualHost returns a virtual host. The proxy refuses it in a version that begins with "bad".
+func virtualHost(name, version string, hosts ...string) *xds.Resource {
+	r := resource.New(wire.VirtualHost(name), version, &anypb.Any{TypeUrl: xds.VirtualHostType, Value: []byte(version)})
+	r.Hosts = hosts
+	return r
+}
+
+// takes applies a response, and reports whether the proxy takes it.
+func (w *table) takes(r *Response) bool {
+	next, owners := map[string]*xds.Resource{}, map[string]bool{}
+	for name, had := range w.hosts {
+		if !slices.Contains(r.Removed, name) {
+			next[name] = had
+		}
+	}
+	for _, vh := range r.Resources {
+		next[vh.Name] = vh
+	}
+	for _, vh := range next {
+		if strings.HasPrefix(vh.Version, "bad") {
+			return false
+		}
+		for _, host := range vh.Hosts {
+			if owners[host] {
+				return false
+			}
+			owners[host] = true
+		}
+	}
+	w.hosts = next
+	return true
+}
+
+// settle answers responses until no more come without a pause.
+func (w *table) settle(t rapid.TB, all *xds.List) {
+	t.Helper()
+	for {
+		w.seq++
+		r := w.Respond(w.seq, all, RemoveAll)
+		if r == nil {
+			return
+		}
+		if w.sent++; w.sent > 1_000 {
+			t.Fatalf("no end: it is sent %q -%q", namesOf(r.Resources), r.Removed)
+		}
+		m := &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: r.Nonce}
+		if !w.takes(r) {
+			m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: "no"}
+		}
+		request := Request{Nonce: m.ResponseNonce, Refused: m.ErrorDetail, change: deltaChange{m}}
+		w.Answer(request, w.now)
+		w.Apply(request)
+	}
+}
+
+// tiedToBad returns the names of the bad virtual hosts, and of those that give hosts to them or get hosts from them, directly or
+// not: a proxy cannot take some of these without the others.
+func tiedToBad(all *xds.List, before map[string]*xds.Resource) map[string]bool {
+	tied, hosts := map[string]bool{}, map[string]bool{}
+	for more := true; more; {
+		more = false
+		for _, r := range slices.Concat(all.All(), slices.Collect(maps.Values(before))) {
+			isTied := func(host string) bool { return hosts[host] }
+			bad := strings.HasPrefix(r.Version, "bad") || tied[r.Name] || slices.ContainsFunc(r.Hosts, isTied)
+			if !bad || tied[r.Name] && !slices.ContainsFunc(r.Hosts, func(host string) bool { return !hosts[host] }) {
+				continue
+			}
+			tied[r.Name], more = true, true
+			for _, host := range r.Hosts {
+				hosts[host] = true
+			}
+		}
+	}
+	return tied
+}
+
+// TestABadVirtualHostKeepsNoOtherBack: whatever changes, the proxy ends up with all virtual hosts that it can have. A bad one
+// comes when it is good.
+func TestABadVirtualHostKeepsNoOtherBack(t *testing.T) {
+	refused := 0
+	rapid.Check(t, func(t *rapid.T) {
+		w := newTable()
+		draw := func(bad bool) *xds.List {
+			names := rapid.Permutation([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "names")
+			hosts := rapid.Permutation([]string{"1", "2", "3", "4", "5", "6", "7", "8"}).Draw(t, "hosts")
+			var all []*xds.Resource
+			for _, name := range names[:rapid.IntRange(1, 6).Draw(t, "upstreams")] {
+				version := rapid.SampledFrom([]string{"1", "2", "bad"}).Draw(t, "version")
+				if version == "bad" && !bad {
+					version = "good"
+				}
+				n := min(rapid.IntRange(1, 2).Draw(t, "of them"), len(hosts)-1)
+				all = append(all, virtualHost(name, fmt.Sprint(version, hosts[:n]), hosts[:n]...))
+				hosts = hosts[n:]
+			}
+			return w.pool.List(all)
+		}
+		for range rapid.IntRange(1, 5).Draw(t, "policies") {
+			w.settle(t, draw(rapid.Bool().Draw(t, "some bad")))
+		}
+		all, before := draw(true), maps.Clone(w.hosts)
+		w.settle(t, all)
+		tied := tiedToBad(all, before)
+		for _, r := range all.All() {
+			if had := w.hosts[r.Name]; !tied[r.Name] && (had == nil || had.Version != r.Version) {
+				t.Fatalf("the proxy lacks %s %s", r.Name, r.Version)
+			}
+			if strings.HasPrefix(r.Version, "bad") && !w.Refuses(r.Name) {
+				t.Fatalf("%s %s is not refused", r.Name, r.Version)
+			}
+		}
+		if w.RefusesAny() && len(tied) < all.Len() {
+			refused++
+		}
+		all = draw(false)
+		w.settle(t, all)
+		for w.RefusesAny() {
+			w.now = w.Due()
+			w.Retry(w.now)
+			w.settle(t, all)
+		}
+		if got := w.pool.List(slices.Collect(maps.Values(w.hosts))); !got.Same(all) {
+			t.Fatalf("in the end the proxy has %q, want %q", namesOf(got.All()), namesOf(all.All()))
+		}
+	})
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+// TestTheBadOneIsFoundInHalves: the number of responses grows with the logarithm of the number of virtual hosts.
+func TestTheBadOneIsFoundInHalves(t *testing.T) {
+	w := newTable()
+	var all []*xds.Resource
+	for i := range 1_000 {
+		version := "1"
+		if i == 777 {
+			version = "bad"
+		}
+		all = append(all, virtualHost(fmt.Sprintf("u%04d", i), version, fmt.Sprintf("u%04d", i)))
+	}
+	w.settle(t, w.pool.List(all))
+	if len(w.hosts) != 999 || !w.Refuses(wire.VirtualHost("u0777")) || len(w.Refusals()) != 1 {
+		t.Errorf("the proxy has %d virtual hosts, and refuses %v", len(w.hosts), w.Refusals())
+	}
+	if w.sent > 25 {
+		t.Errorf("%d responses were sent, want at most 25", w.sent)
+	}
+}
