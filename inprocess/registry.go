@@ -29,10 +29,10 @@ type Options struct {
 
 // Registry has the breakers of a policy. Make it with [Open].
 type Registry struct {
-	paths    []string
-	options  Options
-	driver   *driver.Driver
-	running  sync.Mutex // held by Run
+	paths   []string
+	options Options
+	driver  *driver.Driver
+	running sync.Mutex // held by Run
 
 	loading sync.Mutex // serialises Reload, so that the files that were read last are in force
 	loader  *files.Loader

@@ -112,6 +112,7 @@ func (c *compilation) addLayer(r *reading) {
 	if name := (claim{"policy " + l.from.Namespace, l.from.Name}); l.named && !c.claim(c.claims, name, &l.nameAt, "duplicate-name") && c.each {
 		return
 	}
+	r.at = len(c.layers)
 	c.layers = append(c.layers, l)
 	twice := false
 	for _, ref := range r.refs {
@@ -157,6 +158,7 @@ func (c *compilation) resolveTargets() {
 		return
 	}
 	upstreams := c.memory.byName
+	defer clear(upstreams)
 	for _, r := range c.upstreams {
 		upstreams[r.upstream.Name] = r.upstream
 	}

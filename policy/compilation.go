@@ -33,19 +33,13 @@ type compilation struct {
 // compile makes all that a set needs.
 func (m *memory) compile(objects []*Object, each bool) *compilation {
 	m.run++
-	m.claims.clear()
-	clear(m.byTarget)
-	clear(m.byName)
 	c := &compilation{
 		memory: m, objects: byPrecedence(objects), each: each, complete: true,
 		claims: m.claims, byTarget: m.byTarget,
 	}
-	for _, o := range c.objects {
-		c.read(o)
+	if !c.resume() {
+		c.compare()
 	}
-	m.forget(len(objects))
-	c.checkUpstreams()
-	c.resolveTargets()
 	c.mesh, c.meshLayer = m.base, c.byTarget[target{kind: kindMesh}]
 	if c.meshLayer != nil {
 		c.mesh = c.meshLayer.over(m.base)
@@ -63,7 +57,22 @@ func (m *memory) compile(objects []*Object, each bool) *compilation {
 		c.outcomes = append(c.outcomes, out)
 	}
 	c.resolveFallbacks()
+	if m.last = nil; !each && len(c.counts) == 0 {
+		m.last = &accepted{slices.Clone(c.objects), c.upstreams, c.layers}
+	}
 	return c
+}
+
+// compare reads all objects, and compares them with one another.
+func (c *compilation) compare() {
+	clear(c.byTarget)
+	for _, o := range c.objects {
+		c.read(o)
+	}
+	c.memory.forget(len(c.objects))
+	c.checkUpstreams()
+	c.resolveTargets()
+	c.claims.clear()
 }
 
 // read takes what an object says. An object with a problem is not kept where each object counts by itself.
@@ -84,6 +93,7 @@ func (c *compilation) read(o *Object) {
 	case r.layer != nil:
 		c.addLayer(r)
 	case r.upstream != nil && !c.drops(o):
+		r.at = len(c.upstreams)
 		c.upstreams = append(c.upstreams, r)
 	}
 }

@@ -29,13 +29,14 @@ type memory struct {
 	defaults Defaults
 	base     *settings // the defaults
 	readings map[*Object]*reading
-	set      *Set   // the last one; an empty one before the first
-	run      uint64 // the number of the compilation
+	set      *Set      // the last one; an empty one before the first
+	run      uint64    // the number of the compilation
+	last     *accepted // the last compilation; nil: it had a problem, or there is none
 
-	// These are tables of one compilation. They are kept for the next one, which clears them.
-	claims   claims
-	byTarget map[target]*layer
-	byName   map[string]*upstreamDoc
+	byTarget map[target]*layer // the policies of the last compilation
+	// These are tables of one compilation, which clears them. They are kept for their room.
+	claims claims
+	byName map[string]*upstreamDoc
 }
 
 func newMemory(d Defaults) *memory {

@@ -70,6 +70,7 @@ func TestWorkOfAChange(t *testing.T) {
 		file, old, with    string // with takes the place of old in a file
 		compiled, replaced string
 		sameMeaning        bool
+		compares           bool // all objects are compared again
 	}{
 		"a file that says the same": {file: "web.yaml", compiled: "web", sameMeaning: true},
 		"a line more":               {file: "web.yaml", old: "apiVersion", with: "# a comment\napiVersion", compiled: "web", replaced: "web", sameMeaning: true},
@@ -79,18 +80,21 @@ func TestWorkOfAChange(t *testing.T) {
 		"the policy of an upstream": {file: "web.yaml", old: "fallback", with: "timeout: 3s\n  fallback", compiled: "web", replaced: "web"},
 		"the policy for the mesh":   {file: "mesh.yaml", old: "5s", with: "6s", compiled: "backup shop web", replaced: "backup shop web"},
 		"the same for the mesh":     {file: "mesh.yaml", old: "5s", with: "5000ms", compiled: "backup shop web", sameMeaning: true},
-		"a host of a fallback":      {file: "backup.yaml", old: "[backup]", with: "[other]", compiled: "backup", replaced: "backup web"},
+		"a host of a fallback":      {file: "backup.yaml", old: "[backup]", with: "[other]", compiled: "backup", replaced: "backup web", compares: true},
 		"an endpoint of a fallback": {file: "backup.yaml", old: "port: 80", with: "port: 81", compiled: "backup", replaced: "backup"},
-		"a policy goes":             {file: "mesh.yaml", old: shopFiles["mesh.yaml"], compiled: "backup shop web", replaced: "backup shop web"},
-		"an upstream comes":         {file: "new.yaml", with: strings.ReplaceAll(shopFiles["backup.yaml"], "backup", "new"), compiled: "new", replaced: "new"},
+		"a policy goes":             {file: "mesh.yaml", old: shopFiles["mesh.yaml"], compiled: "backup shop web", replaced: "backup shop web", compares: true},
+		"an upstream comes":         {file: "new.yaml", with: strings.ReplaceAll(shopFiles["backup.yaml"], "backup", "new"), compiled: "new", replaced: "new", compares: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMesh(t)
-			before, outcomes := m.compiler.memory.set, m.outcomes()
+			before, outcomes, list := m.compiler.memory.set, m.outcomes(), m.compiler.memory.last.upstreams
 			m.write(tt.file, strings.Replace(m.files[tt.file], tt.old, tt.with, 1))
 			set, problems := m.load()
 			if len(problems) > 0 {
 				t.Fatal(problems)
+			}
+			if compares := &list[0] != &m.compiler.memory.last.upstreams[0]; compares != tt.compares {
+				t.Errorf("all objects are compared: %t, want %t", compares, tt.compares)
 			}
 			var compiled, replaced []string
 			for _, u := range set.Upstreams {
@@ -162,5 +166,50 @@ func TestSetsThatDifferInPlacesOnly(t *testing.T) {
 		if before == after || before.Revision != after.Revision {
 			t.Errorf("%s moves: the set is the one from before: %t, of revision %s, after %s", what, before == after, after.Revision, before.Revision)
 		}
+	}
+}
+
+// TestChangesThatConcernOthers: where an object changes in a way that other objects depend on, or becomes wrong, the result
+// is the same as without memory, although every object but that one is as before.
+func TestChangesThatConcernOthers(t *testing.T) {
+	const tcp = "apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: NAME}\nspec: {protocol: TCP, port: PORT, endpoints: [{address: 10.0.0.4, port: 80}]}\n"
+	more := map[string]string{
+		"db1.yaml":   strings.NewReplacer("NAME", "db1", "PORT", "1001").Replace(tcp),
+		"db2.yaml":   strings.NewReplacer("NAME", "db2", "PORT", "1002").Replace(tcp),
+		"short.yaml": "services: {db1: {failure_threshold: 4}}\n",
+		"long.yaml":  "apiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: db1}\nspec: {targetRefs: [{kind: Upstream, name: db2}]}\n",
+		"two.yaml":   strings.Replace(shopFiles["shop.yaml"], "[{name: pay", "[{name: first, match: {path: /first}}, {name: pay", 1),
+	}
+	more["two.yaml"] = strings.NewReplacer("name: shop", "name: two", "{name: pay}", "{name: two}").Replace(more["two.yaml"])
+	for name, tt := range map[string]struct{ file, old, with, rule string }{
+		"an upstream becomes wrong":        {"web.yaml", "port: 80", "port: x", "wrong-type"},
+		"a policy becomes wrong":           {"shop.yaml", "4s", "4", "bad-duration"},
+		"the head becomes wrong":           {"web.yaml", "{name: web}", "{name: web, labels: {a: 1}}", "wrong-type"},
+		"an upstream has another name":     {"shop.yaml", "{name: shop}", "{name: shopping}", "unknown-target"},
+		"one without hosts, too":           {"db1.yaml", "{name: db1}", "{name: db3}", "unknown-target"},
+		"a host of another upstream":       {"backup.yaml", "[backup]", "[shop]", "duplicate-host"},
+		"the port of another upstream":     {"db2.yaml", "1002", "1001", "duplicate-port"},
+		"a route has another name":         {"two.yaml", "{name: pay", "{name: buy", "unknown-target"},
+		"a route is in another one's way":  {"two.yaml", "path: /first", "pathPrefix: /", "unreachable-route"},
+		"a policy has another target":      {"web.yaml", "kind: Upstream, name: web", "kind: Upstream, name: backup", "fallback-ring"},
+		"a policy has one target too many": {"mesh.yaml", "[{kind: Mesh}]", "[{kind: Mesh}, {kind: Upstream, name: web}]", "duplicate-target"},
+		"a policy has another one's name":  {"shop.yaml", "{name: pay}", "{name: web}", "duplicate-name"},
+		"the short form becomes a policy":  {"short.yaml", more["short.yaml"], strings.Replace(more["long.yaml"], "name: db2", "name: db1", 1), "duplicate-name"},
+		"a policy contradicts an upstream": {"web.yaml", "fallback:", "outlierDetection: {maxEjectionPercent: 10%}\n  fallback:", "never-ejects"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMesh(t)
+			maps.Copy(m.files, more)
+			if _, problems := m.load(); len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			m.write(tt.file, strings.Replace(m.files[tt.file], tt.old, tt.with, 1))
+			set, problems := m.load()
+			fresh := &mesh{files: m.files, objects: map[string][]*Object{}, compiler: NewCompiler(BuiltinDefaults())}
+			_, want := fresh.load()
+			if set != nil || !slices.Equal(problems, want) || len(want) == 0 || want[0].Rule != tt.rule {
+				t.Errorf("set %v with problems\n%v\nwant\n%v, of rule %s", set, problems, want, tt.rule)
+			}
+		})
 	}
 }

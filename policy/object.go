@@ -42,7 +42,8 @@ func (id ID) String() string {
 // were found, and [Compile] refuses it.
 //
 // Sources set the exported fields before they pass an object to [Compile]. Afterwards an object never
-// changes. It can be compiled any number of times, also by several goroutines at once.
+// changes. It can be compiled any number of times, also by several goroutines at once. A source may change
+// Precedence, and nothing else, while the object is not being compiled.
 type Object struct {
 	ID
 	// Generation is the source's number for this version of the object. This package only hands it

@@ -9,6 +9,7 @@ type reading struct {
 	layer    *layer       // nil: it is an upstream, or neither
 	refs     []*targetRef // the targets of layer
 
+	at        int      // the index in the upstreams, or in the layers, of the last compilation
 	usedIn    uint64   // the last compilation that had the object
 	appliedIn uint64   // the last compilation in which the set had something of the object
 	last      *outcome // the upstream as it was compiled last; nil: it was not

@@ -13,6 +13,7 @@ import (
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/breaker"
@@ -46,11 +47,19 @@ type layerStream struct {
 func (s *layerStream) Context() context.Context { return s.ctx }
 
 func (s *layerStream) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
+	return nil, errors.New("requests come by RecvMsg")
+}
+
+func (s *layerStream) RecvMsg(request any) error {
 	select {
 	case m := <-s.in:
-		return m, nil
+		b, err := proto.Marshal(m)
+		if err != nil {
+			return err
+		}
+		return discovery.Codec(encoding.GetCodecV2("proto")).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, request)
 	case <-s.ctx.Done():
-		return nil, s.ctx.Err()
+		return s.ctx.Err()
 	}
 }
 

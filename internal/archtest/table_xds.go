@@ -93,7 +93,7 @@ var xdsRows = []row{
 		pkg: "xds/discovery/internal/plan", layer: 10, pure: true, silent: true,
 		ours:      []string{"wire", "xds", "xds/discovery/internal/protocol"},
 		testOurs:  []string{"xds/internal/resource"},
-		testThird: []string{controlPlaneAPI, protobufGo, rpcStatus},
+		testThird: []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
 		reason:    "The order in which a proxy gets its resources can be tested without streams, timers and other proxies.",
 	},
 	{

@@ -177,9 +177,9 @@ func long(pool *Pool, version string) *List {
 // TestEqualListsAreShared, however they came about, and are forgotten when nothing refers to them.
 func TestEqualListsAreShared(t *testing.T) {
 	pool := &Pool{}
-	one, versions := long(pool, "1"), map[string]string{}
+	one, versions := long(pool, "1"), []Version(nil)
 	for _, r := range one.All() {
-		versions[r.Name] = r.Version
+		versions = append(versions, Version{r.Name, r.Version})
 	}
 	if long(pool, "1") != one || pool.Claimed(versions) != one || long(pool, "2") == one {
 		t.Error("equal lists are not shared, or others are")

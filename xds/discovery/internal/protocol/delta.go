@@ -1,10 +1,8 @@
 package protocol
 
 import (
-	"maps"
 	"slices"
-
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"strings"
 
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/internal/resource"
@@ -13,7 +11,8 @@ import (
 // DeltaStream is the part of a gRPC stream that the delta protocol needs. The aggregated and the runtime service both
 // have it.
 type DeltaStream interface {
-	Recv() (*discoveryv3.DeltaDiscoveryRequest, error)
+	// RecvMsg receives a [DeltaRequest].
+	RecvMsg(request any) error
 	// SendMsg sends a [Frame].
 	SendMsg(frame any) error
 }
@@ -26,31 +25,37 @@ type delta struct{ stream DeltaStream }
 func (d delta) Kind() Kind { return Delta }
 
 func (d delta) Recv() (Request, error) {
-	m, err := d.stream.Recv()
-	if err != nil {
+	m := &DeltaRequest{}
+	if err := d.stream.RecvMsg(m); err != nil {
 		return Request{}, err
 	}
-	return Request{
-		Node: m.GetNode(), TypeURL: m.GetTypeUrl(), Nonce: m.GetResponseNonce(), Refused: m.GetErrorDetail(), change: deltaChange{m},
-	}, nil
+	return m.request(), nil
 }
 
 func (d delta) Send(r *Response) error { return d.stream.SendMsg(deltaFrame(r)) }
 
-// deltaChange adds names to a subscription, and removes names from it.
-type deltaChange struct {
-	*discoveryv3.DeltaDiscoveryRequest
+func (r *DeltaRequest) request() Request {
+	return Request{Node: r.node, TypeURL: known(r.typeURL), Nonce: r.nonce, Refused: r.refused, change: deltaChange{r}}
 }
 
-func (c deltaChange) size() int {
-	return len(c.GetResourceNamesSubscribe()) + len(c.GetInitialResourceVersions())
+// known returns our own string for a type that is served, so that the request's is not kept.
+func known(typeURL string) string {
+	if i := slices.Index(xds.Types, typeURL); i >= 0 {
+		return xds.Types[i]
+	}
+	return strings.Clone(typeURL)
 }
+
+// deltaChange adds names to a subscription, and removes names from it.
+type deltaChange struct{ *DeltaRequest }
+
+func (c deltaChange) size() int { return len(c.subscribe) + len(c.versions) }
 
 // all is the name that stands for every resource.
 const all = "*"
 
 func (c deltaChange) apply(s *Subscription, first bool) {
-	add, drop := c.GetResourceNamesSubscribe(), c.GetResourceNamesUnsubscribe()
+	add, drop := c.subscribe, c.unsubscribe
 	if first {
 		// A first request that names nothing means everything, for types that allow it.
 		s.wildcard = len(add) == 0
@@ -62,23 +67,20 @@ func (c deltaChange) apply(s *Subscription, first bool) {
 		s.names = s.names.Change(s.pool, add, drop)
 	}
 	if first {
-		s.resumed = len(c.GetInitialResourceVersions()) > 0
-		s.claim(c.GetInitialResourceVersions())
+		s.resumed = len(c.versions) > 0
+		s.claim(c.versions)
 	} else {
 		s.forget(add) // a proxy that asks for a resource again has forgotten it, and waits for an answer
 	}
-	if first || len(c.GetResourceNamesUnsubscribe()) > 0 {
+	if first || len(c.unsubscribe) > 0 {
 		s.forgetUnwanted()
 	}
 }
 
 // claim notes the resources that the proxy says it has from an earlier stream.
-func (s *Subscription) claim(versions map[string]string) {
-	for name, version := range versions {
-		if claimed(version) != version {
-			versions = maps.Clone(versions)
-			versions[name] = claimed(version)
-		}
+func (s *Subscription) claim(versions []resource.Version) {
+	for i := range versions {
+		versions[i].Version = claimed(versions[i].Version)
 	}
 	s.has = s.pool.Claimed(versions)
 	s.taken = s.has

@@ -29,7 +29,7 @@ type table struct {
 
 func newTable() *table {
 	w := &table{Subscription: New(Delta, xds.VirtualHostType, &xds.Pool{}), hosts: map[string]*xds.Resource{}, now: time.Unix(1_000_000, 0)}
-	w.Apply(Request{change: deltaChange{&discoveryv3.DeltaDiscoveryRequest{ResourceNamesSubscribe: []string{wire.RoutesName}}}})
+	w.Apply(Request{change: deltaChange{&DeltaRequest{subscribe: []string{wire.RoutesName}}}})
 	return w
 }
 
@@ -82,7 +82,7 @@ func (w *table) settle(t rapid.TB, all *xds.List) {
 		if !w.takes(r) {
 			m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: "no"}
 		}
-		request := Request{Nonce: m.ResponseNonce, Refused: m.ErrorDetail, change: deltaChange{m}}
+		request := deltaRequest(t, m)
 		w.Answer(request, w.now)
 		w.Apply(request)
 	}
