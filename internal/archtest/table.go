@@ -14,7 +14,7 @@ const (
 
 // table says which package may import which. Its rules bind files that are not tests; a test
 // may import the same packages, those that its row grants to tests, and the test kit. It is printed in docs/architecture.md.
-var table = slices.Concat(xdsRows, otherRows)
+var table = slices.Concat(benchRows, xdsRows, otherRows)
 
 var otherRows = []row{
 	{
@@ -201,30 +201,6 @@ var otherRows = []row{
 		ours:   []string{"internal/logs", "api", "internal/app", "internal/cli", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
 		third:  []string{"github.com/spf13/cobra"},
 		reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
-	},
-	{
-		pkg: "bench", layer: 8,
-		ours:   []string{"bench/internal/measure", "bench/internal/peers", "breaker", "policy", "metrics"},
-		reason: "It measures the library and the metrics as their users get them. It is a module of its own, so that the libraries that it compares are no dependencies of ours.",
-	},
-	{
-		pkg: "bench/internal/peers", layer: 6,
-		ours:   []string{"bench/internal/measure", "breaker"},
-		reason: "It has the calls of each breaker, ours included. How they are timed is the same for all of them.",
-	},
-	{
-		pkg: "bench/internal/measure", layer: 0,
-		reason: "It times loops, whatever they do, so that our figures and the peers' figures are measured in one way.",
-	},
-	{
-		pkg: "bench/envoy", layer: 12,
-		ours:   []string{"bench/envoy/internal/traffic", "policy", "endpoints", "xds", "xds/discovery"},
-		third:  []string{controlPlaneAPI, grpcGo, protobufGo},
-		reason: "It measures the binary beside an Envoy with the same configuration without us, so it has to make that configuration.",
-	},
-	{
-		pkg: "bench/envoy/internal/traffic", layer: 0,
-		reason: "It has callers and a service that are cheap beside a proxy: raw sockets, with none of our packages between them.",
 	},
 	{
 		pkg: "examples/quickstart", layer: 8,
