@@ -52,7 +52,7 @@ var xdsRows = []row{
 	},
 	{
 		pkg: "xds", layer: 8, pure: true,
-		ours: []string{"policy", "wire", "gate", "endpoints", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter", "xds/internal/listener", "xds/internal/message", "xds/internal/resource", "xds/internal/route"},
+		ours:      []string{"policy", "wire", "gate", "endpoints", "xds/internal/cluster", "xds/internal/connect", "xds/internal/filter", "xds/internal/listener", "xds/internal/message", "xds/internal/resource", "xds/internal/route"},
 		third:     []string{controlPlaneAPI, protobufGo},
 		testOurs:  []string{"breaker", "outlier", "xds/bootstrap"},
 		testThird: []string{grpcGo, yaml},
@@ -97,7 +97,7 @@ var xdsRows = []row{
 	},
 	{
 		pkg: "xds/discovery", layer: 11,
-		ours: []string{"api", "policy", "endpoints", "xds", "gate", "internal/guard", "internal/untrusted", "internal/lockorder", "xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol", "xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
+		ours:      []string{"api", "policy", "endpoints", "xds", "gate", "internal/guard", "internal/untrusted", "internal/lockorder", "xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol", "xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
 		third:     []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		testOurs:  []string{"wire", "xds/bootstrap", "xds/internal/resource"},
 		testThird: []string{rpcStatus},
