@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"breakwater.dev/feed/internal/backlog"
+	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/internal/alslog"
 )
 
@@ -18,7 +19,7 @@ func newQueue(all *backlog.Total) *queue {
 	return &queue{Queue: backlog.New(all), broken: make(chan struct{})}
 }
 
-// work has the worker count messages until the queue is closed, and report corrections when they are due.
+// work has the worker count messages until the queue is closed, and report what is due without a message.
 func (q *queue) work(w *worker) {
 	due := time.NewTimer(0)
 	defer due.Stop()
@@ -40,7 +41,13 @@ func (q *queue) work(w *worker) {
 		case <-due.C:
 		}
 		now := w.server.options.Now()
-		if next, ok := w.reportDue(now); ok {
+		next, ok := w.reportDue(now)
+		if w.settleDue(now) {
+			if soon := now.Add(suspects.Step); !ok || soon < next {
+				next, ok = soon, true
+			}
+		}
+		if ok {
 			due.Reset(next.Sub(now))
 		}
 	}

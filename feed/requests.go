@@ -60,7 +60,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	switch {
 	case report.Outcome.Failed():
 		g.sparsest = max(g.sparsest, report.OneIn)
-	case !always:
+	case !always && report.Outcome == breaker.Success:
 		meter.Lasted(report.Lasted)
 	}
 	w.endpoint(to, &x, &report, n)

@@ -6,6 +6,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
 	"breakwater.dev/feed/internal/entry"
+	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/wire"
@@ -23,6 +24,7 @@ type worker struct {
 	hurry       bool                 // there is more to count than time for it
 	hurried     map[*breaker.Key]int // how many entries were read of each breaker, of a message in a hurry
 	corrections []correction         // in the order in which they are due
+	suspect     *suspects.Suspect    // which became one by a message of this stream; nil: none
 }
 
 func newWorker(s *Server, n *node, upstream string) *worker {
