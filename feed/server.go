@@ -111,7 +111,7 @@ func (s *Server) Links(upstream, id string) gate.Links {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if l := n.links[upstream]; l != nil {
-		l.expire(s.options.Now())
+		l.Expire(s.options.Now())
 		return l.Links
 	}
 	return gate.Links{}
