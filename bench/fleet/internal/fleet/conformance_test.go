@@ -34,7 +34,7 @@ func TestAsksAsEnvoyDoes(t *testing.T) {
 					}
 				}
 			}
-			if real.node > 2*simulated.node || simulated.node > 2*real.node {
+			if ratio := float64(simulated.node) / float64(real.node); ratio < 0.8 || ratio > 1.25 {
 				t.Errorf("the simulated proxy describes itself in %d bytes, Envoy in %d", simulated.node, real.node)
 			}
 		})

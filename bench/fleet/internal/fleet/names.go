@@ -34,8 +34,11 @@ func (t *texts) number(text []byte) uint32 {
 }
 
 // text returns the text of a number.
-func (t *texts) text(number uint32) string {
+func (t *texts) text(number uint32) string { return t.known()[number-t.first] }
+
+// known returns all texts, by number less first. Texts that come later are not among them.
+func (t *texts) known() []string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.all[number-t.first]
+	return t.all
 }

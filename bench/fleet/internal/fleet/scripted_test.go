@@ -121,7 +121,7 @@ func (s *scripted) take(stream *scriptedStream, r *discoveryv3.DeltaDiscoveryReq
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, stream.name+" "+line(r, !stream.asked[r.GetTypeUrl()]))
 	if r.GetNode() != nil && s.node == 0 {
-		s.node = len(r.GetNode().String())
+		s.node = proto.Size(r.GetNode())
 	}
 	if nonce := r.GetResponseNonce(); nonce != "" {
 		s.answered[nonce] = true

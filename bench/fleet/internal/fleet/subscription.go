@@ -67,10 +67,10 @@ func (s *subscription) asked() []string {
 	if s.wildcard {
 		return nil
 	}
-	var names []string
+	known, names := s.names.known(), make([]string, 0, s.waiting+s.count)
 	for name, what := range s.have {
 		if what != absent {
-			names = append(names, s.names.text(uint32(name)))
+			names = append(names, known[name])
 		}
 	}
 	return names
@@ -79,8 +79,9 @@ func (s *subscription) asked() []string {
 // versions calls yield with the name and version of every resource that the proxy has.
 func (s *subscription) versions(versions *texts) func(yield func(name, version string) bool) {
 	return func(yield func(name, version string) bool) {
+		knownNames, knownVersions := s.names.known(), versions.known()
 		for name, what := range s.have {
-			if what >= firstVersion && !yield(s.names.text(uint32(name)), versions.text(what)) {
+			if what >= firstVersion && !yield(knownNames[name], knownVersions[what-firstVersion]) {
 				return
 			}
 		}
