@@ -5,7 +5,7 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools build test check demo example-shop bench bench-envoy bench-shop fuzz soak fmt update-goldens clean
+.PHONY: help tools build test check demo example-shop bench bench-envoy bench-fleet bench-shop fuzz soak fmt update-goldens clean
 
 # What `breakwater --version` prints: the nearest tag, or the commit, or "dev" outside git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -48,12 +48,15 @@ build-shop:
 bench: ## measure the engine side by side with its peers, and what many breakers cost (some minutes)
 	@cd bench && go run .
 
-# An older bin/breakwater to measure in the same run: make bench-envoy BEFORE=/path/to/breakwater
+# An older bin/breakwater to measure in the same run, for bench-envoy and bench-fleet: make bench-fleet BEFORE=/path/to/breakwater
 BEFORE ?=
 
 bench-envoy: tools build ## measure breakers in front of real Envoys: cost, reaction, half-open, size (some ten minutes)
 	@ENVOY="$$(scripts/get-envoy.sh --path)" && cd bench && go build -o ../bin/bench-envoy ./envoy && \
 		exec ../bin/bench-envoy -breakwater ../bin/breakwater -envoy "$$ENVOY" -before '$(BEFORE)'
+
+bench-fleet: build ## measure the control plane in front of 1,000 simulated proxies, beside go-control-plane (some fifteen minutes)
+	@cd bench && go build -o ../bin/bench-fleet ./fleet && exec ../bin/bench-fleet -breakwater ../bin/breakwater -before '$(BEFORE)'
 
 bench-shop: tools build build-shop ## measure what callers of the shop get, with breakers and without (some ten minutes)
 	cd examples/shop && go build -o ../../bin/shop-bench ./bench

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"breakwater.dev/bench/internal/peers"
+	"breakwater.dev/bench/internal/report"
 )
 
 // options set how long to measure, and how many breakers.
@@ -70,7 +71,7 @@ func run(o options, w io.Writer) error {
 	writeComparison(out, o, rows)
 	writeFlat(out, flat)
 	writeLoad(out, o, load)
-	writeTargets(out, targets(rows, flat, load))
+	report.Targets(out, targets(rows, flat, load))
 	return out.Flush()
 }
 

@@ -5,59 +5,24 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"breakwater.dev/bench/internal/measure"
+	"breakwater.dev/bench/internal/report"
 )
-
-// writeTable writes a table in Markdown whose columns line up as plain text, too.
-func writeTable(w io.Writer, head []string, lines [][]string) {
-	widths := make([]int, len(head))
-	for _, line := range append([][]string{head}, lines...) {
-		for i, text := range line {
-			widths[i] = max(widths[i], utf8.RuneCountInString(text), 3)
-		}
-	}
-	write := func(line []string, fill string) {
-		for i, text := range line {
-			fmt.Fprintf(w, "|%s%s%s%s", fill, text, strings.Repeat(fill, widths[i]-utf8.RuneCountInString(text)), fill)
-		}
-		fmt.Fprintln(w, "|")
-	}
-	write(head, " ")
-	write(make([]string, len(head)), "-")
-	for _, line := range lines {
-		write(line, " ")
-	}
-}
 
 // timed prints nanoseconds, and the median of the ratios with its quartiles.
 func timed(t *measure.Timing) string {
 	if t == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%s %s", number(t.NS.Mid), ratio(t.Ratio))
+	return fmt.Sprintf("%s %s", report.Number(t.NS.Mid), ratio(t.Ratio))
 }
 
 func ratio(s measure.Spread) string {
 	if s == (measure.Spread{Low: 1, Mid: 1, High: 1}) {
 		return "1x"
 	}
-	return fmt.Sprintf("%sx (%s-%s)", number(s.Mid), number(s.Low), number(s.High))
-}
-
-// number prints three digits of small numbers, and no fractions of large ones.
-func number(v float64) string {
-	switch {
-	case v == 0:
-		return "0"
-	case v < 10:
-		return fmt.Sprintf("%.2f", v)
-	case v < 100:
-		return fmt.Sprintf("%.1f", v)
-	default:
-		return fmt.Sprintf("%.0f", v)
-	}
+	return fmt.Sprintf("%sx (%s-%s)", report.Number(s.Mid), report.Number(s.Low), report.Number(s.High))
 }
 
 // tolerable is the share of calls that may be admitted or rejected against the column's title without a note. Breakers that
@@ -88,7 +53,7 @@ func writeComparison(w io.Writer, o options, rows []row) {
 		}
 		lines = append(lines, append(line, strings.TrimSuffix(fmt.Sprintf("%.1f", r.allocations), ".0"), bytes))
 	}
-	writeTable(w, head, lines)
+	report.Table(w, head, lines)
 	if both := parallel(rows[len(rows)-1]); both < 1.6 {
 		notes = append(notes, fmt.Sprintf("The two cores did the work of %.1f: others ran on them, and the columns of two cores say little.", both))
 	}
@@ -110,7 +75,7 @@ func writeFlat(w io.Writer, rows []flatRow) {
 	for _, r := range rows {
 		lines = append(lines, []string{fmt.Sprint(r.breakers), timed(&r.timing), timed(&r.floor)})
 	}
-	writeTable(w, []string{"breakers", "ours", "floor"}, lines)
+	report.Table(w, []string{"breakers", "ours", "floor"}, lines)
 }
 
 func writeLoad(w io.Writer, o options, l load) {
@@ -124,7 +89,7 @@ func writeLoad(w io.Writer, o options, l load) {
 	calls := func(h *measure.Histogram) string {
 		return fmt.Sprintf("p50 %s, p99 %s, max %s, %d calls", h.Quantile(0.5), h.Quantile(0.99), rounded(h.Max()), h.Total())
 	}
-	writeTable(w, []string{"", "measured"}, [][]string{
+	report.Table(w, []string{"", "measured"}, [][]string{
 		{"memory of the engine", memory(l.engine)},
 		{"with metrics", memory(l.metrics)},
 		{"with metrics, after scrapes", memory(l.scraped)},
@@ -142,14 +107,4 @@ func rounded(d time.Duration) time.Duration {
 		unit *= 10
 	}
 	return d.Round(unit)
-}
-
-func writeTargets(w io.Writer, all []target) {
-	fmt.Fprintf(w, "\n## Targets\n\n")
-	var lines [][]string
-	for _, t := range all {
-		measured := strings.TrimSpace(number(t.measured) + " " + t.unit)
-		lines = append(lines, []string{t.what, t.want(), measured, t.verdict()})
-	}
-	writeTable(w, []string{"", "target", "measured", ""}, lines)
 }

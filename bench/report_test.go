@@ -44,28 +44,6 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestVerdicts(t *testing.T) {
-	for _, tt := range []struct {
-		target        target
-		want, verdict string
-	}{
-		{target{limit: 40, measured: 40, unit: "ns"}, "<= 40 ns", "met"},
-		{target{limit: 40, measured: 60, unit: "ns"}, "<= 40 ns", "missed by 1.50x"},
-		{target{limit: 3, atLeast: true, measured: 3, unit: "x"}, ">= 3 x", "met"},
-		{target{limit: 3, atLeast: true, measured: 2, unit: "x"}, ">= 3 x", "missed by 1.50x"},
-		{target{limit: 0, measured: 0}, "<= 0", "met"},
-		{target{limit: 0, measured: 2}, "<= 0", "missed by 2"},
-		{target{limit: 10, measured: -1, unit: "ns"}, "<= 10 ns", "met"},
-	} {
-		if got := tt.target.verdict(); got != tt.verdict {
-			t.Errorf("%+v: %q, want %q", tt.target, got, tt.verdict)
-		}
-		if got := tt.target.want(); got != tt.want {
-			t.Errorf("%+v: wants %q, want %q", tt.target, got, tt.want)
-		}
-	}
-}
-
 // TestTargetsUseTheRightFigures gives each figure another value, so that a mix-up shows.
 func TestTargetsUseTheRightFigures(t *testing.T) {
 	at := func(ns, ratio, extra float64) *measure.Timing {
@@ -83,22 +61,9 @@ func TestTargetsUseTheRightFigures(t *testing.T) {
 		t.Fatalf("%d targets, want %d", len(got), len(want))
 	}
 	for i, target := range got {
-		if target.measured != want[i] || target.verdict() != "met" {
-			t.Errorf("%s: measured %g, %s; want %g, met", target.what, target.measured, target.verdict(), want[i])
+		if target.Measured != want[i] || target.Verdict() != "met" {
+			t.Errorf("%s: measured %g, %s; want %g, met", target.What, target.Measured, target.Verdict(), want[i])
 		}
-	}
-}
-
-func TestTableLinesUp(t *testing.T) {
-	var out strings.Builder
-	writeTable(&out, []string{"", "a longer one"}, [][]string{{"µs", "1"}, {"second", "2"}})
-	want := "" +
-		"|        | a longer one |\n" +
-		"|--------|--------------|\n" +
-		"| µs     | 1            |\n" +
-		"| second | 2            |\n"
-	if got := out.String(); got != want {
-		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
 

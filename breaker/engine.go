@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -81,12 +82,14 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	defer e.apply.Unlock()
 	old := e.table.Load()
 	list := make([]*group, 0, len(specs))
-	interned := map[params]*params{}
+	interned := interner{all: map[params]*params{}}
 	var ch Changes
+	from := 0
 	for i := range specs {
 		s := &specs[i]
-		p := intern(interned, s)
-		g := old.find(s.Key.Upstream, s.Key.Route)
+		p := interned.one(s)
+		var g *group
+		g, from = old.findFrom(from, s.Key.Upstream, s.Key.Route)
 		switch {
 		case g == nil:
 			g = newGroup(s, p, &e.shared, now)
@@ -100,14 +103,23 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 		}
 		list = append(list, g)
 	}
-	next := newTable(list)
-	e.table.Store(next)
+	next := old
+	if !slices.Equal(list, old.list) {
+		next = newTable(list)
+		e.table.Store(next)
+	}
 	for _, key := range ch.Added {
 		restored, lost := e.takeUp(e.kept.take(key.Upstream, key.Route, now), now, now)
 		ch.Restored, ch.Forgotten = append(ch.Restored, restored...), append(ch.Forgotten, lost...)
 	}
+	if next == old {
+		return ch
+	}
+	from = 0
 	for _, g := range old.list {
-		if key := g.key(); next.find(key.Upstream, key.Route) == nil {
+		key := g.key()
+		var stays *group
+		if stays, from = next.findFrom(from, key.Upstream, key.Route); stays == nil {
 			e.keep(g, &ch, now)
 			g.retire()
 			ch.Removed = append(ch.Removed, key)
@@ -116,13 +128,22 @@ func (e *Engine) Apply(specs []Spec, now Instant) Changes {
 	return ch
 }
 
-// intern returns the one copy of the params of s.
-func intern(all map[params]*params, s *Spec) *params {
+// interner has one copy of equal params.
+type interner struct {
+	all  map[params]*params
+	last *params // nil: there is none yet
+}
+
+// one returns the copy of the params of s. It is often the last one.
+func (i *interner) one(s *Spec) *params {
 	p := params{Config: s.Config, lease: s.Lease, timeout: s.Timeout, gone: s.ClientGone}
-	if all[p] == nil {
-		all[p] = &p
+	if i.last == nil || *i.last != p {
+		if i.all[p] == nil {
+			i.all[p] = &p
+		}
+		i.last = i.all[p]
 	}
-	return all[p]
+	return i.last
 }
 
 // Breaker returns the breaker of key, or nil if there is none. A key with a node means the

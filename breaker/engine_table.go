@@ -34,6 +34,20 @@ func (t *table) hash(upstream, route string) uint64 {
 	return h
 }
 
+// near is how many breakers findFrom looks at before it looks the name up.
+const near = 4
+
+// findFrom is find for a caller that looks for one breaker after another, mostly in the order of the list. Most are found
+// without a hash: at from, or soon after. after is where the next one may be.
+func (t *table) findFrom(from int, upstream, route string) (g *group, after int) {
+	for i := from; i < min(from+near, len(t.list)); i++ {
+		if t.list[i].named(upstream, route) {
+			return t.list[i], i + 1
+		}
+	}
+	return t.find(upstream, route), from
+}
+
 // find returns nil where there is no such breaker.
 func (t *table) find(upstream, route string) *group {
 	slots := t.slots

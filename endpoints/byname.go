@@ -21,11 +21,11 @@ func (b *byName[V]) get(name string) (v V, found bool) {
 	return v, found
 }
 
-// put sets the value of a name. No copy of b may share its parts.
-func (b *byName[V]) put(name string, v V) {
+// put sets the value of a name. No copy of b may share its parts. room is how many names a new part has room for.
+func (b *byName[V]) put(name string, v V, room int) {
 	at := part(name)
 	if b[at] == nil {
-		b[at] = map[string]V{}
+		b[at] = make(map[string]V, room)
 	}
 	b[at][name] = v
 }
@@ -34,7 +34,7 @@ func (b *byName[V]) put(name string, v V) {
 func (b *byName[V]) replace(name string, v V) {
 	at := part(name)
 	b[at] = maps.Clone(b[at])
-	b.put(name, v)
+	b.put(name, v, 1)
 }
 
 // remove removes a name, and leaves all copies of b alone.

@@ -36,7 +36,7 @@ func FromSet(set *policy.Set) *Table {
 	t := &Table{}
 	for _, u := range set.Upstreams {
 		if u.DNS == nil {
-			t.endpoints.put(u.Name, u.Endpoints)
+			t.endpoints.put(u.Name, u.Endpoints, len(set.Upstreams)/parts)
 		}
 	}
 	return t

@@ -89,10 +89,7 @@ func TestOpenBreakerSendsTheFallback(t *testing.T) {
 // TestFallbackWithStatusOnly shows that the response has no header that is not in the policy.
 func TestFallbackWithStatusOnly(t *testing.T) {
 	r := newRig(t, oneProbe)
-	for _, u := range r.set.Upstreams {
-		u.Routes[0].Breaker.Fallback.Response = policy.Response{Status: 204}
-	}
-	r.apply()
+	r.change(func(route *policy.Route) { route.Breaker.Fallback.Response = policy.Response{Status: 204} })
 	r.open("http")
 	r.after(wait)
 	permit, _ := r.engine.Acquire(breaker.Key{Upstream: "http"}, r.now())
@@ -116,10 +113,7 @@ func TestRejectedCallsAreRouted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, oneProbe)
-			for _, u := range r.set.Upstreams {
-				u.Routes[0].Breaker.Fallback = tt.fallback
-			}
-			r.apply()
+			r.change(func(route *policy.Route) { route.Breaker.Fallback = tt.fallback })
 			r.open("http")
 			if got := r.rejected("http").GetStatus().GetCode(); int(got) != tt.fallback.Response.Status {
 				t.Errorf("a proxy without the fallback answers %d, want %d", got, tt.fallback.Response.Status)

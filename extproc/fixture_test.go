@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,6 +91,21 @@ func newRigOf(t testing.TB, text string) *rig {
 func (r *rig) apply() {
 	r.engine.Apply(r.set.Specs(), r.now())
 	r.server.Apply(r.set)
+}
+
+// change applies another set, in which edit has changed the first route of each upstream.
+func (r *rig) change(edit func(*policy.Route)) {
+	next := &policy.Set{}
+	for _, u := range r.set.Upstreams {
+		changed := *u
+		changed.Routes = slices.Clone(u.Routes)
+		own := *u.Routes[0].Breaker
+		changed.Routes[0].Breaker = &own
+		edit(&changed.Routes[0])
+		next.Upstreams = append(next.Upstreams, &changed)
+	}
+	r.set = next
+	r.apply()
 }
 
 func (r *rig) now() breaker.Instant { return breaker.Instant(r.clock.Load()) }

@@ -3,6 +3,7 @@ package extproc
 import (
 	"errors"
 	"io"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 	options Options
-	targets atomic.Pointer[map[string]*target]
+	table   atomic.Pointer[table]
 	counts  counters
 }
 
@@ -37,6 +38,12 @@ type Options struct {
 	// Observe gets the service's time of every call that had an outcome. ObserveTotal gets the whole time of every
 	// call that had a response. Both are called on the request's path, so they must be fast.
 	Observe, ObserveTotal func(breaker.Key, time.Duration)
+}
+
+// table is the breakers of a set, by their keys as text. It is immutable.
+type table struct {
+	set     *policy.Set // nil: none was applied
+	targets map[string]*target
 }
 
 // target is a breaker that streams can name. It is immutable.
@@ -56,7 +63,7 @@ type target struct {
 // NewServer returns a server that lets all requests pass until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{options: o}
-	s.targets.Store(&map[string]*target{})
+	s.table.Store(&table{targets: map[string]*target{}})
 	return s
 }
 
@@ -68,21 +75,34 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 // Apply replaces the breakers that streams can name by those in set, which the decider has already. Open streams keep the
 // breaker with which they began.
 func (s *Server) Apply(set *policy.Set) {
-	targets := map[string]*target{}
-	for u, r := range set.Breakers() {
-		b := r.Breaker
-		t := &target{
-			key: b.Spec.Key, name: b.Spec.Key.String(), lease: b.Spec.Lease, blameAfter: blameAfter(r), perNode: b.Spec.PerNode,
-			fallback: b.Fallback.Response, toFallback: toFallback(&b.Fallback),
-			slow: b.Spec.Config.SlowCallDurationThreshold, enforced: b.Spec.Config.Mode != breaker.MetricsOnly,
-			rules: wire.Rules{
-				Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
-				Timeout: r.Timeout,
-			},
+	old := s.table.Load()
+	change := set.Since(old.set)
+	next := &table{set, maps.Clone(old.targets)}
+	for _, u := range change.Gone {
+		for r := range u.Breakers() {
+			delete(next.targets, r.Breaker.Spec.Key.String())
 		}
-		targets[t.name] = t
 	}
-	s.targets.Store(&targets)
+	for _, u := range change.New {
+		for r := range u.Breakers() {
+			t := newTarget(u, r)
+			next.targets[t.name] = t
+		}
+	}
+	s.table.Store(next)
+}
+
+func newTarget(u *policy.Upstream, r *policy.Route) *target {
+	b := r.Breaker
+	return &target{
+		key: b.Spec.Key, name: b.Spec.Key.String(), lease: b.Spec.Lease, blameAfter: blameAfter(r), perNode: b.Spec.PerNode,
+		fallback: b.Fallback.Response, toFallback: toFallback(&b.Fallback),
+		slow: b.Spec.Config.SlowCallDurationThreshold, enforced: b.Spec.Config.Mode != breaker.MetricsOnly,
+		rules: wire.Rules{
+			Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
+			Timeout: r.Timeout,
+		},
+	}
 }
 
 // blameAfter returns how long a probe may hold its permit before that counts against its proxy: almost the whole lease,
@@ -144,7 +164,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 // target returns the breaker that a stream's metadata names, or nil if there is none.
 func (s *Server) target(names []string) *target {
 	if len(names) == 1 {
-		if t := (*s.targets.Load())[names[0]]; t != nil {
+		if t := s.table.Load().targets[names[0]]; t != nil {
 			return t
 		}
 	}

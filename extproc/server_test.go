@@ -180,10 +180,7 @@ func TestReloadDuringAStream(t *testing.T) {
 // TestRoutesWithoutBreaker shows that a stream cannot name them.
 func TestRoutesWithoutBreaker(t *testing.T) {
 	r := newRig(t, neverTrips)
-	for _, u := range r.set.Upstreams {
-		u.Routes[0].Breaker = nil
-	}
-	r.apply()
+	r.change(func(route *policy.Route) { route.Breaker = nil })
 	if _, err := r.run("http", requestHeaders(), responseHeaders(":status", "500")); err != nil {
 		t.Fatal(err)
 	}

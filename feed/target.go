@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"maps"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -25,38 +26,76 @@ type target struct {
 	breaker *breaker.Key
 }
 
-// table finds targets: routes by the name of a route without its kind, upstreams, for connections, by name.
-type table struct{ routes, upstreams map[string]*target }
+// table finds targets: routes by the name of a route without its kind, upstreams, for connections, by name. It is immutable.
+type table struct {
+	set               *policy.Set // nil: there is none yet
+	routes, upstreams map[string]*target
+}
 
-func newTable(set *policy.Set) *table {
-	breakers := map[breaker.Key]*breaker.Key{}
-	t := &table{routes: map[string]*target{}, upstreams: map[string]*target{}}
-	for u, r := range set.Routes() {
-		b := r.Breaker
-		if !b.Enabled() {
-			continue
+func newTable() *table {
+	return &table{routes: map[string]*target{}, upstreams: map[string]*target{}}
+}
+
+// next returns the table of a set, and the breakers whose calls counted so far and count no longer. Targets of upstreams that
+// did not change stay.
+func (t *table) next(set *policy.Set) (next *table, gone []breaker.Key) {
+	change := set.Since(t.set)
+	next = &table{set, maps.Clone(t.routes), maps.Clone(t.upstreams)}
+	counts := map[breaker.Key]bool{}
+	for _, u := range change.Gone {
+		for r := range u.Breakers() {
+			counts[r.Breaker.Spec.Key] = false
 		}
-		to := &target{
-			key: b.Spec.Key, adaptive: b.DataPath == policy.Adaptive, perNode: b.Spec.PerNode,
-			slow: b.Spec.Config.SlowCallDurationThreshold, cached: b.Fallback.Cached != nil,
-			mesh: u.Outlier != nil && u.Outlier.Scope == outlier.Mesh,
-			rules: wire.Rules{
-				Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
-				Timeout: r.Timeout,
-			},
-			connectLog: new(connectLog),
-		}
-		if breakers[to.key] == nil {
-			breakers[to.key] = &to.key
-		}
-		to.breaker = breakers[to.key]
-		if u.Protocol == policy.TCP {
-			t.upstreams[u.Name] = to
-		} else {
-			t.routes[wire.RouteName(breaker.Key{Upstream: u.Name, Route: r.Name}, wire.RouteWhole)] = to
+		delete(next.upstreams, u.Name)
+		for i := range u.Routes {
+			delete(next.routes, routeName(u, &u.Routes[i]))
 		}
 	}
-	return t
+	for _, u := range change.New {
+		breakers := map[breaker.Key]*breaker.Key{}
+		for i := range u.Routes {
+			r := &u.Routes[i]
+			if !r.Breaker.Enabled() {
+				continue
+			}
+			to := newTarget(u, r)
+			if breakers[to.key] == nil {
+				breakers[to.key] = &to.key
+			}
+			to.breaker = breakers[to.key]
+			counts[to.key] = true
+			if u.Protocol == policy.TCP {
+				next.upstreams[u.Name] = to
+			} else {
+				next.routes[routeName(u, r)] = to
+			}
+		}
+	}
+	for key, counts := range counts {
+		if !counts {
+			gone = append(gone, key)
+		}
+	}
+	return next, gone
+}
+
+func routeName(u *policy.Upstream, r *policy.Route) string {
+	return wire.RouteName(breaker.Key{Upstream: u.Name, Route: r.Name}, wire.RouteWhole)
+}
+
+// newTarget returns the target of a route, without the field breaker.
+func newTarget(u *policy.Upstream, r *policy.Route) *target {
+	b := r.Breaker
+	return &target{
+		key: b.Spec.Key, adaptive: b.DataPath == policy.Adaptive, perNode: b.Spec.PerNode,
+		slow: b.Spec.Config.SlowCallDurationThreshold, cached: b.Fallback.Cached != nil,
+		mesh: u.Outlier != nil && u.Outlier.Scope == outlier.Mesh,
+		rules: wire.Rules{
+			Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,
+			Timeout: r.Timeout,
+		},
+		connectLog: new(connectLog),
+	}
 }
 
 // route returns the target of a request that took the route with a name, and the kind of the route. The target is nil

@@ -37,10 +37,8 @@ func FilterFor(set *policy.Set) LogFilter {
 			continue
 		}
 		found = true
-		for status := uint32(100); r.Breaker.DataPath == policy.Adaptive && status < f.Status; status++ {
-			if r.Breaker.Classify.HTTP(int(status)).Failed() {
-				f.Status = status
-			}
+		if first := r.Breaker.Classify.FirstFailure(); r.Breaker.DataPath == policy.Adaptive && first > 0 {
+			f.Status = min(f.Status, first)
 		}
 		if slow := r.Breaker.Spec.Config.SlowCallDurationThreshold; slow > 0 {
 			f.Slow = min(f.Slow, slow)

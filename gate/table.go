@@ -13,6 +13,7 @@ import (
 
 // Table holds the breakers that may need a gate. Most breakers need none: they are closed, and all their calls are logged.
 type Table struct {
+	set         *policy.Set             // nil: none was applied
 	kinds       map[breaker.Key]kind    // every breaker of the policy, without a node
 	rates       map[breaker.Key]float64 // watched breakers, with their calls per second before the trip; 0: not known; or unseen
 	sampling    map[breaker.Key]wire.Sampling
@@ -52,14 +53,29 @@ func NewTable() *Table {
 // Breakers in the data path Inline have gates too, though no route uses them. When a policy changes the data path, the
 // routes of a proxy change at another time than its runtime layer, and an open breaker must stay open meanwhile.
 func (t *Table) Apply(set *policy.Set) (changed bool) {
-	old := t.kinds
-	t.kinds = map[breaker.Key]kind{}
-	for u, r := range set.Breakers() {
-		t.kinds[r.Breaker.Spec.Key] = kind{tcp: u.Protocol == policy.TCP, perNode: r.Breaker.Spec.PerNode}
+	change := set.Since(t.set)
+	t.set = set
+	old, next := kindsOf(change.Gone), kindsOf(change.New)
+	for key := range old {
+		delete(t.kinds, key)
+	}
+	maps.Copy(t.kinds, next)
+	if maps.Equal(old, next) {
+		return false
 	}
 	maps.DeleteFunc(t.rates, func(key breaker.Key, _ float64) bool { return !t.has(key) })
 	maps.DeleteFunc(t.sampling, func(key breaker.Key, _ wire.Sampling) bool { return !t.has(key) })
-	return !maps.Equal(t.kinds, old)
+	return true
+}
+
+func kindsOf(upstreams []*policy.Upstream) map[breaker.Key]kind {
+	all := map[breaker.Key]kind{}
+	for _, u := range upstreams {
+		for r := range u.Breakers() {
+			all[r.Breaker.Spec.Key] = kind{tcp: u.Protocol == policy.TCP, perNode: r.Breaker.Spec.PerNode}
+		}
+	}
+	return all
 }
 
 // Adopt watches the breakers that need a gate although the table got none of their transitions, such as restored ones.

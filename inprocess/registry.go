@@ -29,13 +29,13 @@ type Options struct {
 
 // Registry has the breakers of a policy. Make it with [Open].
 type Registry struct {
-	paths    []string
-	options  Options
-	defaults policy.Defaults
-	driver   *driver.Driver
-	running  sync.Mutex // held by Run
+	paths   []string
+	options Options
+	driver  *driver.Driver
+	running sync.Mutex // held by Run
 
 	loading sync.Mutex // serialises Reload, so that the files that were read last are in force
+	loader  *files.Loader
 	current atomic.Pointer[policy.Set]
 }
 
@@ -47,7 +47,7 @@ func Open(o Options, paths ...string) (*Registry, error) {
 	if len(diagnostics) > 0 {
 		return nil, diagnostics
 	}
-	r := &Registry{paths: paths, options: o, defaults: defaults, driver: driver.New()}
+	r := &Registry{paths: paths, options: o, loader: files.NewLoader(paths, defaults), driver: driver.New()}
 	if o.OnTransition != nil {
 		r.driver.Observe([]driver.Observer{{Name: "program", Reason: "There is no other observer.", Observe: o.OnTransition}})
 	}
@@ -70,8 +70,8 @@ func (r *Registry) Reload() error {
 func (r *Registry) load() policy.Diagnostics {
 	r.loading.Lock()
 	defer r.loading.Unlock()
-	set, diagnostics := files.Load(r.paths, r.defaults)
-	if len(diagnostics) > 0 {
+	set, diagnostics := r.loader.Load()
+	if len(diagnostics) > 0 || set == r.current.Load() {
 		return diagnostics
 	}
 	specs := slices.Clone(set.Specs())

@@ -49,6 +49,7 @@ type Metrics struct {
 	options   Options
 	registry  *prometheus.Registry // has all metrics except the ones for breakers and ejections
 	series    series.Table
+	set       *policy.Set // that is applied; nil: none is. The lock of loads guards it
 	loads     loads
 	snapshots sync.Pool // of *[]breaker.Status
 }
@@ -79,7 +80,25 @@ func (m *Metrics) Register(cs ...prometheus.Collector) { m.registry.MustRegister
 // it before the breakers themselves are changed: a breaker that is not in the policy has no metrics, and its calls and
 // transitions are not counted. The set must not be changed afterwards.
 func (m *Metrics) Apply(set *policy.Set, at time.Time) {
-	m.loads.applied(set.Revision, at, func() { m.series.Apply(set.Specs(), fallbacks(set)) })
+	m.loads.applied(set.Revision, at, func() {
+		change := set.Since(m.set)
+		m.set = set
+		var gone []string
+		for _, u := range change.Gone {
+			gone = append(gone, u.Name)
+		}
+		var specs []*breaker.Spec
+		fallbacks := map[breaker.Key]series.Fallback{}
+		for _, u := range change.New {
+			for r := range u.Breakers() {
+				specs = append(specs, &r.Breaker.Spec)
+				if f := fallback(r.Breaker); f != series.Response {
+					fallbacks[r.Breaker.Spec.Key] = f
+				}
+			}
+		}
+		m.series.Apply(gone, specs, fallbacks)
+	})
 }
 
 // Refused says that a policy was refused at the time at; the one before stays in force. Where err is or wraps
@@ -114,16 +133,13 @@ func (m *Metrics) ObserveAnswered(key breaker.Key, cached bool, n uint64) {
 	m.series.ObserveAnswered(key, cached, n)
 }
 
-// fallbacks returns the fallbacks of a set that are more than a response.
-func fallbacks(set *policy.Set) map[breaker.Key]series.Fallback {
-	all := map[breaker.Key]series.Fallback{}
-	for _, r := range set.Breakers() {
-		switch b := r.Breaker; {
-		case b.Fallback.Upstream != nil:
-			all[b.Spec.Key] = series.Upstream
-		case b.Fallback.Cached != nil:
-			all[b.Spec.Key] = series.Cached
-		}
+// fallback returns the fallback of a breaker.
+func fallback(b *policy.Breaker) series.Fallback {
+	switch {
+	case b.Fallback.Upstream != nil:
+		return series.Upstream
+	case b.Fallback.Cached != nil:
+		return series.Cached
 	}
-	return all
+	return series.Response
 }

@@ -19,12 +19,11 @@ type targetRef struct {
 }
 
 // policy reads the spec of a BreakerPolicy.
-func (c *compiler) policy(o *Object) {
-	l := &layer{from: o, named: o.Name != "", root: o.spec, fields: (*settings).fields}
-	before := c.reports
-	c.checkAlone(l)
-	spec := o.spec.With(yamlwalk.Visitor{Report: func(p yamlwalk.Problem) { c.report(o, p) }})
-	var refs []targetRef
+func (r *reading) policy(o *Object, base *settings) {
+	l := &layer{from: o, reading: r, named: o.Name != "", root: o.spec, fields: (*settings).fields}
+	r.checkAlone(l, base)
+	spec := o.spec.With(r.visitor(o))
+	var refs []*targetRef
 	if v, ok := spec.Get("targetRefs"); ok {
 		if v.Each(func(v yamlwalk.Value) { refs = appendTarget(refs, o, v) }) == 0 {
 			v.FailAs("an empty list", "at least one target", "missing-field")
@@ -43,32 +42,40 @@ func (c *compiler) policy(o *Object) {
 		}
 		break
 	}
-	l.broken = c.reports > before
-	c.addLayer(l, refs)
+	r.finish(l, refs)
+}
+
+// finish completes a policy, of which everything was read.
+func (r *reading) finish(l *layer, refs []*targetRef) {
+	l.broken, l.nameAt = r.reports > 0, l.from.place(l.from.nameAt)
+	for _, ref := range refs {
+		l.targets = append(l.targets, ref.target)
+	}
+	r.layer, r.refs = l, refs
 }
 
 // checkAlone reports what is wrong with a policy by itself, laid over nothing but the defaults.
-func (c *compiler) checkAlone(l *layer) {
-	s := newSettings(c.defaults)
-	if !l.apply(s, func(p yamlwalk.Problem) { c.report(l.from, p) }) {
+func (r *reading) checkAlone(l *layer, base *settings) {
+	s := base.clone()
+	if !l.apply(s, r.visitor(l.from).Report) {
 		return
 	}
 	for _, p := range s.config().Validate() {
 		if at, ok := s.places["spec.breaker."+p.Field]; ok {
-			c.fail(at, p.Want, p.Rule)
+			r.fail(at, p.Want, p.Rule)
 		}
 	}
 	for _, p := range s.outlier.Validate() {
 		// A contradiction between fields is reported when all policies are laid over one another.
 		if at, ok := s.places[outlierPath+"."+p.Field]; ok && p.Rule == "out-of-range" {
-			c.fail(at, p.Want, p.Rule)
+			r.fail(at, p.Want, p.Rule)
 		}
 	}
 }
 
 // appendTarget reads one target of a policy. It adds nothing if the target has a problem.
-func appendTarget(refs []targetRef, o *Object, v yamlwalk.Value) []targetRef {
-	ref := targetRef{at: o.place(v)}
+func appendTarget(refs []*targetRef, o *Object, v yamlwalk.Value) []*targetRef {
+	ref := &targetRef{at: o.place(v)}
 	ok := v.Object(yamlwalk.Fields{
 		"kind": yamlwalk.OneOf(&ref.kind, kindMesh, KindUpstream),
 		"name": func(v yamlwalk.Value) {
@@ -96,25 +103,41 @@ func appendTarget(refs []targetRef, o *Object, v yamlwalk.Value) []targetRef {
 }
 
 // addLayer records a policy for its targets. The first of several policies for one target has it.
-func (c *compiler) addLayer(l *layer, refs []targetRef) {
+func (c *compilation) addLayer(r *reading) {
+	l := r.layer
 	if c.drops(l.from) {
-		c.refs = append(c.refs, refs...) // so that all of its problems are reported at once
+		c.refs = append(c.refs, r.refs...) // so that all of its problems are reported at once
 		return
 	}
-	if name := (claim{"policy " + l.from.Namespace, l.from.Name}); l.named && !c.claim(c.named, name, l.nameAt(), "duplicate-name") && c.each {
+	if name := (claim{"policy " + l.from.Namespace, l.from.Name}); l.named && !c.claim(c.claims, name, &l.nameAt, "duplicate-name") && c.each {
 		return
 	}
+	r.at = len(c.layers)
 	c.layers = append(c.layers, l)
-	for _, ref := range refs {
-		l.targets = append(l.targets, ref.target)
+	twice := false
+	for _, ref := range r.refs {
 		if first, ok := c.byTarget[ref.target]; ok {
 			c.failAs(ref.at, ref.target.String(), fmt.Sprintf("targeted by one policy; %s at %s targets it too",
 				first.from.Name, first.from.at.Place()), "duplicate-target")
-			l.broken = !c.each
+			twice = true
 			continue
 		}
 		c.byTarget[ref.target] = l
 		c.refs = append(c.refs, ref)
+	}
+	if twice && !c.each {
+		c.breakLayer(l)
+	}
+}
+
+// breakLayer marks a policy as broken for this compilation only. Its problem is not its own.
+func (c *compilation) breakLayer(l *layer) {
+	broken := *l
+	broken.broken = true
+	for _, t := range l.targets {
+		if c.byTarget[t] == l {
+			c.byTarget[t] = &broken
+		}
 	}
 }
 
@@ -130,41 +153,50 @@ func (t target) String() string {
 
 // resolveTargets reports the targets that do not exist. Where something could not be read, and all
 // objects are in force or none, the targets may exist there.
-func (c *compiler) resolveTargets() {
+func (c *compilation) resolveTargets() {
 	if !c.complete && !c.each {
 		return
 	}
-	routes := map[string][]string{}
-	for _, u := range c.upstreams {
-		routes[u.Name] = []string{}
-		for _, r := range u.Routes {
-			routes[u.Name] = append(routes[u.Name], r.Name)
-		}
+	upstreams := c.memory.byName
+	defer clear(upstreams)
+	for _, r := range c.upstreams {
+		upstreams[r.upstream.Name] = r.upstream
 	}
 	for _, ref := range c.refs {
 		if ref.kind == kindMesh {
 			continue
 		}
-		known, ok := routes[ref.upstream]
+		u := upstreams[ref.upstream]
 		switch {
-		case !ok:
+		case u == nil:
 			c.fail(ref.nameAt, c.wantUpstream(ref.upstream), "unknown-target")
-		case ref.route != "" && !slices.Contains(known, ref.route):
-			c.fail(ref.sectionAt, yamlwalk.Suggest("the name of a route of upstream "+ref.upstream, ref.route, known), "unknown-target")
+		case ref.route != "" && !u.hasRoute(ref.route):
+			c.fail(ref.sectionAt, yamlwalk.Suggest("the name of a route of upstream "+ref.upstream, ref.route, u.routeNames()), "unknown-target")
 		}
 	}
 }
 
+func (u *upstreamDoc) hasRoute(name string) bool {
+	return slices.ContainsFunc(u.Routes, func(r Route) bool { return r.Name == name })
+}
+
+func (u *upstreamDoc) routeNames() (names []string) {
+	for _, r := range u.Routes {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
 // wantUpstream says what a name must be that no upstream in force has.
-func (c *compiler) wantUpstream(name string) string {
+func (c *compilation) wantUpstream(name string) string {
 	var names []string
 	for _, o := range c.objects {
 		if o.Kind == KindUpstream && o.Name == name {
 			return fmt.Sprintf("the name of an Upstream in force; the one at %s is refused", o.at.Place())
 		}
 	}
-	for _, u := range c.upstreams {
-		names = append(names, u.Name)
+	for _, r := range c.upstreams {
+		names = append(names, r.upstream.Name)
 	}
 	return yamlwalk.Suggest("the name of an Upstream", name, names)
 }

@@ -115,7 +115,7 @@ func readKeyHeaders(dst *[]string) yamlwalk.Field {
 
 // checkCopies reports contradictions in the rules for copies, as all policies together have them. The most
 // specific policy that wrote a part is to blame, since its author could know the rest.
-func (c *compiler) checkCopies(s *settings) {
+func (fs *findings) checkCopies(s *settings) {
 	const (
 		all, one      = cachedPath + ".maxBytes", cachedPath + ".maxBodyBytes"
 		keys, private = cachedPath + ".keyHeaders", cachedPath + ".withCredentials"
@@ -126,7 +126,7 @@ func (c *compiler) checkCopies(s *settings) {
 		if at.Path() == one {
 			want = "at most maxBytes, which bounds all copies together"
 		}
-		c.fail(at, want, "contradiction")
+		fs.fail(at, want, "contradiction")
 	}
 	if copies.WithCredentials {
 		return
@@ -136,32 +136,32 @@ func (c *compiler) checkCopies(s *settings) {
 			continue
 		}
 		if at := s.places.newest(keys, private); at.Path() == private {
-			c.fail(at, fmt.Sprintf("true, or beside keyHeaders without %s: no request that has this header has a copy", name), "no-effect")
+			fs.fail(at, fmt.Sprintf("true, or beside keyHeaders without %s: no request that has this header has a copy", name), "no-effect")
 		} else {
-			c.failAs(at, name, "beside withCredentials: true, without which no request that has this header has a copy", "no-effect")
+			fs.failAs(at, name, "beside withCredentials: true, without which no request that has this header has a copy", "no-effect")
 		}
 	}
 }
 
 // checkCached reports a cached fallback that cannot work: for gRPC, or for a route without GET requests. A
 // policy for the whole mesh may have one all the same, since it fits other upstreams.
-func (c *compiler) checkCached(u *upstreamDoc, s *settings, route string) {
+func (fs *findings) checkCached(u *upstreamDoc, s *settings, route string) {
 	if s.fallback.cached == nil || u.Protocol == TCP {
 		return
 	}
 	at := s.places[cachedPath]
 	if u.Protocol != GRPC {
-		c.checkCopies(s)
+		fs.checkCopies(s)
 	}
 	if s.meshWide(at) {
 		return
 	}
 	if u.Protocol == GRPC {
-		c.fail(at, fmt.Sprintf("response or upstream: upstream %s speaks GRPC, whose calls are no GET requests", u.Name), "not-for-grpc")
+		fs.fail(at, fmt.Sprintf("response or upstream: upstream %s speaks GRPC, whose calls are no GET requests", u.Name), "not-for-grpc")
 	}
 	for _, r := range u.Routes {
 		if m := r.Match.Methods; r.Name == route && len(m) > 0 && !slices.Contains(m, "GET") {
-			c.fail(at, fmt.Sprintf("response or upstream: route %s takes no GET requests, and only their responses are kept", route), "no-effect")
+			fs.fail(at, fmt.Sprintf("response or upstream: route %s takes no GET requests, and only their responses are kept", route), "no-effect")
 		}
 	}
 }

@@ -15,7 +15,12 @@ import (
 type Classifier struct {
 	http [600]breaker.Outcome // by status code
 	grpc [17]breaker.Outcome  // by gRPC status code
+	// firstFailure is the lowest HTTP status code that is a failure; 0: none is.
+	firstFailure uint32
 }
+
+// FirstFailure returns the lowest HTTP status code that is a failure; 0: none is.
+func (c *Classifier) FirstFailure() uint32 { return c.firstFailure }
 
 // HTTP returns the outcome of an HTTP response with a status code. A code outside 0 to 599 is a failure.
 func (c *Classifier) HTTP(status int) breaker.Outcome {
@@ -54,6 +59,7 @@ func (s *settings) classify(v yamlwalk.Value) {
 		"ignore":     func(v yamlwalk.Value) { v.Object(s.ignore.fields()) },
 		"clientGone": yamlwalk.Choice(&s.gone, breaker.GoneIgnored, breaker.GoneSlow, breaker.GoneFailure),
 	})
+	s.outcomes = s.classifier()
 }
 
 func (c *codes) fields() yamlwalk.Fields {
@@ -97,6 +103,7 @@ func (s *settings) classifier() *Classifier {
 		c.mark(s.failure, breaker.Failure, class)
 		c.mark(s.ignore, breaker.Ignored, class)
 	}
+	c.firstFailure = uint32(max(0, slices.IndexFunc(c.http[:], breaker.Outcome.Failed)))
 	return c
 }
 
@@ -122,12 +129,12 @@ func (c *Classifier) mark(list codes, o breaker.Outcome, class bool) {
 }
 
 // checkClassify reports codes that are in both lists.
-func (c *compiler) checkClassify(s *settings) {
+func (fs *findings) checkClassify(s *settings) {
 	both := func(field string, failure, ignore []string) {
 		for _, code := range ignore {
 			if slices.Contains(failure, code) {
 				at := s.places.at("spec.classify.ignore."+field, "nothing")
-				c.failAs(at, code, fmt.Sprintf("in one of failure.%s and ignore.%s", field, field), "contradiction")
+				fs.failAs(at, code, fmt.Sprintf("in one of failure.%s and ignore.%s", field, field), "contradiction")
 			}
 		}
 	}

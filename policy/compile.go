@@ -1,11 +1,5 @@
 package policy
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-)
-
 // Result is the state of one object, and its problems.
 type Result struct {
 	Object *Object
@@ -48,10 +42,8 @@ func Compile(objects []*Object, d Defaults) (*Set, []Result) {
 		}
 		return &Set{Revision: revision(nil)}, results
 	}
-	c := newCompiler(objects, d)
-	c.each = true
-	set := c.compile()
-	problems := c.byObject()
+	c := newMemory(d).compile(objects, true)
+	set, problems := c.set(), c.byObject()
 	for i, o := range objects {
 		results[i] = Result{Object: o, InForce: c.isInForce(o), Diagnostics: problems[o]}
 	}
@@ -59,57 +51,16 @@ func Compile(objects []*Object, d Defaults) (*Set, []Result) {
 }
 
 // CompileAll compiles objects that are in force all together or not at all: it returns a set of all of
-// them, or all diagnostics and no set. It is pure, and the order of objects makes no difference.
+// them, or all diagnostics and no set. It is pure, and the order of objects makes no difference. A caller that
+// compiles nearly the same objects again and again uses a [Compiler].
 //
 // It may report less than [Compile]: one mistake is reported once, and neither what depends on the
 // object with the mistake, nor what may refer to something that could not be read.
 func CompileAll(objects []*Object, d Defaults) (*Set, Diagnostics) {
-	c := newCompiler(objects, d)
-	set := c.compile()
-	if problems := c.diagnostics(d.validate()); len(problems) > 0 {
-		return nil, problems
-	}
-	return set, nil
+	return NewCompiler(d).CompileAll(objects)
 }
 
 // Parse compiles files. It returns a set, or all diagnostics and no set, like [CompileAll].
 func Parse(files []File, d Defaults) (*Set, Diagnostics) {
 	return CompileAll(Objects(files), d)
 }
-
-// compile makes the set of all objects. The set is of use if nothing was reported, or if each object
-// counts by itself.
-func (c *compiler) compile() *Set {
-	for _, o := range c.objects {
-		c.read(o)
-	}
-	c.checkUpstreams()
-	c.resolveTargets()
-	c.base = newSettings(c.defaults)
-	c.mesh = c.overlay(c.base, target{kind: kindMesh})
-	set := &Set{}
-	for _, u := range c.upstreams {
-		if u.broken {
-			continue // skip its routes and breakers too, so that one mistake gives one diagnostic
-		}
-		c.compileUpstream(u)
-		c.applied[u.from] = true
-		set.Upstreams = append(set.Upstreams, u.Upstream)
-	}
-	slices.SortFunc(set.Upstreams, func(a, b *Upstream) int { return strings.Compare(a.Name, b.Name) })
-	c.resolveFallbacks()
-	for _, l := range c.layers {
-		if c.isInForce(l.from) {
-			set.Policies = append(set.Policies, l.from.at)
-		}
-	}
-	slices.SortFunc(set.Policies, func(a, b Origin) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
-	})
-	set.Revision, set.notes, set.specs = revision(set.Upstreams), c.notes, specs(set)
-	return set
-}
-
-// isInForce reports whether the set has anything of an object. A policy for the mesh without problems is
-// in force where there is no upstream, too.
-func (c *compiler) isInForce(o *Object) bool { return c.applied[o] || c.counts[o] == 0 }

@@ -8,9 +8,9 @@ import (
 )
 
 // checkDataPath reports settings that the data path cannot follow.
-func (c *compiler) checkDataPath(u *upstreamDoc, s *settings) {
+func (fs *findings) checkDataPath(u *upstreamDoc, s *settings) {
 	if u.Protocol == TCP {
-		c.checkConnections(s)
+		fs.checkConnections(s)
 		return
 	}
 	if s.failOpen || s.dataPath != Adaptive {
@@ -18,18 +18,18 @@ func (c *compiler) checkDataPath(u *upstreamDoc, s *settings) {
 	}
 	const why = ": in Adaptive the proxy asks nobody, so calls pass while the control plane does not answer"
 	if at, ok := s.places.blame("spec.dataPath", "spec.failOpen"); ok && at.rank > s.places["spec.failOpen"].rank {
-		c.fail(at, "Inline, as failOpen is false"+why, "contradiction")
+		fs.fail(at, "Inline, as failOpen is false"+why, "contradiction")
 		return
 	}
-	c.fail(s.places.at("spec.failOpen", "true"), "true, or beside dataPath: Inline"+why, "contradiction")
+	fs.fail(s.places.at("spec.failOpen", "true"), "true, or beside dataPath: Inline"+why, "contradiction")
 }
 
 // checkConnections reports settings that have no meaning for connections of protocol TCP. A policy for the
 // whole mesh may have them: it is also for other protocols.
-func (c *compiler) checkConnections(s *settings) {
+func (fs *findings) checkConnections(s *settings) {
 	refuse := func(path, want string) {
 		if at, ok := s.places[path]; ok && !s.meshWide(at) {
-			c.fail(at, want, "not-for-tcp")
+			fs.fail(at, want, "not-for-tcp")
 		}
 	}
 	if s.dataPath == Inline {
@@ -67,24 +67,24 @@ var proxyOnly = []string{"successfulActiveHealthCheckUnejectsEndpoint", "detectD
 
 // checkMeshEjections reports outlier detection with scope Mesh where it cannot work. It needs the outcomes
 // that proxies log, and endpoints that are the same for all proxies.
-func (c *compiler) checkMeshEjections(u *upstreamDoc, s *settings, breakers []*Breaker) {
+func (fs *findings) checkMeshEjections(u *upstreamDoc, s *settings, breakers []*Breaker) {
 	if u.Outlier == nil || u.Outlier.Scope != outlier.Mesh {
 		return
 	}
 	const path = outlierPath + ".scope"
 	at := s.places.at(path, string(outlier.Mesh))
 	if u.DNS != nil {
-		c.fail(at, fmt.Sprintf("Node: each proxy resolves the name of upstream %s for itself", u.Name), "contradiction")
+		fs.fail(at, fmt.Sprintf("Node: each proxy resolves the name of upstream %s for itself", u.Name), "contradiction")
 	}
 	for _, b := range breakers {
 		if b.DataPath != Adaptive || !b.Enabled() {
-			c.fail(at, fmt.Sprintf("Node, or every breaker of upstream %s in dataPath Adaptive and not Disabled: it judges by what proxies log", u.Name), "contradiction")
+			fs.fail(at, fmt.Sprintf("Node, or every breaker of upstream %s in dataPath Adaptive and not Disabled: it judges by what proxies log", u.Name), "contradiction")
 			break
 		}
 	}
 	for _, field := range proxyOnly {
 		if at, ok := s.places[outlierPath+"."+field]; ok && at.rank >= s.places[path].rank {
-			c.fail(at, "left out: with scope Mesh only proxies could know, and they do not judge", "no-effect")
+			fs.fail(at, "left out: with scope Mesh only proxies could know, and they do not judge", "no-effect")
 		}
 	}
 }

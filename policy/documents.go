@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"breakwater.dev/policy/internal/yamlwalk"
@@ -22,24 +24,42 @@ type File struct {
 // Whatever cannot be read is an object too, which [Compile] refuses. Without any document the result
 // is one such object, which says so. Objects is pure.
 func Objects(files []File) []*Object {
+	each := make([][]*Object, len(files))
+	for i, f := range files {
+		each[i] = f.Objects()
+	}
+	first := ""
+	if len(files) > 0 {
+		first = files[0].Name
+	}
+	return Join(first, each)
+}
+
+// Objects reads the objects of one file, in the order of its documents, without a precedence. Whatever cannot be
+// read is an object too. Objects is pure.
+func (f File) Objects() []*Object {
 	var r documents
-	for _, f := range files {
-		r.file(f)
-	}
-	if len(r.objects) == 0 {
-		name := "policies"
-		if len(files) > 0 {
-			name = files[0].Name
-		}
-		r.broken(name, yamlwalk.Problem{Got: "no document in any file", Want: "at least one Upstream or BreakerPolicy", Rule: "no-policies"})
-	}
-	for i, o := range r.objects {
-		o.Precedence = int64(i + 1)
-	}
+	r.file(f)
 	return r.objects
 }
 
-// documents collects the objects of files.
+// Join returns the objects of files as [Objects] does, from what [File.Objects] returned for each. first is the name of the
+// first file, for the problem that there is no document. Join sets the precedence of all objects, so none of
+// them may be in use.
+func Join(first string, each [][]*Object) []*Object {
+	all := slices.Concat(each...)
+	if len(all) == 0 {
+		var r documents
+		r.broken(cmp.Or(first, "policies"), yamlwalk.Problem{Got: "no document in any file", Want: "at least one Upstream or BreakerPolicy", Rule: "no-policies"})
+		all = r.objects
+	}
+	for i, o := range all {
+		o.Precedence = int64(i + 1)
+	}
+	return all
+}
+
+// documents collects the objects of one file.
 type documents struct {
 	objects  []*Object
 	problems int // that are kept, in all objects
@@ -121,7 +141,7 @@ func (r *documents) document(file string, doc yamlwalk.Value) {
 		"apiVersion": yamlwalk.OneOf(&version, apiVersion),
 		"kind":       yamlwalk.OneOf(&o.Kind, KindUpstream, KindPolicy),
 		"metadata":   o.metadata,
-		"spec":       func(v yamlwalk.Value) { o.spec, o.hasSpec = v, true },
+		"spec":       func(v yamlwalk.Value) { o.spec, o.hasSpec = v.Alone(), true },
 	})
 	if isObject {
 		required(doc, "apiVersion", "kind", "metadata", "spec")
@@ -135,7 +155,7 @@ func (r *documents) document(file string, doc yamlwalk.Value) {
 func (o *Object) metadata(v yamlwalk.Value) {
 	isObject := v.Object(yamlwalk.Fields{
 		"name": func(v yamlwalk.Value) {
-			o.nameAt = v
+			o.nameAt = v.Alone()
 			name(&o.Name)(v)
 		},
 		"labels":      stringMap,

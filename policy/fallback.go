@@ -127,43 +127,60 @@ type fallbackRef struct {
 
 // linkFallback remembers the fallback upstream of a breaker, if it has one, until all upstreams are known.
 // Breakers of protocol TCP have none, even if the policy for the whole mesh names one.
-func (c *compiler) linkFallback(u *upstreamDoc, s *settings, b *Breaker) {
+func (m *merger) linkFallback(u *upstreamDoc, s *settings, b *Breaker) {
 	if u.Protocol != TCP && s.fallback.upstream != "" {
-		c.fallbacks = append(c.fallbacks, fallbackRef{from: u, to: s.fallback.upstream, at: s.places[fallbackPath], breaker: b})
+		m.fallbacks = append(m.fallbacks, fallbackRef{from: u, to: s.fallback.upstream, at: s.places[fallbackPath], breaker: b})
 	}
 }
 
 // resolveFallbacks gives breakers their fallback upstreams, and reports the ones that cannot be. A
 // breaker without its fallback upstream answers rejected calls with its response.
-func (c *compiler) resolveFallbacks() {
-	upstreams, next := map[string]*upstreamDoc{}, map[string][]string{}
-	for _, u := range slices.Backward(c.upstreams) {
-		upstreams[u.Name] = u // the first of two with one name
-	}
-	for _, f := range c.fallbacks {
-		next[f.from.Name] = append(next[f.from.Name], f.to)
-	}
-	for _, f := range c.fallbacks {
-		to := upstreams[f.to]
-		if to == nil && (c.complete || c.each) {
-			c.fail(f.at, c.wantUpstream(f.to), "unknown-target")
-		}
-		if to == nil || to.broken {
-			continue
-		}
-		host, problem := f.reaches(to)
-		ring := ring(next, f.from.Name, f.to)
-		switch {
-		case f.to == f.from.Name:
-			c.fail(f.at, fmt.Sprintf("another upstream: upstream %s cannot take over from itself", f.to), "fallback-ring")
-		case ring != nil:
-			c.fail(f.at, "an upstream whose own fallbacks do not lead back: "+strings.Join(ring, " -> "), "fallback-ring")
-		case problem != "":
-			c.fail(f.at, problem, "fallback-mismatch")
-		default:
-			f.breaker.Fallback.Upstream = &FallbackUpstream{Name: to.Name, Host: host}
+func (c *compilation) resolveFallbacks() {
+	next := map[string][]string{}
+	for _, out := range c.outcomes {
+		for _, f := range out.fallbacks {
+			next[f.from.Name] = append(next[f.from.Name], f.to)
 		}
 	}
+	if len(next) == 0 {
+		return
+	}
+	upstreams := make(map[string]*upstreamDoc, len(c.upstreams))
+	for _, r := range slices.Backward(c.upstreams) {
+		upstreams[r.upstream.Name] = r.upstream // the first of two with one name
+	}
+	for _, out := range c.outcomes {
+		var links []*FallbackUpstream
+		for i := range out.fallbacks {
+			f := &out.fallbacks[i]
+			links = append(links, c.resolveFallback(f, upstreams[f.to], next))
+		}
+		out.link(links)
+	}
+}
+
+// resolveFallback returns the fallback upstream of a breaker, or nil if it cannot be. to is nil if no upstream has
+// the name.
+func (c *compilation) resolveFallback(f *fallbackRef, to *upstreamDoc, next map[string][]string) *FallbackUpstream {
+	if to == nil && (c.complete || c.each) {
+		c.fail(f.at, c.wantUpstream(f.to), "unknown-target")
+	}
+	if to == nil || to.broken {
+		return nil
+	}
+	host, problem := f.reaches(to)
+	ring := ring(next, f.from.Name, f.to)
+	switch {
+	case f.to == f.from.Name:
+		c.fail(f.at, fmt.Sprintf("another upstream: upstream %s cannot take over from itself", f.to), "fallback-ring")
+	case ring != nil:
+		c.fail(f.at, "an upstream whose own fallbacks do not lead back: "+strings.Join(ring, " -> "), "fallback-ring")
+	case problem != "":
+		c.fail(f.at, problem, "fallback-mismatch")
+	default:
+		return &FallbackUpstream{Name: to.Name, Host: host}
+	}
+	return nil
 }
 
 // reaches returns the host by which calls reach the fallback upstream, or why they cannot.
@@ -181,6 +198,9 @@ func (f *fallbackRef) reaches(to *upstreamDoc) (host, problem string) {
 
 // ring returns the way from an upstream over its fallback upstream back to itself; nil: there is none.
 func ring(next map[string][]string, from, to string) []string {
+	if to != from && len(next[to]) == 0 {
+		return nil // as nearly always
+	}
 	seen := map[string]bool{}
 	var walk func(at string, way []string) []string
 	walk = func(at string, way []string) []string {

@@ -20,16 +20,13 @@ type entry struct {
 	Diagnostic
 }
 
-func newLedger() ledger {
-	return ledger{known: map[entry]bool{}, kept: map[*Object]int{}, counts: map[*Object]int{}}
-}
-
 // add keeps a diagnostic of an object, or counts it where there are too many.
 func (l *ledger) add(o *Object, d Diagnostic) {
 	e := entry{o, d}
 	if l.known[e] {
 		return
 	}
+	l.init()
 	l.counts[o]++
 	if len(l.entries) >= maxDiagnostics && l.kept[o] >= leastDiagnostics {
 		return
@@ -37,6 +34,31 @@ func (l *ledger) add(o *Object, d Diagnostic) {
 	l.known[e] = true
 	l.kept[o]++
 	l.entries = append(l.entries, e)
+}
+
+// init makes the maps, which most ledgers do not need.
+func (l *ledger) init() {
+	if l.known == nil {
+		l.known, l.kept, l.counts = map[entry]bool{}, map[*Object]int{}, map[*Object]int{}
+	}
+}
+
+// count counts diagnostics of an object that are not kept.
+func (l *ledger) count(o *Object, n int) {
+	if n > 0 {
+		l.init()
+		l.counts[o] += n
+	}
+}
+
+// take adds all diagnostics of another ledger.
+func (l *ledger) take(other *ledger) {
+	for _, e := range other.entries {
+		l.add(e.object, e.Diagnostic)
+	}
+	for o, n := range other.counts {
+		l.count(o, n-other.kept[o])
+	}
 }
 
 // diagnostics returns first and the diagnostics of all objects, in order of place: at most [maxDiagnostics],

@@ -9,22 +9,22 @@ import (
 )
 
 // lintBreaker reports a breaker whose settings are well-formed but cannot work.
-func (c *compiler) lintBreaker(s *settings) {
+func (fs *findings) lintBreaker(s *settings) {
 	b := s.config()
-	c.checkClassify(s)
-	c.checkTimeouts(s)
-	c.checkTrips(s, b)
-	c.checkBackoff(s, b)
-	c.checkProbes(s, b)
+	fs.checkClassify(s)
+	fs.checkTimeouts(s)
+	fs.checkTrips(s, b)
+	fs.checkBackoff(s, b)
+	fs.checkProbes(s, b)
 	if f := s.fallback; bodiless(f.status) && s.places.wrote("spec.fallback.response.body") && f.body != "" {
 		at := s.places.at("spec.fallback.response.body", "")
-		c.fail(at, fmt.Sprintf("left out: a response %d has no body", f.status), "contradiction")
+		fs.fail(at, fmt.Sprintf("left out: a response %d has no body", f.status), "contradiction")
 	}
 }
 
 // checkBackoff reports a bound on the wait that has no effect, or leaves the wait no room
 // to grow.
-func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
+func (fs *findings) checkBackoff(s *settings, b breaker.Config) {
 	const (
 		multiplierPath = "spec.breaker.backoff.multiplier"
 		maxPath        = "spec.breaker.backoff.max"
@@ -32,7 +32,7 @@ func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
 	)
 	grows := b.BackoffMultiplier > breaker.MinMultiplier
 	if at, ok := s.places[maxPath]; ok && !grows && !s.places.wrote(multiplierPath) {
-		c.fail(at, "left out, or beside multiplier, without which it has no effect", "no-effect")
+		fs.fail(at, "left out, or beside multiplier, without which it has no effect", "no-effect")
 		return
 	}
 	if b.BackoffMax > b.WaitDurationInOpenState || b.BackoffMax == b.WaitDurationInOpenState && !grows {
@@ -40,15 +40,15 @@ func (c *compiler) checkBackoff(s *settings, b breaker.Config) {
 	}
 	wait := yamlwalk.FormatDuration(b.WaitDurationInOpenState)
 	if at, ok := s.places.blame(maxPath, waitPath); ok {
-		c.fail(at, fmt.Sprintf("above %s (waitDurationInOpenState): it bounds how far the wait grows, and never shortens it", wait), "contradiction")
+		fs.fail(at, fmt.Sprintf("above %s (waitDurationInOpenState): it bounds how far the wait grows, and never shortens it", wait), "contradiction")
 	} else if at, ok := s.places.blame(multiplierPath, waitPath); ok && grows {
-		c.fail(at, fmt.Sprintf("1, or beside a max above %s (waitDurationInOpenState): with %s the wait never grows",
+		fs.fail(at, fmt.Sprintf("1, or beside a max above %s (waitDurationInOpenState): with %s the wait never grows",
 			wait, yamlwalk.FormatDuration(b.BackoffMax)), "contradiction")
 	}
 }
 
 // checkProbes reports a half-open state that is too short for the successes that it needs.
-func (c *compiler) checkProbes(s *settings, b breaker.Config) {
+func (fs *findings) checkProbes(s *settings, b breaker.Config) {
 	first := s.untilHeaders()
 	if b.PermittedNumberOfCallsInHalfOpenState >= b.SuccessThreshold || first.time == 0 {
 		return
@@ -56,16 +56,16 @@ func (c *compiler) checkProbes(s *settings, b breaker.Config) {
 	rounds := (b.SuccessThreshold + b.PermittedNumberOfCallsInHalfOpenState - 1) / b.PermittedNumberOfCallsInHalfOpenState
 	if need := time.Duration(rounds) * first.time; b.MaxWaitDurationInHalfOpenState < need {
 		at := s.places.at("spec.breaker.maxWaitDurationInHalfOpenState", yamlwalk.FormatDuration(b.MaxWaitDurationInHalfOpenState))
-		c.fail(at, fmt.Sprintf("at least %s: %d successes with %d in flight at a time take %d rounds of up to %s",
+		fs.fail(at, fmt.Sprintf("at least %s: %d successes with %d in flight at a time take %d rounds of up to %s",
 			yamlwalk.FormatDuration(need), b.SuccessThreshold, b.PermittedNumberOfCallsInHalfOpenState, rounds, first), "half-open-too-short")
 	}
 }
 
 // lintUpstream reports settings of a whole upstream that are well-formed but cannot work.
-func (c *compiler) lintUpstream(u *upstreamDoc, s *settings) {
-	c.checkLimits(s, "spec.connectionLimits", u.Limits.Default)
+func (fs *findings) lintUpstream(u *upstreamDoc, s *settings) {
+	fs.checkLimits(s, "spec.connectionLimits", u.Limits.Default)
 	if s.places.wrote("spec.connectionLimits.high") {
-		c.checkLimits(s, "spec.connectionLimits.high", u.Limits.High)
+		fs.checkLimits(s, "spec.connectionLimits.high", u.Limits.High)
 	}
 	if u.Outlier == nil {
 		return
@@ -75,20 +75,20 @@ func (c *compiler) lintUpstream(u *upstreamDoc, s *settings) {
 		if p.Field != "" {
 			path += "." + p.Field
 		}
-		c.fail(s.places.at(path, "the value"), p.Want, p.Rule)
+		fs.fail(s.places.at(path, "the value"), p.Want, p.Rule)
 	}
 	for _, field := range splitOnly {
 		if at, ok := s.places[outlierPath+"."+field]; ok && !u.Outlier.SplitExternalLocalOriginErrors {
-			c.fail(at, "left out, or beside splitExternalLocalOriginErrors: true, without which it has no effect", "no-effect")
+			fs.fail(at, "left out, or beside splitExternalLocalOriginErrors: true, without which it has no effect", "no-effect")
 		}
 	}
-	c.checkEjections(u, s)
+	fs.checkEjections(u, s)
 }
 
 // checkLimits reports a limit of 0 that stops fewer requests than it seems to.
-func (c *compiler) checkLimits(s *settings, path string, l Limits) {
+func (fs *findings) checkLimits(s *settings, path string, l Limits) {
 	for _, p := range l.halfClosed() {
-		c.fail(s.places.at(path+"."+p.field, "0"), p.want, "half-closed")
+		fs.fail(s.places.at(path+"."+p.field, "0"), p.want, "half-closed")
 	}
 }
 
@@ -111,7 +111,7 @@ func (l Limits) halfClosed() []zeroLimit {
 }
 
 // checkEjections reports ejections that never happen, or that proxies ignore.
-func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
+func (fs *findings) checkEjections(u *upstreamDoc, s *settings) {
 	n := len(u.Endpoints)
 	o := u.Outlier
 	static := u.DNS == nil
@@ -121,12 +121,12 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 			want = fmt.Sprintf("at least %d%%, or with alwaysEjectOneEndpoint: true: upstream %s has %d endpoints, and it rounds down to none of them",
 				(100+n-1)/n, u.Name, n)
 		}
-		c.fail(s.places.at(outlierPath+".maxEjectionPercent", o.MaxEjectionPercent.String()), want, "never-ejects")
+		fs.fail(s.places.at(outlierPath+".maxEjectionPercent", o.MaxEjectionPercent.String()), want, "never-ejects")
 		return
 	}
 	minimum := func(threshold, field string, v uint32) {
 		if static && s.places.wrote(outlierPath+"."+threshold) && int64(v) > int64(n) {
-			c.fail(s.places.at(outlierPath+"."+field, fmt.Sprint(v)),
+			fs.fail(s.places.at(outlierPath+"."+field, fmt.Sprint(v)),
 				fmt.Sprintf("at most %d, as many endpoints as upstream %s has: with fewer %s is never looked at", n, u.Name, threshold), "never-ejects")
 		}
 	}
@@ -138,7 +138,7 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 		healthy = breaker.Ratio(uint64(n-o.MaxEjected(n)) * uint64(breaker.Whole) / uint64(n))
 	}
 	if panic := u.LoadBalancing.PanicThreshold; panic > healthy {
-		c.fail(u.places.at("spec.loadBalancing.panicThreshold", "0%"),
+		fs.fail(u.places.at("spec.loadBalancing.panicThreshold", "0%"),
 			fmt.Sprintf("at most %s, which outlier detection leaves: with fewer healthy the proxy sends to ejected endpoints too", healthy), "panic-hides-ejections")
 	}
 }
@@ -146,7 +146,7 @@ func (c *compiler) checkEjections(u *upstreamDoc, s *settings) {
 // checkEjectionTime reports that all endpoints may be ejected for longer than a breaker is open, so that
 // half-open has no endpoint to send a probe to. It is only a note where a policy for the whole mesh asks for
 // outlier detection, and none for this upstream, since such a policy fits most upstreams.
-func (c *compiler) checkEjectionTime(u *upstreamDoc, s *settings, breakers []*Breaker) {
+func (fs *findings) checkEjectionTime(u *upstreamDoc, s *settings, breakers []*Breaker) {
 	o, n := u.Outlier, len(u.Endpoints)
 	if o == nil || u.DNS != nil && o.MaxEjectionPercent < 100 || u.DNS == nil && o.MaxEjected(n) < n {
 		return
@@ -167,8 +167,8 @@ func (c *compiler) checkEjectionTime(u *upstreamDoc, s *settings, breakers []*Br
 	at := s.places.at(outlierPath+".baseEjectionTime", ejected)
 	const why = "all its endpoints may be ejected, and until they are back half-open has none to probe"
 	if s.meshWide(s.places[outlierPath]) {
-		c.note(at, "outlierDetection.baseEjectionTime: it is %s, and the waitDurationInOpenState of %s is %s: %s", ejected, whose, most, why)
+		fs.note(at, "outlierDetection.baseEjectionTime: it is %s, and the waitDurationInOpenState of %s is %s: %s", ejected, whose, most, why)
 		return
 	}
-	c.fail(at, fmt.Sprintf("at most %s, the waitDurationInOpenState of %s: %s", most, whose, why), "ejection-outlasts-wait")
+	fs.fail(at, fmt.Sprintf("at most %s, the waitDurationInOpenState of %s: %s", most, whose, why), "ejection-outlasts-wait")
 }

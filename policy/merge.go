@@ -1,40 +1,46 @@
 package policy
 
-import (
-	"breakwater.dev/breaker"
-	"breakwater.dev/policy/internal/yamlwalk"
-)
+import "breakwater.dev/breaker"
 
-// compileUpstream lays the policies over one another, from the mesh's to each route's, and judges the
-// result.
-func (c *compiler) compileUpstream(u *upstreamDoc) {
+// merger lays the policies of one upstream over one another. The outcome depends on its fields alone, and on the
+// upstream's document.
+type merger struct {
+	*outcome
+	each       bool      // every object counts by itself
+	base, mesh *settings // the defaults, and the policy for the mesh over them
+}
+
+// compile lays the policies over one another, from the mesh's to each route's, and judges the result.
+func (m *merger) compile(doc *upstreamDoc) {
+	u := doc.copied()
 	judge := func(s *settings) {
 		u.take(s)
 		if !s.broken && len(s.layers) > 0 {
-			c.lintUpstream(u, s)
+			m.lintUpstream(u, s)
 		}
-		c.judgeRoute(u, s, "")
+		m.judgeRoute(u, s, "")
 	}
-	s := c.lay(c.base, judge, target{kind: kindMesh}, target{kind: KindUpstream, upstream: u.Name})
+	s := m.lay(m.base, judge, m.layers[0], m.layers[1])
 	u.take(s)
-	own := c.compileRoute(u, s, "")
+	own := m.compileRoute(u, s, "")
 	var judged []*Breaker
 	compiled := func(s *settings, r Route) {
-		for _, l := range s.layers {
-			c.applied[l.from] = true
+		m.applied = append(m.applied, s.layers...)
+		if r.Breaker != nil {
+			m.noteCopies(r.Breaker)
 		}
 		if !s.broken && r.Breaker != nil {
 			judged = append(judged, r.Breaker)
-			c.linkFallback(u, s, r.Breaker)
+			m.linkFallback(u, s, r.Breaker)
 		}
 	}
 	compiled(s, own)
 	for i := range u.Routes {
 		r := &u.Routes[i]
 		route := own
-		judge := func(s *settings) { c.judgeRoute(u, s, r.Name) }
-		if special := c.lay(s, judge, target{kind: KindUpstream, upstream: u.Name, route: r.Name}); special != s {
-			route = c.compileRoute(u, special, r.Name)
+		judge := func(s *settings) { m.judgeRoute(u, s, r.Name) }
+		if special := m.lay(s, judge, m.layers[2+i]); special != s {
+			route = m.compileRoute(u, special, r.Name)
 			compiled(special, route)
 		}
 		route.Name, route.Match = r.Name, r.Match
@@ -42,9 +48,18 @@ func (c *compiler) compileUpstream(u *upstreamDoc) {
 	}
 	u.Routes = append(u.Routes, own)
 	if !s.broken {
-		c.checkMeshEjections(u, s, breakersOf(u.Routes))
-		c.checkEjectionTime(u, s, judged)
+		m.checkMeshEjections(u, s, breakersOf(u.Routes))
+		m.checkEjectionTime(u, s, judged)
 	}
+	m.plain = u.Upstream
+}
+
+// copied returns a copy of the document that can be compiled: the upstream itself is changed then.
+func (u *upstreamDoc) copied() *upstreamDoc {
+	doc, upstream := *u, *u.Upstream
+	upstream.Routes = append(make([]Route, 0, len(u.Routes)+1), u.Routes...)
+	doc.Upstream = &upstream
+	return &doc
 }
 
 // breakersOf returns the breakers of routes, each as often as routes have it.
@@ -63,90 +78,86 @@ func (u *upstreamDoc) take(s *settings) {
 	u.Limits, u.Outlier = s.resolvedLimits(), s.resolvedOutlier()
 }
 
-// lay lays the policies of targets over s, the less specific first, and has the result judged. It returns
+// lay lays policies over s, the less specific first, and has the result judged. A policy may be nil. It returns
 // s itself where there is no policy.
 //
 // Where each object counts by itself, a policy is left out if it contradicts the ones before, and judge
 // does nothing but report. Its reports are then problems of the policy that is left out, wherever their
 // places are.
-func (c *compiler) lay(s *settings, judge func(*settings), targets ...target) *settings {
+func (m *merger) lay(s *settings, judge func(*settings), layers ...*layer) *settings {
 	all := s
-	for _, t := range targets {
-		all = c.overlay(all, t)
+	for _, l := range layers {
+		all = m.overlay(all, l)
 	}
 	if all == s {
 		return s
 	}
-	if !c.each {
+	if !m.each {
 		judge(all)
 		return all
 	}
-	if len(c.try(judge, all)) == 0 {
+	if len(m.try(judge, all)) == 0 {
 		return all
 	}
 	fitting := s
-	for _, t := range targets {
-		l := c.byTarget[t]
+	for _, l := range layers {
 		if l == nil {
 			continue
 		}
-		next := c.overlay(fitting, t)
-		problems := c.try(judge, next)
+		next := m.overlay(fitting, l)
+		problems := m.try(judge, next)
 		if len(problems) == 0 {
 			fitting = next
 		}
 		for _, d := range problems {
-			c.add(l.from, d)
+			m.add(l.from, d)
 		}
 	}
 	return fitting
 }
 
 // try returns what judge reports, and keeps nothing of it.
-func (c *compiler) try(judge func(*settings), s *settings) []Diagnostic {
+func (m *merger) try(judge func(*settings), s *settings) []Diagnostic {
 	var problems []Diagnostic
-	c.trial = &problems
+	m.trial = &problems
 	judge(s)
-	c.trial = nil
+	m.trial = nil
 	return problems
 }
 
-// overlay lays the policy of a target over s, if there is one.
-func (c *compiler) overlay(s *settings, t target) *settings {
-	l := c.byTarget[t]
+// overlay lays a policy over s, if there is one.
+func (m *merger) overlay(s *settings, l *layer) *settings {
 	switch {
 	case l == nil:
 		return s
-	case t.kind == kindMesh && c.mesh != nil && s == c.base:
-		return c.mesh
+	case s == m.base && l == m.layers[0]:
+		return m.mesh
 	}
-	s = s.clone()
-	l.apply(s, func(yamlwalk.Problem) {}) // problems were reported when the policy was read
-	return s
+	return l.over(s)
 }
 
 // judgeRoute reports what is wrong with the settings of a route, or of an upstream where route is empty.
-func (c *compiler) judgeRoute(u *upstreamDoc, s *settings, route string) {
+func (m *merger) judgeRoute(u *upstreamDoc, s *settings, route string) {
 	if s.broken || len(s.layers) == 0 {
 		return
 	}
-	c.checkDataPath(u, s)
+	m.checkDataPath(u, s)
 	upstream := s
 	if u.Protocol == TCP {
 		s = s.forConnections()
 	}
-	c.lintBreaker(s)
-	c.checkCached(u, s, route)
-	if c.each {
-		b := []*Breaker{c.compileRoute(u, upstream, route).Breaker}
-		c.checkMeshEjections(u, upstream, b)
-		c.checkEjectionTime(u, upstream, b)
+	m.lintBreaker(s)
+	m.checkCached(u, s, route)
+	if m.each {
+		b := []*Breaker{m.compileRoute(u, upstream, route).Breaker}
+		m.checkMeshEjections(u, upstream, b)
+		m.checkEjectionTime(u, upstream, b)
 	}
 }
 
 // compileRoute makes the part of an upstream that one breaker is for. A route that no policy targets has
 // the breaker of its upstream.
-func (c *compiler) compileRoute(u *upstreamDoc, s *settings, route string) Route {
+func (m *merger) compileRoute(u *upstreamDoc, s *settings, route string) Route {
 	if len(s.layers) == 0 {
 		return Route{Timeout: s.timeout}
 	}
@@ -164,7 +175,7 @@ func (c *compiler) compileRoute(u *upstreamDoc, s *settings, route string) Route
 			PerNode:    s.scope == scopeNode,
 		},
 		DataPath: s.dataPath,
-		Classify: s.classifier(),
+		Classify: s.outcomes,
 		Fallback: s.resolvedFallback(u),
 		FailOpen: s.failOpen,
 	}

@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding"
 	"fmt"
-	"reflect"
 	"strings"
 	"time"
 
@@ -65,13 +64,8 @@ func (r readers) add(path string, dst any) {
 	inside[name] = reader(dst)
 }
 
-// notation shows values as policies write them. Without origins it leaves out where
-// they were written.
-func notation(origins bool) view.Notation {
-	return view.Notation{Value: notate, Omit: func(f reflect.StructField) bool {
-		return !origins && (f.Type == reflect.TypeFor[Origin]() || f.Type == reflect.TypeFor[[]Origin]())
-	}}
-}
+// notation shows values as policies write them.
+var notation = view.Notation{Value: notate}
 
 func notate(v any) (any, bool) {
 	switch x := v.(type) {

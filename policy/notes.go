@@ -6,37 +6,19 @@ import (
 	"strings"
 )
 
-// note adds a line about a setting that is right but may surprise. It adds none for a policy that is only
-// tried out.
-func (c *compiler) note(at place, format string, args ...any) {
-	if c.trial == nil {
-		c.notes = append(c.notes, fmt.Sprintf("%s: %s", at, fmt.Sprintf(format, args...)))
-	}
-}
+// Notes returns a line, with its place, for each setting that is right but may surprise, in order. Callers do not change
+// the slice: it is the same one for every caller.
+func (s *Set) Notes() []string { return s.notes }
 
-// Notes returns a line, with its place, for each setting that is right but may surprise, in order.
-func (s *Set) Notes() []string {
-	notes := slices.Clone(s.notes)
-	for _, r := range s.Breakers() {
-		b := r.Breaker
-		if b.Fallback.Cached == nil || slices.Contains(b.Fallback.Cached.KeyHeaders, AllHeaders) {
-			continue
-		}
-		same := "the same URL"
-		if names := b.Fallback.Cached.KeyHeaders; len(names) > 0 {
-			same += " and the same " + strings.Join(names, ", ")
-		}
-		notes = append(notes, fmt.Sprintf("%s: fallback.cached.keyHeaders: one copy answers all requests to %s that have %s, also of users whom another header names",
-			b.origin(), b.Spec.Key, same))
+// noteCopies notes that one copy of a response may answer several users.
+func (fs *findings) noteCopies(b *Breaker) {
+	if b.Fallback.Cached == nil || slices.Contains(b.Fallback.Cached.KeyHeaders, AllHeaders) {
+		return
 	}
-	slices.Sort(notes)
-	return slices.Compact(notes)
-}
-
-// origin returns the place of the most specific policy of a breaker.
-func (b *Breaker) origin() string {
-	if len(b.Origins) == 0 {
-		return b.Spec.Key.String()
+	same := "the same URL"
+	if names := b.Fallback.Cached.KeyHeaders; len(names) > 0 {
+		same += " and the same " + strings.Join(names, ", ")
 	}
-	return b.Origins[0].Place()
+	fs.notes = append(fs.notes, fmt.Sprintf("%s: fallback.cached.keyHeaders: one copy answers all requests to %s that have %s, also of users whom another header names",
+		b.Origins[0].Place(), b.Spec.Key, same))
 }

@@ -42,7 +42,8 @@ func (id ID) String() string {
 // were found, and [Compile] refuses it.
 //
 // Sources set the exported fields before they pass an object to [Compile]. Afterwards an object never
-// changes. It can be compiled any number of times, also by several goroutines at once.
+// changes. It can be compiled any number of times, also by several goroutines at once. A source may change
+// Precedence, and nothing else, while the object is not being compiled.
 type Object struct {
 	ID
 	// Generation is the source's number for this version of the object. This package only hands it
@@ -112,13 +113,20 @@ func (o *Object) diagnostic(p yamlwalk.Problem) Diagnostic {
 }
 
 // byPrecedence returns the objects in order of precedence. Objects of equal precedence are in order of
-// their ids, and then of their places, so that the order of the argument makes no difference.
+// their ids, and then of their places, so that the order of the argument makes no difference. The result is the
+// argument if that is in order, as the objects of files are.
 func byPrecedence(objects []*Object) []*Object {
-	ordered := slices.Clone(objects)
-	slices.SortStableFunc(ordered, func(a, b *Object) int {
-		return cmp.Or(cmp.Compare(a.Precedence, b.Precedence),
-			strings.Compare(a.Kind, b.Kind), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
+	order := func(a, b *Object) int {
+		if a.Precedence != b.Precedence {
+			return cmp.Compare(a.Precedence, b.Precedence)
+		}
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name),
 			strings.Compare(a.at.File, b.at.File), cmp.Compare(a.at.Line, b.at.Line))
-	})
+	}
+	if slices.IsSortedFunc(objects, order) {
+		return objects
+	}
+	ordered := slices.Clone(objects)
+	slices.SortStableFunc(ordered, order)
 	return ordered
 }

@@ -23,7 +23,7 @@ type Set struct {
 	Upstreams []*Upstream
 	// Policies are the BreakerPolicy objects that are in force, in order of file and line.
 	Policies []Origin
-	notes    []string       // found while it was compiled
+	notes    []string       // found while it was compiled, in order, each once
 	specs    []breaker.Spec // computed once; nil: the set was not compiled
 }
 
@@ -66,6 +66,8 @@ type Upstream struct {
 	// Routes are matched in order. The last one has no name and matches all other requests, so there is
 	// always at least one.
 	Routes []Route
+
+	own identity
 }
 
 // Protocol is the protocol that an upstream speaks.

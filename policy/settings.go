@@ -24,6 +24,7 @@ type settings struct {
 	dataPath DataPath
 	failure  codes
 	ignore   codes
+	outcomes *Classifier        // made from failure and ignore
 	gone     breaker.ClientGone // how a call counts whose caller leaves before its headers
 	fallback fallback
 	failOpen bool
@@ -37,7 +38,7 @@ type settings struct {
 }
 
 func newSettings(d Defaults) *settings {
-	return &settings{
+	s := &settings{
 		timeout:  d.Timeout,
 		breaker:  d.Breaker,
 		counted:  d.Breaker.WindowSize > 0,
@@ -54,6 +55,8 @@ func newSettings(d Defaults) *settings {
 		outlier:  d.Outlier,
 		places:   places{},
 	}
+	s.outcomes = s.classifier()
+	return s
 }
 
 const (
@@ -76,6 +79,8 @@ func (s *settings) clone() *settings {
 // layer is one BreakerPolicy document, or one entry of the short form.
 type layer struct {
 	from    *Object
+	reading *reading
+	nameAt  place
 	named   bool           // it has a name, which must be unique
 	root    yamlwalk.Value // the spec, or the entry
 	targets []target
@@ -85,9 +90,6 @@ type layer struct {
 	// long has the path in the long form for each field, where root is an entry of the short form.
 	long map[string]string
 }
-
-// nameAt is where the policy's name is written.
-func (l *layer) nameAt() place { return l.from.place(l.from.nameAt) }
 
 // apply reads the policy into s.
 func (l *layer) apply(s *settings, report func(yamlwalk.Problem)) bool {
@@ -109,6 +111,13 @@ func (l *layer) apply(s *settings, report func(yamlwalk.Problem)) bool {
 			s.places[path] = at(v)
 		},
 	}).Object(l.fields(s))
+}
+
+// over returns the policy laid over s. Its problems were reported when it was read.
+func (l *layer) over(s *settings) *settings {
+	s = s.clone()
+	l.apply(s, func(yamlwalk.Problem) {})
+	return s
 }
 
 // fields returns the fields of a BreakerPolicy's spec. It skips the targets.

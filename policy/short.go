@@ -63,7 +63,7 @@ func (r *documents) shortForm(file string, doc yamlwalk.Value) {
 				}
 				r.objects = append(r.objects, &Object{
 					ID: ID{Kind: KindPolicy, Name: service}, at: Origin{Name: service, File: file, Line: key.Line()},
-					short: true, nameAt: key, spec: value, hasSpec: true,
+					short: true, nameAt: key.Alone(), spec: value.Alone(), hasSpec: true,
 				})
 			})
 			if count == 0 && v.IsObject() {
@@ -77,11 +77,9 @@ func (r *documents) shortForm(file string, doc yamlwalk.Value) {
 }
 
 // service reads an entry of the short form. The key is its name and its target.
-func (c *compiler) service(o *Object) {
-	l := &layer{from: o, root: o.spec, fields: shortFields, long: shortPaths}
-	before := c.reports
-	c.checkAlone(l)
-	l.broken = c.reports > before
+func (r *reading) service(o *Object, base *settings) {
+	l := &layer{from: o, reading: r, root: o.spec, fields: shortFields, long: shortPaths}
+	r.checkAlone(l, base)
 	at := o.place(o.nameAt)
-	c.addLayer(l, []targetRef{{target: target{kind: KindUpstream, upstream: o.Name}, at: at, nameAt: at}})
+	r.finish(l, []*targetRef{{target: target{kind: KindUpstream, upstream: o.Name}, at: at, nameAt: at}})
 }

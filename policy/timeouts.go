@@ -83,18 +83,18 @@ func (s *settings) forConnections() *settings {
 
 // checkTimeouts reports a timeout that has no effect, or that passes too early. A responseHeaderTimeout of a
 // less specific policy may be without effect, since its author did not know this timeout.
-func (c *compiler) checkTimeouts(s *settings) {
+func (fs *findings) checkTimeouts(s *settings) {
 	if at, ok := s.places.blame(headersPath, timeoutPath); ok && s.headers > 0 && s.headerTimeout() == 0 {
-		c.fail(at, fmt.Sprintf("below %s, or beside timeout: 0s: the call has ended by then", bound{s.timeout, timeoutPath}), "no-effect")
+		fs.fail(at, fmt.Sprintf("below %s, or beside timeout: 0s: the call has ended by then", bound{s.timeout, timeoutPath}), "no-effect")
 	}
 	if first := s.untilHeaders(); first.time > 0 && s.idle > 0 && s.idle <= first.time {
-		c.failIdle(s, first)
+		fs.failIdle(s, first)
 	}
 }
 
 // failIdle reports an idleTimeout that is not longer than the time for the first headers. The place is the
 // most specific of the fields that cause the problem.
-func (c *compiler) failIdle(s *settings, first bound) {
+func (fs *findings) failIdle(s *settings, first bound) {
 	idle, beside := bound{s.idle, idlePath}, ""
 	if first.path == timeoutPath {
 		beside = ", or beside a responseHeaderTimeout below " + yamlwalk.FormatDuration(s.idle)
@@ -108,5 +108,5 @@ func (c *compiler) failIdle(s *settings, first bound) {
 	default:
 		want = "below " + idle.String() + beside
 	}
-	c.fail(at, want+": a service that still has time for its first headers would be cut off for being idle", "idle-too-short")
+	fs.fail(at, want+": a service that still has time for its first headers would be cut off for being idle", "idle-too-short")
 }

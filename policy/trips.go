@@ -20,34 +20,34 @@ const (
 // checkTrips reports rules that can never trip the breaker. It judges them in every mode, although only
 // some modes need a rule at all: an operator who switches a breaker off in an outage must not find out what
 // is wrong with it when switching it on again.
-func (c *compiler) checkTrips(s *settings, b breaker.Config) {
-	if heeded := b.Mode == breaker.Enforce || b.Mode == breaker.MetricsOnly; heeded && !c.checkAnyRule(s, b) {
+func (fs *findings) checkTrips(s *settings, b breaker.Config) {
+	if heeded := b.Mode == breaker.Enforce || b.Mode == breaker.MetricsOnly; heeded && !fs.checkAnyRule(s, b) {
 		return
 	}
-	c.checkSlowCalls(s, b)
-	if c.checkWindow(s, b) {
-		c.checkFailureRate(s, b)
+	fs.checkSlowCalls(s, b)
+	if fs.checkWindow(s, b) {
+		fs.checkFailureRate(s, b)
 	}
 }
 
 // checkAnyRule reports a breaker that no rule can trip. It returns false if there is nothing left to check.
-func (c *compiler) checkAnyRule(s *settings, b breaker.Config) bool {
+func (fs *findings) checkAnyRule(s *settings, b breaker.Config) bool {
 	switch {
 	case !b.Trips():
 		at := s.places.newest(consecutivePath, failureRatePath, slowRatePath, slowDurationPath)
-		c.fail(at, fmt.Sprintf("above 0, or another of consecutiveFailures, failureRateThreshold and slowCallRateThreshold: a breaker in mode %s needs a rule that trips it", b.Mode), "no-trip-rule")
+		fs.fail(at, fmt.Sprintf("above 0, or another of consecutiveFailures, failureRateThreshold and slowCallRateThreshold: a breaker in mode %s needs a rule that trips it", b.Mode), "no-trip-rule")
 		return false
 	case !s.canFail() && !b.TripsOnSlowCalls():
 		at := s.places.newest("spec.classify.failure.statusCodes", "spec.classify.failure.grpcStatus", "spec.classify.clientGone",
 			timeoutPath, headersPath, idlePath)
-		c.fail(at, "set so that a call can fail: no answer is a failure and there is no timeout", "never-trips")
+		fs.fail(at, "set so that a call can fail: no answer is a failure and there is no timeout", "never-trips")
 	case b.ConsecutiveFailures == 0 && b.FailureRateThreshold == 0 && timesOutFirst(s, b):
 		slow, timeout := yamlwalk.FormatDuration(b.SlowCallDurationThreshold), s.untilTimeout()
 		at, want := s.places.at(slowDurationPath, slow), "below "+timeout.String()
 		if shortened, ok := s.places.blame(timeout.path, slowDurationPath); ok && shortened.rank > at.rank {
 			at, want = shortened, "above "+slow+" (slowCallDurationThreshold)"
 		}
-		c.fail(at, want+", or with another rule that trips the breaker: a call that slow has timed out", "never-trips")
+		fs.fail(at, want+", or with another rule that trips the breaker: a call that slow has timed out", "never-trips")
 		return false
 	}
 	return true
@@ -68,9 +68,9 @@ func timesOutFirst(s *settings, b breaker.Config) bool {
 // checkSlowCalls reports a rule for slow calls that adds nothing to the other rules. It reports only a rule
 // that was written for this timeout: a default rule, or one of a less specific policy, is harmless beside a
 // short timeout.
-func (c *compiler) checkSlowCalls(s *settings, b breaker.Config) {
+func (fs *findings) checkSlowCalls(s *settings, b breaker.Config) {
 	if at, ok := s.places.blame(slowRatePath, slowDurationPath); ok && b.SlowCallDurationThreshold == 0 && b.SlowCallRateThreshold > 0 {
-		c.fail(at, "left out, or beside a slowCallDurationThreshold above 0s, without which it has no effect", "no-effect")
+		fs.fail(at, "left out, or beside a slowCallDurationThreshold above 0s, without which it has no effect", "no-effect")
 	}
 	if !timesOutFirst(s, b) {
 		return
@@ -81,18 +81,18 @@ func (c *compiler) checkSlowCalls(s *settings, b breaker.Config) {
 		if at.from.short {
 			off = "0 to turn the rule off" // an entry of the short form has no rate
 		}
-		c.fail(at, fmt.Sprintf("below %s, or %s: a call that slow has timed out, which is a failure", timeout, off), "never-trips")
+		fs.fail(at, fmt.Sprintf("below %s, or %s: a call that slow has timed out, which is a failure", timeout, off), "never-trips")
 	} else if at, ok := s.places.blame(slowRatePath, timeout.path); ok {
-		c.fail(at, fmt.Sprintf("0%%, or beside a slowCallDurationThreshold below %s: a call that takes %s has timed out, which is a failure",
+		fs.fail(at, fmt.Sprintf("0%%, or beside a slowCallDurationThreshold below %s: a call that takes %s has timed out, which is a failure",
 			timeout, yamlwalk.FormatDuration(b.SlowCallDurationThreshold)), "never-trips")
 	}
 }
 
 // checkWindow reports a window in which the rates can never count. It returns whether they can.
-func (c *compiler) checkWindow(s *settings, b breaker.Config) bool {
+func (fs *findings) checkWindow(s *settings, b breaker.Config) bool {
 	const sizePath = windowPath + ".size"
 	if s.counted && b.WindowSize == 0 {
-		c.failAs(s.places.at(sizePath, ""), "nothing", "given: a CountBased window has a size", "missing-field")
+		fs.failAs(s.places.at(sizePath, ""), "nothing", "given: a CountBased window has a size", "missing-field")
 		return false
 	}
 	if b.WindowSize == 0 || b.MinimumNumberOfCalls <= b.WindowSize {
@@ -102,23 +102,23 @@ func (c *compiler) checkWindow(s *settings, b breaker.Config) bool {
 		return false
 	}
 	if at, ok := s.places.blame(minimumPath, sizePath); ok {
-		c.fail(at, fmt.Sprintf("at most %d (slidingWindow.size): the window never has more calls, and the rates never count", b.WindowSize), "never-trips")
+		fs.fail(at, fmt.Sprintf("at most %d (slidingWindow.size): the window never has more calls, and the rates never count", b.WindowSize), "never-trips")
 		return false
 	}
-	c.fail(s.places.at(sizePath, "the value"),
+	fs.fail(s.places.at(sizePath, "the value"),
 		fmt.Sprintf("at least %d (minimumNumberOfCalls): the window never has as many calls, and the rates never count", b.MinimumNumberOfCalls), "never-trips")
 	return false
 }
 
 // checkFailureRate reports a failure rate that cannot be reached before consecutiveFailures trips the
 // breaker. It does not report a rate that became unreachable by a more specific policy.
-func (c *compiler) checkFailureRate(s *settings, b breaker.Config) {
+func (fs *findings) checkFailureRate(s *settings, b breaker.Config) {
 	most, bounded := highestRate(b)
 	if !bounded || b.FailureRateThreshold <= most {
 		return
 	}
 	if at, ok := s.places.blame(failureRatePath, consecutivePath, minimumPath, windowPath); ok {
-		c.fail(at, fmt.Sprintf("at most %s, or 0%% to turn it off: before it is reached in %d calls or more, %d failures in a row have tripped the breaker",
+		fs.fail(at, fmt.Sprintf("at most %s, or 0%% to turn it off: before it is reached in %d calls or more, %d failures in a row have tripped the breaker",
 			most, b.MinimumNumberOfCalls, b.ConsecutiveFailures), "never-trips")
 	}
 }

@@ -18,10 +18,10 @@ func upstreamNotYet(u *Upstream) []notYet {
 }
 
 // refuseUnsupported reports fields that are written and well-formed, but would have no effect.
-func (c *compiler) refuseUnsupported(written places, failed map[string]bool, table []notYet) {
+func (fs *findings) refuseUnsupported(written places, failed map[string]bool, table []notYet) {
 	for _, n := range table {
 		if at, ok := written[n.path]; ok && !n.supported && !malformed(failed, n.path) {
-			c.fail(at, n.want, "unsupported")
+			fs.fail(at, n.want, "unsupported")
 		}
 	}
 }

@@ -22,13 +22,15 @@ type upstreamDoc struct {
 	from     *Object
 	broken   bool // it has a problem of its own
 	nameAt   place
-	hostsAt  []place // the places of Hosts, as long as Hosts is in the order written
+	written  []string // Hosts in the order written
+	hostsAt  []place  // the places of written
 	routesAt []place
 	places   places
+	conflict findings // about routes in conflict with one another
 }
 
-// upstream reads the spec of an Upstream.
-func (c *compiler) upstream(o *Object) {
+// readUpstream reads the spec of an Upstream.
+func (r *reading) readUpstream(o *Object) {
 	u := &upstreamDoc{
 		Upstream: &Upstream{
 			Name: o.Name, Origin: o.at, Protocol: HTTP1,
@@ -38,27 +40,26 @@ func (c *compiler) upstream(o *Object) {
 		nameAt: o.place(o.nameAt),
 		places: places{"spec": o.place(o.spec)},
 	}
-	before := c.reports
 	failed := map[string]bool{}
 	spec := o.spec.With(yamlwalk.Visitor{
 		Report: func(p yamlwalk.Problem) {
 			failed[p.Path] = true
-			c.report(o, p)
+			r.report(o, p)
 		},
 		Visit: func(v yamlwalk.Value) { u.places[v.Path()] = o.place(v) },
 	})
 	if spec.Object(u.fields(o)) {
 		u.finish(spec)
-		c.refuseUnsupported(u.places, failed, upstreamNotYet(u.Upstream))
+		r.refuseUnsupported(u.places, failed, upstreamNotYet(u.Upstream))
 	}
 	if len(u.hostsAt) == 0 && u.Protocol != TCP {
 		u.Hosts, u.hostsAt = []string{u.Name}, []place{u.nameAt}
 	}
-	u.broken = c.reports > before || u.Name == ""
-	if c.drops(o) {
-		return
-	}
-	c.upstreams = append(c.upstreams, u)
+	u.written = u.Hosts
+	u.Hosts = slices.Sorted(slices.Values(u.Hosts))
+	u.broken = r.reports > 0 || u.Name == ""
+	u.checkRoutes()
+	r.upstream = u
 }
 
 func (u *upstreamDoc) fields(o *Object) yamlwalk.Fields {

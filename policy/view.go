@@ -2,8 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
@@ -15,7 +13,7 @@ import (
 // View returns the set for users to read, ready for [json.Marshal]: every field in a
 // fixed order, durations as "30s", shares as "50%", and the document that a value was
 // written in as "name file:line".
-func (s *Set) View() any { return notation(true).Show(s) }
+func (s *Set) View() any { return notation.Show(s) }
 
 // Print returns the view of a set as YAML.
 func Print(s *Set) ([]byte, error) {
@@ -29,12 +27,6 @@ func Print(s *Set) ([]byte, error) {
 		return nil, fmt.Errorf("printing a set: %w", err)
 	}
 	return buf.Bytes(), nil
-}
-
-// revision returns a hash of what upstreams mean. Where they were written does not count.
-func revision(upstreams []*Upstream) string {
-	sum := sha256.Sum256([]byte(view.Canonical(notation(false).Show(upstreams))))
-	return hex.EncodeToString(sum[:8])
 }
 
 // view lists the answers that are failures or ignored. Status codes in a row are shown

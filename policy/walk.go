@@ -32,16 +32,35 @@ func (s *Set) Routes() iter.Seq2[*Upstream, *Route] {
 }
 
 // Breakers yields every breaker once, as the first route that has it, with its upstream, in the order of
-// [Set.Routes]. Other routes that share the breaker have the same timeouts.
+// [Set.Routes]. Other routes that share the breaker have the same timeouts. Upstreams share none.
 func (s *Set) Breakers() iter.Seq2[*Upstream, *Route] {
 	return func(yield func(*Upstream, *Route) bool) {
-		seen := map[*Breaker]bool{nil: true}
-		for u, r := range s.Routes() {
-			if seen[r.Breaker] {
+		for _, u := range s.Upstreams {
+			for r := range u.Breakers() {
+				if !yield(u, r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Breakers yields every breaker of the upstream once, as [Set.Breakers] does.
+func (u *Upstream) Breakers() iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		var seen map[*Breaker]bool
+		for i := range u.Routes {
+			r := &u.Routes[i]
+			if r.Breaker == nil || seen[r.Breaker] {
 				continue
 			}
-			seen[r.Breaker] = true
-			if !yield(u, r) {
+			if len(u.Routes) > 1 {
+				if seen == nil {
+					seen = map[*Breaker]bool{}
+				}
+				seen[r.Breaker] = true
+			}
+			if !yield(r) {
 				return
 			}
 		}
@@ -58,7 +77,7 @@ func (s *Set) Specs() []breaker.Spec {
 }
 
 func specs(s *Set) []breaker.Spec {
-	all := []breaker.Spec{}
+	all := make([]breaker.Spec, 0, len(s.Upstreams)) // most upstreams have one
 	for _, r := range s.Breakers() {
 		all = append(all, r.Breaker.Spec)
 	}

@@ -16,13 +16,13 @@ import (
 	"breakwater.dev/xds/internal/route"
 )
 
-// Translation is a policy, translated for all proxies. They share its resources, and share them with the translation before
-// where an upstream has not changed. It is not safe for concurrent use,
-// except as [Translation.Next] says.
+// Translation is a policy, translated for all proxies. They share its resources. Two translations that follow each other share
+// the resources of upstreams that have not changed. A translation is not safe for concurrent use, except as [Translation.Next]
+// says.
 type Translation struct {
 	set     *policy.Set
 	pool    *Pool
-	parts   []*part // of set.Upstreams, in their order
+	parts   []*part // one for each upstream, in their order
 	secrets map[string]*Resource
 	routes  *List // the route configuration, which is the same for all policies
 	unknown *Resource
@@ -61,9 +61,9 @@ func NewTranslation(set *policy.Set, pool *Pool) (*Translation, error) {
 	return t.Next(set)
 }
 
-// Next translates the set that comes after the one of t. It makes only the resources of upstreams that are not in t as they
-// are. It reads nothing of t that other methods change, so they may be called meanwhile. An error means that the set could not
-// have come from package policy.
+// Next translates a set that comes after the translation's own. It makes only the resources of upstreams that have changed. It
+// reads nothing that other methods change, so they may be called meanwhile. An error means that the set could not have come from
+// package policy.
 func (t *Translation) Next(set *policy.Set) (*Translation, error) {
 	next := &Translation{
 		set: set, pool: t.pool, routes: t.routes, unknown: t.unknown,
@@ -81,7 +81,7 @@ func (t *Translation) Next(set *policy.Set) (*Translation, error) {
 		if len(rest) > 0 && rest[0].upstream.Name == u.Name {
 			before = rest[0]
 		}
-		if next.parts[i] = before; before.upstream != u {
+		if next.parts[i] = before; !means(before.upstream, u) {
 			var err error
 			if next.parts[i], err = t.translate(u, before); err != nil {
 				return nil, fmt.Errorf("translating upstream %q: %w", u.Name, err)
@@ -102,7 +102,12 @@ func (t *Translation) KeepPlaces(before *Translation) {
 	}
 }
 
-// drop drops the listeners of parts that are no more.
+// means reports whether two upstreams mean the same. The first one may be nil.
+func means(before, now *policy.Upstream) bool {
+	return before == now || before != nil && before.Fingerprint() == now.Fingerprint()
+}
+
+// drop drops the listeners of parts that no longer exist.
 func (p *place) drop(parts []*part) {
 	if len(p.tcp) == 0 {
 		return

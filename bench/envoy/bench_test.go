@@ -7,16 +7,6 @@ import (
 	"breakwater.dev/bench/envoy/internal/traffic"
 )
 
-func TestParseCPU(t *testing.T) {
-	const stat = "26143 (a b) c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 8 0 100 1 2"
-	if got, err := parseCPU([]byte(stat)); err != nil || got != 3*time.Second {
-		t.Errorf("got %s and error %v, want 3s", got, err)
-	}
-	if _, err := parseCPU([]byte("1 (x) S 1")); err == nil {
-		t.Error("an incomplete line gave no error")
-	}
-}
-
 func TestQuantile(t *testing.T) {
 	sorted := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	for share, want := range map[float64]int{0: 1, 0.5: 5, 0.99: 10, 1: 10, 0.11: 2} {

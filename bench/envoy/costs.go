@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"breakwater.dev/bench/envoy/internal/traffic"
+	"breakwater.dev/bench/internal/process"
 	"breakwater.dev/policy"
 )
 
@@ -16,8 +17,8 @@ import (
 type variant struct {
 	name    string
 	proxy   *proxy
-	control *process // the control plane; nil: there is none
-	logging *mesh    // the mesh whose proxy logs every call; nil: it does not
+	control *process.Process // the control plane; nil: there is none
+	logging *mesh            // the mesh whose proxy logs every call; nil: it does not
 	host    string
 	status  int
 	rounds  []round
@@ -191,10 +192,10 @@ func idleVariant(m *machine, text string) (v variant, err error) {
 
 // usage returns the CPU time that a variant's processes have used.
 func (v *variant) usage() (envoy, ours time.Duration, err error) {
-	if envoy, err = v.proxy.cpu(); err != nil || v.control == nil {
+	if envoy, err = v.proxy.CPU(); err != nil || v.control == nil {
 		return envoy, 0, err
 	}
-	ours, err = v.control.cpu()
+	ours, err = v.control.CPU()
 	return envoy, ours, err
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +9,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
+
+	"breakwater.dev/bench/internal/process"
 )
 
 // machine has the directory, the addresses and the processes of a run. They end with it.
@@ -22,7 +21,7 @@ type machine struct {
 	ctx       context.Context
 	options   options
 	dir       string
-	processes []*process
+	processes []*process.Process
 	closers   []func()
 	files     int
 }
@@ -50,7 +49,7 @@ func (m *machine) scope(f func() error) error {
 
 func (m *machine) closeTo(processes, closers int) {
 	for _, p := range m.processes[processes:] {
-		p.kill()
+		p.Kill()
 	}
 	for _, c := range m.closers[closers:] {
 		c()
@@ -58,75 +57,14 @@ func (m *machine) closeTo(processes, closers int) {
 	m.processes, m.closers = m.processes[:processes], m.closers[:closers]
 }
 
-// process is a running program.
-type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{}
-	log    string
-}
-
-func (m *machine) start(path string, args ...string) (*process, error) {
+func (m *machine) start(path string, args ...string) (*process.Process, error) {
 	m.files++
-	log := filepath.Join(m.dir, strconv.Itoa(m.files)+".log")
-	f, err := os.Create(log)
+	p, err := process.Start(filepath.Join(m.dir, strconv.Itoa(m.files)+".log"), path, args...)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(path, args...), exited: make(chan struct{}), log: log}
-	p.cmd.Stdout, p.cmd.Stderr = f, f
-	if err := p.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %s: %w", path, err), f.Close())
-	}
-	go func() {
-		_ = p.cmd.Wait() // an error is expected, since a signal ends the process
-		f.Close()
-		close(p.exited)
-	}()
 	m.processes = append(m.processes, p)
 	return p, nil
-}
-
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // the only error is that the process has ended already
-	<-p.exited
-}
-
-// ticks is how many units of the times in /proc a second has (USER_HZ, which Linux fixes).
-const ticks = 100
-
-// cpu returns the CPU time that the process has used.
-func (p *process) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseCPU(stat)
-}
-
-// parseCPU reads utime and stime (proc_pid_stat(5)). They come after the program's name, which may contain any character.
-func parseCPU(stat []byte) (time.Duration, error) {
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("cannot read %q", stat)
-	}
-	user, err1 := strconv.ParseInt(string(fields[11]), 10, 64)
-	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)
-	return time.Duration(user+system) * time.Second / ticks, errors.Join(err1, err2)
-}
-
-// rss returns the resident memory of the process, in bytes.
-func (p *process) rss() (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kib << 10, err
-		}
-	}
-	return 0, fmt.Errorf("no VmRSS of process %d", p.cmd.Process.Pid)
 }
 
 // write writes a file in the machine's directory and returns its path.

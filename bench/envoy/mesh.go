@@ -9,19 +9,20 @@ import (
 	"strconv"
 
 	"breakwater.dev/bench/envoy/internal/traffic"
+	"breakwater.dev/bench/internal/process"
 )
 
 // mesh is a control plane with its proxies.
 type mesh struct {
 	machine *machine
 	ip      string
-	control *process
+	control *process.Process
 	proxies []*proxy
 }
 
 // proxy is an Envoy.
 type proxy struct {
-	*process
+	*process.Process
 	egress string // the address to which callers send
 	admin  string
 }
@@ -99,7 +100,7 @@ func (m *machine) envoy(ip, bootstrap string) (*proxy, error) {
 		return nil, err
 	}
 	p := &proxy{egress: ip + ":10000", admin: ip + ":9901"}
-	p.process, err = m.start(m.options.envoy, "-c", config, "--use-dynamic-base-id", "--concurrency", "1", "-l", "error")
+	p.Process, err = m.start(m.options.envoy, "-c", config, "--use-dynamic-base-id", "--concurrency", "1", "-l", "error")
 	if err != nil {
 		return nil, err
 	}

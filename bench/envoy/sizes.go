@@ -59,12 +59,12 @@ func sizeOf(m *machine, spec string, upstreams int) (s size, err error) {
 		if s.pushed, err = mesh.metric("breakwater_xds_push_bytes_total"); err != nil {
 			return err
 		}
-		envoy, err := mesh.proxies[0].rss()
+		envoy, err := mesh.proxies[0].Memory()
 		if err != nil {
 			return err
 		}
-		ours, err := mesh.control.rss()
-		s.envoy, s.ours = float64(envoy), float64(ours)
+		ours, err := mesh.control.Memory()
+		s.envoy, s.ours = float64(envoy.Resident), float64(ours.Resident)
 		return err
 	})
 	return s, err

@@ -77,10 +77,10 @@ type Publisher struct {
 	exact       []breaker.Key // breakers whose calls must all be logged
 
 	// The fields below are used only by the goroutine of Run.
-	table     *gate.Table
-	filter    gate.LogFilter
-	upstreams map[string]*policy.Upstream
-	decided   time.Time // the first transition that is not published; zero: there is none
+	table   *gate.Table
+	filter  gate.LogFilter
+	set     *policy.Set // nil: none was applied
+	decided time.Time   // the first transition that is not published; zero: there is none
 }
 
 // transition is the part of a breaker's transition that gates depend on.
@@ -198,10 +198,7 @@ func (p *Publisher) apply(set *policy.Set) {
 	if p.table.Apply(set) {
 		p.table.Adopt(p.Breakers.Snapshot(p.Clock.Now()))
 	}
-	p.filter, p.upstreams = gate.FilterFor(set), make(map[string]*policy.Upstream, len(set.Upstreams))
-	for _, u := range set.Upstreams {
-		p.upstreams[u.Name] = u
-	}
+	p.filter, p.set = gate.FilterFor(set), set
 }
 
 // sample decides how densely proxies log from now on, and reports whether that changes the gates.
@@ -284,7 +281,10 @@ func (p *Publisher) proxies(upstreams []string, now breaker.Instant) map[string]
 	left := p.applied.disconnected(ids(connected), now)
 	all := make(map[string][]gate.Proxy, len(upstreams))
 	for _, name := range upstreams {
-		u := p.upstreams[name]
+		var u *policy.Upstream
+		if p.set != nil {
+			u = p.set.Upstream(name)
+		}
 		var reach []gate.Proxy
 		for i := range connected {
 			if n := &connected[i]; n.Calls(name) {

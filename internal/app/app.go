@@ -82,7 +82,6 @@ type app struct {
 	// newApp sets these fields. They never change, and any goroutine may use them.
 	options    Options
 	log        *slog.Logger
-	defaults   policy.Defaults
 	driver     *driver.Driver
 	clock      driver.Clock    // the driver's clock
 	engine     *breaker.Engine // the driver's engine
@@ -112,6 +111,8 @@ type app struct {
 
 	// Only the goroutine that reloads uses the fields below: first it is the goroutine of Run, then the watcher's.
 
+	// loader loads the policy.
+	loader *files.Loader
 	// warnedUnbound means that the warning of warnUnbound is in the log.
 	warnedUnbound bool
 	// lastRefusal has the problems of the last load; "": it was not refused.
@@ -188,7 +189,7 @@ type servers struct {
 
 // newApp makes all parts. None of them runs yet. Nil rules bind no proxy to its certificate.
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
-	a := &app{options: o, log: o.Log, defaults: defaults, workloadsBound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
+	a := &app{options: o, log: o.Log, loader: files.NewLoader(o.Policy, defaults), workloadsBound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
 	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: connectionLimits().xds, Log: o.Log})
 	a.driver = driver.New()
 	a.clock, a.engine = a.driver.Clock, a.driver.Engine
@@ -287,7 +288,7 @@ func (a *app) drain(server *grpc.Server) {
 }
 
 // watch reloads the policy when its files change. It also reloads the policy once when it begins to watch, because the
-// files may have changed since they were first read.
+// files may have changed since they were first read. That costs next to nothing if they have not.
 func (a *app) watch(ctx context.Context) error {
 	reload := func() {
 		if err := a.reload(); err != nil {

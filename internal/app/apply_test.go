@@ -144,8 +144,8 @@ func (b *bench) status(upstream string) breaker.Status {
 
 func (b *bench) scrape() string { return exposition.Scrape(b.t, b.metrics) }
 
-// unhealthy reports whether proxies get an endpoint of an upstream that is marked as ejected.
-func (b *bench) unhealthy(upstream string) bool {
+// endpoints returns the endpoints of an upstream as proxies get them.
+func (b *bench) endpoints(upstream string) []*endpointv3.LocalityLbEndpoints {
 	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
 	defer cancel()
 	st, err := discoveryv3.NewAggregatedDiscoveryServiceClient(b.friend).DeltaAggregatedResources(ctx)
@@ -158,7 +158,12 @@ func (b *bench) unhealthy(upstream string) bool {
 	must(b.t, err)
 	assignment := &endpointv3.ClusterLoadAssignment{}
 	must(b.t, m.GetResources()[0].GetResource().UnmarshalTo(assignment))
-	return slices.ContainsFunc(assignment.GetEndpoints(), func(l *endpointv3.LocalityLbEndpoints) bool {
+	return assignment.GetEndpoints()
+}
+
+// unhealthy reports whether proxies get an endpoint of an upstream that is marked as ejected.
+func (b *bench) unhealthy(upstream string) bool {
+	return slices.ContainsFunc(b.endpoints(upstream), func(l *endpointv3.LocalityLbEndpoints) bool {
 		return slices.ContainsFunc(l.GetLbEndpoints(), func(e *endpointv3.LbEndpoint) bool { return e.GetHealthStatus() == corev3.HealthStatus_UNHEALTHY })
 	})
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
@@ -45,21 +47,33 @@ type layerStream struct {
 func (s *layerStream) Context() context.Context { return s.ctx }
 
 func (s *layerStream) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
+	return nil, errors.New("requests come by RecvMsg")
+}
+
+func (s *layerStream) RecvMsg(request any) error {
 	select {
 	case m := <-s.in:
-		return m, nil
+		b, err := proto.Marshal(m)
+		if err != nil {
+			return err
+		}
+		return discovery.Codec(encoding.GetCodecV2("proto")).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, request)
 	case <-s.ctx.Done():
-		return nil, s.ctx.Err()
+		return s.ctx.Err()
 	}
 }
 
-// Send implements the service; the server sends frames.
-func (s *layerStream) Send(m *discoveryv3.DeltaDiscoveryResponse) error { return s.SendMsg(m) }
+func (s *layerStream) Send(*discoveryv3.DeltaDiscoveryResponse) error {
+	return errors.New("responses are marshalled already, and come by SendMsg")
+}
 
-// SendMsg takes a marshalled response.
 func (s *layerStream) SendMsg(frame any) error {
+	b, err := discovery.Codec(encoding.GetCodecV2("proto")).Marshal(frame)
+	if err != nil {
+		return err
+	}
 	m := &discoveryv3.DeltaDiscoveryResponse{}
-	if err := proto.Unmarshal(frame.(interface{ Buffers() mem.BufferSlice }).Buffers().Materialize(), m); err != nil {
+	if err := proto.Unmarshal(b.Materialize(), m); err != nil {
 		return err
 	}
 	s.out <- m

@@ -318,7 +318,7 @@ func TestFromTheStart(t *testing.T) {
 		want      int
 		others    string // the one sample that is not 0
 	}{
-		{a.extproc, 5, ""}, {a.feed, 10, ""}, {a.gates, 4, ""}, {a.handshakes, len(handshakeReasons), ""}, {a.api, 3, ""}, {a.xds, 30, "breakwater_gate_layer_bytes"},
+		{a.extproc, 5, ""}, {a.feed, 10, ""}, {a.gates, 4, ""}, {a.handshakes, len(handshakeReasons), ""}, {a.api, 3, ""}, {a.xds, 34, "breakwater_gate_layer_bytes"},
 		{a.guard, 20, "breakwater_proxies_held_limit_bytes"}, {a.keeper, 1, ""},
 	} {
 		samples := exposition.Samples(t, tt.collector)

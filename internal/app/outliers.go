@@ -19,13 +19,14 @@ type ejector interface {
 	Eject(upstream string, endpoints []netip.AddrPort) error
 }
 
-// outliers runs mesh-wide outlier detection. It is safe for concurrent use.
+// outliers runs mesh-wide outlier detection. It is safe for concurrent use, apart from apply.
 type outliers struct {
 	clock    driver.Clock
 	proxies  ejector
 	log      *slog.Logger
 	detector *outlier.Detector
 	wake     chan struct{} // has room for one
+	set      *policy.Set   // that is applied; nil: none is. Only apply uses it
 }
 
 func newOutliers(clock driver.Clock, proxies ejector, log *slog.Logger) *outliers {
@@ -34,11 +35,19 @@ func newOutliers(clock driver.Clock, proxies ejector, log *slog.Logger) *outlier
 	return o
 }
 
-// apply replaces the policy.
+// isJudged reports whether the endpoints of an upstream are judged here, and not by each proxy.
+func isJudged(u *policy.Upstream) bool { return u.Outlier != nil && u.Outlier.Scope == outlier.Mesh }
+
+// apply replaces the policy. Calls of it must not overlap.
 func (o *outliers) apply(set *policy.Set) {
+	change := set.Since(o.set)
+	o.set = set
+	if !slices.ContainsFunc(change.Gone, isJudged) && !slices.ContainsFunc(change.New, isJudged) {
+		return
+	}
 	var judged []outlier.Upstream
 	for _, u := range set.Upstreams {
-		if u.Outlier == nil || u.Outlier.Scope != outlier.Mesh {
+		if !isJudged(u) {
 			continue
 		}
 		j := outlier.Upstream{Name: u.Name, Config: *u.Outlier}
@@ -47,10 +56,11 @@ func (o *outliers) apply(set *policy.Set) {
 		}
 		judged = append(judged, j)
 	}
-	before := o.detector.Snapshot()
 	o.detector.Apply(judged, o.clock.Now())
-	for _, s := range before { // an upstream that is no longer judged has no ejected endpoints
-		o.eject(s.Upstream)
+	for _, u := range change.Gone { // an upstream that is no longer judged has no ejected endpoints, nor has an endpoint that is gone
+		if isJudged(u) {
+			o.eject(u.Name)
+		}
 	}
 	select {
 	case o.wake <- struct{}{}:

@@ -12,15 +12,20 @@ import (
 	"breakwater.dev/endpoints"
 	"breakwater.dev/internal/untrusted"
 	"breakwater.dev/policy"
-	"breakwater.dev/sources/files"
 )
 
 // reload reads the policy and puts it in force. It first does everything that can fail, and then applies the policy to all
-// parts. After an error nothing has changed.
+// parts. After an error nothing has changed. If the files still have the policy in force, it changes nothing.
 func (a *app) reload() error {
-	set, diagnostics := files.Load(a.options.Policy, a.defaults)
+	set, diagnostics := a.loader.Load()
 	if len(diagnostics) > 0 {
 		return diagnostics
+	}
+	old := a.current.Load()
+	if set == old {
+		a.metrics.Apply(set, time.Now()) // counts the load
+		a.logReload(old, &change{set: set})
+		return nil
 	}
 	publication, err := a.xds.Prepare(set, endpoints.FromSet(set))
 	if err != nil {
@@ -28,33 +33,39 @@ func (a *app) reload() error {
 	}
 
 	c := &change{set: set, publication: publication}
-	old := a.current.Load()
 	runSteps(a.steps(), c)
 	a.warnUnbound(set)
-	if old == nil {
-		return nil // announce logs the first policy
+	if old != nil { // announce logs the first policy
+		a.logReload(old, c)
 	}
+	return nil
+}
+
+// logReload logs that a policy is in force after a reload, and what has changed.
+func (a *app) logReload(old *policy.Set, c *change) {
 	message, level := "policy in force", slog.LevelInfo
 	switch {
-	case old.Revision != set.Revision:
+	case old.Revision != c.set.Revision:
 	case a.lastRefusal != "":
 		message = "policy is again the one in force; what was refused is gone"
 	default:
 		level = slog.LevelDebug
 	}
 	a.lastRefusal = ""
-	a.log.Log(context.Background(), level, message, "revision", set.Revision,
-		"upstreams", len(set.Upstreams), "breakers", len(set.Specs()),
+	a.log.Log(context.Background(), level, message, "revision", c.set.Revision,
+		"upstreams", len(c.set.Upstreams), "breakers", len(c.set.Specs()),
 		"added", keys(c.breakers.Added), "removed", keys(c.breakers.Removed), "restarted", keys(c.breakers.Restarted), "restored", keys(c.breakers.Restored))
-	a.logNotes(level, set)
+	a.logNotes(level, old.Notes(), c.set.Notes())
 	a.logRemoved(c.breakers)
-	return nil
 }
 
-// logNotes logs what is correct in a policy and may surprise its author.
-func (a *app) logNotes(level slog.Level, set *policy.Set) {
-	for _, note := range set.Notes() {
-		a.log.Log(context.Background(), level, "the policy is right and may surprise", "note", note)
+// logNotes logs what is correct in a policy and may surprise its author, apart from what was logged of the policy before.
+// Both are in order.
+func (a *app) logNotes(level slog.Level, before, notes []string) {
+	for _, note := range notes {
+		if _, known := slices.BinarySearch(before, note); !known {
+			a.log.Log(context.Background(), level, "the policy is right and may surprise", "note", note)
+		}
 	}
 }
 
@@ -94,7 +105,7 @@ func (a *app) logLost(lost []breaker.Key, why string) {
 func (a *app) announce() {
 	set := a.current.Load()
 	a.log.Info("policy in force", "revision", set.Revision, "upstreams", len(set.Upstreams), "breakers", len(set.Specs()))
-	a.logNotes(slog.LevelInfo, set)
+	a.logNotes(slog.LevelInfo, nil, set.Notes())
 }
 
 // refused reports a policy that was refused while another one is in force, in the log and on /config. The same problems

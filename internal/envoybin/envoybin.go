@@ -1,6 +1,6 @@
 // Package envoybin finds the Envoy that tests run.
 //
-// In: $ENVOY, the PATH, and .tools/envoy at the root of the module, in this order.
+// In: $ENVOY, the PATH, and .tools/envoy at the root of the module and of the modules around it, in this order.
 // Out: the path of a binary.
 // Called by: tests that need a real Envoy.
 // Never: skips a test; where there is no Envoy, the test fails and says how to get one.
@@ -31,7 +31,7 @@ func Path(t testing.TB) string {
 }
 
 // find looks for a binary: the given one, which has to be there if it is not
-// empty, one on the PATH, or the one that `make tools` put into the module that
+// empty, one on the PATH, or the one that `make tools` put into a module that
 // holds dir.
 func find(given, dir string) (string, error) {
 	if given != "" {
@@ -44,30 +44,37 @@ func find(given, dir string) (string, error) {
 	if path, err := exec.LookPath("envoy"); err == nil {
 		return filepath.Abs(path)
 	}
-	root, err := moduleRoot(dir)
+	roots, err := moduleRoots(dir)
 	if err != nil {
 		return "", fmt.Errorf("looking for Envoy: %w", err)
 	}
-	path, err := exec.LookPath(filepath.Join(root, ".tools", "envoy"))
-	if err != nil {
-		return "", fmt.Errorf("no Envoy in $ENVOY, on the PATH or in .tools: run `make tools`: %w", err)
+	for _, root := range roots {
+		var path string
+		if path, err = exec.LookPath(filepath.Join(root, ".tools", "envoy")); err == nil {
+			return path, nil
+		}
 	}
-	return path, nil
+	return "", fmt.Errorf("no Envoy in $ENVOY, on the PATH or in .tools: run `make tools`: %w", err)
 }
 
-func moduleRoot(dir string) (string, error) {
+// moduleRoots returns dir and the directories above it that hold a go.mod, from the innermost one outwards. A module of its
+// own, such as the benchmarks, is in the directory of the main one.
+func moduleRoots(dir string) (roots []string, err error) {
 	for {
 		_, err := os.Stat(filepath.Join(dir, "go.mod"))
 		if err == nil {
-			return dir, nil
-		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return "", err
+			roots = append(roots, dir)
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return nil, err
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("no go.mod in this directory or above")
+			break
 		}
 		dir = parent
 	}
+	if len(roots) == 0 {
+		return nil, errors.New("no go.mod in this directory or above")
+	}
+	return roots, nil
 }

@@ -38,6 +38,12 @@ func TestFindPrefersEnvironmentThenPathThenTools(t *testing.T) {
 	if got, err := find("", inner); err != nil || got != tools {
 		t.Errorf("got %q, %v, want the one in .tools %q", got, err, tools)
 	}
+	if err := os.WriteFile(filepath.Join(inner, "go.mod"), []byte("module inner\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := find("", inner); err != nil || got != tools {
+		t.Errorf("in a module within the module: got %q, %v, want the one in .tools %q", got, err, tools)
+	}
 	onPath := executable(t, bin, "envoy")
 	if got, err := find("", inner); err != nil || got != onPath {
 		t.Errorf("got %q, %v, want the one on the PATH %q", got, err, onPath)

@@ -213,7 +213,7 @@ func TestQueueCountsUntilWritten(t *testing.T) {
 		}
 	}
 	for _, size := range []int64{100, 200, 300} {
-		if err := p.Queue(size, 0); err != nil {
+		if err := p.Queue(size, size); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -227,7 +227,7 @@ func TestQueueCountsUntilWritten(t *testing.T) {
 	p.wrote(1_000) // the last response, and the frames around all of them
 	held(0)
 	for range 2 { // the second response is queued while the first is partly written
-		if err := p.Queue(100, 0); err != nil {
+		if err := p.Queue(100, 100); err != nil {
 			t.Fatal(err)
 		}
 		p.wrote(60)
@@ -237,13 +237,13 @@ func TestQueueCountsUntilWritten(t *testing.T) {
 	held(100)
 	p.wrote(1)
 	held(0)
-	if err := p.Queue(10, 5); err != nil {
+	if err := p.Queue(10, 15); err != nil {
 		t.Fatal(err)
 	}
 	held(15)
 	p.GiveData(p.queue.end())
 	held(0)
-	if err := p.Queue(10, 5); err != nil {
+	if err := p.Queue(10, 15); err != nil {
 		t.Error(err)
 	}
 	held(0)

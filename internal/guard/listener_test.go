@@ -147,7 +147,7 @@ func TestConn(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := auth.(peerInfo).peer
-	if err := p.Queue(100, 20); err != nil {
+	if err := p.Queue(100, 120); err != nil {
 		t.Fatal(err)
 	}
 	if held := g.held.Load(); held != ConnectionBytes+120 || g.door.idle.Len() != 1 {
@@ -166,7 +166,7 @@ func TestConn(t *testing.T) {
 	if held := g.held.Load(); held != ConnectionBytes {
 		t.Errorf("%d bytes are held after everything is written, want %d", held, ConnectionBytes)
 	}
-	if err := p.Queue(100, 20); err != nil {
+	if err := p.Queue(100, 120); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -13,38 +13,37 @@ type queue struct {
 
 	mu      sync.Mutex // guards the fields below
 	waiting []queued   // in the order of sending
-	bytes   int64      // sum over waiting
-	extra   int64      // sum over waiting
+	memory  int64      // sum over waiting
 	ended   bool       // the connection is closed
 }
 
 // queued is one response: it counts until the connection has written until bytes.
-type queued struct{ until, bytes, extra int64 }
+type queued struct{ until, memory int64 }
 
-// Queue counts the memory of a response that is about to be sent: its size in bytes, and extra bytes for memory that it
-// keeps in use. They count until the connection has written that many bytes. Another stream of the connection may have
-// written them; the sum over all streams is right. It returns an error as [Peer.TakeData] does.
-func (p *Peer) Queue(bytes, extra int64) error {
-	if p == nil || bytes == 0 {
+// Queue counts the memory that a response of a size takes which is about to be sent, both in bytes. The memory can be less than
+// the size, where many responses share their content. It counts until the connection has written as many bytes as the response
+// has. Another stream of the connection may have written them; the sum over all streams is right. Queue returns an error as
+// [Peer.TakeData] does.
+func (p *Peer) Queue(size, memory int64) error {
+	if p == nil || size == 0 {
 		return nil
 	}
-	if err := p.TakeData(bytes + extra); err != nil {
+	if err := p.TakeData(memory); err != nil {
 		return err
 	}
 	q := &p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended {
-		p.GiveData(bytes + extra)
+		p.GiveData(memory)
 		return nil
 	}
 	after := q.written.Load()
 	if n := len(q.waiting); n > 0 {
 		after = max(after, q.waiting[n-1].until) // the responses before this one are written first
 	}
-	q.bytes += bytes
-	q.extra += extra
-	q.waiting = append(q.waiting, queued{after + bytes, bytes, extra})
+	q.memory += memory
+	q.waiting = append(q.waiting, queued{after + size, memory})
 	q.next.Store(q.waiting[0].until)
 	return nil
 }
@@ -58,27 +57,25 @@ func (p *Peer) wrote(n int64) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	done, extra := int64(0), int64(0)
+	done := int64(0)
 	for len(q.waiting) > 0 && q.waiting[0].until <= written {
-		done += q.waiting[0].bytes
-		extra += q.waiting[0].extra
+		done += q.waiting[0].memory
 		q.waiting = q.waiting[1:]
 	}
-	q.bytes -= done
-	q.extra -= extra
-	p.GiveData(done + extra)
+	q.memory -= done
+	p.GiveData(done)
 	q.next.Store(math.MaxInt64)
 	if len(q.waiting) > 0 {
 		q.next.Store(q.waiting[0].until)
 	}
 }
 
-// end empties the queue of a connection that is closed, and returns how many bytes it counted.
+// end empties the queue of a connection that is closed, and returns the memory that it counted.
 func (q *queue) end() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ended = true
-	bytes := q.bytes + q.extra
-	q.bytes, q.extra, q.waiting = 0, 0, nil
-	return bytes
+	memory := q.memory
+	q.memory, q.waiting = 0, nil
+	return memory
 }

@@ -60,7 +60,7 @@ func TestLoadFindsFiles(t *testing.T) {
 	must(t, os.Symlink("nowhere", "dir/dangling"))
 	must(t, os.Symlink("elsewhere/tree", "linked")) // a path that the caller gives may be a link
 
-	set, ds := Load([]string{"dir", "elsewhere/f.conf", "dir/a.yaml", "linked"}, policy.BuiltinDefaults())
+	set, ds := NewLoader([]string{"dir", "elsewhere/f.conf", "dir/a.yaml", "linked"}, policy.BuiltinDefaults()).Load()
 	if len(ds) > 0 {
 		t.Fatal(ds)
 	}
@@ -90,7 +90,7 @@ func (tc refusedLoad) run(t *testing.T) {
 	if tc.setup != nil {
 		tc.setup(t)
 	}
-	set, ds := Load(tc.paths, policy.BuiltinDefaults())
+	set, ds := NewLoader(tc.paths, policy.BuiltinDefaults()).Load()
 	if set != nil {
 		t.Error("Load returned a set")
 	}
@@ -173,7 +173,7 @@ func TestLoadMountedDirectories(t *testing.T) {
 	must(t, err)
 	must(t, os.Symlink(absolute, "mounted/z"))
 	for _, path := range []string{"mounted", "linked", filepath.Dir(filepath.Dir(absolute))} {
-		set, ds := Load([]string{path, "mounted"}, policy.BuiltinDefaults())
+		set, ds := NewLoader([]string{path, "mounted"}, policy.BuiltinDefaults()).Load()
 		if len(ds) > 0 {
 			t.Errorf("%s: %v", path, ds)
 			continue
@@ -245,7 +245,7 @@ func TestLoadTooManyFiles(t *testing.T) {
 		files[fmt.Sprintf("dir/%03d.yaml", i)] = strings.Repeat("#", policy.MaxFileSize)
 	}
 	write(t, files)
-	set, ds := Load([]string{"dir"}, policy.BuiltinDefaults())
+	set, ds := NewLoader([]string{"dir"}, policy.BuiltinDefaults()).Load()
 	const want = `dir/064.yaml: one file too many; must be at most 10000 files and 64 MiB in all [too-many-files]`
 	if got := ds.Error(); set != nil || got != want {
 		t.Errorf("Load: set %v, %s; want no set, %s", set, got, want)

@@ -24,7 +24,7 @@ type sight struct {
 	sum         fingerprint
 }
 
-// look walks the paths, each real directory once. It follows links as [Load] does: not to a directory
+// look walks the paths, each real directory once. It follows links as a [Loader] does: not to a directory
 // outside the path that has the link, since otherwise a link to /proc would be walked at each look.
 func look(paths []string) sight {
 	l := looker{directories: map[string]directory{}, visited: map[string]bool{}, hash: sha256.New()}

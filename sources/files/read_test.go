@@ -18,7 +18,7 @@ func TestReadOnce(t *testing.T) {
 		}
 	}
 	text := ""
-	for _, f := range read([]string{filepath.Join(dir, "b.yaml"), dir, dir, dir + "/./a.yaml"}, nil) {
+	for _, f := range read([]string{filepath.Join(dir, "b.yaml"), dir, dir, dir + "/./a.yaml"}, nil, nil) {
 		if f.Unreadable != nil {
 			t.Fatal(f.Unreadable)
 		}
@@ -35,7 +35,7 @@ func TestReadAtTheLimit(t *testing.T) {
 		if err := os.WriteFile(path, make([]byte, size), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		got := read([]string{path}, nil)
+		got := read([]string{path}, nil, nil)
 		if len(got) != 1 || (got[0].Unreadable == nil) != want {
 			t.Errorf("%d bytes: %d files, the first is unreadable: %v", size, len(got), got[0].Unreadable)
 		}

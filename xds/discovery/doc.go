@@ -20,11 +20,12 @@
 // every test):
 //
 //  1. The publisher's lock. It serialises the changes of the publication that proxies get. The publisher holds it while it
-//     asks all streams for their proxies.
+//     asks all streams whether their proxies are late, or lack something.
 //  2. A stream's lock. It guards the stream's knowledge of its proxy. A goroutine holds the lock of one stream at a time.
-//  3. All other locks: the ones of the set of streams, the views, the totals, the upstreams that were logged, the proxies
-//     that are present (internal/presence), the rollouts (internal/rollout), a publication's resources, and an access
+//  3. All other locks: the ones of the set of streams, the places, the totals, the upstreams that were logged, the proxies
+//     that are present (internal/presence), the rollouts (internal/rollout), a publication's content, and the views
 //     (both in internal/publication). A goroutine that holds one of them takes no other lock of this package.
+//  4. The locks of shared resources (xds/internal/resource).
 //
 // With lock 2 held, a goroutine may take the locks of internal/guard and internal/untrusted; with lock 1 or 2 held, the
 // logger's locks. No lock is held while a response is sent, or while [Options.Propagated] or [Options.Applied] is called:

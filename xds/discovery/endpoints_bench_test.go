@@ -7,6 +7,9 @@ import (
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	"breakwater.dev/endpoints"
 	"breakwater.dev/policy"
@@ -21,8 +24,12 @@ type oneRequest struct {
 	*discoveryv3.DeltaDiscoveryRequest
 }
 
-func (r oneRequest) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) {
-	return r.DeltaDiscoveryRequest, nil
+func (r oneRequest) RecvMsg(request any) error {
+	b, err := proto.Marshal(r.DeltaDiscoveryRequest)
+	if err != nil {
+		return err
+	}
+	return Codec(encoding.GetCodecV2("proto")).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, request)
 }
 
 func (oneRequest) SendMsg(any) error { return nil }

@@ -1,7 +1,7 @@
 package discovery
 
 import (
-	"slices"
+	"maps"
 	"time"
 
 	"breakwater.dev/gate"
@@ -65,7 +65,6 @@ type rtdsState struct {
 	gates     *rollout.Gates // in the last response, or else the gates that the proxy came with; nil: neither
 	leases    lease.Leases
 	heartbeat *time.Timer // when to renew layers
-	applies   *gate.Mix   // what the proxy has taken
 	// cameWithoutLayer says that the proxy came without a layer, and that this was not reported yet.
 	cameWithoutLayer bool
 	// The proxy's answers that were not reported yet:
@@ -110,7 +109,7 @@ func (st *stream) planLayer(g *rollout.Gates) *protocol.Response {
 	layers := st.layers(s, g)
 	s.Retry(now)
 	ttls := st.server.ttls(g, st.node.ID, layers)
-	wait := st.renew(s, ttls, now)
+	next := st.renew(s, ttls, now)
 	s.SetTTLs(ttls)
 	if r := st.proxy.Respond(xds.RuntimeType, layers, protocol.RemoveAll); r != nil {
 		rt.gates = g
@@ -126,8 +125,8 @@ func (st *stream) planLayer(g *rollout.Gates) *protocol.Response {
 		st.takes(s)
 	}
 	rt.ackedNumber, rt.refused = g.Number, s.RefusesAny()
-	if wait > 0 {
-		rt.heartbeat.Reset(wait)
+	if next > 0 {
+		rt.heartbeat.Reset(next)
 	}
 	return nil
 }
@@ -145,28 +144,17 @@ func (st *stream) layers(s *protocol.Subscription, g *rollout.Gates) *xds.List {
 	return parts.With(&st.server.pool, []*xds.Resource{g.Whole(node)}, nil)
 }
 
-// renew has the layers with a time to live renewed that are due. If one is, those that are due soon come with it, so that one response
-// renews all of them. It returns after what time the next is due; 0: none is left, or it is due now. The caller holds st.mu.
-func (st *stream) renew(s *protocol.Subscription, ttls map[string]time.Duration, now time.Time) (next time.Duration) {
-	leases, waits, due := &st.runtime.leases, map[string]time.Duration{}, false
-	for name, ttl := range ttls {
-		if !s.Wants(name) || s.Refuses(name) {
-			continue
-		}
-		wait := leases.Wait(name, ttl, now)
-		if len(waits) == 0 || wait < next {
-			next = wait
-		}
-		waits[name], due = wait, due || wait <= 0
+// renew has the layers renewed that are due. It returns after what time to look again; 0 or less: there is no need to. The caller holds
+// st.mu.
+func (st *stream) renew(s *protocol.Subscription, ttls map[string]time.Duration, now time.Time) time.Duration {
+	live := maps.Clone(ttls)
+	maps.DeleteFunc(live, func(name string, _ time.Duration) bool { return !s.Wants(name) || s.Refuses(name) })
+	renew, again, next := st.runtime.leases.Due(live, now)
+	for _, name := range renew {
+		s.Renew(name)
 	}
-	for name, wait := range waits {
-		switch {
-		case !due || wait > ttls[name]/lease.PerTTL/2:
-		case leases.Lapses(name, now):
-			s.SendAgain(name)
-		default:
-			s.Renew(name)
-		}
+	for _, name := range again {
+		s.SendAgain(name)
 	}
 	return next
 }
@@ -192,31 +180,17 @@ func (st *stream) answered(s *protocol.Subscription, a protocol.Answer) {
 	rt.ackedNumber, rt.refused = rt.gates.Number, a.Refused
 }
 
-// takes notes what the proxy applies after an answer: of each layer that it has as the last response would have it, the gates of
-// these. Of the others it keeps what it had. The caller holds st.mu.
+// takes notes the layers that the proxy has as the last response would have them. The caller holds st.mu.
 func (st *stream) takes(s *protocol.Subscription) {
-	rt, now := &st.runtime, gate.Mix{}
-	if rt.applies != nil {
-		now = *rt.applies
-	}
+	rt := &st.runtime
+	var layers []string
 	for _, l := range st.layers(s, rt.gates).All() {
-		if had := s.Sent().Find(l.Name); had == nil || had.Version != l.Version || s.Refuses(l.Name) {
-			continue
-		}
-		part, ok := wire.ParseRuntimePart(l.Name)
-		if ok {
-			now[part] = rt.gates.Gates()
-			continue
-		}
-		for part := range now {
-			if s.Sent().Find(wire.RuntimePart(part)) == nil {
-				now[part] = rt.gates.Gates()
-			}
+		if had := s.Sent().Find(l.Name); had != nil && had.Version == l.Version && !s.Refuses(l.Name) {
+			layers = append(layers, l.Name)
 		}
 	}
-	if rt.taken = true; rt.applies == nil || *rt.applies != now {
-		rt.applies = &now
-	}
+	rt.leases.Apply(layers, rt.gates.Gates())
+	rt.taken = true
 }
 
 // starting is how long a proxy may run before it asks for its layers. It has no gates then, and calls that it serves right
@@ -236,59 +210,10 @@ func (st *stream) tellLayer() {
 	}
 	if rt.taken {
 		rt.taken = false
-		st.tellApplied(o.Now())
-	}
-}
-
-// tellApplied reports the gates that the proxy applies from now on, and when it drops them part by part.
-func (st *stream) tellApplied(now time.Time) {
-	rt, report := &st.runtime, st.server.options.Applied
-	applies := rt.appliesAt(now)
-	if *applies == (gate.Mix{}) {
-		return // it answers so late that it has dropped them, which was reported, and is sent them again
-	}
-	report(st.node.ID, applies, now)
-	ends := rt.ends(applies)
-	for i, end := range ends {
-		if i == len(ends)-1 {
-			report(st.node.ID, nil, end)
-			break
-		}
-		report(st.node.ID, rt.appliesAt(end), end)
-	}
-}
-
-// until returns when the proxy drops a part of its layer unless it is renewed; zero: never.
-func (rt *rtdsState) until(part int) time.Time {
-	if until := rt.leases.Until(wire.RuntimePart(part)); !until.IsZero() {
-		return until
-	}
-	return rt.leases.Until(wire.RuntimeLayer)
-}
-
-// appliesAt returns what the proxy applies at a time if nothing is renewed until then.
-func (rt *rtdsState) appliesAt(now time.Time) *gate.Mix {
-	left := *rt.applies
-	for part := range left {
-		if until := rt.until(part); !until.IsZero() && !now.Before(until) {
-			left[part] = nil
+		for _, p := range rt.leases.Periods(o.Now()) {
+			o.Applied(st.node.ID, p.Gates, p.From)
 		}
 	}
-	if left == *rt.applies {
-		return rt.applies
-	}
-	return &left
-}
-
-// ends returns the times at which the proxy drops parts, in order, each once.
-func (rt *rtdsState) ends(applies *gate.Mix) (ends []time.Time) {
-	for part, set := range applies {
-		if until := rt.until(part); set != nil && !until.IsZero() {
-			ends = append(ends, until)
-		}
-	}
-	slices.SortFunc(ends, time.Time.Compare)
-	return slices.CompactFunc(ends, time.Time.Equal)
 }
 
 // leaveLayer removes the stream from the rollouts, when it has ended.

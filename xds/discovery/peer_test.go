@@ -19,6 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -138,6 +140,18 @@ func (w *pipe[Q, R]) Recv() (*Q, error) {
 	case <-w.ctx.Done():
 		return nil, w.ctx.Err()
 	}
+}
+
+func (w *pipe[Q, R]) RecvMsg(request any) error {
+	m, err := w.Recv()
+	if err != nil {
+		return err
+	}
+	b, err := proto.Marshal(any(m).(proto.Message))
+	if err != nil {
+		return err
+	}
+	return Codec(encoding.GetCodecV2("proto")).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, request)
 }
 
 func (w *pipe[Q, R]) SendMsg(frame any) error {

@@ -543,8 +543,8 @@ func (p *peer) layersMayCome(n *news) error {
 }
 
 func (p *peer) receiveLayers(n *news, refuse bool) {
-	for _, body := range n.bodies {
-		n.refused = n.refused || refuse && strings.Contains(layerOf(body), fmt.Sprint(poison))
+	for name, body := range n.bodies {
+		n.refused = n.refused || refuse && !n.bare[name] && strings.Contains(layerOf(body), fmt.Sprint(poison))
 	}
 	p.processed(n)
 	for name, body := range n.bodies {

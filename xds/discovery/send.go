@@ -6,9 +6,6 @@ import (
 	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
-// responseBytes is the memory that a resource takes in a response until it is sent. All proxies share its content.
-const responseBytes = 64
-
 // flush sends the resources that the proxy lacks and may have now. It holds no lock while it sends: a proxy that does not
 // read must not hold up a caller that asks for its status.
 func (st *stream) flush() error {
@@ -51,7 +48,7 @@ func (st *stream) prepare() ([]*protocol.Response, error) {
 
 // queue charges the peer for a response until its connection has written it.
 func (st *stream) queue(r *protocol.Response) error {
-	return st.peer.Queue(int64(r.Size()), int64(len(r.Resources))*responseBytes)
+	return st.peer.Queue(int64(r.Size()), int64(r.Memory()))
 }
 
 // plan returns the responses that are sent now, and sets the timers for later ones.

@@ -43,9 +43,9 @@ type stream struct {
 	node       *node.Node                                 // nil before the first request, and after the end
 	proxy      *plan.Proxy
 	view       *publication.View    // nil before the first request
-	had        *publication.Content // what the stream last looked at; nil: nothing yet
+	had        *publication.Content // the last content that the stream looked at; nil: none yet
 	admittedBy *Publication         // admitted follows from it; nil: listing is empty
-	admitted   *publication.Calls   // what listing has
+	admitted   *publication.Calls   // the calls in listing
 	listing    *guard.Listing       // the upstreams that the proxy may report on
 	weight     weight               // the memory that is charged to the peer
 }

@@ -15,7 +15,7 @@ func TestFallbacks(t *testing.T) {
 	var table Table
 	key := breaker.Key{Upstream: "a"}
 	apply := func(f Fallback) {
-		table.Apply([]breaker.Spec{{Key: key}}, map[breaker.Key]Fallback{key: f})
+		table.Apply([]string{key.Upstream}, []*breaker.Spec{{Key: key}}, map[breaker.Key]Fallback{key: f})
 	}
 	wantLines := func(step string, rejected uint64, want ...string) {
 		t.Helper()

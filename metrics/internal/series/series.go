@@ -1,6 +1,7 @@
 package series
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -72,11 +73,18 @@ func (s *series) credits() *credits {
 // edges are the changes of state that have a series.
 var edges = breaker.Edges()
 
-// Apply makes specs the breakers that have series. Breakers that were there before
-// go on with theirs, new ones start at 0, and removed ones lose theirs. fallbacks
-// has every breaker whose fallback is not a [Response]. Calls of Apply must not overlap.
-func (t *Table) Apply(specs []breaker.Spec, fallbacks map[breaker.Key]Fallback) {
-	old, next := t.all(), make(upstreams, len(specs))
+// Apply removes the breakers of the upstreams in gone, and adds those in specs. Breakers that
+// were there before go on with their series, new ones start at 0, and removed ones lose theirs. fallbacks
+// has every breaker of specs whose fallback is not a [Response]. Calls of Apply must not overlap.
+func (t *Table) Apply(gone []string, specs []*breaker.Spec, fallbacks map[breaker.Key]Fallback) {
+	old := t.all()
+	next := maps.Clone(old)
+	if next == nil {
+		next = make(upstreams, len(specs))
+	}
+	for _, name := range gone {
+		delete(next, name)
+	}
 	for _, spec := range specs {
 		key := &spec.Key
 		s := old.find(key)
@@ -95,8 +103,8 @@ func (t *Table) Apply(specs []breaker.Spec, fallbacks map[breaker.Key]Fallback) 
 		}
 		next[key.Upstream] = append(next[key.Upstream], route{key.Route, s})
 	}
-	for _, routes := range next {
-		slices.SortFunc(routes, func(a, b route) int { return strings.Compare(a.name, b.name) })
+	for _, spec := range specs {
+		slices.SortFunc(next[spec.Key.Upstream], func(a, b route) int { return strings.Compare(a.name, b.name) })
 	}
 	t.byUpstream.Store(&next)
 }

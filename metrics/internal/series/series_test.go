@@ -23,6 +23,15 @@ func specs(n int) []breaker.Spec {
 	return s
 }
 
+// pointers returns the same specs by pointers.
+func pointers(specs []breaker.Spec) []*breaker.Spec {
+	all := make([]*breaker.Spec, len(specs))
+	for i := range specs {
+		all[i] = &specs[i]
+	}
+	return all
+}
+
 // heap is how many bytes are reachable.
 func heap() uint64 {
 	runtime.GC()
@@ -39,7 +48,7 @@ func TestMemory(t *testing.T) {
 	breakers := specs(n)
 	before := heap()
 	var table Table
-	table.Apply(breakers, nil)
+	table.Apply(nil, pointers(breakers), nil)
 	for i := range breakers {
 		table.ObserveCalls(breakers[i].Key, time.Second, 1)
 	}
@@ -67,7 +76,7 @@ func TestManyRoutes(t *testing.T) {
 	if got := table.find(list[0].Key); got != nil {
 		t.Errorf("an empty table has %v", got)
 	}
-	table.Apply(list, nil)
+	table.Apply(nil, pointers(list), nil)
 	for _, s := range list {
 		table.ObserveTransition(breaker.Transition{Key: s.Key})
 		if got := table.Last(s.Key); got == nil || got.Key != s.Key {
@@ -84,7 +93,7 @@ func TestManyRoutes(t *testing.T) {
 // TestLast: the last transition of a key, whichever proxy's it was.
 func TestLast(t *testing.T) {
 	var table Table
-	table.Apply(specs(2), nil)
+	table.Apply(nil, pointers(specs(2)), nil)
 	key := specs(2)[0].Key
 	if got := table.Last(key); got != nil {
 		t.Errorf("before any: %v", got)
@@ -115,7 +124,7 @@ func TestEveryFamily(t *testing.T) {
 	if err := table.Write(&out, statuses, wall); err != nil || out.Len() > 0 {
 		t.Errorf("without breakers: %q, %v", out.String(), err)
 	}
-	table.Apply(specs(1), nil)
+	table.Apply(nil, pointers(specs(1)), nil)
 	if err := table.Write(&out, statuses, wall); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +145,7 @@ func TestEveryFamily(t *testing.T) {
 func TestWriteAllocates(t *testing.T) {
 	const n = 1000
 	var table Table
-	table.Apply(specs(n), nil)
+	table.Apply(nil, pointers(specs(n)), nil)
 	statuses := make([]breaker.Status, n)
 	config := breaker.DefaultConfig()
 	for i, s := range specs(n) {
@@ -156,7 +165,7 @@ func TestWriteAllocates(t *testing.T) {
 // has one while it goes on.
 func TestModeAndEpisode(t *testing.T) {
 	var table Table
-	table.Apply(specs(1), nil)
+	table.Apply(nil, pointers(specs(1)), nil)
 	key := specs(1)[0].Key
 	labels := fmt.Sprintf(`route="%s",service="%s"} `, key.Route, key.Upstream)
 	trip := &breaker.Episode{Cause: &breaker.Transition{Edge: breaker.Edge{Reason: breaker.SlowCallRate}, At: breaker.Instant(1500 * time.Millisecond)}}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -44,8 +43,6 @@ type Notation struct {
 	// Value shows a value whose type has a notation of its own. shown is false for a
 	// value of another type.
 	Value func(v any) (view any, shown bool)
-	// Omit reports whether a field of a struct is left out.
-	Omit func(f reflect.StructField) bool
 }
 
 // Show shows v. It goes by reflection, so that a field which is added to a struct is shown
@@ -81,7 +78,7 @@ func (n Notation) object(v reflect.Value) Object {
 	var o Object
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
-		if !field.IsExported() || n.Omit(field) {
+		if !field.IsExported() {
 			continue
 		}
 		name := field.Tag.Get("json")
@@ -103,37 +100,6 @@ func lowerCamel(name string) string {
 		upper--
 	}
 	return strings.ToLower(name[:upper]) + name[upper:]
-}
-
-// Canonical returns a text of a view: the same text for equal views, and different texts
-// for views that differ.
-func Canonical(v any) string {
-	var b strings.Builder
-	canonical(&b, v)
-	return b.String()
-}
-
-func canonical(b *strings.Builder, v any) {
-	switch x := v.(type) {
-	case Object:
-		b.WriteByte('{')
-		for _, f := range x {
-			fmt.Fprintf(b, "%q:", f.Name)
-			canonical(b, f.Value)
-		}
-		b.WriteByte('}')
-	case []any:
-		b.WriteByte('[')
-		for _, item := range x {
-			canonical(b, item)
-			b.WriteByte(',')
-		}
-		b.WriteByte(']')
-	case string:
-		b.WriteString(strconv.Quote(x))
-	default:
-		fmt.Fprintf(b, "%v;", x)
-	}
 }
 
 // YAML returns the YAML of a view that [Notation.Show] returned, in the same order.

@@ -39,6 +39,7 @@ func Documents(data []byte, visitor Visitor) (docs []Value, complete bool) {
 		visitor.Report(p)
 		return nil, false
 	}
+	known := words{}
 	decoder := yaml.NewDecoder(bytes.NewReader(asVersion11(data)))
 	for {
 		var doc yaml.Node
@@ -53,7 +54,8 @@ func Documents(data []byte, visitor Visitor) (docs []Value, complete bool) {
 		if len(doc.Content) == 0 || isEmpty(doc.Content[0]) {
 			continue
 		}
-		root := Value{node: doc.Content[0], visitor: &visitor}
+		content := known.node(doc.Content[0])
+		root := Value{node: &content, visitor: &visitor}
 		if len(docs) == MaxDocuments {
 			root.FailAs("one document more", fmt.Sprintf("at most %d documents in a file", MaxDocuments), "too-many-documents")
 			return docs, false

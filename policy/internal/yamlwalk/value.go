@@ -14,7 +14,7 @@ import (
 
 // Value is one value of a document, with its place, or the place where it is missing.
 type Value struct {
-	node    *yaml.Node
+	node    *node
 	name    string
 	path    string
 	instead string // shown in place of a value that was not written
@@ -33,17 +33,25 @@ func (v Value) With(visitor Visitor) Value {
 	return v
 }
 
+// Alone returns the same value, apart from the document around it. A caller that keeps the result does not keep the
+// document in memory.
+func (v Value) Alone() Value {
+	alone := *v.node
+	v.node = &alone
+	return v
+}
+
 // Path returns the place in the document, such as "spec.endpoints[0].port".
 func (v Value) Path() string { return v.path }
 
 // Line returns the line of the value, from 1.
-func (v Value) Line() int { return v.node.Line }
+func (v Value) Line() int { return int(v.node.line) }
 
 // Name returns the last name of the path; "" for an item of a list.
 func (v Value) Name() string { return v.name }
 
 // IsObject reports whether v is an object. It adds no problem.
-func (v Value) IsObject() bool { return v.node.Kind == yaml.MappingNode }
+func (v Value) IsObject() bool { return v.node.kind == yaml.MappingNode }
 
 // Has reports whether v is an object with a field of that name. It adds no problem.
 func (v Value) Has(name string) bool {
@@ -56,15 +64,15 @@ func (v Value) Get(name string) (field Value, ok bool) {
 	if !v.IsObject() {
 		return Value{}, false
 	}
-	for i := 0; i+1 < len(v.node.Content); i += 2 {
-		if v.node.Content[i].Value == name {
-			return v.child(name, v.node.Content[i+1]), true
+	for i := 0; i+1 < len(v.node.content); i += 2 {
+		if v.node.content[i].value == name {
+			return v.child(name, &v.node.content[i+1]), true
 		}
 	}
 	return Value{}, false
 }
 
-func (v Value) child(name string, node *yaml.Node) Value {
+func (v Value) child(name string, node *node) Value {
 	return Value{node: node, name: name, path: join(v.path, name), visitor: v.visitor}
 }
 
@@ -84,15 +92,15 @@ func (v Value) FailAs(got, want, rule string) { v.visitor.Report(v.Problem(got, 
 
 // Problem returns a problem at the place of the value, without reporting it.
 func (v Value) Problem(got, want, rule string) Problem {
-	return Problem{Line: v.node.Line, Col: v.node.Column, Path: v.path, Got: got, Want: want, Rule: rule}
+	return Problem{Line: int(v.node.line), Col: int(v.node.column), Path: v.path, Got: got, Want: want, Rule: rule}
 }
 
 // Plain returns the text of a scalar, and "" for any other value. It adds no problem.
 func (v Value) Plain() string {
-	if v.node.Kind != yaml.ScalarNode {
+	if v.node.kind != yaml.ScalarNode {
 		return ""
 	}
-	return v.node.Value
+	return v.node.value
 }
 
 // Got returns what is written, in one short line.
@@ -100,18 +108,18 @@ func (v Value) Got() string {
 	switch {
 	case v.instead != "":
 		return v.instead
-	case v.node.Kind == yaml.MappingNode:
+	case v.node.kind == yaml.MappingNode:
 		return "an object"
-	case v.node.Kind == yaml.SequenceNode:
+	case v.node.kind == yaml.SequenceNode:
 		return "a list"
-	case v.node.Kind == yaml.AliasNode:
-		return "*" + shorten(v.node.Value)
-	case v.node.ShortTag() == "!!null":
+	case v.node.kind == yaml.AliasNode:
+		return "*" + shorten(v.node.value)
+	case v.node.tag == "!!null":
 		return "null"
-	case v.node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0, !printable.MatchString(v.node.Value):
-		return strconv.Quote(shorten(v.node.Value))
+	case v.node.style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0, !printable.MatchString(v.node.value):
+		return strconv.Quote(shorten(v.node.value))
 	}
-	return shorten(v.node.Value)
+	return shorten(v.node.value)
 }
 
 var (
@@ -141,11 +149,10 @@ func join(path, name string) string {
 // Object reads the fields of an object in the order written, and reports fields that are unknown or given
 // twice. It returns false, and reports v, if v is not an object.
 func (v Value) Object(fields Fields) bool {
-	known := slices.Sorted(maps.Keys(fields))
 	return v.Entries(func(name string, key, value Value) {
 		field, ok := fields[name]
 		if !ok {
-			key.FailAs("an unknown field", wantField(name, known), "unknown-field")
+			key.FailAs("an unknown field", wantField(name, slices.Sorted(maps.Keys(fields))), "unknown-field")
 			return
 		}
 		if v.visitor.Visit != nil {
@@ -169,11 +176,11 @@ func (v Value) Entries(each func(name string, key, value Value)) bool {
 		return false
 	}
 	first := map[string]int{}
-	for i := 0; i+1 < len(v.node.Content); i += 2 {
-		node := v.node.Content[i]
-		name := node.Value
+	for i := 0; i+1 < len(v.node.content); i += 2 {
+		node := &v.node.content[i]
+		name := node.value
 		key := v.child(name, node)
-		if node.ShortTag() == "!!merge" {
+		if node.tag == "!!merge" {
 			key.Fail("written out: merge keys are not read", "yaml-alias")
 			continue
 		}
@@ -184,8 +191,8 @@ func (v Value) Entries(each func(name string, key, value Value)) bool {
 			key.FailAs("given again", fmt.Sprintf("given once; the first is on line %d", line), "duplicate-field")
 			continue
 		}
-		first[name] = node.Line
-		each(name, key, v.child(name, v.node.Content[i+1]))
+		first[name] = int(node.line)
+		each(name, key, v.child(name, &v.node.content[i+1]))
 	}
 	return true
 }
@@ -196,22 +203,22 @@ func (v Value) Each(each func(Value)) int {
 	if !v.is(yaml.SequenceNode, "a list") {
 		return -1
 	}
-	for i, item := range v.node.Content {
-		each(Value{node: item, path: fmt.Sprintf("%s[%d]", v.path, i), visitor: v.visitor})
+	for i := range v.node.content {
+		each(Value{node: &v.node.content[i], path: fmt.Sprintf("%s[%d]", v.path, i), visitor: v.visitor})
 	}
-	return len(v.node.Content)
+	return len(v.node.content)
 }
 
 // is returns whether v has a kind. It reports v if not, and for problems that a value of any kind can have.
 func (v Value) is(kind yaml.Kind, want string) bool {
 	switch {
-	case v.node.Kind == yaml.AliasNode:
+	case v.node.kind == yaml.AliasNode:
 		v.Fail("written out: aliases are not read", "yaml-alias")
-	case v.node.Anchor != "":
-		v.FailAs("&"+shorten(v.node.Anchor), "without an anchor: aliases are not read", "yaml-alias")
-	case v.node.Style&yaml.TaggedStyle != 0:
-		v.FailAs(shorten(v.node.Tag), "without a tag", "yaml-tag")
-	case v.node.Kind != kind:
+	case v.node.marks != nil && v.node.marks.anchor != "":
+		v.FailAs("&"+shorten(v.node.marks.anchor), "without an anchor: aliases are not read", "yaml-alias")
+	case v.node.marks != nil:
+		v.FailAs(shorten(v.node.marks.tag), "without a tag", "yaml-tag")
+	case v.node.kind != kind:
 		v.Fail(want, "wrong-type")
 	default:
 		return true
@@ -221,24 +228,24 @@ func (v Value) is(kind yaml.Kind, want string) bool {
 
 // scalar returns the text of a scalar with one of the tags, or reports v.
 func (v Value) scalar(want, rule string, tags ...string) (string, bool) {
-	if v.node.Kind == yaml.MappingNode || v.node.Kind == yaml.SequenceNode {
+	if v.node.kind == yaml.MappingNode || v.node.kind == yaml.SequenceNode {
 		v.Fail(want, rule)
 		return "", false
 	}
 	if !v.is(yaml.ScalarNode, want) {
 		return "", false
 	}
-	if !slices.Contains(tags, v.node.ShortTag()) {
+	if !slices.Contains(tags, v.node.tag) {
 		v.Fail(want, rule)
 		return "", false
 	}
-	return v.node.Value, true
+	return v.node.value, true
 }
 
 // String returns the text of a string, or reports v with want. A number, boolean or date without quotes is
 // not a string.
 func (v Value) String(want string) (string, bool) {
-	if v.node.Kind == yaml.ScalarNode && v.node.ShortTag() != "!!str" && v.node.ShortTag() != "!!null" {
+	if v.node.kind == yaml.ScalarNode && v.node.tag != "!!str" && v.node.tag != "!!null" {
 		want = "in quotes, as " + want
 	}
 	return v.scalar(want, "wrong-type", "!!str")

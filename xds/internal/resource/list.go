@@ -131,11 +131,11 @@ func (l *List) merge(given []*Resource, gone []string, n int) []*Resource {
 	return append(all, rest...)
 }
 
-// Change is what a proxy that has one list lacks of another one.
+// Change has the differences of a list from the one that a proxy has.
 type Change struct {
 	Changed []*Resource // new ones and new versions, sorted by name
 	Updated []string    // the names of those among them that the proxy has in another version, sorted
-	Gone    []*Resource // those that are no more, as the proxy has them, sorted by name
+	Gone    []*Resource // resources that only the proxy still has, sorted by name
 }
 
 // Since returns what a proxy lacks that has other resources. The caller must not change it.
@@ -173,11 +173,11 @@ func (l *List) since(had *List) *Change {
 type Batch struct {
 	Changed []*Resource
 	Updated []string
-	After   *List // what the proxy has with it
+	After   *List // the resources that the proxy has with it
 }
 
 // Batch returns the first resources that a proxy lacks which has other resources: as many as have at most a number of bytes
-// together, and at least one. The proxy lacks some. It keeps those that are no more.
+// together, and at least one. The proxy lacks some. It keeps resources that no longer exist.
 func (l *List) Batch(had *List, bytes int) *Batch {
 	make := func() *Batch {
 		c, n := l.Since(had), 0
@@ -267,6 +267,6 @@ func (l *List) Version() string {
 	if l.Len() <= Few {
 		return make()
 	}
-	type key struct{ version bool }
+	type key struct{}
 	return Remember(l, key{}, make)
 }

@@ -1,6 +1,9 @@
 package resource
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Names is a set of names that a proxy asks for. It is immutable. Nil names are empty.
 type Names struct {
@@ -41,7 +44,8 @@ func (n *Names) total() sum {
 	return n.sum
 }
 
-// Change returns the names with some more and without others. A name that comes and goes is gone.
+// Change returns the names with some more and without others. A name that comes and goes is gone. The set keeps copies of the
+// names.
 func (n *Names) Change(pool *Pool, add, drop []string) *Names {
 	// Many proxies ask for the same names, so their set is looked for before it is made. The sum of a request that says a
 	// name twice is the sum of no set.
@@ -80,6 +84,9 @@ func overlap(add, drop []string) bool {
 
 func newNames(had, add, drop []string) *Names {
 	n := &Names{all: slices.Concat(had, add)}
+	for i := len(had); i < len(n.all); i++ {
+		n.all[i] = strings.Clone(n.all[i])
+	}
 	slices.Sort(n.all)
 	n.all = slices.Compact(n.all)
 	if len(drop) > 0 {

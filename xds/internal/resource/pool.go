@@ -9,8 +9,8 @@ import (
 	"breakwater.dev/internal/lockorder"
 )
 
-// Pool shares equal lists and equal names: whoever makes one that another holder has gets that one. It keeps nothing that
-// has no other holder. The zero value is ready. A nil pool shares nothing.
+// Pool shares equal lists and equal names: a caller that makes one which another caller has gets the same one. The pool keeps
+// nothing alive by itself. The zero value is ready. A nil pool shares nothing.
 type Pool struct {
 	lists shared[List]
 	names shared[Names]
@@ -33,20 +33,28 @@ func (p *Pool) List(all []*Resource) *List {
 	return p.get(total, len(unique), func() []*Resource { return slices.Clip(unique) })
 }
 
-// Claimed returns the list of the resources that a proxy says it has, with their versions by their names.
-func (p *Pool) Claimed(versions map[string]string) *List {
+// Version is a resource that a proxy says it has.
+type Version struct{ Name, Version string }
+
+// Claimed returns the list of the resources that a proxy says it has. The last one of those with the same name counts. The pool
+// keeps copies of the strings.
+func (p *Pool) Claimed(versions []Version) *List {
+	// Many proxies have the same resources, so their list is looked for before it is made. The sum of versions in which a
+	// name comes twice is the sum of no list.
 	var total sum
-	for name, version := range versions {
-		total = total.plus(sumOf(name, version))
+	for _, v := range versions {
+		total = total.plus(sumOf(v.Name, v.Version))
 	}
-	return p.get(total, len(versions), func() []*Resource {
-		all := make([]*Resource, 0, len(versions))
-		for name, version := range versions {
-			all = append(all, Claimed(name, version))
+	if p != nil {
+		if known := p.lists.find(total); known != nil {
+			return known
 		}
-		slices.SortFunc(all, func(a, b *Resource) int { return strings.Compare(a.Name, b.Name) })
-		return all
-	})
+	}
+	all := make([]*Resource, len(versions))
+	for i, v := range versions {
+		all[i] = Claimed(strings.Clone(v.Name), strings.Clone(v.Version))
+	}
+	return p.List(all)
 }
 
 // get returns the list of n resources with a sum, which it makes if there is none.

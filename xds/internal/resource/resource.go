@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -28,6 +29,8 @@ type Resource struct {
 	// begins. A resource of which only the version is known has none.
 	wire   []byte
 	packed int
+	delta  mem.Buffer // wire
+	sotw   mem.Buffer // wire from packed on
 	sum    sum
 }
 
@@ -72,6 +75,7 @@ func New(name, version string, body *anypb.Any) *Resource {
 	b = protowire.AppendVarint(protowire.AppendTag(b, resourcePacked, protowire.BytesType), uint64(packed))
 	b = protowire.AppendString(protowire.AppendTag(b, anyTypeURL, protowire.BytesType), body.GetTypeUrl())
 	r.wire = protowire.AppendBytes(protowire.AppendTag(b, anyValue, protowire.BytesType), body.GetValue())
+	r.delta, r.sotw = mem.SliceBuffer(r.wire), mem.SliceBuffer(r.wire[r.packed:])
 	return r
 }
 
@@ -83,11 +87,15 @@ func Claimed(name, version string) *Resource {
 // IsClaimed reports whether only the name and the version are known.
 func (r *Resource) IsClaimed() bool { return r.wire == nil }
 
-// Delta returns the field of a DeltaDiscoveryResponse that holds the resource. The caller must not change it.
-func (r *Resource) Delta() []byte { return r.wire }
+// Delta returns the field of a DeltaDiscoveryResponse that holds the resource, for any number of responses.
+func (r *Resource) Delta() mem.Buffer { return r.delta }
 
-// Sotw returns the field of a DiscoveryResponse that holds the resource. The caller must not change it.
-func (r *Resource) Sotw() []byte { return r.wire[r.packed:] }
+// Sotw returns the field of a DiscoveryResponse that holds the resource, for any number of responses. It is also the field of a
+// resource in a DeltaDiscoveryResponse that holds the message.
+func (r *Resource) Sotw() mem.Buffer { return r.sotw }
+
+// Size returns the size of the resource in a DeltaDiscoveryResponse, in bytes.
+func (r *Resource) Size() int { return len(r.wire) }
 
 // Value returns the marshalled message. The caller must not change it.
 func (r *Resource) Value() []byte {
@@ -107,8 +115,8 @@ func (r *Resource) Value() []byte {
 // Body returns the packed message, which must not be changed.
 func (r *Resource) Body() *anypb.Any { return &anypb.Any{TypeUrl: r.TypeURL, Value: r.Value()} }
 
-// Message returns the message, unmarshalled anew. The resource must be more than claimed. It panics if the content is none
-// of the type's, which cannot be: it was marshalled from a message.
+// Message unmarshals the message. The resource must be more than claimed. Message panics if the content is none of the type's,
+// which cannot be: it was marshalled from a message.
 func (r *Resource) Message() proto.Message {
 	m, err := r.Body().UnmarshalNew()
 	if err != nil {

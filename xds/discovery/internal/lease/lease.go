@@ -1,14 +1,19 @@
 package lease
 
-import "time"
+import (
+	"time"
+
+	"breakwater.dev/gate"
+)
 
 // PerTTL is how often a layer is renewed in its time to live, so that one renewal may be lost.
 const PerTTL = 3
 
 // Leases are the leases of one proxy's layers, by name. The zero value has none.
 type Leases struct {
-	all    map[string]*lease
-	flight []*lease // in the last response
+	all     map[string]*lease
+	flight  []*lease  // in the last response
+	applies *gate.Mix // the gates in the layers that the proxy has taken, even where it has dropped them since; nil: none
 }
 
 // lease is what is known of one layer of a proxy.
@@ -29,9 +34,35 @@ func (l *Leases) of(name string) *lease {
 	return l.all[name]
 }
 
-// Wait returns after what time a layer that the proxy has is to be renewed, for a time to live that may be another one than before; 0 or
-// less: now. One from an earlier stream is renewed at once, because its time is running.
-func (l *Leases) Wait(name string, ttl time.Duration, now time.Time) time.Duration {
+// Due returns the layers that are to be renewed now, and those whose content has to come with that. ttls are the layers with a time
+// to live that the proxy has or is about to get, by name; the time to live may be another one than before. If one is due, the layers that
+// are due soon come with it, so that one response renews all of them. next is after what time to look again; 0 or less: now, or there
+// is none.
+func (l *Leases) Due(ttls map[string]time.Duration, now time.Time) (renew, again []string, next time.Duration) {
+	first := true
+	for name, ttl := range ttls {
+		if wait := l.wait(name, ttl, now); first || wait < next {
+			first, next = false, wait
+		}
+	}
+	if first || next > 0 {
+		return nil, nil, next
+	}
+	for name, ttl := range ttls {
+		switch {
+		case l.wait(name, ttl, now) > ttl/PerTTL/2:
+		case l.lapses(name, now):
+			again = append(again, name)
+		default:
+			renew = append(renew, name)
+		}
+	}
+	return renew, again, next
+}
+
+// wait returns after what time a layer is to be renewed; 0 or less: now. A layer from an earlier stream is renewed at once, because
+// its time is running.
+func (l *Leases) wait(name string, ttl time.Duration, now time.Time) time.Duration {
 	e := l.of(name)
 	if e.ttl > 0 {
 		ttl = min(ttl, e.ttl)
@@ -39,9 +70,9 @@ func (l *Leases) Wait(name string, ttl time.Duration, now time.Time) time.Durati
 	return e.sent.Add(ttl / PerTTL).Sub(now)
 }
 
-// Lapses reports whether the proxy may drop a layer before a renewal that is sent now arrives. Such a renewal needs the content. A proxy
-// that has just said that it has a layer from an earlier stream is taken at its word: it refuses the renewal otherwise.
-func (l *Leases) Lapses(name string, now time.Time) bool {
+// lapses reports whether the proxy may drop a layer before a renewal that is sent now arrives. A proxy that has just said that it has
+// a layer from an earlier stream is taken at its word: it refuses the renewal otherwise.
+func (l *Leases) lapses(name string, now time.Time) bool {
 	e := l.of(name)
 	return !e.sure || !e.sent.IsZero() && !now.Before(e.until.Add(-e.ttl/PerTTL))
 }
@@ -71,12 +102,4 @@ func (l *Leases) Refused() {
 	for _, e := range l.flight {
 		e.sure = false
 	}
-}
-
-// Until returns when the proxy drops a layer that it has taken, unless it is renewed; zero: never.
-func (l *Leases) Until(name string) time.Time {
-	if e := l.all[name]; e != nil {
-		return e.until
-	}
-	return time.Time{}
 }

@@ -42,7 +42,7 @@ func TestRenewal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var l Leases
 			tt.before(&l)
-			wait, lapses := l.Wait("a", tt.ttl, at(tt.now)), l.Lapses("a", at(tt.now))
+			wait, lapses := l.wait("a", tt.ttl, at(tt.now)), l.lapses("a", at(tt.now))
 			if wait != tt.wait && !(tt.wait < 0 && wait < tt.wait) || lapses != tt.lapses {
 				t.Errorf("it is due after %s, lapses %t; want %s, %t", wait, lapses, tt.wait, tt.lapses)
 			}
@@ -55,7 +55,7 @@ func TestUntil(t *testing.T) {
 	var l Leases
 	want := func(when string, a, b time.Time) {
 		t.Helper()
-		if gotA, gotB := l.Until("a"), l.Until("b"); !gotA.Equal(a) || !gotB.Equal(b) {
+		if gotA, gotB := l.of("a").until, l.of("b").until; !gotA.Equal(a) || !gotB.Equal(b) {
 			t.Errorf("%s: until %s and %s, want %s and %s", when, gotA, gotB, a, b)
 		}
 	}

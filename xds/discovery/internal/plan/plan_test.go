@@ -9,6 +9,8 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"breakwater.dev/wire"
@@ -22,8 +24,15 @@ type said struct {
 	*discoveryv3.DeltaDiscoveryRequest
 }
 
-func (s said) Recv() (*discoveryv3.DeltaDiscoveryRequest, error) { return s.DeltaDiscoveryRequest, nil }
-func (s said) SendMsg(any) error                                 { return nil }
+func (s said) RecvMsg(request any) error {
+	b, err := proto.Marshal(s.DeltaDiscoveryRequest)
+	if err != nil {
+		return err
+	}
+	return request.(*protocol.DeltaRequest).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)})
+}
+
+func (s said) SendMsg(any) error { return nil }
 
 // client is a proxy that takes what it is sent when the test says so.
 type client struct {

@@ -98,7 +98,9 @@ func (s *Subscription) took() {
 	} else {
 		s.taken = s.taken.With(s.pool, s.flight, s.removed)
 	}
-	s.resolve(append(namesOf(s.flight), s.removed...))
+	if len(s.refused) > 0 {
+		s.resolve(append(namesOf(s.flight), s.removed...))
+	}
 }
 
 func namesOf(resources []*xds.Resource) []string {
@@ -120,7 +122,7 @@ func (s *Subscription) refuse(message string, now time.Time) {
 		if before, ok := s.refused[sent.Name]; ok && before.resource.Version == sent.Version && before.removal == removal {
 			r.tries += before.tries
 		} else if ok && s.refusesWhole() {
-			replaced[before.nonce] = true // what was refused with it may be good without it
+			replaced[before.nonce] = true // the resources that were refused with it may be good without it
 		}
 		s.refused[sent.Name] = r
 		refused = append(refused, sent.Name)

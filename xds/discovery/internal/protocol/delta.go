@@ -3,8 +3,7 @@ package protocol
 import (
 	"maps"
 	"slices"
-
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"strings"
 
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/internal/resource"
@@ -13,7 +12,8 @@ import (
 // DeltaStream is the part of a gRPC stream that the delta protocol needs. The aggregated and the runtime service both
 // have it.
 type DeltaStream interface {
-	Recv() (*discoveryv3.DeltaDiscoveryRequest, error)
+	// RecvMsg receives a [DeltaRequest].
+	RecvMsg(request any) error
 	// SendMsg sends a [Frame].
 	SendMsg(frame any) error
 }
@@ -26,31 +26,37 @@ type delta struct{ stream DeltaStream }
 func (d delta) Kind() Kind { return Delta }
 
 func (d delta) Recv() (Request, error) {
-	m, err := d.stream.Recv()
-	if err != nil {
+	m := &DeltaRequest{}
+	if err := d.stream.RecvMsg(m); err != nil {
 		return Request{}, err
 	}
-	return Request{
-		Node: m.GetNode(), TypeURL: m.GetTypeUrl(), Nonce: m.GetResponseNonce(), Refused: m.GetErrorDetail(), change: deltaChange{m},
-	}, nil
+	return m.request(), nil
 }
 
 func (d delta) Send(r *Response) error { return d.stream.SendMsg(deltaFrame(r)) }
 
-// deltaChange adds names to a subscription, and removes names from it.
-type deltaChange struct {
-	*discoveryv3.DeltaDiscoveryRequest
+func (r *DeltaRequest) request() Request {
+	return Request{Node: r.node, TypeURL: known(r.typeURL), Nonce: r.nonce, Refused: r.refused, change: deltaChange{r}}
 }
 
-func (c deltaChange) size() int {
-	return len(c.GetResourceNamesSubscribe()) + len(c.GetInitialResourceVersions())
+// known returns our own string for a type that is served, so that the request's is not kept.
+func known(typeURL string) string {
+	if i := slices.Index(xds.Types, typeURL); i >= 0 {
+		return xds.Types[i]
+	}
+	return strings.Clone(typeURL)
 }
+
+// deltaChange adds names to a subscription, and removes names from it.
+type deltaChange struct{ *DeltaRequest }
+
+func (c deltaChange) size() int { return len(c.subscribe) + len(c.versions) }
 
 // all is the name that stands for every resource.
 const all = "*"
 
 func (c deltaChange) apply(s *Subscription, first bool) {
-	add, drop := c.GetResourceNamesSubscribe(), c.GetResourceNamesUnsubscribe()
+	add, drop := c.subscribe, c.unsubscribe
 	if first {
 		// A first request that names nothing means everything, for types that allow it.
 		s.wildcard = len(add) == 0
@@ -62,23 +68,20 @@ func (c deltaChange) apply(s *Subscription, first bool) {
 		s.names = s.names.Change(s.pool, add, drop)
 	}
 	if first {
-		s.resumed = len(c.GetInitialResourceVersions()) > 0
-		s.claim(c.GetInitialResourceVersions())
+		s.resumed = len(c.versions) > 0
+		s.claim(c.versions)
 	} else {
 		s.forget(add) // a proxy that asks for a resource again has forgotten it, and waits for an answer
 	}
-	if first || len(c.GetResourceNamesUnsubscribe()) > 0 {
+	if first || len(c.unsubscribe) > 0 {
 		s.forgetUnwanted()
 	}
 }
 
 // claim notes the resources that the proxy says it has from an earlier stream.
-func (s *Subscription) claim(versions map[string]string) {
-	for name, version := range versions {
-		if claimed(version) != version {
-			versions = maps.Clone(versions)
-			versions[name] = claimed(version)
-		}
+func (s *Subscription) claim(versions []resource.Version) {
+	for i := range versions {
+		versions[i].Version = claimed(versions[i].Version)
 	}
 	s.has = s.pool.Claimed(versions)
 	s.taken = s.has
@@ -101,16 +104,18 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 		return nil
 	}
 	b := s.addable(want, change)
-	s.addRenewed(&b, want)
+	s.addRenewed(want, &b)
+	var stay []*xds.Resource
 	for _, had := range change.Gone {
 		awaited := s.again[had.Name] && s.names.Has(had.Name)
 		switch {
 		case s.removes(removals, had.Name) || awaited && had.IsClaimed(): // the proxy has it from an earlier stream, and we do not
 			gone = append(gone, had.Name)
 		case awaited: // it may not go yet, so it is sent again
-			b.add = insert(b.add, had)
+			stay = append(stay, had)
 		}
 	}
+	b.add = merge(b.add, stay)
 	if len(b.add) == 0 && len(gone) == 0 && s.greeted() {
 		return nil
 	}
@@ -124,7 +129,7 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 	return s.respond(seq, b)
 }
 
-// greeted reports whether the proxy needs no first answer: one that starts waits for it even if there is nothing to say.
+// greeted reports whether the proxy needs no first answer. A proxy that starts waits for it even if there is nothing to say.
 func (s *Subscription) greeted() bool { return s.responded || s.has.Len() > 0 || len(s.absent) > 0 }
 
 // addable returns the resources that the next response adds, among the ones that the proxy wants.
@@ -141,46 +146,55 @@ func (s *Subscription) addable(want *xds.List, change *resource.Change) batch {
 		next := want.Batch(s.has, responseBytes)
 		b.add, b.updated, b.after = next.Changed, next.Updated, next.After
 	}
-	for name := range s.again {
-		if s.typeURL == xds.SecretType && len(b.add) > 0 {
-			return b
-		}
-		if r, had := want.Find(name), s.has.Find(name); r != nil && had != nil && had.Version == r.Version {
-			b.add, b.updated = insert(b.add, r), append(slices.Clip(b.updated), name)
-		}
+	if len(s.again) > 0 {
+		s.addAgain(want, &b)
 	}
 	return b
 }
 
-// addRenewed adds the resources whose time to live begins anew, without their content.
-func (s *Subscription) addRenewed(b *batch, want *xds.List) {
-	for name := range s.renewed {
-		r, had := want.Find(name), s.has.Find(name)
-		if r == nil || had == nil || had.Version != r.Version || s.again[name] {
-			continue
+// addRenewed adds the resources whose time to live begins again, without their content.
+func (s *Subscription) addRenewed(want *xds.List, b *batch) {
+	var more []*xds.Resource
+	for _, name := range slices.Sorted(maps.Keys(s.renewed)) {
+		if r, had := want.Find(name), s.has.Find(name); r != nil && had != nil && had.Version == r.Version && !s.again[name] {
+			more = append(more, r)
 		}
-		if b.bare == nil {
-			b.bare = map[string]bool{}
-		}
-		b.add, b.bare[name] = insert(b.add, r), true
 	}
 	s.renewed = nil
+	if len(more) == 0 {
+		return
+	}
+	b.add, b.bare = merge(b.add, more), map[string]bool{}
+	for _, r := range more {
+		b.bare[r.Name] = true
+	}
 }
 
-// insert returns sorted resources with one more, in the place of the one with its name, if there is one. It leaves the given
-// ones alone.
-func insert(sorted []*xds.Resource, r *xds.Resource) []*xds.Resource {
-	at, found := slices.BinarySearchFunc(sorted, r.Name, func(r *xds.Resource, name string) int {
-		switch {
-		case r.Name < name:
-			return -1
-		case r.Name > name:
-			return 1
-		}
-		return 0
-	})
-	if found {
-		return sorted
+// addAgain adds resources that are sent once more though they have not changed, as far as there is room for them.
+func (s *Subscription) addAgain(want *xds.List, b *batch) {
+	room := responseBytes
+	for _, r := range b.add {
+		room -= r.Size()
 	}
-	return slices.Insert(slices.Clone(sorted), at, r)
+	var more []*xds.Resource
+	for _, name := range slices.Sorted(maps.Keys(s.again)) {
+		if len(b.add)+len(more) > 0 && (room <= 0 || s.typeURL == xds.SecretType) {
+			break
+		}
+		if r, had := want.Find(name), s.has.Find(name); r != nil && had != nil && had.Version == r.Version {
+			more = append(more, r)
+			room -= r.Size()
+		}
+	}
+	b.add, b.updated = merge(b.add, more), append(slices.Clip(b.updated), namesOf(more)...)
+}
+
+// merge returns two lists of resources as one, sorted by name. Both are sorted and have no name in common. It leaves them alone.
+func merge(a, b []*xds.Resource) []*xds.Resource {
+	if len(b) == 0 {
+		return a
+	}
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(a, b *xds.Resource) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }

@@ -115,7 +115,7 @@ func (s *Subscription) parts(change *resource.Change) [][]string {
 	for _, r := range change.Gone {
 		add(r.Name)
 	}
-	owners := map[string]string{} // of hosts that the proxy has, or gets
+	owners := map[string]string{} // by host, including hosts that the proxy is to get
 	own := func(r *xds.Resource) {
 		for _, host := range r.Hosts {
 			owner, owned := owners[host]

@@ -29,7 +29,7 @@ type table struct {
 
 func newTable() *table {
 	w := &table{Subscription: New(Delta, xds.VirtualHostType, &xds.Pool{}), hosts: map[string]*xds.Resource{}, now: time.Unix(1_000_000, 0)}
-	w.Apply(Request{change: deltaChange{&discoveryv3.DeltaDiscoveryRequest{ResourceNamesSubscribe: []string{wire.RoutesName}}}})
+	w.Apply(Request{change: deltaChange{&DeltaRequest{subscribe: []string{wire.RoutesName}}}})
 	return w
 }
 
@@ -82,7 +82,7 @@ func (w *table) settle(t rapid.TB, all *xds.List) {
 		if !w.takes(r) {
 			m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: "no"}
 		}
-		request := Request{Nonce: m.ResponseNonce, Refused: m.ErrorDetail, change: deltaChange{m}}
+		request := deltaRequest(t, m)
 		w.Answer(request, w.now)
 		w.Apply(request)
 	}
@@ -109,7 +109,7 @@ func tiedToBad(all *xds.List, before map[string]*xds.Resource) map[string]bool {
 	return tied
 }
 
-// TestABadVirtualHostKeepsNoOtherBack: whatever changes, the proxy ends up with all virtual hosts that it can have. What was bad
+// TestABadVirtualHostKeepsNoOtherBack: whatever changes, the proxy ends up with all virtual hosts that it can have. A bad one
 // comes when it is good.
 func TestABadVirtualHostKeepsNoOtherBack(t *testing.T) {
 	refused := 0

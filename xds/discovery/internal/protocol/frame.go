@@ -10,13 +10,13 @@ import (
 	"breakwater.dev/xds"
 )
 
-// Frame is a marshalled response. The bytes of its resources are the ones that all proxies share.
+// Frame is a marshalled response. All proxies share the bytes of the resources.
 type Frame struct{ buffers mem.BufferSlice }
 
 // Buffers returns the bytes, which must not be changed.
 func (f Frame) Buffers() mem.BufferSlice { return f.buffers }
 
-// add adds bytes that nobody changes.
+// add adds bytes, which the caller must not change afterwards.
 func (f *Frame) add(b []byte) { f.buffers = append(f.buffers, mem.SliceBuffer(b)) }
 
 // The numbers of the fields, which are the same for both kinds of responses where both have the field.
@@ -55,7 +55,7 @@ func deltaFrame(r *Response) Frame {
 	for _, resource := range r.Resources {
 		ttl := r.TTLs[resource.Name]
 		if ttl == 0 {
-			f.add(resource.Delta())
+			f.buffers = append(f.buffers, resource.Delta())
 			continue
 		}
 		inner := limited(resource, ttl)
@@ -63,11 +63,11 @@ func deltaFrame(r *Response) Frame {
 			f.add(protowire.AppendBytes(protowire.AppendTag(nil, fieldResources, protowire.BytesType), inner))
 			continue
 		}
-		packed := resource.Sotw() // the field with the packed message
+		packed := resource.Sotw()
 		field := protowire.AppendTag(nil, fieldResources, protowire.BytesType)
-		field = protowire.AppendVarint(field, uint64(len(inner)+len(packed)))
+		field = protowire.AppendVarint(field, uint64(len(inner)+packed.Len()))
 		f.add(append(field, inner...))
-		f.add(packed)
+		f.buffers = append(f.buffers, packed)
 	}
 	return f
 }
@@ -81,17 +81,17 @@ func sotwFrame(r *Response) Frame {
 		packed := resource.Sotw()
 		ttl := r.TTLs[resource.Name]
 		if ttl == 0 {
-			f.add(packed)
+			f.buffers = append(f.buffers, packed)
 			continue
 		}
 		inner := limited(resource, ttl)
 		value := protowire.AppendTag(nil, fieldAnyValue, protowire.BytesType)
-		value = protowire.AppendVarint(value, uint64(len(inner)+len(packed)))
+		value = protowire.AppendVarint(value, uint64(len(inner)+packed.Len()))
 		wrapped := append(appendString(nil, fieldAnyTypeURL, resourceType), value...)
 		field := protowire.AppendTag(nil, fieldResources, protowire.BytesType)
-		field = protowire.AppendVarint(field, uint64(len(wrapped)+len(inner)+len(packed)))
+		field = protowire.AppendVarint(field, uint64(len(wrapped)+len(inner)+packed.Len()))
 		f.add(append(append(field, wrapped...), inner...))
-		f.add(packed)
+		f.buffers = append(f.buffers, packed)
 	}
 	return f
 }

@@ -9,6 +9,7 @@ import (
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -29,6 +30,27 @@ func (s *script[Q, R]) Recv() (*Q, error) {
 	q := s.requests[0]
 	s.requests = s.requests[1:]
 	return q, nil
+}
+
+func (s *script[Q, R]) RecvMsg(request any) error {
+	q, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	b, err := proto.Marshal(any(q).(proto.Message))
+	if err != nil {
+		return err
+	}
+	return request.(*DeltaRequest).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)})
+}
+
+// deltaRequest returns a request of the delta protocol as it is received.
+func deltaRequest(t interface{ Fatal(...any) }, m *discoveryv3.DeltaDiscoveryRequest) Request {
+	r, err := NewDelta(&deltaScript{requests: []*discoveryv3.DeltaDiscoveryRequest{m}}).Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func (s *script[Q, R]) SendMsg(frame any) error {

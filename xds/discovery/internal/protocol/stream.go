@@ -77,10 +77,25 @@ func (r *Response) Size() int {
 			size += len(limited(resource, r.TTLs[resource.Name]))
 			continue
 		}
-		size += len(resource.Delta())
+		size += resource.Size()
 	}
 	return size
 }
+
+// Memory returns the memory that the response takes until it is sent, in bytes, by estimate. It does not count the content of the
+// resources, which all proxies share.
+func (r *Response) Memory() int {
+	memory := responseMemory + len(r.Resources)*referenceMemory
+	for _, name := range r.Removed {
+		memory += len(name)
+	}
+	return memory
+}
+
+const (
+	responseMemory  = 1024
+	referenceMemory = 32
+)
 
 // maxVersion is the longest version of a resource that is remembered, in bytes. Our versions are shorter.
 const maxVersion = 64

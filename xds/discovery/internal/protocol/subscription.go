@@ -24,10 +24,10 @@ type Subscription struct {
 	wildcard bool // the proxy wants every resource of the type
 	resumed  bool // the proxy came with resources of an earlier stream
 	names    *resource.Names
-	// has is what the proxy was sent last, or reported to have. Refused resources stay in it, so that they are not sent
-	// again before their pause is over.
+	// has are the resources that the proxy was sent last, or reported to have. Refused resources stay in it, so that they are
+	// not sent again before their pause is over.
 	has   *xds.List
-	taken *xds.List // what the proxy has taken, or reported to have
+	taken *xds.List // the resources that the proxy has taken, or reported to have
 	// absent has the names that the proxy asks for, and of which it knows that there is no such resource.
 	absent map[string]bool
 	// unused has the resources that the proxy is to lose, by name, with the time since when nothing refers to them.
@@ -46,7 +46,7 @@ type Subscription struct {
 	pending   bool            // the last response awaits its answer
 	flight    []*xds.Resource // the resources in the last response
 	updated   []string        // the names of those that the proxy had in another version
-	removed   []string        // the names in the last response of resources that are no more
+	removed   []string        // the names in the last response of resources that no longer exist
 	bare      map[string]bool // the names of those in the last response without their content
 	nonce     string          // the nonce of the last response
 	version   string          // the version of the last response, in SotW only; empty: any response differs from it
@@ -86,13 +86,13 @@ func (s *Subscription) Respond(seq uint64, resources *xds.List, removals Removal
 	}
 }
 
-// batch is what one response says.
+// batch is the content of one response.
 type batch struct {
 	add     []*xds.Resource // sorted
 	updated []string        // the names of those that the proxy has in another version
 	bare    map[string]bool // the names of those that come without their content
 	gone    []string        // sorted
-	after   *xds.List       // what the proxy has with it
+	after   *xds.List       // the resources that the proxy has with it
 }
 
 // respond returns a response, and records it as sent.
@@ -133,7 +133,7 @@ func (s *Subscription) wanted(resources *xds.List) *xds.List {
 		want = resources.Named(s.names)
 	}
 	if s.has != want && s.has.Same(want) {
-		// What it reported is what there is, and that has more than names and versions.
+		// It reported the resources that there are, whose content is known.
 		if s.taken == s.has {
 			s.taken = want
 		}

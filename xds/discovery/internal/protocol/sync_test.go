@@ -29,10 +29,10 @@ type pair struct {
 var someNames = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 0, 4, rapid.ID[string])
 
 // take has both subscriptions take a request.
-func (p *pair) take(m *discoveryv3.DeltaDiscoveryRequest) {
+func (p *pair) take(t *rapid.T, m *discoveryv3.DeltaDiscoveryRequest) {
 	p.slow.answer(m)
 	p.slow.apply(m)
-	r := Request{TypeURL: p.typeURL, Nonce: m.GetResponseNonce(), Refused: m.GetErrorDetail(), change: deltaChange{m}}
+	r := deltaRequest(t, m)
 	refused := p.quick.Answer(r, p.now).Refused
 	p.quick.Apply(r)
 	if refused {
@@ -76,13 +76,13 @@ func (p *pair) move(t *rapid.T) {
 	case "change":
 		p.change(t, someNames.Draw(t, "names"))
 	case "ask":
-		p.take(&discoveryv3.DeltaDiscoveryRequest{
+		p.take(t, &discoveryv3.DeltaDiscoveryRequest{
 			ResourceNamesSubscribe: someNames.Draw(t, "subscribe"), ResourceNamesUnsubscribe: someNames.Draw(t, "unsubscribe"),
 		})
 	case "ack":
-		p.take(&discoveryv3.DeltaDiscoveryRequest{ResponseNonce: p.quick.nonce})
+		p.take(t, &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: p.quick.nonce})
 	case "nack":
-		p.take(&discoveryv3.DeltaDiscoveryRequest{ResponseNonce: p.quick.nonce, ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}})
+		p.take(t, &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: p.quick.nonce, ErrorDetail: &rpcstatus.Status{Code: 13, Message: "no"}})
 	case "again":
 		name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")
 		p.quick.SendAgainIfNamed(name)
@@ -115,7 +115,7 @@ func TestSharingMakesNoDifference(t *testing.T) {
 		typeURL, pool := rapid.SampledFrom([]string{xds.ClusterType, xds.EndpointType}).Draw(t, "type"), &xds.Pool{}
 		p := &pair{quick: New(Delta, typeURL, pool), slow: newNaive(typeURL), pool: pool, typeURL: typeURL, now: time.Unix(1_000_000, 0)}
 		p.change(t, []string{"a", "b", "c", "d"})
-		p.take(&discoveryv3.DeltaDiscoveryRequest{
+		p.take(t, &discoveryv3.DeltaDiscoveryRequest{
 			ResourceNamesSubscribe:  someNames.Draw(t, "subscribe"),
 			InitialResourceVersions: rapid.MapOf(rapid.SampledFrom([]string{"a", "b", "x"}), rapid.Just("1")).Draw(t, "versions"),
 		})
@@ -144,6 +144,14 @@ func TestSharingMakesNoDifference(t *testing.T) {
 	}
 }
 
+func manyClusters(n int) []*xds.Resource {
+	var all []*xds.Resource
+	for i := range n {
+		all = append(all, cluster(fmt.Sprintf("u%05d", i), "1"))
+	}
+	return all
+}
+
 // BenchmarkOneOfMany changes one resource of a subscription, which takes it.
 func BenchmarkOneOfMany(b *testing.B) {
 	for _, n := range []int{10, 1_000, 10_000} {
@@ -151,15 +159,11 @@ func BenchmarkOneOfMany(b *testing.B) {
 			pool := &xds.Pool{}
 			s, seq, now := New(Delta, xds.ClusterType, pool), uint64(0), time.Unix(1_000_000, 0)
 			answer := func() {
-				r := Request{Nonce: s.nonce, change: deltaChange{&discoveryv3.DeltaDiscoveryRequest{}}}
+				r := Request{Nonce: s.nonce, change: deltaChange{&DeltaRequest{}}}
 				s.Answer(r, now)
 				s.Apply(r)
 			}
-			var all []*xds.Resource
-			for i := range n {
-				all = append(all, cluster(fmt.Sprintf("u%05d", i), "1"))
-			}
-			lists := [2]*xds.List{pool.List(all)}
+			lists := [2]*xds.List{pool.List(manyClusters(n))}
 			lists[1] = lists[0].With(pool, []*xds.Resource{cluster("u00007", "2")}, nil)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

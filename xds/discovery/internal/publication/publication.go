@@ -35,8 +35,8 @@ type located struct {
 	resource *xds.Resource
 }
 
-// Content is what the proxies of a view get by a publication, except for their runtime layers. It is immutable. Views keep
-// their content from one publication to the next where nothing changes for them.
+// Content has the resources that the proxies of a view get by a publication, except for their runtime layers. It is immutable.
+// Views keep their content from one publication to the next where nothing changes for them.
 type Content struct {
 	Calls     *Calls
 	Resources xds.Resources
@@ -44,8 +44,8 @@ type Content struct {
 	interest map[string]bool
 }
 
-// make makes the content for these views. Of what the publication before had, which may be nil, it makes only what has
-// changed since. An error means that the set or the endpoints cannot be translated.
+// make makes the content for these views. It takes over everything that has not changed since the publication before, which may
+// be nil. An error means that the set or the endpoints cannot be translated.
 func (p *Publication) make(before *Publication, views []*View) error {
 	p.endpoints, p.contents = map[string]located{}, map[*View]*Content{}
 	changed, err := p.translate(before)
