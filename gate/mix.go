@@ -18,7 +18,7 @@ func Uniform(s *Set) *Mix {
 	return m
 }
 
-// Has reports whether the proxy applies the gates of a set in the part that has those of a breaker.
+// Has reports whether the proxy applies the gates of any set in the part to which a breaker belongs.
 func (m *Mix) Has(key breaker.Key) bool { return m.of(key) != nil }
 
 // Sampling returns how densely the proxy logs the calls of a breaker, whose key has no node.

@@ -92,7 +92,7 @@ func (l *Layers) Next(set *gate.Set) (*Layers, error) {
 	return next, nil
 }
 
-// own returns the layers of a proxy with gates of its own, by part. before is what it had; nil: it had none of its own.
+// own returns the layers of a proxy with gates of its own, by part. before has its earlier layers; nil: it had no gates of its own.
 func (l *Layers) own(before *view, gates map[int][]*gate.Gate) (*view, error) {
 	parts := l.shared.parts
 	for i, own := range gates {
@@ -164,7 +164,7 @@ func sameGate(a, b *gate.Gate) bool {
 
 // layerOf returns a layer with the keys of parts, each of which is in one part only.
 func layerOf(name string, parts ...*layerPart) *Resource {
-	const fieldName, fieldLayer protowire.Number = 1, 2 // of envoy.service.runtime.v3.Runtime
+	const fieldName, fieldLayer protowire.Number = 1, 2 // in envoy.service.runtime.v3.Runtime
 	size := 0
 	for _, p := range parts {
 		size += len(p.filter)
@@ -227,7 +227,7 @@ func (l *Layers) Same(other *Layers, node string) bool { return l.Parts(node).Sa
 // fields are the keys of a runtime layer.
 type fields map[string]*structpb.Value
 
-// marshal returns the keys as fields of a marshalled structpb.Struct. Those of two structs, one behind the other, make one struct.
+// marshal returns the keys as fields of a marshalled structpb.Struct. The fields of two structs, one behind the other, make one struct.
 func (f fields) marshal() ([]byte, error) {
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&structpb.Struct{Fields: f})
 	if err != nil {

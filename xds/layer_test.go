@@ -138,7 +138,7 @@ func TestAProxyIsLeftOut(t *testing.T) {
 	}
 }
 
-// TestPartsOfALayer: the parts of a layer have its keys, each key once, and those of the filter are in one part. Parts without
+// TestPartsOfALayer: the parts of a layer have its keys, each key once, and the filter's keys are in one part. Parts without
 // keys are empty layers.
 func TestPartsOfALayer(t *testing.T) {
 	var gates []gate.Gate
@@ -179,8 +179,8 @@ func TestPartsOfALayer(t *testing.T) {
 	}
 }
 
-// TestNextLayersTakeOver: what does not change is the same resource, and not only an equal one, and what changes is as if it were made
-// anew.
+// TestNextLayersTakeOver: a part that does not change is the same resource, and not only an equal one, and all parts are as if nothing
+// had been there before.
 func TestNextLayersTakeOver(t *testing.T) {
 	two := uint32(2)
 	a, b, db := breaker.Key{Upstream: "a"}, breaker.Key{Upstream: "b"}, breaker.Key{Upstream: "db"}
@@ -190,7 +190,7 @@ func TestNextLayersTakeOver(t *testing.T) {
 	for name, tt := range map[string]struct {
 		gates  []gate.Gate
 		filter gate.LogFilter
-		parts  map[string][]int // those that change, by node
+		parts  map[string][]int // the parts that change, by node
 	}{
 		"nothing":            {[]gate.Gate{{Key: a, Open: 1}, {Key: own(a), Open: 2}, {Key: b, Open: 3}, {Key: db, Connections: &again}}, gate.LogFilter{}, nil},
 		"one":                {[]gate.Gate{before[0], before[1], {Key: b, Open: 4}, before[3]}, gate.LogFilter{}, map[string][]int{"one": {wire.RuntimePartOf(b)}, "two": {wire.RuntimePartOf(b)}}},
@@ -210,7 +210,7 @@ func TestNextLayersTakeOver(t *testing.T) {
 			}
 			for _, node := range []string{"one", "two"} {
 				if !next.Same(anew, node) || next.Whole(node).Version != anew.Whole(node).Version {
-					t.Errorf("%s: other layers than if they were made anew", node)
+					t.Errorf("%s: other layers than if nothing had been there before", node)
 				}
 				if same := next.Same(first, node); same != (tt.parts[node] == nil) {
 					t.Errorf("%s: the same as before: %t", node, same)

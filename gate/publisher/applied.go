@@ -24,7 +24,7 @@ type drop struct {
 	gates *gate.Mix // that are in force from then on; nil: none
 }
 
-// set records that a proxy applies gates from a time on. A time in the future is that of a drop. Nil gates from now on mean
+// set records that a proxy applies gates from a time on. At a time in the future it drops its other gates. Nil gates from now on mean
 // that the proxy has connected without gates.
 func (a *applied) set(node string, gates *gate.Mix, from, now breaker.Instant) {
 	a.mu.Lock()

@@ -180,7 +180,7 @@ func (p *Publisher) Run(ctx context.Context) {
 			}
 		}
 		if wait := pace.wait(p.Clock.Now()); wait > 0 && applied == nil {
-			timer.Reset(wait) // what changes until then is published together
+			timer.Reset(wait) // the changes until then are published together
 			continue
 		}
 		next := p.publish()

@@ -131,7 +131,7 @@ func (st *stream) planLayer(g *rollout.Gates) *protocol.Response {
 	return nil
 }
 
-// layers returns the layers that the proxy may ask for by their names. One that names none gets the whole layer. The caller holds
+// layers returns the layers that the proxy may ask for by their names. A proxy that names none gets the whole layer. The caller holds
 // st.mu.
 func (st *stream) layers(s *protocol.Subscription, g *rollout.Gates) *xds.List {
 	node, parts := st.node.ID, g.Parts(st.node.ID)

@@ -34,7 +34,7 @@ func connectParts(t *testing.T, s *Server, l link) *partsProxy {
 	return p
 }
 
-// partsText writes the parts in a response, each as "a=7 for 15s", or "a=7 renewed for 15s" where its content is left out. Those
+// partsText writes the parts in a response, each as "a=7 for 15s", or "a=7 renewed for 15s" where its content is left out. Parts
 // without keys are counted.
 func partsText(n *news) string {
 	var words []string
@@ -211,7 +211,7 @@ func TestAProxyThatHasDroppedPartsGetsThemAtOnce(t *testing.T) {
 	})
 }
 
-// TestAProxyThatComesBackGetsWhatItLacks: the parts that it still has are renewed, and those that have changed come anew.
+// TestAProxyThatComesBackGetsWhatItLacks: the parts that it still has are renewed, and the parts that have changed come with their content.
 func TestAProxyThatComesBackGetsWhatItLacks(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Server, p *partsProxy, log *[]string) {
 		publishGates(t, s, time.Time{}, open("a"), open("b"))
@@ -224,7 +224,7 @@ func TestAProxyThatComesBackGetsWhatItLacks(t *testing.T) {
 		p = connectParts(t, s, p.link)
 		p.takes("a=1e+06 renewed for 1m15s, b=7 for 15s, c=1e+06 for 1m15s")
 		wantRecorded(t, log, "app-1 a=1e+06 b=7 c=1e+06 at 1s", "app-1 a=1e+06 c=1e+06 at 16s", "app-1 no gates at 1m16s")
-		// All of it is gone, and comes anew.
+		// All of it is gone, and comes again.
 		p.disconnect()
 		wait(2 * testTTL)
 		p = connectParts(t, s, p.link)
@@ -232,7 +232,7 @@ func TestAProxyThatComesBackGetsWhatItLacks(t *testing.T) {
 	})
 }
 
-// TestPartsOnTheirWayBackAreBrief, and others are not. What the proxy applies is known part by part, until it drops the last.
+// TestPartsOnTheirWayBackAreBrief, and others are not. The gates that the proxy applies are known part by part, until it drops the last.
 func TestPartsOnTheirWayBackAreBrief(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Server, p *partsProxy, log *[]string) {
 		probing := openGate("b", "", 0)
@@ -250,7 +250,7 @@ func TestPartsOnTheirWayBackAreBrief(t *testing.T) {
 	})
 }
 
-// TestAPartThatIsRefusedKeepsNoOtherBack: what the proxy applies is then a mix of two sets of gates.
+// TestAPartThatIsRefusedKeepsNoOtherBack: the proxy then applies a mix of two sets of gates.
 func TestAPartThatIsRefusedKeepsNoOtherBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Server, p *partsProxy, log *[]string) {
 		publishGates(t, s, time.Time{}, open("a"), open("b"))

@@ -203,8 +203,8 @@ func (l *deltaLink) dropExpired() {
 	}
 }
 
-// processed is what Envoy's DeltaSubscriptionState does: a resource without content renews the version that the proxy has, and it
-// refuses the whole response otherwise.
+// processed does the same as Envoy's DeltaSubscriptionState: a resource without content renews the version that the proxy has, and the
+// proxy refuses the whole response otherwise.
 func (l *deltaLink) processed(n *news) {
 	l.dropExpired()
 	for name := range n.bare {
@@ -563,7 +563,7 @@ func (p *peer) receiveLayers(n *news, refuse bool) {
 	}
 }
 
-// obeys is what the layers reject that the proxy has now.
+// obeys returns the shares that the layers reject which the proxy has now.
 func (p *peer) obeys() string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(p.layers)) {

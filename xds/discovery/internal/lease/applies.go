@@ -36,7 +36,7 @@ type Period struct {
 	Gates *gate.Mix // nil: none
 }
 
-// Periods returns the gates that the proxy applies from now on, and the gates that are left when it drops layers which nobody renews. There
+// Periods returns the gates that the proxy applies from now on, and the gates that are left when it drops the layers that are not renewed. There
 // are no periods where it has dropped all.
 func (l *Leases) Periods(now time.Time) []Period {
 	applies := l.at(now)

@@ -16,7 +16,7 @@ type Leases struct {
 	applies *gate.Mix // the gates in the layers that the proxy has taken, even where it has dropped them since; nil: none
 }
 
-// lease is what is known of one layer of a proxy.
+// lease has the times of one layer of a proxy.
 type lease struct {
 	sent  time.Time     // when it was last sent or renewed; zero: never on this stream
 	ttl   time.Duration // as sent then; 0: the proxy keeps it for ever

@@ -34,7 +34,7 @@ type Subscription struct {
 	unused map[string]time.Time
 	// again has the names of resources that are sent once more though they have not changed.
 	again map[string]bool
-	// renewed has the names of resources whose time to live begins anew with the next response, if they have not changed.
+	// renewed has the names of resources whose time to live begins again with the next response, if they have not changed.
 	renewed map[string]bool
 	refused map[string]refusal
 	// doubts are groups of resources that the proxy refused together with others: see [Subscription.doubt].
@@ -171,7 +171,7 @@ func (s *Subscription) Sent() *xds.List { return s.has }
 // those that are not in the map for ever. The map must not be changed afterwards.
 func (s *Subscription) SetTTLs(ttls map[string]time.Duration) { s.ttls = ttls }
 
-// Renew has the time to live of a resource begin anew with the next call of [Subscription.Respond]. In delta, a resource that has not
+// Renew has the time to live of a resource begin again with the next call of [Subscription.Respond]. In delta, a resource that has not
 // changed comes without its content then. A proxy that has dropped it refuses the response, and gets all of it with content, at once.
 func (s *Subscription) Renew(name string) {
 	switch {
