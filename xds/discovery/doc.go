@@ -11,8 +11,9 @@
 //
 // Package internal/publication decides which resources each proxy gets, internal/plan in which order, and
 // internal/protocol how they are sent in either variant of the protocol. Package internal/rollout hands out gates,
-// internal/node reads how a proxy introduces itself, and internal/presence remembers which proxies are there. This package
-// runs the streams: it connects these packages, sends the runtime layers, charges each peer for its memory, and logs.
+// internal/lease knows until when a proxy keeps them, internal/node reads how a proxy introduces itself, and internal/presence
+// remembers which proxies are there. This package runs the streams: it connects these packages, sends the runtime layers,
+// charges each peer for its memory, and logs.
 //
 // # Locks
 //

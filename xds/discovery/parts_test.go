@@ -204,10 +204,24 @@ func TestAProxyThatHasDroppedPartsGetsThemAtOnce(t *testing.T) {
 		p.link.(*deltaLink).falls[wire.RuntimePart(wire.RuntimePartOf(open("a").Key))] = time.Now().Add(time.Second)
 		wait(1)
 		p.gets("a=1e+06 renewed for 1m15s, b=1e+06 renewed for 1m15s")
-		publishGates(t, s, time.Time{}, open("a"), openGate("b", "", 7))
+		publishGates(t, s, time.Now(), open("a"), openGate("b", "", 7))
 		wait(time.Second)
 		p.reply(false)
+		rolled(t, s, RolloutCounts{Begun: 1, Waiting: 1})
 		p.takes("a=1e+06 for 1m15s, b=7 for 15s")
+		rolled(t, s, RolloutCounts{Begun: 1})
+		// A change that is in the response beside the renewal comes again, and is not refused.
+		wait(beat)
+		p.gets("b=7 renewed for 15s")
+		publishGates(t, s, time.Now(), openGate("a", "", 9), openGate("b", "", 7))
+		wait(beat)
+		p.reply(false)
+		p.gets("a=9 for 15s, b=7 renewed for 15s")
+		p.link.(*deltaLink).falls[wire.RuntimePart(wire.RuntimePartOf(open("b").Key))] = time.Now()
+		p.reply(false)
+		rolled(t, s, RolloutCounts{Begun: 2, Waiting: 1})
+		p.takes("a=9 for 15s, b=7 for 15s")
+		rolled(t, s, RolloutCounts{Begun: 2})
 	})
 }
 
@@ -264,8 +278,28 @@ func TestAPartThatIsRefusedKeepsNoOtherBack(t *testing.T) {
 		publishGates(t, s, time.Time{}, openGate("a", "", 8), openGate("b", "", 7))
 		p.takes("a=8 for 15s")
 		wantRecorded(t, log, "app-1 a=8 b=1e+06 at 0s", "app-1 b=1e+06 at 15s", "app-1 no gates at 1m15s")
-		wait(protocol.FirstRetry * 5 / 4)
-		p.takes("b=7 for 15s")
+		// It is tried again after growing pauses, and not when the other is renewed.
+		pause, last := protocol.FirstRetry, time.Now()
+		for range 60 {
+			wait(time.Second)
+			for _, n := range p.received() {
+				if text := partsText(n); text == "b=7 for 15s" {
+					if since := time.Since(last); since < pause*3/4 {
+						t.Errorf("it comes again after %s, want %s at least", since, pause*3/4)
+					}
+					n.refused, pause, last = true, 2*pause, time.Now()
+				} else if text != "a=8 renewed for 15s" {
+					t.Errorf("it is sent %s", text)
+				}
+				p.processed(n)
+				if err := p.answer(n); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if pause < 16*protocol.FirstRetry {
+			t.Errorf("the last pause was %s, want more", pause/2)
+		}
 	})
 }
 
