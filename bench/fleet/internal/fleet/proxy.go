@@ -13,8 +13,10 @@ import (
 
 	"google.golang.org/grpc"
 
+	"breakwater.dev/bench/fleet/internal/bootstrap"
 	"breakwater.dev/bench/fleet/internal/expect"
 	"breakwater.dev/bench/fleet/internal/xdswire"
+	"breakwater.dev/wire"
 )
 
 // proxy is one simulated proxy.
@@ -53,7 +55,7 @@ func (f *Fleet) newProxy(i int) (*proxy, error) {
 	if p.conn, err = f.dial(i, p.variant); err != nil {
 		return nil, err
 	}
-	for _, l := range f.options.Bootstrap.Layers {
+	for _, l := range layersOf(f.options.Bootstrap, p.variant) {
 		p.layers = append(p.layers, &layer{Layer: l, version: awaited})
 		if !l.OverADS {
 			p.streams++
@@ -61,6 +63,15 @@ func (f *Fleet) newProxy(i int) (*proxy, error) {
 	}
 	p.ads.init(p)
 	return p, nil
+}
+
+// layersOf returns the layers of a proxy. If it uses SotW it may have one layer on a stream, since Envoy crashes when one of several
+// expires. The control plane has a layer with all keys for it.
+func layersOf(b *bootstrap.Bootstrap, v Variant) []bootstrap.Layer {
+	if !v.Sotw || len(b.Layers) < 2 {
+		return b.Layers
+	}
+	return []bootstrap.Layer{{Name: wire.RuntimeLayer, OverADS: true}}
 }
 
 // Envoy opens a lost stream again after a random time of at most pause, which doubles up to maxPause. The bootstrap says so.
