@@ -14,7 +14,7 @@ func (w *worker) report(g *group, now breaker.Instant) {
 		return
 	}
 	s.options.Decider.Report(of, g.outcomes, now)
-	if g.sparsest <= 1 {
+	if g.sparsest <= 1 || !g.target.runs {
 		return
 	}
 	if suspicious, _ := suspects.Judge(s.options.Decider, of.Key, g.sparsest, now); suspicious {

@@ -19,6 +19,7 @@ type target struct {
 	rules    wire.Rules
 	slow     time.Duration // a call that takes this long is slow; 0: no call is slow
 	cached   bool          // proxies keep copies of responses, and may answer rejected requests with them
+	runs     bool          // failures in a row trip the breaker
 	mesh     bool          // outlier detection has the scope Mesh: it gets the outcomes of all proxies
 
 	connectLog *connectLog
@@ -89,6 +90,7 @@ func newTarget(u *policy.Upstream, r *policy.Route) *target {
 	return &target{
 		key: b.Spec.Key, adaptive: b.DataPath == policy.Adaptive, perNode: b.Spec.PerNode,
 		slow: b.Spec.Config.SlowCallDurationThreshold, cached: b.Fallback.Cached != nil,
+		runs: b.Spec.Config.ConsecutiveFailures > 0,
 		mesh: u.Outlier != nil && u.Outlier.Scope == outlier.Mesh,
 		rules: wire.Rules{
 			Classify: b.Classify, GRPC: u.Protocol == policy.GRPC, ClientGone: b.Spec.ClientGone,

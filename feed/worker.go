@@ -86,7 +86,8 @@ func (w *worker) observe(g *group) {
 func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) error {
 	w.node.mu.Lock()
 	defer w.node.mu.Unlock()
-	for e, err := range m.EntriesWhere(w.wanted(t)) {
+	m.Wanted = w.wanted(t)
+	for e, err := range m.Entries() {
 		if err != nil {
 			return err
 		}

@@ -66,8 +66,8 @@ func CutRouteName[T string | []byte](name T) (key T, kind RouteKind, ok bool) {
 		}
 	}
 	suffix := name[at:]
-	for k, s := range suffixes {
-		if string(suffix) == s {
+	for k := len(suffixes) - 1; k >= 0; k-- { // most entries of logs have one of the last kinds
+		if string(suffix) == suffixes[k] {
 			return name[:at], RouteKind(k), true
 		}
 	}
