@@ -5,6 +5,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/feed/internal/links"
 	"breakwater.dev/feed/internal/running"
 	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/internal/lockorder"
@@ -19,17 +20,17 @@ type node struct {
 	clock    clock.Proxy
 	timeline sampling.Timeline
 	meters   map[breaker.Key]*sampling.Meter
-	links    map[string]*links // by upstream
+	links    map[string]*links.Links // by upstream
 	running  running.Calls
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
 }
 
 // linksTo returns the connections to an upstream, and adds them if there are none yet.
-func (n *node) linksTo(upstream string) *links {
+func (n *node) linksTo(upstream string) *links.Links {
 	l := n.links[upstream]
 	if l == nil {
-		l = &links{}
+		l = &links.Links{}
 		n.links[upstream] = l
 	}
 	return l

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/links"
 	"breakwater.dev/feed/internal/running"
 	"breakwater.dev/feed/internal/sampling"
 )
@@ -44,7 +45,7 @@ func (ns *nodes) getOrAdd(id, owner string, now breaker.Instant) *node {
 		if len(ns.byID) >= maxNodes && !ns.makeRoom("") {
 			return nil
 		}
-		n = &node{id: id, meters: map[breaker.Key]*sampling.Meter{}, links: map[string]*links{}, running: running.New(ns.running), left: now}
+		n = &node{id: id, meters: map[breaker.Key]*sampling.Meter{}, links: map[string]*links.Links{}, running: running.New(ns.running), left: now}
 		ns.byID[id] = n
 	}
 	if n.owner = owner; owner != "" {

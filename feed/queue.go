@@ -2,70 +2,24 @@ package feed
 
 import (
 	"math"
-	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/mem"
-
-	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/backlog"
+	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/internal/alslog"
-)
-
-const (
-	// maxStreamBacklog and maxBacklog bound the bytes that wait: for each stream, and for all together.
-	maxStreamBacklog = 8 << 20
-	maxBacklog       = 64 << 20
-	// queueLength bounds how many messages of one stream wait. Envoy sends messages of some 16 KiB.
-	queueLength = 512
 )
 
 // queue is between the goroutine that receives a stream, which must never wait, and the one that counts.
 type queue struct {
-	all     *atomic.Int64 // bytes in the queues of all streams
-	own     atomic.Int64  // bytes in this one
-	waiting chan queued
-	broken  chan struct{} // closed when a message is malformed
+	*backlog.Queue
+	broken chan struct{} // closed when a message is malformed
 }
 
-// queued is a message that waits to be counted.
-type queued struct {
-	data    mem.Buffer
-	arrived breaker.Instant
+func newQueue(all *backlog.Total) *queue {
+	return &queue{Queue: backlog.New(all), broken: make(chan struct{})}
 }
 
-func newQueue(all *atomic.Int64) *queue {
-	return &queue{all: all, waiting: make(chan queued, queueLength), broken: make(chan struct{})}
-}
-
-// push takes over a message. It returns false if too many wait; the message then stays with the caller.
-func (q *queue) push(data mem.Buffer, arrived breaker.Instant) bool {
-	size := int64(data.Len())
-	if q.own.Add(size) > maxStreamBacklog || q.all.Add(size) > maxBacklog {
-		return q.refuse(size)
-	}
-	select {
-	case q.waiting <- queued{data, arrived}:
-		return true
-	default:
-		return q.refuse(size)
-	}
-}
-
-func (q *queue) refuse(size int64) bool {
-	q.release(size)
-	return false
-}
-
-// release subtracts a message that waits no longer.
-func (q *queue) release(size int64) {
-	q.own.Add(-size)
-	q.all.Add(-size)
-}
-
-// close makes work return when it has counted the messages that wait.
-func (q *queue) close() { close(q.waiting) }
-
-// work has the worker count messages until the queue is closed, and report corrections when they are due.
+// work has the worker count messages until the queue is closed, and report what is due without a message.
 func (q *queue) work(w *worker) {
 	due := time.NewTimer(0)
 	defer due.Stop()
@@ -73,30 +27,36 @@ func (q *queue) work(w *worker) {
 	var m alslog.Message
 	for {
 		select {
-		case next, open := <-q.waiting:
+		case next, open := <-q.Waiting():
 			if !open {
 				w.reportDue(math.MaxInt64) // the stream has ended, so there is nothing to wait for
 				return
 			}
-			if !broken && next.take(w, &m) != nil {
+			w.hurry = q.Crowded()
+			if !broken && take(w, &next, &m) != nil {
 				broken = true
 				close(q.broken)
 			}
-			q.release(int64(next.data.Len()))
-			next.data.Free()
+			q.Free(next)
 		case <-due.C:
 		}
 		now := w.server.options.Now()
-		if next, ok := w.reportDue(now); ok {
+		next, ok := w.reportDue(now)
+		if w.settleDue(now) {
+			if soon := now.Add(suspects.Step); !ok || soon < next {
+				next, ok = soon, true
+			}
+		}
+		if ok {
 			due.Reset(next.Sub(now))
 		}
 	}
 }
 
-// take has the worker count the message. It is read into m, which can be used again.
-func (n *queued) take(w *worker, m *alslog.Message) error {
-	if err := m.Read(n.data.ReadOnlyData()); err != nil {
+// take has the worker count a message. It is read into m, which can be used again.
+func take(w *worker, next *backlog.Message, m *alslog.Message) error {
+	if err := m.Read(next.Data.ReadOnlyData()); err != nil {
 		return err
 	}
-	return w.take(m, n.arrived)
+	return w.take(m, next.Arrived)
 }

@@ -2,6 +2,8 @@ package feed
 
 import (
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/entry"
+	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/outlier"
 	"breakwater.dev/wire"
@@ -32,14 +34,15 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		return
 	}
 	w.logConnectFailure(to, arrived)
-	x := e.ending(&to.rules)
-	report := breaker.Reported{Outcome: x.Outcome(&to.rules), At: at, Duration: x.Took, Lasted: x.Lasted}
-	report.Unsent = x.Unsent() && e.Attempts <= 1
+	x := e.Ending(&to.rules)
+	report := breaker.Reported{
+		Outcome: x.Outcome(&to.rules), At: at, Duration: x.Took, Lasted: x.Lasted, Unsent: x.Unsent() && e.Attempts <= 1,
+	}
 	if askedForPermit(kind) {
 		w.correct(to, &x, &report, arrived)
 		return
 	}
-	began, known := w.node.running.End(e.call)
+	began, known := w.node.running.End(e.Call)
 	if known {
 		report.Early, report.Lasted = true, max(at.Sub(began), 0)
 	}
@@ -48,14 +51,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		counts.skipped.Add(1)
 		return
 	}
-	n := uint32(1)
-	report.OneIn = weights.Sparsest // the entry represents one request, but others before it may not have been logged
-	if !always {
-		if kind != wire.RouteExact {
-			n = weights.Passed
-		}
-		report.OneIn = n
-	}
+	n := weigh(&report, kind, always, weights)
 	counts.reported.Add(1)
 	meter := w.node.meter(to.key)
 	meter.AddPassed(n)
@@ -64,10 +60,23 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	switch {
 	case report.Outcome.Failed():
 		g.sparsest = max(g.sparsest, report.OneIn)
-	case !always:
+	case !always && report.Outcome == breaker.Success:
 		meter.Lasted(report.Lasted)
 	}
 	w.endpoint(to, &x, &report, n)
+}
+
+// weigh returns how many requests an entry represents, and notes among how many requests it was logged.
+func weigh(report *breaker.Reported, kind wire.RouteKind, always bool, weights sampling.Weights) (n uint32) {
+	n = 1
+	report.OneIn = weights.Sparsest // the entry represents one request, but others before it may not have been logged
+	if !always {
+		if kind != wire.RouteExact {
+			n = weights.Passed
+		}
+		report.OneIn = n
+	}
+	return n
 }
 
 // counts reports whether entries of routes of a kind count for the breaker. A proxy may still have routes of the other
@@ -104,6 +113,6 @@ func (w *worker) endpoint(to *target, x *wire.Ending, r *breaker.Reported, n uin
 		return
 	}
 	w.batch.endpoint(to.key.Upstream, outlier.Outcome{
-		Endpoint: w.entry.Remote, Class: classOf(x, r.Outcome), At: r.At, Calls: n, OneIn: r.OneIn,
+		Endpoint: w.entry.Remote, Class: entry.ClassOf(x, r.Outcome), At: r.At, Calls: n, OneIn: r.OneIn,
 	})
 }

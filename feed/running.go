@@ -23,18 +23,18 @@ func (w *worker) readTag() error {
 	if err != nil {
 		return err
 	}
-	e.call.Start = e.Start
-	e.call.Connection, e.lasted, e.identified = wire.Running(tag)
+	e.Call.Start = e.Start
+	e.Call.Connection, e.Lasted, e.Identified = wire.Running(tag)
 	return nil
 }
 
 // unfinished handles the entry of a request that has not ended, and has no response yet.
 func (w *worker) unfinished(to *target, kind wire.RouteKind, arrived breaker.Instant) {
-	if passed := kind == wire.RouteSampled || kind == wire.RouteClosed; !passed || !w.entry.identified {
+	if passed := kind == wire.RouteSampled || kind == wire.RouteClosed; !passed || !w.entry.Identified {
 		w.uploading(to, kind)
 		return
 	}
-	w.entry.Duration = w.entry.lasted
+	w.entry.Duration = w.entry.Lasted
 	at, ok := w.ended(to, arrived)
 	if !ok {
 		return
@@ -46,19 +46,19 @@ func (w *worker) unfinished(to *target, kind wire.RouteKind, arrived breaker.Ins
 func (w *worker) slow(to *target, at, arrived breaker.Instant) {
 	e, counts := &w.entry, &w.server.counts
 	e.ResponseBegin = -1 // the proxy did not pass on the response that came, and tries again
-	x := e.ending(&to.rules)
+	x := e.Ending(&to.rules)
 	lasts := maxLasting
 	if to.rules.Timeout > 0 {
 		lasts = to.rules.Timeout + time.Minute
 	}
-	began := at.Add(-e.lasted)
-	if to.slow == 0 || x.Took < to.slow || e.Status != 0 || !w.node.running.Add(e.call, began, began.Add(lasts+clock.MaxDelay), arrived) {
+	began := at.Add(-e.Lasted)
+	if to.slow == 0 || x.Took < to.slow || e.Status != 0 || !w.node.running.Add(e.Call, began, began.Add(lasts+clock.MaxDelay), arrived) {
 		counts.skipped.Add(1)
 		return
 	}
 	counts.running.Add(1)
 	g := w.batch.group(to)
-	g.outcomes = append(g.outcomes, breaker.Reported{Running: true, At: at, Lasted: e.lasted, Duration: x.Took})
+	g.outcomes = append(g.outcomes, breaker.Reported{Running: true, At: at, Lasted: e.Lasted, Duration: x.Took})
 }
 
 // uploading handles the entry of a request that has not ended, and that is not reported early. If it is a probe whose request
@@ -66,10 +66,10 @@ func (w *worker) slow(to *target, at, arrived breaker.Instant) {
 func (w *worker) uploading(to *target, kind wire.RouteKind) {
 	e := &w.entry
 	w.server.counts.skipped.Add(1)
-	ours := to != nil && w.peer.May(to.key.Upstream) && askedForPermit(kind) && e.probe != 0 && e.process == w.server.options.Process
-	if !ours || e.RequestEnd >= 0 || wire.IsUpgrade(e.Upgrade) || e.identified && e.lasted < wire.UploadTime {
+	ours := to != nil && w.peer.May(to.key.Upstream) && askedForPermit(kind) && e.Probe != 0 && e.Process == w.server.options.Process
+	if !ours || e.RequestEnd >= 0 || wire.IsUpgrade(e.Upgrade) || e.Identified && e.Lasted < wire.UploadTime {
 		return
 	}
 	g := w.batch.group(to)
-	g.outcomes = append(g.outcomes, breaker.Reported{Uploading: e.probe})
+	g.outcomes = append(g.outcomes, breaker.Reported{Uploading: e.Probe})
 }

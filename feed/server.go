@@ -12,9 +12,11 @@ import (
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/backlog"
 	"breakwater.dev/feed/internal/sampling"
 	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/gate"
@@ -54,7 +56,7 @@ type Options struct {
 type Server struct {
 	options Options
 	table   atomic.Pointer[table]
-	backlog atomic.Int64 // bytes of the messages that wait, of all streams
+	backlog backlog.Total
 	counts  counters
 
 	mu        lockorder.Mutex[lockorder.FeedServer] // guards what follows
@@ -109,7 +111,7 @@ func (s *Server) Links(upstream, id string) gate.Links {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if l := n.links[upstream]; l != nil {
-		l.expire(s.options.Now())
+		l.Expire(s.options.Now())
 		return l.Links
 	}
 	return gate.Links{}
@@ -171,7 +173,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 	q := newQueue(&s.backlog)
 	var working sync.WaitGroup
 	defer working.Wait()
-	defer q.close()
+	defer q.Close()
 	first := true
 	for {
 		select {
@@ -202,10 +204,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 			defer w.leave()
 			working.Go(func() { q.work(w) })
 		}
-		if !q.push(f.data, arrived) {
-			s.drop(f.data.ReadOnlyData())
-			f.data.Free()
-		}
+		q.Push(backlog.Message{Data: f.data, Arrived: arrived}, s.drop)
 	}
 }
 
@@ -233,11 +232,12 @@ func (s *Server) identify(data []byte, peer *guard.Peer) (n *node, upstream stri
 	return n, upstream, nil
 }
 
-// drop counts the entries of a message that is dropped.
-func (s *Server) drop(data []byte) {
+// drop counts the entries of a message that is dropped, and frees it.
+func (s *Server) drop(data mem.Buffer) {
 	var m alslog.Message
-	_ = m.Read(data) // the count is right up to the error
+	_ = m.Read(data.ReadOnlyData()) // the count is right up to the error
 	s.counts.dropped.Add(uint64(m.Len()))
+	data.Free()
 }
 
 // ended returns what the handler of a stream returns for the error that ended it. A proxy that leaves is no error.

@@ -10,10 +10,10 @@ import (
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
 	grpcstatus "google.golang.org/grpc/status"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed/internal/backlog"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 )
@@ -91,7 +91,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestSlowEngineLosesEntries: while the counting is slow, new entries are dropped, the drops are counted, and the proxy
+// TestSlowEngineLosesEntries: while the counting is slow, old entries are dropped, the drops are counted, and the proxy
 // never waits.
 func TestSlowEngineLosesEntries(t *testing.T) {
 	r := newRig(t)
@@ -101,7 +101,7 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const messages = 3 * queueLength
+	const messages = 3 * backlog.Length
 	call := r.logged(route("web", wire.RouteSampled), nil)
 	for range messages {
 		if err := stream.Send(identified("one", wire.RequestLog, call, call)); err != nil {
@@ -115,30 +115,11 @@ func TestSlowEngineLosesEntries(t *testing.T) {
 		t.Errorf("error %v, want none", err)
 	}
 	got := r.server.Counts()
-	if got.Reported+got.Dropped != 2*messages || got.Dropped < 2*(messages-queueLength-2) {
+	if got.Reported+got.Dropped != 2*messages || got.Dropped < 2*(messages-backlog.Length-2) {
 		t.Errorf("%d reported and %d dropped, want %d together", got.Reported, got.Dropped, 2*messages)
 	}
-	if left := r.server.backlog.Load(); left != 0 {
+	if left := r.server.backlog.Bytes(); left != 0 {
 		t.Errorf("%d bytes are still waiting", left)
-	}
-}
-
-// TestQueueIsBoundedInBytes: there is a bound for one stream, and one for all together.
-func TestQueueIsBoundedInBytes(t *testing.T) {
-	r := newRig(t)
-	q := newQueue(&r.server.backlog)
-	mebibyte := mem.SliceBuffer(make([]byte, 1<<20))
-	for range maxStreamBacklog >> 20 {
-		if !q.push(mebibyte, 0) {
-			t.Fatal("a message that fits was refused")
-		}
-	}
-	if q.push(mebibyte, 0) {
-		t.Error("a message that does not fit was accepted")
-	}
-	r.server.backlog.Store(maxBacklog)
-	if newQueue(&r.server.backlog).push(mebibyte, 0) {
-		t.Error("a message that does not fit with those of other streams was accepted")
 	}
 }
 

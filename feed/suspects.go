@@ -18,12 +18,28 @@ func (w *worker) report(g *group, now breaker.Instant) {
 		return
 	}
 	if suspicious, _ := suspects.Judge(s.options.Decider, of.Key, g.sparsest, now); suspicious {
-		s.suspect(of, w.node, now)
+		if x := s.suspect(of, w.node, now); x != nil {
+			w.suspect = x
+		}
 	}
 }
 
-// suspect has proxies log all calls of a breaker, if that is worth it. The node is the proxy with the failures.
-func (s *Server) suspect(of breaker.Subject, n *node, now breaker.Instant) {
+// settleDue settles the suspect that this stream has found, so that its outcomes need not wait for the next message of any stream. It
+// returns false where there is none.
+func (w *worker) settleDue(now breaker.Instant) bool {
+	if w.suspect == nil {
+		return false
+	}
+	if w.suspect.Closed() {
+		w.suspect = nil
+		return false
+	}
+	w.suspect.Settle(w.server.options.Decider, now)
+	return true
+}
+
+// suspect has proxies log all calls of a breaker, if that is worth it; nil: it is not. The node is the proxy with the failures.
+func (s *Server) suspect(of breaker.Subject, n *node, now breaker.Instant) *suspects.Suspect {
 	key := of.Key
 	key.Node = ""
 	s.mu.Lock()
@@ -31,7 +47,7 @@ func (s *Server) suspect(of breaker.Subject, n *node, now breaker.Instant) {
 	if s.suspects.All()[of.Key] != nil || sampler == nil || sampler.OneIn() == 1 ||
 		!exact[key] && !sampling.Affordable(sampler.Rate(), s.load(exact), sampler.OneIn()) {
 		s.mu.Unlock()
-		return
+		return nil
 	}
 	x := suspects.New(of, sampler.OneIn(), now)
 	for _, other := range s.nodes.byID {
@@ -44,6 +60,7 @@ func (s *Server) suspect(of breaker.Subject, n *node, now breaker.Instant) {
 	if !exact[key] {
 		s.options.LogAll(key)
 	}
+	return x
 }
 
 // load returns how many calls of some breakers pass in a second. The caller holds s.mu.

@@ -20,9 +20,10 @@ var keyWeb = breaker.Key{Upstream: "web"}
 type fleet struct {
 	*rig
 	proxies []*busyProxy
-	asked   int  // how many times all calls were to be logged
-	exact   bool // they are to be logged now
-	atOnce  bool // all proxies send their logs at the same time, one after the other
+	asked   int           // how many times all calls were to be logged
+	exact   bool          // they are to be logged now
+	lasts   time.Duration // how long a successful call takes; 0: a millisecond
+	atOnce  bool          // all proxies send their logs at the same time, one after the other
 	tripped bool
 }
 
@@ -91,6 +92,9 @@ func (f *fleet) call(p *busyProxy, fails bool) {
 			p.logged.sampled++
 		}
 		e = f.logged(route("web", kind), nil)
+		if f.lasts > 0 {
+			took(f.lasts)(e)
+		}
 	}
 	p.waiting = append(p.waiting, e)
 }
@@ -222,6 +226,47 @@ func TestLateProxyHidesNothing(t *testing.T) {
 	f.serve(200*time.Millisecond, all)
 	if !f.tripped {
 		t.Errorf("the breaker has not tripped though the late proxy is gone: %+v", f.status())
+	}
+}
+
+// TestSlowSuccessesMayBeUnseen: successes of calls that take long come for as long after the change, and most of them are not
+// logged. Failures that come sooner are not certain, so the breaker trips only when the run is too long for chance.
+func TestSlowSuccessesMayBeUnseen(t *testing.T) {
+	f := newFleet(t, 4, "Mesh")
+	f.lasts = 600 * time.Millisecond
+	f.serve(2*time.Second, nil)
+	f.serve(5*time.Second, all)
+	if s := f.status(); f.asked != 1 || !f.tripped || s.Counts.Failures < 456 {
+		t.Errorf("suspicious %d times, tripped %t after %d failures; want a trip by chance, after 456 or more", f.asked, f.tripped, s.Counts.Failures)
+	}
+}
+
+// TestSuspectNeedsNoMoreMessages: the stream by which a breaker has become a suspect reports the outcomes that have waited, also when no
+// message comes, and does so until the alert is over.
+func TestSuspectNeedsNoMoreMessages(t *testing.T) {
+	f := newFleet(t, 1, "Mesh")
+	p := f.proxies[0]
+	if p.worker.settleDue(f.now) {
+		t.Error("there is something to settle though all is well")
+	}
+	for range 4 {
+		f.call(p, true)
+	}
+	f.flush(p)
+	f.call(p, true)
+	f.flush(p)
+	for _, tt := range []struct {
+		after time.Duration
+		want  uint64
+		due   bool
+	}{{0, 4, true}, {50 * time.Millisecond, 4, true}, {60 * time.Millisecond, 5, true}, {20 * time.Second, 5, true}} {
+		if due := p.worker.settleDue(f.now.Add(tt.after)); due != tt.due || f.status().Counts.Failures != tt.want {
+			t.Errorf("after %s: %d failures are counted, something is due %t; want %d, %t", tt.after, f.status().Counts.Failures, due, tt.want, tt.due)
+		}
+	}
+	f.server.Sample(f.now.Add(20 * time.Second))
+	if p.worker.settleDue(f.now.Add(20 * time.Second)) {
+		t.Error("there is something to settle after the alert")
 	}
 }
 

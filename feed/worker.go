@@ -1,8 +1,12 @@
 package feed
 
 import (
+	"bytes"
+
 	"breakwater.dev/breaker"
 	"breakwater.dev/feed/internal/clock"
+	"breakwater.dev/feed/internal/entry"
+	"breakwater.dev/feed/internal/suspects"
 	"breakwater.dev/internal/alslog"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/wire"
@@ -16,8 +20,11 @@ type worker struct {
 	peer        *guard.Peer
 	upstream    string // the upstream of the stream's connections; empty for a stream of requests
 	batch       batch
-	entry       entry
-	corrections []correction // in the order in which they are due
+	entry       entry.Entry
+	hurry       bool                 // there is more to count than time for it
+	hurried     map[*breaker.Key]int // how many entries were read of each breaker, of a message in a hurry
+	corrections []correction         // in the order in which they are due
+	suspect     *suspects.Suspect    // which became one by a message of this stream; nil: none
 }
 
 func newWorker(s *Server, n *node, upstream string) *worker {
@@ -25,7 +32,7 @@ func newWorker(s *Server, n *node, upstream string) *worker {
 	defer n.mu.Unlock()
 	return &worker{
 		server: s, node: n, clock: n.clock.Add(s.options.Now()), upstream: upstream,
-		batch: batch{byBreaker: map[*breaker.Key]int{}},
+		batch: batch{byBreaker: map[*breaker.Key]int{}}, hurried: map[*breaker.Key]int{},
 	}
 }
 
@@ -79,7 +86,7 @@ func (w *worker) observe(g *group) {
 func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) error {
 	w.node.mu.Lock()
 	defer w.node.mu.Unlock()
-	for e, err := range m.Entries() {
+	for e, err := range m.EntriesWhere(w.wanted(t)) {
 		if err != nil {
 			return err
 		}
@@ -87,13 +94,13 @@ func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) erro
 		if err != nil {
 			return err
 		}
-		w.entry = entry{Entry: e}
+		w.entry = entry.Entry{Entry: e}
 		if m.TCP {
 			w.connection(t.upstreams[w.upstream], arrived)
 			continue
 		}
 		if len(mark) > 0 {
-			w.entry.process, w.entry.probe = wire.ProbeOf(mark)
+			w.entry.Process, w.entry.Probe = wire.ProbeOf(mark)
 		}
 		if err := w.readTag(); err != nil {
 			return err
@@ -102,6 +109,38 @@ func (w *worker) read(t *table, m *alslog.Message, arrived breaker.Instant) erro
 		w.request(to, kind, arrived)
 	}
 	return nil
+}
+
+// hurriedEntries is how many entries of each breaker are read of a message that is late.
+const hurriedEntries = 4
+
+// wanted returns which entries of a message to read, by their routes; nil: all. In a hurry these are only some of each breaker, so
+// that a flood about one breaker does not delay the others. It is as if the proxy had dropped the other entries: which they
+// are does not depend on how the requests ended. Streams of connections have one breaker each.
+func (w *worker) wanted(t *table) func(route []byte) bool {
+	if !w.hurry || w.upstream != "" {
+		return nil
+	}
+	clear(w.hurried)
+	var last []byte // most entries of a flood have one route
+	var to *target
+	return func(route []byte) bool {
+		if last == nil || !bytes.Equal(route, last) {
+			to, _ = t.route(route)
+			last = route
+		}
+		if to == nil {
+			w.server.counts.skipped.Add(1)
+			return false
+		}
+		n := w.hurried[to.breaker]
+		if n == hurriedEntries {
+			w.server.counts.dropped.Add(1)
+			return false
+		}
+		w.hurried[to.breaker] = n + 1
+		return true
+	}
 }
 
 // ended returns when the call of the entry ended, or when the entry of a call that is running was written. ok is false where the

@@ -13,7 +13,7 @@ import (
 // WholeRoutes returns the route configuration with its virtual hosts within it, as a proxy needs it that gets no virtual
 // hosts as resources: see [VirtualHostType].
 func WholeRoutes(hosts *List) *List {
-	type key struct{ whole bool }
+	type key struct{}
 	if hosts.Len() == 0 {
 		return whole(hosts)
 	}

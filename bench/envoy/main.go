@@ -50,9 +50,10 @@ func main() {
 	variants := flag.String("variants", "", "`pattern` of the variants whose costs are measured, beside the bare Envoy; all by default")
 	rounds := flag.Int("rounds", o.rounds, "`rounds` in which costs are measured")
 	cell := flag.Duration("cell", o.cell, "how long each variant runs in each round: where others use the machine, many short rounds tell more")
+	tripped := flag.Int("trips", o.trips, "`trips` that are measured")
 	only := flag.String("only", "", "`part` to measure: costs, trips, hangs, half-open or sizes; all by default")
 	flag.Parse()
-	o.only, o.rounds, o.cell = *only, *rounds, *cell
+	o.only, o.rounds, o.cell, o.trips = *only, *rounds, *cell, *tripped
 	var err error
 	if o.variants, err = regexp.Compile(*variants); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -125,6 +125,22 @@ func (e *Entry) read(data []byte, tcp bool) error {
 	})
 }
 
+// routeOf returns the route of the entry in data, and reads nothing else of it.
+func routeOf(data []byte) (route []byte, err error) {
+	err = texts(data, func(number protowire.Number, common []byte) error {
+		if number != 1 {
+			return nil
+		}
+		return texts(common, func(number protowire.Number, b []byte) error {
+			if number == 19 {
+				route = b
+			}
+			return nil
+		})
+	})
+	return route, err
+}
+
 func (e *Entry) readCommon(data []byte) error {
 	e.common = data
 	return fields(data, func(number protowire.Number, n uint64, b []byte) (err error) {

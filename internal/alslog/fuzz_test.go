@@ -32,6 +32,22 @@ func FuzzMessage(f *testing.F) {
 				t.Errorf("it began at %s and took %s, want %s at most", e.Start, e.Duration, MaxTime)
 			}
 		}
+		routes := map[string]int{}
+		for e, err := range m.Entries() {
+			if err == nil {
+				routes[string(e.Route)]++
+			}
+		}
+		for route, n := range routes {
+			for e, err := range m.EntriesWhere(func(r []byte) bool { return string(r) == route }) {
+				if n--; err == nil && string(e.Route) != route {
+					t.Errorf("an entry of route %q where those of %q are wanted", e.Route, route)
+				}
+			}
+			if n > 0 {
+				t.Errorf("%d entries of route %q are missing", n, route)
+			}
+		}
 		if read > m.Len() {
 			t.Errorf("%d entries were read of %d", read, m.Len())
 		}

@@ -66,12 +66,21 @@ func (m *Message) readNode(data []byte) error {
 // Entries reads the entries one after the other, in the order in which the proxy wrote them. The pointer is the same for
 // all of them: an entry is valid until the next one is read. A malformed entry ends the loop, with the error
 // [ErrMalformed] and no entry.
-func (m *Message) Entries() iter.Seq2[*Entry, error] {
-	return func(yield func(*Entry, error) bool) { m.readEntries(yield) }
+func (m *Message) Entries() iter.Seq2[*Entry, error] { return m.EntriesWhere(nil) }
+
+// EntriesWhere is [Message.Entries] for the entries whose route is wanted; nil: all. To find the route of an entry takes a part of
+// the time that reading it takes.
+func (m *Message) EntriesWhere(wanted func(route []byte) bool) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) { m.readEntries(wanted, yield) }
 }
 
-func (m *Message) readEntries(yield func(*Entry, error) bool) {
+func (m *Message) readEntries(wanted func(route []byte) bool, yield func(*Entry, error) bool) {
 	err := m.eachEntry(func(data []byte) error {
+		if wanted != nil {
+			if route, err := routeOf(data); err != nil || !wanted(route) {
+				return err
+			}
+		}
 		if err := m.entry.read(data, m.TCP); err != nil {
 			return err
 		}

@@ -8,13 +8,14 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"breakwater.dev/internal/archtest/table"
 	"breakwater.dev/internal/golden"
 )
 
 // checks has all checks of a tree, by the names of their directories of bad examples below testdata.
 var checks = map[string]func(*tree) []finding{
-	"imports":  func(t *tree) []finding { return checkImports(t, table) },
-	"purity":   func(t *tree) []finding { return checkPurity(t, table) },
+	"imports":  func(t *tree) []finding { return checkImports(t, table.Rows) },
+	"purity":   func(t *tree) []finding { return checkPurity(t, table.Rows) },
 	"budgets":  checkBudgets,
 	"docs":     checkDocs,
 	"tests":    checkTests,
@@ -57,7 +58,7 @@ func TestRepository(t *testing.T) {
 // TestTable checks that the import table is consistent, that its packages exist, and that they need what it allows.
 func TestTable(t *testing.T) {
 	tr := repository(t)
-	for _, wrong := range append(checkTable(tr, table), unusedGrants(tr, table)...) {
+	for _, wrong := range append(checkTable(tr, table.Rows), unusedGrants(tr, table.Rows)...) {
 		t.Error(wrong)
 	}
 }

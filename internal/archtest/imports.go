@@ -4,29 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// row says what one package, or a tree of packages, may import, and why.
-type row struct {
-	// pkg is a directory; "dir/..." is all directories below it, but not dir.
-	pkg string
-	// layer orders packages. A package imports only packages of lower layers, so siblings never import one another, and there
-	// are no cycles.
-	layer int
-	// ours has the packages of this module that it may import; "dir/..." as in pkg.
-	ours []string
-	// third has the modules of third parties that it may import.
-	third []string
-	// testOurs has more packages of this module, which only its tests may import.
-	testOurs []string
-	// testThird has more modules of third parties, which only its tests may import.
-	testThird []string
-	// pure packages read no clock and start no goroutine: time is an argument.
-	pure bool
-	// silent packages also do no input or output, and draw no random numbers.
-	silent bool
-	reason string
-}
+	"breakwater.dev/internal/archtest/table"
+)
 
 // testKit has our packages that only tests may import. Every test may.
 var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/exposition", "internal/typical", "internal/guard/guardtest"}
@@ -49,9 +29,9 @@ func covers(pattern, pkgPath string) bool {
 }
 
 // rowOf returns the row about a package, or nil.
-func rowOf(rows []row, pkgPath string) *row {
+func rowOf(rows []table.Row, pkgPath string) *table.Row {
 	for i := range rows {
-		if covers(rows[i].pkg, pkgPath) {
+		if covers(rows[i].Pkg, pkgPath) {
 			return &rows[i]
 		}
 	}
@@ -59,7 +39,7 @@ func rowOf(rows []row, pkgPath string) *row {
 }
 
 // checkImports finds imports that the table does not allow.
-func checkImports(t *tree, rows []row) []finding {
+func checkImports(t *tree, rows []table.Row) []finding {
 	var fs []finding
 	for _, p := range t.packages {
 		r := rowOf(rows, p.path)
@@ -74,8 +54,8 @@ func checkImports(t *tree, rows []row) []finding {
 				if spec.Name != nil && spec.Name.Name == "." {
 					fs = append(fs, f.finding(spec.Pos(), "dot-import", "import . %q hides where names come from; name the package", importPath(spec)))
 				}
-				if wrong := r.refuses(p, f, importPath(spec)); wrong != "" {
-					fs = append(fs, f.finding(spec.Pos(), "import", "%s %s: %s", p.path, wrong, r.reason))
+				if wrong := refuses(r, p, f, importPath(spec)); wrong != "" {
+					fs = append(fs, f.finding(spec.Pos(), "import", "%s %s: %s", p.path, wrong, r.Reason))
 				}
 			}
 		}
@@ -84,21 +64,21 @@ func checkImports(t *tree, rows []row) []finding {
 }
 
 // refuses returns the reason why an import is not allowed, or "".
-func (r *row) refuses(p *pkg, f *file, imported string) string {
+func refuses(r *table.Row, p *pkg, f *file, imported string) string {
 	first, _, _ := strings.Cut(imported, "/")
 	switch ours, isOurs := cutModule(imported); {
 	case isOurs:
 		allowed := func(pattern string) bool { return covers(pattern, ours) }
-		if ours == p.path || slices.ContainsFunc(r.ours, allowed) || f.test && (slices.ContainsFunc(r.testOurs, allowed) || slices.ContainsFunc(testKit, allowed)) {
+		if ours == p.path || slices.ContainsFunc(r.Ours, allowed) || f.test && (slices.ContainsFunc(r.TestOurs, allowed) || slices.ContainsFunc(testKit, allowed)) {
 			return ""
 		}
 		return fmt.Sprintf("may not import %s", ours)
 	case !strings.Contains(first, "."):
-		if r.silent && !f.test && hasEffects(imported) {
+		if r.Silent && !f.test && hasEffects(imported) {
 			return fmt.Sprintf("does no I/O and draws no random numbers, so it may not import %s", imported)
 		}
 		return ""
-	case p.ownModule || inModules(imported, r.third) || f.test && (inModules(imported, r.testThird) || inModules(imported, testLibraries)):
+	case p.ownModule || inModules(imported, r.Third) || f.test && (inModules(imported, r.TestThird) || inModules(imported, testLibraries)):
 		return ""
 	default:
 		return fmt.Sprintf("may not import %s", imported)
@@ -137,7 +117,7 @@ var infrastructure = []string{
 
 // unusedGrants returns the imports that the table allows and that no file needs. An import that only tests need must be
 // granted to tests. Where the code imports nothing, as beside the end-to-end tests, all grants are for tests.
-func unusedGrants(t *tree, rows []row) []string {
+func unusedGrants(t *tree, rows []table.Row) []string {
 	var wrong []string
 	for i := range rows {
 		r := &rows[i]
@@ -169,12 +149,12 @@ func unusedGrants(t *tree, rows []row) []string {
 			imports []string
 			covers  func(grant, imported string) bool
 		}{
-			{"code", r.ours, code, isOurs}, {"code", r.third, code, within},
-			{"test", r.testOurs, tests, isOurs}, {"test", r.testThird, tests, within},
+			{"code", r.Ours, code, isOurs}, {"code", r.Third, code, within},
+			{"test", r.TestOurs, tests, isOurs}, {"test", r.TestThird, tests, within},
 		} {
 			for _, grant := range grants.to {
 				if !slices.ContainsFunc(grants.imports, func(imported string) bool { return grants.covers(grant, imported) }) {
-					wrong = append(wrong, fmt.Sprintf("row %s allows %s, which no %s of it imports", r.pkg, grant, grants.by))
+					wrong = append(wrong, fmt.Sprintf("row %s allows %s, which no %s of it imports", r.Pkg, grant, grants.by))
 				}
 			}
 		}
@@ -183,33 +163,33 @@ func unusedGrants(t *tree, rows []row) []string {
 }
 
 // checkTable returns the mistakes in the table.
-func checkTable(t *tree, rows []row) []string {
+func checkTable(t *tree, rows []table.Row) []string {
 	var wrong []string
-	report := func(r *row, format string, args ...any) {
-		wrong = append(wrong, fmt.Sprintf("row %s ", r.pkg)+fmt.Sprintf(format, args...))
+	report := func(r *table.Row, format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("row %s ", r.Pkg)+fmt.Sprintf(format, args...))
 	}
 	for i := range rows {
 		r := &rows[i]
-		if r.reason == "" {
+		if r.Reason == "" {
 			report(r, "has no reason")
 		}
-		if slices.ContainsFunc(rows[:i], func(other row) bool { return other.pkg == r.pkg }) {
+		if slices.ContainsFunc(rows[:i], func(other table.Row) bool { return other.Pkg == r.Pkg }) {
 			report(r, "is there twice")
 		}
-		for _, ours := range r.ours {
+		for _, ours := range r.Ours {
 			switch other := rowOf(rows, strings.TrimSuffix(ours, "...")); {
 			case other == nil:
 				report(r, "allows %s, which has no row", ours)
-			case other.layer >= r.layer:
-				report(r, "of layer %d allows %s, of layer %d: a layer imports only lower ones", r.layer, ours, other.layer)
+			case other.Layer >= r.Layer:
+				report(r, "of layer %d allows %s, of layer %d: a layer imports only lower ones", r.Layer, ours, other.Layer)
 			}
 		}
-		for _, other := range r.third {
-			if r.layer <= domainLayers && slices.ContainsFunc(infrastructure, func(m string) bool { return within(m, other) }) {
-				report(r, "of layer %d allows %s: up to layer %d packages know breakers and policies, and no proxy, network or store", r.layer, other, domainLayers)
+		for _, other := range r.Third {
+			if r.Layer <= domainLayers && slices.ContainsFunc(infrastructure, func(m string) bool { return within(m, other) }) {
+				report(r, "of layer %d allows %s: up to layer %d packages know breakers and policies, and no proxy, network or store", r.Layer, other, domainLayers)
 			}
 		}
-		if !slices.ContainsFunc(t.packages, func(p *pkg) bool { return covers(r.pkg, p.path) }) {
+		if !slices.ContainsFunc(t.packages, func(p *pkg) bool { return covers(r.Pkg, p.path) }) {
 			report(r, "is about no package of the tree; delete it")
 		}
 	}

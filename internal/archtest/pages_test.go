@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"breakwater.dev/internal/archtest/table"
 	"breakwater.dev/internal/markdown"
 )
 
@@ -36,7 +37,7 @@ func TestArchitectureIsCurrent(t *testing.T) {
 	tr := repository(t)
 	old := tr.page(t, architecture).Text
 	text := old
-	for name, part := range map[string]string{"layers": layersPart(table), "tests of the rules": rulesPart(ruleTests(tr))} {
+	for name, part := range map[string]string{"layers": layersPart(table.Rows), "tests of the rules": rulesPart(ruleTests(tr))} {
 		var err error
 		if text, err = replacePart(text, name, part); err != nil {
 			t.Fatalf("%s: %v", architecture, err)
@@ -65,21 +66,21 @@ func replacePart(text, name, part string) (string, error) {
 }
 
 // layersPart returns the import table in Markdown, with the lowest layer first.
-func layersPart(rows []row) string {
+func layersPart(rows []table.Row) string {
 	var b strings.Builder
 	b.WriteString("| layer | package | is | may import of ours | and of others | because |\n|---|---|---|---|---|---|\n")
 	rows = slices.Clone(rows)
-	slices.SortStableFunc(rows, func(x, y row) int { return cmp.Or(cmp.Compare(x.layer, y.layer), cmp.Compare(x.pkg, y.pkg)) })
+	slices.SortStableFunc(rows, func(x, y table.Row) int { return cmp.Or(cmp.Compare(x.Layer, y.Layer), cmp.Compare(x.Pkg, y.Pkg)) })
 	for _, r := range rows {
 		var is []string
-		if r.pure {
+		if r.Pure {
 			is = append(is, "pure")
 		}
-		if r.silent {
+		if r.Silent {
 			is = append(is, "silent")
 		}
-		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s |\n", r.layer, packageName(r.pkg), strings.Join(is, ", "),
-			joined(r.ours, packageName), joined(r.third, moduleName), r.reason)
+		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s |\n", r.Layer, packageName(r.Pkg), strings.Join(is, ", "),
+			joined(r.Ours, packageName), joined(r.Third, moduleName), r.Reason)
 	}
 	return b.String()
 }

@@ -2,6 +2,8 @@ package archtest
 
 import (
 	"go/ast"
+
+	"breakwater.dev/internal/archtest/table"
 )
 
 // clockFunctions has the functions of package time that read a clock or wait.
@@ -10,11 +12,11 @@ var clockFunctions = []string{
 }
 
 // checkPurity finds clocks and goroutines in pure packages.
-func checkPurity(t *tree, rows []row) []finding {
+func checkPurity(t *tree, rows []table.Row) []finding {
 	var fs []finding
 	for _, p := range t.packages {
 		r := rowOf(rows, p.path)
-		if r == nil || !r.pure {
+		if r == nil || !r.Pure {
 			continue
 		}
 		for _, f := range p.files {

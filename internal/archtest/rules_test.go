@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"breakwater.dev/internal/archtest/table"
 	"breakwater.dev/internal/golden"
 )
 
@@ -91,15 +92,15 @@ func TestBadExceptions(t *testing.T) {
 
 // TestBadTable shows every possible mistake in the import table.
 func TestBadTable(t *testing.T) {
-	rows := []row{
-		{pkg: "low", layer: 0, reason: "r", ours: []string{"high"}},
-		{pkg: "side", layer: 1, reason: "r", ours: []string{"high"}},
-		{pkg: "high", layer: 1, reason: "r", ours: []string{"low", "gone/...", "nowhere"}},
-		{pkg: "high", layer: 1, reason: "r"},
-		{pkg: "mute", layer: 0},
-		{pkg: "gone/...", layer: 0, reason: "r"},
-		{pkg: "wired", layer: 4, reason: "r", third: []string{"google.golang.org/grpc/codes"}},
-		{pkg: "served", layer: 5, reason: "r", third: []string{"google.golang.org/grpc"}},
+	rows := []table.Row{
+		{Pkg: "low", Layer: 0, Reason: "r", Ours: []string{"high"}},
+		{Pkg: "side", Layer: 1, Reason: "r", Ours: []string{"high"}},
+		{Pkg: "high", Layer: 1, Reason: "r", Ours: []string{"low", "gone/...", "nowhere"}},
+		{Pkg: "high", Layer: 1, Reason: "r"},
+		{Pkg: "mute", Layer: 0},
+		{Pkg: "gone/...", Layer: 0, Reason: "r"},
+		{Pkg: "wired", Layer: 4, Reason: "r", Third: []string{"google.golang.org/grpc/codes"}},
+		{Pkg: "served", Layer: 5, Reason: "r", Third: []string{"google.golang.org/grpc"}},
 	}
 	tr := example(t, []txtar.File{
 		{Name: "low/a.go", Data: []byte("package low\n")},
@@ -126,9 +127,9 @@ func TestBadTable(t *testing.T) {
 
 // TestUnusedGrants shows that the table must not allow code what no code needs, and tests what no test needs.
 func TestUnusedGrants(t *testing.T) {
-	rows := []row{
-		{pkg: "a", ours: []string{"b", "c", "d/..."}, third: []string{"example.org/used", "example.org/tested", "example.org/no"}, testOurs: []string{"b", "c"}, testThird: []string{"example.org/tested", "example.org/used"}},
-		{pkg: "onlytests", ours: []string{"c"}},
+	rows := []table.Row{
+		{Pkg: "a", Ours: []string{"b", "c", "d/..."}, Third: []string{"example.org/used", "example.org/tested", "example.org/no"}, TestOurs: []string{"b", "c"}, TestThird: []string{"example.org/tested", "example.org/used"}},
+		{Pkg: "onlytests", Ours: []string{"c"}},
 	}
 	tr := example(t, []txtar.File{
 		{Name: "a/a.go", Data: []byte("package a\n\nimport (\n\t_ \"breakwater.dev/b\"\n\t_ \"breakwater.dev/d/e\"\n\t_ \"example.org/used/x\"\n)\n")},

@@ -190,7 +190,8 @@ func blend(share float64) http.HandlerFunc {
 }
 
 // TestAdaptiveBusy shows a busy upstream. Only a few of its successes are logged, so failures seem to come in runs. They do
-// not trip the breaker while they are few. When most calls fail, the failure rate trips it.
+// not trip the breaker while they are few. When most calls fail, all are logged for a while, and five that fail in a row
+// trip it.
 func TestAdaptiveBusy(t *testing.T) {
 	t.Parallel()
 	const calls = 60_000
@@ -237,8 +238,8 @@ func TestAdaptiveBusy(t *testing.T) {
 	}
 	u.behave(blend(0.6))
 	m.state(t, "payments", "open")
-	if trip := m.history(t, "payments").Trip; trip.Reason != "failure_rate" {
-		t.Errorf("the breaker tripped by %+v, want the failure rate", trip)
+	if trip := m.history(t, "payments").Trip; trip.Reason != "consecutive_failures" || trip.Window.Run < 5 {
+		t.Errorf("the breaker tripped by %+v, want a run of failures", trip)
 	}
 	m.rejects(t, "payments")
 }

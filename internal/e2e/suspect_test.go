@@ -47,10 +47,10 @@ func (m *mesh) sampledExactly(t *testing.T, exact bool) {
 }
 
 // TestBusyServiceDies: a few failures in a row of a busy service have all its calls logged, and none sampled, until it is calm
-// again. When it dies, its breaker trips by far fewer failures than a sample would take, which would be some 900 or more.
+// again. When it dies, its breaker trips by far fewer failures than a sample would take, which would be 2,000 or more.
 func TestBusyServiceDies(t *testing.T) {
 	t.Parallel()
-	const run, atMost = 20, 400
+	const run, atMost = 20, 1_000
 	ip := ownIP(t)
 	u := newUpstream(t, ip)
 	var failing atomic.Int64 // how many calls are still to fail
@@ -62,7 +62,7 @@ func TestBusyServiceDies(t *testing.T) {
 		answer(http.StatusOK)(w, r)
 	})
 	m := newMesh(t, ip, service("payments", u.address)+adaptive("payments",
-		"breaker: {consecutiveFailures: 20, failureRateThreshold: 80%, waitDurationInOpenState: 1s, successThreshold: 1}"))
+		"breaker: {consecutiveFailures: 20, failureRateThreshold: 90%, waitDurationInOpenState: 1s, successThreshold: 1}"))
 	for _, p := range m.fleet(t, 2) {
 		p.paced(t, 4, 8*time.Millisecond)
 	}

@@ -10,12 +10,13 @@ import (
 	"breakwater.dev/internal/lockorder"
 )
 
+// Step is how often outcomes that have waited long enough are reported.
+const Step = 5 * time.Millisecond
+
 const (
 	// settling is how long an outcome waits for the outcomes of calls that ended before it through other proxies. It is the
 	// flush interval of Envoy's log and the time that a message takes.
 	settling = 60 * time.Millisecond
-	// step is how often outcomes that have waited long enough are reported.
-	step = 10 * time.Millisecond
 	// takingUp is how long the workers of a proxy may still sample calls after the proxy has acknowledged its layer.
 	takingUp = 10 * time.Millisecond
 	// maxWaiting is how many outcomes may wait. When there are more, all go at once.
@@ -76,7 +77,9 @@ func (x *Suspect) Settle(d breaker.Decider, now breaker.Instant) {
 	if !due {
 		return
 	}
-	d.Report(x.subject, outcomes, now)
+	if len(outcomes) > 0 {
+		d.Report(x.subject, outcomes, now)
+	}
 	suspicious, closed := Judge(d, x.subject.Key, x.oneIn, now)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -98,6 +101,13 @@ func (x *Suspect) Close(d breaker.Decider, now breaker.Instant) {
 	if len(outcomes) > 0 {
 		d.Report(x.subject, outcomes, now)
 	}
+}
+
+// Closed reports whether Close was called.
+func (x *Suspect) Closed() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.over
 }
 
 // Judge reports whether the present run of failures of a breaker is suspicious, and whether the breaker is closed. One in oneIn of its
@@ -123,7 +133,7 @@ func (x *Suspect) take(now breaker.Instant) (outcomes []breaker.Reported, due bo
 	if x.reporting || now < x.next {
 		return nil, false
 	}
-	x.reporting, x.next = true, now.Add(step)
+	x.reporting, x.next = true, now.Add(Step)
 	until := now.Add(-settling)
 	if len(x.waiting) > maxWaiting {
 		until = never

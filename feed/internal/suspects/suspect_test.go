@@ -77,9 +77,9 @@ func TestOutcomesWaitForEachOther(t *testing.T) {
 	hold(t, x, failure(start), failure(start+20*ms), failure(start+40*ms))
 	x.Settle(d, start+45*ms)
 	hold(t, x, breaker.Reported{Outcome: breaker.Success, At: start + 10*ms, OneIn: 1})
-	x.Settle(d, start+50*ms) // too soon after the last time
+	x.Settle(d, start+49*ms) // too soon after the last time
 	x.Settle(d, start+60*ms)
-	x.Settle(d, start+69*ms) // as well
+	x.Settle(d, start+64*ms) // as well
 	x.Settle(d, start+85*ms)
 	var ended [][]breaker.Instant
 	for _, r := range d.reports {

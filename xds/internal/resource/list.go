@@ -267,6 +267,6 @@ func (l *List) Version() string {
 	if l.Len() <= Few {
 		return make()
 	}
-	type key struct{ version bool }
+	type key struct{}
 	return Remember(l, key{}, make)
 }

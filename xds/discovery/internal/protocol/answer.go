@@ -88,7 +88,9 @@ func (s *Subscription) took() {
 	} else {
 		s.taken = s.taken.With(s.pool, s.flight, s.removed)
 	}
-	s.resolve(append(namesOf(s.flight), s.removed...))
+	if len(s.refused) > 0 {
+		s.resolve(append(namesOf(s.flight), s.removed...))
+	}
 }
 
 func namesOf(resources []*xds.Resource) []string {

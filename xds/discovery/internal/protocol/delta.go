@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -103,15 +104,17 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 		return nil
 	}
 	b := s.addable(want, change)
+	var stay []*xds.Resource
 	for _, had := range change.Gone {
 		awaited := s.again[had.Name] && s.names.Has(had.Name)
 		switch {
 		case s.removes(removals, had.Name) || awaited && had.IsClaimed(): // the proxy has it from an earlier stream, and we do not
 			gone = append(gone, had.Name)
 		case awaited: // it may not go yet, so it is sent again
-			b.add = insert(b.add, had)
+			stay = append(stay, had)
 		}
 	}
+	b.add = merge(b.add, stay)
 	if len(b.add) == 0 && len(gone) == 0 && s.greeted() {
 		return nil
 	}
@@ -142,31 +145,37 @@ func (s *Subscription) addable(want *xds.List, change *resource.Change) batch {
 		next := want.Batch(s.has, responseBytes)
 		b.add, b.updated, b.after = next.Changed, next.Updated, next.After
 	}
-	for name := range s.again {
-		if s.typeURL == xds.SecretType && len(b.add) > 0 {
-			return b
-		}
-		if r, had := want.Find(name), s.has.Find(name); r != nil && had != nil && had.Version == r.Version {
-			b.add, b.updated = insert(b.add, r), append(slices.Clip(b.updated), name)
-		}
+	if len(s.again) > 0 {
+		s.addAgain(want, &b)
 	}
 	return b
 }
 
-// insert returns sorted resources with one more, in the place of the one with its name, if there is one. It leaves the given
-// ones alone.
-func insert(sorted []*xds.Resource, r *xds.Resource) []*xds.Resource {
-	at, found := slices.BinarySearchFunc(sorted, r.Name, func(r *xds.Resource, name string) int {
-		switch {
-		case r.Name < name:
-			return -1
-		case r.Name > name:
-			return 1
-		}
-		return 0
-	})
-	if found {
-		return sorted
+// addAgain adds resources that are sent once more though they have not changed, as far as there is room for them.
+func (s *Subscription) addAgain(want *xds.List, b *batch) {
+	room := responseBytes
+	for _, r := range b.add {
+		room -= r.Size()
 	}
-	return slices.Insert(slices.Clone(sorted), at, r)
+	var more []*xds.Resource
+	for _, name := range slices.Sorted(maps.Keys(s.again)) {
+		if len(b.add)+len(more) > 0 && (room <= 0 || s.typeURL == xds.SecretType) {
+			break
+		}
+		if r, had := want.Find(name), s.has.Find(name); r != nil && had != nil && had.Version == r.Version {
+			more = append(more, r)
+			room -= r.Size()
+		}
+	}
+	b.add, b.updated = merge(b.add, more), append(slices.Clip(b.updated), namesOf(more)...)
+}
+
+// merge returns two lists of resources as one, sorted by name. Both are sorted and have no name in common. It leaves them alone.
+func merge(a, b []*xds.Resource) []*xds.Resource {
+	if len(b) == 0 {
+		return a
+	}
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(a, b *xds.Resource) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }

@@ -56,10 +56,9 @@ func addresses(all []policy.Endpoint) []netip.AddrPort {
 // woken are proxies with some lists. It records for which of them there was news.
 type woken struct {
 	none
-	publisher *Publisher
-	views     map[string]*View
-	had       map[string]*Content
-	names     []string
+	views map[string]*View
+	had   map[string]*Content
+	names []string
 }
 
 func (w *woken) Wake(p *Publication) {

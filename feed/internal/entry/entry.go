@@ -1,4 +1,4 @@
-package feed
+package entry
 
 import (
 	"bytes"
@@ -11,25 +11,25 @@ import (
 	"breakwater.dev/wire"
 )
 
-// entry is an access log entry, with the mark that the control plane gave to its request if that is a probe.
-type entry struct {
+// Entry is an access log entry, with the mark that the control plane gave to its request if that is a probe.
+type Entry struct {
 	*alslog.Entry
-	process uint32 // the process of the control plane that admitted the probe
-	probe   uint32 // the id of the probe there; 0: the request is no probe
-	// The tag says the fields below; see [worker.readTag].
-	identified bool
-	call       running.ID
-	lasted     time.Duration // when the entry was written
+	Process uint32 // the process of the control plane that admitted the probe
+	Probe   uint32 // the id of the probe there; 0: the request is no probe
+	// The tag says the fields below; see [wire.Running].
+	Identified bool
+	Call       running.ID
+	Lasted     time.Duration // when the entry was written
 }
 
-// ending translates the entry of a request that has ended.
-func (e *entry) ending(r *wire.Rules) wire.Ending {
+// Ending translates the entry of a request that has ended.
+func (e *Entry) Ending(r *wire.Rules) wire.Ending {
 	x := wire.Ending{
 		Flags: wire.Flags(e.Flags), Details: wire.DetailsOf(e.Details), Status: int(e.Status),
 		Responded: e.ResponseBegin >= 0, Complete: e.Complete, Body: e.BodyBytes,
 		GRPC:         r.GRPC && wire.IsGRPC(e.RequestContentType),
 		GRPCResponse: wire.IsGRPC(e.ResponseContentType), EventStream: wire.IsEventStream(e.ResponseContentType),
-		GRPCStatus: wire.NoGRPCStatus, Probe: e.probe != 0,
+		GRPCStatus: wire.NoGRPCStatus, Probe: e.Probe != 0,
 		Deadline: wire.DeadlineOf(e.GRPCTimeout),
 	}
 	x.Clock(e.RequestEnd, e.ResponseBegin, e.Duration, wire.IsUpgrade(e.Upgrade))
@@ -46,65 +46,66 @@ func (e *entry) ending(r *wire.Rules) wire.Ending {
 	return x
 }
 
-// classOf returns what a request that ended in an outcome says of its endpoint.
-func classOf(x *wire.Ending, o breaker.Outcome) outlier.Class {
+// ClassOf returns what a request that ended in an outcome says of its endpoint.
+func ClassOf(x *wire.Ending, o breaker.Outcome) outlier.Class {
 	if x.LocalOrigin(o) {
 		return outlier.LocalOrigin
 	}
 	return outlier.ClassOf(x.HTTPStatus())
 }
 
-// connected is the news in the entry of a connection to an upstream that speaks TCP.
-type connected uint8
+// Connected is the news in the entry of a connection to an upstream that speaks TCP.
+type Connected uint8
 
+// The kinds of news.
 const (
-	unchanged   connected = iota // none
-	established                  // the proxy established it
-	failed                       // the proxy could not establish it, or it was reset later
-	timedOut                     // the proxy could not establish it in time
-	rejected                     // the gate, or the limit in the policy, did not admit it
+	Unchanged   Connected = iota // none
+	Established                  // the proxy established it
+	Failed                       // the proxy could not establish it, or it was reset later
+	TimedOut                     // the proxy could not establish it in time
+	Rejected                     // the gate, or the limit in the policy, did not admit it
 )
 
-// connection translates the entry of a connection.
-func (e *entry) connection() connected {
+// Connection translates the entry of a connection.
+func (e *Entry) Connection() Connected {
 	flags := wire.Flags(e.Flags)
 	switch {
 	case e.Type == alslog.TCPUpstreamConnected:
-		return established
+		return Established
 	case e.Type != alslog.TCPConnectionEnd:
-		return unchanged
+		return Unchanged
 	case flags&wire.UpstreamOverflow != 0:
-		return rejected
+		return Rejected
 	case flags&wire.ConnectFailure != 0 && e.connectTimeout(), flags&wire.Timeouts != 0:
-		return timedOut
+		return TimedOut
 	case flags&wire.Failures != 0:
-		return failed
+		return Failed
 	default:
-		return unchanged
+		return Unchanged
 	}
 }
 
 // connectTimeout reports whether a connection that failed took too long. Envoy then gives no reason, or, where there
 // were several attempts, one that says so (1.40).
-func (e *entry) connectTimeout() bool {
+func (e *Entry) connectTimeout() bool {
 	return len(e.TransportFailure) == 0 || bytes.Contains(e.TransportFailure, []byte("timeout"))
 }
 
-// outcome returns the outcome of a connection that was admitted.
-func (c connected) outcome() breaker.Outcome {
+// Outcome returns the outcome of a connection that was admitted.
+func (c Connected) Outcome() breaker.Outcome {
 	switch c {
-	case established:
+	case Established:
 		return breaker.Success
-	case timedOut:
+	case TimedOut:
 		return breaker.Timeout
 	default:
 		return breaker.Failure
 	}
 }
 
-// class returns what a connection that was admitted says of its endpoint.
-func (c connected) class() outlier.Class {
-	if c == established {
+// Class returns what a connection that was admitted says of its endpoint.
+func (c Connected) Class() outlier.Class {
+	if c == Established {
 		return outlier.Success
 	}
 	return outlier.LocalOrigin
