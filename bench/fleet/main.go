@@ -36,7 +36,7 @@ type options struct {
 }
 
 func main() {
-	o := options{idle: 3 * time.Second, beats: 15 * time.Second}
+	o := options{idle: 3 * time.Second, beats: 10 * time.Second}
 	flag.StringVar(&o.binary, "breakwater", filepath.Join("..", "..", "bin", "breakwater"), "the control plane's `binary`")
 	flag.StringVar(&o.before, "before", "", "the `binary` of an older control plane, to be measured in the same run")
 	flag.StringVar(&o.memory, "memory-limit", "", "the control plane's `GOMEMLIMIT`; by default it has none")

@@ -12,9 +12,14 @@ import (
 
 var nan = math.NaN()
 
+// fleetMemory is how many bytes the fleet may take before it collects its garbage more often.
+const fleetMemory = 6 << 30
+
 // run measures all configurations, and writes the tables to w.
 func run(ctx context.Context, o options, w io.Writer) error {
-	debug.SetGCPercent(400) // the fleet has memory, and should leave the processor to the control plane
+	// The fleet should leave the processor to the control plane, but not take all of the memory for that.
+	debug.SetGCPercent(200)
+	debug.SetMemoryLimit(fleetMemory)
 	var all []measured
 	for _, c := range o.configs {
 		if !o.only.MatchString(c.String()) {

@@ -36,7 +36,7 @@ type trial struct {
 }
 
 const (
-	patience = 2 * time.Minute // for one step
+	patience = 3 * time.Minute // for one step
 	calm     = 300 * time.Millisecond
 	restless = 10 * time.Second // the server is taken as busy by nature after this
 )

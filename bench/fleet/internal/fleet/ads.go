@@ -15,7 +15,8 @@ type ads struct {
 	subs  map[string]*subscription
 	order []*subscription // the types that were asked for, in the order in which Envoy asks again
 
-	endpoints map[uint32]uint32 // by the number of a cluster's name: the number of its endpoints' name
+	endpoints []uint32 // by the number of a cluster's name: one more than the number of its endpoints' name; 0: it has none
+	clusters  int      // how many clusters have endpoints
 	secrets   map[uint32][]uint32
 	// warming has the names of endpoints that new or changed clusters wait for. Envoy takes a response about clusters only
 	// when all of them have theirs, except while it starts.
@@ -24,15 +25,15 @@ type ads struct {
 	started bool   // listeners were asked for
 	vhds    bool   // the route configuration has virtual hosts as resources
 
-	response xdswire.Response
-	requests [][]byte // to be sent next
-	nodeSent bool     // on the present stream
+	response *xdswire.Response // only while it is taken
+	requests [][]byte          // to be sent next
+	nodeSent bool              // on the present stream
 }
 
 func (a *ads) init(p *proxy) {
 	*a = ads{
 		proxy: p, delta: p.fleet.options.Bootstrap.Delta && !p.variant.Sotw, subs: map[string]*subscription{},
-		endpoints: map[uint32]uint32{}, secrets: map[uint32][]uint32{}, warming: map[uint32]bool{},
+		secrets: map[uint32][]uint32{}, warming: map[uint32]bool{},
 	}
 	for _, typeURL := range types {
 		wildcard := typeURL == xdswire.Cluster || typeURL == xdswire.Listener || typeURL == xdswire.VirtualHost
@@ -42,7 +43,15 @@ func (a *ads) init(p *proxy) {
 
 // aggregated serves the aggregated stream until it ends.
 func (p *proxy) aggregated(ctx context.Context) error {
-	a := &p.ads
+	x := exchange{method: deltaADS, first: p.ads.first, take: p.ads.take}
+	if !p.ads.delta {
+		x.method = sotwADS
+	}
+	return p.converse(ctx, x)
+}
+
+// first returns the requests that begin a stream.
+func (a *ads) first() [][]byte {
 	a.requests, a.nodeSent, a.held = nil, false, nil
 	for _, s := range a.order {
 		s.begun, s.nonce = false, ""
@@ -54,12 +63,7 @@ func (p *proxy) aggregated(ctx context.Context) error {
 			a.subscribe(s, nil, nil)
 		}
 	}
-	x := exchange{method: deltaADS, first: a.requests, take: a.take}
-	if !a.delta {
-		x.method = sotwADS
-	}
-	a.requests = nil
-	return p.converse(ctx, x)
+	return a.requests
 }
 
 // begin sends what Envoy sends first: a request for each runtime layer, if they come over this stream, or else one for
@@ -159,7 +163,9 @@ func (a *ads) take(response []byte) ([][]byte, error) {
 	if !a.delta {
 		read = xdswire.ReadSotw
 	}
-	if err := read(response, &a.response); err != nil {
+	a.response = newResponse()
+	defer func() { a.response = free(a.response) }()
+	if err := read(response, a.response); err != nil {
 		return nil, err
 	}
 	s := a.subs[string(a.response.TypeURL)]

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"google.golang.org/grpc/mem"
+
+	"breakwater.dev/bench/fleet/internal/xdswire"
 )
 
 // message holds the bytes of a request, or the function that gets the bytes of a response.
@@ -11,6 +13,20 @@ type message struct {
 	bytes []byte
 	// take gets the bytes of a response, which it must not keep.
 	take func(bytes []byte) error
+}
+
+// responses has messages that were read. A proxy keeps none: it would keep the bytes in it, too.
+var responses = sync.Pool{New: func() any { return new(xdswire.Response) }}
+
+func newResponse() *xdswire.Response { return responses.Get().(*xdswire.Response) }
+
+// free returns nil.
+func free(r *xdswire.Response) *xdswire.Response {
+	clear(r.Resources)
+	clear(r.Removed)
+	*r = xdswire.Response{Resources: r.Resources[:0], Removed: r.Removed[:0]}
+	responses.Put(r)
+	return nil
 }
 
 // rawCodec leaves encoding and decoding to its callers.

@@ -111,7 +111,7 @@ const (
 // exchange is the conversation over one stream: take gets each response, and returns the requests that follow from it.
 type exchange struct {
 	method string
-	first  [][]byte // the requests that begin the stream
+	first  func() [][]byte // returns the requests that begin the stream
 	take   func(response []byte) (requests [][]byte, err error)
 }
 
@@ -125,7 +125,7 @@ func (p *proxy) converse(ctx context.Context, x exchange) error {
 		p.counts.failed.Add(1)
 		return err
 	}
-	if err := send(stream, x.first); err != nil {
+	if err := send(stream, x.first()); err != nil {
 		p.counts.failed.Add(1)
 		return err
 	}

@@ -10,27 +10,30 @@ import (
 func (p *proxy) runtime(ctx context.Context, l *layer) error {
 	x := exchange{method: deltaRuntime}
 	read, write := xdswire.ReadDelta, (*xdswire.Request).Delta
-	first := xdswire.Request{Node: p.node, TypeURL: xdswire.Runtime, Names: []string{l.Name}}
 	var version string // the version of the last response that was taken, in SotW
 	delta := l.Delta && !p.variant.Sotw
 	if !delta {
 		x.method, read, write = sotwRuntime, xdswire.ReadSotw, (*xdswire.Request).Sotw
 	}
-	p.mu.Lock()
-	if l.version >= firstVersion {
-		first.Version = p.fleet.versions.text(l.version)
-		first.Initial = func(yield func(name, version string) bool) { yield(l.Name, first.Version) }
+	x.first = func() [][]byte {
+		first := xdswire.Request{Node: p.node, TypeURL: xdswire.Runtime, Names: []string{l.Name}}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if l.version >= firstVersion {
+			version = p.fleet.versions.text(l.version)
+			first.Version = version
+			first.Initial = func(yield func(name, version string) bool) { yield(l.Name, version) }
+		}
+		return [][]byte{write(&first)}
 	}
-	p.mu.Unlock()
-	version = first.Version
-	x.first = [][]byte{write(&first)}
-	var r xdswire.Response
 	x.take = func(response []byte) ([][]byte, error) {
-		if err := read(response, &r); err != nil {
+		r := newResponse()
+		defer free(r)
+		if err := read(response, r); err != nil {
 			return nil, err
 		}
 		request := xdswire.Request{TypeURL: xdswire.Runtime, Nonce: string(r.Nonce)}
-		if request.Refusal = p.takeLayers(&r, len(response), []*layer{l}); request.Refusal != "" {
+		if request.Refusal = p.takeLayers(r, len(response), []*layer{l}); request.Refusal != "" {
 			p.counts.refused.Add(1)
 		} else {
 			version = string(r.Version)

@@ -10,7 +10,7 @@ import (
 
 // takeLayers applies a response about runtime layers.
 func (a *ads) takeLayers(s *subscription, size int) {
-	refusal := a.proxy.takeLayers(&a.response, size, a.proxy.layersOverADS())
+	refusal := a.proxy.takeLayers(a.response, size, a.proxy.layersOverADS())
 	if clusters := a.subs[xdswire.Cluster]; !clusters.begun && a.proxy.layersAnswered() {
 		a.subscribe(clusters, nil, nil)
 	}
@@ -85,7 +85,7 @@ func (a *ads) references(cluster uint32, body []byte, changes, secrets *change) 
 	if name != nil {
 		endpoints := a.subs[xdswire.Endpoint]
 		number := endpoints.names.number(name)
-		a.endpoints[cluster] = number
+		a.setEndpoints(cluster, number+1)
 		a.warming[number] = true
 		if endpoints.get(number) == absent {
 			endpoints.set(number, awaited)
@@ -107,15 +107,24 @@ func (a *ads) references(cluster uint32, body []byte, changes, secrets *change) 
 
 // drop forgets a cluster with its endpoints. Secrets stay: other clusters may have them.
 func (a *ads) drop(cluster uint32, changes, _ *change) {
-	number, ok := a.endpoints[cluster]
-	if !ok {
+	if int(cluster) >= len(a.endpoints) || a.endpoints[cluster] == 0 {
 		return
 	}
-	delete(a.endpoints, cluster)
+	number := a.endpoints[cluster] - 1
+	a.setEndpoints(cluster, 0)
 	delete(a.warming, number)
 	endpoints := a.subs[xdswire.Endpoint]
 	endpoints.set(number, absent)
 	changes.remove = append(changes.remove, endpoints.names.text(number))
+}
+
+// setEndpoints notes the endpoints of a cluster, as one more than the number of their name; 0: it has none any longer.
+func (a *ads) setEndpoints(cluster, endpoints uint32) {
+	if n := int(cluster) + 1 - len(a.endpoints); n > 0 {
+		a.endpoints = append(a.endpoints, make([]uint32, n)...)
+	}
+	a.clusters += min(int(endpoints), 1) - min(int(a.endpoints[cluster]), 1)
+	a.endpoints[cluster] = endpoints
 }
 
 // takeOthers applies a response about any other type, and asks for what new resources refer to.
@@ -232,7 +241,7 @@ func (a *ads) proceed() {
 	clusters, endpoints := a.subs[xdswire.Cluster], a.subs[xdswire.Endpoint]
 	if !a.started && clusters.answered && endpoints.waiting == 0 {
 		a.started = true
-		clear(a.warming)
+		a.warming = map[uint32]bool{} // the old one had room for all clusters
 		a.subscribe(a.subs[xdswire.Listener], nil, nil)
 	}
 }
@@ -255,6 +264,6 @@ func (a *ads) check() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Versions of clusters in a response that was refused are not kept, so clusters are counted by their endpoints.
-	p.whole = len(a.endpoints) >= want && a.subs[xdswire.Endpoint].count >= want && a.subs[xdswire.Listener].count > 0 && routes
+	p.whole = a.clusters >= want && a.subs[xdswire.Endpoint].count >= want && a.subs[xdswire.Listener].count > 0 && routes
 	p.checkWhole(change)
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"time"
 
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3" // the types of resources that are decoded
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -28,6 +29,7 @@ import (
 	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
@@ -70,7 +72,8 @@ func Serve(ctx context.Context, path, xds, admin string) error {
 	if err != nil {
 		return errors.Join(err, proxies.Close())
 	}
-	g := grpc.NewServer()
+	// As our server does, it allows the pings that the bootstrap asks for.
+	g := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
 	s := server.NewServer(ctx, caches.mux(), server.CallbackFuncs{})
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, s)
 	runtimev3.RegisterRuntimeDiscoveryServiceServer(g, s)
