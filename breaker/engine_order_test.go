@@ -22,7 +22,9 @@ func TestApplyInAnyOrder(t *testing.T) {
 				next = append(next, Key{Upstream: fmt.Sprintf("u%02d", i/2), Route: []string{"", "r"}[i%2]})
 			}
 			if rapid.Bool().Draw(t, "sorted") {
-				slices.SortFunc(next, func(a, b Key) int { return slices.Compare([]string{a.Upstream, a.Route}, []string{b.Upstream, b.Route}) })
+				slices.SortFunc(next, func(a, b Key) int {
+					return slices.Compare([]string{a.Upstream, a.Route}, []string{b.Upstream, b.Route})
+				})
 			}
 			var specs []Spec
 			for _, key := range next {
