@@ -88,14 +88,27 @@ type realProxy struct {
 	client *http.Client
 }
 
-// startProxy runs an Envoy that speaks one variant of the protocol; its ports have to
-// be free at the address that only this process uses. The control plane has more services
-// where the test gives any.
+// startProxy runs an Envoy that gets two upstreams: see [realProxy.run].
 func startProxy(t *testing.T, apiType string, ports uint16, services ...func(grpc.ServiceRegistrar)) *realProxy {
 	t.Helper()
+	p := newProxy(t)
+	publish(t, p.server, a, b)
+	p.run(apiType, ports, services...)
+	return p
+}
+
+// newProxy returns a proxy that does not run yet, and whose server has no policy.
+func newProxy(t *testing.T) *realProxy {
 	p := &realProxy{t: t, hold: &hold{}, client: &http.Client{Transport: &http.Transport{}}}
 	p.server = NewServer(Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, TTL: envoyTTL})
-	publish(t, p.server, a, b)
+	return p
+}
+
+// run serves the policy, and runs an Envoy that speaks one variant of the protocol. Two ports have to be free at the address
+// that only this process uses. The control plane has more services where the test gives any.
+func (p *realProxy) run(apiType string, ports uint16, services ...func(grpc.ServiceRegistrar)) {
+	t := p.t
+	t.Helper()
 	address := p.listen(services...)
 	pid := os.Getpid()
 	own := netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
@@ -129,7 +142,6 @@ func startProxy(t *testing.T, apiType string, ports uint16, services ...func(grp
 		}
 	})
 	p.await("Envoy is live", func() bool { return strings.HasPrefix(p.page("/ready"), "LIVE") })
-	return p
 }
 
 // listen serves the proxy's server until the test is over.

@@ -92,6 +92,9 @@ func (s *Subscription) respondSotw(seq uint64, resources *xds.List, removals Rem
 	for name := range s.again {
 		b.updated = append(slices.Clip(b.updated), name)
 	}
+	for name := range s.refused {
+		b.updated = append(slices.Clip(b.updated), name) // it comes again with what has changed, and may be taken now
+	}
 	if s.resumed && !s.responded {
 		for _, r := range b.add {
 			b.updated = append(b.updated, r.Name) // which of them the proxy has from an earlier stream is not known

@@ -35,7 +35,8 @@ type Subscription struct {
 	// again has the names of resources that are sent once more though they have not changed.
 	again   map[string]bool
 	refused map[string]refusal
-	// doubts are groups of resources that the proxy refused together with others: see [Subscription.doubt].
+	// doubts are groups of resources that are sent apart from all others, since the proxy has refused them together with others,
+	// or a while ago: see [Subscription.doubt]. While there are any, a response that awaits its answer is the first group.
 	doubts [][]string
 	// complained reports whether the proxy has refused a resource since it last had taken everything.
 	complained bool
