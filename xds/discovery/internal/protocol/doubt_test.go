@@ -182,3 +182,89 @@ func TestTheBadOneIsFoundInHalves(t *testing.T) {
 		t.Errorf("%d responses were sent, want at most 25", w.sent)
 	}
 }
+
+// stopper is a proxy that stops at the first resource of a response that it refuses, as Envoy does with endpoints: it takes
+// some of the others, in no order.
+type stopper struct {
+	*Subscription
+	taken map[string]string // the version of each resource, by name
+	bad   map[string]bool
+	seq   uint64
+	sent  int // responses
+}
+
+func newStopper(typeURL string) *stopper {
+	w := &stopper{Subscription: New(Delta, typeURL, &xds.Pool{}), taken: map[string]string{}, bad: map[string]bool{}}
+	w.Apply(Request{change: deltaChange{&DeltaRequest{}}})
+	return w
+}
+
+// settle answers responses until no more come without a pause.
+func (w *stopper) settle(t *testing.T, all *xds.List, now time.Time) {
+	t.Helper()
+	for {
+		w.seq++
+		r := w.Respond(w.seq, all, RemoveAll)
+		if r == nil {
+			return
+		}
+		w.sent++
+		m := &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: r.Nonce}
+		for _, one := range r.Resources {
+			if w.bad[one.Name] {
+				m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: "no"}
+				break
+			}
+			w.taken[one.Name] = one.Version
+		}
+		request := deltaRequest(t, m)
+		w.Answer(request, now)
+		w.Apply(request)
+	}
+}
+
+// TestABadResourceKeepsNoOtherBack, of any type: it alone is refused, and tried again. The others are sent a few times at most.
+func TestABadResourceKeepsNoOtherBack(t *testing.T) {
+	const n = 1_000
+	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.SecretType} {
+		w, now := newStopper(typeURL), time.Unix(1_000_000, 0)
+		all := list(manyClusters(n)...)
+		bad := []string{all.All()[0].Name, all.All()[777].Name}
+		w.bad[bad[0]], w.bad[bad[1]] = true, true
+		w.settle(t, all, now)
+		if got := w.Refusals(); len(w.taken) != n-2 || len(got) != 2 || got[0].Name != bad[0] || got[1].Name != bad[1] {
+			t.Errorf("%s: it has %d resources, and refuses %v", typeURL, len(w.taken), got)
+		}
+		if typeURL != xds.SecretType && w.sent > 50 {
+			t.Errorf("%s: %d responses were sent, want at most 50", typeURL, w.sent)
+		}
+		w.sent, w.bad, now = 0, nil, now.Add(LastRetry)
+		w.Retry(now)
+		w.settle(t, all, now)
+		if len(w.taken) != n || w.RefusesAny() || w.sent > 2 {
+			t.Errorf("%s: in the end it has %d resources, and was sent %d responses", typeURL, len(w.taken), w.sent)
+		}
+	}
+}
+
+// TestAProxyThatRefusesAll: finding that out takes twice as many responses as there are resources. Each try again takes one, as far
+// as they are due together.
+func TestAProxyThatRefusesAll(t *testing.T) {
+	const n = 200
+	w, now := newStopper(xds.ClusterType), time.Unix(1_000_000, 0)
+	all := list(manyClusters(n)...)
+	for _, r := range all.All() {
+		w.bad[r.Name] = true
+	}
+	w.settle(t, all, now)
+	if len(w.Refusals()) != n || w.sent > 2*n {
+		t.Errorf("%d resources are refused after %d responses", len(w.Refusals()), w.sent)
+	}
+	for range 5 {
+		w.sent, now = 0, now.Add(2*LastRetry)
+		w.Retry(now)
+		if w.settle(t, all, now); w.sent != 1 || len(w.Refusals()) != n {
+			t.Errorf("%d resources are refused, and were tried again in %d responses", len(w.Refusals()), w.sent)
+		}
+	}
+}
