@@ -104,9 +104,16 @@ func newProxy(t *testing.T) *realProxy {
 	return p
 }
 
-// run serves the policy, and runs an Envoy that speaks one variant of the protocol. Two ports have to be free at the address
-// that only this process uses. The control plane has more services where the test gives any.
+// run launches the proxy, and returns when it is live.
 func (p *realProxy) run(apiType string, ports uint16, services ...func(grpc.ServiceRegistrar)) {
+	p.t.Helper()
+	p.launch(apiType, ports, services...)
+	p.await("Envoy is live", func() bool { return strings.HasPrefix(p.page("/ready"), "LIVE") })
+}
+
+// launch serves the policy, and starts an Envoy that speaks one variant of the protocol. Two ports have to be free at the
+// address that only this process uses. The control plane has more services where the test gives any.
+func (p *realProxy) launch(apiType string, ports uint16, services ...func(grpc.ServiceRegistrar)) {
 	t := p.t
 	t.Helper()
 	address := p.listen(services...)
@@ -141,7 +148,6 @@ func (p *realProxy) run(apiType string, ports uint16, services ...func(grpc.Serv
 			t.Logf("Envoy's log:\n%s", log)
 		}
 	})
-	p.await("Envoy is live", func() bool { return strings.HasPrefix(p.page("/ready"), "LIVE") })
 }
 
 // listen serves the proxy's server until the test is over.

@@ -122,6 +122,9 @@ func (s *Subscription) refuse(message string, now time.Time) {
 		if s.Wants(r.Name) && (s.refusesWhole() || s.has.Find(r.Name) != nil) {
 			add(r, false)
 		}
+		if s.refusesWhole() {
+			r.Suspect()
+		}
 	}
 	for _, name := range s.removed {
 		if had := s.has.Find(name); s.refusesWhole() && had != nil {

@@ -33,6 +33,9 @@ func (s *Subscription) respondWhole(seq uint64, want *xds.List) *Response {
 		}
 		return s.respond(seq, batch{after: s.has})
 	case len(s.refused)+len(s.doubts) == 0:
+		if b, any := s.only(change, s.unsuspected(change)); any {
+			return s.respond(seq, b)
+		}
 		return s.respond(seq, batch{add: change.Changed, updated: change.Updated, gone: namesOf(change.Gone), after: want})
 	}
 	for ; len(s.doubts) > 0; s.doubts = s.doubts[1:] {
@@ -51,6 +54,25 @@ func (s *Subscription) respondWhole(seq uint64, want *xds.List) *Response {
 		return s.respond(seq, b)
 	}
 	return nil
+}
+
+// unsuspected returns the names in a change without the suspects and what they need, sorted; none: there are no suspects, or no
+// others. A proxy that starts begins to serve with its first response even if it refuses that, and knows no virtual host then.
+func (s *Subscription) unsuspected(change *resource.Change) (names []string) {
+	if !slices.ContainsFunc(change.Changed, (*xds.Resource).IsSuspect) {
+		return nil
+	}
+	suspects := map[string]bool{}
+	for _, r := range change.Changed {
+		suspects[r.Name] = r.IsSuspect()
+	}
+	for _, part := range s.parts(change) {
+		if !slices.ContainsFunc(part, func(name string) bool { return suspects[name] }) {
+			names = append(names, part...)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // rests reports whether the proxy has refused to take a resource as it is now, or to lose it if it is nil, and is not to be

@@ -183,6 +183,38 @@ func TestTheBadOneIsFoundInHalves(t *testing.T) {
 	}
 }
 
+// TestOtherProxiesGetASuspectApart: where one proxy has found out which virtual host is bad, the next one takes all others with its
+// first response. It gets the bad one alone, and refuses it until it is corrected.
+func TestOtherProxiesGetASuspectApart(t *testing.T) {
+	all := list(virtualHost("a", "1", "1"), virtualHost("b", "bad", "2"), virtualHost("c", "1", "3"), virtualHost("d", "1", "4"))
+	newTable().settle(t, all)
+	w := newTable()
+	w.seq++
+	if r := w.Respond(w.seq, all, RemoveAll); len(r.Resources) != 3 || !w.takes(r) {
+		t.Errorf("the first response has %q", namesOf(r.Resources))
+	}
+	w.Answer(deltaRequest(t, &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: fmt.Sprint(w.seq)}), w.now)
+	w.settle(t, all)
+	if got := w.Refusals(); len(got) != 1 || got[0].Name != wire.VirtualHost("b") || w.sent != 1 {
+		t.Errorf("after %d more responses it refuses %v", w.sent, got)
+	}
+	w.settle(t, list(virtualHost("a", "1", "1"), virtualHost("b", "2", "2"), virtualHost("c", "1", "3"), virtualHost("d", "1", "4")))
+	if len(w.hosts) != 4 || w.RefusesAny() || w.sent != 2 {
+		t.Errorf("after %d more responses it has %d virtual hosts", w.sent, len(w.hosts))
+	}
+}
+
+// TestASuspectThatGetsAHost of another virtual host comes with that one.
+func TestASuspectThatGetsAHost(t *testing.T) {
+	w, first := newTable(), list(virtualHost("a", "1", "1", "2"), virtualHost("b", "1", "3"))
+	w.settle(t, first)
+	next := list(virtualHost("a", "2", "1"), virtualHost("b", "2", "2", "3"), virtualHost("c", "1", "4"))
+	next.Find(wire.VirtualHost("b")).Suspect()
+	if w.settle(t, next); len(w.hosts) != 3 || w.RefusesAny() || w.sent != 3 {
+		t.Errorf("after %d responses it has %d virtual hosts, and refuses %v", w.sent, len(w.hosts), w.Refusals())
+	}
+}
+
 // stopper is a proxy that stops at the first resource of a response that it refuses, as Envoy does with endpoints: it takes
 // some of the others, in no order.
 type stopper struct {
