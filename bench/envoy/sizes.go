@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"strings"
 )
 
 // sizes measures the memory and the resources of many upstreams.
@@ -41,31 +40,31 @@ func (s size) oursBytes() float64  { return s.ours }
 
 // sizeOf measures a mesh with a number of upstreams and one proxy.
 func sizeOf(m *machine, spec string, upstreams int) (s size, err error) {
-	var text strings.Builder
-	for i := range upstreams {
-		fmt.Fprintf(&text, "apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: service-%d}\nspec: {endpoints: [{address: 10.0.%d.%d, port: 80}]}\n---\n", i, i/250, 1+i%250)
-	}
-	if spec != "" && upstreams > 0 {
-		text.WriteString("apiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: mesh}\nspec:\n  targetRefs: [{kind: Mesh}]\n" + spec)
-	}
-	if upstreams == 0 {
-		text.WriteString(payments("127.0.0.1:1"))
+	policy := payments("127.0.0.1:1")
+	if upstreams > 0 {
+		policy = manyUpstreams(upstreams, spec)
 	}
 	err = m.scope(func() error {
-		mesh, err := m.mesh(text.String(), 1)
+		mesh, err := m.mesh(policy, 1)
 		if err != nil {
 			return err
 		}
-		if s.pushed, err = mesh.metric("breakwater_xds_push_bytes_total"); err != nil {
-			return err
-		}
-		envoy, err := mesh.proxies[0].Memory()
-		if err != nil {
-			return err
-		}
-		ours, err := mesh.control.Memory()
-		s.envoy, s.ours = float64(envoy.Resident), float64(ours.Resident)
+		s, err = mesh.size()
 		return err
 	})
 	return s, err
+}
+
+// size measures a mesh with one proxy.
+func (s *mesh) size() (found size, err error) {
+	if _, found.pushed, err = s.sent(); err != nil {
+		return found, err
+	}
+	envoy, err := s.proxies[0].Memory()
+	if err != nil {
+		return found, err
+	}
+	ours, err := s.control.Memory()
+	found.envoy, found.ours = float64(envoy.Resident), float64(ours.Resident)
+	return found, err
 }
