@@ -20,6 +20,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"breakwater.dev/bench/envoy/internal/baseline"
 )
 
 // options set how long to measure, and with which programs.
@@ -63,7 +65,7 @@ func main() {
 	if *idlePolicy != "" {
 		text, err := os.ReadFile(*idlePolicy)
 		if err == nil {
-			err = serveIdle(context.Background(), string(text), *address)
+			err = baseline.ServeIdle(context.Background(), string(text), *address)
 		}
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

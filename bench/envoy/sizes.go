@@ -9,7 +9,7 @@ import (
 func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	n := m.options.upstreams
 	fmt.Fprintf(out, "## %d upstreams\n\n| | resources an upstream | Envoy's memory an upstream | control plane's |\n|---|---|---|---|\n", n)
-	base, err := sizeOf(m, "", 0)
+	base, err := sizeOf(m, m.options.binary, payments("127.0.0.1:1"))
 	if err != nil {
 		return nil, err
 	}
@@ -17,15 +17,15 @@ func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		{"without breakers", ""}, {"Inline", "  dataPath: Inline\n" + fallback}, {"Adaptive", fallback},
 	} {
 		m.options.say("%d upstreams, %s", n, v.name)
-		s, err := sizeOf(m, v.spec, n)
+		s, err := sizeOf(m, m.options.binary, manyUpstreams(n, v.spec))
 		if err != nil {
 			return nil, err
 		}
-		each := func(figure func(size) float64) float64 { return (figure(s) - figure(base)) / float64(n) / 1024 }
+		each := s.each(base, n)
 		row := target{what: fmt.Sprintf("each of %d upstreams, %s", n, v.name),
-			got: fmt.Sprintf("%.1f KiB of resources, %.1f KiB of Envoy", each(size.resources), each(size.envoyBytes))}
+			got: fmt.Sprintf("%.1f KiB of resources, %.1f KiB of Envoy", each.pushed, each.envoy)}
 		reached = append(reached, row)
-		fmt.Fprintf(out, "| %s | %.1f KiB | %.1f KiB | %.1f KiB |\n", v.name, each(size.resources), each(size.envoyBytes), each(size.oursBytes))
+		fmt.Fprintf(out, "| %s | %.1f KiB | %.1f KiB | %.1f KiB |\n", v.name, each.pushed, each.envoy, each.ours)
 	}
 	fmt.Fprintln(out)
 	return reached, nil
@@ -34,18 +34,16 @@ func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 // size has the bytes of resources that were sent, and the memory of Envoy and of the control plane, in bytes.
 type size struct{ pushed, envoy, ours float64 }
 
-func (s size) resources() float64  { return s.pushed }
-func (s size) envoyBytes() float64 { return s.envoy }
-func (s size) oursBytes() float64  { return s.ours }
+// each returns the part of one of n upstreams in KiB. base is the size without them.
+func (s size) each(base size, n int) size {
+	per := func(with, without float64) float64 { return (with - without) / float64(n) / 1024 }
+	return size{per(s.pushed, base.pushed), per(s.envoy, base.envoy), per(s.ours, base.ours)}
+}
 
-// sizeOf measures a mesh with a number of upstreams and one proxy.
-func sizeOf(m *machine, spec string, upstreams int) (s size, err error) {
-	policy := payments("127.0.0.1:1")
-	if upstreams > 0 {
-		policy = manyUpstreams(upstreams, spec)
-	}
+// sizeOf measures a mesh with a policy and one proxy.
+func sizeOf(m *machine, binary, policy string) (s size, err error) {
 	err = m.scope(func() error {
-		mesh, err := m.mesh(policy, 1)
+		mesh, err := m.meshOf(binary, policy, 1)
 		if err != nil {
 			return err
 		}

@@ -13,8 +13,8 @@ import (
 // changes is how many timeouts are changed, one after the other, for the cost of one change.
 const changes = 20
 
-// upstreams compares this version with an older one, if there is one: what each of many upstreams takes in Envoy and on the wire,
-// and what it costs Envoy to change the timeout of one of them.
+// upstreams compares this version with an older one, if there is one, by the memory and the bytes for each of many upstreams, and by
+// Envoy's CPU time for a changed timeout.
 func upstreams(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	m.workers = 2
 	defer func() { m.workers = 0 }()
@@ -61,18 +61,11 @@ func upstreams(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		got: fmt.Sprintf("%.1f KiB of Envoy; %.1f ms of its CPU", memory, cpu)}}, nil
 }
 
-// upstreamCosts returns the figures of one round: of an upstream, the memory in Envoy and in the control plane and the bytes sent at
-// the start, in KiB; of a change, Envoy's CPU time in ms and the bytes sent, in KiB.
+// upstreamCosts returns the figures of one round: an upstream's memory in Envoy and in the control plane and the bytes that are sent
+// for it at the start, in KiB; Envoy's CPU time for a change in ms, and the bytes that are sent for it, in KiB.
 func upstreamCosts(m *machine, binary string) (row []float64, err error) {
-	none, n := size{}, float64(m.options.upstreams)
-	if err := m.scope(func() error {
-		s, err := m.meshOf(binary, payments("127.0.0.1:1"), 1)
-		if err != nil {
-			return err
-		}
-		none, err = s.size()
-		return err
-	}); err != nil {
+	none, err := sizeOf(m, binary, payments("127.0.0.1:1"))
+	if err != nil {
 		return nil, err
 	}
 	err = m.scope(func() error {
@@ -90,8 +83,8 @@ func upstreamCosts(m *machine, binary string) (row []float64, err error) {
 			return err
 		}
 		cpu, pushed, err := s.change(timeout)
-		each := func(with, without float64) float64 { return (with - without) / n / 1024 }
-		row = []float64{each(all.envoy, none.envoy), each(all.ours, none.ours), each(all.pushed, none.pushed), cpu.Seconds() * 1000 / changes, pushed / changes / 1024}
+		each := all.each(none, m.options.upstreams)
+		row = []float64{each.envoy, each.ours, each.pushed, cpu.Seconds() * 1000 / changes, pushed / changes / 1024}
 		return err
 	})
 	return row, err
@@ -101,21 +94,15 @@ func upstreamCosts(m *machine, binary string) (row []float64, err error) {
 // case, and the bytes of the resources that were sent.
 func (s *mesh) change(timeout func(ms int) string) (cpu time.Duration, pushed float64, err error) {
 	envoy := s.proxies[0]
-	idle, begin := [2]time.Duration{}, time.Now()
-	_, before, err := s.sent()
-	if err != nil {
-		return 0, 0, err
-	}
-	start, err := envoy.CPU()
-	if err != nil {
+	begin := time.Now()
+	_, before, err1 := s.sent()
+	start, err2 := envoy.CPU()
+	if err := errors.Join(err1, err2); err != nil {
 		return 0, 0, err
 	}
 	for i := range changes {
 		n, _, err := s.sent()
-		if err != nil {
-			return 0, 0, err
-		}
-		if err := s.replace(timeout(7001 + i)); err != nil {
+		if err = errors.Join(err, s.replace(timeout(7001+i))); err != nil {
 			return 0, 0, err
 		}
 		if err := s.machine.waitUntil("the change is sent", func() error {
@@ -129,12 +116,11 @@ func (s *mesh) change(timeout func(ms int) string) (cpu time.Duration, pushed fl
 		}
 		s.machine.sleep(100 * time.Millisecond) // Envoy takes it
 	}
-	_, after, err := s.sent()
-	took := time.Since(begin)
-	idle[0], _ = envoy.CPU()
-	s.machine.sleep(took)
-	idle[1], _ = envoy.CPU()
-	return idle[0] - start - (idle[1] - idle[0]), after - before, err
+	_, after, err1 := s.sent()
+	end, err2 := envoy.CPU()
+	s.machine.sleep(time.Since(begin))
+	idle, err3 := envoy.CPU()
+	return end - start - (idle - end), after - before, errors.Join(err1, err2, err3)
 }
 
 // replace puts another policy in place of the mesh's.

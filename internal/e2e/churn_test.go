@@ -40,7 +40,7 @@ type churn struct {
 	failure       atomic.Value // the first, a string
 }
 
-// churned is what changes of an upstream.
+// churned has the settings of an upstream that change.
 type churned struct{ endpoints, timeout, limit, fallback int }
 
 // TestPolicyThatChangesAllTheTime shows that no call fails while upstreams come and go, and endpoints, timeouts, limits and fallbacks
@@ -199,7 +199,7 @@ func (c *churn) settles(t *testing.T) {
 	}
 }
 
-// usage is what the control plane and the proxies use: goroutines, and bytes.
+// usage has the goroutines and the memory of the control plane, and the memory of the proxies, in bytes.
 type usage struct{ goroutines, heap, control, envoys float64 }
 
 func (c *churn) usage(t *testing.T) usage {

@@ -93,8 +93,7 @@ func (r *recorder) forward(_ any, proxy grpc.ServerStream) error {
 	}
 }
 
-// stream is what the recorder knows of a proxy on one stream for resources. All keys are types and names. A nil stream is for
-// anything else.
+// stream has the resources of a proxy on one stream. All keys are types and names. A nil stream is for anything else.
 type stream struct {
 	*recorder
 	first map[string]bool   // types that were asked for

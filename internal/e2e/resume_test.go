@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"breakwater.dev/api"
 	"breakwater.dev/xds"
 )
 
@@ -44,7 +43,12 @@ func (m *mesh) sent(t *testing.T) responses {
 func (m *mesh) knows(t *testing.T, proxies int) {
 	t.Helper()
 	eventually(t, "the control plane knows what the proxies have", func() error {
-		var config api.Config
+		var config struct {
+			Nodes []struct {
+				ID    string
+				Types []struct{ Type string }
+			}
+		}
 		if err := json.Unmarshal([]byte(m.page(t, "/config")), &config); err != nil {
 			return err
 		}

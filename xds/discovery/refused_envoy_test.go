@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/xds"
 )
@@ -32,7 +31,7 @@ var spoils = map[string]spoiled{
 		message: "Duplicate entry of domain good", spoil: func(u *policy.Upstream) { u.Hosts = append(u.Hosts, "good") }},
 	"cluster": {typeURL: xds.ClusterType, refused: "bad", stays: true,
 		message: "max_ejection_time cannot be smaller than base_ejection_time", spoil: func(u *policy.Upstream) {
-			u.Outlier = &outlier.Config{Interval: time.Second, BaseEjectionTime: time.Hour, MaxEjectionTime: time.Second}
+			u.Outlier.MaxEjectionTime = u.Outlier.BaseEjectionTime / 2
 		}},
 	"endpoints": {typeURL: xds.EndpointType, refused: "bad", stays: true,
 		message: "malformed IP address", spoil: func(u *policy.Upstream) { u.Endpoints[0].Address = netip.Addr{} }},
@@ -62,7 +61,7 @@ type refusing struct {
 type stage struct {
 	bad     string // the host of the upstream bad, beside its name
 	fresh   string // an upstream that no other stage has
-	timeout string // of calls to the upstream slow
+	timeout string // the one of the upstream slow
 	spoiled bool
 }
 
@@ -77,7 +76,7 @@ func (r *refusing) publish(s stage) {
 		}
 		fmt.Fprintf(&text, "---\napiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: %[1]s}\n"+
 			"spec: {hosts: [%[2]s], endpoints: [{address: %[3]s, port: %[4]s}]}\n---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\n"+
-			"metadata: {name: %[1]s}\nspec: {targetRefs: [{kind: Upstream, name: %[1]s}], timeout: %[5]s}\n", name, hosts, host, port, more)
+			"metadata: {name: %[1]s}\nspec: {targetRefs: [{kind: Upstream, name: %[1]s}], timeout: %[5]s, outlierDetection: {alwaysEjectOneEndpoint: true}}\n", name, hosts, host, port, more)
 	}
 	set, diagnostics := policy.Parse([]policy.File{{Name: "p.yaml", Data: []byte(text.String())}}, policy.BuiltinDefaults())
 	for _, d := range diagnostics {
@@ -124,9 +123,9 @@ func (r *refusing) refuses() {
 	})
 }
 
-// TestWhatEnvoyRefusesKeepsNothingElseBack: others come, go and change while one resource is refused, from the start of the proxy or
-// later. The status names that one. What there was before stays in use, and the corrected one is taken at once.
-func TestWhatEnvoyRefusesKeepsNothingElseBack(t *testing.T) {
+// TestARefusedResourceKeepsNothingElseBack: others come, go and change while one resource is refused, from the start of the proxy or
+// later. The status names that one. The version before stays in use, and the corrected one is taken at once.
+func TestARefusedResourceKeepsNothingElseBack(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(takesTime))
 	defer web.Close()
 	first := stage{bad: "bad-1", fresh: "alpha", timeout: "10s"}

@@ -211,7 +211,7 @@ func refusedTypes(s *Server) []string {
 	return types
 }
 
-// TestTakenIsToldWhenAllIs: of two that are refused, one may be taken before the other.
+// TestTakenIsToldWhenAllIs: one of two refused resources may be taken before the other.
 func TestTakenIsToldWhenAllIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedLog

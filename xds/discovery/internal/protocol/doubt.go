@@ -128,8 +128,8 @@ func (s *Subscription) doubtful(want *xds.List) (again []*xds.Resource) {
 	return nil
 }
 
-// fewTries is how many resources that were refused one by one are tried one by one again. Of a proxy that refuses more than that,
-// each try would be one of thousands.
+// fewTries is how many resources that were refused one by one are tried one by one again. A proxy that refuses more than that may
+// refuse thousands.
 const fewTries = 16
 
 // doubt notes that the proxy has refused a response. It reports whether there are parts of it to try one by one: in SotW there
