@@ -11,7 +11,7 @@ SHELL       := /bin/bash
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # How long `make fuzz` runs each fuzz target.
 FUZZTIME ?= 60s
-# How long `make soak` sends traffic.
+# How long each test of `make soak` sends traffic.
 SOAK     ?= 10m
 
 help: ## print this list
@@ -65,8 +65,9 @@ bench-shop: tools build build-shop ## measure what callers of the shop get, with
 fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
-soak: packages tools ## send healthy traffic of every kind for SOAK (10m): no breaker may open
-	@ENVOY="$$(scripts/get-envoy.sh --path)" go test -race -count=1 -timeout 0 -v -run '^TestHealthyTrafficNeverOpens$$' ./internal/e2e -healthy $(SOAK)
+soak: packages tools ## for SOAK (10m) each, healthy traffic of every kind, which must open no breaker, and a policy that changes all the time
+	@ENVOY="$$(scripts/get-envoy.sh --path)" go test -race -count=1 -timeout 0 -v -parallel 1 \
+		-run '^(TestHealthyTrafficNeverOpens|TestPolicyThatChangesAllTheTime)$$' ./internal/e2e -healthy $(SOAK) -churn $(SOAK)
 
 fmt: ## format all Go files
 	gofmt -w .

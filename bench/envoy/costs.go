@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"breakwater.dev/bench/envoy/internal/baseline"
 	"breakwater.dev/bench/envoy/internal/traffic"
 	"breakwater.dev/bench/internal/process"
-	"breakwater.dev/policy"
 )
 
 // variant is a configuration that is measured side by side with others.
@@ -83,7 +83,7 @@ func variants(m *machine) ([]variant, error) {
 		return nil, err
 	}
 	upstream := payments(u.Address())
-	plain, err := m.plain(upstream, policy.Response{Status: 503, ContentType: "application/json", Body: body})
+	plain, err := m.plain(upstream)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +188,19 @@ func idleVariant(m *machine, text string) (v variant, err error) {
 	}
 	p, err := m.proxyOf(m.options.binary, ip+":18000", "idle")
 	return variant{name: "ext_proc that only answers", proxy: p, control: server, host: "payments", status: 200}, err
+}
+
+// plain starts an Envoy without breakers.
+func (m *machine) plain(policy string) (*proxy, error) {
+	ip, err := m.ip()
+	if err != nil {
+		return nil, err
+	}
+	bootstrap, err := baseline.Bootstrap(policy, ip, body)
+	if err != nil {
+		return nil, err
+	}
+	return m.envoy(ip, bootstrap)
 }
 
 // usage returns the CPU time that a variant's processes have used.

@@ -24,6 +24,7 @@ type machine struct {
 	processes []*process.Process
 	closers   []func()
 	files     int
+	workers   int // the workers of each Envoy; 0: one
 }
 
 func newMachine(ctx context.Context, o options) (*machine, error) {

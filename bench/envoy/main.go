@@ -20,28 +20,31 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"breakwater.dev/bench/envoy/internal/baseline"
 )
 
 // options set how long to measure, and with which programs.
 type options struct {
-	rounds    int            // rounds in which throughput is measured
-	cell      time.Duration  // how long each variant runs in each round
-	paced     time.Duration  // how long each variant runs at a steady rate
-	trips     int            // trips that are measured
-	hangs     int            // hangs that are measured, of each version
-	phases    int            // phases of half-open that are measured
-	upstreams int            // upstreams for the part "sizes"
-	only      string         // the only part to measure; empty: all
-	variants  *regexp.Regexp // variants of the part "costs"; the bare Envoy is always measured
-	binary    string         // the control plane
-	before    string         // an older control plane to compare with; empty: none
-	envoy     string
-	say       func(format string, args ...any)
+	rounds     int            // rounds in which throughput is measured
+	cell       time.Duration  // how long each variant runs in each round
+	paced      time.Duration  // how long each variant runs at a steady rate
+	trips      int            // trips that are measured
+	hangs      int            // hangs that are measured, of each version
+	phases     int            // phases of half-open that are measured
+	upstreams  int            // upstreams for the parts "sizes" and "upstreams"
+	sizeRounds int            // rounds of the part "upstreams"
+	only       string         // the only part to measure; empty: all
+	variants   *regexp.Regexp // variants of the part "costs"; the bare Envoy is always measured
+	binary     string         // the control plane
+	before     string         // an older control plane to compare with; empty: none
+	envoy      string
+	say        func(format string, args ...any)
 }
 
 func main() {
 	short := flag.Bool("short", false, "measure for a minute only: the figures are rough")
-	o := options{rounds: 10, cell: 2 * time.Second, paced: 10 * time.Second, trips: 60, hangs: 10, phases: 60, upstreams: 1000}
+	o := options{rounds: 10, cell: 2 * time.Second, paced: 10 * time.Second, trips: 60, hangs: 10, phases: 60, upstreams: 1000, sizeRounds: 5}
 	flag.StringVar(&o.binary, "breakwater", filepath.Join("..", "..", "bin", "breakwater"), "the control plane's `binary`")
 	flag.StringVar(&o.before, "before", "", "the `binary` of an older control plane, to be measured in the same run")
 	flag.StringVar(&o.envoy, "envoy", os.Getenv("ENVOY"), "the proxy's `binary` (default $ENVOY)")
@@ -51,7 +54,7 @@ func main() {
 	rounds := flag.Int("rounds", o.rounds, "`rounds` in which costs are measured")
 	cell := flag.Duration("cell", o.cell, "how long each variant runs in each round: where others use the machine, many short rounds tell more")
 	tripped := flag.Int("trips", o.trips, "`trips` that are measured")
-	only := flag.String("only", "", "`part` to measure: costs, trips, hangs, half-open or sizes; all by default")
+	only := flag.String("only", "", "`part` to measure: costs, trips, hangs, half-open, sizes or upstreams; all by default")
 	flag.Parse()
 	o.only, o.rounds, o.cell, o.trips = *only, *rounds, *cell, *tripped
 	var err error
@@ -62,13 +65,13 @@ func main() {
 	if *idlePolicy != "" {
 		text, err := os.ReadFile(*idlePolicy)
 		if err == nil {
-			err = serveIdle(context.Background(), string(text), *address)
+			err = baseline.ServeIdle(context.Background(), string(text), *address)
 		}
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 	if *short {
-		o.rounds, o.cell, o.paced, o.trips, o.hangs, o.phases = 3, time.Second, 3*time.Second, 10, 3, 10
+		o.rounds, o.cell, o.paced, o.trips, o.hangs, o.phases, o.sizeRounds = 3, time.Second, 3*time.Second, 10, 3, 10, 1
 	}
 	begin := time.Now()
 	o.say = func(format string, args ...any) {
@@ -98,7 +101,7 @@ func run(ctx context.Context, o options) (err error) {
 	for _, part := range []struct {
 		name    string
 		measure func(*machine, *bytes.Buffer) ([]target, error)
-	}{{"costs", costs}, {"trips", trips}, {"hangs", hangs}, {"half-open", halfOpen}, {"sizes", sizes}} {
+	}{{"costs", costs}, {"trips", trips}, {"hangs", hangs}, {"half-open", halfOpen}, {"sizes", sizes}, {"upstreams", upstreams}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

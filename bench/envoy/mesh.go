@@ -2,11 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"breakwater.dev/bench/envoy/internal/traffic"
 	"breakwater.dev/bench/internal/process"
@@ -16,6 +18,7 @@ import (
 type mesh struct {
 	machine *machine
 	ip      string
+	policy  string // its file
 	control *process.Process
 	proxies []*proxy
 }
@@ -57,7 +60,7 @@ func (m *machine) meshOf(binary, policy string, proxies int) (*mesh, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &mesh{machine: m, ip: ip}
+	s := &mesh{machine: m, ip: ip, policy: file}
 	s.control, err = m.start(binary, "serve", "--policy", file, "--state-dir", "",
 		"--xds-listen", ip+":18000", "--http-listen", ip+":18080")
 	if err != nil {
@@ -93,14 +96,14 @@ func (m *machine) proxyOf(binary, xds, id string) (*proxy, error) {
 	return m.envoy(ip, string(bootstrap))
 }
 
-// envoy starts an Envoy with one worker, and returns when it is ready.
+// envoy starts an Envoy with the machine's number of workers, and returns when it is ready.
 func (m *machine) envoy(ip, bootstrap string) (*proxy, error) {
 	config, err := m.write("envoy.yaml", bootstrap)
 	if err != nil {
 		return nil, err
 	}
 	p := &proxy{egress: ip + ":10000", admin: ip + ":9901"}
-	p.Process, err = m.start(m.options.envoy, "-c", config, "--use-dynamic-base-id", "--concurrency", "1", "-l", "error")
+	p.Process, err = m.start(m.options.envoy, "-c", config, "--use-dynamic-base-id", "--concurrency", strconv.Itoa(max(1, m.workers)), "-l", "error")
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +149,28 @@ func (s *mesh) metric(name string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	sum := 0.
-	for _, found := range regexp.MustCompile(`(?m)^`+name+`(?:\{[^}]*\})? (\S+)$`).FindAllStringSubmatch(page, -1) {
-		v, err := strconv.ParseFloat(found[1], 64)
+	return sumOf(page, name, "")
+}
+
+// sent returns how many responses with resources were sent, and their bytes. It leaves out runtime layers, which are sent again and
+// again.
+func (s *mesh) sent() (n, bytes float64, err error) {
+	page, err := fetch("http://" + s.ip + ":18080/metrics")
+	if err != nil {
+		return 0, 0, err
+	}
+	n, err1 := sumOf(page, "breakwater_xds_pushes_total", "Runtime")
+	bytes, err2 := sumOf(page, "breakwater_xds_push_bytes_total", "Runtime")
+	return n, bytes, errors.Join(err1, err2)
+}
+
+// sumOf sums the series of a metric on a page, apart from those that have a type; empty: all.
+func sumOf(page, name, without string) (sum float64, err error) {
+	for _, found := range regexp.MustCompile(`(?m)^`+name+`(\{[^}]*\})? (\S+)$`).FindAllStringSubmatch(page, -1) {
+		if without != "" && strings.Contains(found[1], `type="`+without+`"`) {
+			continue
+		}
+		v, err := strconv.ParseFloat(found[2], 64)
 		if err != nil {
 			return 0, err
 		}

@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"strings"
 )
 
 // sizes measures the memory and the resources of many upstreams.
 func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	n := m.options.upstreams
 	fmt.Fprintf(out, "## %d upstreams\n\n| | resources an upstream | Envoy's memory an upstream | control plane's |\n|---|---|---|---|\n", n)
-	base, err := sizeOf(m, "", 0)
+	base, err := sizeOf(m, m.options.binary, payments("127.0.0.1:1"))
 	if err != nil {
 		return nil, err
 	}
@@ -18,15 +17,15 @@ func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		{"without breakers", ""}, {"Inline", "  dataPath: Inline\n" + fallback}, {"Adaptive", fallback},
 	} {
 		m.options.say("%d upstreams, %s", n, v.name)
-		s, err := sizeOf(m, v.spec, n)
+		s, err := sizeOf(m, m.options.binary, manyUpstreams(n, v.spec))
 		if err != nil {
 			return nil, err
 		}
-		each := func(figure func(size) float64) float64 { return (figure(s) - figure(base)) / float64(n) / 1024 }
+		each := s.each(base, n)
 		row := target{what: fmt.Sprintf("each of %d upstreams, %s", n, v.name),
-			got: fmt.Sprintf("%.1f KiB of resources, %.1f KiB of Envoy", each(size.resources), each(size.envoyBytes))}
+			got: fmt.Sprintf("%.1f KiB of resources, %.1f KiB of Envoy", each.pushed, each.envoy)}
 		reached = append(reached, row)
-		fmt.Fprintf(out, "| %s | %.1f KiB | %.1f KiB | %.1f KiB |\n", v.name, each(size.resources), each(size.envoyBytes), each(size.oursBytes))
+		fmt.Fprintf(out, "| %s | %.1f KiB | %.1f KiB | %.1f KiB |\n", v.name, each.pushed, each.envoy, each.ours)
 	}
 	fmt.Fprintln(out)
 	return reached, nil
@@ -35,37 +34,35 @@ func sizes(m *machine, out *bytes.Buffer) (reached []target, err error) {
 // size has the bytes of resources that were sent, and the memory of Envoy and of the control plane, in bytes.
 type size struct{ pushed, envoy, ours float64 }
 
-func (s size) resources() float64  { return s.pushed }
-func (s size) envoyBytes() float64 { return s.envoy }
-func (s size) oursBytes() float64  { return s.ours }
+// each returns the part of one of n upstreams in KiB. base is the size without them.
+func (s size) each(base size, n int) size {
+	per := func(with, without float64) float64 { return (with - without) / float64(n) / 1024 }
+	return size{per(s.pushed, base.pushed), per(s.envoy, base.envoy), per(s.ours, base.ours)}
+}
 
-// sizeOf measures a mesh with a number of upstreams and one proxy.
-func sizeOf(m *machine, spec string, upstreams int) (s size, err error) {
-	var text strings.Builder
-	for i := range upstreams {
-		fmt.Fprintf(&text, "apiVersion: breakwater.dev/v1alpha1\nkind: Upstream\nmetadata: {name: service-%d}\nspec: {endpoints: [{address: 10.0.%d.%d, port: 80}]}\n---\n", i, i/250, 1+i%250)
-	}
-	if spec != "" && upstreams > 0 {
-		text.WriteString("apiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: mesh}\nspec:\n  targetRefs: [{kind: Mesh}]\n" + spec)
-	}
-	if upstreams == 0 {
-		text.WriteString(payments("127.0.0.1:1"))
-	}
+// sizeOf measures a mesh with a policy and one proxy.
+func sizeOf(m *machine, binary, policy string) (s size, err error) {
 	err = m.scope(func() error {
-		mesh, err := m.mesh(text.String(), 1)
+		mesh, err := m.meshOf(binary, policy, 1)
 		if err != nil {
 			return err
 		}
-		if s.pushed, err = mesh.metric("breakwater_xds_push_bytes_total"); err != nil {
-			return err
-		}
-		envoy, err := mesh.proxies[0].Memory()
-		if err != nil {
-			return err
-		}
-		ours, err := mesh.control.Memory()
-		s.envoy, s.ours = float64(envoy.Resident), float64(ours.Resident)
+		s, err = mesh.size()
 		return err
 	})
 	return s, err
+}
+
+// size measures a mesh with one proxy.
+func (s *mesh) size() (found size, err error) {
+	if _, found.pushed, err = s.sent(); err != nil {
+		return found, err
+	}
+	envoy, err := s.proxies[0].Memory()
+	if err != nil {
+		return found, err
+	}
+	ours, err := s.control.Memory()
+	found.envoy, found.ours = float64(envoy.Resident), float64(ours.Resident)
+	return found, err
 }

@@ -23,7 +23,7 @@ func TestEnvoyGetsWhatItsWorkloadMayCall(t *testing.T) {
 	}
 	for i, apiType := range []string{"DELTA_GRPC", "GRPC"} {
 		t.Run(apiType, func(t *testing.T) {
-			p := startProxy(t, apiType, uint16(20_300+10*i))
+			p := startProxy(t, bootstraps[apiType], uint16(20_300+10*i))
 			gets := func(when, list, answer string, want bool) {
 				t.Helper()
 				p.publishText(callers(list))

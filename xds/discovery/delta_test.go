@@ -273,15 +273,15 @@ func TestDeltaForgetsARefusalWithItsResource(t *testing.T) {
 	})
 }
 
-// Whether Envoy took what came with a bad resource depends on what was bad about
-// it. Once that is corrected, the rest is sent again at once, and once it is gone after the usual pause.
-func TestDeltaAsksAgainForWhatWasRefusedTogether(t *testing.T) {
+// Whether Envoy took what came with a bad resource depends on the type. So the resources of the response are sent again at
+// once, apart from each other, and only the bad one counts as refused until it is corrected or gone.
+func TestDeltaSendsApartWhatWasRefusedTogether(t *testing.T) {
 	for name, tt := range map[string]struct {
 		after []up
 		want  []string
 	}{
-		"corrected": {[]up{a2, b}, []string{"clusters +a", "clusters +b"}},
-		"gone":      {[]up{b}, []string{"clusters +b", "clusters -a"}},
+		"corrected": {[]up{a2, b}, []string{"clusters +a"}},
+		"gone":      {[]up{b}, []string{"clusters -a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -290,6 +290,12 @@ func TestDeltaAsksAgainForWhatWasRefusedTogether(t *testing.T) {
 				p := connectDelta(t, s, nodeOf("app-1", nil))
 				p.subscribe(xds.ClusterType)
 				p.nack(p.gets1("clusters +a +b"))
+				same(t, refusedNames(s), nil)
+				p.nack(p.gets1("clusters +a"))
+				p.ack(p.gets1("clusters +b"))
+				if all := refusals(s); len(all) != 1 || all["clusters a"].Name == "" {
+					t.Errorf("refused: %+v", all)
+				}
 				publish(t, s, a, b)
 				p.gets()
 				publish(t, s, tt.after...)

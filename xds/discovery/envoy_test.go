@@ -102,26 +102,43 @@ func (l *lapses) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// startProxy runs an Envoy that speaks one variant of the protocol; its ports have to
-// be free at the address that only this process uses. The control plane has more services
-// where the test gives any.
-func startProxy(t *testing.T, apiType string, ports uint16, services ...func(grpc.ServiceRegistrar)) *realProxy {
-	t.Helper()
-	return startProxyWith(t, map[string]func(string) string{"DELTA_GRPC": asPrinted, "GRPC": sotw}[apiType], ports, services...)
-}
-
 // asPrinted leaves a bootstrap as it is.
 func asPrinted(text string) string { return text }
 
 // sotw has a bootstrap use SotW, for which it needs one layer.
 func sotw(text string) string { return strings.ReplaceAll(ownStream(text), "DELTA_GRPC", "GRPC") }
 
-// startProxyWith is startProxy with a bootstrap that edit has changed.
-func startProxyWith(t *testing.T, edit func(text string) string, ports uint16, services ...func(grpc.ServiceRegistrar)) *realProxy {
+// bootstraps says what each variant of the protocol needs in a bootstrap.
+var bootstraps = map[string]func(text string) string{"DELTA_GRPC": asPrinted, "GRPC": sotw}
+
+// startProxy runs an Envoy that gets two upstreams: see [realProxy.run].
+func startProxy(t *testing.T, edit func(text string) string, ports uint16, services ...func(grpc.ServiceRegistrar)) *realProxy {
 	t.Helper()
+	p := newProxy(t)
+	publish(t, p.server, a, b)
+	p.run(edit, ports, services...)
+	return p
+}
+
+// newProxy returns a proxy that does not run yet, and whose server has no policy.
+func newProxy(t *testing.T) *realProxy {
 	p := &realProxy{t: t, hold: &hold{}, lapses: &lapses{Handler: slog.DiscardHandler}, client: &http.Client{Transport: &http.Transport{}}}
 	p.server = NewServer(Options{Log: slog.New(p.lapses), Now: time.Now, TTL: envoyTTL})
-	publish(t, p.server, a, b)
+	return p
+}
+
+// run launches the proxy, and returns when it is live.
+func (p *realProxy) run(edit func(text string) string, ports uint16, services ...func(grpc.ServiceRegistrar)) {
+	p.t.Helper()
+	p.launch(edit, ports, services...)
+	p.await("Envoy is live", func() bool { return strings.HasPrefix(p.page("/ready"), "LIVE") })
+}
+
+// launch serves the policy, and starts an Envoy with a bootstrap that edit has changed. Two ports have to be free at the
+// address that only this process uses. The control plane has more services where the test gives any.
+func (p *realProxy) launch(edit func(text string) string, ports uint16, services ...func(grpc.ServiceRegistrar)) {
+	t := p.t
+	t.Helper()
 	address := p.listen(services...)
 	pid := os.Getpid()
 	own := netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
@@ -153,8 +170,6 @@ func startProxyWith(t *testing.T, edit func(text string) string, ports uint16, s
 			t.Logf("Envoy's log:\n%s", log)
 		}
 	})
-	p.await("Envoy is live", func() bool { return strings.HasPrefix(p.page("/ready"), "LIVE") })
-	return p
 }
 
 // listen serves the proxy's server until the test is over.
@@ -258,7 +273,7 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 		{"parts", asPrinted}, {"DELTA_GRPC", ownStream}, {"GRPC", sotw},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := startProxyWith(t, tt.edit, uint16(20_000+10*i))
+			p := startProxy(t, tt.edit, uint16(20_000+10*i))
 			p.await("the proxy has its layer", func() bool { return p.server.Counts()[xds.RuntimeType].Pushes > 0 && !pending(p.server) })
 			if got := p.open(); got != "" {
 				t.Errorf("without gates the key is %q", got)
@@ -301,7 +316,7 @@ func TestEnvoyObeysWhileItHears(t *testing.T) {
 func TestEnvoyLeavesEjectedEndpointsAlone(t *testing.T) {
 	for i, apiType := range []string{"DELTA_GRPC", "GRPC"} {
 		t.Run(apiType, func(t *testing.T) {
-			p := startProxy(t, apiType, uint16(20_100+10*i))
+			p := startProxy(t, bootstraps[apiType], uint16(20_100+10*i))
 			flag := func(upstream, value string) func() bool {
 				line := fmt.Sprintf("%s::10.0.0.7:80::health_flags::%s\n", upstream, value)
 				return func() bool { return strings.Contains(p.page("/clusters"), line) }

@@ -60,7 +60,7 @@ func TestCallsThatAskOutliveTheirUpstream(t *testing.T) {
 	for i, apiType := range []string{"DELTA_GRPC", "GRPC"} {
 		t.Run(apiType, func(t *testing.T) {
 			asked := &silent{asked: make(chan struct{}, 1)}
-			p := startProxy(t, apiType, uint16(20_200+10*i), func(r grpc.ServiceRegistrar) {
+			p := startProxy(t, bootstraps[apiType], uint16(20_200+10*i), func(r grpc.ServiceRegistrar) {
 				extprocv3.RegisterExternalProcessorServer(r, asked)
 			})
 			from, to := "old", "new"

@@ -319,7 +319,8 @@ type content struct {
 // denial is a resource that the proxy refused, in the response with a nonce.
 type denial struct {
 	body, nonce string
-	// again: a resource that was refused with it was taken or is gone, so it has to come once more.
+	// again: it has to come once more, since one that was refused with it was taken or is gone, or since it was refused with
+	// others, of which each comes alone in delta.
 	again bool
 	at    time.Time // when the proxy refused it, on this stream
 }
@@ -693,7 +694,7 @@ func (p *peer) receiveClusters(n *news, refuse bool) error {
 	p.processed(n)
 	if n.refused {
 		for name, c := range clusters {
-			p.denied[name] = denial{body: c.body, nonce: n.nonce, at: time.Now()}
+			p.denied[name] = denial{body: c.body, nonce: n.nonce, at: time.Now(), again: len(clusters) > 1 && !p.full()}
 		}
 		p.deniedAt = time.Now()
 		return nil
@@ -1136,6 +1137,9 @@ func TestRareHistoriesConverge(t *testing.T) {
 		},
 		"refused, then said again with a removal": {
 			{"replace", 14 + variants*1}, {"replace", 18 + variants*9}, {"receive", 0}, {"settle", 1},
+		},
+		"changed and refused, then said again with another change": {
+			{"replace", 12}, {"settle", 0}, {"replace", 29}, {"change", 4 * 16}, {"receive", 1},
 		},
 	}
 	for protocol, newLink := range links {

@@ -74,6 +74,8 @@ func TestStatusOfRefusals(t *testing.T) {
 		p := connectDelta(t, s, &corev3.Node{Id: "app-1", Cluster: "shop\n1"})
 		p.subscribe(xds.ClusterType)
 		p.nack(p.gets1("clusters +a +b"))
+		p.nack(p.gets1("clusters +a"))
+		p.nack(p.gets1("clusters +b"))
 		p.gets()
 		nodes := s.Status()
 		if len(nodes) != 1 || nodes[0].Cluster != `shop\n1` || nodes[0].ConnectedSince.Nanosecond()%1e6 != 0 || nodes[0].ConnectedSince.Location() != time.UTC {

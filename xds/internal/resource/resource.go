@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/maphash"
+	"sync/atomic"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -14,7 +15,7 @@ import (
 	"breakwater.dev/xds/internal/message"
 )
 
-// Resource is one resource in one version. It is immutable.
+// Resource is one resource in one version. It is immutable, apart from the mark of a suspect.
 type Resource struct {
 	Name string
 	// Version is a hash of the content: equal content has equal versions, in every process.
@@ -32,6 +33,8 @@ type Resource struct {
 	delta  mem.Buffer // wire
 	sotw   mem.Buffer // wire from packed on
 	sum    sum
+
+	suspect atomic.Bool
 }
 
 // The numbers of the fields that hold resources. In a response of either variant they have the same number as the packed
@@ -86,6 +89,13 @@ func Claimed(name, version string) *Resource {
 
 // IsClaimed reports whether only the name and the version are known.
 func (r *Resource) IsClaimed() bool { return r.wire == nil }
+
+// Suspect marks the resource as one that a proxy has refused, so that other proxies may be sent it apart from others. Safe for
+// concurrent use.
+func (r *Resource) Suspect() { r.suspect.Store(true) }
+
+// IsSuspect reports whether a proxy has refused the resource. Safe for concurrent use.
+func (r *Resource) IsSuspect() bool { return r.suspect.Load() }
 
 // Delta returns the field of a DeltaDiscoveryResponse that holds the resource, for any number of responses.
 func (r *Resource) Delta() mem.Buffer { return r.delta }

@@ -17,8 +17,8 @@ type Answer struct {
 	Refused bool
 	Names   []string
 	Message string
-	// Split reports that the proxy refused a response as a whole, of which some resources may be good. They are sent again
-	// at once, in smaller responses. No resource is refused yet.
+	// Split reports that the proxy refused a response in which some resources may be good. They are sent again at once, in
+	// smaller responses. No resource is refused yet.
 	Split bool
 	// Lapsed reports that the proxy refused a response that renews resources without their content: it has dropped one of
 	// them. All resources of the response are sent again at once, with their content, and none of them is refused.
@@ -76,7 +76,7 @@ func (s *Subscription) Answer(r Request, now time.Time) Answer {
 				}
 				return a
 			}
-			if a.Split = s.refusesWhole() && s.doubt(); !a.Split {
+			if a.Split = s.doubt(); !a.Split {
 				s.refuse(message, now)
 			}
 			return a
@@ -111,7 +111,7 @@ func namesOf(resources []*xds.Resource) []string {
 	return names
 }
 
-// refuse records that the last response was refused, and when its resources are tried again: together, since only
+// refuse records that the last response was refused, and when its resources are tried again: together, since in SotW only
 // Envoy knows which of them was bad. A resource that the proxy no longer wants is left out, since nothing would end
 // its refusal. So is one that the proxy has asked for again, which is sent in any case.
 func (s *Subscription) refuse(message string, now time.Time) {
@@ -132,6 +132,9 @@ func (s *Subscription) refuse(message string, now time.Time) {
 		if s.Wants(r.Name) && (s.refusesWhole() || s.has.Find(r.Name) != nil) {
 			add(r, false)
 		}
+		if s.refusesWhole() {
+			r.Suspect()
+		}
 	}
 	for _, name := range s.removed {
 		if had := s.has.Find(name); s.refusesWhole() && had != nil {
@@ -151,12 +154,22 @@ func (s *Subscription) refuse(message string, now time.Time) {
 // Retry makes [Subscription.Respond] send refused resources again whose pause is over. It returns when the next pause is
 // over; zero: nothing waits.
 func (s *Subscription) Retry(now time.Time) (next time.Time) {
+	var due []string
 	for name, r := range s.refused {
 		if !r.due.IsZero() && !now.Before(r.due) {
 			r.due = time.Time{}
-			if s.refused[name] = r; !s.refusesWhole() {
-				s.SendAgain(name)
-			}
+			s.refused[name] = r
+			due = append(due, name)
+		}
+	}
+	switch {
+	case len(due) == 0 || s.refusesWhole():
+	case s.kind == Delta:
+		slices.Sort(due)
+		s.doubts = append(s.doubts, due) // apart from all others, which they must not keep from the proxy
+	default:
+		for _, name := range due {
+			s.SendAgain(name)
 		}
 	}
 	return s.Due()
@@ -205,6 +218,7 @@ func (s *Subscription) retryThose(nonces map[string]bool) {
 		case s.refusesWhole():
 			r.due = time.Time{}
 			s.refused[name] = r
+		case s.kind == Delta: // it was refused alone before
 		default:
 			delete(s.refused, name)
 			s.repeat(name)

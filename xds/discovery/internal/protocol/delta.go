@@ -96,6 +96,9 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 	if s.refusesWhole() {
 		return s.respondWhole(seq, want)
 	}
+	if again := s.doubtful(want); len(again) > 0 {
+		return s.respond(seq, batch{add: again, updated: namesOf(again), after: s.has})
+	}
 	change := want.Since(s.has)
 	// A proxy may ask for a resource that does not exist. It gets that answer at once: Envoy holds its answer about
 	// clusters back until then, and removals wait for that.

@@ -33,6 +33,9 @@ func (s *Subscription) respondWhole(seq uint64, want *xds.List) *Response {
 		}
 		return s.respond(seq, batch{after: s.has})
 	case len(s.refused)+len(s.doubts) == 0:
+		if b, any := s.only(change, s.unsuspected(change)); any {
+			return s.respond(seq, b)
+		}
 		return s.respond(seq, batch{add: change.Changed, updated: change.Updated, gone: namesOf(change.Gone), after: want})
 	}
 	for ; len(s.doubts) > 0; s.doubts = s.doubts[1:] {
@@ -51,6 +54,25 @@ func (s *Subscription) respondWhole(seq uint64, want *xds.List) *Response {
 		return s.respond(seq, b)
 	}
 	return nil
+}
+
+// unsuspected returns the names in a change without the suspects and what they need, sorted; none: there are no suspects, or no
+// others. A proxy that starts begins to serve with its first response even if it refuses that, and knows no virtual host then.
+func (s *Subscription) unsuspected(change *resource.Change) (names []string) {
+	if !slices.ContainsFunc(change.Changed, (*xds.Resource).IsSuspect) {
+		return nil
+	}
+	suspects := map[string]bool{}
+	for _, r := range change.Changed {
+		suspects[r.Name] = r.IsSuspect()
+	}
+	for _, part := range s.parts(change) {
+		if !slices.ContainsFunc(part, func(name string) bool { return suspects[name] }) {
+			names = append(names, part...)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // rests reports whether the proxy has refused to take a resource as it is now, or to lose it if it is nil, and is not to be
@@ -83,14 +105,53 @@ func (s *Subscription) only(change *resource.Change, names []string) (b batch, a
 	return b, len(b.add)+len(b.gone) > 0
 }
 
-// doubt notes that the proxy has refused a response as a whole. It reports whether there are parts of it to try one by one.
+// doubtful returns resources that are to be sent apart from all others, in the order of their names. It leaves out the ones that
+// have changed since the proxy refused them: these are sent as all changes are.
+func (s *Subscription) doubtful(want *xds.List) (again []*xds.Resource) {
+	for ; len(s.doubts) > 0; s.doubts = s.doubts[1:] {
+		room := responseBytes
+		for i, name := range s.doubts[0] {
+			r, had := want.Find(name), s.has.Find(name)
+			if r == nil || had == nil || r.Version != had.Version {
+				continue
+			}
+			if room -= r.Size(); len(again) > 0 && (room < 0 || s.typeURL == xds.SecretType) {
+				s.doubts = slices.Insert(s.doubts, 1, s.doubts[0][i:])
+				return again
+			}
+			again = append(again, r)
+		}
+		if len(again) > 0 {
+			return again
+		}
+	}
+	return nil
+}
+
+// fewTries is how many resources that were refused one by one are tried one by one again. A proxy that refuses more than that may
+// refuse thousands.
+const fewTries = 16
+
+// doubt notes that the proxy has refused a response. It reports whether there are parts of it to try one by one: in SotW there
+// are none. One bad resource would keep others from the proxy: Envoy stops at the first endpoints that it refuses, and all
+// resources of the response would be shown as refused, and tried again.
 func (s *Subscription) doubt() bool {
-	sent := s.has.Since(s.taken)
-	s.has = s.taken // the proxy has taken nothing of it, and lost nothing
+	if s.kind != Delta {
+		return false
+	}
 	if len(s.doubts) > 0 {
 		s.doubts = s.doubts[1:]
 	}
-	parts := s.parts(sent)
+	var parts [][]string
+	if s.refusesWhole() {
+		sent := s.has.Since(s.taken)
+		s.has = s.taken // the proxy has taken nothing of it, and lost nothing
+		parts = s.parts(sent)
+	} else if len(s.flight) <= fewTries || slices.ContainsFunc(s.flight, func(r *xds.Resource) bool { return !s.refusedAs(r) }) {
+		for _, r := range s.flight {
+			parts = append(parts, []string{r.Name})
+		}
+	}
 	if len(parts) < 2 {
 		return false
 	}
@@ -98,6 +159,12 @@ func (s *Subscription) doubt() bool {
 	half := len(parts) / 2
 	s.doubts = append([][]string{join(parts[:half]), join(parts[half:])}, s.doubts...)
 	return true
+}
+
+// refusedAs reports whether the proxy has refused a resource in this version before.
+func (s *Subscription) refusedAs(r *xds.Resource) bool {
+	before, refused := s.refused[r.Name]
+	return refused && before.resource.Version == r.Version
 }
 
 // parts returns the names in a change, in parts that the proxy can take one by one. A virtual host that gets a host of another

@@ -182,3 +182,121 @@ func TestTheBadOneIsFoundInHalves(t *testing.T) {
 		t.Errorf("%d responses were sent, want at most 25", w.sent)
 	}
 }
+
+// TestOtherProxiesGetASuspectApart: where one proxy has found out which virtual host is bad, the next one takes all others with its
+// first response. It gets the bad one alone, and refuses it until it is corrected.
+func TestOtherProxiesGetASuspectApart(t *testing.T) {
+	all := list(virtualHost("a", "1", "1"), virtualHost("b", "bad", "2"), virtualHost("c", "1", "3"), virtualHost("d", "1", "4"))
+	newTable().settle(t, all)
+	w := newTable()
+	w.seq++
+	if r := w.Respond(w.seq, all, RemoveAll); len(r.Resources) != 3 || !w.takes(r) {
+		t.Errorf("the first response has %q", namesOf(r.Resources))
+	}
+	w.Answer(deltaRequest(t, &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: fmt.Sprint(w.seq)}), w.now)
+	w.settle(t, all)
+	if got := w.Refusals(); len(got) != 1 || got[0].Name != wire.VirtualHost("b") || w.sent != 1 {
+		t.Errorf("after %d more responses it refuses %v", w.sent, got)
+	}
+	w.settle(t, list(virtualHost("a", "1", "1"), virtualHost("b", "2", "2"), virtualHost("c", "1", "3"), virtualHost("d", "1", "4")))
+	if len(w.hosts) != 4 || w.RefusesAny() || w.sent != 2 {
+		t.Errorf("after %d more responses it has %d virtual hosts", w.sent, len(w.hosts))
+	}
+}
+
+// TestASuspectThatGetsAHost of another virtual host comes with that one.
+func TestASuspectThatGetsAHost(t *testing.T) {
+	w, first := newTable(), list(virtualHost("a", "1", "1", "2"), virtualHost("b", "1", "3"))
+	w.settle(t, first)
+	next := list(virtualHost("a", "2", "1"), virtualHost("b", "2", "2", "3"), virtualHost("c", "1", "4"))
+	next.Find(wire.VirtualHost("b")).Suspect()
+	if w.settle(t, next); len(w.hosts) != 3 || w.RefusesAny() || w.sent != 3 {
+		t.Errorf("after %d responses it has %d virtual hosts, and refuses %v", w.sent, len(w.hosts), w.Refusals())
+	}
+}
+
+// stopper is a proxy that stops at the first resource of a response that it refuses, as Envoy does with endpoints: it takes
+// some of the others, in no order.
+type stopper struct {
+	*Subscription
+	taken map[string]string // the version of each resource, by name
+	bad   map[string]bool
+	seq   uint64
+	sent  int // responses
+}
+
+func newStopper(typeURL string) *stopper {
+	w := &stopper{Subscription: New(Delta, typeURL, &xds.Pool{}), taken: map[string]string{}, bad: map[string]bool{}}
+	w.Apply(Request{change: deltaChange{&DeltaRequest{}}})
+	return w
+}
+
+// settle answers responses until no more come without a pause.
+func (w *stopper) settle(t *testing.T, all *xds.List, now time.Time) {
+	t.Helper()
+	for {
+		w.seq++
+		r := w.Respond(w.seq, all, RemoveAll)
+		if r == nil {
+			return
+		}
+		w.sent++
+		m := &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: r.Nonce}
+		for _, one := range r.Resources {
+			if w.bad[one.Name] {
+				m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: "no"}
+				break
+			}
+			w.taken[one.Name] = one.Version
+		}
+		request := deltaRequest(t, m)
+		w.Answer(request, now)
+		w.Apply(request)
+	}
+}
+
+// TestABadResourceKeepsNoOtherBack, of any type: it alone is refused, and tried again. The others are sent a few times at most.
+func TestABadResourceKeepsNoOtherBack(t *testing.T) {
+	const n = 1_000
+	for _, typeURL := range []string{xds.ClusterType, xds.EndpointType, xds.ListenerType, xds.SecretType} {
+		w, now := newStopper(typeURL), time.Unix(1_000_000, 0)
+		all := list(manyClusters(n)...)
+		bad := []string{all.All()[0].Name, all.All()[777].Name}
+		w.bad[bad[0]], w.bad[bad[1]] = true, true
+		w.settle(t, all, now)
+		if got := w.Refusals(); len(w.taken) != n-2 || len(got) != 2 || got[0].Name != bad[0] || got[1].Name != bad[1] {
+			t.Errorf("%s: it has %d resources, and refuses %v", typeURL, len(w.taken), got)
+		}
+		if typeURL != xds.SecretType && w.sent > 50 {
+			t.Errorf("%s: %d responses were sent, want at most 50", typeURL, w.sent)
+		}
+		w.sent, w.bad, now = 0, nil, now.Add(LastRetry)
+		w.Retry(now)
+		w.settle(t, all, now)
+		if len(w.taken) != n || w.RefusesAny() || w.sent > 2 {
+			t.Errorf("%s: in the end it has %d resources, and was sent %d responses", typeURL, len(w.taken), w.sent)
+		}
+	}
+}
+
+// TestAProxyThatRefusesAll: finding that out takes twice as many responses as there are resources. Each try again takes one, as far
+// as they are due together.
+func TestAProxyThatRefusesAll(t *testing.T) {
+	const n = 200
+	w, now := newStopper(xds.ClusterType), time.Unix(1_000_000, 0)
+	all := list(manyClusters(n)...)
+	for _, r := range all.All() {
+		w.bad[r.Name] = true
+	}
+	w.settle(t, all, now)
+	if len(w.Refusals()) != n || w.sent > 2*n {
+		t.Errorf("%d resources are refused after %d responses", len(w.Refusals()), w.sent)
+	}
+	for range 5 {
+		w.sent, now = 0, now.Add(2*LastRetry)
+		w.Retry(now)
+		if w.settle(t, all, now); w.sent != 1 || len(w.Refusals()) != n {
+			t.Errorf("%d resources are refused, and were tried again in %d responses", len(w.Refusals()), w.sent)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type naive struct {
 	sent      map[string]*xds.Resource // nil: the proxy knows that there is none
 	unused    map[string]time.Time
 	again     map[string]bool
+	doubts    [][]string
 	refused   map[string]refusal
 	responded bool
 	pending   bool
@@ -42,8 +43,13 @@ func (n *naive) answer(m *discoveryv3.DeltaDiscoveryRequest) {
 		return
 	}
 	n.pending = false
-	if m.GetErrorDetail() == nil {
+	if len(n.doubts) > 0 {
+		n.doubts = n.doubts[1:]
+	}
+	if half := len(n.flight) / 2; m.GetErrorDetail() == nil {
 		n.resolve(n.flight)
+	} else if half > 0 {
+		n.doubts = append([][]string{n.flight[:half], n.flight[half:]}, n.doubts...)
 	}
 }
 
@@ -96,18 +102,8 @@ func (n *naive) sendAgain(name string) {
 }
 
 func (n *naive) resolve(names []string) {
-	responses := map[string]bool{}
 	for _, name := range names {
-		if r, ok := n.refused[name]; ok {
-			responses[r.nonce] = true
-			delete(n.refused, name)
-		}
-	}
-	for name, r := range n.refused {
-		if responses[r.nonce] {
-			delete(n.refused, name)
-			n.again[name] = true
-		}
+		delete(n.refused, name)
 	}
 }
 
@@ -167,9 +163,32 @@ func (n *naive) markUsed(resources []*xds.Resource) {
 	}
 }
 
+// doubtful returns the first doubts that have not changed since.
+func (n *naive) doubtful(resources []*xds.Resource) (add []string) {
+	for ; len(n.doubts) > 0; n.doubts = n.doubts[1:] {
+		for _, r := range resources {
+			if had := n.sent[r.Name]; slices.Contains(n.doubts[0], r.Name) && n.wants(r.Name) && had != nil && had.Version == r.Version {
+				add = append(add, r.Name)
+			}
+		}
+		if len(add) > 0 {
+			slices.Sort(add)
+			return add
+		}
+	}
+	return nil
+}
+
 // respond returns what the next response adds and removes, sorted. Nothing is sent if sends is false.
 func (n *naive) respond(nonce string, resources []*xds.Resource, removals Removals) (add, gone []string, sends bool) {
 	n.recognise(resources)
+	if add = n.doubtful(resources); len(add) > 0 {
+		n.pending, n.responded, n.nonce, n.flight = true, true, nonce, add
+		for _, name := range add {
+			delete(n.again, name)
+		}
+		return add, nil, true
+	}
 	versions := map[string]*xds.Resource{}
 	for _, r := range resources {
 		versions[r.Name] = r

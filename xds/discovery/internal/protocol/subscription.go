@@ -37,7 +37,8 @@ type Subscription struct {
 	// renewed has the names of resources whose time to live begins again with the next response, if they have not changed.
 	renewed map[string]bool
 	refused map[string]refusal
-	// doubts are groups of resources that the proxy refused together with others: see [Subscription.doubt].
+	// doubts are groups of resources that are sent apart from all others, since the proxy has refused them together with others,
+	// or a while ago: see [Subscription.doubt]. While there are any, a response that awaits its answer is the first group.
 	doubts [][]string
 	// complained reports whether the proxy has refused a resource since it last had taken everything.
 	complained bool

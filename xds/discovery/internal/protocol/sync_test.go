@@ -88,10 +88,14 @@ func (p *pair) move(t *rapid.T) {
 		p.quick.SendAgainIfNamed(name)
 		p.slow.sendAgain(name)
 	case "retry":
+		var due []string
 		for name, r := range p.quick.refused {
 			if !r.due.IsZero() && !p.now.Before(r.due) {
-				p.slow.again[name] = true
+				due = append(due, name)
 			}
+		}
+		if len(due) > 0 {
+			p.slow.doubts = append(p.slow.doubts, due)
 		}
 		p.quick.Retry(p.now)
 		p.slow.takeRefusals(p.quick)

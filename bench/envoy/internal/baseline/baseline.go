@@ -1,4 +1,4 @@
-package main
+package baseline
 
 import (
 	"context"
@@ -36,20 +36,17 @@ func parse(text string) (*policy.Set, error) {
 	return set, nil
 }
 
-// plain starts an Envoy as in a mesh without breakers: with our listener, routes and cluster, but without ext_proc, marks
-// and access log. It also answers the host "direct" with the response of an open breaker.
-func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
+// Bootstrap returns the configuration of an Envoy as in a mesh without breakers: with our listener, routes and clusters, but
+// without ext_proc, marks and access log. It listens at ip:10000, and answers the host "direct" as an open breaker does: with
+// status 503 and a body in JSON. Its admin interface is at ip:9901.
+func Bootstrap(text, ip, body string) (string, error) {
 	set, err := parse(text)
 	if err != nil {
-		return nil, err
-	}
-	ip, err := m.ip()
-	if err != nil {
-		return nil, err
+		return "", err
 	}
 	rs, err := xds.Translate(set, netip.MustParseAddrPort(ip+":10000"))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	b := &bootstrapv3.Bootstrap{
 		Node: &corev3.Node{Id: "plain", Cluster: "bench"},
@@ -58,9 +55,9 @@ func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
 		}}},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{},
 	}
-	listener, err := plainListener(rs, fallback)
+	listener, err := plainListener(rs, policy.Response{Status: 503, ContentType: "application/json", Body: body})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	b.StaticResources.Listeners = append(b.StaticResources.Listeners, listener)
 	for _, r := range rs[xds.ClusterType].All() {
@@ -69,11 +66,8 @@ func (m *machine) plain(text string, fallback policy.Response) (*proxy, error) {
 		c.LoadAssignment = rs[xds.EndpointType].Find(r.Name).Message().(*endpointv3.ClusterLoadAssignment)
 		b.StaticResources.Clusters = append(b.StaticResources.Clusters, c)
 	}
-	text2, err := protojson.Marshal(b)
-	if err != nil {
-		return nil, err
-	}
-	return m.envoy(ip, string(text2))
+	bootstrap, err := protojson.Marshal(b)
+	return string(bootstrap), err
 }
 
 // plainListener returns the egress listener with its routes, and without ext_proc, marks and access log.
@@ -136,9 +130,9 @@ func (idleProcessor) Process(stream extprocv3.ExternalProcessor_ProcessServer) e
 	}
 }
 
-// serveIdle serves an ext_proc service that only answers. Beside it runs the real discovery server, so that the proxy has
-// the same configuration as with breakers.
-func serveIdle(ctx context.Context, text, address string) error {
+// ServeIdle serves an ext_proc service that only answers, until ctx ends. Beside it runs the real discovery server, so that the
+// proxy has the same configuration as with breakers.
+func ServeIdle(ctx context.Context, text, address string) error {
 	set, err := parse(text)
 	if err != nil {
 		return err
