@@ -101,7 +101,7 @@ func (s *settings) resolvedFallback(u *upstreamDoc) Fallback {
 	f := s.fallback
 	r := Response{Status: int(f.status), ContentType: f.contentType, Body: f.body, Headers: f.headers}
 	if !s.places.wrote("spec.fallback.response.body") && !bodiless(f.status) {
-		r.Body = u.Name + " is unavailable: its circuit breaker is open\n"
+		r.Body = "the circuit breaker of " + u.Name + " is open\n"
 	}
 	out := Fallback{Response: r}
 	if f.cached != nil && u.Protocol != GRPC && u.Protocol != TCP {

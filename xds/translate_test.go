@@ -94,9 +94,9 @@ func TestEveryBreakerHasItsRoute(t *testing.T) {
 		for _, vh := range routesOf(t, translate(t, set)) {
 			for _, r := range vh.GetRoutes() {
 				switch filters := r.GetTypedPerFilterConfig(); {
-				case filters[wire.ExtProcFilter] != nil && filters[filter.NodeExtProc] != nil:
+				case filters[filter.ExtProc] != nil && filters[filter.NodeExtProc] != nil:
 					t.Errorf("route %s asks twice", r.GetName())
-				case filters[wire.ExtProcFilter] != nil:
+				case filters[filter.ExtProc] != nil:
 					got = append(got, r.GetName())
 				case filters[filter.NodeExtProc] != nil:
 					got = append(got, r.GetName()+" of a node")

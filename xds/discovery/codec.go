@@ -4,7 +4,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 
-	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/discovery/internal/message"
 )
 
 // codec passes on responses that are marshalled already, and reads requests of delta xDS.
@@ -17,7 +17,7 @@ func Codec(others encoding.CodecV2) encoding.CodecV2 { return codec{others} }
 
 // Unmarshal implements [encoding.CodecV2].
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	if request, ok := v.(*protocol.DeltaRequest); ok {
+	if request, ok := v.(*message.DeltaRequest); ok {
 		return request.Unmarshal(data)
 	}
 	return c.CodecV2.Unmarshal(data, v)
@@ -25,7 +25,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // Marshal implements [encoding.CodecV2].
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	if frame, ok := v.(protocol.Frame); ok {
+	if frame, ok := v.(message.Frame); ok {
 		return frame.Buffers(), nil
 	}
 	return c.CodecV2.Marshal(v)

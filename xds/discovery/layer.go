@@ -8,6 +8,7 @@ import (
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/lease"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/discovery/internal/protocol"
 	"breakwater.dev/xds/discovery/internal/rollout"
 )
@@ -100,7 +101,7 @@ func (st *stream) flushLayer() error {
 
 // planLayer decides which layers are sent now, and sets the heartbeat while any has keys. A refused layer is not renewed: the
 // proxy drops it, and it is only tried again after its pause. The caller holds st.mu.
-func (st *stream) planLayer(g *rollout.Gates) *protocol.Response {
+func (st *stream) planLayer(g *rollout.Gates) *message.Response {
 	s := st.proxy.Subscription(xds.RuntimeType)
 	if s == nil || s.Pending() {
 		return nil // a heartbeat that is due by then is sent when the answer comes

@@ -29,6 +29,7 @@ import (
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
@@ -156,7 +157,7 @@ func (w *pipe[Q, R]) RecvMsg(request any) error {
 
 func (w *pipe[Q, R]) SendMsg(frame any) error {
 	m := new(R)
-	if err := proto.Unmarshal(frame.(protocol.Frame).Buffers().Materialize(), any(m).(proto.Message)); err != nil {
+	if err := proto.Unmarshal(frame.(message.Frame).Buffers().Materialize(), any(m).(proto.Message)); err != nil {
 		return err
 	}
 	select {

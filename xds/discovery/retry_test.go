@@ -7,10 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
 	"breakwater.dev/xds/discovery/internal/protocol"
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 )
 
 // refuser is a proxy that refuses every response of some types, whatever and whenever it

@@ -3,7 +3,7 @@ package discovery
 import (
 	"time"
 
-	"breakwater.dev/xds/discovery/internal/protocol"
+	"breakwater.dev/xds/discovery/internal/message"
 )
 
 // flush sends the resources that the proxy lacks and may have now. It holds no lock while it sends: a proxy that does not
@@ -33,7 +33,7 @@ func (st *stream) flush() error {
 
 // prepare returns the responses of plan, and charges the peer for them until its connection has written them: a proxy may
 // not read.
-func (st *stream) prepare() ([]*protocol.Response, error) {
+func (st *stream) prepare() ([]*message.Response, error) {
 	responses, err := st.plan()
 	if err != nil {
 		return nil, err
@@ -47,12 +47,12 @@ func (st *stream) prepare() ([]*protocol.Response, error) {
 }
 
 // queue charges the peer for a response until its connection has written it.
-func (st *stream) queue(r *protocol.Response) error {
+func (st *stream) queue(r *message.Response) error {
 	return st.peer.Queue(int64(r.Size()), int64(r.Memory()))
 }
 
 // plan returns the responses that are sent now, and sets the timers for later ones.
-func (st *stream) plan() ([]*protocol.Response, error) {
+func (st *stream) plan() ([]*message.Response, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.node == nil {

@@ -338,6 +338,8 @@ func TestRefusedSteps(t *testing.T) {
 		p.ack(p.gets1("clusters +e"))
 		p.ack(p.routed("*", "a>c", "b", "c", "e"))
 		time.Sleep(plan.WorkersLate)
-		p.ack(p.routed("*", "a>e", "b", "c", "d", "e"))
+		p.ack(p.routed("*", "a>e", "b", "c", "e"))
+		p.ack(p.routed("*", "a>e", "b", "c", "d", "e")) // apart from others, since it was refused before
+		p.gets()
 	})
 }

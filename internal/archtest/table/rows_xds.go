@@ -67,9 +67,16 @@ var xdsRows = []Row{
 	},
 	{
 		Pkg: "xds/discovery/internal/protocol", Layer: 9, Pure: true,
-		Ours:   []string{"wire", "xds", "xds/internal/resource", "internal/untrusted"},
+		Ours:      []string{"wire", "xds", "xds/internal/resource", "xds/discovery/internal/message", "internal/untrusted"},
+		Third:     []string{controlPlaneAPI, rpcStatus},
+		TestThird: []string{grpcGo, protobufGo},
+		Reason:    "The protocol is the same for all types and all proxies. It depends on the requests, the resources and the time.",
+	},
+	{
+		Pkg: "xds/discovery/internal/message", Layer: 8, Pure: true, Silent: true,
+		Ours:   []string{"xds/internal/resource"},
 		Third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
-		Reason: "The protocol is the same for all types and all proxies. It depends on the requests, the resources and the time.",
+		Reason: "The bytes of a request or a response depend on nothing but the message.",
 	},
 	{
 		Pkg: "xds/discovery/internal/presence", Layer: 7, Pure: true,
@@ -95,14 +102,14 @@ var xdsRows = []Row{
 	},
 	{
 		Pkg: "xds/discovery/internal/plan", Layer: 10, Pure: true, Silent: true,
-		Ours:      []string{"wire", "xds", "xds/discovery/internal/protocol"},
+		Ours:      []string{"wire", "xds", "xds/discovery/internal/message", "xds/discovery/internal/protocol"},
 		TestOurs:  []string{"xds/internal/resource"},
 		TestThird: []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus},
 		Reason:    "The order in which a proxy gets its resources can be tested without streams, timers and other proxies.",
 	},
 	{
 		Pkg: "xds/discovery", Layer: 11,
-		Ours:      []string{"api", "policy", "endpoints", "xds", "gate", "internal/guard", "internal/untrusted", "internal/lockorder", "wire", "xds/discovery/internal/lease", "xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol", "xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
+		Ours:      []string{"api", "policy", "endpoints", "xds", "gate", "internal/guard", "internal/untrusted", "internal/lockorder", "wire", "xds/discovery/internal/lease", "xds/discovery/internal/message", "xds/discovery/internal/node", "xds/discovery/internal/plan", "xds/discovery/internal/presence", "xds/discovery/internal/protocol", "xds/discovery/internal/publication", "xds/discovery/internal/rollout"},
 		Third:     []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
 		TestOurs:  []string{"xds/bootstrap", "xds/internal/resource"},
 		TestThird: []string{rpcStatus},

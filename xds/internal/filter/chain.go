@@ -8,19 +8,21 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	"breakwater.dev/wire"
 	"breakwater.dev/xds/internal/message"
 )
 
-// The names of the filters. A route turns a filter on by its name.
+// The names of the filters. A route turns a filter on by its name, so every route of a breaker repeats some of them. They
+// are our own, so that they differ from filters of the same types that a foreign listener has.
 const (
+	// ExtProc asks the control plane about a request.
+	ExtProc = "breakwater.ask"
 	// NodeExtProc is ext_proc once more, for routes whose breakers belong to one proxy: it also says which proxy asks. A
 	// route cannot set the attributes that a filter sends (Envoy ignores the request_attributes of ExtProcOverrides), and
 	// requests of breakers that the mesh shares should not pay for them.
-	NodeExtProc  = wire.ExtProcFilter + ".node"
-	timesFilter  = "envoy.filters.http.header_mutation"
-	markFilter   = "envoy.filters.http.set_metadata"
-	cachedFilter = "envoy.filters.http.lua"
+	NodeExtProc  = "breakwater.ask.node"
+	timesFilter  = "breakwater.times"
+	markFilter   = "breakwater.mark"
+	cachedFilter = "breakwater.copies"
 	routerFilter = "envoy.filters.http.router"
 )
 
@@ -33,7 +35,7 @@ func Chain() ([]*hcmv3.HttpFilter, error) {
 		config message.Valid
 	}{
 		{timesFilter, hideTimes()}, // before the filters that ask, and so after them on the way back
-		{wire.ExtProcFilter, extProc(nil)},
+		{ExtProc, extProc(nil)},
 		{NodeExtProc, extProc(requestAttributes())},
 		{markFilter, mark()},
 		{cachedFilter, copies()}, // behind the filters that ask, so that it serves the requests that they send to a fallback

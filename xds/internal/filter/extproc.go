@@ -81,7 +81,7 @@ func processingMode(responseTrailers extprocv3.ProcessingMode_HeaderSendMode) *e
 // that gets no answer goes on to where the route leads. If fallsBack is true that is the fallback, so the control plane
 // must mark the requests that it admits and have them routed again.
 func AskExtProc(r *routev3.Route, p policy.Protocol, b *policy.Breaker, fallsBack bool) error {
-	filter := wire.ExtProcFilter
+	filter := ExtProc
 	if b.Spec.PerNode {
 		filter = NodeExtProc
 	}

@@ -2,7 +2,7 @@ package resource
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"fmt"
 	"hash/maphash"
 	"sync/atomic"
@@ -61,7 +61,7 @@ func Make(name string, m message.Valid) (*Resource, error) {
 // VersionOf returns the version of a content.
 func VersionOf(content []byte) string {
 	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:8])
+	return base64.RawURLEncoding.EncodeToString(sum[:8])
 }
 
 // New returns a resource with a packed message. It copies the message.

@@ -16,6 +16,7 @@ import (
 	"breakwater.dev/gate"
 	"breakwater.dev/policy"
 	"breakwater.dev/wire"
+	"breakwater.dev/xds/internal/filter"
 )
 
 // foreign returns a route as another control plane could have made it.
@@ -96,7 +97,7 @@ func TestSplitRouteTakenOver(t *testing.T) {
 	if to := routes[0].GetRoute(); to.GetCluster() != "internal-egress" || to.GetHostRewriteLiteral() != "backup.internal" {
 		t.Errorf("rejected requests go to %v, want backup.internal by the given cluster", to)
 	}
-	if routes[1].TypedPerFilterConfig[wire.ExtProcFilter] == nil {
+	if routes[1].TypedPerFilterConfig[filter.ExtProc] == nil {
 		t.Error("the whole route does not ask the control plane")
 	}
 }

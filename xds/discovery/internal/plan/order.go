@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
@@ -24,7 +25,7 @@ var goLast = []string{xds.ClusterType, xds.EndpointType, xds.SecretType}
 // the next request or change of the resources. The proxy gets the given resources. Additions come from clusters to routes,
 // each when the proxy has taken the resources that it refers to. Then come removals: a cluster is removed only when the
 // routes to it are gone, and when the calls that chose one of these routes are over.
-func (p *Proxy) Next(resources xds.Resources, now time.Time) (out []*protocol.Response, again time.Duration, err error) {
+func (p *Proxy) Next(resources xds.Resources, now time.Time) (out []*message.Response, again time.Duration, err error) {
 	for _, typeURL := range xds.Types {
 		if typeURL == xds.RuntimeType {
 			continue
@@ -56,7 +57,7 @@ func (p *Proxy) Next(resources xds.Resources, now time.Time) (out []*protocol.Re
 }
 
 // add appends a response to out if the proxy lacks resources of a type and has answered the last response.
-func (p *Proxy) add(out []*protocol.Response, typeURL string, resources xds.Resources, removals protocol.Removals) []*protocol.Response {
+func (p *Proxy) add(out []*message.Response, typeURL string, resources xds.Resources, removals protocol.Removals) []*message.Response {
 	r := p.Respond(typeURL, resources[typeURL], removals)
 	if r == nil {
 		return out
@@ -90,7 +91,7 @@ func (p *Proxy) settled(types ...string) bool {
 
 // remove appends responses to out that remove clusters, endpoints and secrets that may go now. It returns after what time the
 // next may go; 0: nothing waits.
-func (p *Proxy) remove(out []*protocol.Response, resources xds.Resources, now time.Time) ([]*protocol.Response, time.Duration) {
+func (p *Proxy) remove(out []*message.Response, resources xds.Resources, now time.Time) ([]*message.Response, time.Duration) {
 	var least time.Duration
 	for _, typeURL := range goLast {
 		removals, wait := p.unnamed(typeURL, resources, now)

@@ -15,6 +15,7 @@ import (
 
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/discovery/internal/protocol"
 	"breakwater.dev/xds/internal/resource"
 )
@@ -29,7 +30,7 @@ func (s said) RecvMsg(request any) error {
 	if err != nil {
 		return err
 	}
-	return request.(*protocol.DeltaRequest).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)})
+	return request.(*message.DeltaRequest).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)})
 }
 
 func (s said) SendMsg(any) error { return nil }
@@ -40,12 +41,12 @@ type client struct {
 	*Proxy
 	now   time.Time
 	there xds.Resources
-	open  map[string]*protocol.Response // unanswered, by type
-	again time.Duration                 // when to look again, by the last look
+	open  map[string]*message.Response // unanswered, by type
+	again time.Duration                // when to look again, by the last look
 }
 
 func newClient(t *testing.T) *client {
-	return &client{t: t, Proxy: NewProxy(protocol.Delta, &xds.Pool{}), now: time.Unix(1_000_000, 0), there: xds.Resources{}, open: map[string]*protocol.Response{}}
+	return &client{t: t, Proxy: NewProxy(protocol.Delta, &xds.Pool{}), now: time.Unix(1_000_000, 0), there: xds.Resources{}, open: map[string]*message.Response{}}
 }
 
 func (c *client) says(m *discoveryv3.DeltaDiscoveryRequest) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/discovery/internal/protocol"
 )
 
@@ -49,7 +50,7 @@ func (p *Proxy) Apply(r protocol.Request) {
 
 // Respond returns a response with the resources of a type that the proxy lacks, and records it as sent. It returns nil if the
 // proxy lacks nothing, has not asked for the type, or has yet to answer the last response.
-func (p *Proxy) Respond(typeURL string, resources *xds.List, removals protocol.Removals) *protocol.Response {
+func (p *Proxy) Respond(typeURL string, resources *xds.List, removals protocol.Removals) *message.Response {
 	s := p.subs[typeURL]
 	if s == nil || s.Pending() {
 		return nil

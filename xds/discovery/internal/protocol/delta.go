@@ -6,15 +6,16 @@ import (
 	"strings"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/internal/resource"
 )
 
 // DeltaStream is the part of a gRPC stream that the delta protocol needs. The aggregated and the runtime service both
 // have it.
 type DeltaStream interface {
-	// RecvMsg receives a [DeltaRequest].
+	// RecvMsg receives a [message.DeltaRequest].
 	RecvMsg(request any) error
-	// SendMsg sends a [Frame].
+	// SendMsg sends a [message.Frame].
 	SendMsg(frame any) error
 }
 
@@ -26,17 +27,17 @@ type delta struct{ stream DeltaStream }
 func (d delta) Kind() Kind { return Delta }
 
 func (d delta) Recv() (Request, error) {
-	m := &DeltaRequest{}
+	m := &message.DeltaRequest{}
 	if err := d.stream.RecvMsg(m); err != nil {
 		return Request{}, err
 	}
-	return m.request(), nil
+	return requestOf(m), nil
 }
 
-func (d delta) Send(r *Response) error { return d.stream.SendMsg(deltaFrame(r)) }
+func (d delta) Send(r *message.Response) error { return d.stream.SendMsg(r.Delta()) }
 
-func (r *DeltaRequest) request() Request {
-	return Request{Node: r.node, TypeURL: known(r.typeURL), Nonce: r.nonce, Refused: r.refused, change: deltaChange{r}}
+func requestOf(m *message.DeltaRequest) Request {
+	return Request{Node: m.Node, TypeURL: known(m.TypeURL), Nonce: m.Nonce, Refused: m.Refused, change: deltaChange{m}}
 }
 
 // known returns our own string for a type that is served, so that the request's is not kept.
@@ -48,15 +49,15 @@ func known(typeURL string) string {
 }
 
 // deltaChange adds names to a subscription, and removes names from it.
-type deltaChange struct{ *DeltaRequest }
+type deltaChange struct{ *message.DeltaRequest }
 
-func (c deltaChange) size() int { return len(c.subscribe) + len(c.versions) }
+func (c deltaChange) size() int { return len(c.Subscribe) + len(c.Versions) }
 
 // all is the name that stands for every resource.
 const all = "*"
 
 func (c deltaChange) apply(s *Subscription, first bool) {
-	add, drop := c.subscribe, c.unsubscribe
+	add, drop := c.Subscribe, c.Unsubscribe
 	if first {
 		// A first request that names nothing means everything, for types that allow it.
 		s.wildcard = len(add) == 0
@@ -68,12 +69,12 @@ func (c deltaChange) apply(s *Subscription, first bool) {
 		s.names = s.names.Change(s.pool, add, drop)
 	}
 	if first {
-		s.resumed = len(c.versions) > 0
-		s.claim(c.versions)
+		s.resumed = len(c.Versions) > 0
+		s.claim(c.Versions)
 	} else {
 		s.forget(add) // a proxy that asks for a resource again has forgotten it, and waits for an answer
 	}
-	if first || len(c.unsubscribe) > 0 {
+	if first || len(c.Unsubscribe) > 0 {
 		s.forgetUnwanted()
 	}
 }
@@ -91,7 +92,7 @@ func (s *Subscription) claim(versions []resource.Version) {
 // a proxy reads a response as a whole, and what is more urgent must not wait long behind it.
 const responseBytes = 1 << 20
 
-func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Removals) *Response {
+func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Removals) *message.Response {
 	want := s.wanted(resources)
 	if s.refusesWhole() {
 		return s.respondWhole(seq, want)

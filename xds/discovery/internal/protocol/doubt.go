@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/internal/resource"
 )
 
@@ -16,7 +17,7 @@ func (s *Subscription) refusesWhole() bool {
 // respondWhole is respondDelta for a proxy that takes all of a response or none. It sends everything that the proxy lacks in
 // one response: Envoy starts to serve with the first virtual hosts that it gets, and each response costs it as much as all of
 // them. If the proxy refuses a response, it is sent again in halves, until the bad resources are alone.
-func (s *Subscription) respondWhole(seq uint64, want *xds.List) *Response {
+func (s *Subscription) respondWhole(seq uint64, want *xds.List) *message.Response {
 	change := want.Since(s.has)
 	var moot []string // the proxy has what it is to have
 	for name := range s.refused {

@@ -15,6 +15,7 @@ import (
 
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/internal/resource"
 )
 
@@ -29,7 +30,7 @@ type table struct {
 
 func newTable() *table {
 	w := &table{Subscription: New(Delta, xds.VirtualHostType, &xds.Pool{}), hosts: map[string]*xds.Resource{}, now: time.Unix(1_000_000, 0)}
-	w.Apply(Request{change: deltaChange{&DeltaRequest{subscribe: []string{wire.RoutesName}}}})
+	w.Apply(Request{change: deltaChange{&message.DeltaRequest{Subscribe: []string{wire.RoutesName}}}})
 	return w
 }
 
@@ -41,7 +42,7 @@ func virtualHost(name, version string, hosts ...string) *xds.Resource {
 }
 
 // takes applies a response, and reports whether the proxy takes it.
-func (w *table) takes(r *Response) bool {
+func (w *table) takes(r *message.Response) bool {
 	next, owners := map[string]*xds.Resource{}, map[string]bool{}
 	for name, had := range w.hosts {
 		if !slices.Contains(r.Removed, name) {
@@ -227,7 +228,7 @@ type stopper struct {
 
 func newStopper(typeURL string) *stopper {
 	w := &stopper{Subscription: New(Delta, typeURL, &xds.Pool{}), taken: map[string]string{}, bad: map[string]bool{}}
-	w.Apply(Request{change: deltaChange{&DeltaRequest{}}})
+	w.Apply(Request{change: deltaChange{&message.DeltaRequest{}}})
 	return w
 }
 

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/internal/resource"
 )
 
@@ -41,7 +42,7 @@ func (s *script[Q, R]) RecvMsg(request any) error {
 	if err != nil {
 		return err
 	}
-	return request.(*DeltaRequest).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)})
+	return request.(*message.DeltaRequest).Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)})
 }
 
 // deltaRequest returns a request of the delta protocol as it is received.
@@ -55,7 +56,7 @@ func deltaRequest(t interface{ Fatal(...any) }, m *discoveryv3.DeltaDiscoveryReq
 
 func (s *script[Q, R]) SendMsg(frame any) error {
 	r := new(R)
-	if err := proto.Unmarshal(frame.(Frame).Buffers().Materialize(), any(r).(proto.Message)); err != nil {
+	if err := proto.Unmarshal(frame.(message.Frame).Buffers().Materialize(), any(r).(proto.Message)); err != nil {
 		return err
 	}
 	s.responses = append(s.responses, r)

@@ -6,6 +6,7 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/internal/resource"
 )
 
@@ -13,7 +14,7 @@ import (
 // service both have it.
 type SotwStream interface {
 	Recv() (*discoveryv3.DiscoveryRequest, error)
-	// SendMsg sends a [Frame].
+	// SendMsg sends a [message.Frame].
 	SendMsg(frame any) error
 }
 
@@ -34,7 +35,7 @@ func (w sotw) Recv() (Request, error) {
 	}, nil
 }
 
-func (w sotw) Send(r *Response) error { return w.stream.SendMsg(sotwFrame(r)) }
+func (w sotw) Send(r *message.Response) error { return w.stream.SendMsg(r.Sotw()) }
 
 // sotwChange replaces the names of a subscription: every request of SotW has the whole list.
 type sotwChange struct{ *discoveryv3.DiscoveryRequest }
@@ -62,7 +63,7 @@ func (c sotwChange) apply(s *Subscription, first bool) {
 	}
 }
 
-func (s *Subscription) respondSotw(seq uint64, resources *xds.List, removals Removals) *Response {
+func (s *Subscription) respondSotw(seq uint64, resources *xds.List, removals Removals) *message.Response {
 	want := s.wanted(resources)
 	change := want.Since(s.has)
 	b := batch{after: want, updated: change.Updated}
@@ -106,7 +107,7 @@ func (s *Subscription) respondSotw(seq uint64, resources *xds.List, removals Rem
 // respondSecret sends one secret that the proxy lacks. The proxy keeps secrets that a response does not name (xDS protocol,
 // "Resource deletion"). Envoy refuses a response as a whole, and a secret whose file is missing must keep no other secret
 // from the proxy.
-func (s *Subscription) respondSecret(seq uint64, resources *xds.List) *Response {
+func (s *Subscription) respondSecret(seq uint64, resources *xds.List) *message.Response {
 	want := s.wanted(resources)
 	b := s.addable(want, want.Since(s.has))
 	if len(b.add) == 0 {
@@ -116,7 +117,7 @@ func (s *Subscription) respondSecret(seq uint64, resources *xds.List) *Response 
 	return s.respondVersion(seq, none.With(s.pool, b.add, nil).Version(), b)
 }
 
-func (s *Subscription) respondVersion(seq uint64, version string, b batch) *Response {
+func (s *Subscription) respondVersion(seq uint64, version string, b batch) *message.Response {
 	r := s.respond(seq, b)
 	r.Version, r.Removed = version, nil
 	s.version = version

@@ -2,13 +2,12 @@ package protocol
 
 import (
 	"fmt"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 
 	"breakwater.dev/internal/untrusted"
-	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 )
 
 // Kind is a variant of the xDS protocol.
@@ -28,7 +27,7 @@ type Stream interface {
 	// Recv waits for the next request.
 	Recv() (Request, error)
 	// Send sends a response that a [Subscription] of the same kind made.
-	Send(*Response) error
+	Send(*message.Response) error
 }
 
 // Request is one message of a proxy, in either variant.
@@ -56,46 +55,6 @@ func (r Request) refusal() string {
 	}
 	return fmt.Sprintf("%s (code %d)", untrusted.Message(r.Refused.GetMessage()), r.Refused.GetCode())
 }
-
-// Response is one message to a proxy, in either variant.
-type Response struct {
-	TypeURL   string
-	Nonce     string
-	Version   string          // the version of all the resources together, in SotW only
-	Resources []*xds.Resource // new, changed and repeated ones
-	Removed   []string        // names of resources that no longer exist, sorted, in delta only
-	// TTLs says how long the proxy keeps resources if they are not sent again or renewed, by name; others for ever.
-	TTLs map[string]time.Duration
-	Bare map[string]bool // the names of resources that come without their content, in delta only
-}
-
-// Size returns the size of the resources, in bytes, as delta responses have them.
-func (r *Response) Size() int {
-	size := 0
-	for _, resource := range r.Resources {
-		if r.Bare[resource.Name] {
-			size += len(limited(resource, r.TTLs[resource.Name]))
-			continue
-		}
-		size += resource.Size()
-	}
-	return size
-}
-
-// Memory returns the memory that the response takes until it is sent, in bytes, by estimate. It does not count the content of the
-// resources, which all proxies share.
-func (r *Response) Memory() int {
-	memory := responseMemory + len(r.Resources)*referenceMemory
-	for _, name := range r.Removed {
-		memory += len(name)
-	}
-	return memory
-}
-
-const (
-	responseMemory  = 1024
-	referenceMemory = 32
-)
 
 // maxVersion is the longest version of a resource that is remembered, in bytes. Our versions are shorter.
 const maxVersion = 64

@@ -7,6 +7,7 @@ import (
 
 	"breakwater.dev/wire"
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/internal/resource"
 )
 
@@ -76,7 +77,7 @@ func (s *Subscription) Apply(r Request) (first bool) {
 // lacks nothing. The proxy gets the given resources of the type. Any other resource that it has is removed if removals
 // allow that, and stays otherwise. The last response must have been answered. The nonce is made from seq, which must be a
 // new number on the stream.
-func (s *Subscription) Respond(seq uint64, resources *xds.List, removals Removals) *Response {
+func (s *Subscription) Respond(seq uint64, resources *xds.List, removals Removals) *message.Response {
 	switch {
 	case s.kind == Delta:
 		return s.respondDelta(seq, resources, removals)
@@ -97,7 +98,7 @@ type batch struct {
 }
 
 // respond returns a response, and records it as sent.
-func (s *Subscription) respond(seq uint64, b batch) *Response {
+func (s *Subscription) respond(seq uint64, b batch) *message.Response {
 	s.pending, s.responded, s.nonce = true, true, fmt.Sprintf("%x", seq)
 	s.has, s.flight, s.updated, s.removed, s.bare = b.after, b.add, b.updated, b.gone, b.bare
 	if len(s.again)+len(s.absent) > 0 {
@@ -115,7 +116,7 @@ func (s *Subscription) respond(seq uint64, b batch) *Response {
 			s.absent[name] = true
 		}
 	}
-	return &Response{TypeURL: s.typeURL, Nonce: s.nonce, Resources: b.add, Removed: b.gone, TTLs: s.ttls, Bare: b.bare}
+	return &message.Response{TypeURL: s.typeURL, Nonce: s.nonce, Resources: b.add, Removed: b.gone, TTLs: s.ttls, Bare: b.bare}
 }
 
 // everything reports whether the proxy asks for all resources of the type. For virtual hosts it does that by the name of their

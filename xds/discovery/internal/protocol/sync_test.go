@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/xds"
+	"breakwater.dev/xds/discovery/internal/message"
 	"breakwater.dev/xds/internal/resource"
 )
 
@@ -163,7 +164,7 @@ func BenchmarkOneOfMany(b *testing.B) {
 			pool := &xds.Pool{}
 			s, seq, now := New(Delta, xds.ClusterType, pool), uint64(0), time.Unix(1_000_000, 0)
 			answer := func() {
-				r := Request{Nonce: s.nonce, change: deltaChange{&DeltaRequest{}}}
+				r := Request{Nonce: s.nonce, change: deltaChange{&message.DeltaRequest{}}}
 				s.Answer(r, now)
 				s.Apply(r)
 			}

@@ -1,4 +1,4 @@
-package protocol
+package message
 
 import (
 	"errors"
@@ -15,15 +15,16 @@ import (
 )
 
 // DeltaRequest is a DeltaDiscoveryRequest. When thousands of proxies come back at once, each lists thousands of resources. So the
-// names and versions are parts of one string, which has the whole message. A name that is kept must be a copy.
+// names and versions are parts of one string, which has the whole message. A name that is kept must be a copy. Fields that no
+// subscription needs are not here.
 type DeltaRequest struct {
-	node        *corev3.Node
-	refused     *rpcstatus.Status
-	typeURL     string
-	nonce       string
-	subscribe   []string
-	unsubscribe []string
-	versions    []resource.Version // the resources that the proxy has
+	Node        *corev3.Node
+	Refused     *rpcstatus.Status
+	TypeURL     string
+	Nonce       string
+	Subscribe   []string
+	Unsubscribe []string
+	Versions    []resource.Version // InitialResourceVersions: the resources that the proxy has
 }
 
 // The numbers of the fields of a DeltaDiscoveryRequest, and of an entry of its map.
@@ -43,21 +44,21 @@ const (
 // Unmarshal reads a message. It takes all messages that the generated code takes. It skips fields that are not used here.
 func (r *DeltaRequest) Unmarshal(data mem.BufferSlice) error {
 	b := data.Materialize()
-	m := message{bytes: b, text: string(b)}
-	err := m.each(func(number protowire.Number, value message) (err error) {
+	m := part{bytes: b, text: string(b)}
+	err := m.each(func(number protowire.Number, value part) (err error) {
 		switch number {
 		case requestNode:
-			r.node, err = merged(r.node, value)
+			r.Node, err = merged(r.Node, value)
 		case requestRefused:
-			r.refused, err = merged(r.refused, value)
+			r.Refused, err = merged(r.Refused, value)
 		case requestTypeURL:
-			r.typeURL, err = value.string()
+			r.TypeURL, err = value.string()
 		case requestNonce:
-			r.nonce, err = value.string()
+			r.Nonce, err = value.string()
 		case requestSubscribe:
-			r.subscribe, err = value.appendTo(r.subscribe)
+			r.Subscribe, err = value.appendTo(r.Subscribe)
 		case requestUnsubscribe:
-			r.unsubscribe, err = value.appendTo(r.unsubscribe)
+			r.Unsubscribe, err = value.appendTo(r.Unsubscribe)
 		case requestVersions:
 			err = r.addVersion(value)
 		}
@@ -70,9 +71,9 @@ func (r *DeltaRequest) Unmarshal(data mem.BufferSlice) error {
 }
 
 // addVersion reads an entry of the map of versions.
-func (r *DeltaRequest) addVersion(entry message) error {
+func (r *DeltaRequest) addVersion(entry part) error {
 	var v resource.Version
-	err := entry.each(func(number protowire.Number, value message) (err error) {
+	err := entry.each(func(number protowire.Number, value part) (err error) {
 		switch number {
 		case entryKey:
 			v.Name, err = value.string()
@@ -81,7 +82,7 @@ func (r *DeltaRequest) addVersion(entry message) error {
 		}
 		return err
 	})
-	r.versions = append(r.versions, v)
+	r.Versions = append(r.Versions, v)
 	return err
 }
 
@@ -89,35 +90,35 @@ func (r *DeltaRequest) addVersion(entry message) error {
 func merged[M any, P interface {
 	*M
 	proto.Message
-}](m P, value message) (P, error) {
+}](m P, value part) (P, error) {
 	if m == nil {
 		m = new(M)
 	}
 	return m, proto.UnmarshalOptions{Merge: true}.Unmarshal(value.bytes, m)
 }
 
-// message is a part of a message, as bytes and as a part of the string.
-type message struct {
+// part is a part of a message, as bytes and as a part of the string.
+type part struct {
 	bytes []byte
 	text  string
 }
 
 var errNotUTF8 = errors.New("a string is not valid UTF-8")
 
-func (m message) string() (string, error) {
+func (m part) string() (string, error) {
 	if !utf8.ValidString(m.text) {
 		return "", errNotUTF8
 	}
 	return m.text, nil
 }
 
-func (m message) appendTo(all []string) ([]string, error) {
+func (m part) appendTo(all []string) ([]string, error) {
 	s, err := m.string()
 	return append(all, s), err
 }
 
 // each calls f for each field that has a length, and skips all other fields.
-func (m message) each(f func(protowire.Number, message) error) error {
+func (m part) each(f func(protowire.Number, part) error) error {
 	for len(m.bytes) > 0 {
 		number, kind, n := protowire.ConsumeTag(m.bytes)
 		if n < 0 {
@@ -130,11 +131,11 @@ func (m message) each(f func(protowire.Number, message) error) error {
 		end := n + size
 		if kind == protowire.BytesType {
 			value, _ := protowire.ConsumeBytes(m.bytes[n:end])
-			if err := f(number, message{value, m.text[end-len(value) : end]}); err != nil {
+			if err := f(number, part{value, m.text[end-len(value) : end]}); err != nil {
 				return err
 			}
 		}
-		m = message{m.bytes[end:], m.text[end:]}
+		m = part{m.bytes[end:], m.text[end:]}
 	}
 	return nil
 }
