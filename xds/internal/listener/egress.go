@@ -7,7 +7,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -75,7 +74,7 @@ func connectionManager() (*hcmv3.HttpConnectionManager, error) {
 			EnableTrailers:   true,
 			// A server that does not know the protocol to upgrade to answers as if it had not been asked (RFC 9110
 			// section 7.8). Envoy's answer would be a 403.
-			IgnoreHttp_11Upgrade: []*matcherv3.StringMatcher{message.Matching(otherThan(wire.Websocket))},
+			IgnoreHttp_11Upgrade: otherThan(wire.Websocket),
 		},
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
 		// The scheme is the upstream connection's: applications speak plain text up to here.

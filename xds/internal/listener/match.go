@@ -2,18 +2,19 @@ package listener
 
 import (
 	"fmt"
-	"strings"
+
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"breakwater.dev/xds/internal/message"
 )
 
-// otherThan returns an RE2 expression for every text except one word of letters, however the word is capitalized. RE2
-// cannot negate, so the expression lists where a text can begin to differ from the word.
-func otherThan(word string) string {
-	var b strings.Builder
+// otherThan returns matchers of every text except one word of letters, however the word is capitalized. RE2 cannot negate, so each
+// matcher takes the texts that begin to differ from the word at one place. They are not one expression, since Envoy 1.37
+// refuses an expression whose program has more than 100 instructions.
+func otherThan(word string) []*matcherv3.StringMatcher {
+	var all []*matcherv3.StringMatcher
 	for i, c := range word {
-		if i > 0 {
-			b.WriteString("|")
-		}
-		fmt.Fprintf(&b, "%s([^%c].*)?", word[:i], c)
+		all = append(all, message.Matching(fmt.Sprintf("(?i)%s([^%c].*)?", word[:i], c)))
 	}
-	return "(?i)(" + b.String() + "|" + word + ".+)"
+	return append(all, message.Matching(fmt.Sprintf("(?i)%s.+", word)))
 }
