@@ -24,7 +24,7 @@ func TestOtherThan(t *testing.T) {
 }
 
 // TestSmallExpressions: Envoy 1.37 refuses an expression whose RE2 program has more than 100 instructions. RE2 works on bytes, so
-// that its programs are about twice as large as those of Go, which are counted here.
+// its programs are about twice as large as Go's programs, which are counted here.
 func TestSmallExpressions(t *testing.T) {
 	for _, m := range otherThan("websocket") {
 		parsed, err := syntax.Parse(m.GetSafeRegex().GetRegex(), syntax.Perl)
