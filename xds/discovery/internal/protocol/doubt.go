@@ -107,13 +107,30 @@ func (s *Subscription) only(change *resource.Change, names []string) (b batch, a
 }
 
 // doubtful returns resources that are to be sent apart from all others, in the order of their names. It leaves out the ones that
-// have changed since the proxy refused them: these are sent as all changes are.
+// have changed since the proxy refused them: these are sent as all changes are, even if they change back by then. The ones that are
+// gone are sent if they come back before the proxy has lost them.
 func (s *Subscription) doubtful(want *xds.List) (again []*xds.Resource) {
+	for name := range s.unsure {
+		switch {
+		case s.has.Find(name) == nil: // it was removed, or the proxy has asked for it again
+			delete(s.unsure, name)
+		case want.Find(name) != nil:
+			delete(s.unsure, name)
+			s.repeat(name)
+		}
+	}
 	for ; len(s.doubts) > 0; s.doubts = s.doubts[1:] {
 		room := responseBytes
 		for i, name := range s.doubts[0] {
 			r, had := want.Find(name), s.has.Find(name)
-			if r == nil || had == nil || r.Version != had.Version {
+			switch {
+			case had == nil:
+				continue
+			case r == nil:
+				s.unsure[name] = true
+				continue
+			case r.Version != had.Version:
+				s.repeat(name)
 				continue
 			}
 			if room -= r.Size(); len(again) > 0 && (room < 0 || s.typeURL == xds.SecretType) {

@@ -301,3 +301,40 @@ func TestAProxyThatRefusesAll(t *testing.T) {
 		}
 	}
 }
+
+// TestDoubtsOutlastChanges: two of four clusters are good, but were refused together with bad ones. The proxy gets them although one
+// changes, and one goes, before they are sent again, and both are as before afterwards.
+func TestDoubtsOutlastChanges(t *testing.T) {
+	w, now := newStopper(xds.ClusterType), time.Unix(1_000_000, 0)
+	before := list(cluster("a", "1"), cluster("b", "1"), cluster("c", "1"), cluster("d", "1"))
+	respond := func(all *xds.List) (names []string) {
+		w.seq++
+		r := w.Respond(w.seq, all, Removals{})
+		if r == nil {
+			return nil
+		}
+		return namesOf(r.Resources)
+	}
+	answer := func(message string) {
+		m := &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: w.nonce}
+		if message != "" {
+			m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: message}
+		}
+		request := deltaRequest(t, m)
+		w.Answer(request, now)
+		w.Apply(request)
+	}
+	respond(before)
+	answer("no")
+	if got := respond(list(cluster("a", "2"), cluster("c", "1"), cluster("d", "1"))); !slices.Equal(got, []string{"c", "d"}) {
+		t.Fatalf("got %v apart, want the ones that have not changed", got)
+	}
+	answer("")
+	if got := respond(before); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("got %v, want the ones that are as they were when the proxy refused them", got)
+	}
+	answer("")
+	if got := respond(before); got != nil || w.RefusesAny() {
+		t.Errorf("got %v, want nothing more; refused: %v", got, w.Refusals())
+	}
+}

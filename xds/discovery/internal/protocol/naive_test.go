@@ -20,6 +20,7 @@ type naive struct {
 	unused    map[string]time.Time
 	again     map[string]bool
 	doubts    [][]string
+	unsure    map[string]bool
 	refused   map[string]refusal
 	responded bool
 	pending   bool
@@ -30,7 +31,7 @@ type naive struct {
 func newNaive(typeURL string) *naive {
 	return &naive{
 		typeURL: typeURL, names: map[string]bool{}, sent: map[string]*xds.Resource{}, unused: map[string]time.Time{},
-		again: map[string]bool{}, refused: map[string]refusal{},
+		again: map[string]bool{}, refused: map[string]refusal{}, unsure: map[string]bool{},
 	}
 }
 
@@ -163,12 +164,32 @@ func (n *naive) markUsed(resources []*xds.Resource) {
 	}
 }
 
-// doubtful returns the first doubts that have not changed since.
+// doubtful returns the first doubts that have not changed since. The others are sent as changes, also if they change back.
 func (n *naive) doubtful(resources []*xds.Resource) (add []string) {
+	there := map[string]string{} // versions
+	for _, r := range resources {
+		if n.wants(r.Name) {
+			there[r.Name] = r.Version
+		}
+	}
+	for name := range n.unsure {
+		if n.sent[name] == nil {
+			delete(n.unsure, name)
+		} else if there[name] != "" {
+			delete(n.unsure, name)
+			n.again[name] = true
+		}
+	}
 	for ; len(n.doubts) > 0; n.doubts = n.doubts[1:] {
-		for _, r := range resources {
-			if had := n.sent[r.Name]; slices.Contains(n.doubts[0], r.Name) && n.wants(r.Name) && had != nil && had.Version == r.Version {
-				add = append(add, r.Name)
+		for _, name := range n.doubts[0] {
+			switch had := n.sent[name]; {
+			case had == nil:
+			case there[name] == "":
+				n.unsure[name] = true
+			case there[name] == had.Version:
+				add = append(add, name)
+			default:
+				n.again[name] = true
 			}
 		}
 		if len(add) > 0 {

@@ -41,6 +41,9 @@ type Subscription struct {
 	// doubts are groups of resources that are sent apart from all others, since the proxy has refused them together with others,
 	// or a while ago: see [Subscription.doubt]. While there are any, a response that awaits its answer is the first group.
 	doubts [][]string
+	// unsure has the names of resources that the proxy has refused together with others, and that are gone. If one of them comes back,
+	// the proxy may lack it, although it is in has.
+	unsure map[string]bool
 	// complained reports whether the proxy has refused a resource since it last had taken everything.
 	complained bool
 
@@ -61,7 +64,7 @@ type Subscription struct {
 func New(kind Kind, typeURL string, pool *resource.Pool) *Subscription {
 	return &Subscription{
 		kind: kind, typeURL: typeURL, pool: pool,
-		absent: map[string]bool{}, again: map[string]bool{}, refused: map[string]refusal{},
+		absent: map[string]bool{}, again: map[string]bool{}, refused: map[string]refusal{}, unsure: map[string]bool{},
 	}
 }
 
