@@ -370,6 +370,7 @@ type peerLayer struct {
 	taken   bool          // it was taken
 	refused string        // the last one that was refused on this stream; "-": none
 	at      time.Time
+	again   bool // it has to come once more, since it was refused with others, of which each comes alone in delta
 }
 
 // parts are the names of the parts of a runtime layer.
@@ -417,7 +418,7 @@ func (p *peer) begin() error {
 	}
 	p.deniedAt = time.Time{}
 	for _, l := range p.layers {
-		l.sent, l.sentAt, l.taken, l.refused, l.at = "-", time.Time{}, false, "-", time.Time{}
+		l.sent, l.sentAt, l.taken, l.refused, l.at, l.again = "-", time.Time{}, false, "-", time.Time{}, false
 	}
 	if err := p.want(xds.RuntimeType, slices.Sorted(maps.Keys(p.layers)), nil, nil); err != nil {
 		return err
@@ -531,6 +532,7 @@ func (p *peer) layersMayCome(n *news) error {
 		switch {
 		case (ttl != 0) != (layerOf(content) != "nothing"):
 			return fmt.Errorf("%s has %s with a TTL of %s", n.text(), name, ttl)
+		case l.again:
 		case body == l.refused && !mayRetry(l.at):
 			return fmt.Errorf("%s has %s, which was refused", n.text(), name)
 		case body == l.sent && (ttl == 0 || since < beat/2):
@@ -538,7 +540,7 @@ func (p *peer) layersMayCome(n *news) error {
 		case !p.full() && body == l.sent && lives && !n.bare[name]:
 			return fmt.Errorf("%s has %s with its content, which it has", n.text(), name)
 		}
-		l.sentAt, l.sent, l.ttl, l.taken = time.Now(), body, ttl, false
+		l.sentAt, l.sent, l.ttl, l.taken, l.again = time.Now(), body, ttl, false, false
 	}
 	return nil
 }
@@ -554,7 +556,7 @@ func (p *peer) receiveLayers(n *news, refuse bool) {
 		case n.lapsed:
 			l.sent = "-" // it comes again, with its content
 		case n.refused:
-			l.refused, l.at = string(body.Value), time.Now()
+			l.refused, l.at, l.again = string(body.Value), time.Now(), len(n.bodies) > 1 && !p.full()
 		default:
 			l.text, l.falls, l.refused, l.taken = layerOf(body), time.Time{}, "-", true
 			if ttl := n.ttls[name]; ttl > 0 {

@@ -66,6 +66,7 @@ func (s *Subscription) Answer(r Request, now time.Time) Answer {
 	a := Answer{Awaited: s.pending && r.Nonce == s.nonce}
 	if a.Awaited {
 		s.pending = false
+		s.tried()
 		if message := r.refusal(); message != "" {
 			a.Refused, a.Names, a.Message = true, namesOf(s.flight), message
 			a.Repeated = slices.ContainsFunc(a.Names, func(name string) bool { return s.refused[name].message == message })
@@ -90,9 +91,6 @@ func (s *Subscription) Answer(r Request, now time.Time) Answer {
 
 // took notes that the proxy has taken the last response.
 func (s *Subscription) took() {
-	if len(s.doubts) > 0 {
-		s.doubts = s.doubts[1:]
-	}
 	if !s.refusesWhole() || len(s.refused) == 0 && len(s.again) == 0 {
 		s.taken = s.has
 	} else {

@@ -98,7 +98,7 @@ func (s *Subscription) respondDelta(seq uint64, resources *xds.List, removals Re
 		return s.respondWhole(seq, want)
 	}
 	if again := s.doubtful(want); len(again) > 0 {
-		return s.respond(seq, batch{add: again, updated: namesOf(again), after: s.has})
+		return s.try(seq, batch{add: again, updated: namesOf(again), after: s.has})
 	}
 	change := want.Since(s.has)
 	// A proxy may ask for a resource that does not exist. It gets that answer at once: Envoy holds its answer about

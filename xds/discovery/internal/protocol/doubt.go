@@ -41,7 +41,7 @@ func (s *Subscription) respondWhole(seq uint64, want *xds.List) *message.Respons
 	}
 	for ; len(s.doubts) > 0; s.doubts = s.doubts[1:] {
 		if b, any := s.only(change, s.doubts[0]); any {
-			return s.respond(seq, b)
+			return s.try(seq, b)
 		}
 	}
 	var send []string
@@ -55,6 +55,31 @@ func (s *Subscription) respondWhole(seq uint64, want *xds.List) *message.Respons
 		return s.respond(seq, b)
 	}
 	return nil
+}
+
+// try is [Subscription.respond] for the first of the doubts.
+func (s *Subscription) try(seq uint64, b batch) *message.Response {
+	r := s.respond(seq, b)
+	s.trying = true
+	return r
+}
+
+// tried ends the doubts about the resources of the last response, which the proxy has answered.
+func (s *Subscription) tried() {
+	if s.trying {
+		s.doubts = s.doubts[1:]
+	}
+	if len(s.doubts) == 0 || s.refusesWhole() {
+		return
+	}
+	answered := map[string]bool{} // some of them may have been due meanwhile
+	for _, r := range s.flight {
+		answered[r.Name] = true
+	}
+	for i := range s.doubts {
+		s.doubts[i] = slices.DeleteFunc(s.doubts[i], func(name string) bool { return answered[name] })
+	}
+	s.doubts = slices.DeleteFunc(s.doubts, func(names []string) bool { return len(names) == 0 })
 }
 
 // unsuspected returns the names in a change without the suspects and what they need, sorted; none: there are no suspects, or no
@@ -156,9 +181,6 @@ const fewTries = 16
 func (s *Subscription) doubt() bool {
 	if s.kind != Delta {
 		return false
-	}
-	if len(s.doubts) > 0 {
-		s.doubts = s.doubts[1:]
 	}
 	var parts [][]string
 	if s.refusesWhole() {

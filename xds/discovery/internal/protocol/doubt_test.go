@@ -302,39 +302,75 @@ func TestAProxyThatRefusesAll(t *testing.T) {
 	}
 }
 
+// step answers the last response, with a message to refuse it, and returns the names in the next one.
+func (w *stopper) step(t *testing.T, refusal string, all *xds.List, now time.Time) (names []string) {
+	t.Helper()
+	m := &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: w.nonce}
+	if refusal != "" {
+		m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: refusal}
+	}
+	request := deltaRequest(t, m)
+	w.Answer(request, now)
+	w.Apply(request)
+	w.seq++
+	r := w.Respond(w.seq, all, Removals{})
+	if r == nil {
+		return nil
+	}
+	return namesOf(r.Resources)
+}
+
 // TestDoubtsOutlastChanges: two of four clusters are good, but were refused together with bad ones. The proxy gets them although one
 // changes, and one goes, before they are sent again, and both are as before afterwards.
 func TestDoubtsOutlastChanges(t *testing.T) {
 	w, now := newStopper(xds.ClusterType), time.Unix(1_000_000, 0)
 	before := list(cluster("a", "1"), cluster("b", "1"), cluster("c", "1"), cluster("d", "1"))
-	respond := func(all *xds.List) (names []string) {
-		w.seq++
-		r := w.Respond(w.seq, all, Removals{})
-		if r == nil {
-			return nil
-		}
-		return namesOf(r.Resources)
-	}
-	answer := func(message string) {
-		m := &discoveryv3.DeltaDiscoveryRequest{ResponseNonce: w.nonce}
-		if message != "" {
-			m.ErrorDetail = &rpcstatus.Status{Code: 13, Message: message}
-		}
-		request := deltaRequest(t, m)
-		w.Answer(request, now)
-		w.Apply(request)
-	}
-	respond(before)
-	answer("no")
-	if got := respond(list(cluster("a", "2"), cluster("c", "1"), cluster("d", "1"))); !slices.Equal(got, []string{"c", "d"}) {
+	w.Respond(0, before, Removals{})
+	if got := w.step(t, "no", list(cluster("a", "2"), cluster("c", "1"), cluster("d", "1")), now); !slices.Equal(got, []string{"c", "d"}) {
 		t.Fatalf("got %v apart, want the ones that have not changed", got)
 	}
-	answer("")
-	if got := respond(before); !slices.Equal(got, []string{"a", "b"}) {
+	if got := w.step(t, "", before, now); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("got %v, want the ones that are as they were when the proxy refused them", got)
 	}
-	answer("")
-	if got := respond(before); got != nil || w.RefusesAny() {
+	if got := w.step(t, "", before, now); got != nil || w.RefusesAny() {
 		t.Errorf("got %v, want nothing more; refused: %v", got, w.Refusals())
+	}
+}
+
+// TestDueMeanwhile: a refused cluster whose pause ends while a response is on its way is tried again after the answer, and once.
+func TestDueMeanwhile(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		next  *xds.List  // follows the refusal of a
+		steps [][]string // that each answer leads to: a refusal leads to the first, if the next list has another a
+	}{
+		{"another changes", list(cluster("a", "1"), cluster("b", "2")), [][]string{{"a"}, nil}},
+		{"it changes", list(cluster("a", "2"), cluster("b", "2")), [][]string{{"a"}, {"b"}, nil}},
+	} {
+		w, now := newStopper(xds.ClusterType), time.Unix(1_000_000, 0)
+		first := list(cluster("a", "1"), cluster("b", "1"))
+		w.bad["a"] = true
+		w.settle(t, first, now)
+		if got := w.Refusals(); len(got) != 1 || got[0].Name != "a" {
+			t.Fatalf("%s: got refusals %v, want one of a", tt.name, got)
+		}
+		w.seq++
+		sent, refusal := namesOf(w.Respond(w.seq, tt.next, Removals{}).Resources), ""
+		now = now.Add(LastRetry)
+		if len(sent) > 1 {
+			refusal = "no"
+		} else {
+			w.Retry(now)
+		}
+		for i, want := range tt.steps {
+			if got := w.step(t, refusal, tt.next, now); !slices.Equal(got, want) {
+				t.Errorf("%s: got %v after %d answers, want %v", tt.name, got, i+1, want)
+			}
+			refusal = ""
+			w.Retry(now)
+		}
+		if w.RefusesAny() {
+			t.Errorf("%s: refused: %v", tt.name, w.Refusals())
+		}
 	}
 }

@@ -20,6 +20,7 @@ type naive struct {
 	unused    map[string]time.Time
 	again     map[string]bool
 	doubts    [][]string
+	trying    bool // the last response is the first of the doubts
 	unsure    map[string]bool
 	refused   map[string]refusal
 	responded bool
@@ -44,9 +45,13 @@ func (n *naive) answer(m *discoveryv3.DeltaDiscoveryRequest) {
 		return
 	}
 	n.pending = false
-	if len(n.doubts) > 0 {
+	if n.trying {
 		n.doubts = n.doubts[1:]
 	}
+	for i := range n.doubts {
+		n.doubts[i] = slices.DeleteFunc(slices.Clone(n.doubts[i]), func(name string) bool { return slices.Contains(n.flight, name) })
+	}
+	n.doubts = slices.DeleteFunc(n.doubts, func(names []string) bool { return len(names) == 0 })
 	if half := len(n.flight) / 2; m.GetErrorDetail() == nil {
 		n.resolve(n.flight)
 	} else if half > 0 {
@@ -204,6 +209,7 @@ func (n *naive) doubtful(resources []*xds.Resource) (add []string) {
 func (n *naive) respond(nonce string, resources []*xds.Resource, removals Removals) (add, gone []string, sends bool) {
 	n.recognise(resources)
 	if add = n.doubtful(resources); len(add) > 0 {
+		n.trying = true
 		n.pending, n.responded, n.nonce, n.flight = true, true, nonce, add
 		for _, name := range add {
 			delete(n.again, name)
@@ -237,6 +243,7 @@ func (n *naive) respond(nonce string, resources []*xds.Resource, removals Remova
 	}
 	slices.Sort(add)
 	slices.Sort(gone)
+	n.trying = false
 	n.pending, n.responded, n.nonce, n.flight = true, true, nonce, add
 	for _, name := range add {
 		n.sent[name] = versions[name]

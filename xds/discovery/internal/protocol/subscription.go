@@ -39,8 +39,9 @@ type Subscription struct {
 	renewed map[string]bool
 	refused map[string]refusal
 	// doubts are groups of resources that are sent apart from all others, since the proxy has refused them together with others,
-	// or a while ago: see [Subscription.doubt]. While there are any, a response that awaits its answer is the first group.
+	// or a while ago: see [Subscription.doubt].
 	doubts [][]string
+	trying bool // the last response is the first of the doubts
 	// unsure has the names of resources that the proxy has refused together with others, and that are gone. If one of them comes back,
 	// the proxy may lack it, although it is in has.
 	unsure map[string]bool
@@ -102,7 +103,7 @@ type batch struct {
 
 // respond returns a response, and records it as sent.
 func (s *Subscription) respond(seq uint64, b batch) *message.Response {
-	s.pending, s.responded, s.nonce = true, true, fmt.Sprintf("%x", seq)
+	s.pending, s.responded, s.nonce, s.trying = true, true, fmt.Sprintf("%x", seq), false
 	s.has, s.flight, s.updated, s.removed, s.bare = b.after, b.add, b.updated, b.gone, b.bare
 	if len(s.again)+len(s.absent) > 0 {
 		for _, r := range b.add {
