@@ -45,7 +45,7 @@ type pings struct{ interval, timeout time.Duration }
 // With one address there is nowhere else to go, so a control plane that hangs may be noticed later.
 var (
 	pingOne      = pings{10 * time.Second, 5 * time.Second}
-	pingReplicas = pings{time.Second, 1500 * time.Millisecond}
+	pingReplicas = pings{time.Second, time.Second}
 )
 
 // controlPlaneHosts returns the hosts of the control plane, and what is wrong with them.
@@ -138,8 +138,12 @@ func avoidFailed(c *clusterv3.Cluster) {
 		EnforcingFailurePercentage:            never,
 		EnforcingFailurePercentageLocalOrigin: never,
 	}
-	// When all replicas have failed, each is tried, as if there were no ejections.
-	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 1}}
+	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{
+		// When all replicas have failed, each is tried, as if there were no ejections.
+		HealthyPanicThreshold: &typev3.Percent{Value: 1},
+		// Otherwise Envoy would go on with a replica for a second when a trial of it has failed.
+		UpdateMergeWindow: durationpb.New(0),
+	}
 }
 
 // http2Always has no idle timeout: the streams never end, and pings distinguish a dead connection from a quiet one.
