@@ -78,7 +78,7 @@ func (r *replicas) home(t *testing.T) (home *operated) {
 // asked is what became of the calls that asked the control plane.
 type asked struct {
 	late   int // got no answer in time, and went on
-	failed int // lost their stream before they had an answer, and went on
+	failed int // lost their stream, and went on
 }
 
 func (r *replicas) asked(t *testing.T) asked {
