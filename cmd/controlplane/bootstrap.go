@@ -58,7 +58,7 @@ func bootstrapCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.NodeID, "node-id", "", "the proxy's `id`, unique in the mesh")
 	f.StringVar(&o.NodeCluster, "node-cluster", "", "the `workload` that the proxy belongs to")
-	f.StringVar(&o.XDS, "xds", "127.0.0.1:18000", "`host:port` of the control plane")
+	f.StringSliceVar(&o.XDS, "xds", []string{"127.0.0.1:18000"}, "`host:port` of the control plane; of each replica, with commas or several times, or of a name that has all their addresses")
 	f.StringVar(&flags.listen, "listen", fmt.Sprintf("127.0.0.1:%d", wire.EgressPort), "`address` that applications send to")
 	f.StringVar(&flags.admin, "admin", fmt.Sprintf("127.0.0.1:%d", wire.AdminPort), "`address` of Envoy's admin interface, or unix:PATH for a socket that only Envoy's own user may use")
 	f.StringVar(&flags.ready, "ready", "", "`address` where GET /ready answers 200 while applications can send, for a probe that cannot reach --listen (default none)")
@@ -66,9 +66,10 @@ func bootstrapCommand() *cobra.Command {
 	f.StringVar(&flags.tls.CAFile, "tls-ca", "", "`path`, on the proxy, of the CA that signed the control plane's certificate")
 	f.StringVar(&flags.tls.CertFile, "tls-cert", "", "`path`, on the proxy, of its own certificate")
 	f.StringVar(&flags.tls.KeyFile, "tls-key", "", "`path`, on the proxy, of its own key")
-	f.StringVar(&flags.tls.ServerName, "tls-server-name", "", "`name` in the control plane's certificate, where it is not the host of --xds")
+	f.StringVar(&flags.tls.ServerName, "tls-server-name", "", "`name` in the control plane's certificate, where it is not a host of --xds")
 	f.StringVar(&flags.outputDir, "output-dir", "", "`directory` to write the files to, in place of standard output: envoy.yaml, and with TLS those by which Envoy notices new certificates")
 	f.StringVar(&flags.configDir, "config-dir", "", "`directory`, on the proxy, where it finds the files of --output-dir (default the absolute path of --output-dir)")
+	completeWords(c, "xds", nil) // no files
 	require(c, "node-id", "node-cluster")
 	return c
 }
@@ -104,10 +105,10 @@ func (f *bootstrapFlags) fill(o *bootstrap.Options) error {
 			return fmt.Errorf("--ready = %q; must be an IP address and port", f.ready)
 		}
 	}
-	for i, u := range o.Upstreams {
-		o.Upstreams[i] = strings.TrimSpace(u)
+	if !trimmed(o.XDS) {
+		return fmt.Errorf("--xds = %q; must be host:port of each replica, with commas between them", strings.Join(o.XDS, ","))
 	}
-	if slices.Contains(o.Upstreams, "") {
+	if !trimmed(o.Upstreams) {
 		return fmt.Errorf("--upstreams = %q; must be names, with commas between them", strings.Join(o.Upstreams, ","))
 	}
 	if f.configDir != "" && f.outputDir == "" {
@@ -126,6 +127,14 @@ func (f *bootstrapFlags) fill(o *bootstrap.Options) error {
 		}
 	}
 	return nil
+}
+
+// trimmed removes spaces around each value of a list, and reports whether something is left of each.
+func trimmed(list []string) bool {
+	for i, v := range list {
+		list[i] = strings.TrimSpace(v)
+	}
+	return !slices.Contains(list, "")
 }
 
 // write writes the bootstrap and what belongs to it. Each file is put in place by a

@@ -24,7 +24,7 @@ func documented() Options {
 	return Options{
 		NodeID:      "app-1",
 		NodeCluster: "app",
-		XDS:         "127.0.0.1:18000",
+		XDS:         []string{"127.0.0.1:18000"},
 		Listen:      netip.MustParseAddrPort("127.0.0.1:10000"),
 		Admin:       netip.MustParseAddrPort("127.0.0.1:9901"),
 	}
@@ -59,7 +59,7 @@ func TestDeployedBootstrapIsWhatYAMLPrints(t *testing.T) {
 
 func TestOptionsShowUp(t *testing.T) {
 	o := documented()
-	o.XDS = "control.example:443"
+	o.XDS = []string{"control.example:443"}
 	o.Upstreams = []string{"payments", "search"}
 	o.TLS = &TLS{CAFile: "/ca.pem", CertFile: "/cert.pem", KeyFile: "/key.pem"}
 	got := printed(t, o)
@@ -91,7 +91,7 @@ func TestTLSToAnAddress(t *testing.T) {
 		{"10.0.0.1:18000", "::ffff:10.0.0.2", "10.0.0.1", "10.0.0.2"},
 	} {
 		o := documented()
-		o.XDS, o.TLS = c.control, &TLS{ServerName: c.name}
+		o.XDS, o.TLS = []string{c.control}, &TLS{ServerName: c.name}
 		got := printed(t, o)
 		for _, want := range []string{"type: STATIC\n", "address: " + c.address + "\n", "san_type: IP_ADDRESS\n", "exact: " + c.proven + "\n"} {
 			if !strings.Contains(got, want) {
@@ -111,7 +111,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		want  []string
 	}{
 		{"nothing given", func(o *Options) { *o = Options{} }, []string{
-			"the node needs an id", "the node needs a cluster", `control plane "" is not host:port`,
+			"the node needs an id", "the node needs a cluster", `the control plane needs an address`,
 			`the listening address "invalid AddrPort" is not ip:port`, `the admin address "invalid AddrPort" is not ip:port`}},
 		{"an id that no proxy may have", func(o *Options) { o.NodeID = "app\n1" },
 			[]string{`the node id "app\n1" must be printable and have at most 256 bytes`}},
@@ -121,11 +121,11 @@ func TestEveryProblemIsNamed(t *testing.T) {
 			`the node id "` + strings.Repeat("i", 40) + `" must be printable and have at most 256 bytes`,
 			`the cluster of the node, "` + strings.Repeat("c", 40) + `", must have at most 256 bytes`,
 		}},
-		{"no port", func(o *Options) { o.XDS = "control.example" }, []string{`control plane "control.example" is not host:port`}},
-		{"no host", func(o *Options) { o.XDS = ":18000" }, []string{`control plane ":18000" is not host:port`}},
-		{"port 0", func(o *Options) { o.XDS = "a:0" }, []string{`control plane "a:0" is not host:port`}},
-		{"port too large", func(o *Options) { o.XDS = "a:65536" }, []string{`control plane "a:65536" is not host:port`}},
-		{"port by name", func(o *Options) { o.XDS = "a:http" }, []string{`control plane "a:http" is not host:port`}},
+		{"no port", func(o *Options) { o.XDS = []string{"control.example"} }, []string{`control plane "control.example" is not host:port`}},
+		{"no host", func(o *Options) { o.XDS = []string{":18000"} }, []string{`control plane ":18000" is not host:port`}},
+		{"port 0", func(o *Options) { o.XDS = []string{"a:0"} }, []string{`control plane "a:0" is not host:port`}},
+		{"port too large", func(o *Options) { o.XDS = []string{"a:65536"} }, []string{`control plane "a:65536" is not host:port`}},
+		{"port by name", func(o *Options) { o.XDS = []string{"a:http"} }, []string{`control plane "a:http" is not host:port`}},
 		{"listening port 0", func(o *Options) { o.Listen = netip.MustParseAddrPort("127.0.0.1:0") },
 			[]string{`the listening address "127.0.0.1:0" is not ip:port`}},
 		{"one port twice", func(o *Options) { o.Admin = o.Listen },
