@@ -69,6 +69,7 @@ func (r *Router) Change(c ByHand, now breaker.Instant, done func(error)) {
 	defer r.unlock()
 	one := &change{ByHand: c, id: r.id(), done: done, until: now.Add(changeTimeout)}
 	r.changes[one.id] = one
+	r.awake(now)
 	r.hurry(one, now)
 }
 
@@ -78,7 +79,7 @@ func (r *Router) hurry(c *change, now breaker.Instant) {
 	case now >= c.until:
 		r.end(c, ErrNoOwner, now)
 		return
-	case c.sent != 0 && now.Sub(c.sent) < again:
+	case c.sent != 0 && now.Sub(c.sent) < again, r.thawed != 0:
 		return
 	}
 	c.sent = now
@@ -215,7 +216,7 @@ func (r *Router) reply(p *peer, id uint64, key breaker.Key, err error, now break
 	r.send(p, &peerspb.Message{Kind: &peerspb.Message_Changed{Changed: m}})
 }
 
-func (r *Router) tookChanged(m *peerspb.Changed, now breaker.Instant) {
+func (r *Router) tookChanged(p *peer, m *peerspb.Changed, now breaker.Instant) {
 	c := r.changes[m.GetId()]
 	if c == nil {
 		return
@@ -231,7 +232,7 @@ func (r *Router) tookChanged(m *peerspb.Changed, now breaker.Instant) {
 	case m.GetState() != nil:
 		if s, ok := convert.StateIn(m.GetState(), now); ok {
 			if at := r.find(s.Saved.Key); at != nil && !at.here() {
-				r.learn(s, false, now)
+				r.learn(p, s, false, now)
 			}
 		}
 	}

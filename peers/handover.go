@@ -63,6 +63,7 @@ func (r *Router) move(moves []move, now breaker.Instant) {
 	}
 	r.retarget(now)
 	r.recall(moves, now)
+	r.offerMirrors(moves, now)
 }
 
 // expect makes a breaker this replica's. It waits for what the replica before knew, if that one is there.
@@ -109,6 +110,7 @@ func (r *Router) adopt(key breaker.Key, g *handed, now breaker.Instant) {
 			r.apply(i, now)
 		}
 	}
+	r.o.Log.Debug("a breaker is here now", "breaker", key.String(), "known", state != nil, "handed_over", g != nil, "generation", h.rank.Generation, "no_permits_for", max(h.fence.Sub(now), 0))
 	if state != nil {
 		r.stats.takeovers.Add(1)
 		r.tell(key, nil, now)
@@ -160,12 +162,13 @@ func (r *Router) give(key breaker.Key, to string, now breaker.Instant) {
 		return
 	}
 	state, known := r.state(key, now)
+	r.o.Log.Debug("a breaker is handed over", "breaker", key.String(), "to", to)
 	delete(r.holdings, key)
 	handover, had := r.o.Engine.HandOver(key, now)
 	if !known || !had {
 		return
 	}
-	r.mirrors[key] = &mirror{state: state, at: now}
+	r.mirrors[key] = &mirror{state: state, from: r.o.Self.ID, at: now}
 	r.giving[r.id()] = &giving{
 		key: key, to: to, state: state, handover: handover,
 		// The new owner may give permits at once if this replica could, by the view before.
@@ -175,7 +178,8 @@ func (r *Router) give(key breaker.Key, to string, now breaker.Instant) {
 
 // retarget sends what is handed over to where it belongs now, and again where it may have got lost.
 func (r *Router) retarget(now breaker.Instant) {
-	for id, g := range r.giving {
+	for _, id := range sortedKeys(r.giving) {
+		g := r.giving[id]
 		at := r.find(g.key)
 		switch {
 		case at == nil || at.to == "": // it is here again
@@ -203,7 +207,7 @@ func (r *Router) tookHandover(p *peer, m *peerspb.Handover, now breaker.Instant)
 	key := state.Saved.Key
 	g := &handed{state, convert.MemoryIn(m.GetMemory(), now), m.GetRightful() && m.GetView().GetEpoch() == r.view.Epoch}
 	at := r.find(key)
-	if at == nil || at.to != "" {
+	if at == nil || at.to != "" || r.thawed != 0 {
 		return // it is sent again, by then one of us knows better
 	}
 	r.send(p, &peerspb.Message{Kind: &peerspb.Message_Taken{Taken: &peerspb.Taken{Id: m.GetId()}}})
@@ -239,13 +243,19 @@ func (r *Router) merge(key breaker.Key, h *holding, g *handed, now breaker.Insta
 // offered compares a state that another replica has with the one here, and takes the greater one.
 func (r *Router) offered(key breaker.Key, s *convert.State, now breaker.Instant) {
 	h := r.holdings[key]
-	if h == nil {
+	switch {
+	case r.thawed != 0:
+		return // transitions of this replica may not count yet
+	case h == nil:
 		if m := r.mirrors[key]; m == nil || s.Rank.Compare(m.state.Rank) > 0 {
 			r.mirrors[key] = &mirror{state: s, at: now}
 		}
 		return
 	}
 	mine := h.rank
+	if s.Rank.Compare(mine) == 0 {
+		return // it comes back
+	}
 	if h.untouched() {
 		mine.Epoch = h.from.Epoch
 	}
@@ -256,6 +266,9 @@ func (r *Router) offered(key breaker.Key, s *convert.State, now breaker.Instant)
 	s.Saved.Sequence = max(s.Saved.Sequence, r.sequence(key, now))
 	r.load(key, h, s, nil, now)
 	h.from = h.rank
+	if of := r.specOf(key); of != nil {
+		h.fence = max(h.fence, now.Add(of.Lease)) // probes of the state before may be in flight
+	}
 	r.tell(key, nil, now)
 	r.changed(key)
 }

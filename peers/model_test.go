@@ -83,6 +83,7 @@ func (w *world) decided(p *replica, key breaker.Key, l breaker.Lease, d breaker.
 			w.flying[key] = map[*call]bool{}
 		}
 		w.flying[key][c] = true
+		w.note("%s probes %s", p.member.ID, key)
 		w.most = max(w.most, len(w.flying[key]))
 		if n := len(w.flying[key]); n > 2 {
 			w.fail("%d probes of %s are in flight, want 2 at most", n, key)
@@ -94,6 +95,9 @@ func (w *world) decided(p *replica, key breaker.Key, l breaker.Lease, d breaker.
 		outcome = breaker.Failure
 	}
 	w.after(took, func() {
+		if c.probe {
+			w.note("%s has probed %s: %v", p.member.ID, key, outcome)
+		}
 		delete(w.flying[key], c)
 		p.do(func() { l.Settle(outcome, took, p.now()) })
 	})
@@ -243,7 +247,10 @@ func (h *history) force(t *rapid.T, p *replica) {
 		h.note("%s is asked to force %s by %s", p.member.ID, key, by)
 		p.router.Change(ByHand{Key: key, State: breaker.Open, By: by, Note: "test", Lasts: time.Hour}, p.now(), func(err error) {
 			h.note("forced %s by %s: %v", key, by, err)
-			if err == nil {
+			p.router.mu.Lock()
+			known := p.router.others() // else no other replica could confirm it, and it dies with this one
+			p.router.mu.Unlock()
+			if err == nil && known {
 				h.acked[key] = by
 			}
 		})

@@ -9,6 +9,7 @@ import (
 // mirror is what is known of a breaker that is elsewhere.
 type mirror struct {
 	state  *convert.State
+	from   string          // the replica that has sent it
 	at     breaker.Instant // when it was last heard of
 	credit breaker.Ratio   // for the share of calls that a ramp admits
 }
@@ -107,7 +108,7 @@ func (r *Router) sync(p *peer, now breaker.Instant) {
 func (r *Router) tookSync(p *peer, m *peerspb.Sync, now breaker.Instant) {
 	p.stated++
 	all := &peerspb.States{Number: p.stated, All: true, Sync: m.GetId()}
-	for key := range r.holdings {
+	for _, key := range breakers(r.holdings) {
 		if at := r.find(key); at == nil || !at.here() {
 			continue
 		}
@@ -152,7 +153,7 @@ func (r *Router) tookStates(p *peer, m *peerspb.States, now breaker.Instant) {
 		case m.GetOffer():
 			r.offered(s.Saved.Key, s, now)
 		case !at.here():
-			r.learn(s, at.to == p.ID && number > 0, now)
+			r.learn(p, s, at.to == p.ID && number > 0, now)
 		}
 	}
 	if id := m.GetConfirm(); id != 0 {
@@ -177,13 +178,13 @@ func (r *Router) dropMirrors(p *peer, m *peerspb.States, _ breaker.Instant) {
 
 // learn takes the state of a breaker that is elsewhere. news says that the owner has just sent it, so that it is right whatever
 // is known; else it may be late.
-func (r *Router) learn(s *convert.State, news bool, now breaker.Instant) {
+func (r *Router) learn(p *peer, s *convert.State, news bool, now breaker.Instant) {
 	key := s.Saved.Key
 	old := r.mirrors[key]
 	if old != nil && !news && s.Rank.Compare(old.state.Rank) < 0 {
 		return
 	}
-	is := &mirror{state: s, at: now}
+	is := &mirror{state: s, from: p.ID, at: now}
 	if old != nil {
 		is.credit = old.credit
 	}
@@ -232,8 +233,8 @@ func contains(ids []string, id string) bool {
 func (r *Router) sendFigures(now breaker.Instant) {
 	r.figures = now
 	m := &peerspb.States{}
-	for key, h := range r.holdings {
-		at := r.find(key)
+	for _, key := range breakers(r.holdings) {
+		at, h := r.find(key), r.holdings[key]
 		own, known := r.o.Engine.Status(key, now)
 		if at == nil || !at.here() || !known || own.Counts.Requests == h.told {
 			continue
@@ -276,9 +277,9 @@ func (r *Router) offerMirrors(moves []move, now breaker.Instant) {
 func (r *Router) remind(now breaker.Instant) {
 	for _, p := range r.sorted() {
 		m := &peerspb.States{Offer: true}
-		for key, o := range p.offers {
-			known := r.mirrors[key]
-			if known == nil || now >= o.until {
+		for _, key := range breakers(p.offers) {
+			known, o := r.mirrors[key], p.offers[key]
+			if known == nil || known.from == p.ID || now >= o.until {
 				delete(p.offers, key)
 				continue
 			}
@@ -291,8 +292,8 @@ func (r *Router) remind(now breaker.Instant) {
 			r.send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: m}})
 		}
 	}
-	for _, g := range r.changes {
-		r.hurry(g, now)
+	for _, id := range sortedKeys(r.changes) {
+		r.hurry(r.changes[id], now)
 	}
 	r.slow(now)
 	r.forgetAsks(now)

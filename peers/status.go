@@ -2,6 +2,8 @@ package peers
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"breakwater.dev/breaker"
@@ -205,3 +207,11 @@ func (r *Router) withNodes(own []breaker.Status, now breaker.Instant, totals boo
 func compareKeys(x, y breaker.Key) int {
 	return cmp.Or(cmp.Compare(x.Upstream, y.Upstream), cmp.Compare(x.Route, y.Route), cmp.Compare(x.Node, y.Node))
 }
+
+// breakers returns the keys of a map in order.
+func breakers[V any](m map[breaker.Key]V) []breaker.Key {
+	return slices.SortedFunc(maps.Keys(m), compareKeys)
+}
+
+// sortedKeys returns the ids of a map in order.
+func sortedKeys[V any](m map[uint64]V) []uint64 { return slices.Sorted(maps.Keys(m)) }

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -103,7 +104,8 @@ func (r *Router) replace(now breaker.Instant) {
 		before, _ := was.(*place)
 		next.nodes.Store(key, settle(key, before, true))
 	}
-	r.table.Store(next) // before the moves, so that outcomes go to the new place from now on
+	slices.SortFunc(moves, func(x, y move) int { return compareKeys(x.key, y.key) }) // the same each time
+	r.table.Store(next)                                                              // before the moves, so that outcomes go to the new place from now on
 	r.move(moves, now)
 }
 

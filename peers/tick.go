@@ -94,7 +94,7 @@ func (r *Router) Receive(from membership.Member, m *peerspb.Message, now breaker
 	case *peerspb.Message_Change:
 		r.tookChange(p, k.Change, now)
 	case *peerspb.Message_Changed:
-		r.tookChanged(k.Changed, now)
+		r.tookChanged(p, k.Changed, now)
 	case *peerspb.Message_Handover:
 		r.tookHandover(p, k.Handover, now)
 	case *peerspb.Message_Taken:

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"container/heap"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -117,7 +117,23 @@ func newWorld(seed uint64, specs []breaker.Spec) *world {
 	}
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+// notes takes the log of a replica into that of the world.
+type notes struct {
+	w  *world
+	id string
+}
+
+func (n notes) Write(line []byte) (int, error) {
+	n.w.note("%s: %s", n.id, strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+func timeless(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+		return slog.Attr{}
+	}
+	return a
+}
 
 // start starts a replica.
 func (w *world) start() *replica {
@@ -126,7 +142,7 @@ func (w *world) start() *replica {
 	p := &replica{w: w, member: membership.Member{ID: id, Address: id, Name: id}, offset: breaker.Instant(w.random.Int64N(int64(time.Hour))), generations: map[breaker.Key]uint64{}}
 	p.engine = breaker.NewEngine(breaker.Options{Listen: func(t breaker.Transition) { p.transitions = append(p.transitions, t) }})
 	p.router = New(Options{
-		Self: p.member, Engine: p.engine, Log: quiet,
+		Self: p.member, Engine: p.engine, Log: slog.New(slog.NewTextHandler(notes{w, id}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: timeless})),
 		Send:    func(to membership.Member, m *peerspb.Message) { w.send(p, to.ID, m) },
 		Deliver: p.deliver, Changed: func(breaker.Key) {}, Flush: p.flush,
 		Wake: func() { w.after(0, p.tick) },
