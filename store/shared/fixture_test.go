@@ -1,0 +1,57 @@
+package shared
+
+import (
+	"bytes"
+	"log/slog"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"breakwater.dev/internal/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// logLines is a log that tests read while others write to it.
+type logLines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// open opens the store with a URL until the test ends. It also returns the log.
+func open(t *testing.T, o Options) (*Store, *logLines) {
+	t.Helper()
+	log := &logLines{}
+	s, err := Open(o, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, log
+}
+
+// with runs a test for each kind of server, with a running server and a store in it.
+func with(t *testing.T, test func(t *testing.T, server *redistest.Server, s *Store)) {
+	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
+		server := redistest.Start(t, kind)
+		s, _ := open(t, Options{URL: "redis://" + server.Addr})
+		test(t, server, s)
+	})
+}
