@@ -30,7 +30,7 @@ type Agent struct {
 	first   map[string]instant.Instant // when each replica that is alive was first read, without a gap
 	absent  map[string]instant.Instant // when each member was first read as missing, without a gap
 	steady  instant.Instant            // since when all beats have had an answer
-	last    instant.Instant // when the last beat was sent that had an answer
+	last    instant.Instant            // when the last beat was sent that had an answer
 	failing bool
 }
 

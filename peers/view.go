@@ -127,3 +127,10 @@ func (r *Router) Left() bool {
 	defer r.unlock()
 	return len(r.giving) == 0
 }
+
+// Known returns the view by which this replica acts.
+func (r *Router) Known() membership.View {
+	r.mu.Lock()
+	defer r.unlock()
+	return r.view
+}

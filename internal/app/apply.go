@@ -33,6 +33,9 @@ func (a *app) steps() []step {
 			"answers": "The answer about a breaker that this policy changes must show this policy.",
 			"metrics": "A transition of a breaker without series is not counted.",
 		}},
+		{name: "replicas", apply: a.applyReplicas, after: map[string]string{
+			"engine": "A breaker that is this replica's has to be in its engine.",
+		}},
 		{name: "ext_proc", apply: func(c *change) { a.extproc.Apply(c.set) }, after: map[string]string{
 			"access": "Proxies must not report on a new breaker that their workload may not call.",
 		}},

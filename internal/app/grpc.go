@@ -67,6 +67,9 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	a.xds.Register(server)
 	a.extproc.Register(server)
 	a.feed.Register(server)
+	if a.replicas != nil {
+		a.replicas.links.Register(server)
+	}
 	return server, done, nil
 }
 

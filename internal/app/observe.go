@@ -10,7 +10,7 @@ func (a *app) apiOptions() httpapi.Options {
 	return httpapi.Options{
 		Version:  a.options.Version,
 		Instance: a.options.Instance,
-		Engine:   a.engine,
+		Engine:   a.breakers,
 		Clock:    a.clock,
 		Deliver:  a.driver.Deliver,
 		Policy:   a.current.Load,
