@@ -11,7 +11,8 @@ func (b *Breaker) acquireProbe(now Instant) (probe uint32, generation uint64, d 
 	switch {
 	case probe != 0:
 		b.past.halfOpen.slots[len(b.past.halfOpen.slots)-1].away = true
-	case !ok && !b.passesLocked():
+	case !ok && !b.watchOnlyLocked(): // a call that passes all the same is counted when it is reported
+		b.counts.rejected++
 		d.Admitted, d.RetryAfter = false, b.retryAfterLocked(now)
 	}
 	return probe, b.generation, d
@@ -27,11 +28,14 @@ func (b *Breaker) settleProbe(s *Settlement, now Instant) (held bool) {
 		b.passesLocked()
 		return held
 	}
-	o := s.Outcome
+	o, n := s.Outcome, uint64(1)
+	if s.Counted {
+		n = 0
+	}
 	if held && s.Unsent {
 		o, b.past.halfOpen.resume = Ignored, now.Add(unsentPause)
 	}
-	if e := b.countedLocked(o, s.Took, now); held {
+	if e := b.countedLocked(o, s.Took, n, now); held {
 		b.endedLocked(e, false, now)
 	}
 	return held
