@@ -48,7 +48,7 @@ const (
 // With replicas it is noticed sooner. Each ping costs the control plane some 40 us. A connection on which requests ask needs
 // none while answers come: only when nothing has come for replicaIdle, the next request that asks sends one ahead.
 const (
-	replicaInterval = 1500 * time.Millisecond
+	replicaInterval = 1200 * time.Millisecond
 	replicaIdle     = 500 * time.Millisecond
 	replicaTimeout  = time.Second
 )
