@@ -75,7 +75,7 @@ func (r *replicas) home(t *testing.T) (home *operated) {
 	return home
 }
 
-// asked is what became of the calls that asked the control plane.
+// asked counts the calls that asked the control plane in vain.
 type asked struct {
 	late   int // got no answer in time, and went on
 	failed int // lost their stream, and went on
@@ -127,8 +127,8 @@ var departures = []departure{
 }
 
 // lose takes the replica away that the proxy gets its resources from, waits until the proxy has its streams at the others
-// again, lets more calls happen, and brings the replica back, until it decides on calls again. It returns what became of
-// the calls that asked before the streams were back, and after.
+// again, lets more calls happen, and brings the replica back, until it decides on calls again. It returns how many calls
+// asked in vain before the streams were back, and how many after.
 func (r *replicas) lose(t *testing.T, d departure, more func()) (before, after asked) {
 	t.Helper()
 	home, was := r.home(t), r.asked(t)

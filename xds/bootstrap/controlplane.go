@@ -137,7 +137,7 @@ func avoidFailed(c *clusterv3.Cluster) {
 		BaseEjectionTime:                       durationpb.New(ejection),
 		MaxEjectionTime:                        durationpb.New(ejectionAtMost),
 		MaxEjectionPercent:                     always,
-		// What a replica answers is no reason to leave it: it refuses this proxy, and others would do the same.
+		// An answer is no reason to leave a replica: if it refuses this proxy, the others would do the same.
 		EnforcingConsecutive_5Xx:              never,
 		EnforcingConsecutiveGatewayFailure:    never,
 		EnforcingSuccessRate:                  never,
