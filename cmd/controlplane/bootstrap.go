@@ -33,6 +33,7 @@ func bootstrapCommand() *cobra.Command {
 		Short: "Print the bootstrap of an Envoy sidecar",
 		Long:  strings.TrimSpace(bootstrapHelp),
 		Example: "  breakwater bootstrap --node-id shop-1 --node-cluster shop --upstreams payments,stock > envoy.yaml\n" +
+			"  breakwater bootstrap --node-id shop-1 --node-cluster shop --xds 10.0.0.1:18000,10.0.0.2:18000 > envoy.yaml\n" +
 			"  breakwater bootstrap --node-id shop-1 --node-cluster shop --tls-ca /etc/tls/ca.crt \\\n" +
 			"    --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key --output-dir /etc/envoy",
 		Args: cobra.NoArgs,
@@ -58,7 +59,7 @@ func bootstrapCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.NodeID, "node-id", "", "the proxy's `id`, unique in the mesh")
 	f.StringVar(&o.NodeCluster, "node-cluster", "", "the `workload` that the proxy belongs to")
-	f.StringSliceVar(&o.XDS, "xds", []string{"127.0.0.1:18000"}, "`host:port` of the control plane; of each replica, with commas or several times, or of a name that has all their addresses")
+	f.StringSliceVar(&o.XDS, "xds", []string{"127.0.0.1:18000"}, "`host:port` of the control plane: of each replica, with commas between them, or of a name with all their addresses")
 	f.StringVar(&flags.listen, "listen", fmt.Sprintf("127.0.0.1:%d", wire.EgressPort), "`address` that applications send to")
 	f.StringVar(&flags.admin, "admin", fmt.Sprintf("127.0.0.1:%d", wire.AdminPort), "`address` of Envoy's admin interface, or unix:PATH for a socket that only Envoy's own user may use")
 	f.StringVar(&flags.ready, "ready", "", "`address` where GET /ready answers 200 while applications can send, for a probe that cannot reach --listen (default none)")
@@ -77,6 +78,10 @@ func bootstrapCommand() *cobra.Command {
 const bootstrapHelp = `
 Bootstrap prints a complete Envoy configuration for one proxy, to be run with
 'envoy -c FILE'. Everything but the connection to the control plane then comes from there.
+
+With replicas of the control plane give --xds the address of each, or one name with the
+addresses of all. The proxy spreads over them what it asks, and leaves out for a while those that do not
+answer.
 
 One file serves many pods: give each its own id with Envoy's --service-node.
 

@@ -292,8 +292,8 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	return cause
 }
 
-// drainLook is how often a shutdown looks whether requests are in flight. Meanwhile proxies hear that they should begin no
-// more streams here.
+// drainLook is how often a shutdown looks whether requests are in flight. By the first look, proxies have been asked to begin
+// no more streams here.
 const drainLook = 20 * time.Millisecond
 
 // drain ends the streams of proxies. It waits for requests in flight, for at most the drain timeout. It does not wait for

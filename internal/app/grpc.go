@@ -30,7 +30,7 @@ const (
 	readBuffer       = 4 << 10
 )
 
-// minimumPing is the shortest time between two pings of a proxy. A bootstrap for several replicas asks for one every 1.5 s,
+// minimumPing is the shortest time between two pings of a proxy. A bootstrap for several replicas asks for one every 1.2 s,
 // and for one ahead of a request that asks when nothing has come for 0.5 s.
 const minimumPing = 500 * time.Millisecond
 

@@ -36,7 +36,7 @@ func newNameServer(t *testing.T, ip string) *nameServer {
 				return
 			}
 			if answer, err := s.answer(buffer[:n]); err == nil {
-				_, _ = c.WriteTo(answer, from) // one that is lost is asked for again
+				_, _ = c.WriteTo(answer, from) // a proxy that gets no answer asks again
 			}
 		}
 	}()

@@ -75,7 +75,7 @@ func (r *replicas) home(t *testing.T) (home *operated) {
 	return home
 }
 
-// asked is what became of the calls that asked the control plane.
+// asked counts the calls that asked the control plane in vain.
 type asked struct {
 	late   int // got no answer in time, and went on
 	failed int // lost their stream, and went on
@@ -83,14 +83,14 @@ type asked struct {
 
 func (r *replicas) asked(t *testing.T) asked {
 	t.Helper()
-	late := r.stat(t, "message_timeouts")
-	return asked{late: late, failed: r.stat(t, "failure_mode_allowed") - late}
+	late := r.stat(t, "ext_proc.*message_timeouts")
+	return asked{late: late, failed: r.stat(t, "ext_proc.*failure_mode_allowed") - late}
 }
 
-// stat returns a counter of the proxy's ext_proc filters.
-func (r *replicas) stat(t *testing.T, counter string) (sum int) {
+// stat adds up the counters of the proxy whose names match an expression.
+func (r *replicas) stat(t *testing.T, expression string) (sum int) {
 	t.Helper()
-	page, err := fetch("http://" + r.ip + ":9901/stats?filter=ext_proc.*" + counter)
+	page, err := fetch("http://" + r.ip + ":9901/stats?filter=" + expression)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +127,8 @@ var departures = []departure{
 }
 
 // lose takes the replica away that the proxy gets its resources from, waits until the proxy has its streams at the others
-// again, lets more calls happen, and brings the replica back, until it decides on calls again. It returns what became of
-// the calls that asked before the streams were back, and after.
+// again, lets more calls happen, and brings the replica back, until it decides on calls again. It returns how many calls
+// asked in vain before the streams were back, and how many after.
 func (r *replicas) lose(t *testing.T, d departure, more func()) (before, after asked) {
 	t.Helper()
 	home, was := r.home(t), r.asked(t)
@@ -191,6 +191,27 @@ func TestReplicaIsLost(t *testing.T) {
 	}
 	asks.clean(t)
 	logs.clean(t)
+}
+
+// TestTrialOfADeadReplicaCostsNothing shows that calls that ask a dead replica, when its ejection is over, are decided by another
+// one.
+func TestTrialOfADeadReplicaCostsNothing(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, ownIP(t))
+	r := newReplicas(t, 2, service("asks", u.address)+guard("asks"))
+	asks := r.loadOf(t, "asks", askers, func(r reply) bool { return r.status == http.StatusOK })
+	asks.more(t, 100)
+	r.all[1].control.kill()
+	ejections := func() int64 { return int64(r.stat(t, "outlier_detection.ejections_enforced_total")) }
+	grows(t, "the first ejection", 1, ejections)
+	asks.more(t, 100)
+	was := r.asked(t)
+	grows(t, "the ejection after the trial", 2, ejections)
+	asks.more(t, 100)
+	if now := r.asked(t); now.failed != was.failed {
+		t.Errorf("%d calls of the trial were not decided", now.failed-was.failed)
+	}
+	asks.clean(t)
 }
 
 // TestBreakersStayOpenWithoutAReplica shows that open breakers reject on while one of three replicas is killed, hangs, or

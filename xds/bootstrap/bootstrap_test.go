@@ -3,9 +3,11 @@ package bootstrap
 import (
 	"bytes"
 	"flag"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -104,6 +106,62 @@ func TestTLSToAnAddress(t *testing.T) {
 	}
 }
 
+// TestReplicas: a proxy avoids replicas that have failed, unless there is one address only. A name may have several.
+func TestReplicas(t *testing.T) {
+	more := []string{"outlier_detection:", "consecutive_local_origin_failure: 1\n", "connection_idle_interval: ", "update_merge_window: 0s\n"}
+	for _, c := range []struct {
+		xds  []string
+		kind string
+		more bool
+	}{
+		{[]string{"10.0.0.1:18000"}, "type: STATIC\n", false},
+		{[]string{"10.0.0.1:18000", "[fd00::1]:18000"}, "type: STATIC\n", true},
+		{[]string{"control.example:18000"}, "name: envoy.clusters.dns\n", true},
+		{[]string{"a.example:18000", "10.0.0.1:18001"}, "name: envoy.clusters.dns\n", true},
+	} {
+		o := documented()
+		o.XDS = c.xds
+		got := printed(t, o)
+		want := []string{c.kind}
+		for _, x := range c.xds {
+			host, port, err := net.SplitHostPort(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, "address: "+host+"\n", "port_value: "+port+"\n")
+		}
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s: no %q in\n%s", c.xds, w, got)
+			}
+		}
+		for _, m := range more {
+			if strings.Contains(got, m) != c.more {
+				t.Errorf("%s: has %q: %t, want %t:\n%s", c.xds, m, !c.more, c.more, got)
+			}
+		}
+	}
+}
+
+// TestTLSToReplicas: each replica may prove any of the names, and the first one is sent as server name, unless one name is given.
+func TestTLSToReplicas(t *testing.T) {
+	o := documented()
+	o.XDS = []string{"10.0.0.1:18000", "b.example:18000", "b.example:18001", "c.example:18000"}
+	for given, want := range map[string]string{
+		"":     "IP_ADDRESS 10.0.0.1, DNS b.example, DNS c.example, sni b.example",
+		"name": "DNS name, sni name",
+	} {
+		o.TLS = &TLS{ServerName: given}
+		var got []string
+		for _, found := range regexp.MustCompile(`(?m)san_type: (\w+)\n *matcher:\n *exact: (\S+)|^ *(sni): (\S+)$`).FindAllStringSubmatch(printed(t, o), -1) {
+			got = append(got, strings.TrimSpace(strings.Join(found[1:3], " ")+strings.Join(found[3:], " ")))
+		}
+		if got := strings.Join(got, ", "); got != want {
+			t.Errorf("server name %q: got %s, want %s", given, got, want)
+		}
+	}
+}
+
 func TestEveryProblemIsNamed(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -126,6 +184,15 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		{"port 0", func(o *Options) { o.XDS = []string{"a:0"} }, []string{`control plane "a:0" is not host:port`}},
 		{"port too large", func(o *Options) { o.XDS = []string{"a:65536"} }, []string{`control plane "a:65536" is not host:port`}},
 		{"port by name", func(o *Options) { o.XDS = []string{"a:http"} }, []string{`control plane "a:http" is not host:port`}},
+		{"a URL", func(o *Options) { o.XDS = []string{"https://a:18000"} }, []string{`control plane "https://a:18000" is not host:port; leave out https://`}},
+		{"an IPv6 address alone", func(o *Options) { o.XDS = []string{"fd00::1"} },
+			[]string{`control plane "fd00::1" is not host:port; give the port too, as in [fd00::1]:18000`}},
+		{"two in one", func(o *Options) { o.XDS = []string{"a:1,b:1", "a b:1"} },
+			[]string{`control plane "a:1,b:1" is not host:port`, `control plane "a b:1" is not host:port`}},
+		{"an address to listen at", func(o *Options) { o.XDS = []string{"0.0.0.0:18000", "[::]:18000"} }, []string{
+			`control plane "0.0.0.0:18000" is an address to listen at; a proxy needs one to connect to`,
+			`control plane "[::]:18000" is an address to listen at; a proxy needs one to connect to`}},
+		{"one replica twice", func(o *Options) { o.XDS = []string{"a:1", "b:1", "a:1"} }, []string{`control plane "a:1" is given twice`}},
 		{"listening port 0", func(o *Options) { o.Listen = netip.MustParseAddrPort("127.0.0.1:0") },
 			[]string{`the listening address "127.0.0.1:0" is not ip:port`}},
 		{"one port twice", func(o *Options) { o.Admin = o.Listen },

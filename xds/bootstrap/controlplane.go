@@ -48,7 +48,7 @@ const (
 // With replicas it is noticed sooner. Each ping costs the control plane some 40 us. A connection on which requests ask needs
 // none while answers come: only when nothing has come for replicaIdle, the next request that asks sends one ahead.
 const (
-	replicaInterval = 1500 * time.Millisecond
+	replicaInterval = 1200 * time.Millisecond
 	replicaIdle     = 500 * time.Millisecond
 	replicaTimeout  = time.Second
 )
@@ -137,7 +137,7 @@ func avoidFailed(c *clusterv3.Cluster) {
 		BaseEjectionTime:                       durationpb.New(ejection),
 		MaxEjectionTime:                        durationpb.New(ejectionAtMost),
 		MaxEjectionPercent:                     always,
-		// What a replica answers is no reason to leave it: it refuses this proxy, and others would do the same.
+		// An answer is no reason to leave a replica: if it refuses this proxy, the others would do the same.
 		EnforcingConsecutive_5Xx:              never,
 		EnforcingConsecutiveGatewayFailure:    never,
 		EnforcingSuccessRate:                  never,
