@@ -31,7 +31,7 @@ func (a *app) restore() (stop func(), err error) {
 		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
 	}
 	a.logLost(lost, "the policy is another one than before, or there is too much to keep")
-	a.keeper = store.NewKeeper(file, a.export, a.log)
+	a.keeper = store.NewKeeper(store.InFile(file, a.export), a.log)
 	a.metrics.Register(a.keeper)
 	return func() {
 		if err := file.Close(); err != nil {

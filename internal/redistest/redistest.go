@@ -26,15 +26,15 @@ type Kind struct {
 	tool toolbin.Tool
 }
 
-// kinds are all kinds of servers.
-var kinds = []Kind{
-	{Name: "redis", TLS: true, tool: toolbin.Tool{Name: "Redis", Variable: "REDIS_SERVER", File: "redis-server", Get: "scripts/ci-packages.sh"}},
-	{Name: "valkey", tool: toolbin.Tool{Name: "Valkey", Variable: "VALKEY_SERVER", File: "valkey-server", Get: "make tools"}},
-}
+// The kinds of servers.
+var (
+	Redis  = Kind{Name: "redis", TLS: true, tool: toolbin.Tool{Name: "Redis", Variable: "REDIS_SERVER", File: "redis-server", Get: "scripts/ci-packages.sh"}}
+	Valkey = Kind{Name: "valkey", tool: toolbin.Tool{Name: "Valkey", Variable: "VALKEY_SERVER", File: "valkey-server", Get: "make tools"}}
+)
 
 // Each runs a test for each kind of server.
 func Each(t *testing.T, test func(t *testing.T, kind Kind)) {
-	for _, kind := range kinds {
+	for _, kind := range []Kind{Redis, Valkey} {
 		t.Run(kind.Name, func(t *testing.T) { test(t, kind) })
 	}
 }

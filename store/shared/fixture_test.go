@@ -5,10 +5,15 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"breakwater.dev/breaker"
 	"breakwater.dev/internal/redistest"
+	"breakwater.dev/store"
+	"breakwater.dev/store/internal/record"
+	"breakwater.dev/store/internal/recordtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +40,7 @@ func (l *logLines) String() string {
 func open(t *testing.T, o Options) (*Store, *logLines) {
 	t.Helper()
 	log := &logLines{}
-	s, err := Open(o, slog.New(slog.NewTextHandler(log, nil)))
+	s, err := Open(o, stopped(recordtest.Date), slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,4 +59,9 @@ func with(t *testing.T, test func(t *testing.T, server *redistest.Server, s *Sto
 		s, _ := open(t, Options{URL: "redis://" + server.Addr})
 		test(t, server, s)
 	})
+}
+
+// stopped returns a clock that stands still.
+func stopped(a record.Anchor) store.Clock {
+	return func() (breaker.Instant, time.Time) { return a.Instant, a.Wall }
 }

@@ -40,11 +40,10 @@ type health struct {
 	failing bool // the last operation failed
 	errors  [operations]uint64
 	fenced  uint64 // writes that were refused because a newer owner had written
-	bytes   uint64 // bytes of states that were written
 	mark    string // the last mark that was seen; "": none yet
 	// losses counts the times when content may have been lost: after an outage, and when the mark is another one.
 	losses uint64
-	onLoss func()
+	onLoss func() // called without the lock; nil: nothing wants to know
 	// unreadable is the record of a replica that could not be read at the last beat; "": all could.
 	unreadable string
 }
@@ -82,6 +81,20 @@ func (h *health) loseAndUnlock(lost bool) {
 	if listener != nil {
 		listener()
 	}
+}
+
+// countFenced counts a state that was refused.
+func (h *health) countFenced() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fenced++
+}
+
+// listen makes f the listener of losses.
+func (h *health) listen(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.onLoss = f
 }
 
 // lossCount returns how often content may have been lost.

@@ -3,6 +3,7 @@ package shared
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -22,7 +23,8 @@ const (
 	viewKey      = "view"    // a hash of epoch, nonce and members
 	membersKey   = "members" // the set of the ids of replicas, of which some may have expired
 	memberPrefix = "member:"
-	// markKey has a random value. It is in the store as long as the rest of its content, so another value means that the store was emptied.
+	// markKey has a random value, which every script sets that finds none. It is in the store as long as the rest of the content, so another
+	// value means that the store was emptied.
 	markKey = "mark"
 )
 
@@ -51,7 +53,7 @@ func (s *Store) Beat(ctx context.Context, self membership.Member, ttl time.Durat
 		return membership.Reading{}, err
 	}
 	keys := []string{s.key(memberPrefix + self.ID), s.key(membersKey), s.key(viewKey), s.key(markKey)}
-	reply, err := s.run(ctx, opBeat, beatScript, keys, self.ID, member, ttl.Milliseconds(), s.key(memberPrefix), s.mark)
+	reply, err := s.run(ctx, opBeat, beatScript, keys, self.ID, member, ttl.Milliseconds(), s.key(memberPrefix), rand.Text())
 	if err != nil {
 		return membership.Reading{}, err
 	}

@@ -169,7 +169,7 @@ func TestNamesSeparateControlPlanes(t *testing.T) {
 // TestBadNames shows the names that are refused.
 func TestBadNames(t *testing.T) {
 	for _, name := range []string{"a}b", "{", "a b", "ä", strings.Repeat("x", 64)} {
-		if s, err := Open(Options{URL: "redis://127.0.0.1:1", Name: name}, nil); err == nil {
+		if s, err := Open(Options{URL: "redis://127.0.0.1:1", Name: name}, nil, nil); err == nil {
 			t.Errorf("the name %q is taken", name)
 			s.Close()
 		}

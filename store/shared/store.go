@@ -2,7 +2,6 @@ package shared
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"breakwater.dev/store"
 	"breakwater.dev/store/shared/internal/connect"
 )
 
@@ -46,19 +46,19 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
 
 // Store is the shared store. It implements [membership.Registry].
 //
-// Every method takes at most a second. None tries anything again: its caller knows whether it still wants what it wanted. A method
+// Every method but Load takes at most a second. None tries anything again: its caller knows whether it still wants what it wanted. A method
 // that has failed may have had its effect, and calling it again is harmless.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
-	mark   string // the mark that this process gives to a store without one
+	clock  store.Clock
 	log    *slog.Logger
 	health health
 }
 
 // Open returns the store. It checks the options, and reads the files. It does not wait for the server, so that a control plane starts
-// without it. The library for Redis has one log for the whole process, which becomes log, at debug level.
-func Open(o Options, log *slog.Logger) (*Store, error) {
+// without it. States are in the instants of clock. The library for Redis has one log for the whole process, which becomes log, at debug level.
+func Open(o Options, clock store.Clock, log *slog.Logger) (*Store, error) {
 	prefix := "breakwater:{breakwater}:"
 	if o.Name != "" {
 		prefix = "breakwater:{" + o.Name + "}:"
@@ -71,7 +71,7 @@ func Open(o Options, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	redis.SetLogger(libraryLog{log})
-	return &Store{client: client, prefix: prefix, mark: rand.Text(), log: log}, nil
+	return &Store{client: client, prefix: prefix, clock: clock, log: log}, nil
 }
 
 // Close closes the connections. The content of the store stays there.
@@ -80,16 +80,25 @@ func (s *Store) Close() error { return s.client.Close() }
 // key returns the key of a part of the store.
 func (s *Store) key(part string) string { return s.prefix + part }
 
-// run runs a script, and counts whether it succeeded.
-func (s *Store) run(ctx context.Context, op operation, script *redis.Script, keys []string, args ...any) (any, error) {
+// do calls f, which asks the store once, and counts whether it succeeded.
+func (s *Store) do(ctx context.Context, op operation, f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeLimit)
 	defer cancel()
-	reply, err := script.Run(ctx, s.client, keys, args...).Result()
+	err := f(ctx)
 	s.health.ended(op, err)
 	if err != nil {
-		return nil, s.failed(op, err)
+		return s.failed(op, err)
 	}
-	return reply, nil
+	return nil
+}
+
+// run runs a script.
+func (s *Store) run(ctx context.Context, op operation, script *redis.Script, keys []string, args ...any) (reply any, err error) {
+	err = s.do(ctx, op, func(ctx context.Context) (err error) {
+		reply, err = script.Run(ctx, s.client, keys, args...).Result()
+		return err
+	})
+	return reply, err
 }
 
 // failed returns the error of an operation.

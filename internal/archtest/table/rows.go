@@ -189,8 +189,8 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "store/shared", Layer: 6,
-		Ours:   []string{"membership", "internal/untrusted", "store/shared/internal/connect"},
-		Third:  []string{goRedis},
+		Ours:   []string{"breaker", "membership", "internal/untrusted", "store", "store/internal/record", "store/shared/internal/connect"},
+		Third:  []string{goRedis, promClient},
 		Reason: "It knows what membership and the engine want kept, and neither of them knows where. The app connects them.",
 	},
 	{

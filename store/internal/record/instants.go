@@ -30,6 +30,9 @@ func (a Anchor) Drift(b Anchor) time.Duration {
 	return (a.Wall.Sub(b.Wall) - a.Instant.Sub(b.Instant)).Abs()
 }
 
+// At returns the moment when the engine's clock has i, if the clocks do not drift.
+func (a Anchor) At(i breaker.Instant) Anchor { return Anchor{i, a.timeOf(i)} }
+
 // timeOf returns the time of the wall clock at i.
 func (a Anchor) timeOf(i breaker.Instant) time.Time {
 	return a.Wall.Add(i.Sub(a.Instant))
