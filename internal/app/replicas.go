@@ -41,7 +41,7 @@ type replicas struct {
 
 // newReplicas makes the parts that share the breakers of this process. None of them runs yet.
 func (a *app) newReplicas() (*replicas, error) {
-	store, err := shared.Open(a.options.Replicas.Store, a.log)
+	store, err := shared.Open(a.options.Replicas.Store, a.clock.Both, a.log)
 	if err != nil {
 		return nil, fmt.Errorf("--store: %w", err)
 	}
