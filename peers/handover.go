@@ -262,7 +262,9 @@ func (r *Router) offered(key breaker.Key, s *convert.State, now breaker.Instant)
 	if s.Rank.Compare(mine) <= 0 {
 		return
 	}
-	s.Saved.Generation = max(s.Saved.Generation, h.rank.Generation) + 1
+	if h.from != (convert.Rank{}) || !h.untouched() { // this replica has shown another state with its generation
+		s.Saved.Generation = max(s.Saved.Generation, h.rank.Generation) + 1
+	}
 	s.Saved.Sequence = max(s.Saved.Sequence, r.sequence(key, now))
 	r.load(key, h, s, nil, now)
 	h.from = h.rank

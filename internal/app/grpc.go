@@ -40,7 +40,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		// A proxy whose host has vanished must not hold permits and streams for long.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
-		grpc.StreamInterceptor(recoverPanics(a.log)), grpc.UnknownServiceHandler(refuseMethod),
+		grpc.ChainStreamInterceptor(recoverPanics(a.log), a.awaitReplicas), grpc.UnknownServiceHandler(refuseMethod),
 		grpc.ForceServerCodecV2(discovery.Codec(feed.Codec())), // each has its own messages, and leaves the others to gRPC
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),

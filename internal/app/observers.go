@@ -62,7 +62,10 @@ func (a *app) observe(t breaker.Transition, mirrored bool) {
 
 // keep makes the keeper save the states of breakers soon.
 func (a *app) keep(breaker.Transition) {
-	if a.keeper != nil {
+	switch {
+	case a.replicas != nil:
+		a.replicas.saver.Notify()
+	case a.keeper != nil:
 		a.keeper.Notify()
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/instant"
@@ -36,7 +39,12 @@ type replicas struct {
 	links  *link.Links
 	keeper *membership.Keeper
 	store  *shared.Store
+	saver  *shared.Keeper
+	log    *slog.Logger
 	wake   chan struct{} // has room for one
+	moved  chan struct{} // has room for one: there is another view
+	ready  chan struct{} // closed when this replica knows the breakers of others
+	epoch  uint64        // of the last view; used by the keeper's goroutine only
 }
 
 // newReplicas makes the parts that share the breakers of this process. None of them runs yet.
@@ -50,7 +58,7 @@ func (a *app) newReplicas() (*replicas, error) {
 		return nil, err
 	}
 	self := membership.Member{ID: nonce(), Address: address, Name: a.options.Instance}
-	r := &replicas{store: store, wake: make(chan struct{}, 1)}
+	r := &replicas{store: store, log: a.log, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{})}
 	credentials, err := a.peerCredentials()
 	if err != nil {
 		return nil, err
@@ -68,18 +76,60 @@ func (a *app) newReplicas() (*replicas, error) {
 		Now: a.clock.Now, Known: r.router.Known, Nonce: nonce, Log: a.log,
 		View: func(result membership.Result, asked instant.Instant) {
 			r.router.View(result.View, a.clock.Now())
+			if result.View.Epoch != r.epoch {
+				r.epoch = result.View.Epoch
+				signal(r.moved)
+			}
 			if result.Lease != 0 {
 				r.router.Lease(result.View.Epoch, asked, result.Lease, a.clock.Now())
 			}
 		},
 	})
+	r.saver = shared.NewKeeper(store, shared.Replica{
+		ID: self.ID, Export: func() []breaker.Saved { return a.engine.Export(a.clock.Now()) },
+		Ownership: func() shared.Ownership {
+			epoch, owns := r.router.Owned()
+			return shared.Ownership{Epoch: epoch, Owns: owns}
+		},
+	}, a.log)
 	return r, nil
 }
 
-func (r *replicas) wakeUp() {
+func (r *replicas) wakeUp() { signal(r.wake) }
+
+// signal wakes the goroutine that reads from a channel with room for one.
+func signal(to chan<- struct{}) {
 	select {
-	case r.wake <- struct{}{}:
-	default: // run is about to wake already
+	case to <- struct{}{}:
+	default: // it is about to wake already
+	}
+}
+
+// load takes up the states that are in the store. It reports whether the store has answered.
+func (r *replicas) load(ctx context.Context, now func() breaker.Instant) bool {
+	stored, err := r.store.Load(ctx)
+	if err != nil {
+		return false // the store's metrics and its keeper say so
+	}
+	states := make([]peers.Stored, len(stored))
+	for i := range stored {
+		states[i] = peers.Stored{Epoch: stored[i].Epoch, Saved: stored[i].Saved}
+	}
+	r.router.Offer(states, now())
+	r.saver.Taken(stored)
+	return true
+}
+
+// reload takes up the states in the store after each change of members: a breaker's owner may have died when only the store
+// knew of its last change.
+func (r *replicas) reload(ctx context.Context, now func() breaker.Instant) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.moved:
+			r.load(ctx, now)
+		}
 	}
 }
 
@@ -87,6 +137,7 @@ func (r *replicas) wakeUp() {
 func (r *replicas) run(ctx context.Context, now func() breaker.Instant) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	started := now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,8 +146,41 @@ func (r *replicas) run(ctx context.Context, now func() breaker.Instant) {
 		case <-timer.C:
 		}
 		next := r.router.Tick(now())
+		r.settle(started, now())
 		timer.Reset(max(next.Sub(now()), 0))
 	}
+}
+
+// settlePeriod is how long proxies wait at most until a new replica knows the breakers of the others.
+const settlePeriod = 3 * time.Second
+
+// settle lets proxies in when this replica knows the breakers of the others.
+func (r *replicas) settle(started, now breaker.Instant) {
+	select {
+	case <-r.ready:
+		return
+	default:
+	}
+	known := r.router.Settled()
+	if !known && now.Sub(started) < settlePeriod {
+		return
+	}
+	if !known {
+		r.log.Warn("other replicas do not answer: this one begins with what the store has")
+	}
+	close(r.ready)
+}
+
+// awaitReplicas has the streams of proxies wait until this replica knows the breakers of the others.
+func (a *app) awaitReplicas(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if a.replicas != nil && !link.Serves(info.FullMethod) {
+		select {
+		case <-a.replicas.ready:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+	return handler(srv, stream)
 }
 
 // leavePeriod is how long a shutdown waits for other replicas to take the breakers.
@@ -109,6 +193,8 @@ func (r *replicas) start(now func() breaker.Instant) (stop func()) {
 	var member, ticks sync.WaitGroup
 	member.Go(func() { r.keeper.Run(joined) })
 	ticks.Go(func() { r.run(ticking, now) })
+	ticks.Go(func() { r.reload(ticking, now) })
+	ticks.Go(func() { r.saver.Run(ticking) })
 	return func() {
 		leave()
 		member.Wait()

@@ -82,6 +82,9 @@ func New(o Options) *Links {
 // Register adds the service that receives messages to a gRPC server.
 func (l *Links) Register(s grpc.ServiceRegistrar) { peerspb.RegisterPeersServer(s, l) }
 
+// Serves reports whether a method is of the service that receives messages.
+func Serves(method string) bool { return method == peerspb.Peers_Tell_FullMethodName }
+
 // Send sends a message to a replica, or drops it. It never blocks.
 func (l *Links) Send(to membership.Member, m *Message) {
 	l.mu.Lock()
