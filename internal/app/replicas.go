@@ -254,10 +254,3 @@ func random() uint64 {
 	_, _ = rand.Read(b[:]) // never fails, since Go 1.24
 	return binary.BigEndian.Uint64(b[:]) >> 8
 }
-
-// applyReplicas applies a policy to the breakers that replicas share.
-func (a *app) applyReplicas(c *change) {
-	if a.replicas != nil {
-		a.replicas.router.Apply(c.set.Specs(), a.clock.Now())
-	}
-}
