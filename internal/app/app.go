@@ -204,7 +204,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 	a.driver = driver.New()
 	a.clock, a.engine = a.driver.Clock, a.driver.Engine
 	var counted metrics.Engine = a.engine
-	if a.breakers = (local{a.engine.Decider(), a.engine}); o.Replicas.Enabled() {
+	if a.breakers = a.engine.Decider(); o.Replicas.Enabled() {
 		var err error
 		if a.replicas, err = a.newReplicas(); err != nil {
 			return nil, err
