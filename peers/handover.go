@@ -19,6 +19,10 @@ type holding struct {
 	base  counts
 	fence breaker.Instant // no permit is given before
 	told  uint64          // the requests when counts were last sent
+	// turn is the replica that deals permits of connections, and demand has when the proxies of each last refused some.
+	turn    string
+	demand  map[string]breaker.Instant
+	samples map[string]sampled // how densely the proxies of other replicas log
 }
 
 // pending is a breaker that is here soon.
