@@ -29,7 +29,7 @@ func newReplicas(t *testing.T, n int, policyText string) *replicas {
 		r.all, at = append(r.all, o), append(at, o.ip+":18000")
 	}
 	r.mesh = r.all[0].mesh
-	r.runEnvoy(t, r.bootstrap(t, "--xds", strings.Join(at[1:], ","))) // the first is in every bootstrap
+	r.runEnvoy(t, r.bootstrap(t, "--xds", strings.Join(at, ",")))
 	return r
 }
 
