@@ -78,7 +78,7 @@ func (m *mesh) startEnvoy(t *testing.T, edits ...*strings.Replacer) {
 	m.runEnvoy(t, text)
 }
 
-// bootstrap returns the bootstrap of a proxy of the workload "shop". Its control plane is that of the mesh, unless the flags name
+// bootstrap returns the bootstrap of a proxy of the workload "shop". It gets the control plane of the mesh, unless the flags name
 // another.
 func (m *mesh) bootstrap(t *testing.T, flags ...string) string {
 	t.Helper()
