@@ -89,7 +89,10 @@ func (s *Server) startAnywhere(t testing.TB) {
 			s.busPort = port(FreeAddr(t))
 			s.args = append(s.args, "--cluster-port", s.busPort)
 		}
-		s.admin = redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+		s.admin = redis.NewClient(&redis.Options{
+			Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
+			PoolSize: 10_000, // after so many failures the library would go on trying by itself, until after the test
+		})
 		if s.launch(t) {
 			return
 		}
