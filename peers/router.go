@@ -45,6 +45,8 @@ type Options struct {
 	// Changed is called when the status of a breaker may have changed without a transition, such as when its owner has
 	// changed.
 	Changed func(breaker.Key)
+	// Suspect is called when another replica wants all calls of a breaker to be logged. The key has no node.
+	Suspect func(breaker.Key)
 	// Flush returns when all transitions so far were given to [Router.Observe]. It is called without a lock.
 	Flush func()
 	// Wake is called when [Router.Tick] has to be called sooner than it said.

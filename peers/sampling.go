@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/peers/internal/convert"
 	"breakwater.dev/peers/internal/outbox"
+	"breakwater.dev/peers/internal/peerspb"
 )
 
 // Proxies of a busy upstream log one of so many successes, and each replica decides that for its own proxies. A run of failures is
@@ -81,5 +83,16 @@ func (r *Router) sample(p *peer, i *outbox.Item, now breaker.Instant) {
 	at.floorUntil.Store(int64(now.Add(sampledFor)))
 	if theirs > 1 {
 		raise(i.Outcomes, theirs)
+	}
+}
+
+// Suspect tells the other replicas that a breaker may be about to trip, so that their proxies log all of its calls, too.
+func (r *Router) Suspect(key breaker.Key) {
+	r.mu.Lock()
+	defer r.unlock()
+	for _, p := range r.sorted() {
+		if p.reached {
+			r.send(p, &peerspb.Message{Kind: &peerspb.Message_Suspect{Suspect: &peerspb.Suspect{Key: convert.Key(key)}}})
+		}
 	}
 }

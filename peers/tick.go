@@ -5,6 +5,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/membership"
+	"breakwater.dev/peers/internal/convert"
 	"breakwater.dev/peers/internal/peerspb"
 )
 
@@ -97,6 +98,10 @@ func (r *Router) Receive(from membership.Member, m *peerspb.Message, now breaker
 		r.tookChanged(p, k.Changed, now)
 	case *peerspb.Message_Handover:
 		r.tookHandover(p, k.Handover, now)
+	case *peerspb.Message_Suspect:
+		if key := convert.KeyOf(k.Suspect.GetKey()); r.specs[key] != nil {
+			r.later(func() { r.o.Suspect(key) })
+		}
 	case *peerspb.Message_Taken:
 		delete(r.giving, k.Taken.GetId())
 		r.confirmed(k.Taken.GetId(), now)

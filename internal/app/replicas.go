@@ -71,6 +71,7 @@ func (a *app) newReplicas() (*replicas, error) {
 	r.router = peers.New(peers.Options{
 		Self: self, Engine: a.engine, Send: r.links.Send, Deliver: a.observe, Log: a.log,
 		Changed: func(key breaker.Key) { a.gates.Observe(breaker.Transition{Key: key, At: a.clock.Now()}) },
+		Suspect: func(key breaker.Key) { a.feed.Suspect(key) },
 		Flush:   a.driver.Deliver, Wake: r.wakeUp,
 	}, random())
 	r.keeper = membership.NewKeeper(self, store, membership.KeeperOptions{

@@ -42,6 +42,7 @@ type Message struct {
 	//	*Message_Changed
 	//	*Message_Handover
 	//	*Message_Taken
+	//	*Message_Suspect
 	Kind          isMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -174,6 +175,15 @@ func (x *Message) GetTaken() *Taken {
 	return nil
 }
 
+func (x *Message) GetSuspect() *Suspect {
+	if x != nil {
+		if x, ok := x.Kind.(*Message_Suspect); ok {
+			return x.Suspect
+		}
+	}
+	return nil
+}
+
 type isMessage_Kind interface {
 	isMessage_Kind()
 }
@@ -218,6 +228,10 @@ type Message_Taken struct {
 	Taken *Taken `protobuf:"bytes,10,opt,name=taken,proto3,oneof"`
 }
 
+type Message_Suspect struct {
+	Suspect *Suspect `protobuf:"bytes,11,opt,name=suspect,proto3,oneof"`
+}
+
 func (*Message_Beat) isMessage_Kind() {}
 
 func (*Message_Report) isMessage_Kind() {}
@@ -237,6 +251,8 @@ func (*Message_Changed) isMessage_Kind() {}
 func (*Message_Handover) isMessage_Kind() {}
 
 func (*Message_Taken) isMessage_Kind() {}
+
+func (*Message_Suspect) isMessage_Kind() {}
 
 type Replica struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2555,11 +2571,56 @@ func (x *Taken) GetId() uint64 {
 	return 0
 }
 
+// Suspect asks for all calls of a breaker to be logged, since it may be about to trip.
+type Suspect struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suspect) Reset() {
+	*x = Suspect{}
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspect) ProtoMessage() {}
+
+func (x *Suspect) ProtoReflect() protoreflect.Message {
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
+func (*Suspect) Descriptor() ([]byte, []int) {
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Suspect) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 var File_peers_internal_peerspb_peers_proto protoreflect.FileDescriptor
 
 const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\n" +
-	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\xa8\x04\n" +
+	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\xe2\x04\n" +
 	"\aMessage\x12/\n" +
 	"\x04beat\x18\x01 \x01(\v2\x19.breakwater.peers.v1.BeatH\x00R\x04beat\x125\n" +
 	"\x06report\x18\x02 \x01(\v2\x1b.breakwater.peers.v1.ReportH\x00R\x06report\x12,\n" +
@@ -2571,7 +2632,8 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\achanged\x18\b \x01(\v2\x1c.breakwater.peers.v1.ChangedH\x00R\achanged\x12;\n" +
 	"\bhandover\x18\t \x01(\v2\x1d.breakwater.peers.v1.HandoverH\x00R\bhandover\x122\n" +
 	"\x05taken\x18\n" +
-	" \x01(\v2\x1a.breakwater.peers.v1.TakenH\x00R\x05takenB\x06\n" +
+	" \x01(\v2\x1a.breakwater.peers.v1.TakenH\x00R\x05taken\x128\n" +
+	"\asuspect\x18\v \x01(\v2\x1c.breakwater.peers.v1.SuspectH\x00R\asuspectB\x06\n" +
 	"\x04kind\"G\n" +
 	"\aReplica\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -2796,7 +2858,9 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\x06memory\x18\x04 \x01(\v2\x1b.breakwater.peers.v1.MemoryR\x06memory\x12\x1a\n" +
 	"\brightful\x18\x05 \x01(\bR\brightful\"\x17\n" +
 	"\x05Taken\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id2O\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"5\n" +
+	"\aSuspect\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.breakwater.peers.v1.KeyR\x03key2O\n" +
 	"\x05Peers\x12F\n" +
 	"\x04Tell\x12\x1c.breakwater.peers.v1.Message\x1a\x1c.breakwater.peers.v1.Message(\x010\x01B'Z%breakwater.dev/peers/internal/peerspbb\x06proto3"
 
@@ -2812,7 +2876,7 @@ func file_peers_internal_peerspb_peers_proto_rawDescGZIP() []byte {
 	return file_peers_internal_peerspb_peers_proto_rawDescData
 }
 
-var file_peers_internal_peerspb_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_peers_internal_peerspb_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_peers_internal_peerspb_peers_proto_goTypes = []any{
 	(*Message)(nil),    // 0: breakwater.peers.v1.Message
 	(*Replica)(nil),    // 1: breakwater.peers.v1.Replica
@@ -2841,6 +2905,7 @@ var file_peers_internal_peerspb_peers_proto_goTypes = []any{
 	(*Memory)(nil),     // 24: breakwater.peers.v1.Memory
 	(*Handover)(nil),   // 25: breakwater.peers.v1.Handover
 	(*Taken)(nil),      // 26: breakwater.peers.v1.Taken
+	(*Suspect)(nil),    // 27: breakwater.peers.v1.Suspect
 }
 var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	3,  // 0: breakwater.peers.v1.Message.beat:type_name -> breakwater.peers.v1.Beat
@@ -2853,41 +2918,43 @@ var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	20, // 7: breakwater.peers.v1.Message.changed:type_name -> breakwater.peers.v1.Changed
 	25, // 8: breakwater.peers.v1.Message.handover:type_name -> breakwater.peers.v1.Handover
 	26, // 9: breakwater.peers.v1.Message.taken:type_name -> breakwater.peers.v1.Taken
-	1,  // 10: breakwater.peers.v1.View.members:type_name -> breakwater.peers.v1.Replica
-	1,  // 11: breakwater.peers.v1.Beat.from:type_name -> breakwater.peers.v1.Replica
-	2,  // 12: breakwater.peers.v1.Beat.view:type_name -> breakwater.peers.v1.View
-	6,  // 13: breakwater.peers.v1.Report.items:type_name -> breakwater.peers.v1.Item
-	4,  // 14: breakwater.peers.v1.Item.key:type_name -> breakwater.peers.v1.Key
-	7,  // 15: breakwater.peers.v1.Item.outcomes:type_name -> breakwater.peers.v1.Outcome
-	8,  // 16: breakwater.peers.v1.Item.settled:type_name -> breakwater.peers.v1.Settled
-	4,  // 17: breakwater.peers.v1.Ask.key:type_name -> breakwater.peers.v1.Key
-	13, // 18: breakwater.peers.v1.Transition.window:type_name -> breakwater.peers.v1.Window
-	15, // 19: breakwater.peers.v1.Transition.cause:type_name -> breakwater.peers.v1.Transition
-	4,  // 20: breakwater.peers.v1.State.key:type_name -> breakwater.peers.v1.Key
-	11, // 21: breakwater.peers.v1.State.rank:type_name -> breakwater.peers.v1.Rank
-	14, // 22: breakwater.peers.v1.State.override:type_name -> breakwater.peers.v1.Override
-	15, // 23: breakwater.peers.v1.State.cause:type_name -> breakwater.peers.v1.Transition
-	15, // 24: breakwater.peers.v1.State.trip:type_name -> breakwater.peers.v1.Transition
-	13, // 25: breakwater.peers.v1.State.window:type_name -> breakwater.peers.v1.Window
-	12, // 26: breakwater.peers.v1.State.counts:type_name -> breakwater.peers.v1.Counts
-	15, // 27: breakwater.peers.v1.State.transition:type_name -> breakwater.peers.v1.Transition
-	16, // 28: breakwater.peers.v1.States.states:type_name -> breakwater.peers.v1.State
-	4,  // 29: breakwater.peers.v1.Change.key:type_name -> breakwater.peers.v1.Key
-	16, // 30: breakwater.peers.v1.Changed.state:type_name -> breakwater.peers.v1.State
-	21, // 31: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
-	22, // 32: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
-	23, // 33: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
-	13, // 34: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
-	2,  // 35: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
-	16, // 36: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
-	24, // 37: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
-	0,  // 38: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
-	0,  // 39: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
-	39, // [39:40] is the sub-list for method output_type
-	38, // [38:39] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	27, // 10: breakwater.peers.v1.Message.suspect:type_name -> breakwater.peers.v1.Suspect
+	1,  // 11: breakwater.peers.v1.View.members:type_name -> breakwater.peers.v1.Replica
+	1,  // 12: breakwater.peers.v1.Beat.from:type_name -> breakwater.peers.v1.Replica
+	2,  // 13: breakwater.peers.v1.Beat.view:type_name -> breakwater.peers.v1.View
+	6,  // 14: breakwater.peers.v1.Report.items:type_name -> breakwater.peers.v1.Item
+	4,  // 15: breakwater.peers.v1.Item.key:type_name -> breakwater.peers.v1.Key
+	7,  // 16: breakwater.peers.v1.Item.outcomes:type_name -> breakwater.peers.v1.Outcome
+	8,  // 17: breakwater.peers.v1.Item.settled:type_name -> breakwater.peers.v1.Settled
+	4,  // 18: breakwater.peers.v1.Ask.key:type_name -> breakwater.peers.v1.Key
+	13, // 19: breakwater.peers.v1.Transition.window:type_name -> breakwater.peers.v1.Window
+	15, // 20: breakwater.peers.v1.Transition.cause:type_name -> breakwater.peers.v1.Transition
+	4,  // 21: breakwater.peers.v1.State.key:type_name -> breakwater.peers.v1.Key
+	11, // 22: breakwater.peers.v1.State.rank:type_name -> breakwater.peers.v1.Rank
+	14, // 23: breakwater.peers.v1.State.override:type_name -> breakwater.peers.v1.Override
+	15, // 24: breakwater.peers.v1.State.cause:type_name -> breakwater.peers.v1.Transition
+	15, // 25: breakwater.peers.v1.State.trip:type_name -> breakwater.peers.v1.Transition
+	13, // 26: breakwater.peers.v1.State.window:type_name -> breakwater.peers.v1.Window
+	12, // 27: breakwater.peers.v1.State.counts:type_name -> breakwater.peers.v1.Counts
+	15, // 28: breakwater.peers.v1.State.transition:type_name -> breakwater.peers.v1.Transition
+	16, // 29: breakwater.peers.v1.States.states:type_name -> breakwater.peers.v1.State
+	4,  // 30: breakwater.peers.v1.Change.key:type_name -> breakwater.peers.v1.Key
+	16, // 31: breakwater.peers.v1.Changed.state:type_name -> breakwater.peers.v1.State
+	21, // 32: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
+	22, // 33: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
+	23, // 34: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
+	13, // 35: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
+	2,  // 36: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
+	16, // 37: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
+	24, // 38: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
+	4,  // 39: breakwater.peers.v1.Suspect.key:type_name -> breakwater.peers.v1.Key
+	0,  // 40: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
+	0,  // 41: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
+	41, // [41:42] is the sub-list for method output_type
+	40, // [40:41] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_peers_internal_peerspb_peers_proto_init() }
@@ -2906,6 +2973,7 @@ func file_peers_internal_peerspb_peers_proto_init() {
 		(*Message_Changed)(nil),
 		(*Message_Handover)(nil),
 		(*Message_Taken)(nil),
+		(*Message_Suspect)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2913,7 +2981,7 @@ func file_peers_internal_peerspb_peers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peers_internal_peerspb_peers_proto_rawDesc), len(file_peers_internal_peerspb_peers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
