@@ -90,8 +90,9 @@ func (s *Server) startAnywhere(t testing.TB) {
 			s.args = append(s.args, "--cluster-port", s.busPort)
 		}
 		s.admin = redis.NewClient(&redis.Options{
-			Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
-			PoolSize: 10_000, // after so many failures the library would go on trying by itself, until after the test
+			Addr: s.Addr, DialerRetries: 1, DisableIdentity: true,
+			MaxRetries: 3,      // a Sentinel closes the connections of the server that it makes the primary
+			PoolSize:   10_000, // after that many failures the library would go on trying by itself, until after the test
 		})
 		if s.launch(t) {
 			return

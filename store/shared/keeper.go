@@ -87,8 +87,8 @@ type lastState struct {
 // SaveStates implements [store.Saver].
 func (s *saver) SaveStates() (written int, err error) {
 	losses := s.store.health.lossCount()
+	s.takeIn() // before the snapshot, which then knows that they are owned
 	exported, owned := s.snapshot()
-	s.takeIn()
 	now := s.store.clock.Anchor()
 	refresh := !s.full || losses != s.losses || now.Instant.Sub(s.anchor.Instant) >= refreshPeriod
 	if refresh {

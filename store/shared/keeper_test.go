@@ -255,6 +255,28 @@ func TestRule10OpenStaysOpenForTheNextOwner(t *testing.T) {
 	})
 }
 
+// TestTakenUpDuringExport shows that a state is not removed because the engine takes it up just after its export, and that it is removed later if the
+// engine has refused it.
+func TestTakenUpDuringExport(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
+		r := newReplica(t, redistest.Start(t, kind))
+		write(t, r.store, state("b", 1, 1), true)
+		taken := load(t, r.store)
+		r.set(1, "a", generations{})
+		exports := 0
+		r.keeper.saver.replica.Export = func() []breaker.Saved {
+			all := r.export()
+			if exports++; exports == 1 {
+				r.set(1, "a b", generations{})
+				r.keeper.Taken(taken)
+			}
+			return all
+		}
+		r.saves("taken up during the export", nil, "b 1 1")
+		r.saves("refused", nil)
+	})
+}
+
 // run runs the keeper until the test ends.
 func (r *replica) run() {
 	ctx, cancel := context.WithCancel(r.t.Context())
