@@ -1,5 +1,5 @@
 # Run `make` to see the targets. All of them work from a fresh clone with go, git, make, and
-# python3 with pip (or an Envoy of your own, see `make tools`). What the tests need besides is
+# python3 with pip (or an Envoy and a Valkey of your own, see `make tools`). What the tests need besides is
 # in scripts/ci-packages.sh, which installs it or says what is missing.
 
 SHELL       := /bin/bash
@@ -17,8 +17,9 @@ SOAK     ?= 10m
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-tools: ## find the Envoy that tests and the demo run ($ENVOY, then PATH), or get the pinned one into .tools/
+tools: ## find the Envoy and the Valkey that tests and the demo run ($ENVOY, $VALKEY_SERVER, then PATH), or get the pinned ones into .tools/
 	@scripts/get-envoy.sh
+	@scripts/get-valkey.sh
 
 build: ## build bin/breakwater, a static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/breakwater ./cmd/controlplane

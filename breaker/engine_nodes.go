@@ -246,7 +246,7 @@ func (g *group) appendStatus(all []Status, now Instant) []Status {
 	all[at].Counts.sum(&g.nodes.departed)
 	for _, b := range g.nodes.list {
 		s := b.peek(now)
-		all[at].merge(&s)
+		all[at].Merge(&s)
 		all = append(all, s)
 	}
 	return all

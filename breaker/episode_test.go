@@ -117,7 +117,7 @@ func TestCauseOfProxies(t *testing.T) {
 		{"the other has none", episode(1), nil, Open, Closed, 1},
 	} {
 		s := Status{State: tt.stateX, Episode: tt.x}
-		s.merge(&Status{State: tt.next, Episode: tt.y})
+		s.Merge(&Status{State: tt.next, Episode: tt.y})
 		if got := s.cause(); got == nil || got.At != tt.want {
 			t.Errorf("%s: cause %+v, want the one at %d", tt.name, got, tt.want)
 		}

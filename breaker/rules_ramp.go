@@ -1,5 +1,7 @@
 package breaker
 
+import "time"
+
 // ramp is the time after closing in which only a share of the calls is admitted.
 type ramp struct {
 	since, until Instant
@@ -27,4 +29,13 @@ func (r *ramp) admit(now Instant) bool {
 	}
 	r.credit -= Whole
 	return true
+}
+
+// RampShare returns the share of calls that a closed breaker admits when a time has passed since the beginning of its ramp.
+func RampShare(past, duration time.Duration) Ratio {
+	if past >= duration {
+		return Whole
+	}
+	r := ramp{until: Instant(duration)}
+	return r.share(Instant(past))
 }

@@ -49,9 +49,9 @@ type Status struct {
 	Nodes, OpenNodes uint32
 }
 
-// merge adds the status of the breaker of one proxy to a sum. The sum has the worst
+// Merge adds the status of the breaker of one proxy to a sum. The sum has the worst
 // state of all.
-func (s *Status) merge(o *Status) {
+func (s *Status) Merge(o *Status) {
 	s.Nodes++
 	if o.State == Open {
 		s.OpenNodes++

@@ -63,6 +63,12 @@ func (s *Server) suspect(of breaker.Subject, n *node, now breaker.Instant) *susp
 	return x
 }
 
+// Suspect has this server's proxies log all calls of a breaker, if that is worth it, since calls of other proxies say that it may be
+// about to trip. The key has no node.
+func (s *Server) Suspect(key breaker.Key) {
+	s.suspect(breaker.Subject{Key: key}, nil, s.options.Now())
+}
+
 // load returns how many calls of some breakers pass in a second. The caller holds s.mu.
 func (s *Server) load(of map[breaker.Key]bool) (perSecond float64) {
 	for key := range of {

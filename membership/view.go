@@ -12,7 +12,7 @@ type Member struct {
 	ID string `json:"id"`
 	// Address is the host:port at which other replicas reach its port for proxies.
 	Address string `json:"address"`
-	// Name is for people, such as the name of its pod.
+	// Name is for operators, such as the name of its pod.
 	Name string `json:"name"`
 }
 

@@ -112,6 +112,9 @@ func (m *Metrics) Load() api.Load { return m.loads.now().describe() }
 // a proxy's own breaker count for the key without the node. The transitions of one breaker have to come in their order.
 func (m *Metrics) ObserveTransition(t breaker.Transition) { m.series.ObserveTransition(t) }
 
+// RememberTransition takes a transition that another replica has made and counted, for [Metrics.LastTransition].
+func (m *Metrics) RememberTransition(t breaker.Transition) { m.series.RememberTransition(t) }
+
 // LastTransition returns the last transition of a breaker, whichever proxy's it was; nil: there was none, or
 // the policy has no such breaker.
 func (m *Metrics) LastTransition(key breaker.Key) *breaker.Transition { return m.series.Last(key) }

@@ -12,7 +12,7 @@ need git git
 need make make
 need gcc gcc libc6-dev # the race detector links with cgo
 need flock util-linux
-need redis-server redis-server # examples/shop
+need redis-server redis-server # store/shared, examples/shop
 need prometheus prometheus # deploy/prometheus, deploy/grafana
 if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then missing+=(postgresql); fi
 need openssl openssl # deploy/k8s/certificates.sh

@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ENVOY=$(scripts/get-envoy.sh --path) # one that is too old is passed over
-export ENVOY
+VALKEY_SERVER=$(scripts/get-valkey.sh --path)
+export ENVOY VALKEY_SERVER
 
 passed=0 failed=()
 for module in $(scripts/modules.sh); do

@@ -17,11 +17,11 @@ func restarted(t *testing.T, dir string, away time.Duration) (engine *breaker.En
 		t.Errorf("the log has %q, want nothing", log)
 	}
 	closeFile(t, f)
-	engine = engineOf(clock.instant)
-	if restored, _ := engine.Restore(saved, 0, clock.instant); len(restored) != 1 {
+	engine = engineOf(clock.Instant)
+	if restored, _ := engine.Restore(saved, 0, clock.Instant); len(restored) != 1 {
 		t.Fatalf("restored %v, want one breaker", restored)
 	}
-	return engine, engine.Snapshot(clock.instant)[0], clock.instant
+	return engine, engine.Snapshot(clock.Instant)[0], clock.Instant
 }
 
 var payments = breaker.Key{Upstream: "payments"}
@@ -38,7 +38,7 @@ func export(t *testing.T, engine *breaker.Engine) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	f, _, _ := open(t, dir, date)
-	save(t, f, engine.Export(date.instant))
+	save(t, f, engine.Export(date.Instant))
 	closeFile(t, f)
 	return dir
 }

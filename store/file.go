@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/store/internal/record"
 )
 
 // Names in the state directory.
@@ -27,6 +28,9 @@ const (
 // more than the adjustment of a clock within a few minutes, and far less than a wait.
 const maxDrift = 100 * time.Millisecond
 
+// Clock reads the engine's clock, which begins with the process, and the wall clock, which outlives it, at the same moment.
+type Clock = record.Clock
+
 // ErrInUse is the error of [Open] when another process uses the directory.
 var ErrInUse = errors.New("in use by another process")
 
@@ -39,7 +43,7 @@ type File struct {
 	lock *os.File   // nil: closed
 	// anchor converts instants into times of the wall clock. It stays the same while the clocks do not drift, so that
 	// equal states are equal bytes.
-	anchor anchor
+	anchor record.Anchor
 	// sum is the checksum of the list in the file; 0: not known.
 	sum [sha256.Size]byte
 }
@@ -85,8 +89,8 @@ func (f *File) saveLocked(saved []breaker.Saved) (int, error) {
 	if f.lock == nil {
 		return 0, fs.ErrClosed
 	}
-	now := f.clock.anchor()
-	if now.drift(f.anchor) > maxDrift {
+	now := f.clock.Anchor()
+	if now.Drift(f.anchor) > maxDrift {
 		f.anchor = now
 	}
 	breakers, err := encode(saved, f.anchor)
@@ -97,7 +101,7 @@ func (f *File) saveLocked(saved []breaker.Saved) (int, error) {
 	if sum == f.sum {
 		return 0, nil
 	}
-	data, err := seal(breakers, now.wall)
+	data, err := seal(breakers, now.Wall)
 	if err != nil {
 		return 0, err
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/store/internal/record"
 )
 
 // TestFileKeepsBreakers shows that the next process gets the saved states, and that other users may read neither the
@@ -51,12 +52,14 @@ func TestFileKeepsBreakers(t *testing.T) {
 // clock was set.
 func TestFileWritesOnlyWhatChanged(t *testing.T) {
 	now := date
-	f, _, err := Open(t.TempDir(), func() (breaker.Instant, time.Time) { return now.instant, now.wall }, slog.New(slog.DiscardHandler))
+	f, _, err := Open(t.TempDir(), func() (breaker.Instant, time.Time) { return now.Instant, now.Wall }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeFile(t, f)
-	pass := func(d, wall time.Duration) { now = anchor{now.instant.Add(d), now.wall.Add(wall)} }
+	pass := func(d, wall time.Duration) {
+		now = record.Anchor{Instant: now.Instant.Add(d), Wall: now.Wall.Add(wall)}
+	}
 	more := append(examples(), breaker.Saved{Key: breaker.Key{Upstream: "users"}, Since: at(0)})
 	for _, step := range []struct {
 		name  string
@@ -115,8 +118,8 @@ func TestUnusableFilesAreMovedAside(t *testing.T) {
 		{"empty", content(nil), "damaged", "unexpected end of JSON input"},
 		{"cut off", content(good[:len(good)/2]), "damaged", "unexpected end of JSON input"},
 		{"changed", content(bytes.Replace(good, []byte("payments"), []byte("pavments"), 1)), "damaged", "its checksum is not that of what it says"},
-		{"newer", content(fmt.Appendf(nil, `{"format":%d,"x":1}`, format+1)), "newer",
-			fmt.Sprintf("a newer version of this program wrote it, in format %d; this one knows %d", format+1, format)},
+		{"newer", content(fmt.Appendf(nil, `{"format":%d,"x":1}`, record.Format+1)), "newer",
+			fmt.Sprintf("a newer version of this program wrote it, in format %d; this one knows %d", record.Format+1, record.Format)},
 		{"too large", func(t *testing.T, path string) {
 			write(t, good, path)
 			if err := os.Truncate(path, maxFileBytes+1); err != nil {
@@ -198,13 +201,13 @@ func TestFewUnusableFilesAreKept(t *testing.T) {
 	for i := range 8 {
 		content, mark := "{", ".damaged-"
 		if i%2 == 1 {
-			content, mark = fmt.Sprintf(`{"format":%d}`, format+1), ".newer-"
+			content, mark = fmt.Sprintf(`{"format":%d}`, record.Format+1), ".newer-"
 		}
 		write(t, []byte(content), dir, fileName)
 		now := later(time.Duration(i) * time.Second)
 		f, _, _ := open(t, dir, now)
 		closeFile(t, f)
-		want = append(want, fileName+mark+now.wall.Format("20060102T150405.000000000Z"))
+		want = append(want, fileName+mark+now.Wall.Format("20060102T150405.000000000Z"))
 	}
 	want = append(want[8-maxAside:], lockName)
 	slices.Sort(want)

@@ -17,6 +17,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/golden"
+	"breakwater.dev/store/internal/record"
 )
 
 // formatFile returns the golden file of a version of the format.
@@ -28,7 +29,7 @@ func formatFile(version int) string {
 // the version of the format, because operators have files with the old format. The golden file of the old format stays, with
 // the file as its input.
 func TestFormat(t *testing.T) {
-	golden.Run(t, formatFile(format), func(t *testing.T, in []txtar.File) map[string]string {
+	golden.Run(t, formatFile(record.Format), func(t *testing.T, in []txtar.File) map[string]string {
 		data := encoded(t, examples()...)
 		saved, err := decode(data, later(10*time.Second))
 		if err != nil {
@@ -48,7 +49,7 @@ func TestFormat(t *testing.T) {
 
 // TestEarlierFormats shows that a file with an earlier format keeps its meaning.
 func TestEarlierFormats(t *testing.T) {
-	for version := 1; version < format; version++ {
+	for version := 1; version < record.Format; version++ {
 		golden.Run(t, formatFile(version), func(t *testing.T, in []txtar.File) map[string]string {
 			var data bytes.Buffer
 			if err := json.Compact(&data, in[0].Data); err != nil {
@@ -145,9 +146,9 @@ func TestRefusals(t *testing.T) {
 		if strings.Count(string(list), old) == 0 {
 			t.Fatalf("%s is not in %s", old, list)
 		}
-		return sealed(format, written, strings.Replace(string(list), old, with, 1))
+		return sealed(record.Format, written, strings.Replace(string(list), old, with, 1))
 	}
-	if _, err := decode(sealed(format, written, string(list)), date); err != nil {
+	if _, err := decode(sealed(record.Format, written, string(list)), date); err != nil {
 		t.Fatalf("the correct file is refused: %v", err)
 	}
 	for _, tt := range []struct {
@@ -161,12 +162,12 @@ func TestRefusals(t *testing.T) {
 		{"no format", []byte(`{}`), "its format is 0"},
 		{"a negative format", sealed(-1, written, "[]"), "its format is -1"},
 		{"no checksum", []byte(`{"format":1,"written":"2026-11-23T12:00:00Z","breakers":[]}`), "checksum"},
-		{"no time of writing", sealed(format, "noon", "[]"), "when it was written"},
-		{"no list", sealed(format, written, `{}`), "not a list"},
-		{"null", sealed(format, written, `null`), "not a list"},
-		{"something after it", append(sealed(format, written, "[]"), "{}"...), "after top-level value"},
-		{"no record", sealed(format, written, `[1]`), "breaker 1 of it: json: cannot unmarshal number"},
-		{"the second is no record", sealed(format, written, string(list[:len(list)-1])+",{}]"), "breaker 2 of it: not as this version writes it"},
+		{"no time of writing", sealed(record.Format, "noon", "[]"), "when it was written"},
+		{"no list", sealed(record.Format, written, `{}`), "not a list"},
+		{"null", sealed(record.Format, written, `null`), "not a list"},
+		{"something after it", append(sealed(record.Format, written, "[]"), "{}"...), "after top-level value"},
+		{"no record", sealed(record.Format, written, `[1]`), "breaker 1 of it: json: cannot unmarshal number"},
+		{"the second is no record", sealed(record.Format, written, string(list[:len(list)-1])+",{}]"), "breaker 2 of it: not as this version writes it"},
 		{"unknown state", replaced(`"state":"open"`, `"state":"ajar"`), `no breaker.State has the name "ajar"`},
 		{"unknown reason", replaced(`"slow_call_rate"`, `"bad_mood"`), `no breaker.Reason has the name "bad_mood"`},
 		{"unknown mode", replaced(`"mode":"Enforce"`, `"mode":"enforce"`), `no breaker.Mode has the name "enforce"`},
@@ -183,7 +184,7 @@ func TestRefusals(t *testing.T) {
 		{"field missing", replaced(`"openings":1,`, ``), "not as this version writes it"},
 		{"field unknown", replaced(`"openings":1,`, `"openings":1,"mood":2,`), "not as this version writes it"},
 		{"field twice", replaced(`"openings":1,`, `"openings":1,"openings":1,`), "not as this version writes it"},
-		{"nested too deep", sealed(format, written, strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)), "exceeded max depth"},
+		{"nested too deep", sealed(record.Format, written, strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)), "exceeded max depth"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := decode(tt.data, date)
@@ -191,7 +192,7 @@ func TestRefusals(t *testing.T) {
 				t.Fatalf("read as %+v", got)
 			}
 			wantText(t, err.Error(), tt.want)
-			if newer := newerError(0); errors.As(err, &newer) {
+			if newer := record.NewerError(0); errors.As(err, &newer) {
 				t.Errorf("%v; want an error for a damaged file", err)
 			}
 		})
@@ -201,12 +202,12 @@ func TestRefusals(t *testing.T) {
 // TestNewerFormats shows that a file with a newer format is not taken for a damaged one, whatever else is in it.
 func TestNewerFormats(t *testing.T) {
 	for _, data := range [][]byte{
-		sealed(format+1, "2026-11-23T12:00:00Z", "[]"),
-		fmt.Appendf(nil, `{"format":%d}`, format+1),
-		fmt.Appendf(nil, `{"sha256":{"of":"parts"},"written":7,"breakers":"elsewhere","format":%d,"more":[]}`, format+1),
+		sealed(record.Format+1, "2026-11-23T12:00:00Z", "[]"),
+		fmt.Appendf(nil, `{"format":%d}`, record.Format+1),
+		fmt.Appendf(nil, `{"sha256":{"of":"parts"},"written":7,"breakers":"elsewhere","format":%d,"more":[]}`, record.Format+1),
 	} {
 		_, err := decode(data, date)
-		if newer := newerError(0); !errors.As(err, &newer) || newer <= format {
+		if newer := record.NewerError(0); !errors.As(err, &newer) || newer <= record.Format {
 			t.Errorf("%s: error %v, want one for a newer format", data, err)
 		}
 	}
@@ -214,19 +215,19 @@ func TestNewerFormats(t *testing.T) {
 
 // TestMemoryIsBounded shows that the memory for reading a file is in proportion to its size, whatever is in it.
 func TestMemoryIsBounded(t *testing.T) {
-	record, err := encode(examples()[1:2], date)
+	example, err := encode(examples()[1:2], date)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const size = 4 << 20
 	for name, element := range map[string]string{
-		"records":      string(record[1 : len(record)-1]),
+		"records":      string(example[1 : len(example)-1]),
 		"near records": `{"key":{"upstream":"a"}}`,
 		"numbers":      "1",
 		"lists":        "[]",
 	} {
 		list := "[" + strings.Repeat(element+",", size/(len(element)+1)) + element + "]"
-		data := sealed(format, "2026-11-23T12:00:00Z", list)
+		data := sealed(record.Format, "2026-11-23T12:00:00Z", list)
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -253,21 +254,21 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(encoded(f, saved...), false)
-	f.Add(fmt.Appendf(nil, `{"format":%d}`, format), false)
+	f.Add(fmt.Appendf(nil, `{"format":%d}`, record.Format), false)
 	f.Add([]byte(list), true)
 	f.Add([]byte("[]"), true)
 	f.Add([]byte(`[{}]`), true)
 	f.Fuzz(func(t *testing.T, data []byte, seal bool) {
 		if seal {
-			data = sealed(format, "2026-11-23T12:00:00Z", string(data))
+			data = sealed(record.Format, "2026-11-23T12:00:00Z", string(data))
 		}
 		first, err := decode(data, date)
 		if err != nil {
 			return
 		}
 		for _, s := range first {
-			if s.Since > date.instant {
-				t.Errorf("the state begins %s after now", s.Since.Sub(date.instant))
+			if s.Since > date.Instant {
+				t.Errorf("the state begins %s after now", s.Since.Sub(date.Instant))
 			}
 		}
 		second, err := decode(encoded(t, first...), date)

@@ -21,19 +21,30 @@ const (
 	savePeriod = time.Minute
 )
 
-// Saver saves the states of breakers. [File] does it in a file.
+// Saver saves the states of breakers.
 type Saver interface {
-	// Save replaces the saved states. It returns the number of bytes that it wrote; 0 if these states were saved already.
-	Save(saved []breaker.Saved) (written int, err error)
+	// SaveStates makes the saved states the current ones. It returns the number of bytes that it wrote; 0 if these states were saved
+	// already. It is called by one goroutine.
+	SaveStates() (written int, err error)
 }
+
+// InFile returns a saver that saves the states that export returns in a file.
+func InFile(f *File, export func() []breaker.Saved) Saver { return fileSaver{f, export} }
+
+type fileSaver struct {
+	file   *File
+	export func() []breaker.Saved
+}
+
+func (s fileSaver) SaveStates() (int, error) { return s.file.Save(s.export()) }
 
 // Keeper saves the states of breakers in the background: soon after each change, at most every 100 ms, and a last time at
 // shutdown.
 type Keeper struct {
-	saver  Saver
-	export func() []breaker.Saved
-	log    *slog.Logger
-	wake   chan struct{} // has room for one
+	saver Saver
+	log   *slog.Logger
+	wake  chan struct{} // has room for one
+	again chan struct{} // has room for one
 
 	failing bool // the last write failed; used only by the goroutine of Run
 
@@ -41,17 +52,26 @@ type Keeper struct {
 	stats Stats
 }
 
-// NewKeeper returns a keeper that saves the states that export returns. The goroutine of [Keeper.Run] calls export. The
+// NewKeeper returns a keeper that saves states by saver, on the goroutine of [Keeper.Run]. The
 // keeper logs the first failure of an outage, and the end of the outage.
-func NewKeeper(saver Saver, export func() []breaker.Saved, log *slog.Logger) *Keeper {
-	return &Keeper{saver: saver, export: export, log: log, wake: make(chan struct{}, 1)}
+func NewKeeper(saver Saver, log *slog.Logger) *Keeper {
+	return &Keeper{saver: saver, log: log, wake: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 }
 
 // Notify makes the keeper save soon, because breakers have changed. It never blocks.
-func (k *Keeper) Notify() {
+func (k *Keeper) Notify() { signal(k.wake) }
+
+// Again is like Notify, and also ends the wait after a failed save, because the outage of the store is known to be over.
+func (k *Keeper) Again() {
+	signal(k.again)
+	signal(k.wake)
+}
+
+// signal wakes the goroutine that waits for a channel with room for one.
+func signal(wake chan<- struct{}) {
 	select {
-	case k.wake <- struct{}{}:
-	default: // Run is about to wake already
+	case wake <- struct{}{}:
+	default: // it is about to wake already
 	}
 }
 
@@ -66,7 +86,7 @@ func (k *Keeper) Run(ctx context.Context) {
 // persist tries to save until it succeeds, and reports whether it did before ctx ended.
 func (k *Keeper) persist(ctx context.Context) bool {
 	for pause := writeSpacing; !k.save(); pause = min(2*pause, maxRetryWait) {
-		if !wait(ctx, nil, pause) {
+		if !wait(ctx, k.again, pause) {
 			return false
 		}
 	}
@@ -75,7 +95,7 @@ func (k *Keeper) persist(ctx context.Context) bool {
 
 // save saves the current states, and reports whether it succeeded.
 func (k *Keeper) save() bool {
-	written, err := k.saver.Save(k.export())
+	written, err := k.saver.SaveStates()
 	k.count(written, err)
 	switch {
 	case err != nil && !k.failing:

@@ -12,22 +12,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"breakwater.dev/breaker"
 )
 
 // fakeSaver is a Saver that records its saves.
 type fakeSaver struct {
 	start time.Time
+	state atomic.Uint64 // the current state
 
 	mu      sync.Mutex
 	failing bool            // every save fails
 	current bool            // every save finds that the states are saved already
 	saves   []time.Duration // the times of all saves, since start
-	saved   []uint64        // the sequence of the only breaker, in each successful save
+	saved   []uint64        // the state in each successful save
 }
 
-func (s *fakeSaver) Save(saved []breaker.Saved) (int, error) {
+func (s *fakeSaver) SaveStates() (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.saves = append(s.saves, time.Since(s.start))
@@ -37,7 +36,7 @@ func (s *fakeSaver) Save(saved []breaker.Saved) (int, error) {
 	case s.current:
 		return 0, nil
 	}
-	s.saved = append(s.saved, saved[0].Sequence)
+	s.saved = append(s.saved, s.state.Load())
 	return 10, nil
 }
 
@@ -48,7 +47,7 @@ func (s *fakeSaver) set(failing, current bool) {
 	s.failing, s.current = failing, current
 }
 
-// history returns the times of all saves, and the sequence that was saved last.
+// history returns the times of all saves, and the state that was saved last.
 func (s *fakeSaver) history() (saves []time.Duration, last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +62,6 @@ type rig struct {
 	t      *testing.T
 	saver  *fakeSaver
 	keeper *Keeper
-	state  atomic.Uint64
 	log    bytes.Buffer
 	stop   func() // ends Run, and waits for that
 }
@@ -72,8 +70,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, saver: &fakeSaver{start: time.Now()}}
-	export := func() []breaker.Saved { return []breaker.Saved{{Sequence: r.state.Load()}} }
-	r.keeper = NewKeeper(r.saver, export, slog.New(slog.NewTextHandler(&r.log, nil)))
+	r.keeper = NewKeeper(r.saver, slog.New(slog.NewTextHandler(&r.log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.keeper.Run(ctx) })
@@ -84,7 +81,7 @@ func newRig(t *testing.T) *rig {
 
 // change changes the state, and notifies the keeper.
 func (r *rig) change() {
-	r.state.Add(1)
+	r.saver.state.Add(1)
 	r.keeper.Notify()
 	synctest.Wait()
 }
@@ -223,7 +220,7 @@ func TestKeeperSavesAtShutdown(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
 				tt.before(r)
-				r.state.Store(100) // a change during the shutdown, without a notification
+				r.saver.state.Store(100) // a change during the shutdown, without a notification
 				r.stop()
 				r.want(100, tt.saves...)
 			})
@@ -237,7 +234,7 @@ func TestKeeperSavesEachMinute(t *testing.T) {
 		r := newRig(t)
 		defer r.stop()
 		time.Sleep(30 * time.Second)
-		r.state.Store(7)
+		r.saver.state.Store(7)
 		time.Sleep(31 * time.Second)
 		r.want(7, time.Minute)
 	})
@@ -264,12 +261,42 @@ func TestKeeperStats(t *testing.T) {
 	})
 }
 
+// TestAgainEndsTheWait shows that a keeper that waits after failed saves saves at once when the outage is known to be over, and that an idle one
+// does so too.
+func TestAgainEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.stop()
+		r.saver.set(true, false)
+		r.change()
+		time.Sleep(time.Hour)
+		r.saver.set(false, false)
+		before, _ := r.saver.history()
+		r.keeper.Again()
+		synctest.Wait()
+		if after, last := r.saver.history(); len(after) != len(before)+1 || last != 1 {
+			t.Errorf("saved %d times and last the state %d, want one save of the state 1", len(after)-len(before), last)
+		}
+		time.Sleep(10 * time.Second)
+		before, _ = r.saver.history()
+		r.keeper.Again()
+		synctest.Wait()
+		if after, _ := r.saver.history(); len(after) != len(before)+1 {
+			t.Errorf("an idle keeper has saved %d times, want once", len(after)-len(before))
+		}
+	})
+}
+
+// saverFunc is a function that is a Saver.
+type saverFunc func() (int, error)
+
+func (f saverFunc) SaveStates() (int, error) { return f() }
+
 // TestNotifyNeverBlocks shows that Notify does not block before Run is called, nor while a save hangs.
 func TestNotifyNeverBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang, calls := make(chan struct{}), 0
-		export := func() []breaker.Saved { calls++; <-hang; return nil }
-		k := NewKeeper(&fakeSaver{current: true}, export, slog.New(slog.DiscardHandler))
+		k := NewKeeper(saverFunc(func() (int, error) { calls++; <-hang; return 0, nil }), slog.New(slog.DiscardHandler))
 		for range 10 {
 			k.Notify()
 		}
@@ -298,7 +325,7 @@ func TestKeeperWithFile(t *testing.T) {
 	dir := t.TempDir()
 	f, _, _ := open(t, dir, date)
 	synctest.Test(t, func(t *testing.T) {
-		k := NewKeeper(f, examples, slog.New(slog.DiscardHandler))
+		k := NewKeeper(InFile(f, examples), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { k.Run(ctx) })

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/store/internal/record"
 )
 
 // maxAside is how many unusable files stay in the directory, for operators to look at.
@@ -31,7 +32,7 @@ func (f *File) load(log *slog.Logger) []breaker.Saved {
 	}
 	var saved []breaker.Saved
 	if err == nil {
-		saved, err = decode(data, f.clock.anchor())
+		saved, err = decode(data, f.clock.Anchor())
 	}
 	if err == nil {
 		return saved
@@ -74,13 +75,13 @@ func readRegular(path string) ([]byte, error) {
 // moved aside before, so that repeated failures do not fill the disk.
 func (f *File) moveAside(why error) (path string, err error) {
 	mark := asideMarks[0]
-	if newer := newerError(0); errors.As(why, &newer) {
+	if newer := record.NewerError(0); errors.As(why, &newer) {
 		mark = asideMarks[1]
 	}
 	if err := f.removeAside(maxAside - 1); err != nil {
 		return "", err
 	}
-	path = f.path() + mark + f.clock.anchor().wall.Format("20060102T150405.000000000Z")
+	path = f.path() + mark + f.clock.Anchor().Wall.Format("20060102T150405.000000000Z")
 	if err := os.Rename(f.path(), path); err != nil {
 		return "", err
 	}

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/store/internal/record"
 )
 
 // encoded returns the content of a file with states that was written at date.
@@ -20,7 +21,7 @@ func encoded(t interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := seal(list, date.wall)
+	data, err := seal(list, date.Wall)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,11 +45,11 @@ func TestRoundTrip(t *testing.T) {
 func TestRoundTripAcrossProcesses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := anySaved(t)
-		next := anchor{
-			instant: breaker.Instant(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "instant")),
-			wall:    date.wall.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "away"))),
+		next := record.Anchor{
+			Instant: breaker.Instant(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "instant")),
+			Wall:    date.Wall.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "away"))),
 		}
-		moved := next.instant.Sub(date.instant) - next.wall.Sub(date.wall)
+		moved := next.Instant.Sub(date.Instant) - next.Wall.Sub(date.Wall)
 		move := func(i breaker.Instant) breaker.Instant {
 			if i == 0 {
 				return i
@@ -137,7 +138,7 @@ func fill(t *testing.T, v reflect.Value, name string, n *int) {
 // TestEveryNameIsRead shows that every state, reason and mode can be read, and that a value without a name is not written.
 func TestEveryNameIsRead(t *testing.T) {
 	for _, edge := range breaker.Edges() {
-		want := breaker.Saved{Trip: &breaker.Transition{Edge: edge}, Since: date.instant}
+		want := breaker.Saved{Trip: &breaker.Transition{Edge: edge}, Since: date.Instant}
 		got, err := decode(encoded(t, want), date)
 		if err != nil {
 			t.Fatalf("%+v: %v", edge, err)
@@ -179,7 +180,7 @@ func TestTimesAreBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			from := func(i breaker.Instant) time.Duration { return i.Sub(now.instant) }
+			from := func(i breaker.Instant) time.Duration { return i.Sub(now.Instant) }
 			s := got[0]
 			if from(s.Since) != tt.since || from(s.Until) != tt.until || from(s.Trip.At) != tt.trip {
 				t.Errorf("since %s, until %s, trip at %s; want %s, %s, %s", from(s.Since), from(s.Until), from(s.Trip.At), tt.since, tt.until, tt.trip)
@@ -223,13 +224,13 @@ func TestOverridesEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if ends := got[2].Override.Until.Sub(now.instant); ends != tt.ends {
+			if ends := got[2].Override.Until.Sub(now.Instant); ends != tt.ends {
 				t.Errorf("the override ends in %s, want %s", ends, tt.ends)
 			}
 		})
 	}
 	// An end at the first instant of a process, which is 0, is not taken for no end.
-	got, err := decode(encoded(t, examples()...), anchor{0, date.wall.Add(time.Hour)})
+	got, err := decode(encoded(t, examples()...), record.Anchor{Instant: 0, Wall: date.Wall.Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,6 +161,13 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.StringArrayVar(&o.HTTP.Names, "http-host", nil, "`name` by which people reach --http-listen in plain text, besides those listed above; \"*\" is any; may be given several times")
 	f.BoolVar(&o.HTTP.Insecure, "http-insecure", false, "take changes of breakers over plain text from other hosts")
 	f.StringVar(&o.StateDir, "state-dir", "", "`directory` that keeps breakers over a restart; \"\" keeps nothing (default as above)")
+	f.StringVar(&o.Replicas.Store.URL, "store", "", "`URL` of the Redis or Valkey by which replicas share their breakers: redis://, rediss://, redis-sentinel:// or redis-cluster:// (default none: this is the only replica)")
+	f.StringVar(&o.Replicas.Store.Name, "store-name", "breakwater", "`name` of this mesh's control plane in the store; replicas of one name share their breakers")
+	f.StringVar(&o.Replicas.Store.PasswordFile, "store-password-file", "", "`file` with the store's password; may be replaced at any time")
+	f.StringVar(&o.Replicas.Store.CAFile, "store-tls-ca", "", "PEM `file` with the CA of the store's certificate (default the system's)")
+	f.StringVar(&o.Replicas.Store.CertFile, "store-tls-cert", "", "PEM `file` with the certificate shown to the store")
+	f.StringVar(&o.Replicas.Store.KeyFile, "store-tls-key", "", "PEM `file` with its key")
+	f.StringVar(&o.Replicas.Address, "replica-address", "", "`host:port` at which other replicas reach --xds-listen (default that one, if it is one address)")
 	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane, and a fifth of it while one is half-open; then calls pass")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "how long a shutdown waits for requests under way")
 }

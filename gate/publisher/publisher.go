@@ -21,11 +21,12 @@ const (
 	forgettingPeriod = time.Minute
 )
 
-// Breakers has the breakers for which gates are computed. [breaker.Engine] has these methods.
+// Breakers has the breakers for which gates are computed.
 type Breakers interface {
 	Status(key breaker.Key, now breaker.Instant) (s breaker.Status, known bool)
 	Snapshot(now breaker.Instant) []breaker.Status
-	Report(key breaker.Key, outcomes []breaker.Reported, now breaker.Instant)
+	// Report is that of [breaker.Decider].
+	Report(s breaker.Subject, outcomes []breaker.Reported, now breaker.Instant)
 }
 
 // Feed has the calls that proxies report.
@@ -222,7 +223,7 @@ func (p *Publisher) reportEstablished() {
 		for i := range outcomes {
 			outcomes[i] = breaker.Reported{Outcome: breaker.Success, At: in.Now, OneIn: 1, Probe: true}
 		}
-		p.Breakers.Report(key, outcomes, in.Now)
+		p.Breakers.Report(breaker.Subject{Key: key}, outcomes, in.Now)
 	}
 }
 

@@ -56,6 +56,8 @@ type Options struct {
 	// Instance is the name of this control plane among others.
 	Instance string
 	Log      *slog.Logger
+	// Replicas say how this control plane shares its breakers with others.
+	Replicas Replicas
 	// Started, if set, is called with the addresses of the two ports, once both are open.
 	Started func(xds, http net.Addr)
 }
@@ -85,6 +87,8 @@ type app struct {
 	driver     *driver.Driver
 	clock      driver.Clock    // the driver's clock
 	engine     *breaker.Engine // the driver's engine
+	breakers   breakers        // all breakers, of this process or shared
+	replicas   *replicas       // nil: there are no others
 	xds        *discovery.Server
 	extproc    *extproc.Server
 	feed       *feed.Server
@@ -131,7 +135,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("--node-identity: %w", err)
 	}
-	a := newApp(o, defaults, rules)
+	a, err := newApp(o, defaults, rules)
+	if err != nil {
+		return err
+	}
 	defer a.publishGates(ctx)()
 	if err := a.reload(); err != nil {
 		return err
@@ -158,6 +165,9 @@ func Run(ctx context.Context, o Options) error {
 	httpListener, err := listen("HTTP", o.HTTPListen)
 	if err != nil {
 		return errors.Join(err, xdsListener.Close())
+	}
+	if a.replicas != nil {
+		defer a.replicas.close()
 	}
 	a.announce()
 	if o.Started != nil {
@@ -188,41 +198,52 @@ type servers struct {
 }
 
 // newApp makes all parts. None of them runs yet. Nil rules bind no proxy to its certificate.
-func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) *app {
+func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, error) {
 	a := &app{options: o, log: o.Log, loader: files.NewLoader(o.Policy, defaults), workloadsBound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
 	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: connectionLimits().xds, Log: o.Log})
 	a.driver = driver.New()
 	a.clock, a.engine = a.driver.Clock, a.driver.Engine
+	var counted metrics.Engine = a.engine
+	if a.breakers = a.engine.Decider(); o.Replicas.Enabled() {
+		var err error
+		if a.replicas, err = a.newReplicas(); err != nil {
+			return nil, err
+		}
+		a.breakers, counted = a.replicas.router, a.replicas.router.Local()
+	}
 	propagation := newPropagation()
 	a.xds = discovery.NewServer(discovery.Options{
 		Log: o.Log, Now: time.Now, TTL: o.GateTTL,
 		Propagated: propagation.record, Applied: a.applied,
 	})
 	a.outliers = newOutliers(a.clock, a.xds, o.Log)
-	a.metrics = metrics.New(metrics.Options{Version: o.Version, Engine: a.engine, Clock: a.clock, Outliers: a.outliers.detector, Log: o.Log})
+	a.metrics = metrics.New(metrics.Options{Version: o.Version, Engine: counted, Clock: a.clock, Outliers: a.outliers.detector, Log: o.Log})
 	process := rand.Uint32()
+	if a.replicas != nil {
+		process = a.options.Replicas.process() // a probe's log may come to another replica than the one that asked for its permit
+	}
 	a.extproc = extproc.NewServer(extproc.Options{
 		Process:      process,
-		Decider:      a.engine.Decider(),
+		Decider:      a.breakers,
 		Now:          a.clock.Now,
 		Observe:      func(key breaker.Key, d time.Duration) { a.metrics.ObserveCalls(key, d, 1) },
 		ObserveTotal: func(key breaker.Key, d time.Duration) { a.metrics.ObserveWholeCalls(key, d, 1) },
 	})
 	a.feed = feed.NewServer(feed.Options{
-		Decider: a.engine.Decider(),
+		Decider: a.breakers,
 		Process: process, Now: a.clock.Now, Answered: a.metrics.ObserveAnswered,
 		Observe: func(key breaker.Key, took, lasted time.Duration, n uint64) {
 			a.metrics.ObserveCalls(key, took, n)
 			a.metrics.ObserveWholeCalls(key, lasted, n)
 		},
 		Endpoints: a.outliers.report, Log: o.Log,
-		LogAll: func(key breaker.Key) { a.gates.LogAll(key) },
+		LogAll: a.logAll,
 	})
-	a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: a.feed, Proxies: a.xds, Clock: a.clock, Log: o.Log})
+	a.gates = publisher.New(publisher.Options{Breakers: a.breakers, Feed: a.feed, Proxies: a.xds, Clock: a.clock, Log: o.Log})
 	a.api = httpapi.New(a.apiOptions())
 	a.metrics.Register(propagation, a.xds, a.extproc, a.feed, a.gates, a.guard, a.handshakes, a.api)
-	a.driver.Observe(a.observers())
-	return a
+	a.driver.Observe(a.firstObservers())
+	return a, nil
 }
 
 // serve runs everything until ctx ends or a part fails. It then stops the parts in an order that harms no request: it
@@ -251,6 +272,10 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	if a.keeper != nil {
 		running.Go(func() { a.keeper.Run(background) })
 	}
+	leave := func() {}
+	if a.replicas != nil {
+		leave = a.replicas.start(a.clock.Now)
+	}
 
 	var cause error
 	select {
@@ -258,6 +283,7 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	case cause = <-failed:
 	}
 	a.stopping.Store(true)
+	leave() // so that breakers are decided elsewhere while requests under way end here
 	a.log.Info("stopping: waiting for requests under way", "at_most", a.options.DrainTimeout.String())
 	a.drain(s.grpc)
 	deadline, cancel := context.WithTimeout(background, a.options.DrainTimeout)
@@ -269,7 +295,12 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	return cause
 }
 
-// drain ends the streams of proxies. It waits for requests in flight, for at most the drain timeout.
+// drainLook is how often a shutdown looks whether requests are in flight. By the first look, proxies have been asked to begin
+// no more streams here.
+const drainLook = 20 * time.Millisecond
+
+// drain ends the streams of proxies. It waits for requests in flight, for at most the drain timeout. It does not wait for
+// the streams of access logs, which never end by themselves: a proxy goes on with its logs at another replica.
 func (a *app) drain(server *grpc.Server) {
 	a.xds.Close()
 	done := make(chan struct{})
@@ -277,13 +308,23 @@ func (a *app) drain(server *grpc.Server) {
 		server.GracefulStop()
 		close(done)
 	}()
-	select {
-	case <-done:
-		a.drained.Store(true)
-	case <-time.After(a.options.DrainTimeout):
-		a.log.Warn("some requests did not end in time; their proxies go on without the control plane")
-		server.Stop()
-		<-done
+	look := time.NewTicker(drainLook)
+	defer look.Stop()
+	for timeout := time.After(a.options.DrainTimeout); ; {
+		select {
+		case <-done:
+			a.drained.Store(true)
+			return
+		case <-look.C:
+			if a.extproc.Counts().Streams == 0 {
+				server.Stop()
+			}
+		case <-timeout:
+			a.log.Warn("some requests did not end in time; their proxies go on without the control plane")
+			server.Stop()
+			<-done
+			return
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/exposition"
+	"breakwater.dev/internal/guard"
 	"breakwater.dev/policy"
 )
 
@@ -310,7 +311,17 @@ func TestARefusedPolicyThatIsPutBack(t *testing.T) {
 
 // publishing returns an app without a policy that publishes gates until the test ends.
 func publishing(t *testing.T, o Options) *app {
-	a := newApp(o, policy.BuiltinDefaults(), nil)
+	a := made(t, o, nil)
 	t.Cleanup(a.publishGates(t.Context()))
+	return a
+}
+
+// made returns a control plane whose parts do not run.
+func made(t *testing.T, o Options, rules *guard.Rules) *app {
+	t.Helper()
+	a, err := newApp(o, policy.BuiltinDefaults(), rules)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return a
 }

@@ -29,7 +29,7 @@ func (a *app) steps() []step {
 		{name: "answers", apply: func(c *change) { a.current.Store(c.set) }},
 		{name: "metrics", apply: func(c *change) { a.metrics.Apply(c.set, time.Now()) }},
 		{name: "access", apply: func(c *change) { a.xds.Admit(c.publication) }},
-		{name: "engine", apply: func(c *change) { c.breakers = a.engine.Apply(c.set.Specs(), a.clock.Now()) }, after: map[string]string{
+		{name: "engine", apply: a.applyBreakers, after: map[string]string{
 			"answers": "The answer about a breaker that this policy changes must show this policy.",
 			"metrics": "A transition of a breaker without series is not counted.",
 		}},
@@ -56,5 +56,18 @@ func (a *app) steps() []step {
 func runSteps(steps []step, c *change) {
 	for i := range steps {
 		steps[i].apply(c)
+	}
+}
+
+// applyBreakers gives the breakers of a policy to the engine, and then to the replicas that share them: a breaker that another
+// replica hands over has to be in the engine.
+func (a *app) applyBreakers(c *change) {
+	c.breakers = a.engine.Apply(c.set.Specs(), a.clock.Now())
+	if a.replicas != nil {
+		connections := func(key breaker.Key) bool {
+			u := c.set.Upstream(key.Upstream)
+			return u != nil && u.Protocol == policy.TCP
+		}
+		a.replicas.router.Apply(c.set.Specs(), connections, a.clock.Now())
 	}
 }

@@ -67,7 +67,7 @@ func newBench(t *testing.T, text string) *bench {
 	rules, err := guard.ParseRules(rule)
 	must(t, err)
 	o.NodeIdentity = rule
-	b := &bench{app: newApp(o, policy.BuiltinDefaults(), rules), t: t}
+	b := &bench{app: made(t, o, rules), t: t}
 	t.Cleanup(b.publishGates(t.Context()))
 	must(t, b.reload())
 	server, done, err := b.grpcServer()
@@ -283,7 +283,7 @@ func TestOrderOfSteps(t *testing.T) {
 			}
 		})
 	}
-	a := newApp(options(t, mesh), policy.BuiltinDefaults(), nil)
+	a := made(t, options(t, mesh), nil)
 	a.xds.Close()
 	done := map[string]bool{}
 	for _, s := range a.steps() {

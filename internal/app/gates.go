@@ -3,6 +3,7 @@ package app
 import (
 	"time"
 
+	"breakwater.dev/breaker"
 	"breakwater.dev/gate"
 )
 
@@ -15,5 +16,13 @@ func (a *app) applied(node string, gates *gate.Mix, at time.Time) {
 	a.gates.Applied(node, gates, from)
 	if gates == nil && from <= now { // the proxy has connected without gates, so it has restarted
 		a.feed.Started(node)
+	}
+}
+
+// logAll has proxies log all calls of a breaker, those of other replicas too.
+func (a *app) logAll(key breaker.Key) {
+	a.gates.LogAll(key)
+	if a.replicas != nil {
+		a.replicas.router.Suspect(key)
 	}
 }

@@ -145,10 +145,10 @@ func TestConnectionsFromBeforeAreFound(t *testing.T) {
 		every *= time.Millisecond
 		t.Run(every.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a, set, key := newApp(options(t, mesh), policy.BuiltinDefaults(), nil), connections(permits), breaker.Key{Upstream: "db"}
+				a, set, key := made(t, options(t, mesh), nil), connections(permits), breaker.Key{Upstream: "db"}
 				defer a.xds.Close()
 				busy, published := &busyFeed{Feed: a.feed}, &spy{Server: a.xds}
-				a.gates = publisher.New(publisher.Options{Breakers: a.engine, Feed: busy, Proxies: published, Clock: a.clock, Log: a.log})
+				a.gates = publisher.New(publisher.Options{Breakers: a.breakers, Feed: busy, Proxies: published, Clock: a.clock, Log: a.log})
 				a.driver.Observe(a.observers())
 				defer a.publishGates(t.Context())()
 				connect(t.Context(), a, &corev3.Node{Id: "one"})

@@ -30,8 +30,9 @@ const (
 	readBuffer       = 4 << 10
 )
 
-// minimumPing is the shortest time between two pings of a proxy. A bootstrap asks for one every 10 s.
-const minimumPing = 5 * time.Second
+// minimumPing is the shortest time between two pings of a proxy. A bootstrap for several replicas asks for one every 1.2 s,
+// and for one ahead of a request that asks when nothing has come for 0.5 s.
+const minimumPing = 500 * time.Millisecond
 
 // grpcServer makes the server for proxies. The caller calls the returned function when the server has stopped.
 func (a *app) grpcServer() (*grpc.Server, func(), error) {
@@ -39,7 +40,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		// A proxy whose host has vanished must not hold permits and streams for long.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
-		grpc.StreamInterceptor(recoverPanics(a.log)), grpc.UnknownServiceHandler(refuseMethod),
+		grpc.ChainStreamInterceptor(recoverPanics(a.log), a.awaitReplicas), grpc.UnknownServiceHandler(refuseMethod),
 		grpc.ForceServerCodecV2(discovery.Codec(feed.Codec())), // each has its own messages, and leaves the others to gRPC
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
@@ -66,6 +67,9 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	a.xds.Register(server)
 	a.extproc.Register(server)
 	a.feed.Register(server)
+	if a.replicas != nil {
+		a.replicas.links.Register(server)
+	}
 	return server, done, nil
 }
 

@@ -312,7 +312,7 @@ func TestEveryFigureIsShown(t *testing.T) {
 
 // TestFromTheStart shows that every counter of a server has a sample before the first event.
 func TestFromTheStart(t *testing.T) {
-	a := newApp(options(t, good), policy.BuiltinDefaults(), nil)
+	a := made(t, options(t, good), nil)
 	for _, tt := range []struct {
 		collector prometheus.Collector
 		want      int

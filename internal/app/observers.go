@@ -32,9 +32,40 @@ func (a *app) observers() []driver.Observer {
 	}
 }
 
+// mirroring has the names of the observers that also get the transitions that other replicas make. All others must get each
+// transition at one replica only, so that it is counted, kept and logged once.
+var mirroring = map[string]bool{"gates": true, "followers": true}
+
+// firstObservers returns the observers of this replica's engine. Where breakers are shared, the router is the only one: it passes
+// on the transitions of breakers that are this replica's, and those of other replicas.
+func (a *app) firstObservers() []driver.Observer {
+	if a.replicas == nil {
+		return a.observers()
+	}
+	return []driver.Observer{{
+		Name: "replicas", Observe: func(t breaker.Transition) { a.replicas.router.Observe(t, a.clock.Now()) },
+		Reason: "It knows whose breaker it is.",
+	}}
+}
+
+// observe passes a transition on. mirrored means that another replica has made it.
+func (a *app) observe(t breaker.Transition, mirrored bool) {
+	if mirrored {
+		a.metrics.RememberTransition(t) // before followers look for it
+	}
+	for _, o := range a.observers() {
+		if !mirrored || mirroring[o.Name] {
+			o.Observe(t)
+		}
+	}
+}
+
 // keep makes the keeper save the states of breakers soon.
 func (a *app) keep(breaker.Transition) {
-	if a.keeper != nil {
+	switch {
+	case a.replicas != nil:
+		a.replicas.saver.Notify()
+	case a.keeper != nil:
 		a.keeper.Notify()
 	}
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -16,6 +17,9 @@ const reconnectTime = 5 * time.Second
 // called when the first policy is in force, and before any client is served. The caller calls stop when nothing is saved
 // any longer.
 func (a *app) restore() (stop func(), err error) {
+	if a.replicas != nil {
+		return a.restoreShared(), nil
+	}
 	if a.options.StateDir == "" {
 		a.metrics.Register(a.keeper)
 		return func() {}, nil
@@ -31,13 +35,22 @@ func (a *app) restore() (stop func(), err error) {
 		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
 	}
 	a.logLost(lost, "the policy is another one than before, or there is too much to keep")
-	a.keeper = store.NewKeeper(file, a.export, a.log)
+	a.keeper = store.NewKeeper(store.InFile(file, a.export), a.log)
 	a.metrics.Register(a.keeper)
 	return func() {
 		if err := file.Close(); err != nil {
 			a.log.Warn("the state directory cannot be closed", "error", err.Error())
 		}
 	}, nil
+}
+
+// restoreShared takes up the states in the store of all replicas. It goes on without them if the store does not answer.
+func (a *app) restoreShared() (stop func()) {
+	a.metrics.Register(a.replicas.saver, a.replicas.store, a.replicas.router.Collector(a.clock.Now))
+	if !a.replicas.load(context.Background(), a.clock.Now) {
+		a.log.Warn("the store does not answer: this replica begins without the breakers that are in it")
+	}
+	return func() {}
 }
 
 // export returns the states to save. When all streams have ended, the engine gets no more calls, and the last export has

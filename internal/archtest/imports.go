@@ -9,7 +9,7 @@ import (
 )
 
 // testKit has our packages that only tests may import. Every test may.
-var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/exposition", "internal/typical", "internal/guard/guardtest"}
+var testKit = []string{"internal/golden", "internal/envoybin", "internal/markdown", "internal/testca", "internal/exposition", "internal/typical", "internal/guard/guardtest", "internal/redistest", "store/internal/recordtest"}
 
 // testLibraries has the modules of third parties that every test may import.
 var testLibraries = []string{

@@ -19,7 +19,8 @@ import (
 type Peer struct {
 	guard       *Guard
 	account     *account
-	certificate string  // the names in its certificate, for messages
+	certificate string // the names in its certificate, for messages
+	shown       []*x509.Certificate
 	claims      []claim // the identities that its certificate allows
 	hasRules    bool    // the guard has rules of identity
 	close       func()
@@ -51,6 +52,7 @@ func (g *Guard) newPeer(address net.Addr, auth credentials.AuthInfo) *Peer {
 	p.certificate = "no certificate"
 	if t, ok := auth.(credentials.TLSInfo); ok && len(t.State.PeerCertificates) > 0 {
 		leaf := t.State.PeerCertificates[0]
+		p.shown = t.State.PeerCertificates
 		p.certificate = describe(leaf)
 		key = p.certificate
 		if p.hasRules {
@@ -62,6 +64,14 @@ func (g *Guard) newPeer(address net.Addr, auth credentials.AuthInfo) *Peer {
 	}
 	p.account = g.account(key)
 	return p
+}
+
+// Certificates returns the certificates that the peer has shown, its own first.
+func (p *Peer) Certificates() []*x509.Certificate {
+	if p == nil {
+		return nil
+	}
+	return p.shown
 }
 
 func uris(c *x509.Certificate) []string {

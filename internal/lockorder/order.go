@@ -29,6 +29,9 @@ type (
 	SharedResources struct{}
 	// ExtProcCall is the place of the lock of one request in ext_proc. Outcomes are given to a breaker while it is held.
 	ExtProcCall struct{}
+	// Peers is the place of the lock of breakers that other replicas share. Messages are queued, and the engine is called, while it
+	// is held.
+	Peers struct{}
 	// GateLeaf is the place of the locks of gate/publisher. One guards transitions on their way to its
 	// goroutine, the other the gates in force in each proxy.
 	GateLeaf struct{}
@@ -48,6 +51,7 @@ var order = []any{
 	DiscoveryLeaf{},
 	SharedResources{},
 	ExtProcCall{},
+	Peers{},
 	GateLeaf{},
 	DriverLeaf{},
 }

@@ -9,6 +9,7 @@ const (
 	protobufGo      = "google.golang.org/protobuf"
 	rpcStatus       = "google.golang.org/genproto/googleapis/rpc" // the type of a NACK's message
 	yaml            = "go.yaml.in/yaml/v3"
+	goRedis         = "github.com/redis/go-redis/v9"
 	promClient      = "github.com/prometheus/client_golang"
 )
 
@@ -167,9 +168,35 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "store", Layer: 4,
-		Ours:   []string{"breaker"},
+		Ours:   []string{"breaker", "store/internal/record"},
 		Third:  []string{promClient},
 		Reason: "It saves the states that it is given, soon after the app says that one has changed.",
+	},
+	{
+		Pkg: "store/internal/record", Layer: 2, Pure: true, Silent: true,
+		Ours:   []string{"breaker"},
+		Reason: "A state has one form outside of a process, wherever it is kept.",
+	},
+	{
+		Pkg: "store/internal/recordtest", Layer: 3,
+		Ours:   []string{"breaker", "store/internal/record"},
+		Third:  []string{"pgregory.net/rapid"},
+		Reason: "Test kit: all stores are tested with the same states.",
+	},
+	{
+		Pkg: "membership", Layer: 4,
+		Reason: "Which replicas there are follows from what a registry says. It knows no registry, so that any store can be one.",
+	},
+	{
+		Pkg: "store/shared", Layer: 6,
+		Ours:   []string{"breaker", "membership", "internal/untrusted", "store", "store/internal/record", "store/shared/internal/connect"},
+		Third:  []string{goRedis, promClient},
+		Reason: "It knows what membership and the engine want kept, and neither of them knows where. The app connects them.",
+	},
+	{
+		Pkg: "store/shared/internal/connect", Layer: 5,
+		Third:  []string{goRedis},
+		Reason: "How the server is reached can be tested without anything in it.",
 	},
 	{
 		Pkg: "sources/files", Layer: 4,
@@ -215,13 +242,13 @@ var otherRows = []Row{
 	{
 		Pkg: "examples/shop", Layer: 8,
 		Ours:   []string{"breaker", "inprocess"},
-		Third:  []string{"github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9", "github.com/prometheus/client_golang"},
+		Third:  []string{"github.com/jackc/pgx/v5", goRedis, "github.com/prometheus/client_golang"},
 		Reason: "It shows a service as our users write one. It is a module of its own, so that its dependencies are not ours.",
 	},
 	{
 		Pkg: "examples/shop/stand", Layer: 8,
 		Ours:   []string{"internal/processes"},
-		Third:  []string{"github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9"},
+		Third:  []string{"github.com/jackc/pgx/v5", goRedis},
 		Reason: "It runs the shop as a user would, with the binaries and their files.",
 	},
 	{
@@ -248,8 +275,19 @@ var otherRows = []Row{
 		Reason: "Test kit: only tests import it.",
 	},
 	{
-		Pkg: "internal/envoybin", Layer: 0,
+		Pkg: "internal/toolbin", Layer: 0,
+		Reason: "Test kit: all programs of others are looked for in the same places.",
+	},
+	{
+		Pkg: "internal/envoybin", Layer: 1,
+		Ours:   []string{"internal/toolbin"},
 		Reason: "Test kit: it finds the real Envoy, and fails the test where there is none.",
+	},
+	{
+		Pkg: "internal/redistest", Layer: 5,
+		Ours:   []string{"internal/toolbin"},
+		Third:  []string{goRedis},
+		Reason: "Test kit: it runs real servers, and breaks them in every way in which they break.",
 	},
 	{
 		Pkg: "internal/testca", Layer: 0,
@@ -278,7 +316,7 @@ var otherRows = []Row{
 	{
 		Pkg: "internal/e2e", Layer: 13,
 		Ours:   []string{"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "metrics", "internal/driver"},
-		Third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml},
+		Third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml, "golang.org/x/net"},
 		Reason: "These are tests of the whole. No package may depend on them.",
 	},
 	{

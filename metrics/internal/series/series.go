@@ -133,6 +133,13 @@ func (t *Table) ObserveTransition(tr breaker.Transition) {
 	p.last.Store(&tr)
 }
 
+// RememberTransition notes the last transition of a breaker, and does not count it.
+func (t *Table) RememberTransition(tr breaker.Transition) {
+	if s := t.all().find(&tr.Key); s != nil {
+		s.history().last.Store(&tr)
+	}
+}
+
 // ObserveCalls counts how much of the service's time n calls took, each of them d. It takes no lock and
 // allocates nothing. A breaker without series is not counted.
 func (t *Table) ObserveCalls(key breaker.Key, d time.Duration, n uint64) {

@@ -1,4 +1,4 @@
-package envoybin
+package toolbin
 
 import (
 	"os"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 )
+
+var envoy = Tool{Name: "Envoy", Variable: "ENVOY", File: "envoy", Get: "make tools"}
 
 func executable(t *testing.T, elements ...string) string {
 	t.Helper()
@@ -31,35 +33,35 @@ func TestFindPrefersEnvironmentThenPathThenTools(t *testing.T) {
 	bin := t.TempDir()
 	t.Setenv("PATH", bin)
 
-	if got, err := find("", inner); err == nil || !strings.Contains(err.Error(), "make tools") {
+	if got, err := envoy.find("", inner); err == nil || !strings.Contains(err.Error(), "make tools") {
 		t.Errorf("with no Envoy anywhere: got %q and error %v, want an error that says make tools", got, err)
 	}
 	tools := executable(t, module, ".tools", "envoy")
-	if got, err := find("", inner); err != nil || got != tools {
+	if got, err := envoy.find("", inner); err != nil || got != tools {
 		t.Errorf("got %q, %v, want the one in .tools %q", got, err, tools)
 	}
 	if err := os.WriteFile(filepath.Join(inner, "go.mod"), []byte("module inner\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := find("", inner); err != nil || got != tools {
+	if got, err := envoy.find("", inner); err != nil || got != tools {
 		t.Errorf("in a module within the module: got %q, %v, want the one in .tools %q", got, err, tools)
 	}
 	onPath := executable(t, bin, "envoy")
-	if got, err := find("", inner); err != nil || got != onPath {
+	if got, err := envoy.find("", inner); err != nil || got != onPath {
 		t.Errorf("got %q, %v, want the one on the PATH %q", got, err, onPath)
 	}
 	given := executable(t, t.TempDir(), "envoy-1.40")
-	if got, err := find(given, inner); err != nil || got != given {
+	if got, err := envoy.find(given, inner); err != nil || got != given {
 		t.Errorf("got %q, %v, want the one of $ENVOY %q", got, err, given)
 	}
-	if got, err := find(given+"-gone", inner); err == nil {
+	if got, err := envoy.find(given+"-gone", inner); err == nil {
 		t.Errorf("$ENVOY names a file that is not there: got %q, want an error", got)
 	}
 }
 
 func TestFindOutsideOfAModule(t *testing.T) {
 	t.Setenv("PATH", "")
-	if got, err := find("", t.TempDir()); err == nil {
+	if got, err := envoy.find("", t.TempDir()); err == nil {
 		t.Errorf("got %q, want an error", got)
 	}
 }

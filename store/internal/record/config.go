@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"time"
@@ -6,7 +6,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// config is a [breaker.Config] in the words of a policy. The file has every field.
+// config is a [breaker.Config] in the words of a policy. A record has every field.
 type config struct {
 	Mode                                  mode          `json:"mode"`
 	ConsecutiveFailures                   uint32        `json:"consecutiveFailures"`

@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// The types of values in a file. Enumerations are written by name, and other values in the notation of policies.
+// The types of values in a record. Enumerations are written by name, and other values in the notation of policies.
 type (
 	state    breaker.State
 	reason   breaker.Reason
@@ -80,7 +80,7 @@ func (r *ratio) UnmarshalText(text []byte) error {
 }
 
 // hundredths converts a number into hundredths. The result is exact for every number of hundredths that fits. Any other
-// number changes, and decodeRecord notices the change.
+// number changes, and Decode notices the change.
 func hundredths(v float64) uint32 {
 	return uint32(math.Round(min(max(v, 0), math.MaxUint32/100.0) * 100))
 }

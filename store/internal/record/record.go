@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"time"
@@ -6,10 +6,11 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// The records of a file have the fields of [breaker.Saved] and of the types in it, with times of the wall clock, and in the
+// The records have the fields of [breaker.Saved] and of the types in it, with times of the wall clock, and in the
 // words of policies. A change of a record needs a new version of the format.
 type (
-	record struct {
+	// Record is the state of one breaker.
+	Record struct {
 		Key        key         `json:"key"`
 		Config     config      `json:"config"`
 		State      state       `json:"state"`
@@ -59,9 +60,9 @@ type (
 	}
 )
 
-// newRecord returns the record of s, with times of the wall clock.
-func newRecord(s breaker.Saved, a anchor) record {
-	r := record{
+// New returns the record of s, with times of the wall clock.
+func New(s breaker.Saved, a Anchor) Record {
+	r := Record{
 		Key: key(s.Key), Config: newConfig(s.Config),
 		State: state(s.State), Since: a.timeOf(s.Since), Until: a.timeOfEnd(s.Until),
 		Openings: s.Openings, Sequence: s.Sequence, Generation: s.Generation, Lease: duration(s.Lease),
@@ -74,7 +75,7 @@ func newRecord(s breaker.Saved, a anchor) record {
 }
 
 // newTransition returns the record of t; nil: nil.
-func newTransition(t *breaker.Transition, a anchor) *transition {
+func newTransition(t *breaker.Transition, a Anchor) *transition {
 	if t == nil {
 		return nil
 	}
@@ -86,9 +87,9 @@ func newTransition(t *breaker.Transition, a anchor) *transition {
 	}
 }
 
-// saved returns the state of r, with instants of this process; a is now. Nothing in it began after now, and no wait is
+// Saved returns the state of r, with instants of this process; a is now. Nothing in it began after now, and no wait is
 // longer than planned. A wait that has ended meanwhile keeps its end, and the engine decides what follows from it.
-func (r record) saved(a anchor) breaker.Saved {
+func (r Record) Saved(a Anchor) breaker.Saved {
 	s := breaker.Saved{
 		Key: breaker.Key(r.Key), Config: r.Config.config(),
 		State: breaker.State(r.State), Since: a.past(r.Since), Until: a.waitOf(r.Since, r.Until),
@@ -102,7 +103,7 @@ func (r record) saved(a anchor) breaker.Saved {
 }
 
 // transition returns the transition of the record t; nil: nil.
-func (t *transition) transition(a anchor) *breaker.Transition {
+func (t *transition) transition(a Anchor) *breaker.Transition {
 	if t == nil {
 		return nil
 	}

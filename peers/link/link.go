@@ -1,0 +1,236 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"breakwater.dev/membership"
+	"breakwater.dev/peers/internal/peerspb"
+)
+
+// Message is what replicas say to each other.
+type Message = peerspb.Message
+
+const (
+	// backlog is how many messages may wait for one replica.
+	backlog = 4096
+	// idle is how long nothing is sent to a replica until its connection is closed.
+	idle = time.Minute
+	// stale is how long a message may wait.
+	stale = 500 * time.Millisecond
+	// The metadata of a stream names its sender.
+	idKey, addressKey, nameKey = "breakwater-replica-id", "breakwater-replica-address", "breakwater-replica-name"
+)
+
+// Options connect the links of a replica with the rest of the process.
+type Options struct {
+	Self membership.Member
+	// Credentials are for connections to other replicas.
+	Credentials credentials.TransportCredentials
+	// Admit returns an error if the other end of a stream is no replica.
+	Admit func(context.Context) error
+	// Receive gets each message. Those of one replica come one at a time, in their order.
+	Receive func(from membership.Member, m *Message)
+	Log     *slog.Logger
+}
+
+// Links are the connections to other replicas. Make them with [New].
+type Links struct {
+	peerspb.UnimplementedPeersServer
+	o       Options
+	context context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	queues map[string]*queue
+	closed bool
+}
+
+// queue has the messages that wait for one replica.
+type queue struct {
+	to       membership.Member
+	messages chan queued
+}
+
+// queued is a message that waits. What it says of times was right when it was queued.
+type queued struct {
+	*Message
+	at time.Time
+}
+
+// New returns links without connections. The caller calls [Links.Close] in the end.
+func New(o Options) *Links {
+	l := &Links{o: o, queues: map[string]*queue{}}
+	l.context, l.cancel = context.WithCancel(metadata.AppendToOutgoingContext(context.Background(),
+		idKey, o.Self.ID, addressKey, o.Self.Address, nameKey, o.Self.Name))
+	return l
+}
+
+// Register adds the service that receives messages to a gRPC server.
+func (l *Links) Register(s grpc.ServiceRegistrar) { peerspb.RegisterPeersServer(s, l) }
+
+// Serves reports whether a method is of the service that receives messages.
+func Serves(method string) bool { return method == peerspb.Peers_Tell_FullMethodName }
+
+// Send sends a message to a replica, or drops it. It never blocks.
+func (l *Links) Send(to membership.Member, m *Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	q := l.queues[to.ID]
+	if q == nil || q.to.Address != to.Address {
+		q = &queue{to, make(chan queued, backlog)}
+		l.queues[to.ID] = q
+		l.running.Go(func() { l.serve(q) })
+	}
+	select {
+	case q.messages <- queued{m, time.Now()}:
+	default: // the other one does not read
+	}
+}
+
+// Close ends all connections.
+func (l *Links) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.cancel()
+	l.running.Wait()
+}
+
+// drop forgets a queue, so that the next message begins another one.
+func (l *Links) drop(q *queue) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queues[q.to.ID] == q {
+		delete(l.queues, q.to.ID)
+	}
+}
+
+// serve sends the messages of a queue until there have been none for long.
+func (l *Links) serve(q *queue) {
+	defer l.drop(q)
+	connection, err := grpc.NewClient("passthrough:///"+q.to.Address,
+		grpc.WithTransportCredentials(l.o.Credentials),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: 2 * time.Second,
+		}))
+	if err != nil {
+		l.o.Log.Error("another replica cannot be connected to", "replica", q.to.Name, "address", q.to.Address, "error", err.Error())
+		return
+	}
+	defer func() { _ = connection.Close() }() // fails only if it is closed already
+	client := peerspb.NewPeersClient(connection)
+	for down := false; ; {
+		err := l.stream(client, q)
+		if l.context.Err() != nil || errors.Is(err, errIdle) {
+			return
+		}
+		if !down {
+			l.o.Log.Warn("another replica cannot be reached", "replica", q.to.Name, "address", q.to.Address, "error", err.Error())
+			down = true
+		}
+		if !l.wait(q, 100*time.Millisecond) {
+			return
+		}
+	}
+}
+
+// wait drops messages for a time. It reports false when the links are closed, or when there were no messages for long.
+func (l *Links) wait(q *queue, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.context.Done():
+			return false
+		case <-q.messages:
+		case <-timer.C:
+			return true
+		}
+	}
+}
+
+var errIdle = errors.New("there is nothing to send")
+
+// stream sends messages on one stream, until it breaks.
+func (l *Links) stream(client peerspb.PeersClient, q *queue) error {
+	ctx, cancel := context.WithCancel(l.context)
+	defer cancel()
+	stream, err := client.Tell(ctx)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { // the other end says nothing on this stream but that it is over
+		_, err := stream.Recv()
+		if err == nil {
+			err = errors.New("it sends messages on the wrong stream")
+		}
+		ended <- err
+		cancel()
+	}()
+	quiet := time.NewTimer(idle)
+	defer quiet.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-quiet.C:
+			return errIdle
+		case m := <-q.messages:
+			quiet.Reset(idle)
+			if time.Since(m.at) > stale {
+				continue
+			}
+			if err := stream.Send(m.Message); err != nil {
+				return <-ended // has the reason
+			}
+		}
+	}
+}
+
+// Tell implements the service.
+func (l *Links) Tell(stream grpc.BidiStreamingServer[Message, Message]) error {
+	if err := l.o.Admit(stream.Context()); err != nil {
+		return err
+	}
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	one := func(key string) string {
+		if values := md.Get(key); len(values) == 1 && len(values[0]) <= 255 {
+			return values[0]
+		}
+		return ""
+	}
+	from := membership.Member{ID: one(idKey), Address: one(addressKey), Name: one(nameKey)}
+	if from.ID == "" || from.Address == "" {
+		return status.Error(codes.InvalidArgument, "a replica has to say who it is")
+	}
+	for {
+		m, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		l.o.Receive(from, m)
+	}
+}
