@@ -56,6 +56,11 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	// A program with the race detector would stay for a second when it ends, and the tests run many commands.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=10 "+os.Getenv("GORACE")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	binary = filepath.Join(dir, "breakwater")
 	build := exec.Command("go", "build", "-race", "-o", binary, "breakwater.dev/cmd/controlplane")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"breakwater.dev/internal/redistest"
+)
+
+// probed is a service in which only probes arrive, until as many of them have ended as close the breaker.
+type probed struct {
+	inFlight, most, ended atomic.Int64
+	first                 atomic.Int64 // when the first probe came, in nanoseconds; 0: none has
+	fails                 atomic.Bool
+}
+
+func (p *probed) handle(w http.ResponseWriter, r *http.Request) {
+	p.first.CompareAndSwap(0, time.Now().UnixNano())
+	now := p.inFlight.Add(1)
+	for most := p.most.Load(); p.ended.Load() < needed && now > most && !p.most.CompareAndSwap(most, now); most = p.most.Load() {
+	}
+	late(100*time.Millisecond)(w, r)
+	p.inFlight.Add(-1)
+	p.ended.Add(1)
+}
+
+// departing is a way in which the owner of breakers goes away, and comes back.
+type departing struct {
+	go_, back func(t *testing.T, w *sharing, owner *replica)
+	exact     bool // what the owner has counted is not lost
+}
+
+var (
+	killOwner = departing{
+		go_:  func(_ *testing.T, _ *sharing, owner *replica) { owner.control.kill() },
+		back: startAgain,
+	}
+	freezeOwner = departing{
+		go_:  func(t *testing.T, _ *sharing, owner *replica) { owner.control.signal(t, syscall.SIGSTOP) },
+		back: func(t *testing.T, _ *sharing, owner *replica) { owner.control.signal(t, syscall.SIGCONT) },
+	}
+	stopOwner = departing{
+		go_: func(t *testing.T, _ *sharing, owner *replica) {
+			if code := owner.terminate(t); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+		},
+		back: startAgain, exact: true,
+	}
+)
+
+func startAgain(_ *testing.T, w *sharing, owner *replica) { owner.startControl(w.root, owner.flags...) }
+
+// loseOwner returns a story in which the owner of breakers goes away while they are in each state.
+func loseOwner(d departing) func(*testing.T, redistest.Kind) {
+	return func(t *testing.T, store redistest.Kind) {
+		w := newSharing(t, redistest.Start(t, store), nil, byRate)
+		for _, phase := range []struct {
+			name   string
+			during func(t *testing.T, subjects []*subject, depart func(), d *departing)
+		}{
+			{"half-open", departInHalfOpen}, {"open", departInOpen}, {"forced open", departWhileForced}, {"closed", departInClosed},
+		} {
+			t.Run(phase.name, func(t *testing.T) {
+				owner, subjects := w.pick(t)
+				gone := false
+				depart := func() {
+					owner.away, gone = true, true
+					d.go_(t, w, owner)
+					w.agree(t)
+				}
+				phase.during(t, subjects, depart, &d)
+				if gone {
+					owner.away = false
+					d.back(t, w, owner)
+					w.agree(t)
+				}
+				for _, s := range subjects {
+					s.everywhere(t, "closed")
+					s.pass(t)
+				}
+			})
+		}
+	}
+}
+
+// trip opens the breaker by failures of all proxies, and has probes arrive in a service that is well.
+func (s *subject) trip(t *testing.T) *probed {
+	t.Helper()
+	s.fails(t, tripsAfter)
+	s.everywhere(t, "open")
+	s.reject(t)
+	p := &probed{}
+	s.upstream.behave(p.handle)
+	return p
+}
+
+// heals waits until probes have closed the breaker, and fails the test if there were too many at once.
+func (s *subject) heals(t *testing.T, p *probed) {
+	t.Helper()
+	grows(t, "probes of "+s.host, needed, p.ended.Load)
+	s.everywhere(t, "closed")
+	if n := p.most.Load(); n > permits {
+		t.Errorf("%s: %d probes were in flight at once, want at most %d", s.host, n, permits)
+	}
+}
+
+// departInHalfOpen has the owner go away while probes are in flight.
+func departInHalfOpen(t *testing.T, subjects []*subject, depart func(), _ *departing) {
+	probes, crowds := make([]*probed, len(subjects)), make([]crowd, len(subjects))
+	for i, s := range subjects {
+		probes[i] = s.trip(t)
+		crowds[i] = s.crowd(t)
+	}
+	for i, s := range subjects {
+		grows(t, "probes of "+s.host, 5, probes[i].ended.Load)
+	}
+	depart()
+	for i, s := range subjects {
+		s.heals(t, probes[i])
+		crowds[i].clean(t)
+	}
+}
+
+// departInOpen has the owner go away in the wait. The wait is not shorter for it.
+func departInOpen(t *testing.T, subjects []*subject, depart func(), _ *departing) {
+	probes, crowds, tripped := make([]*probed, len(subjects)), make([]crowd, len(subjects)), make([]time.Time, len(subjects))
+	for i, s := range subjects {
+		probes[i] = s.trip(t)
+		tripped[i] = s.live()[0].history(t, s.host).Trip.At
+		crowds[i] = s.crowd(t)
+	}
+	depart()
+	for i, s := range subjects {
+		s.heals(t, probes[i])
+		crowds[i].clean(t)
+		if waited := time.Unix(0, probes[i].first.Load()).Sub(tripped[i]); waited < openFor-50*time.Millisecond {
+			t.Errorf("%s: the first probe came %s after the trip, want %s or more", s.host, waited, openFor)
+		}
+	}
+}
+
+// departWhileForced has the owner go away while a breaker is held open by hand.
+func departWhileForced(t *testing.T, subjects []*subject, depart func(), _ *departing) {
+	crowds, reached := make([]crowd, len(subjects)), make([]int64, len(subjects))
+	for i, s := range subjects {
+		s.upstream.behave(answer(http.StatusOK))
+		s.live()[i].byHand(t, "force", s.host, "open", "--for", "1h")
+		s.reject(t)
+		reached[i], crowds[i] = s.upstream.calls.Load(), s.crowd(t)
+	}
+	depart()
+	for i, s := range subjects {
+		holds(t, s.host+" is held open", time.Second, func() error { return s.is("open") })
+		crowds[i].clean(t)
+		if n := s.upstream.calls.Load() - reached[i]; n > 0 {
+			t.Errorf("%s: %d calls reached the service of a breaker that is held open", s.host, n)
+		}
+		s.listed(t, "open", "alice@ops")
+		s.live()[i].byHand(t, "reset", s.host)
+		s.pass(t)
+	}
+}
+
+// departInClosed has the owner go away when half of the failures that trip the breaker have been counted.
+func departInClosed(t *testing.T, subjects []*subject, depart func(), d *departing) {
+	for _, s := range subjects {
+		s.fails(t, tripsAfter/2)
+		eventually(t, "the failures are counted", func() error {
+			for _, r := range s.live() {
+				if n := r.breaker(t, s.host).Counts.Failures; n != tripsAfter/2 {
+					return fmt.Errorf("%s has counted %d", r.name, n)
+				}
+			}
+			return nil
+		})
+	}
+	depart()
+	for _, s := range subjects {
+		more := tripsAfter
+		if d.exact {
+			more = tripsAfter - tripsAfter/2
+		}
+		s.failsUntilOpen(t, more)
+		p := &probed{}
+		s.upstream.behave(p.handle)
+		s.reject(t)
+		c := s.crowd(t)
+		s.heals(t, p)
+		c.clean(t)
+	}
+}
+
+// failsUntilOpen makes failing calls until the breaker is open. Not more than most of them may be needed.
+func (s *subject) failsUntilOpen(t *testing.T, most int) {
+	t.Helper()
+	counted := s.live()[0].breaker(t, s.host).Counts.Failures
+	s.upstream.behave(answer(http.StatusInternalServerError))
+	for i := range most {
+		r, err := s.proxies[i%len(s.proxies)].get(t.Context(), s.host, "/")
+		if err != nil || r.status != http.StatusInternalServerError {
+			t.Fatalf("failing call %d of %s: got %d %q, %v, want the service's 500", i+1, s.host, r.status, r.body, err)
+		}
+		eventually(t, "the failure is counted", func() error {
+			if n := s.live()[0].breaker(t, s.host).Counts.Failures; n <= counted {
+				return errors.Join(fmt.Errorf("%d are counted, as before", n), s.is("open"))
+			}
+			counted++
+			return nil
+		})
+		if s.is("open") == nil {
+			return
+		}
+	}
+	s.everywhere(t, "open")
+}
