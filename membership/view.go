@@ -22,6 +22,8 @@ type View struct {
 	Epoch uint64 `json:"epoch"`
 	// Nonce is random. Two views of one epoch differ in it: a store that forgets a write can take another one in its place.
 	Nonce string `json:"nonce"`
+	// Follows is the nonce of the view that was in force just before; "": that is not known.
+	Follows string `json:"follows,omitempty"`
 	// Members are sorted by id.
 	Members []Member `json:"members"`
 }
