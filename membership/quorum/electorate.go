@@ -126,7 +126,7 @@ func (q *Quorum) majority(counts func(id string) bool, now instant.Instant) inst
 
 // meets returns how many replicas answer at the addresses of the present list; 0: this replica cannot lead.
 func (q *Quorum) meets(now instant.Instant) int {
-	if q.leaving || !q.watched(now) || !q.mayPromise(now) {
+	if q.leaving || !q.watched(now) || now.Sub(q.born) < promise/2 { // others begin to count when they may promise
 		return 0
 	}
 	met := map[string]bool{}

@@ -51,7 +51,7 @@ func (q *Quorum) begin(now instant.Instant) {
 	}
 	switch {
 	case last.Epoch == 0 || q.majority(q.has(&last), now) <= now || last.Epoch == q.view.Epoch && !last.Same(&q.view):
-		q.propose(q.members(&last, now), "")
+		q.propose(q.members(&last, now), "", now)
 	case !last.Same(&q.view):
 		q.accept(last)
 	}
@@ -83,7 +83,7 @@ func (q *Quorum) change(now instant.Instant) {
 	if len(next) == 0 || slices.Equal(next, q.view.Members) && !q.outbid(now) {
 		return
 	}
-	q.propose(next, q.view.Nonce)
+	q.propose(next, q.view.Nonce, now)
 }
 
 // outbid reports whether a replica has another view that is not below this one's. It would never take this one.
@@ -98,8 +98,11 @@ func (q *Quorum) outbid(now instant.Instant) bool {
 }
 
 // propose makes the next view. It is in force when [Quorum.grants] says so.
-func (q *Quorum) propose(members []membership.Member, follows string) {
-	epoch := max(q.highest+1, q.o.Epoch)
+func (q *Quorum) propose(members []membership.Member, follows string, now instant.Instant) {
+	epoch := q.highest + 1
+	if follows == "" {
+		epoch = max(epoch, q.o.Epoch+uint64(now.Sub(q.born)/time.Second))
+	}
 	q.accept(membership.View{Epoch: epoch, Nonce: q.o.Nonce(), Follows: follows, Members: members})
 }
 

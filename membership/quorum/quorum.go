@@ -31,8 +31,8 @@ type Options struct {
 	Self membership.Member
 	// Nonce returns a random text for each call.
 	Nonce func() string
-	// Epoch is the lowest epoch of the views that this replica makes. When all replicas have forgotten the views, such as after
-	// they have all been started again, epochs still grow if it grows from process to process.
+	// Epoch should be the time in seconds when this replica starts, by a clock that outlives processes. A view that follows none has
+	// no lower epoch than the time has seconds. So epochs grow even if all replicas have been started again, and know of none.
 	Epoch uint64
 	// Changing means that the list of addresses may change while replicas run, and that each replica learns of that at another
 	// time. If it is false all replicas have the same list.

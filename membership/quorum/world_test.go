@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"breakwater.dev/instant"
@@ -90,6 +91,9 @@ func (w *world) run(d time.Duration) {
 func (w *world) note(format string, args ...any) {
 	w.log = append(w.log, fmt.Sprintf("%8.3f ", time.Duration(w.now).Seconds())+fmt.Sprintf(format, args...))
 }
+
+// alias is the end of a second address of a site.
+const alias = "-alias"
 
 // site is a place with an address, at which one process after the other runs.
 type site struct {
@@ -216,13 +220,14 @@ func (w *world) send(from *process, e Envelope) {
 		w.fail("%v", err)
 	}
 	a, b := from.site.address, e.To.Address
+	cut := func() bool { return w.cut[pair(a, strings.TrimSuffix(b, alias))] }
 	for range 1 + w.chance(w.twice) {
-		if w.cut[pair(a, b)] || a != b && w.random.Float64() < w.loss {
+		if cut() || a != strings.TrimSuffix(b, alias) && w.random.Float64() < w.loss {
 			continue
 		}
 		w.after(time.Duration(w.random.Int64N(int64(w.slowest))), func() {
-			i := slices.IndexFunc(w.sites, func(s *site) bool { return s.address == b })
-			if w.cut[pair(a, b)] || i < 0 || w.sites[i].p == nil {
+			i := slices.IndexFunc(w.sites, func(s *site) bool { return s.address == b || s.address+alias == b })
+			if cut() || i < 0 || w.sites[i].p == nil {
 				return
 			}
 			target := w.sites[i].p
