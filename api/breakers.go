@@ -28,11 +28,13 @@ const (
 	ForcedClosedByHand Mode = "ForcedClosedByHand"
 )
 
-// Instance is the control plane that gave an answer. Where there are several control planes, each one knows only the
-// reports of its own proxies, and a change by hand holds for these proxies only.
+// Instance is the control plane that gave an answer. Where several control planes are no replicas of each other, each one
+// knows only the reports of its own proxies, and a change by hand holds for these proxies only.
 type Instance struct {
 	Name    string `json:"instance"`
 	Proxies int    `json:"proxies"` // connected to it
+	// Replicas are the control planes that share their breakers; nil: it shares them with nobody.
+	Replicas *Replicas `json:"replicas,omitempty"`
 }
 
 // BreakerList is the answer of GET /breakers.
@@ -58,7 +60,11 @@ type Breaker struct {
 	Nodes uint32 `json:"nodes,omitempty"`
 	Mode  Mode   `json:"mode"` // now in force; the policy's own mode is in Config
 	// DataPath is where the breaker is enforced, Inline or Adaptive; "": the policy in force has no such breaker.
-	DataPath   string    `json:"data_path,omitempty"`
+	DataPath string `json:"data_path,omitempty"`
+	// Owner is the name of the replica that decides about the breaker; "": it is not shared.
+	Owner string `json:"owner,omitempty"`
+	// LocalView says that the replica that answers does not reach the owner, so that it decides by what its own side knows.
+	LocalView  bool      `json:"local_view,omitempty"`
 	State      State     `json:"state"`
 	Forced     *Forced   `json:"forced"` // nil: the rules decide
 	Since      time.Time `json:"since"`  // when the state began

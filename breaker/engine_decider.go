@@ -44,13 +44,13 @@ type Lease interface {
 }
 
 // Decider returns the engine as a [Decider].
-func (e *Engine) Decider() Decider { return decider{e} }
+func (e *Engine) Decider() Local { return Local{e} }
 
-// decider is an engine that is asked by key.
-type decider struct{ *Engine }
+// Local is an engine as a [Decider]: it decides by the breakers of this process.
+type Local struct{ *Engine }
 
 // breaker returns the breaker of a subject, or nil.
-func (d decider) breaker(s *Subject, now Instant) *Breaker {
+func (d Local) breaker(s *Subject, now Instant) *Breaker {
 	if s.Key.Node == "" {
 		return d.Breaker(s.Key)
 	}
@@ -58,7 +58,7 @@ func (d decider) breaker(s *Subject, now Instant) *Breaker {
 }
 
 // Acquire implements [Decider].
-func (d decider) Acquire(_ context.Context, s Subject, uploading bool, now Instant) (Lease, Decision) {
+func (d Local) Acquire(_ context.Context, s Subject, uploading bool, now Instant) (Lease, Decision) {
 	b := d.breaker(&s, now)
 	if b == nil {
 		return &Permit{}, Decision{Admitted: true, State: Closed}
@@ -78,14 +78,14 @@ func (d decider) Acquire(_ context.Context, s Subject, uploading bool, now Insta
 }
 
 // Report implements [Decider].
-func (d decider) Report(s Subject, outcomes []Reported, now Instant) {
+func (d Local) Report(s Subject, outcomes []Reported, now Instant) {
 	if b := d.breaker(&s, now); b != nil {
 		b.Report(outcomes, now)
 	}
 }
 
 // Rejected implements [Decider].
-func (d decider) Rejected(s Subject, n uint64, now Instant) {
+func (d Local) Rejected(s Subject, n uint64, now Instant) {
 	if b := d.breaker(&s, now); b != nil {
 		b.Rejected(n, now)
 	}

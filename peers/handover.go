@@ -19,6 +19,10 @@ type holding struct {
 	base  counts
 	fence breaker.Instant // no permit is given before
 	told  uint64          // the requests when counts were last sent
+	// turn is the replica that deals permits of connections, and demand has when the proxies of each last refused some.
+	turn    string
+	demand  map[string]breaker.Instant
+	samples map[string]sampled // how densely the proxies of other replicas log
 }
 
 // pending is a breaker that is here soon.
@@ -96,6 +100,11 @@ func (r *Router) adopt(key breaker.Key, g *handed, now breaker.Instant) {
 		r.load(key, h, state, g, now)
 	} else {
 		own, _ := r.o.Engine.Status(key, now)
+		if s := r.specOf(key); s != nil && own.State == breaker.Closed {
+			blank := breaker.Handover{Saved: breaker.Saved{Key: key, Config: s.Config, Since: own.Since, Sequence: own.Sequence, Generation: own.Generation}}
+			blank.LastProbe = r.firstProbe()
+			r.o.Engine.TakeOver(&blank, 0, now)
+		}
 		h.rank, h.adopted = convert.Rank{Epoch: r.view.Epoch, Generation: own.Generation, State: own.State}, own.Generation
 	}
 	h.merged = g != nil
@@ -135,6 +144,9 @@ func (r *Router) load(key breaker.Key, h *holding, state *convert.State, g *hand
 	if s := r.specOf(key); s != nil && s.sum == state.ConfigSum {
 		took.Config = s.Config
 	}
+	if g == nil {
+		took.LastProbe = r.firstProbe()
+	}
 	r.o.Engine.Forsake(key, now)
 	r.o.Engine.TakeOver(&took, 0, now)
 	own, _ := r.o.Engine.Status(key, now)
@@ -144,6 +156,10 @@ func (r *Router) load(key breaker.Key, h *holding, state *convert.State, g *hand
 	h.rank.Epoch = r.view.Epoch
 	h.rank.Generation, h.rank.State, h.adopted = own.Generation, own.State, own.Generation
 }
+
+// firstProbe returns the number after which the ids of probes begin, where those of the replica before are not known. Each epoch
+// has room for as many as a breaker can have probes in it.
+func (r *Router) firstProbe() uint32 { return uint32(r.view.Epoch << 16) }
 
 // untouched reports whether the breaker has changed its state since it came.
 func (h *holding) untouched() bool { return h.rank.Generation == h.adopted }

@@ -9,9 +9,12 @@ import (
 
 // Report implements [breaker.Decider].
 func (r *Router) Report(s breaker.Subject, outcomes []breaker.Reported, now breaker.Instant) {
-	at := r.find(s.Key)
-	if at == nil || at.here() {
+	switch at := r.find(s.Key); {
+	case at == nil:
 		r.local.Report(s, outcomes, now)
+		return
+	case at.here():
+		r.reportHere(at, s, outcomes, now)
 		return
 	}
 	r.add(&outbox.Item{Subject: s, Outcomes: outcomes}, now)
@@ -19,8 +22,10 @@ func (r *Router) Report(s breaker.Subject, outcomes []breaker.Reported, now brea
 
 // Rejected implements [breaker.Decider].
 func (r *Router) Rejected(s breaker.Subject, n uint64, now breaker.Instant) {
-	at := r.find(s.Key)
-	if at == nil || at.here() {
+	if at := r.find(s.Key); at == nil || at.here() {
+		if at != nil {
+			at.refused.Store(int64(now))
+		}
 		r.local.Rejected(s, n, now)
 		return
 	}
@@ -115,6 +120,10 @@ func (r *Router) tookReport(p *peer, m *peerspb.Report, now breaker.Instant) {
 		}
 		i.Hops++
 		r.stats.received.Add(uint64(len(i.Outcomes) + len(i.Settled)))
+		r.sample(p, i, now)
+		if i.Rejected > 0 {
+			r.demand(i.Subject.Key, p.ID, now)
+		}
 		r.pass(i, now)
 	}
 }

@@ -88,7 +88,8 @@ type Router struct {
 // spec is a breaker of the policy.
 type spec struct {
 	breaker.Spec
-	sum uint64 // of the config
+	sum         uint64 // of the config
+	connections bool   // its calls are connections
 }
 
 // New returns a router without breakers. ids of messages begin after first, which should be random.
@@ -103,13 +104,15 @@ func New(o Options, first uint64) *Router {
 	return r
 }
 
-// Apply replaces the breakers of the policy, which the engine has already.
-func (r *Router) Apply(specs []breaker.Spec, now breaker.Instant) {
+// Apply replaces the breakers of the policy, which the engine has already. connections reports whether the calls of a breaker
+// are connections, so that nobody asks for permits; nil: no breaker's are.
+func (r *Router) Apply(specs []breaker.Spec, connections func(breaker.Key) bool, now breaker.Instant) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.specs = make(map[breaker.Key]*spec, len(specs))
 	for i := range specs {
-		r.specs[specs[i].Key] = &spec{specs[i], xxhash.Sum64String(fmt.Sprintf("%+v", specs[i].Config))}
+		key := specs[i].Key
+		r.specs[key] = &spec{specs[i], xxhash.Sum64String(fmt.Sprintf("%+v", specs[i].Config)), connections != nil && connections(key)}
 	}
 	r.dropUnknown()
 	r.replace(now)

@@ -47,6 +47,9 @@ func (r *Router) deliver(t breaker.Transition, now breaker.Instant) {
 	if isByHand(&t) {
 		h.rank.HandEpoch, h.rank.HandGeneration = r.view.Epoch, t.Generation
 	}
+	if t.Edge.To == breaker.HalfOpen {
+		r.nextTurn(h, at, now)
+	}
 	r.tell(t.Key, &t, now)
 	r.later(func() { r.o.Deliver(t, false) })
 }
@@ -68,7 +71,7 @@ func (r *Router) state(key breaker.Key, now breaker.Instant) (s *convert.State, 
 		Rank: h.rank, Saved: kept.Saved, Ramping: own.Admits < breaker.Whole && own.State == breaker.Closed, Probes: own.ProbesInFlight, InFlight: own.InFlight, Window: own.Window,
 		LastFailure: own.LastFailure,
 	}
-	s.Rank.Generation, s.Rank.State = own.Generation, own.State
+	s.Rank.Generation, s.Rank.State, s.Turn = own.Generation, own.State, h.turn
 	h.base.plus(countsOfStatus(&own)).into(s)
 	if of := r.specOf(key); of != nil {
 		s.ConfigSum, s.Saved.Lease = of.sum, of.Lease

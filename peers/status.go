@@ -55,6 +55,7 @@ func (r *Router) dress(s *breaker.Status, now breaker.Instant) {
 		if s.State == breaker.HalfOpen {
 			s.ProbesFrom = max(s.ProbesFrom, h.fence)
 		}
+		r.waitsForTurn(s, h.turn, now)
 	}
 	if s.State == breaker.HalfOpen && !r.owns(s.Key, now) {
 		s.ProbesFrom = max(s.ProbesFrom, now.Add(tickPeriod))
@@ -79,6 +80,7 @@ func (r *Router) reflect(s *breaker.Status, now breaker.Instant) {
 	s.Since, s.ProbesInFlight, s.InFlight, s.Window = of.Saved.Since, of.Probes, of.InFlight, of.Window
 	s.Counts, s.SuccessLag, s.IgnoredLag, s.LastFailure = of.Counts, of.SuccessLag, of.IgnoredLag, of.LastFailure
 	s.Override, s.Episode = of.Saved.Override, episode(&of.Saved)
+	r.waitsForTurn(s, of.Turn, now)
 	switch {
 	case s.State != breaker.Closed:
 		s.Admits = 0

@@ -22,6 +22,13 @@ type place struct {
 	perNode bool   // each proxy has a breaker of its own
 	// waits means that this replica decides soon, when it knows what the one before knew.
 	waits atomic.Bool
+
+	// For a breaker that is here:
+	refused    atomic.Int64  // when this replica's proxies last rejected calls
+	oneIn      atomic.Uint32 // how densely they log
+	sampledAt  atomic.Int64  // when that was seen
+	floor      atomic.Uint32 // how densely the proxies of other replicas log; see reportHere
+	floorUntil atomic.Int64
 }
 
 // here reports whether this replica's engine is the breaker.

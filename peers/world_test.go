@@ -150,7 +150,7 @@ func (w *world) start() *replica {
 	p.agent = membership.NewAgent(p.member, func() string { return fmt.Sprint(w.random.Uint64()) })
 	w.replicas = append(w.replicas, p)
 	p.engine.Apply(w.specs, p.now())
-	p.router.Apply(w.specs, p.now())
+	p.router.Apply(w.specs, nil, p.now())
 	w.note("%s starts", id)
 	w.after(0, p.tick)
 	w.after(0, p.beat)

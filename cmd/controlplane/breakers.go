@@ -58,8 +58,9 @@ of the last change, FORCED who holds the breaker in its state by hand, until whe
 what ended the closed state, with the window that it judged by; probes that fail and restarts do
 not replace it. A mode beside the state says that nobody heeds it (MetricsOnly, Disabled).
 
-Which control plane answers, and how many proxies it has, is on standard error: of several
-each knows its own proxies alone.`),
+Which control plane answers, and how many proxies it has, is on standard error. Of several that
+share a store (serve --store) each answers for all, and OWNER is the one that decides about
+the breaker. Of others each knows its own proxies alone.`),
 		Example: "  breakwater breakers list\n  breakwater breakers list payments stock --output json",
 		Args:    keys,
 		PreRunE: func(*cobra.Command, []string) error {

@@ -148,7 +148,7 @@ func (h *byHand) apply(c *cobra.Command, key string, change func(*api.Client) (a
 		return cli.WriteJSON(c.OutOrStdout(), after.JSON)
 	}
 	if answer.By != nil {
-		fmt.Fprintf(c.ErrOrStderr(), "in force on this instance only: %s\n", cli.AnsweredBy(answer.By))
+		fmt.Fprintln(c.ErrOrStderr(), cli.InForce(answer.By))
 	}
 	return cli.WriteTable(c.OutOrStdout(), &cli.Listing{Answer: answer, Breakers: []api.Breaker{after.Breaker}})
 }

@@ -85,7 +85,7 @@ Exit codes: 0 fine, 1 problems found, 2 wrong usage.`),
 		Args:          subcommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(versionCommand(), serveCommand(), validateCommand(), renderCommand(), bootstrapCommand(), breakersCommand())
+	root.AddCommand(versionCommand(), serveCommand(), validateCommand(), renderCommand(), bootstrapCommand(), breakersCommand(), replicasCommand())
 	for _, c := range root.Commands() {
 		tellBeginning(c, began)
 	}

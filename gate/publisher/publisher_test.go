@@ -69,18 +69,10 @@ type mesh struct {
 	decided    []time.Time
 }
 
-// breakers are those of an engine.
-type breakers struct {
-	breaker.Decider
-	engine *breaker.Engine
-}
-
-func (b breakers) Snapshot(now breaker.Instant) []breaker.Status { return b.engine.Snapshot(now) }
-
 func newMesh(t *testing.T) *mesh {
 	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}, publishing: func() {}}
 	m.engine = breaker.NewEngine(breaker.Options{Listen: func(tr breaker.Transition) { m.Publisher.Observe(tr) }})
-	m.Publisher = New(Options{Breakers: breakers{m.engine.Decider(), m.engine}, Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
+	m.Publisher = New(Options{Breakers: m.engine.Decider(), Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { m.Run(ctx) })
@@ -495,8 +487,7 @@ func TestCount(t *testing.T) {
 // this twice a second while the breakers of these upstreams are half-open.
 func BenchmarkProxies(b *testing.B) {
 	m := &mesh{clock: clock{time.Now()}, links: map[string]gate.Links{}}
-	e := breaker.NewEngine(breaker.Options{})
-	m.Publisher = New(Options{Breakers: breakers{e.Decider(), e}, Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
+	m.Publisher = New(Options{Breakers: breaker.NewEngine(breaker.Options{}).Decider(), Feed: m, Proxies: m, Clock: m.clock, Log: slog.New(slog.DiscardHandler)})
 	var listed, wanted []string
 	for i := range 500 {
 		listed = append(listed, fmt.Sprintf("upstream-%03d", i))

@@ -204,7 +204,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 	a.driver = driver.New()
 	a.clock, a.engine = a.driver.Clock, a.driver.Engine
 	var counted metrics.Engine = a.engine
-	if a.breakers = (local{a.engine.Decider(), a.engine}); o.Replicas.Enabled() {
+	if a.breakers = a.engine.Decider(); o.Replicas.Enabled() {
 		var err error
 		if a.replicas, err = a.newReplicas(); err != nil {
 			return nil, err
@@ -219,6 +219,9 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 	a.outliers = newOutliers(a.clock, a.xds, o.Log)
 	a.metrics = metrics.New(metrics.Options{Version: o.Version, Engine: counted, Clock: a.clock, Outliers: a.outliers.detector, Log: o.Log})
 	process := rand.Uint32()
+	if a.replicas != nil {
+		process = a.options.Replicas.process() // a probe's log may come to another replica than the one that asked for its permit
+	}
 	a.extproc = extproc.NewServer(extproc.Options{
 		Process:      process,
 		Decider:      a.breakers,

@@ -64,6 +64,10 @@ func runSteps(steps []step, c *change) {
 func (a *app) applyBreakers(c *change) {
 	c.breakers = a.engine.Apply(c.set.Specs(), a.clock.Now())
 	if a.replicas != nil {
-		a.replicas.router.Apply(c.set.Specs(), a.clock.Now())
+		connections := func(key breaker.Key) bool {
+			u := c.set.Upstream(key.Upstream)
+			return u != nil && u.Protocol == policy.TCP
+		}
+		a.replicas.router.Apply(c.set.Specs(), connections, a.clock.Now())
 	}
 }

@@ -1,13 +1,15 @@
 package app
 
 import (
+	"fmt"
+
 	"breakwater.dev/api"
 	"breakwater.dev/internal/httpapi"
 )
 
 // apiOptions connects the HTTP API with the other parts.
 func (a *app) apiOptions() httpapi.Options {
-	return httpapi.Options{
+	o := httpapi.Options{
 		Version:  a.options.Version,
 		Instance: a.options.Instance,
 		Engine:   a.breakers,
@@ -22,6 +24,23 @@ func (a *app) apiOptions() httpapi.Options {
 		Admin:    httpapi.Admin{Token: a.options.AdminToken, PlainText: a.options.HTTP.Insecure},
 		Log:      a.log,
 	}
+	if a.replicas != nil {
+		o.Replicas, o.Owner = a.sharing, a.replicas.router.OwnerOf
+	}
+	return o
+}
+
+// sharing returns the replicas that share the breakers.
+func (a *app) sharing() *api.Replicas {
+	s := a.replicas.router.Stats(a.clock.Now())
+	all := &api.Replicas{View: api.Whole, Epoch: s.Epoch, Unreachable: s.Unreachable, Members: []api.Replica{}}
+	for _, m := range s.Members {
+		all.Members = append(all.Members, api.Replica{Name: m.Name, ID: m.ID, Address: m.Address, Reachable: m.Reached, Owns: m.Owns})
+	}
+	if s.Unreachable > 0 {
+		all.View = fmt.Sprintf("local view, %d of %d replicas unreachable", s.Unreachable, len(s.Members))
+	}
+	return all
 }
 
 // conditions returns the conditions under which this process is ready. The two open ports need no condition: a client can

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"net"
 	"sync"
@@ -220,6 +221,9 @@ func (r *replicas) close() {
 	r.links.Close()
 	_ = r.store.Close() // its connections end with the process anyway
 }
+
+// process identifies the replicas together, to those who read the ids of probes.
+func (r *Replicas) process() uint32 { return crc32.ChecksumIEEE([]byte(r.Store.Name)) }
 
 // address returns the address at which other replicas reach this one.
 func (r *Replicas) address(listen string) (string, error) {

@@ -46,7 +46,7 @@ func (a *app) restore() (stop func(), err error) {
 
 // restoreShared takes up the states in the store of all replicas. It goes on without them if the store does not answer.
 func (a *app) restoreShared() (stop func()) {
-	a.metrics.Register(a.replicas.saver, a.replicas.store)
+	a.metrics.Register(a.replicas.saver, a.replicas.store, a.replicas.router.Collector(a.clock.Now))
 	if !a.replicas.load(context.Background(), a.clock.Now) {
 		a.log.Warn("the store does not answer: this replica begins without the breakers that are in it")
 	}

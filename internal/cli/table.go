@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -16,7 +18,12 @@ func WriteTable(w io.Writer, l *Listing) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tSTATE\tSINCE\tCALLS\tFAILURES\tSLOW\tREASON\tFORCED\tCAUSE")
+	owners := slices.ContainsFunc(l.Breakers, func(b api.Breaker) bool { return b.Owner != "" })
+	heading := "KEY\tSTATE\tSINCE\tCALLS\tFAILURES\tSLOW\tREASON\tFORCED\tCAUSE"
+	if owners {
+		heading += "\tOWNER"
+	}
+	fmt.Fprintln(t, heading)
 	for i := range l.Breakers {
 		b := &l.Breakers[i]
 		window, reason := b.Window, "-"
@@ -26,8 +33,12 @@ func WriteTable(w io.Writer, l *Listing) error {
 				window = last.Window
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", b.Key, state(b), age(l.At.Sub(b.Since)),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s", b.Key, state(b), age(l.At.Sub(b.Since)),
 			window.Calls, window.Failures, window.Slow, reason, forced(b), cause(b))
+		if owners {
+			fmt.Fprintf(t, "\t%s", owner(b))
+		}
+		fmt.Fprintln(t)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("printing breakers: %w", err)
@@ -41,6 +52,14 @@ func state(b *api.Breaker) string {
 		return string(b.State) + " (" + string(b.Mode) + ")"
 	}
 	return string(b.State)
+}
+
+// owner returns the replica that decides about a breaker.
+func owner(b *api.Breaker) string {
+	if b.LocalView {
+		return b.Owner + " (unreachable: local view)"
+	}
+	return cmp.Or(b.Owner, "-")
 }
 
 // cause returns what began the episode of a breaker that is not closed.
@@ -77,10 +96,46 @@ func inWindow(w api.Window) string {
 
 // AnsweredBy returns which control plane it was, in words.
 func AnsweredBy(i *api.Instance) string {
+	text := fmt.Sprintf("%s, which has %d proxies", i.Name, i.Proxies)
 	if i.Proxies == 1 {
-		return i.Name + ", which has 1 proxy"
+		text = i.Name + ", which has 1 proxy"
 	}
-	return fmt.Sprintf("%s, which has %d proxies", i.Name, i.Proxies)
+	switch r := i.Replicas; {
+	case r == nil:
+	case r.Unreachable > 0:
+		text += ": " + r.View
+	default:
+		text += fmt.Sprintf(", for all %d replicas", len(r.Members))
+	}
+	return text
+}
+
+// InForce says where a change by hand is in force.
+func InForce(i *api.Instance) string {
+	if i.Replicas == nil {
+		return "in force on this instance only: " + AnsweredBy(i)
+	}
+	if i.Replicas.Unreachable > 0 {
+		return "in force on the replicas that are reached: " + AnsweredBy(i)
+	}
+	return fmt.Sprintf("in force on all %d replicas: answered by %s", len(i.Replicas.Members), i.Name)
+}
+
+// WriteReplicas prints a line for each replica.
+func WriteReplicas(w io.Writer, r *api.Replicas) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tADDRESS\tREACHABLE\tOWNS\tID")
+	for _, m := range r.Members {
+		reachable := "yes"
+		if !m.Reachable {
+			reachable = "no"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.Address, reachable, Plural(m.Owns, "breaker"), m.ID)
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("printing replicas: %w", err)
+	}
+	return nil
 }
 
 // Plural returns a number of things, such as "1 call" or "2 calls".

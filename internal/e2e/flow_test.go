@@ -108,7 +108,7 @@ func newFlow(t *testing.T, text string) *flow {
 		Log:       slog.New(slog.DiscardHandler),
 	})
 	f.gates = publisher.New(publisher.Options{
-		Breakers: f.engine, Feed: f, Proxies: f, Clock: f.driver.Clock, Log: slog.New(slog.DiscardHandler),
+		Breakers: f.engine.Decider(), Feed: f, Proxies: f, Clock: f.driver.Clock, Log: slog.New(slog.DiscardHandler),
 	})
 	f.start(t)
 	return f

@@ -97,10 +97,10 @@ func TestReplicasByNameAndAddress(t *testing.T) {
 		m.startControl(t, "--tls-cert", ca.Path(certificate+".pem"), "--tls-key", ca.Path(certificate+".key"), "--tls-client-ca", ca.Path("ca.pem"))
 		all = append(all, m)
 	}
-	first, joining, proxy := all[0], all[1], all[2] // the address of the last is in each bootstrap of its mesh
+	first, joining, proxy := all[0], all[1], all[2]
 	ca.Issue(t, "proxy", "")
 	names.set(first.ip)
-	proxy.runEnvoy(t, names.asking(proxy.bootstrap(t, "--xds", name+":18000",
+	proxy.runEnvoy(t, names.asking(proxy.bootstrap(t, "--xds", name+":18000", "--xds", proxy.ip+":18000",
 		"--tls-ca", ca.Path("ca.pem"), "--tls-cert", ca.Path("proxy.pem"), "--tls-key", ca.Path("proxy.key"))))
 	l := proxy.loadOf(t, "asks", 2, func(r reply) bool { return r.status == http.StatusOK })
 	decides := func(m *mesh) {

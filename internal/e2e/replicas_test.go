@@ -29,7 +29,7 @@ func newReplicas(t *testing.T, n int, policyText string) *replicas {
 		r.all, at = append(r.all, o), append(at, o.ip+":18000")
 	}
 	r.mesh = r.all[0].mesh
-	r.runEnvoy(t, r.bootstrap(t, "--xds", strings.Join(at[1:], ","))) // the first is in every bootstrap
+	r.runEnvoy(t, r.bootstrap(t, "--xds", strings.Join(at, ",")))
 	return r
 }
 
@@ -211,6 +211,31 @@ func TestTrialOfADeadReplicaCostsNothing(t *testing.T) {
 	if now := r.asked(t); now.failed != was.failed {
 		t.Errorf("%d calls of the trial were not decided", now.failed-was.failed)
 	}
+	asks.clean(t)
+}
+
+// TestAllReplicasAreLost shows that no call fails without any replica, and that the proxy finds the first one that is back, though
+// it has left out both.
+func TestAllReplicasAreLost(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, ownIP(t))
+	r := newReplicas(t, 2, service("asks", u.address)+guard("asks"))
+	asks := r.loadOf(t, "asks", askers, func(r reply) bool { return r.status == http.StatusOK })
+	asks.more(t, 100)
+	for _, o := range r.all {
+		o.control.kill()
+	}
+	grows(t, "both are ejected", 2, func() int64 { return int64(r.stat(t, "outlier_detection.ejections_active")) })
+	asks.more(t, 100)
+	back := r.all[1]
+	back.startOperated(t)
+	r.atLeast(t, "breakwater_xds_nodes", 1, r.all[0])
+	eventually(t, "the replica decides on calls", func() error {
+		if n := back.breaker(t, "asks").Counts.Requests; n < 10 {
+			return fmt.Errorf("it has decided on %d", n)
+		}
+		return nil
+	})
 	asks.clean(t)
 }
 

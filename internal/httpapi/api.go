@@ -29,6 +29,11 @@ type Options struct {
 	History  History
 	Proxies  Proxies
 	Outliers Outliers
+	// Replicas returns the control planes that share the breakers; nil, or nil returned: there are no others.
+	Replicas func() *api.Replicas
+	// Owner returns the name of the replica that decides about a breaker, and whether this one knows what that one decides.
+	// It is there where Replicas is.
+	Owner func(breaker.Key) (name string, known bool)
 	// Ready returns what has to hold for this process to serve. A process that is shutting down says so by a condition
 	// that does not hold.
 	Ready   func() []api.Condition

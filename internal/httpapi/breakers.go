@@ -110,5 +110,5 @@ func (a *API) breaker(w http.ResponseWriter, r *http.Request) {
 
 // instance returns which control plane gives the answer.
 func (a *API) instance() *api.Instance {
-	return &api.Instance{Name: a.options.Instance, Proxies: a.options.Proxies.Count()}
+	return &api.Instance{Name: a.options.Instance, Proxies: a.options.Proxies.Count(), Replicas: a.sharing()}
 }

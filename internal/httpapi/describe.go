@@ -19,6 +19,10 @@ func (a *API) describe(st *breaker.Status) api.Breaker {
 		LastFailure: a.lastFailure(st),
 		Config:      describeConfig(st.Config),
 	}
+	if a.options.Owner != nil {
+		owner, known := a.options.Owner(st.Key)
+		b.Owner, b.LocalView = owner, owner != "" && !known
+	}
 	if e := st.Episode; e != nil {
 		b.Cause, b.Trip = a.describeTransition(e.Cause), a.describeTransition(e.Trip)
 	}

@@ -40,6 +40,8 @@ func (a *API) endpoints() []endpoint {
 			about: "health of each service, by its breaker, and the endpoints that are ejected for all proxies"},
 		{path: "/breakers", pattern: "/breakers", handler: a.limited(lists, a.breakers),
 			about: "all breakers; ?state=closed, half_open or open for some, ?forced=true for those that somebody holds"},
+		{path: "/replicas", pattern: "/replicas", handler: http.HandlerFunc(a.replicas),
+			about: "the control planes that share their breakers, and how many each owns"},
 		{path: "/breakers/{service}/{route}", pattern: "/breakers/{key...}", handler: http.HandlerFunc(a.breaker),
 			about: "one breaker; without the route, the service's own; with @NODE after it, that of one proxy. POST changes it by hand"},
 		{path: "/transitions", pattern: "/transitions", handler: http.HandlerFunc(a.follow), endless: true,

@@ -105,8 +105,8 @@ func TestIndexLinks(t *testing.T) {
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(w.Body.String(), -1)
-	if len(links) != 7 {
-		t.Fatalf("index page has %d links; must be 7:\n%s", len(links), w.Body)
+	if len(links) != 8 {
+		t.Fatalf("index page has %d links; must be 8:\n%s", len(links), w.Body)
 	}
 	for _, l := range links {
 		w := httptest.NewRecorder()

@@ -3,6 +3,7 @@ package redistest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -32,10 +33,13 @@ var (
 	Valkey = Kind{Name: "valkey", tool: toolbin.Tool{Name: "Valkey", Variable: "VALKEY_SERVER", File: "valkey-server", Get: "make tools"}}
 )
 
-// Each runs a test for each kind of server.
+// Each runs a test for each kind of server, for all kinds at once.
 func Each(t *testing.T, test func(t *testing.T, kind Kind)) {
 	for _, kind := range []Kind{Redis, Valkey} {
-		t.Run(kind.Name, func(t *testing.T) { test(t, kind) })
+		t.Run(kind.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, kind)
+		})
 	}
 }
 
@@ -85,7 +89,10 @@ func (s *Server) startAnywhere(t testing.TB) {
 			s.busPort = port(FreeAddr(t))
 			s.args = append(s.args, "--cluster-port", s.busPort)
 		}
-		s.admin = redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+		s.admin = redis.NewClient(&redis.Options{
+			Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true,
+			PoolSize: 10_000, // after so many failures the library would go on trying by itself, until after the test
+		})
 		if s.launch(t) {
 			return
 		}
@@ -111,8 +118,11 @@ func (s *Server) launch(t testing.TB) bool {
 		close(done)
 	}(s.cmd)
 	answers := func() bool {
-		err := s.admin.Ping(t.Context()).Err()
-		return err == nil || redis.HasErrorPrefix(err, "NOAUTH")
+		info, err := s.admin.Info(t.Context(), "server").Result()
+		if err == nil { // it could be another server, which has taken the port meanwhile
+			return strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid))
+		}
+		return redis.HasErrorPrefix(err, "NOAUTH")
 	}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		select {

@@ -64,6 +64,7 @@ func exchange(t *testing.T, s *Server) error {
 
 // TestFailover shows that the Sentinel replaces a dead primary.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	Each(t, func(t *testing.T, kind Kind) {
 		f := StartFailover(t, kind)
 		f.Primary.Do(t, "SET", "a", "1")
@@ -78,6 +79,7 @@ func TestFailover(t *testing.T) {
 
 // TestCluster shows that each server of a cluster has a part of the slots.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	Each(t, func(t *testing.T, kind Kind) {
 		for _, n := range []int{1, 3} {
 			servers := StartCluster(t, kind, n)

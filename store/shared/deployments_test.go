@@ -42,6 +42,7 @@ func everything(t *testing.T, s *Store) {
 
 // TestCluster shows that a cluster is a store, with one server and with three, and whichever of them has the keys.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
 		for _, n := range []int{1, 3} {
 			servers := redistest.StartCluster(t, kind, n)
@@ -65,10 +66,11 @@ func TestCluster(t *testing.T) {
 // TestFailover shows that a Store finds the new primary after the old one has died, without being opened again, and that its keeper then
 // writes everything again, because a replica may lack the last writes.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
 		f := redistest.StartFailover(t, kind)
 		r := newReplica(t, f.Primary)
-		r.store, r.log = open(t, Options{URL: "redis-sentinel://" + f.Sentinel.Addr + "/" + redistest.Primary})
+		r.store, r.log = open(t, Options{URL: "redis-sentinel://" + f.Sentinels[0].Addr + "/" + redistest.Primary})
 		r.keeper = NewKeeper(r.store, r.keeper.saver.replica, r.store.log)
 		everything(t, r.store)
 		r.set(3, "a b", generations{"a": 1, "b": 1})
@@ -96,6 +98,46 @@ func TestFailover(t *testing.T) {
 		redistest.Wait(t, "the state to be written again", func() bool { return life() > soon })
 		if got := r.stored(); !slices.Equal(got, want) {
 			t.Errorf("the new primary has %q, want %q", got, want)
+		}
+	})
+}
+
+// TestDeadHost shows that a Store finds the new primary when the old one and the Sentinel that the Store asks are on a host that no longer
+// answers, not even to close connections.
+func TestDeadHost(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
+		f := redistest.StartFailover(t, kind)
+		s, _ := open(t, Options{URL: "redis-sentinel://" + f.Sentinels[0].Addr + "/" + redistest.Primary})
+		everything(t, s)
+		f.Primary.Freeze(t)
+		f.Sentinels[0].Freeze(t)
+		redistest.Wait(t, "a beat to succeed", func() bool {
+			_, err := s.Beat(t.Context(), member("a"), time.Minute)
+			return err == nil
+		})
+		if keys := f.Replica.Keys(t); len(keys) == 0 {
+			t.Error("the new primary has no keys")
+		}
+	})
+}
+
+// TestClusterFailover shows that a Store finds the new primary of its keys in a cluster.
+func TestClusterFailover(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
+		servers := redistest.StartCluster(t, kind, 3)
+		s, _ := open(t, Options{URL: "redis-cluster://" + servers[0].Addr + "," + servers[1].Addr})
+		everything(t, s)
+		owner := slices.IndexFunc(servers, func(server *redistest.Server) bool { return len(server.Keys(t)) > 0 })
+		redistest.Replicate(t, servers[owner])
+		servers[owner].Kill(t)
+		redistest.Wait(t, "a beat to succeed", func() bool {
+			_, err := s.Beat(t.Context(), member("a"), time.Minute)
+			return err == nil
+		})
+		if all := load(t, s); len(all) != 1 {
+			t.Errorf("loaded %+v, want one state", all)
 		}
 	})
 }

@@ -218,6 +218,43 @@ func TestViewChangesDuringExport(t *testing.T) {
 	})
 }
 
+// TestRule10OpenStaysOpenForTheNextOwner shows that the next owner of an open breaker, on a host whose clocks are others, keeps it open for the rest
+// of its wait.
+func TestRule10OpenStaysOpenForTheNextOwner(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
+		key := breaker.Key{Upstream: "a"}
+		engineAt := func(now breaker.Instant) *breaker.Engine {
+			e := breaker.NewEngine(breaker.Options{})
+			e.Apply([]breaker.Spec{{Key: key, Config: breaker.DefaultConfig(), Lease: time.Second}}, now)
+			return e
+		}
+		first := newReplica(t, redistest.Start(t, kind))
+		engine := engineAt(first.clock().Instant)
+		for range 5 {
+			p, _ := engine.Acquire(key, first.clock().Instant)
+			p.Done(breaker.Failure, first.clock().Instant)
+		}
+		first.pass(10 * time.Second)
+		first.keeper.saver.replica.Export = func() []breaker.Saved { return engine.Export(first.clock().Instant) }
+		if written := first.save(); !slices.Equal(written, []string{"a"}) {
+			t.Fatalf("written were %q", written)
+		}
+
+		next, _ := open(t, Options{URL: "redis://" + first.server.Addr})
+		now := breaker.Instant(42 * time.Hour)
+		next.clock = stopped(record.Anchor{Instant: now, Wall: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)})
+		engine = engineAt(now)
+		stored := load(t, next)
+		if restored, lost := engine.Restore([]breaker.Saved{stored[0].Saved}, 0, now); len(restored) != 1 || len(lost) != 0 {
+			t.Fatalf("restored %v, lost %v", restored, lost)
+		}
+		s := engine.Snapshot(now)[0]
+		if s.State != breaker.Open || s.RetryAfter > 20*time.Second || s.RetryAfter < 5*time.Second { // less by the time that the test took
+			t.Errorf("%s for another %s, want open for at most 20 s", s.State, s.RetryAfter)
+		}
+	})
+}
+
 // run runs the keeper until the test ends.
 func (r *replica) run() {
 	ctx, cancel := context.WithCancel(r.t.Context())

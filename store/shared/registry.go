@@ -29,7 +29,8 @@ const (
 )
 
 // beatScript makes a replica live, forgets those that have expired, and returns the view, the mark and the live replicas. Expired
-// replicas are found without the time of the server, which scripts cannot read everywhere.
+// replicas are found without the time of the server, which scripts cannot read everywhere. Only the server knows the keys of the other
+// replicas, so they are not in KEYS; a cluster has them in the same slot.
 var beatScript = redis.NewScript(`
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('SADD', KEYS[2], ARGV[1])

@@ -61,7 +61,7 @@ return reply`)
 // state that cannot be read, such as one that a newer version of this program wrote, is left out, with one warning for all of them.
 //
 // The time since a state was written is measured by the store, which has it in the time to live of its key. So the clocks of other hosts
-// do not matter. No wait gets longer, except by the time that the state took to the store.
+// do not matter. No wait gets longer, except by the time that the state took to the store and from it.
 func (s *Store) Load(ctx context.Context) ([]Stored, error) {
 	var all []Stored
 	var skipped unreadable

@@ -46,8 +46,11 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,63}$`)
 
 // Store is the shared store. It implements [membership.Registry].
 //
-// Every method but Load takes at most a second. None tries anything again: its caller knows whether it still wants what it wanted. A method
-// that has failed may have had its effect, and calling it again is harmless.
+// Every method but Load takes at most a second. None tries anything again, except that a cluster is asked twice: the caller knows whether it
+// still wants the same. A method that has failed may have had its effect, and calling it again is harmless.
+//
+// The server must not evict keys: its maxmemory-policy is noeviction. The keys of one control plane are deleted together or not at all, because
+// epochs of views begin again without a view, and states with the higher epochs from before would refuse all owners.
 type Store struct {
 	client redis.UniversalClient
 	prefix string

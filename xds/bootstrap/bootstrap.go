@@ -88,7 +88,7 @@ func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 		Node:            node,
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{cluster}},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
-			LdsConfig: connect.OverADS(), CdsConfig: connect.OverADS(), AdsConfig: controlPlaneStream(),
+			LdsConfig: connect.OverADS(), CdsConfig: connect.OverADS(), AdsConfig: controlPlaneStream(mayBeReplicas(hosts)),
 		},
 		LayeredRuntime:  runtime,
 		Admin:           o.admin(),

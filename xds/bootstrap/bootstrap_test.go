@@ -108,7 +108,7 @@ func TestTLSToAnAddress(t *testing.T) {
 
 // TestReplicas: a proxy avoids replicas that have failed, unless there is one address only. A name may have several.
 func TestReplicas(t *testing.T) {
-	more := []string{"outlier_detection:", "consecutive_local_origin_failure: 1\n", "connection_idle_interval: ", "update_merge_window: 0s\n"}
+	more := []string{"outlier_detection:", "consecutive_local_origin_failure: 1\n", "connection_idle_interval: ", "update_merge_window: 0s\n", "max_interval: 0.500s\n"}
 	for _, c := range []struct {
 		xds  []string
 		kind string

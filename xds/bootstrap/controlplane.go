@@ -26,7 +26,9 @@ const (
 	// open wait for it.
 	controlPlaneConnect = time.Second
 	// A lost stream is opened again after a random time of at most these: first up to reconnectAfter, then up to
-	// reconnectAtMost. Envoy's own maximum is 30 s, during which open breakers would not be in force after an outage.
+	// reconnectAtMost. Envoy's own maximum is 30 s, during which open breakers would not be in force after an outage. With
+	// replicas the time does not grow: Envoy begins with the first again only after a response, and a proxy that has
+	// everything gets none from the next replica.
 	reconnectAfter  = 500 * time.Millisecond
 	reconnectAtMost = 2 * time.Second
 )
@@ -90,6 +92,9 @@ func controlPlaneHost(text string) (connect.Host, error) {
 	return connect.Host{Name: name, Port: uint16(port)}, nil
 }
 
+// mayBeReplicas reports whether there may be several addresses, as a name may have them.
+func mayBeReplicas(hosts []connect.Host) bool { return len(hosts) > 1 || hosts[0].IsName() }
+
 // controlPlane returns the cluster of the control plane. A request that asks for a permit is a request to it for as long
 // as it lasts, so its limits must never be met.
 func (o Options) controlPlane(hosts []connect.Host) (*clusterv3.Cluster, error) {
@@ -99,15 +104,14 @@ func (o Options) controlPlane(hosts []connect.Host) (*clusterv3.Cluster, error) 
 		CircuitBreakers: connect.Unlimited(),
 		LoadAssignment:  connect.To(wire.ControlPlaneCluster, hosts...),
 	}
-	addresses := !slices.ContainsFunc(hosts, func(h connect.Host) bool { return !h.IsAddress() })
 	var err error
-	if addresses {
+	if !slices.ContainsFunc(hosts, connect.Host.IsName) {
 		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	} else if c.ClusterDiscoveryType, err = connect.DNS(); err != nil {
 		return nil, err
 	}
 	pings := &corev3.KeepaliveSettings{Interval: durationpb.New(keepaliveInterval), Timeout: durationpb.New(keepaliveTimeout)}
-	if !addresses || len(hosts) > 1 { // one name may have several addresses
+	if mayBeReplicas(hosts) {
 		pings = &corev3.KeepaliveSettings{
 			Interval: durationpb.New(replicaInterval), ConnectionIdleInterval: durationpb.New(replicaIdle), Timeout: durationpb.New(replicaTimeout),
 		}
@@ -167,7 +171,11 @@ func http2Always(pings *corev3.KeepaliveSettings) *upstreamhttpv3.HttpProtocolOp
 }
 
 // controlPlaneStream returns a stream of resources, with changes only, and with the node's description once.
-func controlPlaneStream() *corev3.ApiConfigSource {
+func controlPlaneStream(replicas bool) *corev3.ApiConfigSource {
+	atMost := reconnectAtMost
+	if replicas {
+		atMost = reconnectAfter
+	}
 	return &corev3.ApiConfigSource{
 		ApiType:             corev3.ApiConfigSource_DELTA_GRPC,
 		TransportApiVersion: corev3.ApiVersion_V3,
@@ -177,7 +185,7 @@ func controlPlaneStream() *corev3.ApiConfigSource {
 				// Envoy 1.40 heeds this one of all the retry policies that a stream of resources can be given
 				// (Config::Utility::prepareJitteredExponentialBackOffStrategy).
 				RetryPolicy: &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
-					BaseInterval: durationpb.New(reconnectAfter), MaxInterval: durationpb.New(reconnectAtMost),
+					BaseInterval: durationpb.New(reconnectAfter), MaxInterval: durationpb.New(atMost),
 				}},
 			},
 		}}},

@@ -91,7 +91,7 @@ func namesOf(hosts []connect.Host) (names []string, sni string) {
 		if !slices.Contains(names, h.Name) {
 			names = append(names, h.Name)
 		}
-		if sni == "" && !h.IsAddress() {
+		if sni == "" && h.IsName() {
 			sni = h.Name
 		}
 	}

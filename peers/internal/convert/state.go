@@ -19,6 +19,8 @@ type State struct {
 	SuccessLag  uint32
 	IgnoredLag  uint32
 	LastFailure breaker.Instant
+	// Turn is the replica that deals permits of connections.
+	Turn string
 	// Transition led to this state, if it was made just now; else nil.
 	Transition *breaker.Transition
 }
@@ -31,7 +33,7 @@ func StateOut(s *State, now breaker.Instant) *peerspb.State {
 		Openings: s.Saved.Openings, Sequence: s.Saved.Sequence, Cause: transitionOut(s.Saved.Cause, t), Trip: transitionOut(s.Saved.Trip, t),
 		Lease: int64(s.Saved.Lease), Ramping: s.Ramping, Probes: s.Probes, InFlight: s.InFlight, Window: windowOut(s.Window),
 		Counts: countsOut(&s.Counts, s.SuccessLag, s.IgnoredLag), LastFailureAge: t.age(s.LastFailure),
-		Transition: transitionOut(s.Transition, t), ConfigSum: s.ConfigSum,
+		Transition: transitionOut(s.Transition, t), ConfigSum: s.ConfigSum, Turn: s.Turn,
 	}
 	if s.Saved.Until != 0 {
 		m.Ends, m.Left = true, t.left(s.Saved.Until)
@@ -49,7 +51,7 @@ func StateIn(m *peerspb.State, now breaker.Instant) (s *State, ok bool) {
 		return nil, false
 	}
 	s = &State{
-		ConfigSum: m.GetConfigSum(), Ramping: m.GetRamping(), Probes: m.GetProbes(), InFlight: m.GetInFlight(), Window: windowIn(m.GetWindow()),
+		ConfigSum: m.GetConfigSum(), Turn: m.GetTurn(), Ramping: m.GetRamping(), Probes: m.GetProbes(), InFlight: m.GetInFlight(), Window: windowIn(m.GetWindow()),
 		SuccessLag: m.GetCounts().GetSuccessLag(), IgnoredLag: m.GetCounts().GetIgnoredLag(), Counts: countsIn(m.GetCounts()),
 		LastFailure: t.past(m.GetLastFailureAge()),
 		Saved: breaker.Saved{

@@ -1574,6 +1574,7 @@ type State struct {
 	LastFailureAge int64                  `protobuf:"varint,17,opt,name=last_failure_age,json=lastFailureAge,proto3" json:"last_failure_age,omitempty"`
 	InFlight       uint64                 `protobuf:"varint,18,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	Transition     *Transition            `protobuf:"bytes,19,opt,name=transition,proto3" json:"transition,omitempty"`                  // that led to this state, if it was made just now
+	Turn           string                 `protobuf:"bytes,21,opt,name=turn,proto3" json:"turn,omitempty"`                              // the replica that deals permits of connections in half-open
 	ConfigSum      uint64                 `protobuf:"fixed64,20,opt,name=config_sum,json=configSum,proto3" json:"config_sum,omitempty"` // a checksum of the semantics that it has
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1740,6 +1741,13 @@ func (x *State) GetTransition() *Transition {
 		return x.Transition
 	}
 	return nil
+}
+
+func (x *State) GetTurn() string {
+	if x != nil {
+		return x.Turn
+	}
+	return ""
 }
 
 func (x *State) GetConfigSum() uint64 {
@@ -2693,7 +2701,7 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\n" +
 	"until_left\x18\x0e \x01(\x03R\tuntilLeft\x12\x12\n" +
 	"\x04ends\x18\x0f \x01(\bR\x04ends\x125\n" +
-	"\x05cause\x18\x10 \x01(\v2\x1f.breakwater.peers.v1.TransitionR\x05cause\"\xf5\x05\n" +
+	"\x05cause\x18\x10 \x01(\v2\x1f.breakwater.peers.v1.TransitionR\x05cause\"\x89\x06\n" +
 	"\x05State\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.breakwater.peers.v1.KeyR\x03key\x12-\n" +
 	"\x04rank\x18\x02 \x01(\v2\x19.breakwater.peers.v1.RankR\x04rank\x12\x14\n" +
@@ -2716,7 +2724,8 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\tin_flight\x18\x12 \x01(\x04R\binFlight\x12?\n" +
 	"\n" +
 	"transition\x18\x13 \x01(\v2\x1f.breakwater.peers.v1.TransitionR\n" +
-	"transition\x12\x1d\n" +
+	"transition\x12\x12\n" +
+	"\x04turn\x18\x15 \x01(\tR\x04turn\x12\x1d\n" +
 	"\n" +
 	"config_sum\x18\x14 \x01(\x06R\tconfigSum\"\xc4\x01\n" +
 	"\x06States\x12\x16\n" +

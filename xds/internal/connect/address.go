@@ -34,8 +34,8 @@ type Host struct {
 	Port uint16
 }
 
-// IsAddress reports whether the host's name is an address.
-func (h Host) IsAddress() bool { return isAddress(h.Name) }
+// IsName reports whether the host's name is no address.
+func (h Host) IsName() bool { return !isAddress(h.Name) }
 
 // To returns the endpoints of a cluster with some hosts.
 func To(cluster string, hosts ...Host) *endpointv3.ClusterLoadAssignment {

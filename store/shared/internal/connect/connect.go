@@ -87,11 +87,13 @@ func (o Options) single(t target) *redis.Options {
 	}
 }
 
-// failover is single, for servers behind Sentinels. The library has no way to read a Sentinel's password again.
+// failover is single, for servers behind Sentinels. The library has no way to read a Sentinel's password again. Its time for dialing
+// includes all questions to Sentinels, and it asks another Sentinel only if there is time left after one has not answered. Otherwise
+// it would ask a Sentinel on a dead host forever. The dialer limits the time for one connection anyway.
 func (o Options) failover(t target, password string) *redis.FailoverOptions {
 	f := &redis.FailoverOptions{
 		MasterName: t.primary, SentinelAddrs: t.addrs, DB: t.db, CredentialsProviderContext: o.credentials(t), Dialer: o.dialer(t),
-		DialTimeout: limit, ReadTimeout: limit, WriteTimeout: limit, PoolTimeout: limit, ContextTimeoutEnabled: true,
+		DialTimeout: 6 * limit, ReadTimeout: limit, WriteTimeout: limit, PoolTimeout: limit, ContextTimeoutEnabled: true,
 		MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1, DisableIdentity: true,
 	}
 	if t.sentinelAuth {
@@ -100,12 +102,13 @@ func (o Options) failover(t target, password string) *redis.FailoverOptions {
 	return f
 }
 
-// cluster is single, for a cluster. One more attempt follows a server that says where the keys have moved to.
+// cluster is single, for a cluster. One more attempt follows a server that says where the keys have moved to. A dead primary does not
+// say it, so the client asks often which servers have which keys.
 func (o Options) cluster(t target) *redis.ClusterOptions {
 	return &redis.ClusterOptions{
 		Addrs: t.addrs, CredentialsProviderContext: o.credentials(t), Dialer: o.dialer(t),
 		DialTimeout: limit, ReadTimeout: limit, WriteTimeout: limit, PoolTimeout: limit, ContextTimeoutEnabled: true,
-		MaxRedirects: 1, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1, DisableIdentity: true,
+		MaxRedirects: 1, ClusterStateReloadInterval: 2 * time.Second, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 }

@@ -215,13 +215,14 @@ func TestCertificatesRotate(t *testing.T) {
 
 // TestSentinelAuth shows that Sentinels get the password only if the URL says so.
 func TestSentinelAuth(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, func(t *testing.T, kind redistest.Kind) {
 		f := redistest.StartFailover(t, kind)
-		for _, s := range []*redistest.Server{f.Primary, f.Replica, f.Sentinel} {
+		for _, s := range append(f.Sentinels[:], f.Primary, f.Replica) {
 			s.Do(t, "ACL", "SETUSER", "ann", "on", ">hunter2", "~*", "&*", "+@all")
 		}
-		f.Sentinel.Do(t, "ACL", "SETUSER", "default", "resetpass", ">other")
-		url := "redis-sentinel://ann:hunter2@" + f.Sentinel.Addr + "/" + redistest.Primary
+		f.Sentinels[0].Do(t, "ACL", "SETUSER", "default", "resetpass", ">other")
+		url := "redis-sentinel://ann:hunter2@" + f.Sentinels[0].Addr + "/" + redistest.Primary
 		if err := ping(t, Options{URL: url + "?sentinel-auth=true"}); err != nil {
 			t.Error(err)
 		}
