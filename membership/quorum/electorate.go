@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -95,48 +94,45 @@ func (q *Quorum) everywhere(now instant.Instant) []string {
 }
 
 // majority returns until when a majority of the addresses of each list supports this replica, counting only the replicas that
-// counts accepts. A replica counts once, whatever addresses it has. The result may be past.
+// counts accepts. The result may be past.
 func (q *Quorum) majority(counts func(id string) bool, now instant.Instant) instant.Instant {
 	if !q.watched(now) {
 		return 0
 	}
 	var until instant.Instant
 	for i, addresses := range q.counting(now) {
-		ends := map[string]instant.Instant{}
+		var ends []instant.Instant
 		for _, a := range addresses {
 			if b, known := q.backers[a]; known && counts(b.id) {
-				ends[b.id] = max(ends[b.id], b.until)
+				ends = append(ends, b.until)
 			}
 		}
 		need := len(addresses)/2 + 1
 		if len(ends) < need {
 			return 0
 		}
-		sorted := make([]instant.Instant, 0, len(ends))
-		for _, end := range ends {
-			sorted = append(sorted, end)
-		}
-		slices.SortFunc(sorted, func(x, y instant.Instant) int { return cmp.Compare(y, x) })
-		if end := sorted[need-1]; i == 0 || end < until {
+		slices.Sort(ends)
+		if end := ends[len(ends)-need]; i == 0 || end < until {
 			until = end
 		}
 	}
 	return until
 }
 
-// meets returns how many replicas answer at the addresses of the present list; 0: this replica cannot lead.
-func (q *Quorum) meets(now instant.Instant) int {
+// meets returns how many addresses of the present list answer; 0: this replica cannot lead.
+func (q *Quorum) meets(now instant.Instant) (n int) {
 	if q.leaving || !q.watched(now) || now.Sub(q.born) < promise/2 { // others begin to count when they may promise
 		return 0
 	}
-	met := map[string]bool{}
+	self := false
 	for _, a := range q.lists[len(q.lists)-1].addresses {
 		if m, known := q.met[a]; known && now.Sub(m.at) < silence {
-			met[m.id] = true
+			self = self || m.id == q.o.Self.ID
+			n++
 		}
 	}
-	if !met[q.o.Self.ID] {
+	if !self {
 		return 0
 	}
-	return len(met)
+	return n
 }

@@ -208,7 +208,7 @@ func check(t *testing.T, changing bool) {
 			all = append(all, h.site().address)
 		}
 		twice := len(all) > 2 && rapid.IntRange(0, 3).Draw(t, "twice") == 0
-		if twice { // one replica has two addresses, and counts once
+		if twice { // one replica has two addresses
 			all = append(all, all[0]+alias)
 		}
 		h.publish(all)

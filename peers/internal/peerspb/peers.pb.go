@@ -42,6 +42,7 @@ type Message struct {
 	//	*Message_Changed
 	//	*Message_Handover
 	//	*Message_Taken
+	//	*Message_Membership
 	Kind          isMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -174,6 +175,15 @@ func (x *Message) GetTaken() *Taken {
 	return nil
 }
 
+func (x *Message) GetMembership() []byte {
+	if x != nil {
+		if x, ok := x.Kind.(*Message_Membership); ok {
+			return x.Membership
+		}
+	}
+	return nil
+}
+
 type isMessage_Kind interface {
 	isMessage_Kind()
 }
@@ -218,6 +228,10 @@ type Message_Taken struct {
 	Taken *Taken `protobuf:"bytes,10,opt,name=taken,proto3,oneof"`
 }
 
+type Message_Membership struct {
+	Membership []byte `protobuf:"bytes,12,opt,name=membership,proto3,oneof"` // what the sources of members say to each other, in a form of their own
+}
+
 func (*Message_Beat) isMessage_Kind() {}
 
 func (*Message_Report) isMessage_Kind() {}
@@ -237,6 +251,8 @@ func (*Message_Changed) isMessage_Kind() {}
 func (*Message_Handover) isMessage_Kind() {}
 
 func (*Message_Taken) isMessage_Kind() {}
+
+func (*Message_Membership) isMessage_Kind() {}
 
 type Replica struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -303,6 +319,7 @@ type View struct {
 	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Nonce         string                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	Members       []*Replica             `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	Follows       string                 `protobuf:"bytes,4,opt,name=follows,proto3" json:"follows,omitempty"` // the nonce of the view that was in force just before; "": that is not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,6 +373,13 @@ func (x *View) GetMembers() []*Replica {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *View) GetFollows() string {
+	if x != nil {
+		return x.Follows
+	}
+	return ""
 }
 
 // Beat says that a replica is alive. It is sent several times a second.
@@ -2559,7 +2583,7 @@ var File_peers_internal_peerspb_peers_proto protoreflect.FileDescriptor
 
 const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\n" +
-	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\xa8\x04\n" +
+	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\xca\x04\n" +
 	"\aMessage\x12/\n" +
 	"\x04beat\x18\x01 \x01(\v2\x19.breakwater.peers.v1.BeatH\x00R\x04beat\x125\n" +
 	"\x06report\x18\x02 \x01(\v2\x1b.breakwater.peers.v1.ReportH\x00R\x06report\x12,\n" +
@@ -2571,16 +2595,20 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\achanged\x18\b \x01(\v2\x1c.breakwater.peers.v1.ChangedH\x00R\achanged\x12;\n" +
 	"\bhandover\x18\t \x01(\v2\x1d.breakwater.peers.v1.HandoverH\x00R\bhandover\x122\n" +
 	"\x05taken\x18\n" +
-	" \x01(\v2\x1a.breakwater.peers.v1.TakenH\x00R\x05takenB\x06\n" +
+	" \x01(\v2\x1a.breakwater.peers.v1.TakenH\x00R\x05taken\x12 \n" +
+	"\n" +
+	"membership\x18\f \x01(\fH\x00R\n" +
+	"membershipB\x06\n" +
 	"\x04kind\"G\n" +
 	"\aReplica\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"j\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\x84\x01\n" +
 	"\x04View\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\tR\x05nonce\x126\n" +
-	"\amembers\x18\x03 \x03(\v2\x1c.breakwater.peers.v1.ReplicaR\amembers\"\x8d\x02\n" +
+	"\amembers\x18\x03 \x03(\v2\x1c.breakwater.peers.v1.ReplicaR\amembers\x12\x18\n" +
+	"\afollows\x18\x04 \x01(\tR\afollows\"\x8d\x02\n" +
 	"\x04Beat\x120\n" +
 	"\x04from\x18\x01 \x01(\v2\x1c.breakwater.peers.v1.ReplicaR\x04from\x12-\n" +
 	"\x04view\x18\x02 \x01(\v2\x19.breakwater.peers.v1.ViewR\x04view\x12\x12\n" +
@@ -2906,6 +2934,7 @@ func file_peers_internal_peerspb_peers_proto_init() {
 		(*Message_Changed)(nil),
 		(*Message_Handover)(nil),
 		(*Message_Taken)(nil),
+		(*Message_Membership)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
