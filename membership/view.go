@@ -33,6 +33,15 @@ func (v *View) Has(id string) bool {
 	return slices.ContainsFunc(v.Members, func(m Member) bool { return m.ID == id })
 }
 
+// Names returns the names of the members.
+func (v *View) Names() []string {
+	all := make([]string, len(v.Members))
+	for i, m := range v.Members {
+		all[i] = m.Name
+	}
+	return all
+}
+
 // Same reports whether v and o are the same view.
 func (v *View) Same(o *View) bool { return v.Epoch == o.Epoch && v.Nonce == o.Nonce }
 

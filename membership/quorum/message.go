@@ -37,6 +37,8 @@ type Message struct {
 	Highest uint64 `json:"highest,omitempty"`
 	// Lease is for how long after Echo the receiver is a member by View, by a leader; 0: nothing is said of that.
 	Lease time.Duration `json:"lease,omitempty"`
+	// Sum is a checksum of the sender's list of addresses, if that does not change.
+	Sum uint32 `json:"sum,omitempty"`
 	// Answers are, in an answer, all lists of addresses by which the sender counts; nil: it does not know enough of them itself.
 	Answers [][]string `json:"answers,omitempty"`
 }

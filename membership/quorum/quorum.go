@@ -80,6 +80,7 @@ type peer struct {
 	leaving  bool
 	view     membership.View
 	highest  uint64
+	sum      uint32          // of its list of addresses
 	granted  instant.Instant // until when it may have a lease from this replica
 	by       string          // the nonce of the lease's view
 }
@@ -143,8 +144,13 @@ func (q *Quorum) Learn(v membership.View) { q.highest = max(q.highest, v.Epoch) 
 // Leave says that this replica shuts down. It still takes part, so that the others can go on without a pause.
 func (q *Quorum) Leave() { q.leaving, q.news = true, true }
 
-// Left reports whether this replica is no member of its view, or there is nobody who could decide that.
-func (q *Quorum) Left() bool { return !q.view.Has(q.o.Self.ID) || len(q.view.Members) == 1 }
+// Left reports whether this replica is no member of its view, which is in force if it leads, or whether there is no other member.
+func (q *Quorum) Left(now instant.Instant) bool {
+	if q.view.Has(q.o.Self.ID) {
+		return len(q.view.Members) == 1
+	}
+	return !q.leading || q.grants(now) > now
+}
 
 // note takes what a message says of its sender.
 func (q *Quorum) note(p *peer, m *Message, now instant.Instant) {
@@ -152,7 +158,7 @@ func (q *Quorum) note(p *peer, m *Message, now instant.Instant) {
 		p.first = now
 	}
 	p.heard, p.sent, p.supports, p.meets, p.leads, p.leaving = now, m.Sent, m.Supports, m.Meets, m.Leads, m.Leaving
-	p.view, p.highest = m.View, max(m.Highest, m.View.Epoch)
+	p.view, p.highest, p.sum = m.View, max(m.Highest, m.View.Epoch), m.Sum
 	q.highest = max(q.highest, p.highest)
 }
 
@@ -229,7 +235,7 @@ func (q *Quorum) peer(m membership.Member) *peer {
 func (q *Quorum) message(p *peer, now instant.Instant) *Message {
 	q.sent = max(now, q.sent+1)
 	m := &Message{
-		Sent: q.sent, Supports: q.supporting(now), Meets: q.meets(now), Leads: q.leading, Leaving: q.leaving, View: q.view, Highest: q.highest,
+		Sent: q.sent, Supports: q.supporting(now), Meets: q.meets(now), Leads: q.leading, Leaving: q.leaving, View: q.view, Highest: q.highest, Sum: q.sum(),
 	}
 	if p != nil {
 		m.For, m.Echo, m.Lease = p.ID, p.sent, q.grant(p, now)
