@@ -83,7 +83,7 @@ func (r *replicas) owner(t *testing.T, key string) (index int) {
 }
 
 // TestReplicasWithoutAStore: three replicas that know only each other's addresses go on when the owner of an open breaker is killed:
-// the others have the breaker, try the service again, and close it. One that comes back joins. One that is left alone says so.
+// the others have the breaker, try the service again, and close it. A replica that comes back joins. The last one that is left says so.
 func TestReplicasWithoutAStore(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, ownIP(t))

@@ -43,10 +43,10 @@ type Keeper struct {
 	mu      sync.Mutex // guards what follows; it is taken before the locks of Options' functions
 	quorum  *quorum.Quorum
 	started instant.Instant
-	epoch   uint64          // of the last view
+	epoch   uint64          // the last view's
 	lease   instant.Instant // until when this replica is a member
 	away    bool            // the log says that there is no majority
-	told    map[string]bool // what the log says of the list
+	told    map[string]bool // the troubles of the list that are in the log
 }
 
 // NewKeeper returns a keeper that has said nothing yet.

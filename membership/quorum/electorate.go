@@ -7,7 +7,7 @@ import (
 	"breakwater.dev/instant"
 )
 
-// The times of a list of addresses that changes, such as that of a DNS name.
+// The times of a list of addresses that changes, such as a DNS name's.
 const (
 	// Watch is for how long a leader has to have a majority of each list that was seen. Two leaders that learn of a change at
 	// different times have a list in common then.

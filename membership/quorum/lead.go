@@ -39,8 +39,8 @@ func (q *Quorum) lead(now instant.Instant) {
 	}
 }
 
-// begin begins to lead. A view that a majority still has is the last that was in force, so that it goes on. Else some view may have
-// been in force of which nobody knows any more, and the next one follows none.
+// begin begins to lead. A view that a majority still has is the last that was in force, so that it goes on. Else a view may have
+// been in force that all replicas have forgotten, and the next one follows none.
 func (q *Quorum) begin(now instant.Instant) {
 	q.leading, q.news = true, true
 	last := q.view
@@ -107,7 +107,7 @@ func (q *Quorum) propose(members []membership.Member, follows string, now instan
 }
 
 // grants returns until when this leader may give leases by its view; 0: the view is not in force yet. A majority has to have it,
-// so that no later leader misses it, and nobody may have a lease by another view.
+// so that no later leader misses it, and no replica may have a lease by another view.
 func (q *Quorum) grants(now instant.Instant) instant.Instant {
 	if !q.leading {
 		return 0
@@ -135,8 +135,8 @@ func (q *Quorum) grant(p *peer, now instant.Instant) time.Duration {
 	return max(lasts, 0)
 }
 
-// members returns who should be members after a view: its members, without those that leave or are silent and have no lease any
-// more, and those that have been there for long enough.
+// members returns who should be members after a view: its members, without those that leave or are silent and no longer have a
+// lease, and replicas that have been there for a time.
 func (q *Quorum) members(v *membership.View, now instant.Instant) (next []membership.Member) {
 	for _, m := range v.Members {
 		if !q.gone(m.ID, now) {
@@ -156,7 +156,7 @@ func (q *Quorum) members(v *membership.View, now instant.Instant) (next []member
 	return next
 }
 
-// gone reports whether a member is no more.
+// gone reports whether a member has left, or has died as far as this replica can tell.
 func (q *Quorum) gone(id string, now instant.Instant) bool {
 	if id == q.o.Self.ID {
 		return q.leaving
@@ -171,8 +171,8 @@ func (q *Quorum) gone(id string, now instant.Instant) bool {
 	return now.Sub(heard) >= silence && (p == nil || now >= p.granted)
 }
 
-// hearing returns since when this replica has heard some other one without a gap. Nobody counts as silent who was silent before:
-// this replica may have been cut off.
+// hearing returns since when this replica has had messages of some other one without a gap. A replica that was silent before does
+// not count as silent yet: this one may have been cut off.
 func (q *Quorum) hearing(now instant.Instant) instant.Instant {
 	since := now
 	for _, p := range q.peers {

@@ -7,16 +7,16 @@ import (
 	"breakwater.dev/membership"
 )
 
-// Message is what one replica says to another. It may be lost, come twice, or come after one that was sent later. Instants in it
-// are of the clock that the field names.
+// Message tells one replica about another. It may be lost, come twice, or come after one that was sent later. Each instant in it is
+// a reading of the clock that its field names.
 type Message struct {
-	// To is the address that a greeting was sent to. Whoever is there answers. It is "" in an answer.
+	// To is the address that a greeting was sent to. The replica there answers. It is "" in an answer.
 	To string `json:"to,omitempty"`
-	// For is the id of the replica that Echo and what depends on it are meant for; "": the sender has not heard of one yet.
+	// For is the id of the replica that Echo and all that depends on it are meant for; "": the sender does not know it yet.
 	For string `json:"for,omitempty"`
 	// Sent is when the message was sent, by the sender's clock. Each message of a sender has a greater one.
 	Sent instant.Instant `json:"sent"`
-	// Echo is Sent of the last message that the sender has had from the receiver, so it is of the receiver's clock.
+	// Echo is Sent of the last message that the sender has had from the receiver, so it is a reading of the receiver's clock.
 	Echo instant.Instant `json:"echo,omitempty"`
 	// At is, in an answer, the address of the greeting that it answers, which has the Sent that is in Echo.
 	At string `json:"at,omitempty"`
@@ -27,7 +27,7 @@ type Message struct {
 	Supports string `json:"supports,omitempty"`
 	// Meets is how many addresses have answered the sender, itself included; 0: it cannot lead.
 	Meets int `json:"meets,omitempty"`
-	// Leads means that the sender leads, and that View is what it wants all to have.
+	// Leads means that the sender leads, and wants all to have View.
 	Leads bool `json:"leads,omitempty"`
 	// Leaving means that the sender shuts down.
 	Leaving bool `json:"leaving,omitempty"`
@@ -43,13 +43,13 @@ type Message struct {
 	Answers [][]string `json:"answers,omitempty"`
 }
 
-// Envelope is a message with its receiver. A receiver without an id is whoever answers at its address.
+// Envelope is a message with its receiver. A receiver without an id is any replica that answers at its address.
 type Envelope struct {
 	To      membership.Member
 	Message *Message
 }
 
-// Out is what follows from a call of a [Quorum]. The caller first takes the view and the lease, and then sends the messages:
+// Out has the results of a call of a [Quorum]. The caller first takes the view and the lease, and then sends the messages:
 // they say that this replica has them.
 type Out struct {
 	// Result has the view of this replica, and its lease; Asked is the latest instant at which the lease was asked for.

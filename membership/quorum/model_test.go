@@ -237,9 +237,142 @@ func check(t *testing.T, changing bool) {
 	})
 }
 
-// TestQuorum: whatever happens to replicas and their network, one at most leads, leases are of one view at a time, and each view
+// TestQuorum: whatever happens to replicas and their network, one at most leads, all leases at a time belong to one view, and each view
 // follows the last one or says that it does not. When all is well again, all are members of one view.
 func TestQuorum(t *testing.T) { check(t, false) }
 
 // TestQuorumOfAName: the same is true while the addresses of a name change, and replicas learn of that at different times.
 func TestQuorumOfAName(t *testing.T) { check(t, true) }
+
+// whole returns a world of n replicas that are members of one view.
+func whole(t *testing.T, n int, seed uint64) *history {
+	t.Helper()
+	h := &history{world: newWorld(seed)}
+	h.fail = func(format string, args ...any) {
+		t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), strings.Join(h.log, "\n"))
+	}
+	var all []string
+	for range n {
+		all = append(all, h.site().address)
+	}
+	h.publish(all)
+	for _, s := range h.sites {
+		s.start()
+	}
+	h.run(6 * time.Second)
+	h.agree()
+	return h
+}
+
+// leader returns the replica that leads.
+func (h *history) leader(t *testing.T) *process {
+	t.Helper()
+	i := slices.IndexFunc(h.living(), func(p *process) bool { return p.q.leading })
+	if i < 0 {
+		t.Fatal("no replica leads")
+	}
+	return h.living()[i]
+}
+
+// TestLeaderOutbids: a replica that has a view of its own, which was never in force, gets one that is above it.
+func TestLeaderOutbids(t *testing.T) {
+	for _, above := range []uint64{0, 1, 5} {
+		h := whole(t, 3, 1)
+		leads := h.leader(t)
+		i := slices.IndexFunc(h.living(), func(p *process) bool { return p != leads })
+		other := h.living()[i]
+		other.view, other.lease = membership.View{Epoch: other.q.view.Epoch + above, Nonce: "alone"}, 0
+		other.q.accept(other.view)
+		h.run(3 * time.Second)
+		h.agree()
+		if h.leader(t) != leads {
+			t.Errorf("another replica leads")
+		}
+	}
+}
+
+// TestTwoReplicas: one of two replicas has no lease when the other one is gone. Both have leases again when it is back.
+func TestTwoReplicas(t *testing.T) {
+	h := whole(t, 2, 1)
+	h.sites[0].kill()
+	h.run(3 * time.Second)
+	if p := h.sites[1].p; p.lease > p.now() {
+		t.Error("one of two replicas has a lease")
+	}
+	h.sites[0].start()
+	h.run(6 * time.Second)
+	h.agree()
+}
+
+// TestTakeoverIsQuick: when a replica is killed, the others are members without it within three seconds, whether it led or not, and
+// their view follows the one before, so that breakers whose owner lives go on without a pause. It is quicker if a replica leaves in
+// order.
+func TestTakeoverIsQuick(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		leader bool
+		within time.Duration
+		end    func(p *process)
+	}{
+		{"the leader is killed", true, 3 * time.Second, func(p *process) { p.site.kill() }},
+		{"another one is killed", false, 3 * time.Second, func(p *process) { p.site.kill() }},
+		{"the leader leaves", true, 500 * time.Millisecond, func(p *process) { p.q.Leave() }},
+		{"another one leaves", false, 800 * time.Millisecond, func(p *process) { p.q.Leave() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := range uint64(30) {
+				h := whole(t, 3, seed)
+				i := slices.IndexFunc(h.living(), func(p *process) bool { return p.q.leading == tt.leader })
+				lost := h.living()[i]
+				before := lost.view
+				tt.end(lost)
+				h.run(tt.within)
+				for _, p := range h.living() {
+					if p != lost && (len(p.view.Members) != 2 || p.view.Follows != before.Nonce || p.lease <= p.now()) {
+						t.Errorf("%s has epoch %d with %v and a lease of %v:\n%s", p.member.ID, p.view.Epoch, ids(&p.view), p.lease.Sub(p.now()), strings.Join(h.log, "\n"))
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestTrouble: each typical mistake in a list is found.
+func TestTrouble(t *testing.T) {
+	trouble := func(h *history) (all string) {
+		h.run(10 * time.Second)
+		for _, p := range h.living() {
+			all += strings.Join(p.q.Trouble(p.now()), "\n") + "\n"
+		}
+		return strings.TrimSpace(all)
+	}
+	if got := trouble(whole(t, 3, 1)); got != "" {
+		t.Errorf("all is well: %q, want nothing", got)
+	}
+	h := whole(t, 3, 1)
+	h.site().start()
+	if got := trouble(h); !strings.Contains(got, "this replica does not meet itself at any of a1, a2, a3") {
+		t.Errorf("a replica is not in the list: %q", got)
+	}
+	h = whole(t, 3, 1)
+	h.publish([]string{"a1", "a2", "a3", "a1" + alias})
+	h.sites[1].kill()
+	h.sites[1].start()
+	if got := trouble(h); !strings.Contains(got, "has another list") || !strings.Contains(got, "one replica answers at a1 and at a1-alias") {
+		t.Errorf("one replica is in a list twice: %q", got)
+	}
+	h = whole(t, 3, 1)
+	balanced := h.site()
+	balanced.start()
+	h.run(5 * time.Second)
+	first := h.sites[2].p
+	balanced.p.q.Addresses([]string{"a1", "a2", "a3"}, balanced.p.now())
+	for range 10 { // the third address leads to one of two replicas
+		h.sites[2].p, balanced.p = balanced.p, h.sites[2].p
+		h.run(time.Second)
+	}
+	h.sites[2].p, balanced.p = first, nil
+	if got := trouble(h); !strings.Contains(got, "several replicas answer at a3") {
+		t.Errorf("a load balancer is in the list: %q", got)
+	}
+}

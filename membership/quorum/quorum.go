@@ -11,7 +11,7 @@ import (
 const (
 	// Period is the time between two greetings.
 	Period = 300 * time.Millisecond
-	// promise is for how long a replica supports no other one. One that has just started waits as long, because the process
+	// promise is for how long a replica supports no other one. A replica that has just started waits as long, because the process
 	// before it at this address may have promised something.
 	promise = 2 * time.Second
 	// counted is how much of a promise the leader counts on, and how long a lease is at most. The rest is for clocks that do not
@@ -19,8 +19,8 @@ const (
 	counted = 1800 * time.Millisecond
 	// silence is how long a replica may be silent.
 	silence = 1500 * time.Millisecond
-	// stable is how long a replica has to be heard before it becomes a member, so that one that dies again and again moves no
-	// breakers.
+	// stable is how long messages of a replica have to come before it becomes a member, so that a replica that dies again and again
+	// moves no breakers.
 	stable = 1500 * time.Millisecond
 	// forgetting is how long a silent replica that is no member is remembered.
 	forgetting = 10 * time.Minute
@@ -32,7 +32,7 @@ type Options struct {
 	// Nonce returns a random text for each call.
 	Nonce func() string
 	// Epoch should be the time in seconds when this replica starts, by a clock that outlives processes. A view that follows none has
-	// no lower epoch than the time has seconds. So epochs grow even if all replicas have been started again, and know of none.
+	// an epoch of at least the time in seconds. So epochs grow even if all replicas have been started again, and know of none.
 	Epoch uint64
 	// Changing means that the list of addresses may change while replicas run, and that each replica learns of that at another
 	// time. If it is false all replicas have the same list.
@@ -43,9 +43,9 @@ type Options struct {
 type Quorum struct {
 	o       Options
 	born    instant.Instant
-	sent    instant.Instant // of the last message
+	sent    instant.Instant // when the last message was sent
 	greeted instant.Instant
-	news    bool // the others have to be told at once
+	news    bool // the others have to learn at once
 	leaving bool
 	peers   map[string]*peer
 
@@ -71,7 +71,7 @@ type Quorum struct {
 // peer is another replica.
 type peer struct {
 	membership.Member
-	first    instant.Instant // since when it is heard without a gap
+	first    instant.Instant // since when its messages come without a gap
 	heard    instant.Instant // when its last message came
 	sent     instant.Instant // when that was sent, by its clock
 	supports string
@@ -80,7 +80,7 @@ type peer struct {
 	leaving  bool
 	view     membership.View
 	highest  uint64
-	sum      uint32          // of its list of addresses
+	sum      uint32          // the checksum of its list of addresses
 	granted  instant.Instant // until when it may have a lease from this replica
 	by       string          // the nonce of the lease's view
 }
@@ -138,7 +138,7 @@ func (q *Quorum) Receive(from membership.Member, m *Message, now instant.Instant
 	return q.out([]Envelope{{p.Member, answer}}, now)
 }
 
-// Learn takes a view of which this replica has heard elsewhere. Views that follow get a higher epoch.
+// Learn takes a view that this replica knows from elsewhere. Views that follow get a higher epoch.
 func (q *Quorum) Learn(v membership.View) { q.highest = max(q.highest, v.Epoch) }
 
 // Leave says that this replica shuts down. It still takes part, so that the others can go on without a pause.

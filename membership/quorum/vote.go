@@ -33,27 +33,27 @@ func (q *Quorum) vote(id string, now instant.Instant) bool {
 	return true
 }
 
-// candidate is what speaks for a replica as the leader.
+// candidate has the merits of a replica as the leader.
 type candidate struct {
 	id    string
 	leads bool
 	meets int
 }
 
-// wants reports whether this replica wants another one, or itself, as the leader. It keeps the one that it has.
+// wants reports whether this replica wants another one, or itself, as the leader. It keeps its leader.
 func (q *Quorum) wants(id string, now instant.Instant) bool {
 	leads, leaving := q.leading, q.leaving
 	if p := q.peers[id]; p != nil {
 		leads, leaving = p.leads, p.leaving
 	}
 	if q.supporting(now) == id && leads {
-		return !leaving || q.view.Has(id) // one that leaves first makes the view without itself
+		return !leaving || q.view.Has(id) // a leader that leaves first makes the view without itself
 	}
 	return q.best(now) == id
 }
 
-// best returns the replica that would be the best leader: one that leads, or one that most addresses answer, or the one with the
-// lowest id, so that all choose the same.
+// best returns the replica that would be the best leader: it leads already, or most addresses answer it, or it has the lowest id, so
+// that all choose the same.
 func (q *Quorum) best(now instant.Instant) string {
 	var best candidate
 	consider := func(c candidate) {

@@ -31,7 +31,7 @@ type world struct {
 	twice   float64
 	slowest time.Duration
 
-	published []publication // what the name has had, and since when
+	published []publication // the addresses that the name has had
 	inForce   []membership.View
 	leaders   map[string]instant.Instant
 }
@@ -75,13 +75,13 @@ func (w *world) after(d time.Duration, do func()) {
 	heap.Push(heapOf{w}, event{w.now.Add(d), w.seq, do})
 }
 
-// run lets time pass, and checks the invariants after each event.
+// run lets time pass, and checks the invariants at each event.
 func (w *world) run(d time.Duration) {
 	until := w.now.Add(d)
 	for len(w.events) > 0 && w.events[0].at <= until {
 		e := heap.Pop(heapOf{w}).(event)
 		w.now = e.at
-		w.check() // what was valid until just now
+		w.check() // before it
 		e.do()
 		w.check()
 	}
@@ -112,7 +112,7 @@ type process struct {
 	frozen  bool
 	waiting []func()
 	dead    bool
-	// What the other parts of the process have been told.
+	// The other parts of the process know these.
 	view         membership.View
 	lease, asked instant.Instant
 }
@@ -123,7 +123,7 @@ func (w *world) site() *site {
 	return s
 }
 
-// start starts a process. Its id is random, so that the order of ids is not that of their age.
+// start starts a process. Its id is random, so that ids are in another order than processes.
 func (s *site) start() *process {
 	w := s.w
 	w.next++
@@ -174,7 +174,7 @@ func (p *process) look() {
 	}
 }
 
-// answer is what the name has where a site asks.
+// answer returns the addresses of the name as a site gets them.
 func (w *world) answer(s *site) (addresses []string) {
 	for _, one := range w.published {
 		if !w.changing || w.now.Sub(one.at) >= s.lag {
@@ -213,7 +213,7 @@ func ids(v *membership.View) (all []string) {
 	return all
 }
 
-// send carries a message to whoever is at an address when it arrives.
+// send carries a message to the replica that is at an address when it arrives.
 func (w *world) send(from *process, e Envelope) {
 	data, err := json.Marshal(e.Message)
 	if err != nil {

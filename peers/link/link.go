@@ -88,8 +88,8 @@ func (l *Links) Register(s grpc.ServiceRegistrar) { peerspb.RegisterPeersServer(
 // Serves reports whether a method is of the service that receives messages.
 func Serves(method string) bool { return method == peerspb.Peers_Tell_FullMethodName }
 
-// SendMembership sends a message of a source of members. A receiver without an id is whoever answers at its address, which may be
-// this replica.
+// SendMembership sends a message of a source of members. A receiver without an id is any replica that answers at its address, also
+// this one.
 func (l *Links) SendMembership(to membership.Member, message []byte) {
 	l.Send(to, &Message{Kind: &peerspb.Message_Membership{Membership: message}})
 }
