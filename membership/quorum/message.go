@@ -18,8 +18,9 @@ type Message struct {
 	Sent instant.Instant `json:"sent"`
 	// Echo is Sent of the last message that the sender has had from the receiver, so it is a reading of the receiver's clock.
 	Echo instant.Instant `json:"echo,omitempty"`
-	// At is, in an answer, the address of the greeting that it answers, which has the Sent that is in Echo.
-	At string `json:"at,omitempty"`
+	// At and Greeted are, in an answer, To and Sent of the greeting that it answers.
+	At      string          `json:"at,omitempty"`
+	Greeted instant.Instant `json:"greeted,omitempty"`
 	// Backs, in an answer, promises that the sender supports no other replica for the time of a promise after the greeting.
 	Backs bool `json:"backs,omitempty"`
 

@@ -44,7 +44,16 @@ func (w *world) check() {
 
 // force notes that a view is in force. It must be the one that was last, or follow it, or say that it follows none.
 func (w *world) force(v membership.View) {
-	n := len(w.inForce)
+	n, had := len(w.inForce), 0
+	list := w.published[len(w.published)-1].addresses
+	for _, a := range list {
+		if w.had[v.Nonce][strings.TrimSuffix(a, alias)] {
+			had++
+		}
+	}
+	if !w.changing && had <= len(list)/2 {
+		w.fail("epoch %d is in force, and %d of %d addresses have it", v.Epoch, had, len(list))
+	}
 	if n == 0 {
 		w.inForce = append(w.inForce, v)
 		return

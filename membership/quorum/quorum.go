@@ -117,21 +117,23 @@ func (q *Quorum) Receive(from membership.Member, m *Message, now instant.Instant
 		return q.out(nil, now)
 	}
 	p := q.peer(from)
-	if m.Sent <= p.sent {
-		return q.out(nil, now) // it is late, or has come twice
+	late := m.Sent <= p.sent // or it has come twice
+	if !late {
+		q.note(p, m, now)
 	}
-	q.note(p, m, now)
 	renewed := q.vote(p.ID, now)
 	if m.For == q.o.Self.ID {
 		q.answered(p, m, now)
-		q.follow(p, m, now)
+		if !late {
+			q.follow(p, m, now)
+		}
 	}
 	q.lead(now)
 	if m.To == "" {
 		return q.out(nil, now)
 	}
 	answer := q.message(p, now)
-	answer.At, answer.Backs = m.To, renewed
+	answer.At, answer.Greeted, answer.Backs = m.To, m.Sent, renewed
 	if q.o.Changing && q.watched(now) {
 		answer.Answers = q.counting(now)
 	}
@@ -167,11 +169,11 @@ func (q *Quorum) answered(p *peer, m *Message, now instant.Instant) {
 	if m.At == "" {
 		return
 	}
-	q.meet(m.At, p.ID, m.Echo)
+	q.meet(m.At, p.ID, m.Greeted)
 	if m.Backs {
-		q.back(m.At, p.ID, m.Echo)
+		q.back(m.At, p.ID, m.Greeted)
 	}
-	q.inherit(m.Answers, m.Echo, now)
+	q.inherit(m.Answers, m.Greeted, now)
 }
 
 // metSelf takes a greeting of this replica to itself. That is how it finds its own address.

@@ -33,7 +33,7 @@ type world struct {
 
 	published []publication // the addresses that the name has had
 	inForce   []membership.View
-	leaders   map[string]instant.Instant
+	had       map[string]map[string]bool // by the nonce of a view: the addresses at which it was accepted
 }
 
 type publication struct {
@@ -65,8 +65,8 @@ func (h heapOf) Pop() any {
 func newWorld(seed uint64) *world {
 	return &world{
 		now: instant.Instant(time.Hour), random: rand.New(rand.NewPCG(seed, 1)), cut: map[[2]string]bool{}, slowest: 5 * time.Millisecond,
-		leaders: map[string]instant.Instant{},
-		fail:    func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) },
+		had:  map[string]map[string]bool{},
+		fail: func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) },
 	}
 }
 
@@ -198,6 +198,10 @@ func (p *process) take(out Out) {
 			w.fail("%s takes epoch %d after %d", p.member.ID, out.Result.View.Epoch, p.view.Epoch)
 		}
 		p.view, p.lease = out.Result.View, 0
+		if w.had[p.view.Nonce] == nil {
+			w.had[p.view.Nonce] = map[string]bool{}
+		}
+		w.had[p.view.Nonce][p.site.address] = true
 		w.note("%s has epoch %d (%.4s after %.4s): %v", p.member.ID, p.view.Epoch, p.view.Nonce, p.view.Follows, ids(&p.view))
 	}
 	p.lease, p.asked = max(p.lease, out.Result.Lease), out.Asked
