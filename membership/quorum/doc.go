@@ -1,5 +1,5 @@
 // Package quorum says which replicas of the control plane there are, without a store: a replica that a majority of the known
-// addresses supports is the leader, and decides. docs/adr/0042-a-quorum-of-addresses.md has the rules and their proofs.
+// addresses supports is the leader, and decides. docs/adr/0043-members-by-a-majority-of-addresses.md has the rules and their proofs.
 //
 // In: the addresses of the replicas; messages of other replicas; the time.
 // Out: messages to other replicas and to addresses; the view in force here, and until when this replica is surely a member.

@@ -208,7 +208,7 @@ func (q *Quorum) back(address, id string, sent instant.Instant) {
 // follow takes the view and the lease of a leader.
 func (q *Quorum) follow(p *peer, m *Message, now instant.Instant) {
 	// A leader that says so after this replica has begun to support it has begun to lead after all leaders before.
-	if m.Leads && q.supports == p.ID && now < q.end && m.Echo > q.began && m.View.Epoch > q.view.Epoch {
+	if m.Leads && q.supports == p.ID && now < q.end && m.Echo >= q.began && m.View.Epoch > q.view.Epoch {
 		q.accept(m.View)
 	}
 	if until := m.Echo.Add(m.Lease); m.Lease > 0 && until > q.lease && m.View.Same(&q.view) && q.view.Has(q.o.Self.ID) {
