@@ -118,9 +118,9 @@ func (w *world) traffic(d time.Duration, pause time.Duration) {
 func (w *world) heal() {
 	w.note("all is well")
 	clear(w.cut)
-	clear(w.store.cut)
 	clear(w.sick)
-	w.store.down, w.loss, w.twice, w.slowest = false, 0, 0, 5*time.Millisecond
+	w.loss, w.twice, w.slowest = 0, 0, 5*time.Millisecond
+	w.members.heal()
 	for _, p := range w.living() {
 		if p.frozen {
 			p.thaw()
@@ -208,7 +208,7 @@ func (h *history) step(t *rapid.T) {
 	case 10:
 		h.force(t, p)
 	case 11:
-		if len(living) < 5 {
+		if h.members.room() {
 			h.join()
 		}
 	default:
@@ -253,7 +253,9 @@ func (h *history) join() {
 		h.after(time.Second, h.join)
 		return
 	}
-	h.start()
+	if h.members.room() {
+		h.start()
+	}
 }
 
 func (h *history) partition(t *rapid.T) {
@@ -305,12 +307,24 @@ func (h *history) force(t *rapid.T, p *replica) {
 // it may, no generation is made twice, and when all is well again, all replicas agree, no override is lost and every breaker
 // closes.
 func TestReplicasShareBreakers(t *testing.T) {
+	share(t, func(w *world, _ int) source { return &w.store })
+}
+
+// TestReplicasWithoutStoreShareBreakers: all that is true where replicas know each other by their addresses.
+func TestReplicasWithoutStoreShareBreakers(t *testing.T) {
+	share(t, func(w *world, n int) source { return newAddresses(w, max(n, 3)) })
+}
+
+func share(t *testing.T, members func(w *world, n int) source) {
+	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
 		h := &history{world: newWorld(rapid.Uint64().Draw(t, "seed"), specs(3)), acked: map[breaker.Key]string{}, tried: map[breaker.Key]int{}}
 		h.fail = func(format string, args ...any) {
 			t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), strings.Join(h.log, "\n"))
 		}
-		for range rapid.IntRange(2, 4).Draw(t, "replicas") {
+		n := rapid.IntRange(2, 4).Draw(t, "replicas")
+		h.members = members(h.world, n)
+		for range n {
 			h.start()
 		}
 		h.run(5 * time.Second)

@@ -150,7 +150,7 @@ func memberIn(m *peerspb.Replica) membership.Member {
 }
 
 func viewOut(v *membership.View) *peerspb.View {
-	m := &peerspb.View{Epoch: v.Epoch, Nonce: v.Nonce}
+	m := &peerspb.View{Epoch: v.Epoch, Nonce: v.Nonce, Follows: v.Follows}
 	for _, member := range v.Members {
 		m.Members = append(m.Members, replicaOut(member))
 	}
@@ -158,7 +158,7 @@ func viewOut(v *membership.View) *peerspb.View {
 }
 
 func viewIn(m *peerspb.View) membership.View {
-	v := membership.View{Epoch: m.GetEpoch(), Nonce: m.GetNonce()}
+	v := membership.View{Epoch: m.GetEpoch(), Nonce: m.GetNonce(), Follows: m.GetFollows()}
 	for _, member := range m.GetMembers() {
 		v.Members = append(v.Members, memberIn(member))
 	}

@@ -52,6 +52,9 @@ type Options struct {
 	// Wake is called when [Router.Tick] has to be called sooner than it said.
 	Wake func()
 	Log  *slog.Logger
+	// LeasesOnly means that this replica is an owner by its lease only. Else it also is one while all other members agree with it:
+	// a store of members can fail, and takes no side in a partition then.
+	LeasesOnly bool
 }
 
 // Router has the breakers of all replicas. Make one with [New].

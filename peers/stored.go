@@ -49,6 +49,12 @@ func (r *Router) Owned() (epoch uint64, owns func(breaker.Key) bool) {
 	return r.view.Epoch, func(key breaker.Key) bool { return owned[key] }
 }
 
+// Here reports whether this replica decides about a breaker, as its owner or in the place of an owner that it does not reach.
+func (r *Router) Here(key breaker.Key) bool {
+	at := r.find(key)
+	return at != nil && at.here()
+}
+
 // Settled reports whether this replica knows the breakers of all others that it reaches, so that it can serve proxies.
 func (r *Router) Settled() bool {
 	r.mu.Lock()

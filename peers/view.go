@@ -54,7 +54,7 @@ func (r *Router) takeView(v membership.View, now breaker.Instant) {
 	for _, p := range r.peers {
 		p.agreed = 0
 	}
-	if next := r.started && v.Epoch == old.Epoch+1; next {
+	if r.started && v.Follows != "" && v.Follows == old.Nonce {
 		r.before = before.Owner
 	}
 	r.replace(now)
@@ -86,7 +86,7 @@ func (r *Router) fenceAfter(key breaker.Key, now breaker.Instant) breaker.Instan
 
 // owns reports whether this replica is the owner of a breaker, and surely still is.
 func (r *Router) owns(key breaker.Key, now breaker.Instant) bool {
-	return r.thawed == 0 && r.table.Load().places.Owner(key) == r.o.Self.ID && (now < r.lease || r.agreed(now))
+	return r.thawed == 0 && r.table.Load().places.Owner(key) == r.o.Self.ID && (now < r.lease || !r.o.LeasesOnly && r.agreed(now))
 }
 
 // agreed reports whether all other members have confirmed the view within the time of a lease, so that none of them can have

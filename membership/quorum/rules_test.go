@@ -1,0 +1,68 @@
+package quorum
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"breakwater.dev/instant"
+	"breakwater.dev/membership"
+)
+
+// one returns the part of a replica at a1 of a list, which is old enough to promise.
+func one(addresses ...string) *Quorum {
+	n := 0
+	q := New(Options{Self: membership.Member{ID: "self", Address: "a1"}, Nonce: func() string { n++; return fmt.Sprintf("own-%d", n) }}, 0)
+	q.Addresses(addresses, 0)
+	return q
+}
+
+func seconds(s float64) instant.Instant { return instant.Instant(s * float64(time.Second)) }
+
+// TestOnlyFreshViewsAreAccepted: a leader may have sent a message long ago, and no longer lead. Its view counts when it answers what
+// this replica has said since it began to support it.
+func TestOnlyFreshViewsAreAccepted(t *testing.T) {
+	q := one("a1", "a2", "a3")
+	leader := membership.Member{ID: "leader", Address: "a2"}
+	view := membership.View{Epoch: 7, Nonce: "x", Members: []membership.Member{leader}}
+	m := &Message{To: "a1", For: "self", Sent: 1, Echo: seconds(9), Meets: 3, Leads: true, View: view}
+	out := q.Receive(leader, m, seconds(10))
+	if q.supporting(seconds(10)) != "leader" || out.Result.View.Epoch != 0 {
+		t.Fatalf("it supports %q, and has epoch %d; want the leader, and no view yet", q.supporting(seconds(10)), out.Result.View.Epoch)
+	}
+	var answered instant.Instant
+	for _, e := range out.Messages {
+		if e.Message.At == "a1" && e.Message.Backs {
+			answered = e.Message.Sent
+		}
+	}
+	m.Sent, m.Echo = 2, answered
+	if out := q.Receive(leader, m, seconds(10.1)); out.Result.View.Epoch != 7 {
+		t.Errorf("it has epoch %d, want 7", out.Result.View.Epoch)
+	}
+}
+
+// TestLeaderThatSleptAsksAgain: a leader whose majority was over for a moment does not go on with its view, even if the message that
+// wakes it brings the majority back: another replica may have led meanwhile.
+func TestLeaderThatSleptAsksAgain(t *testing.T) {
+	q := one("a1", "a2", "a3", "a4", "a5")
+	member := func(id string) membership.Member { return membership.Member{ID: id, Address: id} }
+	has := membership.View{Epoch: 3, Nonce: "three", Members: []membership.Member{member("a2"), q.o.Self}}
+	q.view, q.highest, q.leading = has, 3, true
+	q.supports, q.end = "self", seconds(11.5)
+	q.met["a1"] = meeting{"self", seconds(9.9)}
+	q.backers["a1"], q.backers["a2"], q.backers["a3"] = backing{"self", seconds(11.5)}, backing{"a2", seconds(11.5)}, backing{"a3", seconds(10)}
+	for _, id := range []string{"a2", "a3"} {
+		p := q.peer(member(id))
+		p.heard, p.view = seconds(9.9), has
+	}
+	if !q.leads(seconds(9.99)) || q.leads(seconds(10.5)) {
+		t.Fatal("want a majority until 10 s")
+	}
+	q.Receive(member("a4"), &Message{
+		For: "self", Sent: 1, At: "a4", Greeted: seconds(10.4), Backs: true, Supports: "self", View: membership.View{Epoch: 4, Nonce: "of another leader"},
+	}, seconds(10.5))
+	if !q.leading || q.view.Epoch <= 4 || q.view.Follows != "" {
+		t.Errorf("leads: %v, with epoch %d after %q; want a view above 4 that follows none", q.leading, q.view.Epoch, q.view.Follows)
+	}
+}
