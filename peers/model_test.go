@@ -11,6 +11,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/membership"
+	"breakwater.dev/peers/internal/calls"
 )
 
 // longest is how long a call takes at most.
@@ -52,14 +53,14 @@ func (w *world) call(p *replica, key breaker.Key) {
 			return
 		}
 		waits := true
-		id := p.router.Ask(s, began, func(a Answer) {
+		id := p.router.ask(s, began, func(a calls.Answer) {
 			if waits {
 				waits = false
-				l, d := p.router.Answered(s, a, p.now())
+				l, d := p.router.answered(s, a, p.now())
 				w.decided(p, key, l, d)
 			}
 		})
-		w.after(askTimeout, func() {
+		w.after(calls.Timeout, func() {
 			p.do(func() {
 				if waits && p.router.abandon(id) {
 					waits = false

@@ -39,6 +39,12 @@ func (r *Router) add(i *outbox.Item, now breaker.Instant) {
 	r.pass(i, now)
 }
 
+// host finds breakers for calls.
+type host struct{ *Router }
+
+// Report implements [calls.Host].
+func (h host) Report(i *outbox.Item, now breaker.Instant) { h.add(i, now) }
+
 // pass brings an item to where its breaker is now.
 func (r *Router) pass(i *outbox.Item, now breaker.Instant) {
 	at := r.find(i.Subject.Key)

@@ -11,6 +11,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/membership"
+	"breakwater.dev/peers/internal/calls"
 	"breakwater.dev/peers/internal/convert"
 	"breakwater.dev/peers/internal/peerspb"
 )
@@ -59,10 +60,11 @@ type Options struct {
 
 // Router has the breakers of all replicas. Make one with [New].
 type Router struct {
-	o     Options
-	local breaker.Decider // this replica's engine
-	table atomic.Pointer[table]
-	stats stats
+	o       Options
+	local   breaker.Decider // this replica's engine
+	table   atomic.Pointer[table]
+	stats   stats
+	running calls.Running // calls of breakers elsewhere
 
 	mu       lockorder.Mutex[lockorder.Peers] // guards what follows
 	view     membership.View
@@ -78,12 +80,11 @@ type Router struct {
 	mirrors  map[breaker.Key]*mirror
 	pending  map[breaker.Key]*pending
 	giving   map[uint64]*giving
-	asks     map[uint64]*ask
+	asks     calls.Asks
 	changes  map[uint64]*change
 	groups   map[breaker.Key]convert.Rank // the last change by hand of all proxies' breakers that was made here
-	running  running
-	made     []madeChange         // changes by hand that were made here, so that none is made twice
-	held     []breaker.Transition // that wait for the confirmation that this replica still is a member
+	made     []madeChange                 // changes by hand that were made here, so that none is made twice
+	held     []breaker.Transition         // that wait for the confirmation that this replica still is a member
 	nextID   uint64
 	beatAt   breaker.Instant
 	figures  breaker.Instant // when counts were last sent
@@ -102,7 +103,7 @@ func New(o Options, first uint64) *Router {
 	r := &Router{
 		o: o, local: o.Engine.Decider(), nextID: first,
 		specs: map[breaker.Key]*spec{}, peers: map[string]*peer{}, holdings: map[breaker.Key]*holding{}, mirrors: map[breaker.Key]*mirror{},
-		pending: map[breaker.Key]*pending{}, giving: map[uint64]*giving{}, asks: map[uint64]*ask{}, changes: map[uint64]*change{},
+		pending: map[breaker.Key]*pending{}, giving: map[uint64]*giving{}, changes: map[uint64]*change{},
 		groups: map[breaker.Key]convert.Rank{},
 	}
 	r.table.Store(newTable(r.places(), nil))

@@ -298,6 +298,8 @@ func (r *Router) remind(now breaker.Instant) {
 	for _, id := range sortedKeys(r.changes) {
 		r.hurry(r.changes[id], now)
 	}
-	r.slow(now)
-	r.forgetAsks(now)
+	for _, i := range r.running.Slow(now) {
+		r.pass(i, now)
+	}
+	r.asks.Forget(now)
 }
