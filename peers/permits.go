@@ -187,7 +187,7 @@ func (r *Router) tookAsk(p *peer, m *peerspb.Ask, now breaker.Instant) {
 	switch at := r.find(s.Key); {
 	case at == nil:
 		a = calls.Answer{Unknown: true, Decision: breaker.Decision{Admitted: true}}
-	case at.here() && r.thawed == 0:
+	case at.here() && !r.inDoubt(now):
 		a = r.decide(s, now)
 	case at.to != "" && m.GetHops() < maxHops: // the replica that asks does not know the owner, or does not reach it
 		id, to := r.id(), m.GetId()

@@ -14,16 +14,12 @@ import (
 	"breakwater.dev/peers/internal/calls"
 	"breakwater.dev/peers/internal/convert"
 	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/places"
+	"breakwater.dev/peers/internal/roster"
 )
 
 // The times of the protocol.
 const (
-	beatPeriod = 200 * time.Millisecond
-	// silence is how long a replica may send no beat before the others do without it.
-	silence = 1500 * time.Millisecond
-	// Lease is how long a replica stays a member without a renewal. A new owner waits so long before it gives permits,
-	// and as long again as a permit lasts.
-	Lease = 2 * time.Second
 	// patience is how long a new owner waits for what the old one knows.
 	patience = time.Second
 	// again is how long an answer may take before a message is sent again.
@@ -67,13 +63,8 @@ type Router struct {
 	running calls.Running // calls of breakers elsewhere
 
 	mu       lockorder.Mutex[lockorder.Peers] // guards what follows
-	view     membership.View
-	lease    breaker.Instant          // until when this replica is a member, by the store
-	started  bool                     // there was a view
+	roster   *roster.Roster
 	before   func(breaker.Key) string // the owners by the view before, while the next one takes its place; nil: not known
-	ticked   breaker.Instant
-	thawed   breaker.Instant // when the process went on after it had stood still; 0: it has been confirmed since
-	leaving  bool
 	specs    map[breaker.Key]*spec
 	peers    map[string]*peer
 	holdings map[breaker.Key]*holding
@@ -86,7 +77,6 @@ type Router struct {
 	made     []madeChange                 // changes by hand that were made here, so that none is made twice
 	held     []breaker.Transition         // that wait for the confirmation that this replica still is a member
 	nextID   uint64
-	beatAt   breaker.Instant
 	figures  breaker.Instant // when counts were last sent
 	effects  []func()        // to call without the lock
 }
@@ -101,12 +91,12 @@ type spec struct {
 // New returns a router without breakers. ids of messages begin after first, which should be random.
 func New(o Options, first uint64) *Router {
 	r := &Router{
-		o: o, local: o.Engine.Decider(), nextID: first,
+		o: o, roster: roster.New(o.Self, o.LeasesOnly), local: o.Engine.Decider(), nextID: first,
 		specs: map[breaker.Key]*spec{}, peers: map[string]*peer{}, holdings: map[breaker.Key]*holding{}, mirrors: map[breaker.Key]*mirror{},
 		pending: map[breaker.Key]*pending{}, giving: map[uint64]*giving{}, changes: map[uint64]*change{},
 		groups: map[breaker.Key]convert.Rank{},
 	}
-	r.table.Store(newTable(r.places(), nil))
+	r.table.Store(newTable(places.New(r.roster.Reach()), nil))
 	return r
 }
 

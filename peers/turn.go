@@ -34,7 +34,7 @@ func (r *Router) nextTurn(h *holding, at *place, now breaker.Instant) {
 		wants = append(wants, r.o.Self.ID)
 	}
 	for id, since := range h.demand {
-		if p := r.peers[id]; p != nil && p.reached && now.Sub(since) < wanted {
+		if p := r.known(id); p != nil && p.Reached && now.Sub(since) < wanted {
 			wants = append(wants, id)
 		}
 	}
