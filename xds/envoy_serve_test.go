@@ -51,7 +51,7 @@ func startEnvoyAt(t *testing.T, b *bootstrapv3.Bootstrap, controlPlane uint16) (
 	loopback := netip.MustParseAddr("127.0.0.1")
 	keepStatic(b)
 	b.Admin.Address = connect.Address(netip.AddrPortFrom(loopback, 0))
-	b.StaticResources.Clusters[0].LoadAssignment = connect.Host(wire.ControlPlaneCluster, loopback.String(), controlPlane)
+	b.StaticResources.Clusters[0].LoadAssignment = connect.To(wire.ControlPlaneCluster, connect.Host{Name: loopback.String(), Port: controlPlane})
 	path, _ := writeBootstrap(t, b)
 	adminFile, log := filepath.Join(t.TempDir(), "admin"), new(strings.Builder)
 	cmd := exec.CommandContext(t.Context(), envoybin.Path(t), "-c", path, "-l", "warning",

@@ -65,7 +65,7 @@ func proxyOptions() bootstrap.Options {
 	return bootstrap.Options{
 		NodeID:      "app-1",
 		NodeCluster: "app",
-		XDS:         "127.0.0.1:18000",
+		XDS:         []string{"127.0.0.1:18000"},
 		Listen:      DefaultListen,
 		Admin:       netip.MustParseAddrPort("127.0.0.1:9901"),
 	}

@@ -33,6 +33,7 @@ func bootstrapCommand() *cobra.Command {
 		Short: "Print the bootstrap of an Envoy sidecar",
 		Long:  strings.TrimSpace(bootstrapHelp),
 		Example: "  breakwater bootstrap --node-id shop-1 --node-cluster shop --upstreams payments,stock > envoy.yaml\n" +
+			"  breakwater bootstrap --node-id shop-1 --node-cluster shop --xds 10.0.0.1:18000,10.0.0.2:18000 > envoy.yaml\n" +
 			"  breakwater bootstrap --node-id shop-1 --node-cluster shop --tls-ca /etc/tls/ca.crt \\\n" +
 			"    --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key --output-dir /etc/envoy",
 		Args: cobra.NoArgs,
@@ -58,7 +59,7 @@ func bootstrapCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.NodeID, "node-id", "", "the proxy's `id`, unique in the mesh")
 	f.StringVar(&o.NodeCluster, "node-cluster", "", "the `workload` that the proxy belongs to")
-	f.StringVar(&o.XDS, "xds", "127.0.0.1:18000", "`host:port` of the control plane")
+	f.StringSliceVar(&o.XDS, "xds", []string{"127.0.0.1:18000"}, "`host:port` of the control plane: of each replica, with commas between them, or of a name with all their addresses")
 	f.StringVar(&flags.listen, "listen", fmt.Sprintf("127.0.0.1:%d", wire.EgressPort), "`address` that applications send to")
 	f.StringVar(&flags.admin, "admin", fmt.Sprintf("127.0.0.1:%d", wire.AdminPort), "`address` of Envoy's admin interface, or unix:PATH for a socket that only Envoy's own user may use")
 	f.StringVar(&flags.ready, "ready", "", "`address` where GET /ready answers 200 while applications can send, for a probe that cannot reach --listen (default none)")
@@ -66,9 +67,10 @@ func bootstrapCommand() *cobra.Command {
 	f.StringVar(&flags.tls.CAFile, "tls-ca", "", "`path`, on the proxy, of the CA that signed the control plane's certificate")
 	f.StringVar(&flags.tls.CertFile, "tls-cert", "", "`path`, on the proxy, of its own certificate")
 	f.StringVar(&flags.tls.KeyFile, "tls-key", "", "`path`, on the proxy, of its own key")
-	f.StringVar(&flags.tls.ServerName, "tls-server-name", "", "`name` in the control plane's certificate, where it is not the host of --xds")
+	f.StringVar(&flags.tls.ServerName, "tls-server-name", "", "`name` in the control plane's certificate, where it is not a host of --xds")
 	f.StringVar(&flags.outputDir, "output-dir", "", "`directory` to write the files to, in place of standard output: envoy.yaml, and with TLS those by which Envoy notices new certificates")
 	f.StringVar(&flags.configDir, "config-dir", "", "`directory`, on the proxy, where it finds the files of --output-dir (default the absolute path of --output-dir)")
+	completeWords(c, "xds", nil) // no files
 	require(c, "node-id", "node-cluster")
 	return c
 }
@@ -76,6 +78,10 @@ func bootstrapCommand() *cobra.Command {
 const bootstrapHelp = `
 Bootstrap prints a complete Envoy configuration for one proxy, to be run with
 'envoy -c FILE'. Everything but the connection to the control plane then comes from there.
+
+With replicas of the control plane give --xds the address of each, or one name with the
+addresses of all. The proxy spreads over them what it asks, and leaves out for a while those that do not
+answer.
 
 One file serves many pods: give each its own id with Envoy's --service-node.
 
@@ -104,10 +110,10 @@ func (f *bootstrapFlags) fill(o *bootstrap.Options) error {
 			return fmt.Errorf("--ready = %q; must be an IP address and port", f.ready)
 		}
 	}
-	for i, u := range o.Upstreams {
-		o.Upstreams[i] = strings.TrimSpace(u)
+	if !trimmed(o.XDS) {
+		return fmt.Errorf("--xds = %q; must be host:port of each replica, with commas between them", strings.Join(o.XDS, ","))
 	}
-	if slices.Contains(o.Upstreams, "") {
+	if !trimmed(o.Upstreams) {
 		return fmt.Errorf("--upstreams = %q; must be names, with commas between them", strings.Join(o.Upstreams, ","))
 	}
 	if f.configDir != "" && f.outputDir == "" {
@@ -126,6 +132,14 @@ func (f *bootstrapFlags) fill(o *bootstrap.Options) error {
 		}
 	}
 	return nil
+}
+
+// trimmed removes spaces around each value of a list, and reports whether something is left of each.
+func trimmed(list []string) bool {
+	for i, v := range list {
+		list[i] = strings.TrimSpace(v)
+	}
+	return !slices.Contains(list, "")
 }
 
 // write writes the bootstrap and what belongs to it. Each file is put in place by a

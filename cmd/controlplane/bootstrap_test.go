@@ -22,9 +22,41 @@ func TestBootstrapTrimsUpstreams(t *testing.T) {
 	}
 }
 
+// TestBootstrapOfReplicas: they may be given with commas, several times, or both.
+func TestBootstrapOfReplicas(t *testing.T) {
+	want := bootstrapAt(t, "--xds", "a.example:18000,10.0.0.1:18000,[fd00::1]:18000")
+	for _, flags := range [][]string{
+		{"--xds", "a.example:18000", "--xds", "10.0.0.1:18000", "--xds", "[fd00::1]:18000"},
+		{"--xds", "a.example:18000, 10.0.0.1:18000", "--xds", "[fd00::1]:18000"},
+	} {
+		if got := bootstrapAt(t, flags...); got != want {
+			t.Errorf("%q: got\n%s\nwant\n%s", flags, got, want)
+		}
+	}
+	for _, host := range []string{"a.example", "10.0.0.1", "fd00::1"} {
+		if !strings.Contains(want, "address: "+host+"\n") {
+			t.Errorf("no %s in\n%s", host, want)
+		}
+	}
+}
+
+// bootstrapAt returns what the command prints with some flags.
+func bootstrapAt(t *testing.T, flags ...string) string {
+	t.Helper()
+	code, out, problems := bootstrapWith(flags...)
+	if code != 0 {
+		t.Fatalf("%q: exit code %d, want 0: %s", flags, code, problems)
+	}
+	return out
+}
+
 func TestBootstrapRefusesFlags(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--upstreams payments,,stock":           `--upstreams = "payments,,stock"; must be names, with commas between them`,
+		"--xds a:1,,b:1":                        `--xds = "a:1,,b:1"; must be host:port of each replica, with commas between them`,
+		"--xds a:1 --xds a:1":                   `control plane "a:1" is given twice`,
+		"--xds http://a:18000":                  "leave out http://",
+		"--xds 0.0.0.0:18000":                   "is an address to listen at; a proxy needs one to connect to",
 		"--admin 9901":                          `--admin = "9901"; must be an IP address and port, or unix: and an absolute path`,
 		"--admin unix:admin.sock":               `--admin = "unix:admin.sock"; must be unix: and an absolute path`,
 		"--ready 15021":                         `--ready = "15021"; must be an IP address and port`,

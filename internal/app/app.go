@@ -269,7 +269,12 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	return cause
 }
 
-// drain ends the streams of proxies. It waits for requests in flight, for at most the drain timeout.
+// drainLook is how often a shutdown looks whether requests are in flight. By the first look, proxies have been asked to begin
+// no more streams here.
+const drainLook = 20 * time.Millisecond
+
+// drain ends the streams of proxies. It waits for requests in flight, for at most the drain timeout. It does not wait for
+// the streams of access logs, which never end by themselves: a proxy goes on with its logs at another replica.
 func (a *app) drain(server *grpc.Server) {
 	a.xds.Close()
 	done := make(chan struct{})
@@ -277,13 +282,23 @@ func (a *app) drain(server *grpc.Server) {
 		server.GracefulStop()
 		close(done)
 	}()
-	select {
-	case <-done:
-		a.drained.Store(true)
-	case <-time.After(a.options.DrainTimeout):
-		a.log.Warn("some requests did not end in time; their proxies go on without the control plane")
-		server.Stop()
-		<-done
+	look := time.NewTicker(drainLook)
+	defer look.Stop()
+	for timeout := time.After(a.options.DrainTimeout); ; {
+		select {
+		case <-done:
+			a.drained.Store(true)
+			return
+		case <-look.C:
+			if a.extproc.Counts().Streams == 0 {
+				server.Stop()
+			}
+		case <-timeout:
+			a.log.Warn("some requests did not end in time; their proxies go on without the control plane")
+			server.Stop()
+			<-done
+			return
+		}
 	}
 }
 

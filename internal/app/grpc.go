@@ -30,8 +30,9 @@ const (
 	readBuffer       = 4 << 10
 )
 
-// minimumPing is the shortest time between two pings of a proxy. A bootstrap asks for one every 10 s.
-const minimumPing = 5 * time.Second
+// minimumPing is the shortest time between two pings of a proxy. A bootstrap for several replicas asks for one every 1.2 s,
+// and for one ahead of a request that asks when nothing has come for 0.5 s.
+const minimumPing = 500 * time.Millisecond
 
 // grpcServer makes the server for proxies. The caller calls the returned function when the server has stopped.
 func (a *app) grpcServer() (*grpc.Server, func(), error) {

@@ -131,7 +131,10 @@ func (c *checkout) install(t *testing.T) {
 	for name, text := range map[string]string{
 		"breakwater": `case "$1" in
 serve) set -- "$@" --xds-listen IP:18000 --http-listen IP:18080 ;;
-bootstrap) set -- "$@" --xds IP:18000 --listen IP:10000 --admin IP:9901 ;;
+bootstrap)
+	case "$*" in *--xds*) ;; *) set -- "$@" --xds IP:18000 ;; esac
+	set -- "$@" --listen IP:10000 --admin IP:9901
+	;;
 esac
 exec ` + real + ` "$@"`,
 		"envoy": `exec ` + envoybin.Path(t) + ` "$@" --use-dynamic-base-id`,

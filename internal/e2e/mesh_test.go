@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -77,12 +78,15 @@ func (m *mesh) startEnvoy(t *testing.T, edits ...*strings.Replacer) {
 	m.runEnvoy(t, text)
 }
 
-// bootstrap returns the bootstrap of a proxy of the workload "shop".
+// bootstrap returns the bootstrap of a proxy of the workload "shop". It gets the control plane of the mesh, unless the flags name
+// another.
 func (m *mesh) bootstrap(t *testing.T, flags ...string) string {
 	t.Helper()
-	args := append([]string{"bootstrap", "--node-id", "shop-1", "--node-cluster", "shop",
-		"--xds", m.ip + ":18000", "--listen", m.egress, "--admin", m.ip + ":9901"}, flags...)
-	out, err := exec.Command(binary, args...).Output()
+	args := []string{"bootstrap", "--node-id", "shop-1", "--node-cluster", "shop", "--listen", m.egress, "--admin", m.ip + ":9901"}
+	if !slices.Contains(flags, "--xds") {
+		args = append(args, "--xds", m.ip+":18000")
+	}
+	out, err := exec.Command(binary, append(args, flags...)...).Output()
 	if err != nil {
 		t.Fatalf("bootstrap: %v", err)
 	}

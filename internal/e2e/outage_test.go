@@ -31,12 +31,18 @@ func (m *mesh) load(t *testing.T, callers int) *load {
 // loadThatGets starts callers of payments. ok reports whether a response is good.
 func (m *mesh) loadThatGets(t *testing.T, callers int, ok func(reply) bool) *load {
 	t.Helper()
+	return m.loadOf(t, "payments", callers, ok)
+}
+
+// loadOf is [mesh.loadThatGets] for any host.
+func (m *mesh) loadOf(t *testing.T, host string, callers int, ok func(reply) bool) *load {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	l := &load{stop: stop}
 	for range callers {
 		l.wg.Go(func() {
 			for ctx.Err() == nil {
-				r, err := m.get(ctx, "payments", "/")
+				r, err := m.get(ctx, host, "/")
 				if ctx.Err() != nil {
 					return
 				}

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"net/netip"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +14,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
 	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
-	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -27,17 +24,6 @@ import (
 )
 
 const (
-	// A control plane that hangs is noticed after keepaliveInterval + keepaliveTimeout. A gRPC server has to allow pings
-	// as often as that (grpc-go: keepalive.EnforcementPolicy).
-	keepaliveInterval = 10 * time.Second
-	keepaliveTimeout  = 5 * time.Second
-	// controlPlaneConnect is how long a connection to the control plane may take to open. It is short: requests that fail
-	// open wait for it.
-	controlPlaneConnect = time.Second
-	// A lost stream is opened again after a random time of at most these: first up to reconnectAfter, then up to
-	// reconnectAtMost. Envoy's own maximum is 30 s, during which open breakers would not be in force after an outage.
-	reconnectAfter  = 500 * time.Millisecond
-	reconnectAtMost = 2 * time.Second
 	// runtimeWait is how long a proxy that starts waits for its runtime layers, all together.
 	runtimeWait = time.Second
 	// maxDownstreamConnections is how many connections applications may have. It fits into a usual limit of 65,536 file
@@ -49,7 +35,7 @@ const (
 type Options struct {
 	NodeID      string         // unique in the mesh
 	NodeCluster string         // the workload that the proxy belongs to
-	XDS         string         // the control plane, host:port, of a name or an IP
+	XDS         []string       // the control plane: host:port of each replica, or of a name with an address for each
 	Listen      netip.AddrPort // where applications send to
 	Admin       netip.AddrPort // Envoy's admin interface; it has no authentication
 	AdminSocket string         // a Unix socket for the admin interface, in place of Admin; only its owner may use it
@@ -78,7 +64,7 @@ func New(o Options) (*bootstrapv3.Bootstrap, error) {
 }
 
 func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
-	host, port, err := o.check()
+	hosts, err := o.check()
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +72,7 @@ func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := o.controlPlane(host, port)
+	cluster, err := o.controlPlane(hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +88,7 @@ func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 		Node:            node,
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{cluster}},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
-			LdsConfig: connect.OverADS(), CdsConfig: connect.OverADS(), AdsConfig: controlPlaneStream(),
+			LdsConfig: connect.OverADS(), CdsConfig: connect.OverADS(), AdsConfig: controlPlaneStream(mayBeReplicas(hosts)),
 		},
 		LayeredRuntime:  runtime,
 		Admin:           o.admin(),
@@ -127,8 +113,8 @@ func (o Options) admin() *bootstrapv3.Admin {
 	return &bootstrapv3.Admin{Address: at, IgnoreGlobalConnLimit: true}
 }
 
-// check returns the host and port of the control plane, or all that is wrong with the options.
-func (o Options) check() (host string, port uint16, err error) {
+// check returns the hosts of the control plane, or all that is wrong with the options.
+func (o Options) check() ([]connect.Host, error) {
 	var problems []error
 	require := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -139,10 +125,8 @@ func (o Options) check() (host string, port uint16, err error) {
 	require(o.NodeID == "" || wire.ValidNodeID(o.NodeID), "the node id %.40q must be printable and have at most %d bytes", o.NodeID, wire.MaxNodeID)
 	require(o.NodeCluster != "", "the node needs a cluster")
 	require(len(o.NodeCluster) <= wire.MaxNodeID, "the cluster of the node, %.40q, must have at most %d bytes", o.NodeCluster, wire.MaxNodeID)
-	host, portText, err := net.SplitHostPort(o.XDS)
-	number, portErr := strconv.ParseUint(portText, 10, 16)
-	require(err == nil && host != "" && portErr == nil && number > 0,
-		"control plane %q is not host:port", o.XDS)
+	hosts, wrong := controlPlaneHosts(o.XDS)
+	problems = append(problems, wrong...)
 	require(o.Listen.IsValid() && o.Listen.Port() > 0, "the listening address %q is not ip:port", o.Listen)
 	if o.AdminSocket == "" {
 		require(o.Admin.IsValid() && o.Admin.Port() > 0, "the admin address %q is not ip:port", o.Admin)
@@ -162,7 +146,7 @@ func (o Options) check() (host string, port uint16, err error) {
 		require((o.TLS.CertFile == "") == (o.TLS.KeyFile == ""), "a certificate needs its key, and a key its certificate")
 		require(o.TLS.Directory == "" || path.IsAbs(o.TLS.Directory), "the directory of secrets %q is not an absolute path", o.TLS.Directory)
 	}
-	return host, uint16(number), errors.Join(problems...)
+	return hosts, errors.Join(problems...)
 }
 
 // Node returns how the proxy introduces itself.
@@ -180,68 +164,6 @@ func (o Options) Node() (*corev3.Node, error) {
 		return nil, fmt.Errorf("node metadata: %w", err)
 	}
 	return &corev3.Node{Id: o.NodeID, Cluster: o.NodeCluster, Metadata: fields}, nil
-}
-
-// controlPlane returns the cluster of the control plane. A request that asks for a permit is a request to it for as long
-// as it lasts, so its limits must never be met.
-func (o Options) controlPlane(host string, port uint16) (*clusterv3.Cluster, error) {
-	c := &clusterv3.Cluster{
-		Name:            wire.ControlPlaneCluster,
-		ConnectTimeout:  durationpb.New(controlPlaneConnect),
-		CircuitBreakers: connect.Unlimited(),
-		LoadAssignment:  connect.Host(wire.ControlPlaneCluster, host, port),
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
-	} else if c.ClusterDiscoveryType, err = connect.DNS(); err != nil {
-		return nil, err
-	}
-	if err := connect.SetHTTP(c, http2Always()); err != nil {
-		return nil, err
-	}
-	if o.TLS == nil {
-		return c, nil
-	}
-	socket, err := o.TLS.socket(host)
-	c.TransportSocket = socket
-	return c, err
-}
-
-// http2Always has no idle timeout: the streams never end, and pings distinguish a dead connection from a quiet one.
-func http2Always() *upstreamhttpv3.HttpProtocolOptions {
-	return &upstreamhttpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{
-			ExplicitHttpConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig{
-				ProtocolConfig: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-						ConnectionKeepalive: &corev3.KeepaliveSettings{
-							Interval: durationpb.New(keepaliveInterval),
-							Timeout:  durationpb.New(keepaliveTimeout),
-						},
-					},
-				},
-			},
-		},
-	}
-}
-
-// controlPlaneStream returns a stream of resources, with changes only, and with the node's description once.
-func controlPlaneStream() *corev3.ApiConfigSource {
-	return &corev3.ApiConfigSource{
-		ApiType:             corev3.ApiConfigSource_DELTA_GRPC,
-		TransportApiVersion: corev3.ApiVersion_V3,
-		GrpcServices: []*corev3.GrpcService{{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
-				ClusterName: wire.ControlPlaneCluster,
-				// Envoy 1.40 heeds this one of all the retry policies that a stream of resources can be given
-				// (Config::Utility::prepareJitteredExponentialBackOffStrategy).
-				RetryPolicy: &corev3.RetryPolicy{RetryBackOff: &corev3.BackoffStrategy{
-					BaseInterval: durationpb.New(reconnectAfter), MaxInterval: durationpb.New(reconnectAtMost),
-				}},
-			},
-		}}},
-		SetNodeOnFirstMessageOnly: true,
-	}
 }
 
 // layeredRuntime returns the parts of the control plane's layer, above the keys that stay. They come over the stream by which

@@ -3,9 +3,11 @@ package bootstrap
 import (
 	"bytes"
 	"flag"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -24,7 +26,7 @@ func documented() Options {
 	return Options{
 		NodeID:      "app-1",
 		NodeCluster: "app",
-		XDS:         "127.0.0.1:18000",
+		XDS:         []string{"127.0.0.1:18000"},
 		Listen:      netip.MustParseAddrPort("127.0.0.1:10000"),
 		Admin:       netip.MustParseAddrPort("127.0.0.1:9901"),
 	}
@@ -59,7 +61,7 @@ func TestDeployedBootstrapIsWhatYAMLPrints(t *testing.T) {
 
 func TestOptionsShowUp(t *testing.T) {
 	o := documented()
-	o.XDS = "control.example:443"
+	o.XDS = []string{"control.example:443"}
 	o.Upstreams = []string{"payments", "search"}
 	o.TLS = &TLS{CAFile: "/ca.pem", CertFile: "/cert.pem", KeyFile: "/key.pem"}
 	got := printed(t, o)
@@ -91,7 +93,7 @@ func TestTLSToAnAddress(t *testing.T) {
 		{"10.0.0.1:18000", "::ffff:10.0.0.2", "10.0.0.1", "10.0.0.2"},
 	} {
 		o := documented()
-		o.XDS, o.TLS = c.control, &TLS{ServerName: c.name}
+		o.XDS, o.TLS = []string{c.control}, &TLS{ServerName: c.name}
 		got := printed(t, o)
 		for _, want := range []string{"type: STATIC\n", "address: " + c.address + "\n", "san_type: IP_ADDRESS\n", "exact: " + c.proven + "\n"} {
 			if !strings.Contains(got, want) {
@@ -104,6 +106,62 @@ func TestTLSToAnAddress(t *testing.T) {
 	}
 }
 
+// TestReplicas: a proxy avoids replicas that have failed, unless there is one address only. A name may have several.
+func TestReplicas(t *testing.T) {
+	more := []string{"outlier_detection:", "consecutive_local_origin_failure: 1\n", "connection_idle_interval: ", "update_merge_window: 0s\n", "max_interval: 0.500s\n"}
+	for _, c := range []struct {
+		xds  []string
+		kind string
+		more bool
+	}{
+		{[]string{"10.0.0.1:18000"}, "type: STATIC\n", false},
+		{[]string{"10.0.0.1:18000", "[fd00::1]:18000"}, "type: STATIC\n", true},
+		{[]string{"control.example:18000"}, "name: envoy.clusters.dns\n", true},
+		{[]string{"a.example:18000", "10.0.0.1:18001"}, "name: envoy.clusters.dns\n", true},
+	} {
+		o := documented()
+		o.XDS = c.xds
+		got := printed(t, o)
+		want := []string{c.kind}
+		for _, x := range c.xds {
+			host, port, err := net.SplitHostPort(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, "address: "+host+"\n", "port_value: "+port+"\n")
+		}
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s: no %q in\n%s", c.xds, w, got)
+			}
+		}
+		for _, m := range more {
+			if strings.Contains(got, m) != c.more {
+				t.Errorf("%s: has %q: %t, want %t:\n%s", c.xds, m, !c.more, c.more, got)
+			}
+		}
+	}
+}
+
+// TestTLSToReplicas: each replica may prove any of the names, and the first one is sent as server name, unless one name is given.
+func TestTLSToReplicas(t *testing.T) {
+	o := documented()
+	o.XDS = []string{"10.0.0.1:18000", "b.example:18000", "b.example:18001", "c.example:18000"}
+	for given, want := range map[string]string{
+		"":     "IP_ADDRESS 10.0.0.1, DNS b.example, DNS c.example, sni b.example",
+		"name": "DNS name, sni name",
+	} {
+		o.TLS = &TLS{ServerName: given}
+		var got []string
+		for _, found := range regexp.MustCompile(`(?m)san_type: (\w+)\n *matcher:\n *exact: (\S+)|^ *(sni): (\S+)$`).FindAllStringSubmatch(printed(t, o), -1) {
+			got = append(got, strings.TrimSpace(strings.Join(found[1:3], " ")+strings.Join(found[3:], " ")))
+		}
+		if got := strings.Join(got, ", "); got != want {
+			t.Errorf("server name %q: got %s, want %s", given, got, want)
+		}
+	}
+}
+
 func TestEveryProblemIsNamed(t *testing.T) {
 	cases := []struct {
 		name  string
@@ -111,7 +169,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		want  []string
 	}{
 		{"nothing given", func(o *Options) { *o = Options{} }, []string{
-			"the node needs an id", "the node needs a cluster", `control plane "" is not host:port`,
+			"the node needs an id", "the node needs a cluster", `the control plane needs an address`,
 			`the listening address "invalid AddrPort" is not ip:port`, `the admin address "invalid AddrPort" is not ip:port`}},
 		{"an id that no proxy may have", func(o *Options) { o.NodeID = "app\n1" },
 			[]string{`the node id "app\n1" must be printable and have at most 256 bytes`}},
@@ -121,11 +179,20 @@ func TestEveryProblemIsNamed(t *testing.T) {
 			`the node id "` + strings.Repeat("i", 40) + `" must be printable and have at most 256 bytes`,
 			`the cluster of the node, "` + strings.Repeat("c", 40) + `", must have at most 256 bytes`,
 		}},
-		{"no port", func(o *Options) { o.XDS = "control.example" }, []string{`control plane "control.example" is not host:port`}},
-		{"no host", func(o *Options) { o.XDS = ":18000" }, []string{`control plane ":18000" is not host:port`}},
-		{"port 0", func(o *Options) { o.XDS = "a:0" }, []string{`control plane "a:0" is not host:port`}},
-		{"port too large", func(o *Options) { o.XDS = "a:65536" }, []string{`control plane "a:65536" is not host:port`}},
-		{"port by name", func(o *Options) { o.XDS = "a:http" }, []string{`control plane "a:http" is not host:port`}},
+		{"no port", func(o *Options) { o.XDS = []string{"control.example"} }, []string{`control plane "control.example" is not host:port`}},
+		{"no host", func(o *Options) { o.XDS = []string{":18000"} }, []string{`control plane ":18000" is not host:port`}},
+		{"port 0", func(o *Options) { o.XDS = []string{"a:0"} }, []string{`control plane "a:0" is not host:port`}},
+		{"port too large", func(o *Options) { o.XDS = []string{"a:65536"} }, []string{`control plane "a:65536" is not host:port`}},
+		{"port by name", func(o *Options) { o.XDS = []string{"a:http"} }, []string{`control plane "a:http" is not host:port`}},
+		{"a URL", func(o *Options) { o.XDS = []string{"https://a:18000"} }, []string{`control plane "https://a:18000" is not host:port; leave out https://`}},
+		{"an IPv6 address alone", func(o *Options) { o.XDS = []string{"fd00::1"} },
+			[]string{`control plane "fd00::1" is not host:port; give the port too, as in [fd00::1]:18000`}},
+		{"two in one", func(o *Options) { o.XDS = []string{"a:1,b:1", "a b:1"} },
+			[]string{`control plane "a:1,b:1" is not host:port`, `control plane "a b:1" is not host:port`}},
+		{"an address to listen at", func(o *Options) { o.XDS = []string{"0.0.0.0:18000", "[::]:18000"} }, []string{
+			`control plane "0.0.0.0:18000" is an address to listen at; a proxy needs one to connect to`,
+			`control plane "[::]:18000" is an address to listen at; a proxy needs one to connect to`}},
+		{"one replica twice", func(o *Options) { o.XDS = []string{"a:1", "b:1", "a:1"} }, []string{`control plane "a:1" is given twice`}},
 		{"listening port 0", func(o *Options) { o.Listen = netip.MustParseAddrPort("127.0.0.1:0") },
 			[]string{`the listening address "127.0.0.1:0" is not ip:port`}},
 		{"one port twice", func(o *Options) { o.Admin = o.Listen },

@@ -18,10 +18,14 @@ func TestEnvoyTakesTheBootstrap(t *testing.T) {
 	options := []func(*Options){
 		func(*Options) {},
 		func(o *Options) { o.NodeID, o.Upstreams = "n", []string{"no", "1:30"} },
-		func(o *Options) { o.XDS = "control-plane.example:443" },
+		func(o *Options) { o.XDS = []string{"control-plane.example:443"} },
+		func(o *Options) { o.XDS = []string{"10.0.0.1:18000", "[fd00::1]:18000"} },
+		func(o *Options) {
+			o.XDS, o.TLS = []string{"control-plane.example:443", "10.0.0.1:18000"}, &TLS{CAFile: caFile}
+		},
 		func(o *Options) { o.TLS = &TLS{CAFile: caFile, CertFile: certFile, KeyFile: keyFile} },
 		func(o *Options) {
-			o.XDS, o.Admin = "[::1]:18000", netip.MustParseAddrPort("[::1]:9901")
+			o.XDS, o.Admin = []string{"[::1]:18000"}, netip.MustParseAddrPort("[::1]:9901")
 			o.TLS = &TLS{CAFile: caFile}
 		},
 	}

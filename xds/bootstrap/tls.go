@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"fmt"
 	"path"
+	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -18,7 +19,7 @@ import (
 type TLS struct {
 	CAFile            string // empty: the system's trust store
 	CertFile, KeyFile string // the proxy's own certificate: both, or neither
-	ServerName        string // empty: the host of XDS
+	ServerName        string // empty: the host of XDS; where there are several, any of them
 	// Directory is where the proxy finds the files of [Secrets], by which it notices new certificates. Empty: it reads
 	// certificates once, when it starts.
 	Directory string
@@ -68,21 +69,37 @@ func Secrets(o Options) ([]File, error) {
 	return files, nil
 }
 
-func (t TLS) socket(host string) (*corev3.TransportSocket, error) {
-	if t.ServerName != "" {
-		host = t.ServerName
+// socket secures the connections to some hosts. Any replica may serve any proxy, so one that proves to be another replica
+// is as good. All get the same server name.
+func (t TLS) socket(hosts []connect.Host) (*corev3.TransportSocket, error) {
+	names, sni := []string{t.ServerName}, t.ServerName
+	if t.ServerName == "" {
+		names, sni = namesOf(hosts)
 	}
 	common := &tlsv3.CommonTlsContext{AlpnProtocols: []string{"h2"}}
 	if t.Directory == "" {
-		t.readOnce(common, host)
+		t.readOnce(common, names)
 	} else {
-		t.followFiles(common, host)
+		t.followFiles(common, names)
 	}
-	return connect.TLS(host, common)
+	return connect.TLS(sni, common)
 }
 
-func (t TLS) readOnce(common *tlsv3.CommonTlsContext, host string) {
-	trust := connect.Named(host)
+// namesOf returns the name of each host once, and the first that can be a server name, if there is one.
+func namesOf(hosts []connect.Host) (names []string, sni string) {
+	for _, h := range hosts {
+		if !slices.Contains(names, h.Name) {
+			names = append(names, h.Name)
+		}
+		if sni == "" && h.IsName() {
+			sni = h.Name
+		}
+	}
+	return names, sni
+}
+
+func (t TLS) readOnce(common *tlsv3.CommonTlsContext, names []string) {
+	trust := connect.Named(names...)
 	trust.TrustedCa = connect.File(connect.TrustFile(t.CAFile))
 	common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: trust}
 	if t.CertFile != "" {
@@ -90,9 +107,9 @@ func (t TLS) readOnce(common *tlsv3.CommonTlsContext, host string) {
 	}
 }
 
-func (t TLS) followFiles(common *tlsv3.CommonTlsContext, host string) {
+func (t TLS) followFiles(common *tlsv3.CommonTlsContext, names []string) {
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
-		CombinedValidationContext: connect.NamedBySecret(host, t.secret(trustOfProxy, trustFile)),
+		CombinedValidationContext: connect.NamedBySecret(t.secret(trustOfProxy, trustFile), names...),
 	}
 	if t.CertFile != "" {
 		common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{t.secret(certificateSecret, certificateFile)}

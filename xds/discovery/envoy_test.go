@@ -144,7 +144,7 @@ func (p *realProxy) launch(edit func(text string) string, ports uint16, services
 	own := netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
 	p.admin, p.egress = netip.AddrPortFrom(own, ports), netip.AddrPortFrom(own, ports+1)
 	text, err := bootstrap.YAML(bootstrap.Options{
-		NodeID: "app-1", NodeCluster: "app", XDS: address,
+		NodeID: "app-1", NodeCluster: "app", XDS: []string{address},
 		Listen: p.egress, Admin: p.admin,
 	})
 	if err != nil {

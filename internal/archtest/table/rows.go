@@ -316,7 +316,7 @@ var otherRows = []Row{
 	{
 		Pkg: "internal/e2e", Layer: 13,
 		Ours:   []string{"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "metrics", "internal/driver"},
-		Third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml},
+		Third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml, "golang.org/x/net"},
 		Reason: "These are tests of the whole. No package may depend on them.",
 	},
 	{

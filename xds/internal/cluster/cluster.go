@@ -74,7 +74,7 @@ func setDiscovery(c *clusterv3.Cluster, u *policy.Upstream) error {
 		return err
 	}
 	c.ClusterDiscoveryType = dns
-	c.LoadAssignment = connect.Host(u.Name, u.DNS.Name, u.DNS.Port)
+	c.LoadAssignment = connect.To(u.Name, connect.Host{Name: u.DNS.Name, Port: u.DNS.Port})
 	return nil
 }
 

@@ -20,9 +20,9 @@ func upstreamTLS(u *policy.Upstream) (*corev3.TransportSocket, error) {
 	return connect.TLS(u.TLS.SNI, &tlsv3.CommonTlsContext{
 		AlpnProtocols: alpn,
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
-			CombinedValidationContext: connect.NamedBySecret(u.TLS.SNI, &tlsv3.SdsSecretConfig{
+			CombinedValidationContext: connect.NamedBySecret(&tlsv3.SdsSecretConfig{
 				Name: SecretName(u), SdsConfig: connect.OverADS(),
-			}),
+			}, u.TLS.SNI),
 		},
 	})
 }

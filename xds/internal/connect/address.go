@@ -28,12 +28,22 @@ func Endpoint(a *corev3.Address, weight uint32) *endpointv3.LbEndpoint {
 	}
 }
 
-// Host returns the one endpoint of a cluster whose host has a name, which is found by [DNS], or an address.
-func Host(cluster, host string, port uint16) *endpointv3.ClusterLoadAssignment {
+// Host is a host with a name, which is found by [DNS], or an address.
+type Host struct {
+	Name string
+	Port uint16
+}
+
+// IsName reports whether the host's name is no address.
+func (h Host) IsName() bool { return !isAddress(h.Name) }
+
+// To returns the endpoints of a cluster with some hosts.
+func To(cluster string, hosts ...Host) *endpointv3.ClusterLoadAssignment {
+	all := make([]*endpointv3.LbEndpoint, len(hosts))
+	for i, h := range hosts {
+		all[i] = Endpoint(socketAddress(h.Name, h.Port), 1)
+	}
 	return &endpointv3.ClusterLoadAssignment{
-		ClusterName: cluster,
-		Endpoints: []*endpointv3.LocalityLbEndpoints{{
-			LbEndpoints: []*endpointv3.LbEndpoint{Endpoint(socketAddress(host, port), 1)},
-		}},
+		ClusterName: cluster, Endpoints: []*endpointv3.LocalityLbEndpoints{{LbEndpoints: all}},
 	}
 }

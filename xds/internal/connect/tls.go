@@ -18,8 +18,7 @@ const systemTrust = "/etc/ssl/certs/ca-certificates.crt"
 // TrustFile returns the file of the CAs to trust: the given one, or the system's trust store where none is given.
 func TrustFile(caFile string) string { return cmp.Or(caFile, systemTrust) }
 
-// TLS is the proxy's side of connections to a server whose certificate must be for name, which is the server name (SNI)
-// too, unless it is an IP.
+// TLS is the proxy's side of connections to a server by a name, which is sent as server name (SNI) unless it is an IP.
 func TLS(name string, common *tlsv3.CommonTlsContext) (*corev3.TransportSocket, error) {
 	sni := name
 	if isAddress(name) {
@@ -35,22 +34,27 @@ func TLS(name string, common *tlsv3.CommonTlsContext) (*corev3.TransportSocket, 
 	}, nil
 }
 
-// Named demands that the server's certificate is for a name. With no validation context Envoy would accept any certificate
-// at all. It compares addresses as texts, so they have the form in which Envoy writes the addresses of a certificate.
-func Named(name string) *tlsv3.CertificateValidationContext {
-	san := tlsv3.SubjectAltNameMatcher_DNS
-	if ip, err := netip.ParseAddr(name); err == nil {
-		san, name = tlsv3.SubjectAltNameMatcher_IP_ADDRESS, ip.Unmap().String()
+// Named demands that the server's certificate is for one of some names. With no validation context Envoy would accept any
+// certificate at all. It compares addresses as texts, so they have the form in which Envoy writes the addresses of a
+// certificate.
+func Named(names ...string) *tlsv3.CertificateValidationContext {
+	c := &tlsv3.CertificateValidationContext{}
+	for _, name := range names {
+		san := tlsv3.SubjectAltNameMatcher_DNS
+		if ip, err := netip.ParseAddr(name); err == nil {
+			san, name = tlsv3.SubjectAltNameMatcher_IP_ADDRESS, ip.Unmap().String()
+		}
+		c.MatchTypedSubjectAltNames = append(c.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{
+			SanType: san, Matcher: message.Exactly(name),
+		})
 	}
-	return &tlsv3.CertificateValidationContext{
-		MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{SanType: san, Matcher: message.Exactly(name)}},
-	}
+	return c
 }
 
 // NamedBySecret is [Named] with the CAs of a secret. Until Envoy has the secret it makes no connection.
-func NamedBySecret(name string, secret *tlsv3.SdsSecretConfig) *tlsv3.CommonTlsContext_CombinedCertificateValidationContext {
+func NamedBySecret(secret *tlsv3.SdsSecretConfig, names ...string) *tlsv3.CommonTlsContext_CombinedCertificateValidationContext {
 	return &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-		DefaultValidationContext: Named(name), ValidationContextSdsSecretConfig: secret,
+		DefaultValidationContext: Named(names...), ValidationContextSdsSecretConfig: secret,
 	}
 }
 

@@ -19,6 +19,13 @@ import (
 // MessageTimeout is how long a proxy waits for each answer of the control plane.
 const MessageTimeout = 200 * time.Millisecond
 
+// A request asks again after a random time of up to askBackoff, and then of up to three times as long. By then the replica
+// that has failed is ejected. Two of three replicas may fail at once.
+const (
+	askRetries = 2
+	askBackoff = 5 * time.Millisecond
+)
+
 // forwardedHeaders are the only headers of a request or response that the control plane receives: they distinguish gRPC
 // and sockets from HTTP, and say the outcome. The list holds for pseudo headers too.
 func forwardedHeaders() *matcherv3.ListStringMatcher {
@@ -42,10 +49,7 @@ func requestAttributes() []string { return []string{wire.NodeIDAttribute} }
 // it and have it routed again.
 func extProc(requestAttributes []string) *extprocv3.ExternalProcessor {
 	return &extprocv3.ExternalProcessor{
-		// No timeout here: the stream lasts as long as the request.
-		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: wire.ControlPlaneCluster, SkipEnvoyHeaders: true},
-		}},
+		GrpcService: askService(),
 		// A request that cannot ask goes on to where its route leads: to the service, or to the fallback.
 		FailureModeAllow:   true,
 		ProcessingMode:     processingMode(extprocv3.ProcessingMode_SKIP),
@@ -63,6 +67,24 @@ func extProc(requestAttributes []string) *extprocv3.ExternalProcessor {
 			Untyped: []string{wire.Namespace},
 		}},
 		EmitClientSpan: wrapperspb.Bool(false),
+	}
+}
+
+// askService is the control plane as a request asks it. There is no timeout: the stream lasts as long as the request. A
+// request whose connection fails before it has an answer asks again, another replica where there are several: that one has
+// just been ejected. A permit that the first replica may have given is a lease, which ends. Envoy takes the longest
+// back-off for the timeout of each try too, after which the request has stopped waiting anyway.
+func askService() *corev3.GrpcService {
+	return &corev3.GrpcService{
+		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: wire.ControlPlaneCluster, SkipEnvoyHeaders: true},
+		},
+		RetryPolicy: &corev3.RetryPolicy{
+			RetryOn: "connect-failure,refused-stream,reset", NumRetries: wrapperspb.UInt32(askRetries),
+			RetryBackOff: &corev3.BackoffStrategy{
+				BaseInterval: durationpb.New(askBackoff), MaxInterval: durationpb.New(MessageTimeout),
+			},
+		},
 	}
 }
 
