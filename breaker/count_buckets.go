@@ -15,27 +15,38 @@ type buckets struct {
 func (t *buckets) end() Instant { return Instant(t.newest+1) * t.width }
 
 // number returns the number of the bucket that an instant is in, which is never after the
-// newest.
-func (t *buckets) number(at Instant) int64 { return min(int64(at/t.width), t.newest) }
+// newest. It is below 0 for an instant before the start of the clock.
+func (t *buckets) number(at Instant) int64 {
+	n := int64(at / t.width)
+	if at%t.width < 0 {
+		n--
+	}
+	return min(n, t.newest)
+}
+
+// place returns where the bucket with that number is in the ring.
+func place(number int64) int64 {
+	return (number%windowBuckets + windowBuckets) % windowBuckets
+}
 
 // hold reports whether the window still has the bucket with that number.
-func (t *buckets) hold(number int64) bool { return number >= 0 && t.newest-number < windowBuckets }
+func (t *buckets) hold(number int64) bool { return t.newest-number < windowBuckets }
 
 func (t *buckets) add(w *window, c call, n uint32, number int64) {
 	n = w.room(n)
-	t.sums[number%windowBuckets].add(c, n)
+	t.sums[place(number)].add(c, n)
 	w.sum.add(c, n)
 }
 
 // advance makes current the newest bucket, and empties those that it passes.
 func (t *buckets) advance(w *window, current int64) {
 	for n := max(t.newest+1, current-windowBuckets+1); n <= current; n++ {
-		b := &t.sums[n%windowBuckets]
+		b := &t.sums[place(n)]
 		w.sum.sub(*b)
 		*b = sums{}
 		if t.earlys != nil {
-			w.earlys -= t.earlys[n%windowBuckets]
-			t.earlys[n%windowBuckets] = 0
+			w.earlys -= t.earlys[place(n)]
+			t.earlys[place(n)] = 0
 		}
 	}
 	t.newest = current
@@ -46,7 +57,7 @@ func (t *buckets) early(w *window, n uint32, number int64) {
 	if t.earlys == nil {
 		t.earlys = new([windowBuckets]uint32)
 	}
-	t.earlys[number%windowBuckets] += n
+	t.earlys[place(number)] += n
 	w.earlys += n
 	t.add(w, call{slow: true}, n, number)
 }
@@ -54,7 +65,7 @@ func (t *buckets) early(w *window, n uint32, number int64) {
 // withdraw takes the oldest early call out.
 func (t *buckets) withdraw(w *window) {
 	for n := t.newest + 1; ; n++ {
-		i := n % windowBuckets
+		i := place(n)
 		if t.earlys[i] == 0 {
 			continue
 		}
@@ -73,9 +84,9 @@ func (t *buckets) takeBack(w *window, slow bool, at Instant) {
 	if !t.hold(number) {
 		return
 	}
-	b, early, gone := &t.sums[number%windowBuckets], uint32(0), sums{calls: 1}
+	b, early, gone := &t.sums[place(number)], uint32(0), sums{calls: 1}
 	if t.earlys != nil {
-		early = t.earlys[number%windowBuckets]
+		early = t.earlys[place(number)]
 	}
 	found := b.calls-b.failures > early
 	if slow {

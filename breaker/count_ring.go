@@ -45,6 +45,9 @@ func (r *ring) add(w *window, e entry, n uint32) {
 
 func (r *ring) put(w *window, i int, e entry) {
 	r.entries[i] = e
+	if e == 0 {
+		return
+	}
 	w.sum.add(e.call(), 1)
 	if e&earlyEntry != 0 {
 		w.earlys++

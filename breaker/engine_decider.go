@@ -102,4 +102,4 @@ func (e *Engine) Status(key Key, now Instant) (s Status, known bool) {
 }
 
 // Held implements [Lease].
-func (p *Permit) Held() bool { return p.cell != nil && p.cell.breaker.holdsProbe(p.Probe()) }
+func (p *Permit) Held() bool { return p.cell != nil && p.cell.breaker.holdsProbe(p.mark) }

@@ -94,23 +94,61 @@ func (g *group) meet(node, owner string, now Instant) *Breaker {
 	if b := n.byNode[node]; b != nil {
 		return b
 	}
+	b := &Breaker{suffix: &suffix{owner: owner}}
+	if !g.join(b, node, now) {
+		return &g.Breaker
+	}
+	g.hold(b, now)
+	return b
+}
+
+// meetAs has take go on from the state that the breaker of a proxy has elsewhere. If there is no such breaker
+// here, it is made, without a transition. It reports whether there is room.
+func (g *group) meetAs(node string, take func(*Breaker), now Instant) bool {
+	n := g.nodes
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if b := n.byNode[node]; b != nil {
+		take(b)
+		return true
+	}
+	b := &Breaker{suffix: &suffix{}, retired: true}
+	if !g.join(b, node, now) {
+		return false
+	}
+	b.retired = false
+	take(b)
+	g.hold(b, now)
+	return true
+}
+
+// join makes b the breaker of a proxy, and reports whether there is room. The caller holds the lock of nodes.
+func (g *group) join(b *Breaker, node string, now Instant) bool {
+	n, owner := g.nodes, b.suffix.owner
 	if since := now - n.swept; since >= idleTime || since >= idleInUse && n.full(owner) {
 		n.sweep(now)
 	}
 	if n.full(owner) {
-		return &g.Breaker
+		return false
 	}
-	b := &Breaker{suffix: &suffix{owner: owner}}
 	key := g.key()
 	key.Node = node
 	b.begin(key, n.params, g.engine, now)
 	n.owned[owner]++
-	if o := g.overridden(); o != nil && o.Until > now {
-		b.force(*o, now)
-	}
 	n.byNode[node] = b
 	n.list = append(n.list, b)
-	return b
+	return true
+}
+
+// hold forces on the breaker of a new proxy what an operator has forced on those of all.
+func (g *group) hold(b *Breaker, now Instant) {
+	o := g.overridden()
+	if o == nil || o.Until <= now {
+		return
+	}
+	if own := b.overridden(); own == nil || *own != *o {
+		b.force(*o, now)
+	}
 }
 
 // full reports whether there is no room for one more breaker of an owner; "" is an owner

@@ -67,7 +67,7 @@ func (m *model) correctWindow(old, e event, settled, at Instant) {
 		var same []*event
 		early := uint64(0)
 		for _, x := range m.inWindow() {
-			if x.at/width == old.at/width {
+			if partOf(x.at, width) == partOf(old.at, width) {
 				same = append(same, x)
 				if x.early && !x.void {
 					early++

@@ -98,13 +98,16 @@ func (m *model) enterClosed(now Instant) {
 	m.recent = nil
 }
 
+// partOf returns the number of the part of time that an instant is in, from the start of the clock.
+func partOf(at, width Instant) Instant { return (at - ((at%width)+width)%width) / width }
+
 // inWindow returns the events that count, by the last ten buckets or by their number.
 func (m *model) inWindow() []*event {
 	var in []*event
 	size, width := int(m.spec.Config.WindowSize), Instant(m.spec.Config.WindowDuration/10)
 	for i := range m.past {
 		e := &m.past[i]
-		if size > 0 && i >= len(m.past)-size || size == 0 && e.at/width+10 > m.latest/width {
+		if size > 0 && i >= len(m.past)-size || size == 0 && partOf(e.at, width)+10 > partOf(m.latest, width) {
 			in = append(in, e)
 		}
 	}

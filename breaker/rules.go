@@ -29,6 +29,9 @@ func (b *Breaker) admitsLocked(now Instant) (probe uint32, ok bool) {
 	case Closed:
 		return 0, !b.closed.ramping || b.past.ramp.admit(now)
 	case HalfOpen:
+		if now < b.past.probesFrom {
+			return 0, false
+		}
 		probe = b.past.halfOpen.admit(&b.params.Config, now, now.Add(b.params.lease))
 		return probe, probe != 0
 	default:
@@ -157,7 +160,7 @@ func (b *Breaker) enterLocked(t *Transition) {
 			p.ramp.enter(now, now.Add(cfg.RampDuration))
 		}
 	case HalfOpen:
-		p.halfOpen.enter(now.Add(cfg.MaxWaitDurationInHalfOpenState))
+		p.halfOpen.enter(max(now, p.probesFrom).Add(cfg.MaxWaitDurationInHalfOpenState))
 	case Open:
 		p.open.until = never
 		if t.Edge.Reason.ByRule() {

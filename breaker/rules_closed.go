@@ -3,14 +3,15 @@ package breaker
 // closed is the memory of a closed breaker: the failures in a row, and the calls in the
 // sliding window.
 type closed struct {
-	run     uint32
-	ramping bool // only a share of the calls is admitted; see [ramp]
-	reports *reports
-	window  window
+	run      uint32
+	ramping  bool // only a share of the calls is admitted; see [ramp]
+	succeeds bool // a call that had a permit has succeeded
+	reports  *reports
+	window   window
 }
 
 func (c *closed) enter(cfg *Config, now Instant) {
-	c.run, c.ramping, c.reports = 0, false, nil
+	c.run, c.ramping, c.succeeds, c.reports = 0, false, false, nil
 	c.window.enter(cfg, now)
 }
 
@@ -18,6 +19,12 @@ func (c *closed) enter(cfg *Config, now Instant) {
 func (c *closed) elapse(now Instant) {
 	c.window.advance(now)
 	c.settleDown(now)
+}
+
+// successes takes calls that had a permit, and changed nothing.
+func (c *closed) successes(n uint32) {
+	c.succeeds = true
+	c.window.successes(n)
 }
 
 // ended takes the outcome of a call that had a permit. counted says that the window
@@ -31,6 +38,7 @@ func (c *closed) ended(e ending, counted bool, now Instant) {
 	}
 	switch {
 	case e.outcome == Success:
+		c.succeeds = true
 		c.succeeded(now)
 	case e.outcome.Failed():
 		c.failed(now)

@@ -1,13 +1,14 @@
 package breaker
 
 // A call in flight is counted in one place: by a cell, by the flight of a closed
-// breaker, as untimed, by a slot of half-open, or as an orphan. Its permit says where.
+// breaker, as untimed, by a slot of half-open, or as an orphan. Its permit says where. A
+// probe that another process makes has a slot and no permit: it is counted when it ends.
 
 // inFlightLocked returns how many calls hold a permit.
 func (b *Breaker) inFlightLocked() uint64 {
 	n := uint64(b.orphans) + uint64(b.untimed) + b.timedLocked()
 	if b.state == HalfOpen {
-		n += uint64(len(b.past.halfOpen.slots))
+		n += uint64(b.past.halfOpen.here())
 	}
 	return n
 }

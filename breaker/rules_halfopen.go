@@ -21,10 +21,21 @@ type halfOpen struct {
 type slot struct {
 	probe    uint32
 	deadline Instant
+	away     bool // no permit of this engine resolves it; see [Engine.SettleProbe]
 }
 
 // unsentPause is how long no probe is admitted after one that was not sent.
 const unsentPause = time.Second
+
+// here returns how many probes in flight hold a permit of this engine.
+func (h *halfOpen) here() (n uint32) {
+	for _, s := range h.slots {
+		if !s.away {
+			n++
+		}
+	}
+	return n
+}
 
 func (h *halfOpen) enter(until Instant) {
 	*h = halfOpen{until: until, slots: h.slots[:0], lastProbe: h.lastProbe}
@@ -49,14 +60,16 @@ func (h *halfOpen) expire(now Instant) uint64 {
 	return n
 }
 
-// land frees the slot of a probe, and reports whether the probe still held one.
-func (h *halfOpen) land(probe uint32) bool {
+// land frees the slot of a probe, and returns what it was. held is false where the probe no
+// longer held one.
+func (h *halfOpen) land(probe uint32) (was slot, held bool) {
 	i := slices.IndexFunc(h.slots, func(s slot) bool { return s.probe == probe })
 	if i < 0 {
-		return false
+		return slot{}, false
 	}
+	was = h.slots[i]
 	h.slots = slices.Delete(h.slots, i, i+1)
-	return true
+	return was, true
 }
 
 // holds reports whether a probe still holds its slot.
@@ -118,23 +131,27 @@ func (h *halfOpen) takeBack(e ending) {
 
 // expireLeasesLocked ends the leases of half-open that have run out.
 func (b *Breaker) expireLeasesLocked(now Instant) {
-	n := b.past.halfOpen.expire(now)
-	b.past.leasesExpired += n
-	b.orphans += uint32(n)
+	h := &b.past.halfOpen
+	here := h.here()
+	b.past.leasesExpired += h.expire(now)
+	b.orphans += here - h.here()
 }
 
-// holdsProbe reports whether the probe with that id still holds its slot. It does not look at the clock: a probe whose lease
-// has run out holds its slot until the breaker is next used.
-func (b *Breaker) holdsProbe(id uint32) bool {
+// holdsProbe reports whether the probe whose permit has that mark still holds its slot. It does not look at the clock: a probe
+// whose lease has run out holds its slot until the breaker is next used.
+func (b *Breaker) holdsProbe(m mark) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.state == HalfOpen && b.past.halfOpen.holds(id)
+	return m.low() >= firstProbe && b.epochs.include(m) && b.past.halfOpen.holds(m.low())
 }
 
 // releaseProbeLocked frees the slot of the probe with that id, if the probe still holds it. The outcome of the probe is then
 // counted in the totals only; see [Reported.Uploading].
 func (b *Breaker) releaseProbeLocked(id uint32) {
-	if b.state == HalfOpen && b.past.halfOpen.land(id) {
+	if b.state != HalfOpen {
+		return
+	}
+	if was, held := b.past.halfOpen.land(id); held && !was.away {
 		b.orphans++
 	}
 }

@@ -29,7 +29,7 @@ func (b *Breaker) lock(now Instant) {
 	case tally == 0:
 	case b.state == Closed:
 		b.addLocked(ending{outcome: Success}, uint64(tally))
-		b.closed.window.successes(tally)
+		b.closed.successes(tally)
 	default:
 		b.counts.rejected += uint64(tally)
 	}

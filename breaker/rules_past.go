@@ -5,6 +5,7 @@ package breaker
 type past struct {
 	open          open
 	halfOpen      halfOpen
+	probesFrom    Instant // no probe is admitted before, in no state of half-open; see [Engine.TakeOver]
 	ramp          ramp
 	override      *Override
 	episode       *Episode

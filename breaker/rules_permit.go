@@ -39,6 +39,7 @@ func (b *Breaker) admitLocked(c *cell, kind uint32, now Instant) (Permit, Decisi
 		b.flight.now++
 		low = inBreaker
 	case b.passesLocked():
+		b.orphans++
 		low = unjudged
 	default:
 		d.RetryAfter = b.retryAfterLocked(now)
@@ -61,7 +62,6 @@ func (b *Breaker) passesLocked() bool {
 		return false
 	}
 	b.ownPastLocked().wouldReject++
-	b.orphans++
 	return true
 }
 
@@ -101,7 +101,7 @@ func (p *Permit) Unsent(o Outcome, took time.Duration, now Instant) {
 	}
 	if b := p.cell.breaker; p.Probe() != 0 {
 		b.lock(now)
-		if b.state == HalfOpen && b.past.halfOpen.holds(p.Probe()) {
+		if b.epochs.include(p.mark) && b.past.halfOpen.holds(p.Probe()) {
 			o, b.past.halfOpen.resume = Ignored, now.Add(unsentPause)
 		}
 		b.unlock()
@@ -124,6 +124,7 @@ func (p *Permit) Refuse(now Instant) Decision {
 	d := Decision{State: HalfOpen, Admitted: b.passesLocked()}
 	p.cell = nil
 	if d.Admitted {
+		b.orphans++
 		p.cell, p.mark = c, newMark(byLock, b.epochs.current, unjudged)
 	}
 	b.unlock()
@@ -184,13 +185,18 @@ func (e ending) call() *call {
 
 func (b *Breaker) resolve(c *cell, m mark, o Outcome, took time.Duration, now Instant) {
 	b.lock(now)
+	b.landLocked(c, m, b.countedLocked(o, took, now), now)
+	b.unlock()
+}
+
+// countedLocked counts a call that has ended in the totals, and returns how it ended.
+func (b *Breaker) countedLocked(o Outcome, took time.Duration, now Instant) ending {
 	e := b.endingLocked(o, took)
 	b.addLocked(e, 1)
 	if o.Failed() {
 		b.lastFailure = max(b.lastFailure, now)
 	}
-	b.landLocked(c, m, e, now)
-	b.unlock()
+	return e
 }
 
 // landLocked ends a call whose permit the cell c gave.
@@ -200,9 +206,11 @@ func (b *Breaker) landLocked(c *cell, m mark, e ending, now Instant) {
 		b.orphans--
 	case low < firstProbe:
 		b.endedLocked(e, b.leaveFlightLocked(c, m), now)
-	case b.past.halfOpen.land(low):
-		b.endedLocked(e, false, now)
-	default: // the lease of the probe had run out, or the probe was released
-		b.orphans--
+	default:
+		if _, held := b.past.halfOpen.land(low); held {
+			b.endedLocked(e, false, now)
+		} else { // the lease of the probe had run out, or the probe was released
+			b.orphans--
+		}
 	}
 }

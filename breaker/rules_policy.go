@@ -23,13 +23,19 @@ func (b *Breaker) configure(p *params, now Instant) bool {
 	if old == p || old.Config == p.Config {
 		return false
 	}
+	b.restartLocked(now)
+	return true
+}
+
+// restartLocked begins again with the present params, after other semantics.
+func (b *Breaker) restartLocked(now Instant) {
 	if b.past != nil {
 		b.past.open.openings = 0
 	}
 	switch {
 	case b.pastLocked().override != nil: // it stays, and the new params hold after it
 		b.renewLocked(now)
-	case p.Mode == ForcedOpen:
+	case b.params.Mode == ForcedOpen:
 		b.moveLocked(Open, PolicyForced, now)
 	case b.state != Closed:
 		b.moveLocked(Closed, PolicyChanged, now)
@@ -37,7 +43,6 @@ func (b *Breaker) configure(p *params, now Instant) bool {
 		b.renewLocked(now)
 		b.since = now
 	}
-	return true
 }
 
 // renewLocked begins a new generation in the same state.

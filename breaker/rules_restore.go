@@ -9,6 +9,12 @@ func (b *Breaker) appendSaved(all []Saved, now Instant) []Saved {
 	if b.state == Closed && p.override == nil && p.open.remembered(&b.params.Config, now.Sub(b.since)) == 0 {
 		return all
 	}
+	return append(all, b.savedLocked())
+}
+
+// savedLocked returns the state of the breaker, whatever it is.
+func (b *Breaker) savedLocked() Saved {
+	p := b.pastLocked()
 	s := Saved{
 		Key: b.key(), Config: b.params.Config, State: b.state, Since: b.since, Openings: p.open.openings,
 		Sequence: b.sequence, Generation: b.generation, Override: p.override,
@@ -25,7 +31,7 @@ func (b *Breaker) appendSaved(all []Saved, now Instant) []Saved {
 	case b.waitsLocked():
 		s.Until = p.open.until
 	}
-	return append(all, s)
+	return s
 }
 
 // appendLast is appendSaved for an engine that has come to its end: half-open is saved as
@@ -120,14 +126,18 @@ func (s *Saved) episode() *Episode {
 	return &Episode{Cause: cause, Trip: s.Trip}
 }
 
-// resumeLocked gives a state that was restored just now the times that it had. No wait
-// becomes longer than a new one could be.
+// boundedLocked returns the end of a wait, which is no longer than a new one could be.
+func (b *Breaker) boundedLocked(end, now Instant) Instant {
+	return min(end, now.Add(2*max(b.params.BackoffMax, b.params.WaitDurationInOpenState)))
+}
+
+// resumeLocked gives a state that was restored just now the times that it had.
 func (b *Breaker) resumeLocked(s *Saved, earliest, now Instant) {
 	if b.state == s.State {
 		b.since = min(s.Since, now)
 	}
 	if b.waitsLocked() {
-		end := min(s.Until, now.Add(2*max(b.params.BackoffMax, b.params.WaitDurationInOpenState)))
+		end := b.boundedLocked(s.Until, now)
 		switch {
 		case s.Override != nil:
 			end = now

@@ -63,6 +63,9 @@ func (b *Breaker) statusLocked(now Instant) Status {
 		s.Openings = p.open.remembered(&b.params.Config, now.Sub(b.since))
 	case HalfOpen:
 		s.ProbesInFlight = uint32(len(p.halfOpen.slots))
+		if p.probesFrom > b.since {
+			s.ProbesFrom = p.probesFrom
+		}
 	case Open:
 		s.RetryAfter = b.retryAfterLocked(now)
 	}

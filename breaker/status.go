@@ -30,7 +30,8 @@ type Status struct {
 	RetryAfter     time.Duration // open: until the first probe, or 0 where time does not end the state; else 0
 	Admits         Ratio         // closed: the share of calls that is admitted, below Whole in the ramp; else 0
 	ProbesInFlight uint32
-	InFlight       uint64 // calls that hold a permit; probes, and calls that began in earlier states, included
+	ProbesFrom     Instant // half-open: no probe is admitted before; 0: they are from Since on. Else 0. See [Engine.TakeOver]
+	InFlight       uint64  // calls that hold a permit; probes, and calls that began in earlier states, included
 	Window         WindowCounts
 	Counts         Counts
 	// SuccessLag and IgnoredLag are how many successes and ignored calls were taken back
@@ -57,7 +58,7 @@ func (s *Status) merge(o *Status) {
 	}
 	s.Episode = s.Episode.merge(s.State, o.Episode, o.State)
 	if o.State > s.State {
-		s.State, s.Since, s.RetryAfter, s.Generation = o.State, o.Since, o.RetryAfter, o.Generation
+		s.State, s.Since, s.RetryAfter, s.ProbesFrom, s.Generation = o.State, o.Since, o.RetryAfter, o.ProbesFrom, o.Generation
 	}
 	s.Admits = min(s.Admits, o.Admits)
 	s.ProbesInFlight += o.ProbesInFlight

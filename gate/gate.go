@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -51,6 +52,10 @@ func needsGate(s *breaker.Status) bool {
 	return s.State != breaker.Closed || s.Admits < breaker.Whole
 }
 
+// probesFrom returns when a half-open breaker admits probes. That is later than it became half-open where this control plane
+// has taken it over, and probes may be in flight that it does not know.
+func probesFrom(s *breaker.Status) breaker.Instant { return cmp.Or(s.ProbesFrom, s.Since) }
+
 // gateOf returns the gate of a breaker that needs one, and the time until which it is valid without a transition. rate is
 // how many calls per second the breaker had before it tripped; 0: not known.
 func gateOf(s *breaker.Status, rate float64, now breaker.Instant) (g Gate, until breaker.Instant) {
@@ -60,12 +65,17 @@ func gateOf(s *breaker.Status, rate float64, now breaker.Instant) (g Gate, until
 		g.Open = wire.Million // its end is a transition
 		return g, never
 	case breaker.HalfOpen:
-		share, until := probing(now.Sub(s.Since), s.Config.SuccessThreshold, rate)
+		if now < s.ProbesFrom {
+			g.Open = wire.Million
+			return g, s.ProbesFrom
+		}
+		from := probesFrom(s)
+		share, until := probing(now.Sub(from), s.Config.SuccessThreshold, rate)
 		g.Open, g.Probe = wire.Million-share, true
 		if until == 0 {
 			return g, never
 		}
-		return g, s.Since.Add(until)
+		return g, from.Add(until)
 	default:
 		const unit = wire.Million / uint32(breaker.Whole)
 		g.Open = (uint32(breaker.Whole) - uint32(s.Admits)) * unit
@@ -73,7 +83,7 @@ func gateOf(s *breaker.Status, rate float64, now breaker.Instant) (g Gate, until
 	}
 }
 
-// probing returns the share of calls that ask for permits, in millionths, when a breaker has been half-open for past.
+// probing returns the share of calls that ask for permits, in millionths, when a breaker has admitted probes for past.
 // until is the age of half-open at which the share grows; 0 if all calls ask already. The share is chosen so that
 // wire.SampledPerSecond calls a second ask, or as many as successes requires.
 func probing(past time.Duration, successes uint32, rate float64) (share uint32, until time.Duration) {
