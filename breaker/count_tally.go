@@ -40,6 +40,9 @@ func (w *window) prepend(earlier []Tally) {
 		}
 		return
 	}
+	if len(earlier) == 0 {
+		return
+	}
 	all := slices.Concat(earlier, w.ring.tallies())
 	*w = window{ring: newRing(uint32(len(w.ring.entries)))}
 	for _, t := range all {

@@ -13,6 +13,8 @@ type Handover struct {
 	Window []Tally
 	// Run is the failures since the last success. It is only there in closed.
 	Run Run
+	// Recent is the last successes of a closed breaker, once one was taken back; nil: none was.
+	Recent *Recent
 	// RampUntil is when the ramp of a closed breaker ends; 0: it is not in its ramp.
 	// RampCredit is the sum of shares that the ramp has not spent.
 	RampUntil  Instant
@@ -37,6 +39,21 @@ type Run struct {
 	Exact    uint32  // the failures at its end after the last one from a sample
 	Since    Instant // when the first of them was; 0: not known
 	Broken   Instant // when the last success was that was reported; 0: not known
+}
+
+// Recent is the successes that a breaker remembers, since some are taken back; see
+// [Reported.Corrects].
+type Recent struct {
+	Corrected Instant // when the last one was taken back
+	From      Instant // every success since then is among Successes, or was taken back
+	Successes []RecentSuccess
+}
+
+// RecentSuccess is a success, and the failures between it and the one before.
+type RecentSuccess struct {
+	At     Instant
+	Before Run
+	Grown  bool // there are more failures than when they were last judged
 }
 
 // Probe is a probe in flight.

@@ -238,12 +238,14 @@ func (m *model) timed() bool { return m.override == nil && m.spec.Config.Mode !=
 
 // advance makes the changes that time alone brings.
 func (m *model) advance(now Instant) {
+	if m.state == Closed {
+		m.latest = max(m.latest, now)
+	}
 	if m.override != nil && now >= m.override.Until {
 		m.expire(now)
 	}
 	switch m.state {
 	case Closed:
-		m.latest = max(m.latest, now)
 		if now >= m.rampEnd {
 			m.rampEnd = 0
 		}

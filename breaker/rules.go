@@ -41,12 +41,14 @@ func (b *Breaker) admitsLocked(now Instant) (probe uint32, ok bool) {
 
 // elapseLocked makes the changes that time alone brings.
 func (b *Breaker) elapseLocked(now Instant) {
+	if b.state == Closed {
+		b.closed.elapse(now) // first, so that no transition shows calls that are too old
+	}
 	if o := b.pastLocked().override; o != nil && now >= o.Until {
 		b.endOverrideLocked(now)
 	}
 	switch b.state {
 	case Closed:
-		b.closed.elapse(now)
 		if b.closed.ramping && now >= b.past.ramp.until {
 			b.closed.ramping = false
 		}

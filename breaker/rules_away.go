@@ -11,7 +11,8 @@ func (b *Breaker) acquireProbe(now Instant) (probe uint32, generation uint64, d 
 	switch {
 	case probe != 0:
 		b.past.halfOpen.slots[len(b.past.halfOpen.slots)-1].away = true
-	case !ok && !b.passesLocked():
+	case !ok && !b.watchOnlyLocked(): // a call that passes all the same is counted when it is reported
+		b.counts.rejected++
 		d.Admitted, d.RetryAfter = false, b.retryAfterLocked(now)
 	}
 	return probe, b.generation, d

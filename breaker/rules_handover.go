@@ -1,7 +1,5 @@
 package breaker
 
-import "math"
-
 // handoverLocked returns what [Engine.HandOver] promises.
 func (b *Breaker) handoverLocked() Handover {
 	p := b.pastLocked()
@@ -9,7 +7,7 @@ func (b *Breaker) handoverLocked() Handover {
 	switch b.state {
 	case Closed:
 		h.Window = b.closed.window.tallies()
-		h.Run = b.closed.handOver()
+		h.Run, h.Recent = b.closed.handOver()
 		if b.closed.ramping {
 			h.RampUntil, h.RampCredit = p.ramp.until, p.ramp.credit
 		}
@@ -44,7 +42,9 @@ func (b *Breaker) takeOver(h *Handover, earliest, now Instant) {
 	defer b.release()
 	p, same := b.ownPastLocked(), b.params.Config == h.Config
 	b.sequence, b.generation = max(b.sequence, h.Sequence), max(b.generation, h.Generation)
-	b.lastFailure = max(b.lastFailure, min(h.LastFailure, now))
+	if at := min(h.LastFailure, now); at != 0 && (b.lastFailure == 0 || at > b.lastFailure) {
+		b.lastFailure = at
+	}
 	p.halfOpen.lastProbe = max(p.halfOpen.lastProbe, h.LastProbe)
 	p.probesFrom = max(p.probesFrom, h.ProbesFrom, earliest)
 	if b.newerLocked(h, same) {
@@ -132,61 +132,3 @@ func (b *Breaker) rampLocked(h *Handover, now Instant) {
 	b.past.ramp = ramp{since: until.Add(-b.params.RampDuration), until: until, credit: min(h.RampCredit, Whole)}
 }
 
-// handOver returns the run of failures, and what is known of successes.
-func (c *closed) handOver() Run {
-	r := c.reports
-	if r == nil {
-		return Run{Failures: c.run}
-	}
-	f := c.present()
-	return Run{Failures: f.run, Reported: true, OneIn: f.oneIn, Exact: f.exact, Since: known(f.since), Broken: known(r.broken)}
-}
-
-// takeOver adds what another engine has counted before the calls of this closed breaker. It
-// reports whether there were any of these.
-func (c *closed) takeOver(h *Handover) (merged bool) {
-	merged = c.window.sum.calls > 0 || c.run > 0
-	c.window.prepend(h.Window)
-	own, theirs, r := c.present(), h.Run.failures(), c.reports
-	if c.succeeds || r != nil && r.broken != math.MinInt64 && r.broken >= theirs.since {
-		theirs = failures{} // a success of this breaker has ended it
-	}
-	broken := instantOf(h.Run.Broken)
-	if r != nil && own.since != math.MinInt64 && broken >= own.since {
-		own = failures{}
-	}
-	joined := theirs.join(own)
-	c.run = joined.run
-	if r == nil && !h.Run.Reported {
-		return merged
-	}
-	r = c.reporting()
-	r.oneIn, r.exact, r.since, r.broken = joined.oneIn, joined.exact, joined.since, max(r.broken, broken)
-	return merged
-}
-
-// failures returns the run as the rules have it. Of failures that were counted by permits
-// it is certain that no success is among them.
-func (r *Run) failures() failures {
-	f := failures{run: r.Failures, oneIn: r.OneIn, exact: min(r.Exact, r.Failures), since: instantOf(r.Since)}
-	if !r.Reported {
-		f.exact = f.run
-	}
-	return f
-}
-
-// known returns an instant as a [Handover] has it: 0 where it is not known.
-func known(at Instant) Instant {
-	if at == math.MinInt64 {
-		return 0
-	}
-	return at
-}
-
-// instantOf is the inverse of known.
-func instantOf(at Instant) Instant {
-	if at == 0 {
-		return math.MinInt64
-	}
-	return at
-}
