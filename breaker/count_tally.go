@@ -16,7 +16,7 @@ type Tally struct {
 	Void     uint32 // count-based: places of calls that do not count after all; Calls is then 0
 }
 
-// sound returns the tally with figures that can be true, whoever sent it.
+// sound returns the tally with figures that can be true. It may come from another process.
 func (t Tally) sound() Tally {
 	t.Failures, t.Slow = min(t.Failures, t.Calls), min(t.Slow, t.Calls)
 	t.Early = min(t.Early, t.Slow, t.Calls-t.Failures)
@@ -31,8 +31,8 @@ func (w *window) tallies() []Tally {
 	return w.times.tallies()
 }
 
-// prepend adds calls that another window has counted, which ended before those of this
-// one. A time-based window counts them at their own time, if it still has that time.
+// prepend adds calls that another window has counted. They ended before the calls in this
+// window. A time-based window counts them at their own time, if it still has that time.
 func (w *window) prepend(earlier []Tally) {
 	if w.ring == nil {
 		for _, t := range earlier {

@@ -52,6 +52,21 @@
 //     is using the engine, such as one in the middle of a call, so it should only note
 //     the transition. Hand transitions on in the order in which they came.
 //
+//  7. Let one engine at a time own a breaker that several processes share, and give that
+//     engine all of the breaker's calls. When the owner changes, pass the [Handover] from
+//     [Engine.HandOver] to [Engine.TakeOver] of the next owner, with its instants on that
+//     engine's clock, and only once: its counts are added. A takeover is no transition, so
+//     look at [Engine.Status] afterwards. An owner that has crashed hands nothing over.
+//     Take over from an earlier [Engine.Holding] then, and pass the instant at which all leases
+//     have run out that it may have given. An engine that another one has taken over from
+//     calls [Engine.Forsake].
+//
+//     A call that an earlier owner has admitted goes on. When it ends, resolve its permit
+//     there, and tell the present owner that it is counted: a probe by [Engine.SettleProbe],
+//     another call by [Engine.Report] with its generation. Until then report it as running
+//     when it becomes slow; it ends as an early call if it was slow before the handover or
+//     was reported as running.
+//
 // Wake runs in the middle of calls as well, so it only wakes the goroutine that calls
 // Advance. That goroutine is a loop:
 //

@@ -2,18 +2,19 @@ package breaker
 
 import "time"
 
-// Handover is what one engine knows of a breaker and another one needs to go on as if it
-// had been there all the time. It is a value without a clock: whoever carries it to another
-// process converts every [Instant] in it that is not 0 where 0 has a meaning of its own.
+// Handover holds everything that one engine knows of a breaker, so that another engine goes
+// on as if it had been there all the time. Its instants are on the clock of the engine that
+// made it. A program that carries it to another process converts them, except for a 0 to
+// which the field gives a meaning of its own.
 type Handover struct {
 	Saved
 	// LastFailure is when the last failure was; 0: not known.
 	LastFailure Instant
-	// Window is what the window counts, the oldest calls first. It is only there in closed.
+	// Window has the calls that the window of a closed breaker counts, the oldest first.
 	Window []Tally
-	// Run is the failures since the last success. It is only there in closed.
+	// Run has the failures of a closed breaker since its last success.
 	Run Run
-	// Recent is the last successes of a closed breaker, once one was taken back; nil: none was.
+	// Recent has the last successes of a closed breaker, once one was taken back; nil: none was.
 	Recent *Recent
 	// RampUntil is when the ramp of a closed breaker ends; 0: it is not in its ramp.
 	// RampCredit is the sum of shares that the ramp has not spent.
@@ -25,7 +26,7 @@ type Handover struct {
 	// no id means two probes. Where it is not known, a number far above any that may have
 	// been given does.
 	LastProbe uint32
-	// Probed is what became of the probes of half-open that have ended.
+	// Probed has the outcomes of the probes of half-open that have ended.
 	Probed Probed
 	// ProbesFrom is the earliest of an earlier [Engine.TakeOver]; 0: no probe has to wait.
 	ProbesFrom Instant
@@ -62,7 +63,7 @@ type Probe struct {
 	Deadline Instant // when it loses its slot
 }
 
-// Probed is what became of the probes of a half-open state that have ended.
+// Probed has the outcomes of the probes of a half-open state that have ended.
 type Probed struct {
 	Counts    WindowCounts
 	Successes uint64
@@ -104,7 +105,7 @@ func (e *Engine) handover(key Key, now Instant, then func(*Breaker, Instant)) (h
 }
 
 // TakeOver goes on from h, whose instants are on this engine's clock. It makes no
-// transition, so that listeners hear of the next one only, with the next sequence and
+// transition, so that listeners get only the next one, with the next sequence and
 // generation. Time goes on as usual: a wait that has ended meanwhile ends by an ordinary
 // transition.
 //
@@ -114,9 +115,9 @@ func (e *Engine) handover(key Key, now Instant, then func(*Breaker, Instant)) (h
 // for earliest lasts from then on as long as a new one may. Probes in flight keep their slots
 // until their deadlines; resolve them by [Engine.SettleProbe].
 //
-// What the breaker has counted by itself while it was closed counts too. If it has tripped
-// meanwhile, and h is plainly closed, the trip stands. If an operator has forced a state on
-// it meanwhile, that stays in force. A breaker whose Config differs from that of h takes over
+// Calls that the breaker has counted by itself while it was closed count too. If it has tripped
+// meanwhile, and h is closed and not forced, the trip stands. If an operator has forced a state on
+// it meanwhile, that stays in force. A breaker whose Config differs from h's takes over
 // the override and the episode, and then starts again as in [Engine.Apply]: from a state
 // that is not closed by a transition with the reason [PolicyChanged].
 //
@@ -124,7 +125,8 @@ func (e *Engine) handover(key Key, now Instant, then func(*Breaker, Instant)) (h
 // and where there is no room for another breaker of a proxy.
 func (e *Engine) TakeOver(h *Handover, earliest, now Instant) bool {
 	g := e.group(h.Key)
-	if g == nil || h.State > Open || h.Key.Node != "" && g.nodes == nil {
+	forged := h.State > Open || h.Override != nil && h.Override.State != h.State
+	if g == nil || forged || h.Key.Node != "" && g.nodes == nil {
 		return false
 	}
 	defer e.shared.deliver()
@@ -142,6 +144,7 @@ type Settlement struct {
 	Outcome Outcome
 	Took    time.Duration // how long the service took
 	Unsent  bool          // see [Permit.Unsent]
+	Counted bool          // see [Reported.Counted]
 	// Refused says that the call was not made; see [Permit.Refuse]. The other fields then have no
 	// meaning.
 	Refused bool
@@ -161,10 +164,10 @@ func (e *Engine) AcquireProbe(key Key, now Instant) (probe uint32, generation ui
 	return b.acquireProbe(now)
 }
 
-// SettleProbe resolves a probe by its id, whoever has given it, with the effect that its
-// permit would have: its outcome always counts in the totals, and it changes the state only
-// if the probe still holds its slot, which held reports. A permit that is resolved by its id must
-// not be resolved itself. Where there is no such breaker, SettleProbe does nothing.
+// SettleProbe resolves a probe by its id, also if another engine has given it, with the effect that its
+// permit would have: its outcome always counts in the totals, unless it is Counted, and it changes the state only
+// if the probe still holds its slot, which held reports. Where the permit is this engine's, it must
+// not be resolved too. Where there is no such breaker, SettleProbe does nothing.
 func (e *Engine) SettleProbe(key Key, s Settlement, now Instant) (held bool) {
 	b := e.Breaker(key)
 	return b != nil && b.settleProbe(&s, now)

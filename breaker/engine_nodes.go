@@ -140,7 +140,7 @@ func (g *group) join(b *Breaker, node string, now Instant) bool {
 	return true
 }
 
-// hold forces on the breaker of a new proxy what an operator has forced on those of all.
+// hold forces on the breaker of a new proxy the state that an operator has forced on all breakers of the group.
 func (g *group) hold(b *Breaker, now Instant) {
 	o := g.overridden()
 	if o == nil || o.Until <= now {

@@ -28,11 +28,14 @@ func (b *Breaker) settleProbe(s *Settlement, now Instant) (held bool) {
 		b.passesLocked()
 		return held
 	}
-	o := s.Outcome
+	o, n := s.Outcome, uint64(1)
+	if s.Counted {
+		n = 0
+	}
 	if held && s.Unsent {
 		o, b.past.halfOpen.resume = Ignored, now.Add(unsentPause)
 	}
-	if e := b.countedLocked(o, s.Took, now); held {
+	if e := b.countedLocked(o, s.Took, n, now); held {
 		b.endedLocked(e, false, now)
 	}
 	return held

@@ -22,7 +22,7 @@ func (b *Breaker) handoverLocked() Handover {
 }
 
 // leaveBehindLocked makes the breaker as if it were new, without a transition. Its totals,
-// generation and sequence stay, and so does what keeps its probes apart from those of others.
+// generation and sequence stay, and so does the last id of a probe.
 func (b *Breaker) leaveBehindLocked(now Instant) {
 	b.orphanLocked(now)
 	b.state, b.since = Closed, now
@@ -34,6 +34,7 @@ func (b *Breaker) leaveBehindLocked(now Instant) {
 		b.state = Open
 		b.ownPastLocked().open.until = never
 	}
+	b.shrinkLocked()
 }
 
 // takeOver is [Engine.TakeOver] for a breaker that was found.
@@ -46,9 +47,13 @@ func (b *Breaker) takeOver(h *Handover, earliest, now Instant) {
 		b.lastFailure = at
 	}
 	p.halfOpen.lastProbe = max(p.halfOpen.lastProbe, h.LastProbe)
-	p.probesFrom = max(p.probesFrom, h.ProbesFrom, earliest)
+	if from := max(h.ProbesFrom, earliest); from > now {
+		p.probesFrom = max(p.probesFrom, from)
+	}
 	if b.newerLocked(h, same) {
-		p.open.openings = max(p.open.openings, min(h.Openings, maxOpenings))
+		if same {
+			p.open.openings = max(p.open.openings, min(h.Openings, maxOpenings))
+		}
 		if p.episode == nil {
 			p.episode = h.episode()
 		}
@@ -62,6 +67,7 @@ func (b *Breaker) takeOver(h *Handover, earliest, now Instant) {
 	if merged {
 		b.judgeLocked(now)
 	}
+	b.shrinkLocked()
 }
 
 // newerLocked reports whether the state of this breaker stays, since it has come about after
@@ -80,7 +86,7 @@ func (b *Breaker) newerLocked(h *Handover, same bool) bool {
 }
 
 // adoptLocked goes on from the state of h. It reports whether a closed breaker has counted
-// calls by itself, which come after those of h.
+// calls by itself, which come after the calls in h.
 func (b *Breaker) adoptLocked(h *Handover, now Instant) (merged bool) {
 	p := b.past
 	stays := b.state == Closed && h.State == Closed
@@ -131,4 +137,3 @@ func (b *Breaker) rampLocked(h *Handover, now Instant) {
 	b.closed.ramping = true
 	b.past.ramp = ramp{since: until.Add(-b.params.RampDuration), until: until, credit: min(h.RampCredit, Whole)}
 }
-

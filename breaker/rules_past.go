@@ -33,6 +33,14 @@ func (b *Breaker) ownPastLocked() *past {
 	return b.past
 }
 
+// shrinkLocked frees the past of a closed breaker that has nothing to remember.
+func (b *Breaker) shrinkLocked() {
+	if p := b.past; p != nil && b.state == Closed && !b.closed.ramping && p.override == nil && p.episode == nil && p.open.openings == 0 &&
+		p.halfOpen.lastProbe == 0 && p.probesFrom == 0 && p.wouldReject == 0 && p.leasesExpired == 0 && p.lag == (lag{}) {
+		b.past = nil
+	}
+}
+
 // record remembers a transition that belongs to an episode. It returns the cause of the
 // episode, or nil where t is the cause. A restart begins no episode; it continues one.
 func (p *past) record(t *Transition) (cause *Transition) {

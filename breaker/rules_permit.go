@@ -185,14 +185,14 @@ func (e ending) call() *call {
 
 func (b *Breaker) resolve(c *cell, m mark, o Outcome, took time.Duration, now Instant) {
 	b.lock(now)
-	b.landLocked(c, m, b.countedLocked(o, took, now), now)
+	b.landLocked(c, m, b.countedLocked(o, took, 1, now), now)
 	b.unlock()
 }
 
-// countedLocked counts a call that has ended in the totals, and returns how it ended.
-func (b *Breaker) countedLocked(o Outcome, took time.Duration, now Instant) ending {
+// countedLocked counts a call that has ended in the totals, as often as n says, and returns how it ended.
+func (b *Breaker) countedLocked(o Outcome, took time.Duration, n uint64, now Instant) ending {
 	e := b.endingLocked(o, took)
-	b.addLocked(e, 1)
+	b.addLocked(e, n)
 	if o.Failed() {
 		b.lastFailure = max(b.lastFailure, now)
 	}
