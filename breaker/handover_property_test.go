@@ -224,9 +224,10 @@ func (r *relay) end(t *rapid.T, c *relayed, o Outcome) {
 		told.Generation = 1 << 60 // no generation has it
 	}
 	owner.Report(keyA, []Reported{told}, r.now)
-	if !had {
-		r.alone.Report(keyA, []Reported{told}, r.now)
+	if had { // a report makes the breaker judge, also if it changes nothing
+		told = Reported{Outcome: Ignored, At: r.now, Generation: 1 << 60, Counted: true}
 	}
+	r.alone.Report(keyA, []Reported{told}, r.now)
 }
 
 // howProbe is how a probe ends.
@@ -239,7 +240,7 @@ const (
 	settled
 )
 
-// endAs ends the call of a permit. A call that goes on after it was refused is not watched any more.
+// endAs ends the call of a permit. A call that goes on after it was refused is no longer watched.
 func (p *Permit) endAs(how howProbe, o Outcome, took time.Duration, now Instant) {
 	switch {
 	case p.cell == nil:
@@ -278,6 +279,9 @@ func (r *relay) reported(t *rapid.T) Reported {
 	}
 	if !r.late {
 		o.At, o.OneIn, o.Corrects = r.now, 0, false
+	}
+	if o.At == 0 { // which a handover cannot tell from an instant that is not known
+		o.At = 1
 	}
 	if o.Corrects {
 		o.Was = rapid.SampledFrom([]Outcome{Success, Success, Ignored}).Draw(t, "was")
@@ -385,7 +389,7 @@ func (r *relay) check(t *rapid.T) {
 	r.compareCounts(t, should.Counts)
 }
 
-// compareCounts compares the totals of both engines together with those of the one that has all the calls. Calls in
+// compareCounts compares the totals of both engines together with the totals of the engine that has all the calls. Calls in
 // flight are not compared, nor calls that would have been rejected: such a call of another process is counted when it is
 // reported. Where outcomes are taken back, an engine may have counted none that it could take back.
 func (r *relay) compareCounts(t *rapid.T, want Counts) {
