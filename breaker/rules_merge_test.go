@@ -62,6 +62,20 @@ func TestTakeOverTripsByCountsOfBoth(t *testing.T) {
 	}
 }
 
+// TestTakeOverTripsByAnOldRun: the failures of the run may have left the window of the next owner.
+func TestTakeOverTripsByAnOldRun(t *testing.T) {
+	cfg := runRule(5)
+	next := newRig(t, cfg)
+	next.call(Failure, Failure, Failure)
+	next.after(cfg.WindowDuration + time.Second)
+	next.wantWindow(WindowCounts{Run: 3})
+	r := next.beside(cfg)
+	r.call(Failure, Failure)
+	h := r.holding()
+	next.take(&h, 0)
+	next.want(Edge{Closed, Open, ConsecutiveFailures})
+}
+
 // TestTakeOverDoesNotJudgeAgain: the failure rate grows when successes leave the window. The breaker judges
 // only when a call ends, before a handover and after it.
 func TestTakeOverDoesNotJudgeAgain(t *testing.T) {
@@ -95,12 +109,14 @@ func TestTakeOverRuns(t *testing.T) {
 	}{
 		{"permits, no success", calls(Success, Failure, Failure), calls(Failure), 3, 0, 0, 0, 0},
 		{"permits, a success first", calls(Failure, Failure), calls(Success, Failure), 1, 0, 0, 0, 0},
+		{"permits, a success within", calls(Failure, Failure), calls(Failure, Success, Failure), 1, 0, 0, 0, 0},
 		{"permits, a success last", calls(Failure, Failure), calls(Success), 0, 0, 0, 0, 0},
 		{"permits, an ignored call", calls(Failure, Failure), calls(Ignored, Failure), 3, 0, 0, 0, 0},
 		{"reports, no success", reports(at(Success, 1), at(Failure, 2)), reports(at(Failure, 3)), 2, 0, 2, at(0, 2).At, at(0, 1).At},
 		{"reports, a success within", reports(at(Failure, 2)), reports(at(Success, 3), at(Failure, 4)), 1, 0, 1, at(0, 4).At, at(0, 3).At},
 		{"reports, an earlier success", reports(at(Failure, 5)), reports(at(Success, 3), at(Failure, 6)), 2, 0, 2, at(0, 5).At, at(0, 3).At},
 		{"reports, a later success elsewhere", reports(at(Success, 7)), reports(at(Failure, 3), at(Failure, 4)), 0, 0, 0, 0, at(0, 7).At},
+		{"reports, a success at the same time elsewhere", reports(at(Success, 3)), reports(at(Failure, 3)), 0, 0, 0, 0, at(0, 3).At},
 		{"reports, a success and a failure later elsewhere", reports(at(Success, 7), at(Failure, 8)), reports(at(Failure, 3)), 1, 0, 1, at(0, 8).At, at(0, 7).At},
 		{"reports, from samples", reports(sampled(Failure, 2), at(Failure, 3)), reports(at(Failure, 4)), 3, 10, 2, at(0, 2).At, 0},
 		{"reports, samples last", reports(at(Failure, 2)), reports(sampled(Failure, 3), at(Failure, 4)), 3, 10, 1, at(0, 2).At, 0},
