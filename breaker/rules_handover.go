@@ -74,10 +74,15 @@ func (b *Breaker) takeOver(h *Handover, earliest, now Instant) {
 // the one of h. An operator has the last word. Failures that come late never open a breaker
 // for longer, but they open one that was closed.
 func (b *Breaker) newerLocked(h *Handover, same bool) bool {
-	if own := b.past.override; own != nil || h.Override != nil {
+	own, theirs := b.past.override, h.Override
+	switch {
+	case own != nil && theirs != nil:
+		return *own != *theirs
+	case own != nil || theirs != nil:
 		return own != nil
+	default:
+		return b.state != Closed && (!same || h.State == Closed)
 	}
-	return b.state != Closed && (!same || h.State == Closed)
 }
 
 // adoptLocked goes on from the state of h. It reports whether a closed breaker has counted

@@ -45,6 +45,27 @@ func (r *rig) wantWindow(want WindowCounts) {
 	}
 }
 
+// TestTakeOverAddsCountsOfAForcedState: both engines know that an operator has forced it closed, and since when.
+func TestTakeOverAddsCountsOfAForcedState(t *testing.T) {
+	r := newRig(t, runRule(1))
+	o := r.force(Closed, time.Hour)
+	r.call(Failure, Success)
+	since := r.now
+	r.after(time.Second)
+	h := r.holding()
+	next := r.beside(runRule(1))
+	next.force(Closed, time.Hour-time.Second)
+	next.call(Failure)
+	if next.status().Override == h.Override || *next.status().Override != o {
+		t.Fatalf("override %+v, want another one that is equal to %+v", next.status().Override, o)
+	}
+	next.take(&h, 0)
+	next.wantWindow(WindowCounts{Calls: 3, Failures: 2, Run: 1})
+	if got := next.status(); got.Since != since {
+		t.Errorf("forced since %d, want %d", got.Since, since)
+	}
+}
+
 // TestTakeOverTripsByCountsOfBoth: neither engine alone has enough of them.
 func TestTakeOverTripsByCountsOfBoth(t *testing.T) {
 	for name, cfg := range map[string]Config{"run": runRule(5), "rate": rateRule(6_000, 5)} {
