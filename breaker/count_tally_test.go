@@ -71,13 +71,20 @@ func TestTallies(t *testing.T) {
 func TestForgedTallies(t *testing.T) {
 	most := uint32(math.MaxUint32)
 	for _, w := range []*window{fiveCalls(), timed(1000)} {
-		w.prepend([]Tally{{At: 950, Calls: 1, Failures: 9, Slow: 9, Early: 9}, {At: 950, Calls: 2, Slow: 1, Early: 2}, {At: 950, Failures: 5}, {At: math.MinInt64, Calls: 3}, {At: 1e9, Void: most}})
+		w.prepend([]Tally{{At: 950, Calls: 1, Failures: 9, Slow: 9, Early: 9}, {At: 950, Calls: 2, Slow: 1, Early: 2}, {At: 950, Calls: 1, Failures: 1, Slow: 1, Early: 1}, {At: 950, Failures: 5}, {At: math.MinInt64, Calls: 3}, {At: 1e9, Void: most}})
 		if s := w.sum; s.failures > s.calls || s.slow > s.calls || w.earlys > s.slow {
 			t.Errorf("sums %+v with %d early, want no part above the whole", s, w.earlys)
 		}
+		before := w.sum
 		w.prepend([]Tally{{At: 950, Calls: most}, {At: 950, Calls: most}})
+		if w.ring == nil && w.sum != before {
+			t.Errorf("sums %+v, want %+v without the calls that do not fit", w.sum, before)
+		}
 		for range 5 {
 			w.settle(nil, justNow)
+		}
+		if s := w.sum; s.failures > s.calls || s.slow > s.calls {
+			t.Errorf("sums %+v after early calls have ended, want no part above the whole", s)
 		}
 		w.add(call{}, 5)
 		w.advance(1e6)

@@ -116,7 +116,7 @@ func (e *Engine) handover(key Key, now Instant, then func(*Breaker, Instant)) (h
 // until their deadlines; resolve them by [Engine.SettleProbe].
 //
 // Calls that the breaker has counted by itself while it was closed count too. If it has tripped
-// meanwhile, and h is closed and not forced, the trip stands. If an operator has forced a state on
+// meanwhile, and h is closed and not forced, the trip stands. If an operator has forced another state on
 // it meanwhile, that stays in force. A breaker whose Config differs from h's takes over
 // the override and the episode, and then starts again as in [Engine.Apply]: from a state
 // that is not closed by a transition with the reason [PolicyChanged].

@@ -102,6 +102,21 @@ func TestTakeOverNodesThatProbe(t *testing.T) {
 	}
 }
 
+// TestTakeOverNodesThatWait: the sum over all proxies says when its worst breaker admits probes.
+func TestTakeOverNodesThatWait(t *testing.T) {
+	r := nodeRig(t, runRule(2))
+	r.node("n", Failure, Failure)
+	r.after(30 * time.Second)
+	h, _ := r.engine.HandOver(ofNode("n"), r.now)
+	earliest := r.now.Add(time.Second)
+	if !r.engine.TakeOver(&h, earliest, r.now) {
+		t.Fatal("the breaker was not taken over")
+	}
+	if got := r.all(); got.State != HalfOpen || got.ProbesFrom != earliest {
+		t.Errorf("%s with probes from %d, want half-open from %d", got.State, got.ProbesFrom, earliest)
+	}
+}
+
 // TestTakeOverNodesBeyondTheBound: the breaker that all share does not take over the state of one.
 func TestTakeOverNodesBeyondTheBound(t *testing.T) {
 	r, next := nodeRig(t, runRule(2)), nodeRig(t, runRule(2))

@@ -363,11 +363,47 @@ func TestTakeOverAfterOwnChanges(t *testing.T) {
 			if len(next.transitions) != made {
 				t.Errorf("transitions %+v, want none by taking over", next.transitions[made:])
 			}
+			if got.Episode == nil && h.episode() != nil {
+				t.Error("there is no episode, want the one that is handed over")
+			}
 			if got.Sequence < max(h.Sequence, uint64(made)) {
 				t.Errorf("sequence %d, want at least %d", got.Sequence, max(h.Sequence, uint64(made)))
 			}
 		})
 	}
+}
+
+// TestTakeOverEndsAGeneration: calls that the next owner has admitted by itself, while it was closed, change nothing once it
+// goes on from another state. They stay in flight until they end.
+func TestTakeOverEndsAGeneration(t *testing.T) {
+	for name, want := range map[string]State{"open": Open, "half-open": HalfOpen, "forced closed": Closed, "closed": Closed} {
+		r := situations[name](t)
+		h := r.holding()
+		next := r.beside(h.Config)
+		own := []*Permit{next.admit(), next.admit()}
+		next.take(&h, 0)
+		if got := next.status(); got.State != want || got.InFlight != 2 {
+			t.Fatalf("%s: %s with %d in flight, want %s with 2", name, got.State, got.InFlight, want)
+		}
+		for _, p := range own {
+			p.Done(Failure, next.now)
+		}
+		got, failed := next.status(), uint64(0)
+		if want == Closed {
+			failed = 2 // it is the same generation
+		}
+		if got.State != want || got.InFlight != 0 || got.Counts.Failures != 2 || got.Window.Failures != h.windowFailures()+failed {
+			t.Errorf("%s: status %+v after two failures, want %d of them in the window", name, got, failed)
+		}
+	}
+}
+
+// windowFailures returns how many failures the window has.
+func (h *Handover) windowFailures() (n uint64) {
+	for _, t := range h.Window {
+		n += uint64(t.Failures)
+	}
+	return n
 }
 
 // TestTakeOverRefuses: it refuses a handover that cannot be true, or for which there is no breaker.

@@ -45,6 +45,27 @@ func (r *rig) wantWindow(want WindowCounts) {
 	}
 }
 
+// TestTakeOverAddsCountsOfAForcedState: both engines know that an operator has forced it closed, and since when.
+func TestTakeOverAddsCountsOfAForcedState(t *testing.T) {
+	r := newRig(t, runRule(1))
+	o := r.force(Closed, time.Hour)
+	r.call(Failure, Success)
+	since := r.now
+	r.after(time.Second)
+	h := r.holding()
+	next := r.beside(runRule(1))
+	next.force(Closed, time.Hour-time.Second)
+	next.call(Failure)
+	if next.status().Override == h.Override || *next.status().Override != o {
+		t.Fatalf("override %+v, want another one that is equal to %+v", next.status().Override, o)
+	}
+	next.take(&h, 0)
+	next.wantWindow(WindowCounts{Calls: 3, Failures: 2, Run: 1})
+	if got := next.status(); got.Since != since {
+		t.Errorf("forced since %d, want %d", got.Since, since)
+	}
+}
+
 // TestTakeOverTripsByCountsOfBoth: neither engine alone has enough of them.
 func TestTakeOverTripsByCountsOfBoth(t *testing.T) {
 	for name, cfg := range map[string]Config{"run": runRule(5), "rate": rateRule(6_000, 5)} {
@@ -60,6 +81,20 @@ func TestTakeOverTripsByCountsOfBoth(t *testing.T) {
 			t.Errorf("%s: %+v, want one transition with five failures", name, next.transitions)
 		}
 	}
+}
+
+// TestTakeOverTripsByAnOldRun: the failures of the run may have left the window of the next owner.
+func TestTakeOverTripsByAnOldRun(t *testing.T) {
+	cfg := runRule(5)
+	next := newRig(t, cfg)
+	next.call(Failure, Failure, Failure)
+	next.after(cfg.WindowDuration + time.Second)
+	next.wantWindow(WindowCounts{Run: 3})
+	r := next.beside(cfg)
+	r.call(Failure, Failure)
+	h := r.holding()
+	next.take(&h, 0)
+	next.want(Edge{Closed, Open, ConsecutiveFailures})
 }
 
 // TestTakeOverDoesNotJudgeAgain: the failure rate grows when successes leave the window. The breaker judges
@@ -95,12 +130,14 @@ func TestTakeOverRuns(t *testing.T) {
 	}{
 		{"permits, no success", calls(Success, Failure, Failure), calls(Failure), 3, 0, 0, 0, 0},
 		{"permits, a success first", calls(Failure, Failure), calls(Success, Failure), 1, 0, 0, 0, 0},
+		{"permits, a success within", calls(Failure, Failure), calls(Failure, Success, Failure), 1, 0, 0, 0, 0},
 		{"permits, a success last", calls(Failure, Failure), calls(Success), 0, 0, 0, 0, 0},
 		{"permits, an ignored call", calls(Failure, Failure), calls(Ignored, Failure), 3, 0, 0, 0, 0},
 		{"reports, no success", reports(at(Success, 1), at(Failure, 2)), reports(at(Failure, 3)), 2, 0, 2, at(0, 2).At, at(0, 1).At},
 		{"reports, a success within", reports(at(Failure, 2)), reports(at(Success, 3), at(Failure, 4)), 1, 0, 1, at(0, 4).At, at(0, 3).At},
 		{"reports, an earlier success", reports(at(Failure, 5)), reports(at(Success, 3), at(Failure, 6)), 2, 0, 2, at(0, 5).At, at(0, 3).At},
 		{"reports, a later success elsewhere", reports(at(Success, 7)), reports(at(Failure, 3), at(Failure, 4)), 0, 0, 0, 0, at(0, 7).At},
+		{"reports, a success at the same time elsewhere", reports(at(Success, 3)), reports(at(Failure, 3)), 0, 0, 0, 0, at(0, 3).At},
 		{"reports, a success and a failure later elsewhere", reports(at(Success, 7), at(Failure, 8)), reports(at(Failure, 3)), 1, 0, 1, at(0, 8).At, at(0, 7).At},
 		{"reports, from samples", reports(sampled(Failure, 2), at(Failure, 3)), reports(at(Failure, 4)), 3, 10, 2, at(0, 2).At, 0},
 		{"reports, samples last", reports(at(Failure, 2)), reports(sampled(Failure, 3), at(Failure, 4)), 3, 10, 1, at(0, 2).At, 0},

@@ -78,14 +78,30 @@ func TestStreamsThatAreRefused(t *testing.T) {
 			if err := stream.Send(m); err != nil {
 				t.Fatal(err)
 			}
-			// The stream stays open: what a proxy sent last before it ends one may be left unread.
-			if err := stream.RecvMsg(&alsv3.StreamAccessLogsResponse{}); grpcstatus.Code(err) != codes.InvalidArgument {
+			if err := refusal(stream); grpcstatus.Code(err) != codes.InvalidArgument {
 				t.Errorf("error %v, want InvalidArgument", err)
 			}
 			if got := r.server.Counts(); got.Invalid != 1 || got.Streams != 0 {
 				t.Errorf("counts %+v, want one invalid message", got)
 			}
 		})
+	}
+}
+
+// refusal returns how the server ends a stream. A server that finds a message malformed ends the stream when the next one comes, and
+// a flood of them could make it drop the malformed one unread.
+func refusal(stream alsv3.AccessLogService_StreamAccessLogsClient) error {
+	ended := make(chan error, 1)
+	go func() { ended <- stream.RecvMsg(&alsv3.StreamAccessLogsResponse{}) }()
+	next := time.NewTicker(time.Millisecond)
+	defer next.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-next.C:
+			_ = stream.Send(identified("one", wire.RequestLog)) // fails when the end has arrived, which has the reason
+		}
 	}
 }
 
