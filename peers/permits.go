@@ -191,7 +191,11 @@ func (r *Router) tookAsk(p *peer, m *peerspb.Ask, now breaker.Instant) {
 		a = r.decide(s, now)
 	case at.to != "" && m.GetHops() < maxHops: // the replica that asks does not know the owner, or does not reach it
 		id, to := r.id(), m.GetId()
-		r.asks.Add(id, s, now, func(a calls.Answer) { r.answer(p, to, a) })
+		r.asks.Add(id, s, now, func(a calls.Answer) {
+			r.mu.Lock()
+			defer r.unlock()
+			r.answer(p, to, a)
+		})
 		r.sendTo(at.to, &peerspb.Message{Kind: &peerspb.Message_Ask{Ask: &peerspb.Ask{Id: id, Key: m.GetKey(), Owner: s.Owner, Hops: m.GetHops() + 1}}})
 		return
 	default:
