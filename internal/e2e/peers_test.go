@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -131,4 +133,52 @@ func TestReplicasWithoutAStore(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestReplicasWithoutAStoreRememberBreakers: an open breaker is still open when all replicas have stopped in order, one after the
+// other, and when all have been killed. Only its owner has kept it.
+func TestReplicasWithoutAStoreRememberBreakers(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, ownIP(t))
+	const long = "breaker: {consecutiveFailures: 1, failureRateThreshold: 0%, waitDurationInOpenState: 10m}"
+	r, flags := newPeers(t, 3, service("payments", u.address)+policyFor("payments", "dataPath: Inline", long))
+	names := []string{"replica-0", "replica-1", "replica-2"}
+	haveMembers(t, r.all, names...)
+	u.behave(answer(http.StatusInternalServerError))
+	r.must(t, "payments", http.StatusInternalServerError)
+	for _, o := range r.all {
+		o.state(t, "payments", "open")
+	}
+	eventually(t, "the owner has kept the breaker", func() error {
+		kept := 0
+		for _, o := range r.all {
+			data, err := os.ReadFile(filepath.Join(o.stateDir, "breakers.json"))
+			if err == nil && strings.Contains(string(data), "payments") {
+				kept++
+			}
+		}
+		if kept != 1 {
+			return fmt.Errorf("%d replicas have kept it", kept)
+		}
+		return nil
+	})
+	for i, o := range r.all {
+		if code := o.terminate(t); code != 0 {
+			t.Errorf("exit code %d of replica %d, want 0", code, i)
+		}
+	}
+	for round := range 2 {
+		for i, o := range r.all {
+			o.startControl(t, flags[i]...)
+		}
+		haveMembers(t, r.all, names...)
+		for _, o := range r.all {
+			o.state(t, "payments", "open")
+		}
+		if round == 0 {
+			for _, o := range r.all {
+				o.control.kill()
+			}
+		}
+	}
 }

@@ -66,3 +66,20 @@ func TestLeaderThatSleptAsksAgain(t *testing.T) {
 		t.Errorf("leads: %v, with epoch %d after %q; want a view above 4 that follows none", q.leading, q.view.Epoch, q.view.Follows)
 	}
 }
+
+// TestViewsOfOthersAreNotAccepted: a replica accepts no view while it supports another leader, or none.
+func TestViewsOfOthersAreNotAccepted(t *testing.T) {
+	q := one("a1", "a2", "a3")
+	leader, other := membership.Member{ID: "leader", Address: "a2"}, membership.Member{ID: "other", Address: "a3"}
+	said := func(view membership.View) *Message {
+		return &Message{To: "a1", For: "self", Sent: 1, Echo: seconds(10), Meets: 3, Leads: true, View: view}
+	}
+	q.Receive(leader, &Message{To: "a1", Sent: 1, Meets: 3, Leads: true}, seconds(10))
+	if out := q.Receive(other, said(membership.View{Epoch: 9, Nonce: "y"}), seconds(10.1)); out.Result.View.Epoch != 0 {
+		t.Errorf("it has epoch %d of a leader that it does not support", out.Result.View.Epoch)
+	}
+	q = one("a1", "a2", "a3")
+	if out := q.Receive(leader, said(membership.View{Epoch: 9, Nonce: "y"}), seconds(1)); out.Result.View.Epoch != 0 {
+		t.Errorf("it has epoch %d before it may promise anything", out.Result.View.Epoch)
+	}
+}
