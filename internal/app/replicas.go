@@ -45,6 +45,8 @@ type replicas struct {
 	wake   chan struct{} // has room for one
 	moved  chan struct{} // has room for one: there is another view
 	ready  chan struct{} // closed when this replica knows the breakers of others
+	placed time.Time     // when the feed last learned which proxies are here; used by run only
+	place  func()        // tells the feed
 	epoch  uint64        // of the last view; used by the keeper's goroutine only
 }
 
@@ -59,7 +61,7 @@ func (a *app) newReplicas() (*replicas, error) {
 		return nil, err
 	}
 	self := membership.Member{ID: nonce(), Address: address, Name: a.options.Instance}
-	r := &replicas{store: store, log: a.log, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{})}
+	r := &replicas{store: store, log: a.log, place: a.place, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{})}
 	credentials, err := a.peerCredentials()
 	if err != nil {
 		return nil, err
@@ -149,8 +151,24 @@ func (r *replicas) run(ctx context.Context, now func() breaker.Instant) {
 		}
 		next := r.router.Tick(now())
 		r.settle(started, now())
+		if time.Since(r.placed) >= placePeriod {
+			r.placed = time.Now()
+			r.place()
+		}
 		timer.Reset(max(next.Sub(now()), 0))
 	}
+}
+
+// placePeriod is how often the feed learns which proxies get their layers from this replica.
+const placePeriod = time.Second
+
+// place tells the feed which proxies get their layers from this replica.
+func (a *app) place() {
+	here := map[string]bool{}
+	for _, n := range a.xds.Connected() {
+		here[n.ID] = true
+	}
+	a.feed.Here(here)
 }
 
 // settlePeriod is how long proxies wait at most until a new replica knows the breakers of the others.
