@@ -24,6 +24,7 @@ type node struct {
 	running  running.Calls
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
+	home     sampling.Home
 }
 
 // linksTo returns the connections to an upstream, and adds them if there are none yet.

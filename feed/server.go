@@ -49,6 +49,8 @@ type Options struct {
 	// LogAll is called when proxies must log all calls of a breaker at once, which [Server.Sample] says from then on until
 	// it says otherwise. The key has no node.
 	LogAll func(key breaker.Key)
+	// Shared means that a proxy may get its layers from another replica; see [Server.Here].
+	Shared bool
 	Log    *slog.Logger
 }
 
@@ -173,7 +175,8 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	defer q.Close()
-	first := true
+	var n *node // nil: the first message has not come
+	began := s.options.Now()
 	for {
 		select {
 		case <-q.broken:
@@ -183,7 +186,7 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		}
 		var f frame
 		if err := stream.RecvMsg(&f); err != nil {
-			if first {
+			if n == nil {
 				peer.Reset()
 			}
 			return ended(stream, err)
@@ -191,19 +194,22 @@ func (s *Server) serve(stream grpc.ServerStream) error {
 		arrived := s.options.Now()
 		s.counts.messages.Add(1)
 		s.counts.bytes.Add(uint64(f.data.Len()))
-		if first {
-			first = false
-			n, upstream, err := s.identify(f.data.ReadOnlyData(), peer)
+		if n == nil {
+			joined, upstream, err := s.identify(f.data.ReadOnlyData(), peer)
 			if err != nil {
 				f.data.Free()
 				return err
 			}
+			n = joined
 			w := newWorker(s, n, upstream)
 			w.peer = peer
 			defer w.leave()
 			working.Go(func() { q.work(w) })
 		}
 		q.Push(backlog.Message{Data: f.data, Arrived: arrived}, s.drop)
+		if n.astray(began, arrived) {
+			return status.Error(codes.Unavailable, "another replica says how densely this proxy logs: its log belongs there")
+		}
 	}
 }
 

@@ -237,7 +237,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 			a.metrics.ObserveWholeCalls(key, lasted, n)
 		},
 		Endpoints: a.outliers.report, Log: o.Log,
-		LogAll: a.logAll,
+		LogAll: a.logAll, Shared: a.replicas != nil,
 	})
 	a.gates = publisher.New(publisher.Options{Breakers: a.breakers, Feed: a.feed, Proxies: a.xds, Clock: a.clock, Log: o.Log})
 	a.api = httpapi.New(a.apiOptions())

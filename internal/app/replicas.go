@@ -57,6 +57,8 @@ type replicas struct {
 	moved   chan struct{} // has room for one: there is another view
 	ready   chan struct{} // closed when this replica knows the breakers of others
 	epoch   uint64        // of the last view; the source of the members calls one function at a time
+	placed  time.Time     // when the feed last learned which proxies are here; used by run only
+	place   func()        // tells the feed
 }
 
 // newReplicas makes the parts that share the breakers of this process. None of them runs yet.
@@ -71,7 +73,7 @@ func (a *app) newReplicas() (*replicas, error) {
 		return nil, err
 	}
 	self := membership.Member{ID: nonce(), Address: address, Name: a.options.Instance}
-	r := &replicas{log: a.log, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{})}
+	r := &replicas{log: a.log, place: a.place, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{})}
 	var counted *addresses.Keeper
 	r.links = link.New(link.Options{
 		Self: self, Credentials: credentials, Admit: a.admitPeer, Log: a.log,
@@ -180,8 +182,24 @@ func (r *replicas) run(ctx context.Context, now func() breaker.Instant) {
 		}
 		next := r.router.Tick(now())
 		r.settle(started, now())
+		if time.Since(r.placed) >= placePeriod {
+			r.placed = time.Now()
+			r.place()
+		}
 		timer.Reset(max(next.Sub(now()), 0))
 	}
+}
+
+// placePeriod is how often the feed learns which proxies get their layers from this replica.
+const placePeriod = time.Second
+
+// place tells the feed which proxies get their layers from this replica.
+func (a *app) place() {
+	here := map[string]bool{}
+	for _, n := range a.xds.Connected() {
+		here[n.ID] = true
+	}
+	a.feed.Here(here)
 }
 
 // settlePeriod is how long proxies wait at most until a new replica knows the breakers of the others.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -16,7 +15,6 @@ import (
 type probed struct {
 	inFlight, most, ended atomic.Int64
 	first                 atomic.Int64 // when the first probe came, in nanoseconds; 0: none has
-	fails                 atomic.Bool
 }
 
 func (p *probed) handle(w http.ResponseWriter, r *http.Request) {
@@ -31,21 +29,21 @@ func (p *probed) handle(w http.ResponseWriter, r *http.Request) {
 
 // departing is a way in which the owner of breakers goes away, and comes back.
 type departing struct {
-	go_, back func(t *testing.T, w *sharing, owner *replica)
-	exact     bool // what the owner has counted is not lost
+	leave, back func(t *testing.T, w *sharing, owner *replica)
+	exact       bool // the owner hands over its counts
 }
 
 var (
 	killOwner = departing{
-		go_:  func(_ *testing.T, _ *sharing, owner *replica) { owner.control.kill() },
-		back: startAgain,
+		leave: func(_ *testing.T, _ *sharing, owner *replica) { owner.control.kill() },
+		back:  startAgain,
 	}
 	freezeOwner = departing{
-		go_:  func(t *testing.T, _ *sharing, owner *replica) { owner.control.signal(t, syscall.SIGSTOP) },
-		back: func(t *testing.T, _ *sharing, owner *replica) { owner.control.signal(t, syscall.SIGCONT) },
+		leave: func(t *testing.T, _ *sharing, owner *replica) { owner.control.signal(t, syscall.SIGSTOP) },
+		back:  func(t *testing.T, _ *sharing, owner *replica) { owner.control.signal(t, syscall.SIGCONT) },
 	}
 	stopOwner = departing{
-		go_: func(t *testing.T, _ *sharing, owner *replica) {
+		leave: func(t *testing.T, _ *sharing, owner *replica) {
 			if code := owner.terminate(t); code != 0 {
 				t.Errorf("exit code %d, want 0", code)
 			}
@@ -71,7 +69,7 @@ func loseOwner(d departing) func(*testing.T, redistest.Kind) {
 				gone := false
 				depart := func() {
 					owner.away, gone = true, true
-					d.go_(t, w, owner)
+					d.leave(t, w, owner)
 					w.agree(t)
 				}
 				phase.during(t, subjects, depart, &d)
@@ -196,25 +194,28 @@ func departInClosed(t *testing.T, subjects []*subject, depart func(), d *departi
 	}
 }
 
-// failsUntilOpen makes failing calls until the breaker is open. Not more than most of them may be needed.
+// failsUntilOpen makes failing calls until the breaker is open. Not more than most of them may be needed. A call that asks a replica
+// that is away gets the fallback, and is made again.
 func (s *subject) failsUntilOpen(t *testing.T, most int) {
 	t.Helper()
-	counted := s.live()[0].breaker(t, s.host).Counts.Failures
 	s.upstream.behave(answer(http.StatusInternalServerError))
 	for i := range most {
-		r, err := s.proxies[i%len(s.proxies)].get(t.Context(), s.host, "/")
-		if err != nil || r.status != http.StatusInternalServerError {
-			t.Fatalf("failing call %d of %s: got %d %q, %v, want the service's 500", i+1, s.host, r.status, r.body, err)
-		}
+		counted := s.live()[0].breaker(t, s.host).Counts.Failures
+		eventually(t, "a failing call", func() error {
+			r, err := s.proxies[i%len(s.proxies)].get(t.Context(), s.host, "/")
+			if err == nil && r.status != http.StatusInternalServerError {
+				err = fmt.Errorf("got %d %q, want the service's 500", r.status, r.body)
+			}
+			return err
+		})
 		eventually(t, "the failure is counted", func() error {
 			if n := s.live()[0].breaker(t, s.host).Counts.Failures; n <= counted {
-				return errors.Join(fmt.Errorf("%d are counted, as before", n), s.is("open"))
+				return fmt.Errorf("%d are counted, as before", n)
 			}
-			counted++
 			return nil
 		})
-		if s.is("open") == nil {
-			return
+		if s.live()[0].breaker(t, s.host).State == "open" {
+			break
 		}
 	}
 	s.everywhere(t, "open")

@@ -17,7 +17,7 @@ import (
 const (
 	// alternatives is how many breakers of each data path there are, so that a test finds one whose owner is a given replica.
 	alternatives = 8
-	// tripsAfter, permits and needed are what the policy of shared breakers says.
+	// The policy of all shared breakers has these numbers.
 	tripsAfter = 6
 	permits    = 3
 	needed     = 40
@@ -62,8 +62,8 @@ type replica struct {
 	away  bool // it is killed, frozen, or cut off
 }
 
-// TestReplicasShareBreakers has the stories of replicas that share their breakers. Each story has eight processes, so only one
-// of each store is told at once.
+// TestReplicasShareBreakers has the stories of replicas that share their breakers. Each story has eight processes, so only two
+// stories run at once, one with each store.
 func TestReplicasShareBreakers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, store redistest.Kind) {
@@ -82,7 +82,7 @@ func TestReplicasShareBreakers(t *testing.T) {
 	})
 }
 
-// newSharing starts three control planes and four proxies. fields are those of the policy of each breaker. change may change the
+// newSharing starts three control planes and four proxies. The policy of each breaker has the fields. change may change the
 // flags of a replica before it starts; nil: it does not.
 func newSharing(t *testing.T, store *redistest.Server, change func(*replica), fields ...string) *sharing {
 	t.Helper()

@@ -1,0 +1,25 @@
+package feed
+
+import "breakwater.dev/breaker"
+
+// Here says which proxies get their layers from this replica. It is to be called about once a second, if there are other replicas.
+// The streams of a proxy may go to several replicas, and only the one that gives it its layers knows what an entry stands for. So the
+// logs of other proxies are ended soon, and Envoy begins them again at the next replica.
+func (s *Server) Here(ids map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, n := range s.nodes.byID {
+		n.mu.Lock()
+		if n.home.Learn(ids[id]) {
+			n.timeline = nil
+		}
+		n.mu.Unlock()
+	}
+}
+
+// astray reports whether the log of a stream that began at an instant belongs to another replica.
+func (n *node) astray(began, now breaker.Instant) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.home.Astray(began, now)
+}

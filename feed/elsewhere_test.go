@@ -1,0 +1,73 @@
+package feed
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
+)
+
+// TestLogsOfProxiesElsewhere: while it is not known how densely a proxy logs, only sampled calls count, each for itself. So a run of
+// failures among them is a run.
+func TestLogsOfProxiesElsewhere(t *testing.T) {
+	r := newRig(t)
+	r.server.options.Shared = true
+	for range 3 {
+		r.take(r.logged(route("web", wire.RouteSampled), answered(500)), r.logged(route("web", wire.RouteClosed), answered(500)), r.logged(route("web", wire.RouteSampled), nil))
+	}
+	r.want("web", breaker.Counts{Requests: 6, Successes: 3, Failures: 3})
+	r.server.Applied("one", oneIn(8), r.now-breaker.Instant(time.Minute))
+	r.take(r.logged(route("web", wire.RouteSampled), nil), r.logged(route("web", wire.RouteClosed), answered(500)))
+	r.want("web", breaker.Counts{Requests: 15, Successes: 11, Failures: 4})
+	r.server.Here(nil)
+	r.server.Here(nil)
+	r.take(r.logged(route("web", wire.RouteSampled), nil), r.logged(route("web", wire.RouteClosed), answered(500)))
+	r.want("web", breaker.Counts{Requests: 16, Successes: 12, Failures: 4})
+}
+
+// TestLogsGoToTheRightReplica: the log of a proxy that gets its layers from another replica is ended after a second, with a status by
+// which the proxy tries the next replica. The log of a proxy that gets them from here goes on.
+func TestLogsGoToTheRightReplica(t *testing.T) {
+	r := newRig(t)
+	r.server.options.Shared = true
+	began := time.Now()
+	r.server.options.Now = func() breaker.Instant { return breaker.Instant(10*time.Hour + time.Since(began)) }
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	client := r.client()
+	here, err := client.StreamAccessLogs(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := client.StreamAccessLogs(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := elsewhere.Send(identified("two", wire.RequestLog)); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- elsewhere.RecvMsg(nil) }()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := here.Send(identified("one", wire.RequestLog)); err != nil {
+			t.Fatal("the log that belongs here has ended")
+		}
+		r.server.Here(map[string]bool{"one": true})
+		select {
+		case err := <-ended:
+			if grpcstatus.Code(err) != codes.Unavailable || time.Since(began) < time.Second {
+				t.Errorf("ended with %v after %s, want %s after a second", err, time.Since(began), codes.Unavailable)
+			}
+			return
+		case <-tick.C:
+			_ = elsewhere.Send(identified("two", wire.RequestLog)) // fails when the end has arrived, which has the reason
+		}
+	}
+}
