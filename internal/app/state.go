@@ -58,7 +58,8 @@ func (a *app) takeUp(saved []breaker.Saved) {
 	a.logLost(lost, "the policy is another one than before, or there is too much to keep")
 }
 
-// savedEpoch is the epoch of states in a file, below those of all views: other replicas may have gone on with the breakers since.
+// savedEpoch is the epoch of states in a file. It is below the epoch of every view: other replicas may have gone on with the
+// breakers since.
 const savedEpoch = 1
 
 // offer has the replicas take up the breakers that an earlier process of this one has saved, where none of them knows better.

@@ -25,7 +25,7 @@ type town struct {
 
 	mu     sync.Mutex // guards what follows
 	all    map[string]*inhabitant
-	answer func() ([]netip.Addr, error) // of the name server
+	answer func() ([]netip.Addr, error) // the name server
 }
 
 type inhabitant struct {

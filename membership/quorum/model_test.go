@@ -72,10 +72,8 @@ func (w *world) force(v membership.View) {
 	w.inForce = append(w.inForce, v)
 }
 
-type history struct {
-	*world
-	changed time.Duration // when the addresses changed last
-}
+// history is one random history.
+type history struct{ *world }
 
 func (h *history) step(t *rapid.T) {
 	s := h.sites[rapid.IntRange(0, len(h.sites)-1).Draw(t, "site")]
@@ -239,7 +237,7 @@ func check(t *testing.T, changing bool) {
 		}
 		h.heal()
 		if changing {
-			h.run(25*time.Second + 2*Watch)
+			h.run(25*time.Second + Watch)
 		}
 		h.run(15 * time.Second)
 		h.agree()

@@ -83,3 +83,51 @@ func TestViewsOfOthersAreNotAccepted(t *testing.T) {
 		t.Errorf("it has epoch %d before it may promise anything", out.Result.View.Epoch)
 	}
 }
+
+// TestOnlyWatchersLead: a replica whose addresses come from a name counts no majority before it has watched the name for a minute, or
+// knows the lists of a replica that has, and none when the last list is too old.
+func TestOnlyWatchersLead(t *testing.T) {
+	watcher := func() *Quorum {
+		q := New(Options{Self: membership.Member{ID: "self", Address: "a1"}, Changing: true}, 0)
+		q.Addresses([]string{"a1", "a2"}, seconds(1))
+		q.backers["a1"], q.backers["a2"] = backing{"self", seconds(1000)}, backing{"other", seconds(1000)}
+		return q
+	}
+	counts := func(q *Quorum, now float64) bool { return q.majority(everyone, seconds(now)) > seconds(now) }
+	q := watcher()
+	for at := 1.0; at <= 61; at += 3 {
+		q.Addresses([]string{"a1", "a2"}, seconds(at))
+		if got, want := counts(q, at), at >= 61; got != want {
+			t.Errorf("after %v s: counts a majority: %v, want %v", at-1, got, want)
+		}
+	}
+	if !counts(q, 80.9) || counts(q, 81) {
+		t.Error("want a majority until the last list is 20 s old")
+	}
+
+	lists := [][]string{{"a1", "a2"}, {"a1", "a2", "a3", "a4"}}
+	q = watcher()
+	q.inherit(lists, seconds(0.9), seconds(2))
+	if counts(q, 2) || len(q.counting(seconds(2))) != 1 {
+		t.Error("it takes lists of before it watched: some between may be missing")
+	}
+	q.inherit(lists, seconds(1.5), seconds(2))
+	if counts(q, 2) || len(q.counting(seconds(2))) != 2 {
+		t.Error("want both lists, and no majority of the second one")
+	}
+	q.backers["a3"] = backing{"third", seconds(1000)}
+	if !counts(q, 2) {
+		t.Error("want a majority of both lists without a minute of watching")
+	}
+}
+
+// TestLateMessagesSayNothing: a message that was sent before another one, and comes after it, changes nothing.
+func TestLateMessagesSayNothing(t *testing.T) {
+	q := one("a1", "a2", "a3")
+	other := membership.Member{ID: "other", Address: "a2"}
+	q.Receive(other, &Message{Sent: 2, View: membership.View{Epoch: 5, Nonce: "later"}, Leaving: true}, seconds(10))
+	q.Receive(other, &Message{Sent: 1, View: membership.View{Epoch: 4, Nonce: "before"}}, seconds(10.1))
+	if p := q.peers["other"]; p.view.Epoch != 5 || !p.leaving || p.heard != seconds(10) {
+		t.Errorf("it has epoch %d, leaves: %v; want the later message's", p.view.Epoch, p.leaving)
+	}
+}
