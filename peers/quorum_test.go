@@ -1,7 +1,6 @@
 package peers
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -78,7 +77,7 @@ func (a *addresses) start(p *replica) {
 			q.Learn(p.router.Known())
 			take(q.Tick(p.now()))
 		})
-		w.after(quorum.Period/3, tick)
+		w.after(quorum.Period/2, tick)
 	}
 	w.after(0, tick)
 }
@@ -86,19 +85,9 @@ func (a *addresses) start(p *replica) {
 // send carries a message of a source, or loses it.
 func (a *addresses) send(from *replica, e quorum.Envelope) {
 	w := a.w
-	data, err := json.Marshal(e.Message)
-	if err != nil {
-		w.fail("marshal: %v", err)
-	}
 	to := e.To.ID
 	if at := a.at[e.To.Address]; at != nil {
 		to = at.member.ID
 	}
-	w.carry(from, to, func(target *replica) {
-		m := &quorum.Message{}
-		if err := json.Unmarshal(data, m); err != nil {
-			w.fail("unmarshal: %v", err)
-		}
-		target.counted(from.member, m)
-	})
+	w.carry(from, to, func(target *replica) { target.counted(from.member, e.Message) })
 }

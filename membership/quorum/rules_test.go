@@ -131,3 +131,42 @@ func TestLateMessagesSayNothing(t *testing.T) {
 		t.Errorf("it has epoch %d, leaves: %v; want the later message's", p.view.Epoch, p.leaving)
 	}
 }
+
+// TestLeasesAreOfTheOwnView: a lease by a view that this replica does not have is none.
+func TestLeasesAreOfTheOwnView(t *testing.T) {
+	q := one("a1", "a2", "a3")
+	q.accept(membership.View{Epoch: 8, Nonce: "own", Members: []membership.Member{q.o.Self}})
+	m := &Message{For: "self", Sent: 1, Echo: seconds(10), Leads: true, Lease: time.Second, View: membership.View{Epoch: 7, Nonce: "before", Members: q.view.Members}}
+	leader := membership.Member{ID: "leader", Address: "a2"}
+	if out := q.Receive(leader, m, seconds(10)); out.Result.Lease != 0 {
+		t.Errorf("it has a lease until %v by a view of before", time.Duration(out.Result.Lease))
+	}
+	m.Sent, m.View = 2, q.view
+	if out := q.Receive(leader, m, seconds(10)); out.Result.Lease != seconds(11) {
+		t.Errorf("it has a lease until %v, want 11 s", time.Duration(out.Result.Lease))
+	}
+}
+
+// TestEpochsAreAboveAllThatIsKnown: a leader knows epochs also from the views that routers tell each other.
+func TestEpochsAreAboveAllThatIsKnown(t *testing.T) {
+	q := one("a1")
+	q.Learn(membership.View{Epoch: 100})
+	out := q.Tick(seconds(10))
+	for _, e := range out.Messages {
+		out = q.Receive(q.o.Self, e.Message, seconds(10))
+	}
+	if got := out.Result.View; got.Epoch != 101 || !got.Has("self") || out.Result.Lease <= seconds(10) {
+		t.Errorf("got epoch %d and a lease until %v, want 101 and a lease", got.Epoch, time.Duration(out.Result.Lease))
+	}
+}
+
+// TestMembersStayWhileTheyHaveLeases: a silent member is dropped when its lease is over, and not before.
+func TestMembersStayWhileTheyHaveLeases(t *testing.T) {
+	q := one("a1", "a2", "a3")
+	p, third := q.peer(membership.Member{ID: "silent"}), q.peer(membership.Member{ID: "third"})
+	p.heard, p.granted = seconds(10), seconds(11.8)
+	third.first, third.heard = seconds(1), seconds(11.7)
+	if q.gone("silent", seconds(11.7)) || !q.gone("silent", seconds(11.9)) {
+		t.Error("want the member to stay for 1.8 s after its last message")
+	}
+}
