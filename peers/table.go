@@ -89,6 +89,7 @@ func without(ids []string, id string) (others []string) {
 
 // replace looks where all breakers are now, and moves those that were elsewhere.
 func (r *Router) replace(now breaker.Instant) {
+	r.holdNodes(now)
 	old := r.table.Load()
 	m := r.places()
 	next := newTable(m, make(map[breaker.Key]*place, len(r.specs)))
