@@ -26,6 +26,29 @@ type holding struct {
 	samples map[string]sampled // how densely the proxies of other replicas log
 }
 
+// hold returns the holding of a breaker that is here. That of a proxy's breaker begins when the breaker does, in a generation.
+func (r *Router) hold(key breaker.Key, generation uint64, now breaker.Instant) *holding {
+	h := r.holdings[key]
+	if h == nil {
+		h = &holding{fence: r.fenceAfter(key, now), rank: convert.Rank{Epoch: r.epoch(), Generation: generation}, adopted: generation}
+		r.holdings[key] = h
+	}
+	return h
+}
+
+// holdNodes begins the holdings of proxies' breakers that have begun by calls here, so that other replicas learn of them.
+func (r *Router) holdNodes(now breaker.Instant) {
+	if !r.anyPerNode() {
+		return
+	}
+	for _, s := range r.o.Engine.Snapshot(now) {
+		of, at := r.specOf(s.Key), r.find(s.Key)
+		if s.Key.Node != "" && of != nil && of.PerNode && at != nil && at.here() {
+			r.hold(s.Key, s.Generation, now)
+		}
+	}
+}
+
 // pending is a breaker that is here soon.
 type pending struct {
 	from  string

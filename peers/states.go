@@ -38,11 +38,7 @@ func (r *Router) deliver(t breaker.Transition, now breaker.Instant) {
 		}
 		r.adopt(t.Key, nil, now) // a proxy's breaker that is new
 	}
-	h := r.holdings[t.Key]
-	if h == nil { // a proxy's breaker that is new
-		h = &holding{fence: r.fenceAfter(t.Key, now), rank: convert.Rank{Epoch: r.epoch()}}
-		r.holdings[t.Key] = h
-	}
+	h := r.hold(t.Key, 0, now)
 	h.rank.Epoch, h.rank.Generation, h.rank.State = r.epoch(), max(h.rank.Generation, t.Generation), t.Edge.To
 	if isByHand(&t) {
 		h.rank.HandEpoch, h.rank.HandGeneration = r.epoch(), t.Generation
@@ -236,6 +232,7 @@ func contains(ids []string, id string) bool {
 func (r *Router) sendFigures(now breaker.Instant) {
 	r.figures = now
 	m := &peerspb.States{}
+	r.holdNodes(now)
 	for _, key := range breakers(r.holdings) {
 		at, h := r.find(key), r.holdings[key]
 		own, known := r.o.Engine.Status(key, now)

@@ -65,6 +65,7 @@ func (r *Router) relative(id string) string {
 
 // replace looks where all breakers are now, and moves those that were elsewhere.
 func (r *Router) replace(now breaker.Instant) {
+	r.holdNodes(now)
 	old := r.table.Load()
 	m := places.New(r.roster.Reach())
 	next := newTable(m, make(map[breaker.Key]*place, len(r.specs)))

@@ -16,7 +16,7 @@ import (
 
 const (
 	// alternatives is how many breakers of each data path there are, so that a test finds one whose owner is a given replica.
-	alternatives = 8
+	alternatives = 16
 	// The policy of all shared breakers has these numbers.
 	tripsAfter = 6
 	permits    = 3
@@ -76,6 +76,12 @@ func TestReplicasShareBreakers(t *testing.T) {
 			{"an owner is killed", loseOwner(killOwner)},
 			{"an owner is frozen", loseOwner(freezeOwner)},
 			{"an owner stops in order", loseOwner(stopOwner)},
+			{"the store is lost", loseStore},
+			{"the store fails over", failOver},
+			{"an owner is cut off", cutOff},
+			{"all replicas are restarted", rollingRestart},
+			{"each call is counted once", countOnce},
+			{"each proxy has its own breaker", eachProxyItsOwn},
 		} {
 			t.Run(s.name, func(t *testing.T) { s.tell(t, store) })
 		}

@@ -326,7 +326,7 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "internal/e2e", Layer: 13,
-		Ours:   []string{"breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "metrics", "internal/driver"},
+		Ours:   []string{"api", "breaker", "outlier", "policy", "wire", "gate", "gate/publisher", "xds", "extproc", "feed", "metrics", "internal/driver"},
 		Third:  []string{controlPlaneAPI, grpcGo, protobufGo, rpcStatus, yaml, "golang.org/x/net"},
 		Reason: "These are tests of the whole. No package may depend on them.",
 	},
