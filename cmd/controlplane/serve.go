@@ -48,6 +48,9 @@ func serveCommand() *cobra.Command {
 			if o.Replicas.Peers, err = readsPeers(c.Flags().Changed("peers"), peers, o.Replicas.Store.URL); err != nil {
 				return err
 			}
+			if err := checkConnectionAge(o.Replicas.ConnectionAge); err != nil {
+				return err
+			}
 			if o.AdminToken, err = readsToken(tokenFile); err != nil {
 				return err
 			}
@@ -174,6 +177,17 @@ func checkGateTTL(ttl time.Duration) error {
 	return usageError{fmt.Errorf("--gate-ttl = %s; must be %s or more: it is sent again three times as often", ttl, leastGateTTL)}
 }
 
+// Bounds on the age of connections. A younger one costs more handshakes than requests; an older one spreads no proxies before
+// the next release.
+const leastConnectionAge, mostConnectionAge = time.Second, 24 * time.Hour
+
+func checkConnectionAge(age time.Duration) error {
+	if age == 0 || leastConnectionAge <= age && age <= mostConnectionAge {
+		return nil
+	}
+	return usageError{fmt.Errorf("--proxy-connection-age = %s; must be from %s to %s, or 0 for any age", age, leastConnectionAge, mostConnectionAge)}
+}
+
 // leastProxyMemory is enough for a few dozen proxies.
 const leastProxyMemory = 8
 
@@ -208,6 +222,7 @@ func serveFlags(c *cobra.Command, o *app.Options) {
 	f.StringVar(&o.Replicas.Store.CertFile, "store-tls-cert", "", "PEM `file` with the certificate shown to the store")
 	f.StringVar(&o.Replicas.Store.KeyFile, "store-tls-key", "", "PEM `file` with its key")
 	f.StringVar(&o.Replicas.Address, "replica-address", "", "`host:port` at which other replicas reach --xds-listen (default that one, if it is one address)")
+	f.DurationVar(&o.Replicas.ConnectionAge, "proxy-connection-age", 5*time.Minute, "how old connections of proxies become where there are other replicas, so that proxies spread over all; 0 is any age. No request is lost by it")
 	f.DurationVar(&o.GateTTL, "gate-ttl", 15*time.Second, "how long proxies go on rejecting for open breakers without hearing from the control plane, and a fifth of it while one is half-open; then calls pass")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "how long a shutdown waits for requests under way")
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestStateDir(t *testing.T) {
@@ -175,5 +176,16 @@ func TestPeers(t *testing.T) {
 	}
 	if got, err := readsPeers(false, nil, "redis://r:6379"); err != nil || got.Given() {
 		t.Errorf("without the flag: %+v, %v; want none", got, err)
+	}
+}
+
+func TestConnectionAge(t *testing.T) {
+	for age, allowed := range map[time.Duration]bool{
+		0: true, time.Second: true, 5 * time.Minute: true, 24 * time.Hour: true,
+		-time.Second: false, time.Nanosecond: false, 999 * time.Millisecond: false, 24*time.Hour + 1: false,
+	} {
+		if err := checkConnectionAge(age); (err == nil) != allowed || err != nil && !strings.Contains(err.Error(), "must be from 1s to 24h0m0s, or 0") {
+			t.Errorf("%s: %v; want that it is allowed: %v", age, err, allowed)
+		}
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"breakwater.dev/extproc"
 	"breakwater.dev/feed"
+	"breakwater.dev/internal/aging"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/xds/discovery"
 )
@@ -38,9 +40,12 @@ const minimumPing = 500 * time.Millisecond
 func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	options := []grpc.ServerOption{
 		// A proxy whose host has vanished must not hold permits and streams for long.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: 15 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: maxIdle,
+			MaxConnectionAge: a.connectionAge(), // without a grace: no connection is closed as long as it has streams
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
-		grpc.ChainStreamInterceptor(recoverPanics(a.log), a.awaitReplicas), grpc.UnknownServiceHandler(refuseMethod),
+		grpc.ChainStreamInterceptor(append(a.aging(), recoverPanics(a.log), a.awaitReplicas)...), grpc.UnknownServiceHandler(refuseMethod),
 		grpc.ForceServerCodecV2(discovery.Codec(feed.Codec())), // each has its own messages, and leaves the others to gRPC
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
@@ -71,6 +76,23 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		a.replicas.links.Register(server)
 	}
 	return server, done, nil
+}
+
+// connectionAge returns how old connections of proxies may become; 0: they have no age.
+func (a *app) connectionAge() time.Duration {
+	if !a.options.Replicas.Enabled() {
+		return 0 // there is no other replica to go to
+	}
+	return a.options.Replicas.ConnectionAge
+}
+
+// aging returns an interceptor that ends the long streams of old connections, if they have an age.
+func (a *app) aging() []grpc.StreamServerInterceptor {
+	age := a.connectionAge()
+	if age == 0 {
+		return nil
+	}
+	return []grpc.StreamServerInterceptor{aging.Interceptor(age, extproc.Serves)}
 }
 
 // proxyMemory returns how many bytes all proxies together may use.

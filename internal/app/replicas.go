@@ -32,6 +32,9 @@ type Replicas struct {
 	// Address is the host:port at which other replicas reach the port for proxies; "": the host that reaches the store, and the
 	// port of XDSListen.
 	Address string
+	// ConnectionAge is how old the connections of proxies and of other replicas become, within 10 %, so that proxies spread over
+	// replicas that start later. No request is lost by it. 0: they have no age.
+	ConnectionAge time.Duration
 }
 
 // Enabled reports whether there may be other replicas.

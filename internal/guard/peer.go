@@ -23,6 +23,7 @@ type Peer struct {
 	shown       []*x509.Certificate
 	claims      []claim // the identities that its certificate allows
 	hasRules    bool    // the guard has rules of identity
+	connected   time.Time
 	close       func()
 	xds         atomic.Int32 // open configuration streams
 	queue       queue
@@ -47,7 +48,7 @@ func PeerFrom(ctx context.Context) *Peer {
 
 // newPeer makes the peer of a connection whose handshake is over, and counts the connection in the peer's account.
 func (g *Guard) newPeer(address net.Addr, auth credentials.AuthInfo) *Peer {
-	p := &Peer{guard: g, hasRules: g.options.Rules != nil}
+	p := &Peer{guard: g, hasRules: g.options.Rules != nil, connected: time.Now()}
 	key := addressKey(address)
 	p.certificate = "no certificate"
 	if t, ok := auth.(credentials.TLSInfo); ok && len(t.State.PeerCertificates) > 0 {
@@ -72,6 +73,14 @@ func (p *Peer) Certificates() []*x509.Certificate {
 		return nil
 	}
 	return p.shown
+}
+
+// Connected returns when the handshake was over.
+func (p *Peer) Connected() time.Time {
+	if p == nil {
+		return time.Now()
+	}
+	return p.connected
 }
 
 func uris(c *x509.Certificate) []string {

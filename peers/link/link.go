@@ -29,6 +29,8 @@ const (
 	backlog = 4096
 	// idle is how long nothing is sent to a replica until its connection is closed.
 	idle = time.Minute
+	// pause is how long nothing is sent after a stream has failed.
+	pause = 100 * time.Millisecond
 	// stale is how long a message may wait.
 	stale = 500 * time.Millisecond
 	// The metadata of a stream names its sender.
@@ -151,15 +153,19 @@ func (l *Links) serve(q *queue) {
 	defer func() { _ = connection.Close() }() // fails only if it is closed already
 	client := peerspb.NewPeersClient(connection)
 	for down := false; ; {
+		began := time.Now()
 		err := l.stream(client, q)
 		if l.context.Err() != nil || errors.Is(err, errIdle) {
 			return
+		}
+		if errors.Is(err, io.EOF) && time.Since(began) > pause {
+			continue // the other one ends streams of old connections in order; see package aging
 		}
 		if !down {
 			l.o.Log.Warn("another replica cannot be reached", "replica", q.to.Name, "address", q.to.Address, "error", err.Error())
 			down = true
 		}
-		if !l.wait(q, 100*time.Millisecond) {
+		if !l.wait(q, pause) {
 			return
 		}
 	}

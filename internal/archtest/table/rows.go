@@ -79,6 +79,12 @@ var otherRows = []Row{
 		Reason: "All services on the port for proxies ask one guard, which knows none of them.",
 	},
 	{
+		Pkg: "internal/aging", Layer: 6,
+		Ours:   []string{"internal/guard"},
+		Third:  []string{grpcGo},
+		Reason: "Long streams end in the same way in all services, which need not know why.",
+	},
+	{
 		Pkg: "extproc", Layer: 6,
 		Ours:   []string{"policy", "breaker", "wire", "internal/guard", "internal/lockorder"},
 		Third:  []string{controlPlaneAPI, grpcGo, protobufGo, promClient},
@@ -227,7 +233,7 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "internal/app", Layer: 12,
-		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/guard", "internal/untrusted"},
+		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted"},
 		TestOurs:  []string{"wire", "xds"},
 		Third:     []string{grpcGo, promClient},
 		TestThird: []string{controlPlaneAPI, protobufGo},
