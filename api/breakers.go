@@ -33,7 +33,7 @@ const (
 type Instance struct {
 	Name    string `json:"instance"`
 	Proxies int    `json:"proxies"` // connected to it
-	// Replicas are the control planes that share their breakers; nil: it shares them with nobody.
+	// Replicas are the control planes that share their breakers; nil: it is the only one.
 	Replicas *Replicas `json:"replicas,omitempty"`
 }
 

@@ -23,9 +23,9 @@ const Whole = "mesh"
 type Replica struct {
 	Name      string `json:"name"`
 	ID        string `json:"id"`        // another one for each process
-	Address   string `json:"address"`   // of its port for proxies
+	Address   string `json:"address"`   // its port for proxies
 	Reachable bool   `json:"reachable"` // by the control plane that answers
-	Owns      int    `json:"owns"`      // breakers; those of single proxies do not count
+	Owns      int    `json:"owns"`      // breakers, without the breakers of single proxies
 }
 
 // ReplicaList is the answer of GET /replicas.

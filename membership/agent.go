@@ -39,7 +39,7 @@ func NewAgent(self Member, nonce func() string) *Agent {
 	return &Agent{self: self, nonce: nonce, first: map[string]instant.Instant{}, absent: map[string]instant.Instant{}, failing: true}
 }
 
-// Result is what follows from the answer to a beat.
+// Result has the consequences of the answer to a beat.
 type Result struct {
 	// View is the view in force.
 	View View
@@ -49,7 +49,7 @@ type Result struct {
 	Old, Replace *View
 }
 
-// Failed says that a beat had no answer. What was known stays in force.
+// Failed says that a beat had no answer. The last view stays in force.
 func (a *Agent) Failed() {
 	a.failing = true
 	clear(a.absent)
@@ -70,7 +70,7 @@ func (a *Agent) Answered(r *Reading, sent, now instant.Instant) Result {
 	if a.failing || sent.Sub(a.last) >= Lease {
 		a.failing, a.steady = false, now
 		clear(a.absent)
-		clear(a.first) // those that are alive may have been dead meanwhile, and this replica may have been, for the others
+		clear(a.first) // a replica that is alive may have been dead meanwhile, and this one may have been dead for the others
 	}
 	a.last = sent
 	a.note(r, now)

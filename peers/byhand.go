@@ -17,7 +17,7 @@ type ByHand struct {
 	State    breaker.State
 	Reset    bool
 	By, Note string
-	Lasts    time.Duration // of a forced state
+	Lasts    time.Duration // a forced state ends after it
 }
 
 // change is a change by hand on its way to the breaker's owner.

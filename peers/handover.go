@@ -10,13 +10,13 @@ import (
 	"breakwater.dev/peers/internal/roster"
 )
 
-// holding is what a router knows of a breaker that is here.
+// holding is the knowledge of a router about a breaker that is here.
 type holding struct {
-	from    convert.Rank // of the state with which it came; all zero where nothing was known
-	rank    convert.Rank // of the present state
+	from    convert.Rank // the state with which it came; all zero where nothing was known
+	rank    convert.Rank // the present state
 	adopted uint64       // the generation with which it began here
-	merged  bool         // what the replica before handed over is in it
-	// base is added to the engine's counts: what other replicas have counted.
+	merged  bool         // it has the handover of the replica before
+	// base is added to the engine's counts. It has the counts of other replicas.
 	base  counts
 	fence breaker.Instant // no permit is given before
 	told  uint64          // the requests when counts were last sent
@@ -26,7 +26,7 @@ type holding struct {
 	samples map[string]sampled // how densely the proxies of other replicas log
 }
 
-// hold returns the holding of a breaker that is here. That of a proxy's breaker begins when the breaker does, in a generation.
+// hold returns the holding of a breaker that is here. The holding of a proxy's breaker begins when the breaker does, in a generation.
 func (r *Router) hold(key breaker.Key, generation uint64, now breaker.Instant) *holding {
 	h := r.holdings[key]
 	if h == nil {
@@ -151,7 +151,7 @@ func (r *Router) adopt(key breaker.Key, g *handed, now breaker.Instant) {
 	}
 }
 
-// handed is what another replica has handed over.
+// handed is a breaker as another replica has handed it over.
 type handed struct {
 	state    *convert.State
 	handover breaker.Handover
@@ -181,7 +181,7 @@ func (r *Router) load(key breaker.Key, h *holding, state *convert.State, g *hand
 	h.rank.Generation, h.rank.State, h.adopted = own.Generation, own.State, own.Generation
 }
 
-// firstProbe returns the number after which the ids of probes begin, where those of the replica before are not known. Each epoch
+// firstProbe returns the number after which the ids of probes begin, where the ids that the replica before has given are not known. Each epoch
 // has room for as many as a breaker can have probes in it.
 func (r *Router) firstProbe() uint32 { return uint32(r.epoch() << 16) }
 
@@ -263,7 +263,7 @@ func (r *Router) tookHandover(p *peer, m *peerspb.Handover, now breaker.Instant)
 }
 
 // merge adds what was handed over late to what was counted since. The probes of a half-open breaker are not added: this replica
-// has given permits of its own, after those of the other one had run out.
+// has given permits of its own, after the permits of the other one had run out.
 func (r *Router) merge(key breaker.Key, h *holding, g *handed, now breaker.Instant) {
 	h.merged = true
 	if g.state.Saved.State != breaker.Closed {

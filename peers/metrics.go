@@ -24,7 +24,7 @@ type Stats struct {
 	Withheld    uint64        // permits that were not given, since another replica may have given some
 	Takeovers   uint64        // breakers that came from other replicas with a state
 	Lag         time.Duration // the age of the oldest outcome that its owner has not confirmed
-	MirrorAge   time.Duration // the longest time since a member was heard that owns breakers
+	MirrorAge   time.Duration // the longest time since a beat came from a member that owns breakers
 }
 
 // Neighbour is one member.
@@ -80,11 +80,11 @@ func (r *Router) OwnerOf(key breaker.Key) (name string, known bool) {
 		}
 	}
 	acting := places.Acting(key)
-	return name, owner != "" && (acting == owner || acting != r.o.Self.ID && r.hears(acting, owner))
+	return name, owner != "" && (acting == owner || acting != r.o.Self.ID && r.passes(acting, owner))
 }
 
-// hears reports whether another replica reaches a third one.
-func (r *Router) hears(by, id string) bool {
+// passes reports whether another replica reaches a third one.
+func (r *Router) passes(by, id string) bool {
 	p := r.known(by)
 	return p != nil && contains(p.Hears, id)
 }
@@ -114,7 +114,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge("breakwater_replicas_epoch", "The number of the present list of members. It grows with each change.", float64(s.Epoch))
 	gauge("breakwater_replicas_breakers_owned", "Breakers that this replica owns. Breakers of single proxies do not count.", float64(s.Owned))
 	gauge("breakwater_replicas_forward_lag_seconds", "The age of the oldest outcome that its owner has not confirmed; 0: there is none.", s.Lag.Seconds())
-	gauge("breakwater_replicas_mirror_age_seconds", "The longest time since a member was heard that owns breakers.", s.MirrorAge.Seconds())
+	gauge("breakwater_replicas_mirror_age_seconds", "The longest time since a message came from a member that owns breakers.", s.MirrorAge.Seconds())
 	counter("breakwater_replicas_forwarded_outcomes_total", "Outcomes of calls that were sent to the owners of their breakers.", s.Forwarded)
 	counter("breakwater_replicas_received_outcomes_total", "Outcomes of calls that other replicas have sent.", s.Received)
 	counter("breakwater_replicas_dropped_outcomes_total", "Outcomes of calls that reached no owner.", s.Dropped)

@@ -230,7 +230,7 @@ func (h *history) divided() bool {
 }
 
 // complete reports whether some replica of a side knows of no member on the other side. If such a side lost the store, its replicas
-// would go on, since they reach all others that they know of, and nobody on the other side could tell that they do. That
+// would go on, since they reach all others that they know of, and no replica on the other side could tell that they do. That
 // is the one case in which two replicas may give permits of one breaker; see docs/adr/0041.
 func (h *history) complete(side map[string]bool) bool {
 	for _, p := range h.living() {

@@ -64,7 +64,7 @@ func (r *Router) pass(i *outbox.Item, now breaker.Instant) {
 func (r *Router) keep(i *outbox.Item, now breaker.Instant) {
 	p := r.pending[i.Subject.Key]
 	switch {
-	case p == nil: // a proxy's breaker that nobody knew
+	case p == nil: // a proxy's breaker that is new
 		r.adopt(i.Subject.Key, nil, now)
 		r.apply(i, now)
 	case p.size > maxPending:

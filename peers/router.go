@@ -84,7 +84,7 @@ type Router struct {
 // spec is a breaker of the policy.
 type spec struct {
 	breaker.Spec
-	sum         uint64 // of the config
+	sum         uint64 // the checksum of the config
 	connections bool   // its calls are connections
 }
 
@@ -101,7 +101,7 @@ func New(o Options, first uint64) *Router {
 }
 
 // Apply replaces the breakers of the policy, which the engine has already. connections reports whether the calls of a breaker
-// are connections, so that nobody asks for permits; nil: no breaker's are.
+// are connections, so that no caller asks for permits; nil: no breaker's are.
 func (r *Router) Apply(specs []breaker.Spec, connections func(breaker.Key) bool, now breaker.Instant) {
 	r.mu.Lock()
 	defer r.unlock()

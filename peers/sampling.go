@@ -9,7 +9,7 @@ import (
 	"breakwater.dev/peers/internal/peerspb"
 )
 
-// Proxies of a busy upstream log one of so many successes, and each replica decides that for its own proxies. A run of failures is
+// Proxies of a busy upstream log one in n successes, and each replica decides that for its own proxies. A run of failures is
 // certain only if no proxy of any replica can have had a success in it. So a failure counts as one from a sample while the
 // proxies of another replica sample.
 
@@ -53,7 +53,7 @@ func (r *Router) reportHere(at *place, s breaker.Subject, outcomes []breaker.Rep
 	r.local.Report(s, outcomes, now)
 }
 
-// sample notes how densely the proxies of another replica log, and raises its failures while those of others sample.
+// sample notes how densely the proxies of another replica log, and raises its failures while the proxies of others sample.
 func (r *Router) sample(p *peer, i *outbox.Item, now breaker.Instant) {
 	key := i.Subject.Key
 	at, h := r.find(key), r.holdings[key]

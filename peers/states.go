@@ -6,11 +6,11 @@ import (
 	"breakwater.dev/peers/internal/peerspb"
 )
 
-// mirror is what is known of a breaker that is elsewhere.
+// mirror is the last known state of a breaker that is elsewhere.
 type mirror struct {
 	state  *convert.State
 	from   string          // the replica that has sent it
-	at     breaker.Instant // when it was last heard of
+	at     breaker.Instant // when its state last came
 	credit breaker.Ratio   // for the share of calls that a ramp admits
 }
 
@@ -118,12 +118,12 @@ func (r *Router) tookSync(p *peer, m *peerspb.Sync, now breaker.Instant) {
 	r.send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: all}})
 }
 
-// isPlain reports whether a state is as that of a breaker of which nothing is known, apart from its counts.
+// isPlain reports whether a state says no more than the state of a breaker of which nothing is known, apart from its counts.
 func isPlain(s *convert.State) bool {
 	return s.Rank.HandEpoch == 0 && s.Saved.Sequence == 0 && s.Counts == breaker.Counts{}
 }
 
-// tookStates takes what another replica tells of its breakers.
+// tookStates takes the states that another replica sends.
 func (r *Router) tookStates(p *peer, m *peerspb.States, now breaker.Instant) {
 	number := m.GetNumber()
 	switch {
@@ -254,7 +254,7 @@ func (r *Router) sendFigures(now breaker.Instant) {
 	}
 }
 
-// offer is what this replica knows of a breaker that another one has taken over.
+// offer is a state on its way to the new owner of its breaker.
 type offer struct {
 	sent, until breaker.Instant
 }

@@ -112,8 +112,8 @@ func (r *Router) AppendSnapshot(all []breaker.Status, now breaker.Instant) []bre
 // Snapshot is AppendSnapshot to a new list.
 func (r *Router) Snapshot(now breaker.Instant) []breaker.Status { return r.AppendSnapshot(nil, now) }
 
-// Local returns the breakers for metrics: their states are those of the mesh, and their totals are what this replica has counted
-// as their owner. So the sum over all replicas has each call once, whoever owns a breaker at what time.
+// Local returns the breakers for metrics: their states are the states in the mesh, and their totals are the counts of
+// this replica as their owner. So the sum over all replicas has each call once, also when owners change.
 func (r *Router) Local() Snapshots { return Snapshots{r} }
 
 // Snapshots are the breakers as metrics need them.
@@ -174,7 +174,7 @@ func (r *Router) withNodes(own []breaker.Status, now breaker.Instant, totals boo
 			continue
 		}
 		first := len(all)
-		one, _ := r.o.Engine.Status(sum.Key, now) // of the calls whose proxy is not known
+		one, _ := r.o.Engine.Status(sum.Key, now) // has the calls whose proxy is not known
 		r.present(&one, now, totals)
 		all = append(all, one)
 		for ; i < len(own) && own[i].Key.Node != "" && shared(own[i].Key) == sum.Key; i++ {

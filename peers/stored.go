@@ -33,7 +33,7 @@ func (r *Router) Offer(stored []Stored, now breaker.Instant) {
 	}
 }
 
-// Owned reports whether this replica is the owner of a breaker, and has it. The epoch is that of its view.
+// Owned reports whether this replica is the owner of a breaker, and has it. The epoch belongs to its view.
 func (r *Router) Owned() (epoch uint64, owns func(breaker.Key) bool) {
 	r.mu.Lock()
 	defer r.unlock()

@@ -13,7 +13,7 @@ import (
 type table struct {
 	places *places.Map
 	keys   map[breaker.Key]*place // all breakers of the policy
-	nodes  *sync.Map              // of breaker.Key and *place, for breakers of proxies
+	nodes  *sync.Map              // breaker.Key to *place, for breakers of proxies
 }
 
 // place is where a breaker is. As long as it stays there, the pointer is the same.
@@ -51,7 +51,7 @@ func (r *Router) find(key breaker.Key) *place {
 	if of, known := t.nodes.Load(key); known {
 		return of.(*place)
 	}
-	of, _ := t.nodes.LoadOrStore(key, &place{to: r.relative(t.places.Acting(key)), perNode: true}) // nobody has had it before
+	of, _ := t.nodes.LoadOrStore(key, &place{to: r.relative(t.places.Acting(key)), perNode: true}) // no replica has had it before
 	return of.(*place)
 }
 

@@ -7,9 +7,9 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// Nobody can be asked before a connection is made, so the permits of a half-open breaker whose calls are connections are numbers
+// No replica can be asked before a connection is made, so the permits of a half-open breaker whose calls are connections are numbers
 // of connections, which a replica deals among its proxies. Each half-open state is the turn of one replica: only that one deals
-// permits, so that there are no more of them for being dealt at several places.
+// permits, so that their number does not grow with the number of replicas.
 
 // wanted is for how long a replica whose proxies refused calls gets a turn.
 const wanted = time.Minute

@@ -26,7 +26,7 @@ type world struct {
 	events events
 	specs  []breaker.Spec
 	fail   func(format string, args ...any)
-	log    []string // what happened, for a failure
+	log    []string // events, for a failure
 
 	replicas []*replica // the dead ones too
 	next     int        // the number of the next replica
@@ -43,7 +43,7 @@ type world struct {
 	admitted, refused int
 }
 
-// delivery is what a transition is counted by.
+// delivery identifies a transition.
 type delivery struct {
 	key        breaker.Key
 	epoch      uint64
@@ -98,14 +98,14 @@ func (w *world) note(format string, args ...any) {
 type replica struct {
 	w           *world
 	member      membership.Member
-	offset      breaker.Instant // of its clock
+	offset      breaker.Instant // its clock is ahead by this
 	engine      *breaker.Engine
 	router      *Router
-	agent       *membership.Agent                        // of a store's members
+	agent       *membership.Agent                        // with a store only
 	counted     func(membership.Member, *quorum.Message) // takes a message about members that are counted
 	dead        bool
 	frozen      bool
-	waiting     []func() // what happens when it goes on
+	waiting     []func() // calls that are made when it goes on
 	transitions []breaker.Transition
 	ticking     breaker.Instant // when the next tick is
 	generations map[breaker.Key]uint64
@@ -123,7 +123,7 @@ func newWorld(seed uint64, specs []breaker.Spec) *world {
 	return w
 }
 
-// notes takes the log of a replica into that of the world.
+// notes adds the log of a replica to the log of the world.
 type notes struct {
 	w  *world
 	id string

@@ -25,7 +25,7 @@ const (
 type Breakers interface {
 	Status(key breaker.Key, now breaker.Instant) (s breaker.Status, known bool)
 	Snapshot(now breaker.Instant) []breaker.Status
-	// Report is that of [breaker.Decider].
+	// Report is the method of [breaker.Decider].
 	Report(s breaker.Subject, outcomes []breaker.Reported, now breaker.Instant)
 }
 

@@ -19,7 +19,7 @@ func (a *app) applied(node string, gates *gate.Mix, at time.Time) {
 	}
 }
 
-// logAll has proxies log all calls of a breaker, those of other replicas too.
+// logAll has all proxies log all calls of a breaker, also the proxies of other replicas.
 func (a *app) logAll(key breaker.Key) {
 	a.gates.LogAll(key)
 	if a.replicas != nil {

@@ -37,7 +37,7 @@ func (a *app) observers() []driver.Observer {
 var mirroring = map[string]bool{"gates": true, "followers": true}
 
 // firstObservers returns the observers of this replica's engine. Where breakers are shared, the router is the only one: it passes
-// on the transitions of breakers that are this replica's, and those of other replicas.
+// on its own transitions of breakers that are this replica's, and the transitions that other replicas have made.
 func (a *app) firstObservers() []driver.Observer {
 	if a.replicas == nil {
 		return a.observers()

@@ -59,7 +59,7 @@ type replicas struct {
 	wake    chan struct{} // has room for one
 	moved   chan struct{} // has room for one: there is another view
 	ready   chan struct{} // closed when this replica knows the breakers of others
-	epoch   uint64        // of the last view; the source of the members calls one function at a time
+	epoch   uint64        // the epoch in the last view; the source of the members calls one function at a time
 	placed  time.Time     // when the feed last learned which proxies are here; used by run only
 	place   func()        // tells the feed
 }

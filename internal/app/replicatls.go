@@ -39,7 +39,7 @@ func (a *app) peerCredentials() (credentials.TransportCredentials, error) {
 // admitPeer returns an error unless the other end of a stream is a replica: with TLS, its certificate has a name of our own.
 func (a *app) admitPeer(ctx context.Context) error {
 	if !a.options.TLS.Enabled() {
-		return nil // only this host can connect, or the operator allows everybody
+		return nil // only this host can connect, or the operator allows every client
 	}
 	if err := a.options.TLS.verifyPeer(guard.PeerFrom(ctx).Certificates(), x509.ExtKeyUsageClientAuth); err != nil {
 		a.log.Warn("a stream claims to be of another replica, and is not", "error", err.Error())
@@ -54,7 +54,7 @@ func (t TLS) pair() (*tls.Certificate, error) {
 	return &pair, err
 }
 
-// verifyPeer returns an error unless certificates are those of another replica.
+// verifyPeer returns an error unless certificates belong to another replica.
 func (t TLS) verifyPeer(certificates []*x509.Certificate, usage x509.ExtKeyUsage) error {
 	if len(certificates) == 0 {
 		return errors.New("it shows no certificate")

@@ -86,7 +86,7 @@ func load(fsys fs.FS) (*tree, error) {
 	return t, nil
 }
 
-// add parses a file.
+// add parses a file, unless a program has written it.
 func (t *tree) add(fsys fs.FS, name string) error {
 	src, err := fs.ReadFile(fsys, name)
 	if err != nil {
@@ -95,6 +95,9 @@ func (t *tree) add(fsys fs.FS, name string) error {
 	syntax, err := parser.ParseFile(t.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return err
+	}
+	if ast.IsGenerated(syntax) {
+		return nil // its source is another file
 	}
 	dir := path.Dir(name)
 	at := slices.IndexFunc(t.packages, func(p *pkg) bool { return p.path == dir })

@@ -21,7 +21,7 @@ import (
 	"breakwater.dev/peers/internal/peerspb"
 )
 
-// Message is what replicas say to each other.
+// Message is a message from one replica to another.
 type Message = peerspb.Message
 
 const (
@@ -44,7 +44,7 @@ type Options struct {
 	Credentials credentials.TransportCredentials
 	// Admit returns an error if the other end of a stream is no replica.
 	Admit func(context.Context) error
-	// Receive gets each message of a router. Those of one replica come one at a time, in their order.
+	// Receive gets each message of a router. The messages of one replica come one at a time, in their order.
 	Receive func(from membership.Member, m *Message)
 	// Membership gets each message of a source of members, in the same way; nil: they are dropped.
 	Membership func(from membership.Member, message []byte)
@@ -70,7 +70,7 @@ type queue struct {
 	messages chan queued
 }
 
-// queued is a message that waits. What it says of times was right when it was queued.
+// queued is a message that waits. Its times were right when it was queued.
 type queued struct {
 	*Message
 	at time.Time
@@ -87,7 +87,7 @@ func New(o Options) *Links {
 // Register adds the service that receives messages to a gRPC server.
 func (l *Links) Register(s grpc.ServiceRegistrar) { peerspb.RegisterPeersServer(s, l) }
 
-// Serves reports whether a method is of the service that receives messages.
+// Serves reports whether a method belongs to the service that receives messages.
 func Serves(method string) bool { return method == peerspb.Peers_Tell_FullMethodName }
 
 // SendMembership sends a message of a source of members. A receiver without an id is any replica that answers at its address, also

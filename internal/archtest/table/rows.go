@@ -15,7 +15,7 @@ const (
 
 // Rows say which package may import which. Its rules bind files that are not tests; a test
 // may import the same packages, those that its row grants to tests, and the test kit. It is printed in docs/architecture.md.
-var Rows = slices.Concat(benchRows, xdsRows, otherRows)
+var Rows = slices.Concat(benchRows, xdsRows, peersRows, otherRows)
 
 var otherRows = []Row{
 	{
@@ -233,7 +233,7 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "internal/app", Layer: 12,
-		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted"},
+		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted", "instant", "membership", "membership/addresses", "peers", "peers/link", "store/shared"},
 		TestOurs:  []string{"wire", "xds"},
 		Third:     []string{grpcGo, promClient},
 		TestThird: []string{controlPlaneAPI, protobufGo},

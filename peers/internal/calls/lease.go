@@ -22,7 +22,7 @@ type Lease struct {
 	Generation uint64
 	// ID is the id of a probe; 0: the call is no probe.
 	ID uint32
-	// Permit is of this replica's engine, which decides as long as Stays returns true; nil: another replica has admitted the call.
+	// Permit comes from this replica's engine, which decides as long as Stays returns true; nil: another replica has admitted the call.
 	Permit breaker.Lease
 	Stays  func() bool
 	// Running has the call if it becomes slow when it goes on; nil: it has not.

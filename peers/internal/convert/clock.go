@@ -12,7 +12,7 @@ type at breaker.Instant
 // age returns how long ago an instant was.
 func (a at) age(i breaker.Instant) int64 { return int64(breaker.Instant(a) - i) }
 
-// past returns the instant that was so long ago. It is not in the future.
+// past returns the instant that was an age ago. It is not in the future.
 func (a at) past(age int64) breaker.Instant {
 	return breaker.Instant(a) - breaker.Instant(bounded(max(age, 0)))
 }

@@ -10,7 +10,7 @@ import (
 // Rank decides between two states of one breaker that two replicas have after they were cut off from each other. The greater
 // one is in force.
 type Rank struct {
-	// HandEpoch and HandGeneration are those of the last change by hand; 0: there was none.
+	// HandEpoch and HandGeneration belong to the last change by hand; 0: there was none.
 	HandEpoch, HandGeneration uint64
 	// Epoch is that in which the owner took the breaker over, or changed its state last.
 	Epoch      uint64

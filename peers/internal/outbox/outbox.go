@@ -15,14 +15,14 @@ const (
 	maxOutcomes = 65_536
 )
 
-// Item is what is reported of one breaker.
+// Item is the part of a report that belongs to one breaker.
 type Item struct {
 	Subject  breaker.Subject
 	Outcomes []breaker.Reported
 	Rejected uint64
 	Settled  []Settled
 	Hops     uint32 // how many replicas have passed it on
-	OneIn    uint32 // the proxies of the reporter log one of so many successes
+	OneIn    uint32 // the proxies of the reporter log one in OneIn successes
 }
 
 // Settled is the end of a probe whose permit came from another replica.
@@ -54,7 +54,7 @@ type Outbox struct {
 	urgent  bool
 	sent    []*Report // that have not arrived, in order
 	last    uint64    // the number of the last report
-	size    int       // of everything
+	size    int       // outcomes and items, all together
 }
 
 // place says which outcomes share an item.
@@ -117,7 +117,7 @@ func (o *Outbox) Due() (at breaker.Instant, ok bool) {
 	}
 }
 
-// Take returns the reports that have to be sent now: what waits, if it has waited long enough, and what may have got lost.
+// Take returns the reports that have to be sent now: the items that have waited long enough, and reports that may have got lost.
 func (o *Outbox) Take(now breaker.Instant) (due []*Report) {
 	for _, r := range o.sent {
 		if now >= r.sent.Add(again) {
@@ -161,7 +161,7 @@ func (o *Outbox) Oldest() (since breaker.Instant, ok bool) {
 	}
 }
 
-// Recall takes out the items whose breakers are to be reported elsewhere. Those that were sent stay, since they may have
+// Recall takes out the items whose breakers are to be reported elsewhere. Items that were sent stay, since they may have
 // arrived, unless the replica is gone.
 func (o *Outbox) Recall(moved func(breaker.Key) bool, gone bool) (items []*Item) {
 	if gone {
@@ -197,7 +197,7 @@ func (o *Outbox) Recall(moved func(breaker.Key) bool, gone bool) (items []*Item)
 type Inbox struct {
 	Session uint64
 	upto    uint64          // all reports up to this one have come
-	beyond  map[uint64]bool // others that have come
+	beyond  map[uint64]bool // further reports that have come
 }
 
 // Upto returns the number of the report up to which all have come.

@@ -9,14 +9,14 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// Reach is what one replica knows of the others.
+// Reach is the knowledge of one replica about the others.
 type Reach struct {
 	// Self is this replica. It need not be a member.
 	Self string
 	// Members are the replicas that share the breakers.
 	Members []string
-	// Hears has, for each replica that this one reaches, the replicas which that one reaches.
-	Hears map[string][]string
+	// Beyond has, for each replica that this one reaches, the replicas which that one reaches.
+	Beyond map[string][]string
 }
 
 // Map says where each breaker is. The zero value has no members.
@@ -33,7 +33,7 @@ func New(r *Reach) *Map {
 	m := &Map{self: r.Self, members: newRing(r.Members), relays: map[string]*ring{}, reached: map[string]bool{r.Self: true}}
 	var near, far []string
 	for _, id := range r.Members {
-		_, reached := r.Hears[id]
+		_, reached := r.Beyond[id]
 		m.reached[id] = reached || id == r.Self
 		if m.reached[id] {
 			near = append(near, id)
@@ -48,7 +48,7 @@ func New(r *Reach) *Map {
 	for _, id := range far {
 		var between []string
 		for _, by := range near {
-			if by != r.Self && slices.Contains(r.Hears[by], id) {
+			if by != r.Self && slices.Contains(r.Beyond[by], id) {
 				between = append(between, by)
 			}
 		}

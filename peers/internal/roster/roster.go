@@ -35,7 +35,7 @@ type Peer struct {
 	Reached bool // its beats come, and it does not leave
 	Leaving bool
 	Hears   []string        // the replicas that it reaches
-	Epoch   uint64          // of the view by which it acts
+	Epoch   uint64          // the epoch of the view by which it acts
 	Heard   breaker.Instant // when its last beat came
 	Met     bool            // there was a beat
 	echo    int64           // its last beat, by its clock
@@ -101,14 +101,14 @@ func (r *Roster) Reached() []*Peer {
 
 // Reach returns where breakers can be.
 func (r *Roster) Reach() *places.Reach {
-	reach := places.Reach{Self: r.Self.ID, Hears: map[string][]string{}}
+	reach := places.Reach{Self: r.Self.ID, Beyond: map[string][]string{}}
 	for _, m := range r.view.Members {
 		if m.ID == r.Self.ID && r.Leaving {
 			continue // others decide, also where the view still has this replica
 		}
 		reach.Members = append(reach.Members, m.ID)
 		if p := r.peers[m.ID]; p != nil && p.Reached {
-			reach.Hears[m.ID] = p.Hears
+			reach.Beyond[m.ID] = p.Hears
 		}
 	}
 	return &reach
@@ -156,7 +156,7 @@ func (r *Roster) BeatsDue(now breaker.Instant) bool {
 	return true
 }
 
-// News is what follows from a beat.
+// News has the consequences of a beat.
 type News struct {
 	Late bool // a beat that was sent after this one has come before; nothing follows
 	Back bool // the replica was not reached before

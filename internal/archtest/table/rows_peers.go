@@ -1,0 +1,50 @@
+package table
+
+// peersRows are the rows of the packages by which replicas share their breakers.
+var peersRows = []Row{
+	{
+		Pkg: "peers/internal/peerspb", Layer: 5,
+		Third:  []string{grpcGo, protobufGo},
+		Reason: "It is generated from the messages between replicas, and knows nothing else.",
+	},
+	{
+		Pkg: "peers/internal/places", Layer: 2, Pure: true, Silent: true,
+		Ours:   []string{"breaker"},
+		Third:  []string{"github.com/dgryski/go-rendezvous", "github.com/cespare/xxhash/v2"},
+		Reason: "Where a breaker is follows from the replicas that one replica knows, and from nothing else.",
+	},
+	{
+		Pkg: "peers/internal/outbox", Layer: 2, Pure: true, Silent: true,
+		Ours:   []string{"breaker"},
+		Reason: "Which reports are sent again, and which are counted, can be tried without a network.",
+	},
+	{
+		Pkg: "peers/internal/convert", Layer: 6, Pure: true, Silent: true,
+		Ours:   []string{"breaker", "peers/internal/outbox", "peers/internal/peerspb"},
+		Reason: "Ages in messages become instants in one place.",
+	},
+	{
+		Pkg: "peers/internal/calls", Layer: 3,
+		Ours:   []string{"breaker", "internal/lockorder", "peers/internal/outbox"},
+		Reason: "What becomes of a call whose breaker is elsewhere does not depend on where it is.",
+	},
+	{
+		Pkg: "peers/internal/roster", Layer: 6, Pure: true, Silent: true,
+		Ours:   []string{"breaker", "membership", "peers/internal/peerspb", "peers/internal/places"},
+		Reason: "Whether a replica surely is a member follows from views, beats and times, and from no breaker.",
+	},
+	{
+		Pkg: "peers", Layer: 7,
+		Ours:      []string{"breaker", "internal/lockorder", "membership", "peers/internal/calls", "peers/internal/convert", "peers/internal/outbox", "peers/internal/peerspb", "peers/internal/places", "peers/internal/roster"},
+		TestOurs:  []string{"membership/quorum"},
+		Third:     []string{promClient, "github.com/cespare/xxhash/v2"},
+		TestThird: []string{protobufGo, "pgregory.net/rapid"},
+		Reason:    "It has the protocol without a clock and without a network, so that a test can try thousands of histories.",
+	},
+	{
+		Pkg: "peers/link", Layer: 6,
+		Ours:   []string{"membership", "peers/internal/peerspb"},
+		Third:  []string{grpcGo},
+		Reason: "It carries messages, and knows nothing of their meaning.",
+	},
+}
