@@ -22,6 +22,7 @@ import (
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/httpapi"
+	"breakwater.dev/internal/replicas"
 	"breakwater.dev/metrics"
 	"breakwater.dev/policy"
 	"breakwater.dev/sources/files"
@@ -57,7 +58,7 @@ type Options struct {
 	Instance string
 	Log      *slog.Logger
 	// Replicas say how this control plane shares its breakers with others.
-	Replicas Replicas
+	Replicas replicas.Config
 	// Started, if set, is called with the addresses of the two ports, once both are open.
 	Started func(xds, http net.Addr)
 }
@@ -88,7 +89,7 @@ type app struct {
 	clock      driver.Clock    // the driver's clock
 	engine     *breaker.Engine // the driver's engine
 	breakers   breakers        // all breakers, of this process or shared
-	replicas   *replicas       // nil: there are no others
+	replicas   *replicas.Group // nil: there are no others
 	xds        *discovery.Server
 	extproc    *extproc.Server
 	feed       *feed.Server
@@ -167,7 +168,7 @@ func Run(ctx context.Context, o Options) error {
 		return errors.Join(err, xdsListener.Close())
 	}
 	if a.replicas != nil {
-		defer a.replicas.close()
+		defer a.replicas.Close()
 	}
 	a.announce()
 	if o.Started != nil {
@@ -206,10 +207,10 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 	var counted metrics.Engine = a.engine
 	if a.breakers = a.engine.Decider(); o.Replicas.Enabled() {
 		var err error
-		if a.replicas, err = a.newReplicas(); err != nil {
+		if a.replicas, err = a.joinReplicas(); err != nil {
 			return nil, err
 		}
-		a.breakers, counted = a.replicas.router, a.replicas.router.Local()
+		a.breakers, counted = a.replicas.Router, a.replicas.Router.Local()
 	}
 	propagation := newPropagation()
 	a.xds = discovery.NewServer(discovery.Options{
@@ -220,7 +221,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 	a.metrics = metrics.New(metrics.Options{Version: o.Version, Engine: counted, Clock: a.clock, Outliers: a.outliers.detector, Log: o.Log})
 	process := rand.Uint32()
 	if a.replicas != nil {
-		process = a.options.Replicas.process() // a probe's log may come to another replica than the one that asked for its permit
+		process = a.options.Replicas.Process() // a probe's log may come to another replica than the one that asked for its permit
 	}
 	a.extproc = extproc.NewServer(extproc.Options{
 		Process:      process,
@@ -274,7 +275,7 @@ func (a *app) serve(ctx context.Context, s servers) error {
 	}
 	leave := func() {}
 	if a.replicas != nil {
-		leave = a.replicas.start(a.clock.Now)
+		leave = a.replicas.Start()
 	}
 
 	var cause error

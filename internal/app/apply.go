@@ -68,6 +68,6 @@ func (a *app) applyBreakers(c *change) {
 			u := c.set.Upstream(key.Upstream)
 			return u != nil && u.Protocol == policy.TCP
 		}
-		a.replicas.router.Apply(c.set.Specs(), connections, a.clock.Now())
+		a.replicas.Router.Apply(c.set.Specs(), connections, a.clock.Now())
 	}
 }

@@ -23,6 +23,6 @@ func (a *app) applied(node string, gates *gate.Mix, at time.Time) {
 func (a *app) logAll(key breaker.Key) {
 	a.gates.LogAll(key)
 	if a.replicas != nil {
-		a.replicas.router.Suspect(key)
+		a.replicas.Router.Suspect(key)
 	}
 }

@@ -45,7 +45,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 			MaxConnectionAge: a.connectionAge(), // without a grace: no connection is closed as long as it has streams
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
-		grpc.ChainStreamInterceptor(append(a.aging(), recoverPanics(a.log), a.awaitReplicas)...), grpc.UnknownServiceHandler(refuseMethod),
+		grpc.ChainStreamInterceptor(append(a.aging(), recoverPanics(a.log), a.replicas.Await)...), grpc.UnknownServiceHandler(refuseMethod),
 		grpc.ForceServerCodecV2(discovery.Codec(feed.Codec())), // each has its own messages, and leaves the others to gRPC
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
@@ -73,7 +73,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 	a.extproc.Register(server)
 	a.feed.Register(server)
 	if a.replicas != nil {
-		a.replicas.links.Register(server)
+		a.replicas.Register(server)
 	}
 	return server, done, nil
 }

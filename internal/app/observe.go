@@ -25,14 +25,14 @@ func (a *app) apiOptions() httpapi.Options {
 		Log:      a.log,
 	}
 	if a.replicas != nil {
-		o.Replicas, o.Owner = a.sharing, a.replicas.router.OwnerOf
+		o.Replicas, o.Owner = a.sharing, a.replicas.Router.OwnerOf
 	}
 	return o
 }
 
 // sharing returns the replicas that share the breakers.
 func (a *app) sharing() *api.Replicas {
-	s := a.replicas.router.Stats(a.clock.Now())
+	s := a.replicas.Router.Stats(a.clock.Now())
 	all := &api.Replicas{View: api.Whole, Epoch: s.Epoch, Unreachable: s.Unreachable, Members: []api.Replica{}}
 	for _, m := range s.Members {
 		all.Members = append(all.Members, api.Replica{Name: m.Name, ID: m.ID, Address: m.Address, Reachable: m.Reached, Owns: m.Owns})

@@ -43,7 +43,7 @@ func (a *app) firstObservers() []driver.Observer {
 		return a.observers()
 	}
 	return []driver.Observer{{
-		Name: "replicas", Observe: func(t breaker.Transition) { a.replicas.router.Observe(t, a.clock.Now()) },
+		Name: "replicas", Observe: func(t breaker.Transition) { a.replicas.Router.Observe(t, a.clock.Now()) },
 		Reason: "It knows whose breaker it is.",
 	}}
 }
@@ -63,8 +63,8 @@ func (a *app) observe(t breaker.Transition, mirrored bool) {
 // keep makes the keeper save the states of breakers soon.
 func (a *app) keep(breaker.Transition) {
 	switch {
-	case a.replicas != nil && a.replicas.store != nil:
-		a.replicas.saver.Notify()
+	case a.replicas != nil && a.replicas.HasStore():
+		a.replicas.Notify()
 	case a.keeper != nil:
 		a.keeper.Notify()
 	}

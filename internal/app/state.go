@@ -20,8 +20,8 @@ const reconnectTime = 5 * time.Second
 // any longer.
 func (a *app) restore() (stop func(), err error) {
 	if a.replicas != nil {
-		a.metrics.Register(a.replicas.router.Collector(a.clock.Now))
-		if a.replicas.store != nil {
+		a.metrics.Register(a.replicas.Collectors()...)
+		if a.replicas.HasStore() {
 			return a.restoreShared(), nil
 		}
 	}
@@ -68,7 +68,7 @@ func (a *app) offer(saved []breaker.Saved) {
 	for i := range saved {
 		states[i] = peers.Stored{Epoch: savedEpoch, Saved: saved[i]}
 	}
-	a.replicas.router.Offer(states, a.clock.Now())
+	a.replicas.Router.Offer(states, a.clock.Now())
 	if len(saved) > 0 {
 		a.log.Info("breakers offered to the replicas", "directory", a.options.StateDir, "kept", len(saved))
 	}
@@ -76,8 +76,7 @@ func (a *app) offer(saved []breaker.Saved) {
 
 // restoreShared takes up the states in the store of all replicas. It goes on without them if the store does not answer.
 func (a *app) restoreShared() (stop func()) {
-	a.metrics.Register(a.replicas.saver, a.replicas.store)
-	if !a.replicas.load(context.Background(), a.clock.Now) {
+	if !a.replicas.Load(context.Background()) {
 		a.log.Warn("the store does not answer: this replica begins without the breakers that are in it")
 	}
 	return func() {}
@@ -94,5 +93,5 @@ func (a *app) export() []breaker.Saved {
 	if a.replicas == nil {
 		return saved
 	}
-	return slices.DeleteFunc(saved, func(s breaker.Saved) bool { return !a.replicas.router.Here(s.Key) }) // the others keep theirs
+	return slices.DeleteFunc(saved, func(s breaker.Saved) bool { return !a.replicas.Router.Here(s.Key) }) // the others keep theirs
 }

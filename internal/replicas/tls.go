@@ -1,4 +1,4 @@
-package app
+package replicas
 
 import (
 	"context"
@@ -17,32 +17,33 @@ import (
 	"breakwater.dev/internal/guard"
 )
 
-// peerCredentials returns the credentials for connections to other replicas: this one's own certificate, which theirs has to
-// share a name with.
-func (a *app) peerCredentials() (credentials.TransportCredentials, error) {
-	if !a.options.TLS.Enabled() {
+// TLS has the files of this replica's certificate and key, and of the CA that has signed the certificates of replicas and proxies. They
+// are read again for each connection. The zero value means plain text.
+type TLS struct{ CertFile, KeyFile, CAFile string }
+
+// client returns the credentials for connections to other replicas: this one's own certificate, which theirs has to share a name
+// with.
+func (t TLS) client() (credentials.TransportCredentials, error) {
+	if t == (TLS{}) {
 		return insecure.NewCredentials(), nil
-	}
-	if err := a.options.TLS.check(); err != nil {
-		return nil, err
 	}
 	return credentials.NewTLS(&tls.Config{
 		MinVersion:           tls.VersionTLS12,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return a.options.TLS.pair() },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return t.pair() },
 		InsecureSkipVerify:   true, // replicas know each other's addresses, which certificates seldom have; see VerifyConnection
 		VerifyConnection: func(c tls.ConnectionState) error {
-			return a.options.TLS.verifyPeer(c.PeerCertificates, x509.ExtKeyUsageServerAuth)
+			return t.verify(c.PeerCertificates, x509.ExtKeyUsageServerAuth)
 		},
 	}), nil
 }
 
-// admitPeer returns an error unless the other end of a stream is a replica: with TLS, its certificate has a name of our own.
-func (a *app) admitPeer(ctx context.Context) error {
-	if !a.options.TLS.Enabled() {
+// admit returns an error unless the other end of a stream is a replica: with TLS, its certificate has a name of our own.
+func (r *Group) admit(ctx context.Context) error {
+	if r.o.TLS == (TLS{}) {
 		return nil // only this host can connect, or the operator allows every client
 	}
-	if err := a.options.TLS.verifyPeer(guard.PeerFrom(ctx).Certificates(), x509.ExtKeyUsageClientAuth); err != nil {
-		a.log.Warn("a stream claims to be of another replica, and is not", "error", err.Error())
+	if err := r.o.TLS.verify(guard.PeerFrom(ctx).Certificates(), x509.ExtKeyUsageClientAuth); err != nil {
+		r.o.Log.Warn("a stream claims to be of another replica, and is not", "error", err.Error())
 		return status.Error(codes.PermissionDenied, err.Error())
 	}
 	return nil
@@ -54,12 +55,12 @@ func (t TLS) pair() (*tls.Certificate, error) {
 	return &pair, err
 }
 
-// verifyPeer returns an error unless certificates belong to another replica.
-func (t TLS) verifyPeer(certificates []*x509.Certificate, usage x509.ExtKeyUsage) error {
+// verify returns an error unless certificates belong to another replica.
+func (t TLS) verify(certificates []*x509.Certificate, usage x509.ExtKeyUsage) error {
 	if len(certificates) == 0 {
 		return errors.New("it shows no certificate")
 	}
-	pem, err := os.ReadFile(t.ClientCAFile)
+	pem, err := os.ReadFile(t.CAFile)
 	if err != nil {
 		return fmt.Errorf("the CA of replicas: %w", err)
 	}
