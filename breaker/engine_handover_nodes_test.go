@@ -112,8 +112,8 @@ func TestTakeOverNodesThatWait(t *testing.T) {
 	if !r.engine.TakeOver(&h, earliest, r.now) {
 		t.Fatal("the breaker was not taken over")
 	}
-	if got := r.all(); got.State != HalfOpen || got.ProbesFrom != earliest {
-		t.Errorf("%s with probes from %d, want half-open from %d", got.State, got.ProbesFrom, earliest)
+	if got := r.all(); got.State != HalfOpen || r.now.Add(got.RetryAfter) != earliest {
+		t.Errorf("%s with probes in %s, want half-open from %d", got.State, got.RetryAfter, earliest)
 	}
 }
 

@@ -123,7 +123,7 @@ func TestTakeOverIsSilent(t *testing.T) {
 				t.Errorf("differences:\n%s", differences(got, want))
 			}
 			got := next.status()
-			if got.RetryAfter != before.RetryAfter || got.ProbesInFlight != before.ProbesInFlight || got.Admits != before.Admits || got.ProbesFrom != 0 {
+			if got.RetryAfter != before.RetryAfter || got.ProbesInFlight != before.ProbesInFlight || got.Admits != before.Admits {
 				t.Errorf("status %+v, want %+v", got, before)
 			}
 		})
@@ -238,8 +238,8 @@ func TestNoProbeBeforeEarliest(t *testing.T) {
 				if name != "half-open" {
 					r.now = earliest.Add(-time.Second)
 				}
-				if got := r.status(); got.State != HalfOpen || got.ProbesFrom != earliest {
-					t.Fatalf("%s with probes from %d, want half-open from %d", got.State, got.ProbesFrom, earliest)
+				if got := r.status(); got.State != HalfOpen || r.now.Add(got.RetryAfter) != earliest {
+					t.Fatalf("%s with probes in %s, want half-open from %d, in %s", got.State, got.RetryAfter, earliest, earliest.Sub(r.now))
 				}
 				r.now = earliest - 1
 				r.reject()
@@ -248,16 +248,21 @@ func TestNoProbeBeforeEarliest(t *testing.T) {
 				}
 				r.now = earliest
 				probe := r.admit()
-				if r.status().ProbesFrom != earliest {
-					t.Errorf("probes from %d, want %d still", r.status().ProbesFrom, earliest)
+				if got := r.status().RetryAfter; got != -1 {
+					t.Errorf("probes in %s, want from now on", got)
 				}
+				r.now++
+				if got := r.status().RetryAfter; got != -1 {
+					t.Errorf("probes in %s, want since a nanosecond", got)
+				}
+				r.now--
 				if got := r.holding(); got.Until != earliest.Add(cfg.MaxWaitDurationInHalfOpenState) {
 					t.Errorf("half-open until %d, want %s after %d", got.Until, cfg.MaxWaitDurationInHalfOpenState, earliest)
 				}
 				probe.Done(Failure, r.now)
 				r.after(cfg.WaitDurationInOpenState * 4)
-				if got := r.status(); got.State != HalfOpen || got.ProbesFrom != 0 {
-					t.Errorf("%s with probes from %d later, want half-open from the beginning", got.State, got.ProbesFrom)
+				if got := r.status(); got.State != HalfOpen || got.RetryAfter != 0 {
+					t.Errorf("%s with probes in %s later, want half-open with probes from the beginning", got.State, got.RetryAfter)
 				}
 			})
 		}

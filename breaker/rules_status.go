@@ -64,7 +64,9 @@ func (b *Breaker) statusLocked(now Instant) Status {
 	case HalfOpen:
 		s.ProbesInFlight = uint32(len(p.halfOpen.slots))
 		if p.probesFrom > b.since {
-			s.ProbesFrom = p.probesFrom
+			if s.RetryAfter = p.probesFrom.Sub(now); s.RetryAfter == 0 {
+				s.RetryAfter = -1 // 0 would mean that probes are admitted from the beginning
+			}
 		}
 	case Open:
 		s.RetryAfter = b.retryAfterLocked(now)

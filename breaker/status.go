@@ -20,18 +20,20 @@ type Counts struct {
 
 // Status describes a breaker at one instant.
 type Status struct {
-	Key            Key
-	Config         *Config // shared; must not be changed
-	State          State
-	Openings       uint32 // openings in a row that are not forgotten; they make the next wait longer
-	Generation     uint64
-	Sequence       uint64        // the number of the last transition; 0: there was none
-	Since          Instant       // when the state began
-	RetryAfter     time.Duration // open: until the first probe, or 0 where time does not end the state; else 0
-	Admits         Ratio         // closed: the share of calls that is admitted, below Whole in the ramp; else 0
+	Key        Key
+	Config     *Config // shared; must not be changed
+	State      State
+	Openings   uint32 // openings in a row that are not forgotten; they make the next wait longer
+	Generation uint64
+	Sequence   uint64  // the number of the last transition; 0: there was none
+	Since      Instant // when the state began
+	// RetryAfter is how long calls are rejected until the first probe. Open: 0 where time does not end the state. Half-open: 0 where
+	// probes are admitted from Since on; after [Engine.TakeOver] the time until its earliest, which is below 0 once that has passed.
+	// Closed: 0.
+	RetryAfter     time.Duration
+	Admits         Ratio // closed: the share of calls that is admitted, below Whole in the ramp; else 0
 	ProbesInFlight uint32
-	ProbesFrom     Instant // half-open: no probe is admitted before; 0: they are from Since on. Else 0. See [Engine.TakeOver]
-	InFlight       uint64  // calls that hold a permit; probes, and calls that began in earlier states, included
+	InFlight       uint64 // calls that hold a permit; probes, and calls that began in earlier states, included
 	Window         WindowCounts
 	Counts         Counts
 	// SuccessLag and IgnoredLag are how many successes and ignored calls were taken back
@@ -58,7 +60,7 @@ func (s *Status) Merge(o *Status) {
 	}
 	s.Episode = s.Episode.merge(s.State, o.Episode, o.State)
 	if o.State > s.State {
-		s.State, s.Since, s.RetryAfter, s.ProbesFrom, s.Generation = o.State, o.Since, o.RetryAfter, o.ProbesFrom, o.Generation
+		s.State, s.Since, s.RetryAfter, s.Generation = o.State, o.Since, o.RetryAfter, o.Generation
 	}
 	s.Admits = min(s.Admits, o.Admits)
 	s.ProbesInFlight += o.ProbesInFlight

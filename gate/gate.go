@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"math"
 	"time"
 
@@ -54,7 +53,12 @@ func needsGate(s *breaker.Status) bool {
 
 // probesFrom returns when a half-open breaker admits probes. That is later than it became half-open where this control plane
 // has taken it over, and probes may be in flight that it does not know.
-func probesFrom(s *breaker.Status) breaker.Instant { return cmp.Or(s.ProbesFrom, s.Since) }
+func probesFrom(s *breaker.Status, now breaker.Instant) breaker.Instant {
+	if s.RetryAfter == 0 {
+		return s.Since
+	}
+	return now.Add(s.RetryAfter)
+}
 
 // gateOf returns the gate of a breaker that needs one, and the time until which it is valid without a transition. rate is
 // how many calls per second the breaker had before it tripped; 0: not known.
@@ -65,11 +69,11 @@ func gateOf(s *breaker.Status, rate float64, now breaker.Instant) (g Gate, until
 		g.Open = wire.Million // its end is a transition
 		return g, never
 	case breaker.HalfOpen:
-		if now < s.ProbesFrom {
+		from := probesFrom(s, now)
+		if now < from {
 			g.Open = wire.Million
-			return g, s.ProbesFrom
+			return g, from
 		}
-		from := probesFrom(s)
 		share, until := probing(now.Sub(from), s.Config.SuccessThreshold, rate)
 		g.Open, g.Probe = wire.Million-share, true
 		if until == 0 {

@@ -37,9 +37,9 @@ func TestNoGateProbesBeforeTheBreakerDoes(t *testing.T) {
 		r.want(time.Minute-passed, Gate{Key: keyWeb, Open: 1e6})
 		r.pass(time.Minute - passed - 1)
 		r.want(1, Gate{Key: keyWeb, Open: 1e6})
-		r.pass(1)
-		r.want(time.Second, Gate{Key: keyWeb, Open: 990_000, Probe: true})
-		r.pass(2500 * time.Millisecond)
+		r.pass(2)
+		r.want(time.Second-1, Gate{Key: keyWeb, Open: 990_000, Probe: true})
+		r.pass(2500*time.Millisecond - 1)
 		r.want(500*time.Millisecond, Gate{Key: keyWeb, Open: 960_000, Probe: true})
 	}
 }

@@ -224,14 +224,14 @@ func (t *Table) Gates(in *Input) (gates []Gate, next breaker.Instant) {
 // connections returns the gates of a breaker whose calls are connections, and the time until which they are valid without
 // a transition.
 func (t *Table) connections(s *breaker.Status, in *Input) ([]Gate, breaker.Instant) {
-	if s.State != breaker.HalfOpen || in.Now < s.ProbesFrom {
+	if s.State != breaker.HalfOpen || s.RetryAfter > 0 {
 		delete(t.allocations, s.Key)
 		if s.State == breaker.Closed {
 			return nil, never
 		}
 		until := never // the end of open is a transition
 		if s.State == breaker.HalfOpen {
-			until = s.ProbesFrom
+			until = probesFrom(s, in.Now)
 		}
 		return []Gate{{Key: s.Key, Connections: new(uint32)}}, until
 	}
@@ -263,7 +263,7 @@ func (t *Table) Established(in *Input) map[breaker.Key]uint32 {
 	up := map[breaker.Key]uint32{}
 	for i := range in.Statuses {
 		s := &in.Statuses[i]
-		if _, watched := t.rates[s.Key]; !watched || s.State != breaker.HalfOpen || !t.isTCP(s.Key) || in.Now.Sub(probesFrom(s)) < minUptime {
+		if _, watched := t.rates[s.Key]; !watched || s.State != breaker.HalfOpen || !t.isTCP(s.Key) || in.Now.Sub(probesFrom(s, in.Now)) < minUptime {
 			continue
 		}
 		live := uint32(0)

@@ -82,7 +82,7 @@ func (a *Agent) Answered(r *Reading, sent, now instant.Instant) Result {
 	next := a.members(r, now)
 	if forgotten || !slices.Equal(next, a.view.Members) {
 		result.Old = &r.View
-		result.Replace = &View{Epoch: max(a.view.Epoch, r.View.Epoch) + 1, Nonce: a.nonce(), Members: next}
+		result.Replace = &View{Epoch: max(a.view.Epoch, r.View.Epoch) + 1, Nonce: a.nonce(), Follows: a.view.Nonce, Members: next}
 		if len(next) == 0 {
 			result.Old, result.Replace = nil, nil
 		}
@@ -153,5 +153,5 @@ func (a *Agent) Without() (old, next *View) {
 	}
 	v := a.view
 	rest := slices.DeleteFunc(slices.Clone(v.Members), func(m Member) bool { return m.ID == a.self.ID })
-	return &v, &View{Epoch: v.Epoch + 1, Nonce: a.nonce(), Members: rest}
+	return &v, &View{Epoch: v.Epoch + 1, Nonce: a.nonce(), Follows: v.Nonce, Members: rest}
 }

@@ -3,18 +3,22 @@ package membership
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"breakwater.dev/instant"
 )
 
-// Keeper keeps a replica a member, by a registry. Make it with [NewKeeper].
+// Keeper keeps a replica a member, by a registry. Make it with [NewKeeper]. It is safe for concurrent use.
 type Keeper struct {
 	agent    *Agent
 	self     Member
 	registry Registry
 	o        KeeperOptions
-	away     bool
+
+	mu      sync.Mutex // guards what follows, and the agent
+	away    bool
+	leaving bool
 }
 
 // KeeperOptions connect a keeper with the rest of the process. All are required.
@@ -49,6 +53,11 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // beat says that this replica is alive, and does what follows from the answer.
 func (k *Keeper) beat(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.leaving {
+		return
+	}
 	k.agent.Learn(k.o.Known())
 	asked := k.o.Now()
 	reading, err := k.registry.Beat(ctx, k.self, Lease)
@@ -70,7 +79,7 @@ func (k *Keeper) beat(ctx context.Context) {
 	case err != nil:
 		k.failed(ctx, err)
 	case done:
-		k.o.Log.Info("the members have changed", "epoch", result.Replace.Epoch, "members", names(result.Replace))
+		k.o.Log.Info("the members have changed", "epoch", result.Replace.Epoch, "members", result.Replace.Names())
 		k.o.View(Result{View: *result.Replace}, asked)
 	}
 }
@@ -83,29 +92,18 @@ func (k *Keeper) failed(ctx context.Context, err error) {
 	}
 }
 
-// Leave ends the membership of this replica, after Run has returned. It returns the view without it, and false where the store
-// has not taken it.
-func (k *Keeper) Leave(ctx context.Context) (View, bool) {
+// Leave ends the membership of this replica. Run says no more that it is alive.
+func (k *Keeper) Leave(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.leaving = true
 	k.agent.Learn(k.o.Known())
-	left := false
-	old, next := k.agent.Without()
-	if next != nil {
-		done, err := k.registry.Replace(ctx, old, next)
-		left = err == nil && done
+	if old, next := k.agent.Without(); next != nil {
+		if done, err := k.registry.Replace(ctx, old, next); err == nil && done {
+			k.o.View(Result{View: *next}, 0)
+		}
 	}
 	if err := k.registry.Leave(ctx, k.self.ID); err != nil {
 		k.o.Log.Warn("the store of members was not told that this replica leaves; the others notice within seconds", "error", err.Error())
 	}
-	if !left {
-		return View{}, false
-	}
-	return *next, true
-}
-
-func names(v *View) []string {
-	all := make([]string, len(v.Members))
-	for i, m := range v.Members {
-		all[i] = m.Name
-	}
-	return all
 }

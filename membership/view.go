@@ -22,6 +22,8 @@ type View struct {
 	Epoch uint64 `json:"epoch"`
 	// Nonce is random. Two views of one epoch differ in it: a store that forgets a write can take another one in its place.
 	Nonce string `json:"nonce"`
+	// Follows is the nonce of the view that was in force just before; "": that is not known.
+	Follows string `json:"follows,omitempty"`
 	// Members are sorted by id.
 	Members []Member `json:"members"`
 }
@@ -29,6 +31,15 @@ type View struct {
 // Has reports whether a replica is a member.
 func (v *View) Has(id string) bool {
 	return slices.ContainsFunc(v.Members, func(m Member) bool { return m.ID == id })
+}
+
+// Names returns the names of the members.
+func (v *View) Names() []string {
+	all := make([]string, len(v.Members))
+	for i, m := range v.Members {
+		all[i] = m.Name
+	}
+	return all
 }
 
 // Same reports whether v and o are the same view.

@@ -79,7 +79,7 @@ func (r *Router) hurry(c *change, now breaker.Instant) {
 	case now >= c.until:
 		r.end(c, ErrNoOwner, now)
 		return
-	case c.sent != 0 && now.Sub(c.sent) < again, r.thawed != 0:
+	case c.sent != 0 && now.Sub(c.sent) < again, r.inDoubt(now):
 		return
 	}
 	c.sent = now
@@ -116,7 +116,7 @@ func (r *Router) makeHere(c *change, now breaker.Instant) {
 		r.mu.Lock()
 		defer r.unlock()
 		state, known := r.state(c.Key, now)
-		if !known || !r.others() {
+		if !known || len(r.reached()) == 0 {
 			r.end(c, nil, now)
 			return
 		}
@@ -125,21 +125,11 @@ func (r *Router) makeHere(c *change, now breaker.Instant) {
 	})
 }
 
-// others reports whether this replica reaches another one.
-func (r *Router) others() bool {
-	for _, p := range r.peers {
-		if p.reached {
-			return true
-		}
-	}
-	return false
-}
-
 // spread has other replicas confirm that they know of a change.
 func (r *Router) spread(c *change, now breaker.Instant) {
 	m := convert.StateOut(c.state, now)
-	for _, p := range r.sorted() {
-		if p.reached {
+	for _, p := range r.others() {
+		if p.Reached {
 			r.send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: &peerspb.States{States: []*peerspb.State{m}, Confirm: c.id}}})
 		}
 	}
@@ -172,7 +162,7 @@ func (r *Router) tookChange(p *peer, m *peerspb.Change, now breaker.Instant) {
 		m.Hops++
 		r.sendTo(at.to, &peerspb.Message{Kind: &peerspb.Message_Change{Change: m}})
 		return
-	case !at.here() || r.thawed != 0:
+	case !at.here() || r.inDoubt(now):
 		return // it comes again
 	}
 	for _, one := range r.made {

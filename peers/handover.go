@@ -7,6 +7,7 @@ import (
 	"breakwater.dev/peers/internal/convert"
 	"breakwater.dev/peers/internal/outbox"
 	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/roster"
 )
 
 // holding is what a router knows of a breaker that is here.
@@ -29,7 +30,7 @@ type holding struct {
 func (r *Router) hold(key breaker.Key, generation uint64, now breaker.Instant) *holding {
 	h := r.holdings[key]
 	if h == nil {
-		h = &holding{fence: r.fenceAfter(key, now), rank: convert.Rank{Epoch: r.view.Epoch, Generation: generation}, adopted: generation}
+		h = &holding{fence: r.fenceAfter(key, now), rank: convert.Rank{Epoch: r.epoch(), Generation: generation}, adopted: generation}
 		r.holdings[key] = h
 	}
 	return h
@@ -96,7 +97,7 @@ func (r *Router) move(moves []move, now breaker.Instant) {
 // expect makes a breaker this replica's. It waits for what the replica before knew, if that one is there.
 func (r *Router) expect(m move, now breaker.Instant) {
 	if m.was != nil {
-		if p := r.peers[m.was.to]; p != nil && (p.reached || p.leaving && now.Sub(p.heard) < silence) {
+		if p := r.known(m.was.to); p != nil && p.Answers(now) {
 			r.pending[m.key] = &pending{from: p.ID, until: now.Add(patience)}
 			return
 		}
@@ -128,7 +129,7 @@ func (r *Router) adopt(key breaker.Key, g *handed, now breaker.Instant) {
 			blank.LastProbe = r.firstProbe()
 			r.o.Engine.TakeOver(&blank, 0, now)
 		}
-		h.rank, h.adopted = convert.Rank{Epoch: r.view.Epoch, Generation: own.Generation, State: own.State}, own.Generation
+		h.rank, h.adopted = convert.Rank{Epoch: r.epoch(), Generation: own.Generation, State: own.State}, own.Generation
 	}
 	h.merged = g != nil
 	r.holdings[key] = h
@@ -176,13 +177,13 @@ func (r *Router) load(key breaker.Key, h *holding, state *convert.State, g *hand
 	h.base = countsOf(state).minus(countsOfStatus(&own))
 	h.from = state.Rank
 	h.rank = state.Rank
-	h.rank.Epoch = r.view.Epoch
+	h.rank.Epoch = r.epoch()
 	h.rank.Generation, h.rank.State, h.adopted = own.Generation, own.State, own.Generation
 }
 
 // firstProbe returns the number after which the ids of probes begin, where those of the replica before are not known. Each epoch
 // has room for as many as a breaker can have probes in it.
-func (r *Router) firstProbe() uint32 { return uint32(r.view.Epoch << 16) }
+func (r *Router) firstProbe() uint32 { return uint32(r.epoch() << 16) }
 
 // untouched reports whether the breaker has changed its state since it came.
 func (h *holding) untouched() bool { return h.rank.Generation == h.adopted }
@@ -230,7 +231,7 @@ func (r *Router) retarget(now breaker.Instant) {
 		if g.sent == 0 || now.Sub(g.sent) >= again {
 			g.sent = now
 			r.sendTo(g.to, &peerspb.Message{Kind: &peerspb.Message_Handover{Handover: &peerspb.Handover{
-				Id: id, View: viewOut(&r.view), State: convert.StateOut(g.state, now), Memory: convert.MemoryOut(&g.handover, now), Rightful: g.rightful,
+				Id: id, View: roster.ViewOut(r.view()), State: convert.StateOut(g.state, now), Memory: convert.MemoryOut(&g.handover, now), Rightful: g.rightful,
 			}}})
 		}
 	}
@@ -244,9 +245,9 @@ func (r *Router) tookHandover(p *peer, m *peerspb.Handover, now breaker.Instant)
 		return
 	}
 	key := state.Saved.Key
-	g := &handed{state, convert.MemoryIn(m.GetMemory(), now), m.GetRightful() && m.GetView().GetEpoch() == r.view.Epoch}
+	g := &handed{state, convert.MemoryIn(m.GetMemory(), now), m.GetRightful() && m.GetView().GetEpoch() == r.epoch()}
 	at := r.find(key)
-	if at == nil || at.to != "" || r.thawed != 0 {
+	if at == nil || at.to != "" || r.inDoubt(now) {
 		return // it is sent again, by then one of us knows better
 	}
 	r.send(p, &peerspb.Message{Kind: &peerspb.Message_Taken{Taken: &peerspb.Taken{Id: m.GetId()}}})
@@ -283,7 +284,7 @@ func (r *Router) merge(key breaker.Key, h *holding, g *handed, now breaker.Insta
 func (r *Router) offered(key breaker.Key, s *convert.State, now breaker.Instant) {
 	h := r.holdings[key]
 	switch {
-	case r.thawed != 0:
+	case r.inDoubt(now):
 		return // transitions of this replica may not count yet
 	case h == nil:
 		if m := r.mirrors[key]; m == nil || s.Rank.Compare(m.state.Rank) > 0 {
@@ -323,8 +324,8 @@ func (r *Router) sequence(key breaker.Key, now breaker.Instant) uint64 {
 func (r *Router) overdue(now breaker.Instant) {
 	var late []breaker.Key
 	for key, p := range r.pending {
-		from := r.peers[p.from]
-		if now >= p.until || from == nil || !from.reached && !from.leaving {
+		from := r.known(p.from)
+		if now >= p.until || from == nil || !from.Reached && !from.Leaving {
 			late = append(late, key)
 		}
 	}

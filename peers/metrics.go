@@ -40,7 +40,7 @@ func (r *Router) Stats(now breaker.Instant) Stats {
 	defer r.unlock()
 	places := r.table.Load().places
 	s := Stats{
-		Self: r.o.Self.ID, Epoch: r.view.Epoch, Unreachable: places.Unreached(), Here: len(r.holdings),
+		Self: r.o.Self.ID, Epoch: r.epoch(), Unreachable: places.Unreached(), Here: len(r.holdings),
 		Forwarded: r.stats.forwarded.Load(), Received: r.stats.received.Load(), Dropped: r.stats.dropped.Load() + r.stats.malformed.Load(),
 		Asked: r.stats.asked.Load(), Unanswered: r.stats.unanswered.Load(), Withheld: r.stats.withheld.Load(), Takeovers: r.stats.takeovers.Load(),
 	}
@@ -49,12 +49,12 @@ func (r *Router) Stats(now breaker.Instant) Stats {
 		owns[places.Owner(key)]++
 	}
 	s.Owned = owns[r.o.Self.ID]
-	for _, m := range r.view.Members {
+	for _, m := range r.view().Members {
 		n := Neighbour{ID: m.ID, Name: m.Name, Address: m.Address, Owns: owns[m.ID], Reached: m.ID == r.o.Self.ID}
-		if p := r.peers[m.ID]; p != nil {
-			n.Reached = p.reached
-			if owns[m.ID] > 0 && p.met {
-				s.MirrorAge = max(s.MirrorAge, now.Sub(p.heard))
+		if p := r.known(m.ID); p != nil {
+			n.Reached = p.Reached
+			if owns[m.ID] > 0 && p.Met {
+				s.MirrorAge = max(s.MirrorAge, now.Sub(p.Heard))
 			}
 		}
 		s.Members = append(s.Members, n)
@@ -74,7 +74,7 @@ func (r *Router) OwnerOf(key breaker.Key) (name string, known bool) {
 	defer r.unlock()
 	places := r.table.Load().places
 	owner := places.Owner(key)
-	for _, m := range r.view.Members {
+	for _, m := range r.view().Members {
 		if m.ID == owner {
 			name = m.Name
 		}
@@ -85,8 +85,8 @@ func (r *Router) OwnerOf(key breaker.Key) (name string, known bool) {
 
 // hears reports whether another replica reaches a third one.
 func (r *Router) hears(by, id string) bool {
-	p := r.peers[by]
-	return p != nil && contains(p.hears, id)
+	p := r.known(by)
+	return p != nil && contains(p.Hears, id)
 }
 
 // Collector returns the metrics of the router.

@@ -11,6 +11,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/membership"
+	"breakwater.dev/peers/internal/calls"
 )
 
 // longest is how long a call takes at most.
@@ -52,14 +53,14 @@ func (w *world) call(p *replica, key breaker.Key) {
 			return
 		}
 		waits := true
-		id := p.router.Ask(s, began, func(a Answer) {
+		id := p.router.ask(s, began, func(a calls.Answer) {
 			if waits {
 				waits = false
-				l, d := p.router.Answered(s, a, p.now())
+				l, d := p.router.answered(s, a, p.now())
 				w.decided(p, key, l, d)
 			}
 		})
-		w.after(askTimeout, func() {
+		w.after(calls.Timeout, func() {
 			p.do(func() {
 				if waits && p.router.abandon(id) {
 					waits = false
@@ -118,9 +119,9 @@ func (w *world) traffic(d time.Duration, pause time.Duration) {
 func (w *world) heal() {
 	w.note("all is well")
 	clear(w.cut)
-	clear(w.store.cut)
 	clear(w.sick)
-	w.store.down, w.loss, w.twice, w.slowest = false, 0, 0, 5*time.Millisecond
+	w.loss, w.twice, w.slowest = 0, 0, 5*time.Millisecond
+	w.members.heal()
 	for _, p := range w.living() {
 		if p.frozen {
 			p.thaw()
@@ -133,8 +134,8 @@ func (w *world) agree() {
 	living := w.living()
 	first := living[0]
 	for _, p := range living {
-		if got, want := len(p.router.view.Members), len(living); got != want {
-			w.fail("%s has %d members, want %d: %v", p.member.ID, got, want, ids(p.router.view))
+		if got, want := len(p.router.view().Members), len(living); got != want {
+			w.fail("%s has %d members, want %d: %v", p.member.ID, got, want, ids(*p.router.view()))
 		}
 		for _, s := range w.specs {
 			if got, want := describe(p, s.Key), describe(first, s.Key); got != want {
@@ -208,7 +209,7 @@ func (h *history) step(t *rapid.T) {
 	case 10:
 		h.force(t, p)
 	case 11:
-		if len(living) < 5 {
+		if h.members.room() {
 			h.join()
 		}
 	default:
@@ -237,7 +238,7 @@ func (h *history) complete(side map[string]bool) bool {
 			continue
 		}
 		others := false
-		for _, m := range p.router.view.Members {
+		for _, m := range p.router.view().Members {
 			others = others || !side[m.ID]
 		}
 		if !others {
@@ -253,7 +254,9 @@ func (h *history) join() {
 		h.after(time.Second, h.join)
 		return
 	}
-	h.start()
+	if h.members.room() {
+		h.start()
+	}
 }
 
 func (h *history) partition(t *rapid.T) {
@@ -292,7 +295,7 @@ func (h *history) force(t *rapid.T, p *replica) {
 		p.router.Change(ByHand{Key: key, State: breaker.Open, By: by, Note: "test", Lasts: time.Hour}, p.now(), func(err error) {
 			h.note("forced %s by %s: %v", key, by, err)
 			p.router.mu.Lock()
-			known := p.router.others() // else no other replica could confirm it, and it dies with this one
+			known := len(p.router.reached()) > 0 // else no other replica could confirm it, and it dies with this one
 			p.router.mu.Unlock()
 			if err == nil && known {
 				h.acked[key] = by
@@ -305,12 +308,24 @@ func (h *history) force(t *rapid.T, p *replica) {
 // it may, no generation is made twice, and when all is well again, all replicas agree, no override is lost and every breaker
 // closes.
 func TestReplicasShareBreakers(t *testing.T) {
+	share(t, func(w *world, _ int) source { return &w.store })
+}
+
+// TestReplicasWithoutStoreShareBreakers: all that is true where replicas know each other by their addresses.
+func TestReplicasWithoutStoreShareBreakers(t *testing.T) {
+	share(t, func(w *world, n int) source { return newAddresses(w, max(n, 3)) })
+}
+
+func share(t *testing.T, members func(w *world, n int) source) {
+	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
 		h := &history{world: newWorld(rapid.Uint64().Draw(t, "seed"), specs(3)), acked: map[breaker.Key]string{}, tried: map[breaker.Key]int{}}
 		h.fail = func(format string, args ...any) {
 			t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), strings.Join(h.log, "\n"))
 		}
-		for range rapid.IntRange(2, 4).Draw(t, "replicas") {
+		n := rapid.IntRange(2, 4).Draw(t, "replicas")
+		h.members = members(h.world, n)
+		for range n {
 			h.start()
 		}
 		h.run(5 * time.Second)

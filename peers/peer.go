@@ -1,166 +1,105 @@
 package peers
 
 import (
-	"maps"
 	"slices"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/membership"
 	"breakwater.dev/peers/internal/outbox"
 	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/roster"
 )
 
-// peer is another replica, which need not be a member.
+// peer is another replica, and what goes to it and comes from it.
 type peer struct {
-	membership.Member
-	heard   breaker.Instant // when its last beat came
-	met     bool            // there was one
-	reached bool            // its beats come
-	leaving bool
-	hears   []string        // the replicas that it reaches
-	epoch   uint64          // of the view by which it acts
-	echo    int64           // of its last beat
-	agreed  breaker.Instant // this replica's last beat that it had got when it sent its last one, and was of our epoch; 0: none
-	out     outbox.Outbox
-	in      outbox.Inbox
-	stated  uint64          // the number of the last states that were sent to it
-	known   uint64          // up to this number its states have come
-	synced  bool            // known is right
-	syncAt  breaker.Instant // when it was last asked for all of its states
-	offers  map[breaker.Key]*offer
+	*roster.Peer
+	out    outbox.Outbox
+	in     outbox.Inbox
+	stated uint64          // the number of the last states that were sent to it
+	known  uint64          // up to this number its states have come
+	synced bool            // known is right
+	syncAt breaker.Instant // when it was last asked for all of its states
+	offers map[breaker.Key]*offer
 }
 
 // send sends a message to another replica.
-func (r *Router) send(p *peer, m *peerspb.Message) {
-	to := p.Member
-	r.o.Send(to, m)
-}
+func (r *Router) send(p *peer, m *peerspb.Message) { r.o.Send(p.Member, m) }
 
 // sendTo sends a message to the replica with that id, if it is known.
 func (r *Router) sendTo(id string, m *peerspb.Message) {
-	if p := r.peers[id]; p != nil {
+	if p := r.known(id); p != nil {
 		r.send(p, m)
 	}
 }
 
-// peer returns what is known of another replica.
-func (r *Router) peer(m membership.Member) *peer {
-	p := r.peers[m.ID]
-	if p == nil {
-		p = &peer{Member: m}
+// meet returns another replica, which may not be known yet.
+func (r *Router) meet(m membership.Member) *peer { return r.withMail(r.roster.Meet(m)) }
+
+// known returns the replica with that id, or nil.
+func (r *Router) known(id string) *peer {
+	if p := r.roster.Peer(id); p != nil {
+		return r.withMail(p)
+	}
+	return nil
+}
+
+func (r *Router) withMail(of *roster.Peer) *peer {
+	p := r.peers[of.ID]
+	if p == nil || p.Peer != of {
+		p = &peer{Peer: of}
 		p.out.Session = 1
-		r.peers[m.ID] = p
+		r.peers[of.ID] = p
 	}
 	return p
 }
 
-// sorted returns all other replicas in the order of their ids.
-func (r *Router) sorted() []*peer {
-	return slices.SortedFunc(maps.Values(r.peers), func(x, y *peer) int {
-		if x.ID < y.ID {
-			return -1
-		}
-		return 1
-	})
+// others returns all other replicas that are known, by id.
+func (r *Router) others() []*peer {
+	all := r.roster.Peers()
+	others := make([]*peer, len(all))
+	for i, p := range all {
+		others[i] = r.withMail(p)
+	}
+	return others
+}
+
+// reached returns the replicas that this one reaches, by id.
+func (r *Router) reached() []*peer {
+	return slices.DeleteFunc(r.others(), func(p *peer) bool { return !p.Reached })
 }
 
 // beats sends a beat to every other replica.
 func (r *Router) beats(now breaker.Instant) {
-	r.beatAt = now
-	for _, p := range r.sorted() {
+	for _, p := range r.others() {
 		r.beat(p, now)
 	}
 }
 
 func (r *Router) beat(p *peer, now breaker.Instant) {
-	b := &peerspb.Beat{
-		From: replicaOut(r.o.Self), View: viewOut(&r.view), Sent: int64(now), Echo: p.echo, Leaving: r.leaving,
-		Session: p.in.Session, Reported: p.in.Upto(), Stated: p.stated,
-	}
-	for _, other := range r.sorted() {
-		if other.reached && other.ID != p.ID {
-			b.Hears = append(b.Hears, other.ID)
-		}
-	}
+	b := r.roster.Beat(p.Peer, now)
+	b.Session, b.Reported, b.Stated = p.in.Session, p.in.Upto(), p.stated
 	r.send(p, &peerspb.Message{Kind: &peerspb.Message_Beat{Beat: b}})
 }
 
 // tookBeat takes a beat of another replica.
 func (r *Router) tookBeat(p *peer, b *peerspb.Beat, now breaker.Instant) {
-	back := !p.reached
-	if b.GetSent() < p.echo && !back { // one that was sent before came after it
+	r.learnView(b.GetView(), now)
+	news := r.roster.TookBeat(p.Peer, b, now)
+	if news.Late {
 		return
 	}
-	p.Member = memberIn(b.GetFrom())
-	moved := !slices.Equal(p.hears, b.GetHears()) || p.leaving != b.GetLeaving()
-	p.heard, p.met, p.hears, p.leaving, p.echo = now, true, b.GetHears(), b.GetLeaving(), b.GetSent()
 	p.out.Arrived(b.GetSession(), b.GetReported())
-	r.learnView(b.GetView(), now)
-	if p.epoch = b.GetView().GetEpoch(); p.epoch == r.view.Epoch && b.GetView().GetNonce() == r.view.Nonce {
-		p.agreed = max(p.agreed, breaker.Instant(b.GetEcho()))
-	}
-	if p.epoch < r.view.Epoch {
-		r.beat(p, now) // it has to learn of the view
-	}
-	switch p.reached = !p.leaving; {
-	case p.reached && back:
+	if news.Back {
 		p.synced = false
-		r.replace(now)
-		r.beat(p, now)
-	case back != !p.reached || moved && r.unsure():
+	}
+	// While some member is not reached, the others' beats decide where its breakers are.
+	if news.Back || news.Lost || news.Moved && r.table.Load().places.Unreached() > 0 {
 		r.replace(now)
 	}
-	if p.reached && (!p.synced || p.known != b.GetStated()) {
+	if news.Back || news.Behind {
+		r.beat(p, now)
+	}
+	if p.Reached && (!p.synced || p.known != b.GetStated()) {
 		r.sync(p, now)
 	}
-}
-
-// unsure reports whether this replica does not reach some other member. Then it depends on the others' beats where breakers
-// are.
-func (r *Router) unsure() bool { return r.table.Load().places.Unreached() > 0 }
-
-// missing notes which replicas are silent.
-func (r *Router) missing(now breaker.Instant) {
-	lost := false
-	for _, p := range r.peers {
-		if p.reached && now.Sub(p.heard) >= silence {
-			p.reached, lost = false, true
-		}
-	}
-	if lost {
-		r.replace(now)
-	}
-}
-
-// forget drops replicas that are no members and have been silent for long.
-func (r *Router) forget(now breaker.Instant) {
-	for id, p := range r.peers {
-		if !p.reached && !r.view.Has(id) && (now.Sub(p.heard) >= forgetting || !p.met) {
-			delete(r.peers, id)
-		}
-	}
-}
-
-func replicaOut(m membership.Member) *peerspb.Replica {
-	return &peerspb.Replica{Id: m.ID, Address: m.Address, Name: m.Name}
-}
-
-func memberIn(m *peerspb.Replica) membership.Member {
-	return membership.Member{ID: m.GetId(), Address: m.GetAddress(), Name: m.GetName()}
-}
-
-func viewOut(v *membership.View) *peerspb.View {
-	m := &peerspb.View{Epoch: v.Epoch, Nonce: v.Nonce}
-	for _, member := range v.Members {
-		m.Members = append(m.Members, replicaOut(member))
-	}
-	return m
-}
-
-func viewIn(m *peerspb.View) membership.View {
-	v := membership.View{Epoch: m.GetEpoch(), Nonce: m.GetNonce()}
-	for _, member := range m.GetMembers() {
-		v.Members = append(v.Members, memberIn(member))
-	}
-	return v
 }

@@ -34,7 +34,7 @@ func TestRelayedAnswer(t *testing.T) {
 	r.Apply(all, nil, 1)
 	r.View(membership.View{Epoch: 1, Members: []membership.Member{asks, other, self}}, 1)
 	beat := func(from membership.Member) {
-		r.Receive(from, &peerspb.Message{Kind: &peerspb.Message_Beat{Beat: &peerspb.Beat{From: replicaOut(from), View: &peerspb.View{Epoch: 1}}}}, 1)
+		r.Receive(from, &peerspb.Message{Kind: &peerspb.Message_Beat{Beat: &peerspb.Beat{From: &peerspb.Replica{Id: from.ID, Address: from.Address}, View: &peerspb.View{Epoch: 1}}}}, 1)
 	}
 	beat(asks)
 	beat(other)

@@ -39,6 +39,12 @@ func (r *Router) add(i *outbox.Item, now breaker.Instant) {
 	r.pass(i, now)
 }
 
+// host finds breakers for calls.
+type host struct{ *Router }
+
+// Report implements [calls.Host].
+func (h host) Report(i *outbox.Item, now breaker.Instant) { h.add(i, now) }
+
 // pass brings an item to where its breaker is now.
 func (r *Router) pass(i *outbox.Item, now breaker.Instant) {
 	at := r.find(i.Subject.Key)
@@ -71,7 +77,7 @@ func (r *Router) keep(i *outbox.Item, now breaker.Instant) {
 
 // forward has an item sent to another replica soon.
 func (r *Router) forward(i *outbox.Item, to string, now breaker.Instant) {
-	p := r.peers[to]
+	p := r.known(to)
 	if p == nil {
 		r.stats.dropped.Add(uint64(len(i.Outcomes)))
 		return
@@ -106,7 +112,7 @@ func (r *Router) apply(i *outbox.Item, now breaker.Instant) {
 
 // tookReport takes the outcomes that another replica forwards.
 func (r *Router) tookReport(p *peer, m *peerspb.Report, now breaker.Instant) {
-	if r.thawed != 0 { // it comes again when it is clear whose breakers these are
+	if r.inDoubt(now) { // it comes again when it is clear whose breakers these are
 		return
 	}
 	if !p.in.Accept(m.GetSession(), m.GetNumber()) {
@@ -142,8 +148,8 @@ func (r *Router) recall(moves []move, now breaker.Instant) {
 		moved[m.key] = true
 	}
 	var items []*outbox.Item
-	for _, p := range r.sorted() {
-		took := p.out.Recall(func(key breaker.Key) bool { return moved[key] || moved[shared(key)] }, !p.reached)
+	for _, p := range r.others() {
+		took := p.out.Recall(func(key breaker.Key) bool { return moved[key] || moved[shared(key)] }, !p.Reached)
 		items = append(items, took...)
 	}
 	for _, i := range items {

@@ -11,18 +11,15 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/membership"
+	"breakwater.dev/peers/internal/calls"
 	"breakwater.dev/peers/internal/convert"
 	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/places"
+	"breakwater.dev/peers/internal/roster"
 )
 
 // The times of the protocol.
 const (
-	beatPeriod = 200 * time.Millisecond
-	// silence is how long a replica may send no beat before the others do without it.
-	silence = 1500 * time.Millisecond
-	// Lease is how long a replica stays a member without a renewal. A new owner waits so long before it gives permits,
-	// and as long again as a permit lasts.
-	Lease = 2 * time.Second
 	// patience is how long a new owner waits for what the old one knows.
 	patience = time.Second
 	// again is how long an answer may take before a message is sent again.
@@ -52,37 +49,34 @@ type Options struct {
 	// Wake is called when [Router.Tick] has to be called sooner than it said.
 	Wake func()
 	Log  *slog.Logger
+	// LeasesOnly means that this replica is an owner by its lease only. Else it also is one while all other members agree with it:
+	// a store of members can fail, and takes no side in a partition then.
+	LeasesOnly bool
 }
 
 // Router has the breakers of all replicas. Make one with [New].
 type Router struct {
-	o     Options
-	local breaker.Decider // this replica's engine
-	table atomic.Pointer[table]
-	stats stats
+	o       Options
+	local   breaker.Decider // this replica's engine
+	table   atomic.Pointer[table]
+	stats   stats
+	running calls.Running // calls of breakers elsewhere
 
 	mu       lockorder.Mutex[lockorder.Peers] // guards what follows
-	view     membership.View
-	lease    breaker.Instant          // until when this replica is a member, by the store
-	started  bool                     // there was a view
+	roster   *roster.Roster
 	before   func(breaker.Key) string // the owners by the view before, while the next one takes its place; nil: not known
-	ticked   breaker.Instant
-	thawed   breaker.Instant // when the process went on after it had stood still; 0: it has been confirmed since
-	leaving  bool
 	specs    map[breaker.Key]*spec
 	peers    map[string]*peer
 	holdings map[breaker.Key]*holding
 	mirrors  map[breaker.Key]*mirror
 	pending  map[breaker.Key]*pending
 	giving   map[uint64]*giving
-	asks     map[uint64]*ask
+	asks     calls.Asks
 	changes  map[uint64]*change
 	groups   map[breaker.Key]convert.Rank // the last change by hand of all proxies' breakers that was made here
-	running  running
-	made     []madeChange         // changes by hand that were made here, so that none is made twice
-	held     []breaker.Transition // that wait for the confirmation that this replica still is a member
+	made     []madeChange                 // changes by hand that were made here, so that none is made twice
+	held     []breaker.Transition         // that wait for the confirmation that this replica still is a member
 	nextID   uint64
-	beatAt   breaker.Instant
 	figures  breaker.Instant // when counts were last sent
 	effects  []func()        // to call without the lock
 }
@@ -97,12 +91,12 @@ type spec struct {
 // New returns a router without breakers. ids of messages begin after first, which should be random.
 func New(o Options, first uint64) *Router {
 	r := &Router{
-		o: o, local: o.Engine.Decider(), nextID: first,
+		o: o, roster: roster.New(o.Self, o.LeasesOnly), local: o.Engine.Decider(), nextID: first,
 		specs: map[breaker.Key]*spec{}, peers: map[string]*peer{}, holdings: map[breaker.Key]*holding{}, mirrors: map[breaker.Key]*mirror{},
-		pending: map[breaker.Key]*pending{}, giving: map[uint64]*giving{}, asks: map[uint64]*ask{}, changes: map[uint64]*change{},
+		pending: map[breaker.Key]*pending{}, giving: map[uint64]*giving{}, changes: map[uint64]*change{},
 		groups: map[breaker.Key]convert.Rank{},
 	}
-	r.table.Store(newTable(r.places(), nil))
+	r.table.Store(newTable(places.New(r.roster.Reach()), nil))
 	return r
 }
 

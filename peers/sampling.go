@@ -90,8 +90,8 @@ func (r *Router) sample(p *peer, i *outbox.Item, now breaker.Instant) {
 func (r *Router) Suspect(key breaker.Key) {
 	r.mu.Lock()
 	defer r.unlock()
-	for _, p := range r.sorted() {
-		if p.reached {
+	for _, p := range r.others() {
+		if p.Reached {
 			r.send(p, &peerspb.Message{Kind: &peerspb.Message_Suspect{Suspect: &peerspb.Suspect{Key: convert.Key(key)}}})
 		}
 	}

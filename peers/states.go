@@ -20,7 +20,7 @@ func (r *Router) Observe(t breaker.Transition, now breaker.Instant) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.awake(now)
-	if r.thawed != 0 {
+	if r.inDoubt(now) {
 		r.held = append(r.held, t)
 		return
 	}
@@ -39,9 +39,9 @@ func (r *Router) deliver(t breaker.Transition, now breaker.Instant) {
 		r.adopt(t.Key, nil, now) // a proxy's breaker that is new
 	}
 	h := r.hold(t.Key, 0, now)
-	h.rank.Epoch, h.rank.Generation, h.rank.State = r.view.Epoch, max(h.rank.Generation, t.Generation), t.Edge.To
+	h.rank.Epoch, h.rank.Generation, h.rank.State = r.epoch(), max(h.rank.Generation, t.Generation), t.Edge.To
 	if isByHand(&t) {
-		h.rank.HandEpoch, h.rank.HandGeneration = r.view.Epoch, t.Generation
+		h.rank.HandEpoch, h.rank.HandGeneration = r.epoch(), t.Generation
 	}
 	if t.Edge.To == breaker.HalfOpen {
 		r.nextTurn(h, at, now)
@@ -83,8 +83,8 @@ func (r *Router) tell(key breaker.Key, t *breaker.Transition, now breaker.Instan
 	}
 	s.Transition = t
 	m := convert.StateOut(s, now)
-	for _, p := range r.sorted() {
-		if p.reached {
+	for _, p := range r.others() {
+		if p.Reached {
 			r.sendStates(p, []*peerspb.State{m})
 		}
 	}
@@ -204,8 +204,8 @@ func (r *Router) relay(from *peer, m *peerspb.States, now breaker.Instant) {
 	if m.GetRelayed() || m.GetOffer() {
 		return
 	}
-	for _, p := range r.sorted() {
-		if p == from || !p.reached || contains(from.hears, p.ID) {
+	for _, p := range r.others() {
+		if p == from || !p.Reached || contains(from.Hears, p.ID) {
 			continue
 		}
 		passed := &peerspb.States{Relayed: true}
@@ -247,8 +247,8 @@ func (r *Router) sendFigures(now breaker.Instant) {
 	if len(m.States) == 0 {
 		return
 	}
-	for _, p := range r.sorted() {
-		if p.reached {
+	for _, p := range r.others() {
+		if p.Reached {
 			r.send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: m}})
 		}
 	}
@@ -262,7 +262,7 @@ type offer struct {
 // offerMirrors tells the new owners of breakers what this replica knows of them.
 func (r *Router) offerMirrors(moves []move, now breaker.Instant) {
 	for _, m := range moves {
-		p := r.peers[m.is.to]
+		p := r.known(m.is.to)
 		if m.is.to == "" || p == nil || r.mirrors[m.key] == nil {
 			continue
 		}
@@ -275,7 +275,7 @@ func (r *Router) offerMirrors(moves []move, now breaker.Instant) {
 
 // remind sends offers, and sends them again where they may have got lost.
 func (r *Router) remind(now breaker.Instant) {
-	for _, p := range r.sorted() {
+	for _, p := range r.others() {
 		m := &peerspb.States{Offer: true}
 		for _, key := range breakers(p.offers) {
 			known, o := r.mirrors[key], p.offers[key]
@@ -295,6 +295,8 @@ func (r *Router) remind(now breaker.Instant) {
 	for _, id := range sortedKeys(r.changes) {
 		r.hurry(r.changes[id], now)
 	}
-	r.slow(now)
-	r.forgetAsks(now)
+	for _, i := range r.running.Slow(now) {
+		r.pass(i, now)
+	}
+	r.asks.Forget(now)
 }

@@ -52,13 +52,13 @@ func (r *Router) dress(s *breaker.Status, now breaker.Instant) {
 	if h := r.holdings[s.Key]; h != nil {
 		c := h.base.plus(countsOfStatus(s))
 		s.Counts, s.SuccessLag, s.IgnoredLag = c.Counts, c.successLag, c.ignoredLag
-		if s.State == breaker.HalfOpen {
-			s.ProbesFrom = max(s.ProbesFrom, h.fence)
+		if s.State == breaker.HalfOpen && h.fence > now {
+			s.RetryAfter = max(s.RetryAfter, h.fence.Sub(now))
 		}
-		r.waitsForTurn(s, h.turn, now)
+		r.waitsForTurn(s, h.turn)
 	}
 	if s.State == breaker.HalfOpen && !r.owns(s.Key, now) {
-		s.ProbesFrom = max(s.ProbesFrom, now.Add(tickPeriod))
+		s.RetryAfter = max(s.RetryAfter, tickPeriod)
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *Router) reflect(s *breaker.Status, now breaker.Instant) {
 	s.Since, s.ProbesInFlight, s.InFlight, s.Window = of.Saved.Since, of.Probes, of.InFlight, of.Window
 	s.Counts, s.SuccessLag, s.IgnoredLag, s.LastFailure = of.Counts, of.SuccessLag, of.IgnoredLag, of.LastFailure
 	s.Override, s.Episode = of.Saved.Override, episode(&of.Saved)
-	r.waitsForTurn(s, of.Turn, now)
+	r.waitsForTurn(s, of.Turn)
 	switch {
 	case s.State != breaker.Closed:
 		s.Admits = 0

@@ -37,8 +37,8 @@ func (r *Router) Offer(stored []Stored, now breaker.Instant) {
 func (r *Router) Owned() (epoch uint64, owns func(breaker.Key) bool) {
 	r.mu.Lock()
 	defer r.unlock()
-	if !r.view.Has(r.o.Self.ID) {
-		return r.view.Epoch, func(breaker.Key) bool { return false }
+	if !r.view().Has(r.o.Self.ID) {
+		return r.epoch(), func(breaker.Key) bool { return false }
 	}
 	owned := make(map[breaker.Key]bool, len(r.holdings))
 	for key := range r.holdings {
@@ -46,21 +46,27 @@ func (r *Router) Owned() (epoch uint64, owns func(breaker.Key) bool) {
 			owned[key] = true
 		}
 	}
-	return r.view.Epoch, func(key breaker.Key) bool { return owned[key] }
+	return r.epoch(), func(key breaker.Key) bool { return owned[key] }
+}
+
+// Here reports whether this replica decides about a breaker, as its owner or in the place of an owner that it does not reach.
+func (r *Router) Here(key breaker.Key) bool {
+	at := r.find(key)
+	return at != nil && at.here()
 }
 
 // Settled reports whether this replica knows the breakers of all others that it reaches, so that it can serve proxies.
 func (r *Router) Settled() bool {
 	r.mu.Lock()
 	defer r.unlock()
-	if !r.started || len(r.pending) > 0 {
+	if _, begun := r.roster.View(); !begun || len(r.pending) > 0 {
 		return false
 	}
-	for _, m := range r.view.Members {
+	for _, m := range r.view().Members {
 		if m.ID == r.o.Self.ID {
 			continue
 		}
-		if p := r.peers[m.ID]; p == nil || !p.reached || !p.synced {
+		if p := r.known(m.ID); p == nil || !p.Reached || !p.synced {
 			return false
 		}
 	}

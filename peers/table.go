@@ -63,35 +63,11 @@ func (r *Router) relative(id string) string {
 	return id
 }
 
-// places returns where breakers are, by what this replica knows now.
-func (r *Router) places() *places.Map {
-	reach := places.Reach{Self: r.o.Self.ID, Hears: map[string][]string{}}
-	for _, m := range r.view.Members {
-		reach.Members = append(reach.Members, m.ID)
-		if p := r.peers[m.ID]; p != nil && p.reached {
-			reach.Hears[m.ID] = p.hears
-		}
-	}
-	if r.leaving { // others decide, also where they are not members of a view without this replica
-		reach.Members = without(reach.Members, r.o.Self.ID)
-	}
-	return places.New(&reach)
-}
-
-func without(ids []string, id string) (others []string) {
-	for _, other := range ids {
-		if other != id {
-			others = append(others, other)
-		}
-	}
-	return others
-}
-
 // replace looks where all breakers are now, and moves those that were elsewhere.
 func (r *Router) replace(now breaker.Instant) {
 	r.holdNodes(now)
 	old := r.table.Load()
-	m := r.places()
+	m := places.New(r.roster.Reach())
 	next := newTable(m, make(map[breaker.Key]*place, len(r.specs)))
 	var moves []move
 	settle := func(key breaker.Key, was *place, perNode bool) *place {

@@ -12,22 +12,18 @@ import (
 // tickPeriod is how often [Router.Tick] is to be called when there is nothing else to do.
 const tickPeriod = 50 * time.Millisecond
 
-// frozen is how long there may be no tick. After a longer time the process has stood still, and other replicas may have taken
-// its breakers.
-const frozen = time.Second
-
 // Tick does what time brings. It returns when it is to be called again.
 func (r *Router) Tick(now breaker.Instant) (next breaker.Instant) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.awake(now)
-	r.ticked = now
-	if r.thawed != 0 && now.Sub(r.thawed) >= patience {
-		r.confirm(now) // nobody says otherwise
+	r.roster.Look(now)
+	r.resume(now)
+	if r.roster.Silent(now) {
+		r.replace(now)
 	}
-	r.missing(now)
 	r.overdue(now)
-	if now.Sub(r.beatAt) >= beatPeriod || r.beatAt == 0 {
+	if r.roster.BeatsDue(now) {
 		r.beats(now)
 	}
 	r.retarget(now)
@@ -36,38 +32,13 @@ func (r *Router) Tick(now breaker.Instant) (next breaker.Instant) {
 		r.sendFigures(now)
 	}
 	next = now.Add(tickPeriod)
-	for _, p := range r.sorted() {
+	for _, p := range r.others() {
 		r.flush(p, now)
 		if at, ok := p.out.Due(); ok {
 			next = min(next, at)
 		}
 	}
 	return max(next, now.Add(time.Millisecond))
-}
-
-// awake notices that the process has stood still.
-func (r *Router) awake(now breaker.Instant) {
-	if r.ticked == 0 || now.Sub(r.ticked) < frozen || r.thawed != 0 {
-		return
-	}
-	r.thawed = now
-	r.lease = 0
-	for _, p := range r.peers {
-		p.agreed = 0
-		p.heard = max(p.heard, now.Add(-silence/2)) // their beats may wait to be read
-	}
-	r.o.Log.Warn("the process has stood still; it gives no permits until other replicas confirm that it is still a member", "for", now.Sub(r.ticked).String())
-	r.beats(now)
-}
-
-// confirm ends the doubt of a process that has stood still.
-func (r *Router) confirm(now breaker.Instant) {
-	r.thawed = 0
-	held := r.held
-	r.held = nil
-	for _, t := range held {
-		r.deliver(t, now)
-	}
 }
 
 // Receive takes a message of another replica. The caller has authenticated it.
@@ -78,7 +49,7 @@ func (r *Router) Receive(from membership.Member, m *peerspb.Message, now breaker
 		return
 	}
 	r.awake(now)
-	p := r.peer(from)
+	p := r.meet(from)
 	switch k := m.GetKind().(type) {
 	case *peerspb.Message_Beat:
 		r.tookBeat(p, k.Beat, now)
@@ -106,20 +77,5 @@ func (r *Router) Receive(from membership.Member, m *peerspb.Message, now breaker
 		delete(r.giving, k.Taken.GetId())
 		r.confirmed(k.Taken.GetId(), now)
 	}
-	if r.thawed != 0 && r.confirmedSince(r.thawed) {
-		r.confirm(now)
-	}
-}
-
-// confirmedSince reports whether all other members have confirmed the view since an instant.
-func (r *Router) confirmedSince(since breaker.Instant) bool {
-	if !r.view.Has(r.o.Self.ID) {
-		return true // it owns nothing
-	}
-	for _, m := range r.view.Members {
-		if p := r.peers[m.ID]; m.ID != r.o.Self.ID && (p == nil || p.agreed < since) {
-			return false
-		}
-	}
-	return true
+	r.resume(now)
 }

@@ -34,7 +34,7 @@ func (r *Router) nextTurn(h *holding, at *place, now breaker.Instant) {
 		wants = append(wants, r.o.Self.ID)
 	}
 	for id, since := range h.demand {
-		if p := r.peers[id]; p != nil && p.reached && now.Sub(since) < wanted {
+		if p := r.known(id); p != nil && p.Reached && now.Sub(since) < wanted {
 			wants = append(wants, id)
 		}
 	}
@@ -48,9 +48,9 @@ func (r *Router) nextTurn(h *holding, at *place, now breaker.Instant) {
 }
 
 // waitsForTurn keeps this replica from dealing permits of a half-open breaker while it is another one's turn.
-func (r *Router) waitsForTurn(s *breaker.Status, turn string, now breaker.Instant) {
+func (r *Router) waitsForTurn(s *breaker.Status, turn string) {
 	of := r.specOf(s.Key)
 	if s.State == breaker.HalfOpen && of != nil && of.connections && turn != r.o.Self.ID {
-		s.ProbesFrom = max(s.ProbesFrom, now.Add(figuresPeriod))
+		s.RetryAfter = max(s.RetryAfter, figuresPeriod)
 	}
 }

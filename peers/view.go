@@ -1,15 +1,11 @@
 package peers
 
 import (
-	"time"
-
 	"breakwater.dev/breaker"
 	"breakwater.dev/membership"
 	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/roster"
 )
-
-// forgetting is how long a silent replica that is no member is remembered.
-const forgetting = 10 * time.Minute
 
 // View says who the members are. A view that is older than the one in force is ignored.
 func (r *Router) View(v membership.View, now breaker.Instant) {
@@ -23,46 +19,40 @@ func (r *Router) View(v membership.View, now breaker.Instant) {
 func (r *Router) Lease(epoch uint64, asked, until, now breaker.Instant) {
 	r.mu.Lock()
 	defer r.unlock()
-	if epoch != r.view.Epoch {
-		return
-	}
-	r.lease = max(r.lease, until)
-	if r.thawed != 0 && asked >= r.thawed {
-		r.confirm(now)
-	}
+	r.roster.Renew(epoch, asked, until)
+	r.resume(now)
 }
 
 // learnView takes a view of another replica.
 func (r *Router) learnView(m *peerspb.View, now breaker.Instant) {
-	if m.GetEpoch() > r.view.Epoch {
-		r.takeView(viewIn(m), now)
+	if m.GetEpoch() > r.epoch() {
+		r.takeView(roster.ViewIn(m), now)
 	}
 }
 
 func (r *Router) takeView(v membership.View, now breaker.Instant) {
-	if r.started && (v.Epoch < r.view.Epoch || v.Same(&r.view)) {
+	before := r.table.Load().places
+	changed, follows := r.roster.Apply(v, now)
+	if !changed {
 		return
 	}
-	old := r.view
-	before := r.table.Load().places
-	r.view, r.lease = v, 0
-	for _, m := range v.Members {
-		if m.ID != r.o.Self.ID {
-			r.peer(m)
-		}
-	}
-	for _, p := range r.peers {
-		p.agreed = 0
-	}
-	if next := r.started && v.Epoch == old.Epoch+1; next {
+	if follows {
 		r.before = before.Owner
 	}
 	r.replace(now)
 	r.fence(now)
-	r.started, r.before = true, nil
-	r.forget(now)
-	r.beats(now) // those that have not heard of it must stop to act by the old view
+	r.before = nil
+	r.beats(now) // replicas that do not know it must stop to act by the old view
 }
+
+// view returns the view in force.
+func (r *Router) view() *membership.View {
+	v, _ := r.roster.View()
+	return v
+}
+
+// epoch returns the epoch of the view in force.
+func (r *Router) epoch() uint64 { return r.view().Epoch }
 
 // fence has this replica give no permits of breakers that it has become the owner of, until the permits have run out that the
 // owner before may have given. A replica that has missed a view cannot know who that was.
@@ -75,35 +65,18 @@ func (r *Router) fence(now breaker.Instant) {
 	}
 }
 
-// fenceAfter returns when no permit is valid any more that another owner may give from now on.
+// fenceAfter returns when no permit is valid any longer that another owner may give from now on.
 func (r *Router) fenceAfter(key breaker.Key, now breaker.Instant) breaker.Instant {
 	s := r.specOf(key)
 	if s == nil {
-		return now.Add(Lease)
+		return now.Add(roster.Lease)
 	}
-	return now.Add(Lease + s.Lease)
+	return now.Add(roster.Lease + s.Lease)
 }
 
 // owns reports whether this replica is the owner of a breaker, and surely still is.
 func (r *Router) owns(key breaker.Key, now breaker.Instant) bool {
-	return r.thawed == 0 && r.table.Load().places.Owner(key) == r.o.Self.ID && (now < r.lease || r.agreed(now))
-}
-
-// agreed reports whether all other members have confirmed the view within the time of a lease, so that none of them can have
-// acted by another one.
-func (r *Router) agreed(now breaker.Instant) bool {
-	if !r.view.Has(r.o.Self.ID) {
-		return false
-	}
-	for _, m := range r.view.Members {
-		if m.ID == r.o.Self.ID {
-			continue
-		}
-		if p := r.peers[m.ID]; p == nil || p.agreed == 0 || now >= p.agreed.Add(Lease) {
-			return false
-		}
-	}
-	return true
+	return r.table.Load().places.Owner(key) == r.o.Self.ID && r.roster.Certain(now)
 }
 
 // mayGrant reports whether this replica may give permits of a breaker that is here.
@@ -116,7 +89,7 @@ func (r *Router) mayGrant(key breaker.Key, now breaker.Instant) bool {
 func (r *Router) Leave(now breaker.Instant) {
 	r.mu.Lock()
 	defer r.unlock()
-	r.leaving = true
+	r.roster.Leaving = true
 	r.beats(now)
 	r.replace(now)
 }
@@ -132,5 +105,31 @@ func (r *Router) Left() bool {
 func (r *Router) Known() membership.View {
 	r.mu.Lock()
 	defer r.unlock()
-	return r.view
+	return *r.view()
+}
+
+// awake notices that the process has stood still.
+func (r *Router) awake(now breaker.Instant) {
+	if still := r.roster.Awake(now); still > 0 {
+		r.o.Log.Warn("the process has stood still; it gives no permits until other replicas confirm that it is still a member", "for", still.String())
+		r.beats(now)
+	}
+}
+
+// inDoubt reports whether the process has stood still, so that its breakers may be another replica's.
+func (r *Router) inDoubt(now breaker.Instant) bool {
+	r.awake(now)
+	return r.roster.InDoubt(now)
+}
+
+// resume delivers the transitions that were made in doubt, when that is over.
+func (r *Router) resume(now breaker.Instant) {
+	if len(r.held) == 0 || r.roster.InDoubt(now) {
+		return
+	}
+	held := r.held
+	r.held = nil
+	for _, t := range held {
+		r.deliver(t, now)
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/membership"
+	"breakwater.dev/membership/quorum"
 	"breakwater.dev/peers/internal/peerspb"
 )
 
@@ -34,6 +35,7 @@ type world struct {
 	loss, twice       float64
 	slowest           time.Duration
 	store             store
+	members           source
 	flying            map[breaker.Key]map[*call]bool // probes in flight
 	most              int                            // probes in flight at once
 	sick              map[breaker.Key]bool
@@ -99,7 +101,8 @@ type replica struct {
 	offset      breaker.Instant // of its clock
 	engine      *breaker.Engine
 	router      *Router
-	agent       *membership.Agent
+	agent       *membership.Agent                        // of a store's members
+	counted     func(membership.Member, *quorum.Message) // takes a message about members that are counted
 	dead        bool
 	frozen      bool
 	waiting     []func() // what happens when it goes on
@@ -109,12 +112,15 @@ type replica struct {
 }
 
 func newWorld(seed uint64, specs []breaker.Spec) *world {
-	return &world{
+	w := &world{
 		now: breaker.Instant(time.Hour), random: rand.New(rand.NewPCG(seed, 1)), specs: specs, cut: map[[2]string]bool{}, slowest: 5 * time.Millisecond,
 		store:  store{alive: map[string]alive{}, cut: map[string]bool{}},
 		flying: map[breaker.Key]map[*call]bool{}, sick: map[breaker.Key]bool{}, delivered: map[delivery]string{},
 		fail: func(format string, args ...any) { panic(fmt.Sprintf(format, args...)) },
 	}
+	w.members = &w.store
+	w.store.w = w
+	return w
 }
 
 // notes takes the log of a replica into that of the world.
@@ -145,15 +151,14 @@ func (w *world) start() *replica {
 		Self: p.member, Engine: p.engine, Log: slog.New(slog.NewTextHandler(notes{w, id}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: timeless})),
 		Send:    func(to membership.Member, m *peerspb.Message) { w.send(p, to.ID, m) },
 		Deliver: p.deliver, Changed: func(breaker.Key) {}, Suspect: func(breaker.Key) {}, Flush: p.flush,
-		Wake: func() { w.after(0, p.tick) },
+		Wake: func() { w.after(0, p.tick) }, LeasesOnly: w.members != &w.store,
 	}, w.random.Uint64()>>8)
-	p.agent = membership.NewAgent(p.member, func() string { return fmt.Sprint(w.random.Uint64()) })
 	w.replicas = append(w.replicas, p)
 	p.engine.Apply(w.specs, p.now())
 	p.router.Apply(w.specs, nil, p.now())
 	w.note("%s starts", id)
 	w.after(0, p.tick)
-	w.after(0, p.beat)
+	w.members.start(p)
 	return p
 }
 
@@ -210,7 +215,7 @@ func (p *replica) deliver(t breaker.Transition, mirrored bool) {
 	}
 	r := p.router
 	r.mu.Lock()
-	owns, epoch := r.owns(t.Key, p.now()), r.view.Epoch
+	owns, epoch := r.owns(t.Key, p.now()), r.epoch()
 	r.mu.Unlock()
 	p.w.note("%s: %s %v -> %v (%v), generation %d, epoch %d, owns %v", p.member.ID, t.Key, t.Edge.From, t.Edge.To, t.Edge.Reason, t.Generation, epoch, owns)
 	if t.Generation <= p.generations[t.Key] {
@@ -233,6 +238,17 @@ func (w *world) send(from *replica, to string, m *peerspb.Message) {
 	if err != nil {
 		w.fail("marshal: %v", err)
 	}
+	w.carry(from, to, func(target *replica) {
+		m := &peerspb.Message{}
+		if err := proto.Unmarshal(data, m); err != nil {
+			w.fail("unmarshal: %v", err)
+		}
+		target.router.Receive(from.member, m, target.now())
+	})
+}
+
+// carry brings something to another replica, perhaps twice, or loses it.
+func (w *world) carry(from *replica, to string, arrives func(target *replica)) {
 	for range 1 + w.chance(w.twice) {
 		if w.cut[pair(from.member.ID, to)] || w.random.Float64() < w.loss {
 			continue
@@ -242,13 +258,7 @@ func (w *world) send(from *replica, to string, m *peerspb.Message) {
 			if target == nil || w.cut[pair(from.member.ID, to)] {
 				return
 			}
-			target.do(func() {
-				m := &peerspb.Message{}
-				if err := proto.Unmarshal(data, m); err != nil {
-					w.fail("unmarshal: %v", err)
-				}
-				target.router.Receive(from.member, m, target.now())
-			})
+			target.do(func() { arrives(target) })
 		})
 	}
 }
@@ -303,6 +313,7 @@ func (p *replica) thaw() {
 
 // store is the registry.
 type store struct {
+	w     *world
 	view  membership.View
 	alive map[string]alive
 	down  bool
@@ -323,6 +334,18 @@ func (w *world) reading() *membership.Reading {
 	}
 	slices.SortFunc(r.Live, func(x, y membership.Member) int { return cmp.Compare(x.ID, y.ID) })
 	return r
+}
+
+func (s *store) room() bool { return len(s.w.living()) < 5 }
+
+func (s *store) heal() {
+	clear(s.cut)
+	s.down = false
+}
+
+func (s *store) start(p *replica) {
+	p.agent = membership.NewAgent(p.member, func() string { return fmt.Sprint(s.w.random.Uint64()) })
+	s.w.after(0, p.beat)
 }
 
 // beat is one beat of the replica to the store, and the next one.
@@ -355,7 +378,7 @@ func (p *replica) beat() {
 func (p *replica) answered(reading *membership.Reading, sent breaker.Instant) {
 	w := p.w
 	p.router.mu.Lock()
-	p.agent.Learn(p.router.view)
+	p.agent.Learn(*p.router.view())
 	p.router.mu.Unlock()
 	result := p.agent.Answered(reading, sent, p.now())
 	p.router.View(result.View, p.now())

@@ -17,7 +17,7 @@ func replicasCommand() *cobra.Command {
 		Use:   "replicas",
 		Short: "See the control planes that share their breakers",
 		Long: strings.TrimSpace(`
-Replicas asks a running control plane which others share its breakers (serve --store), whether it
+Replicas asks a running control plane which others share its breakers (serve --store or --peers), whether it
 reaches them, and how many breakers each owns. The owner of a breaker decides about it; the others
 forward what their proxies report, and know its state. Which one owns a breaker is in the column
 OWNER of 'breakwater breakers list'.
@@ -37,7 +37,7 @@ breakers by what its own side knows, and gives no permits for probes of them.`),
 			case err != nil:
 				return p.advise(err)
 			case all == nil:
-				return errors.New("this control plane shares its breakers with no other: it was started without --store")
+				return errors.New("this control plane shares its breakers with no other: it was started without --store and --peers")
 			case output == "json":
 				return cli.WriteJSON(c.OutOrStdout(), all)
 			}

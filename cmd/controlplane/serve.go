@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,11 +16,13 @@ import (
 
 	"breakwater.dev/internal/app"
 	"breakwater.dev/internal/logs"
+	"breakwater.dev/membership/addresses"
 )
 
 func serveCommand() *cobra.Command {
 	var o app.Options
 	var format, tokenFile string
+	var peers []string
 	var level slog.Level
 	c := &cobra.Command{
 		Use:     "serve PATH...",
@@ -42,6 +45,9 @@ func serveCommand() *cobra.Command {
 			if err := checkGateTTL(o.GateTTL); err != nil {
 				return err
 			}
+			if o.Replicas.Peers, err = readsPeers(c.Flags().Changed("peers"), peers, o.Replicas.Store.URL); err != nil {
+				return err
+			}
 			if o.AdminToken, err = readsToken(tokenFile); err != nil {
 				return err
 			}
@@ -58,8 +64,10 @@ func serveCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&tokenFile, "admin-token-file", "", "`file` with the token that lets people change breakers; may be replaced at any time (default $"+tokenEnv+")")
 	f.StringVar(&format, "log-format", "text", "text or json")
+	f.StringSliceVar(&peers, "peers", nil, "`host:port` of each replica with which this one shares its breakers without a store, this one included, with commas between; or a single DNS name of all, and their port (see above)")
 	f.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	completeWords(c, "instance", nil)
+	completeWords(c, "peers", nil)
 	completeFiles(c, "tls-cert", "tls-key", "tls-client-ca", "http-tls-cert", "http-tls-key", "admin-token-file")
 	return c
 }
@@ -106,9 +114,41 @@ In plain text --http-listen answers only requests for a Host that no stranger ca
 browser can read it: an IP address, localhost, a name without a dot, one that ends in .svc or
 .svc.cluster.local, the host of --http-listen, and those of --http-host.
 
+Replicas share their breakers by --store or, without a store, by --peers, which has the address
+of each replica. They need a majority of the addresses for a trial of a service by one of them:
+
+  --peers 10.0.0.1:18000,10.0.0.2:18000,10.0.0.3:18000
+
+Three addresses are the fewest that survive the loss of one, five the fewest that survive the loss
+of two; a fourth or a second one adds nothing. Where a majority is missing, each replica decides by
+what its own side knows, and makes no probes, so an open breaker stays open until the majority is
+there again. All replicas have the same list; change it by one address at a time. Breakers are kept
+in each replica's own --state-dir.
+
+A single DNS name, such as a headless service of Kubernetes, stands for all of its addresses. It
+has to name replicas that are not ready, too. The first leader is there a minute after the first
+start, and a name server that is silent for longer than 20 s is like a missing majority.
+
 The environment variables CIRCUIT_BREAKER_FAILURE_THRESHOLD,
 CIRCUIT_BREAKER_RECOVERY_TIMEOUT_SECONDS, CIRCUIT_BREAKER_TIMEOUT_SECONDS and
 CIRCUIT_BREAKER_SUCCESS_THRESHOLD replace the built-in defaults of policies.`
+
+// readsPeers reads the addresses of replicas.
+func readsPeers(given bool, list []string, store string) (addresses.Peers, error) {
+	switch {
+	case !given:
+		return addresses.Peers{}, nil
+	case store != "":
+		return addresses.Peers{}, usageError{errors.New("--peers and --store both say which replicas there are; give one of them")}
+	case len(list) == 0:
+		return addresses.Peers{}, usageError{errors.New("--peers is empty; give the address of each replica, or a DNS name of all")}
+	}
+	peers, err := addresses.Parse(list)
+	if err != nil {
+		return addresses.Peers{}, usageError{fmt.Errorf("--peers: %w", err)}
+	}
+	return peers, nil
+}
 
 // instanceEnv names the control plane where --instance does not.
 const instanceEnv = "BREAKWATER_INSTANCE"

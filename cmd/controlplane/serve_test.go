@@ -126,3 +126,54 @@ func TestAdminToken(t *testing.T) {
 		})
 	}
 }
+
+func TestPeers(t *testing.T) {
+	tests := []struct {
+		name, list, store string
+		listed            int
+		named, problem    string
+	}{
+		{"addresses", "10.0.0.1:18000,10.0.0.2:18000,10.0.0.3:18000", "", 3, "", ""},
+		{"IPv6", "[fd00::1]:18000,[fd00::2]:18000", "", 2, "", ""},
+		{"names", "a:18000,b:18000", "", 2, "", ""},
+		{"one address", "10.0.0.1:18000", "", 1, "", ""},
+		{"a name", "breakwater.mesh.svc:18000", "", 0, "breakwater.mesh.svc", ""},
+		{"nothing", "", "", 0, "", "--peers is empty"},
+		{"a store too", "a:1,b:1", "redis://r:6379", 0, "", "give one of them"},
+		{"no port", "10.0.0.1:18000,10.0.0.2", "", 0, "", `"10.0.0.2" has to be host:port, such as 10.0.0.2:18000`},
+		{"an IPv6 without port", "fd00::1", "", 0, "", `"fd00::1" has to be host:port, such as [fd00::1]:18000`},
+		{"no host", ":18000", "", 0, "", `such as 10.0.0.1:18000`},
+		{"an empty place", "a:1,,b:1", "", 0, "", `"" has to be host:port`},
+		{"a port that is a word", "a:xds,b:1", "", 0, "", `"a:xds" has to have a port from 1 to 65535, such as a:18000`},
+		{"port 0", "a:0", "", 0, "", "a port from 1 to 65535"},
+		{"port too large", "a:65536", "", 0, "", "a port from 1 to 65535"},
+		{"twice", "a:1,b:1,a:1", "", 0, "", `"a:1" is there twice`},
+		{"twice in two ways", "[::ffff:10.0.0.1]:1,10.0.0.1:01", "", 0, "", "are the same address"},
+		{"twice in two cases", "A.:1,a:1", "", 0, "", "are the same address"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := serveCommand()
+			if err := c.ParseFlags([]string{"--peers", tt.list}); err != nil {
+				t.Fatal(err)
+			}
+			list, err := c.Flags().GetStringSlice("peers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := readsPeers(true, list, tt.store)
+			if tt.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.problem) {
+					t.Errorf("got %v, want an error that says %q", err, tt.problem)
+				}
+				return
+			}
+			if err != nil || len(got.List) != tt.listed || got.Name != tt.named {
+				t.Errorf("got %+v, %v; want %d addresses and the name %q", got, err, tt.listed, tt.named)
+			}
+		})
+	}
+	if got, err := readsPeers(false, nil, "redis://r:6379"); err != nil || got.Given() {
+		t.Errorf("without the flag: %+v, %v; want none", got, err)
+	}
+}

@@ -63,7 +63,7 @@ func (a *app) observe(t breaker.Transition, mirrored bool) {
 // keep makes the keeper save the states of breakers soon.
 func (a *app) keep(breaker.Transition) {
 	switch {
-	case a.replicas != nil:
+	case a.replicas != nil && a.replicas.store != nil:
 		a.replicas.saver.Notify()
 	case a.keeper != nil:
 		a.keeper.Notify()

@@ -17,6 +17,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/instant"
 	"breakwater.dev/membership"
+	"breakwater.dev/membership/addresses"
 	"breakwater.dev/peers"
 	"breakwater.dev/peers/link"
 	"breakwater.dev/store/shared"
@@ -26,77 +27,107 @@ import (
 type Replicas struct {
 	// Store is the store that all replicas share. Without a URL there is none.
 	Store shared.Options
+	// Peers are the addresses of all replicas, in the place of a store. The states of breakers are in StateDir then.
+	Peers addresses.Peers
 	// Address is the host:port at which other replicas reach the port for proxies; "": the host that reaches the store, and the
 	// port of XDSListen.
 	Address string
 }
 
 // Enabled reports whether there may be other replicas.
-func (r *Replicas) Enabled() bool { return r.Store.URL != "" }
+func (r *Replicas) Enabled() bool { return r.Store.URL != "" || r.Peers.Given() }
+
+// members is a source of the members.
+type members interface {
+	// Run keeps this replica a member until ctx ends.
+	Run(ctx context.Context)
+	// Leave ends its membership, while Run goes on.
+	Leave(ctx context.Context)
+}
 
 // replicas are the parts of a control plane that shares its breakers.
 type replicas struct {
-	router *peers.Router
-	links  *link.Links
-	keeper *membership.Keeper
-	store  *shared.Store
-	saver  *shared.Keeper
-	log    *slog.Logger
-	wake   chan struct{} // has room for one
-	moved  chan struct{} // has room for one: there is another view
-	ready  chan struct{} // closed when this replica knows the breakers of others
-	placed time.Time     // when the feed last learned which proxies are here; used by run only
-	place  func()        // tells the feed
-	epoch  uint64        // of the last view; used by the keeper's goroutine only
+	router  *peers.Router
+	links   *link.Links
+	members members
+	store   *shared.Store  // nil: there is none
+	saver   *shared.Keeper // nil: there is no store
+	log     *slog.Logger
+	wake    chan struct{} // has room for one
+	moved   chan struct{} // has room for one: there is another view
+	ready   chan struct{} // closed when this replica knows the breakers of others
+	epoch   uint64        // of the last view; the source of the members calls one function at a time
+	placed  time.Time     // when the feed last learned which proxies are here; used by run only
+	place   func()        // tells the feed
 }
 
 // newReplicas makes the parts that share the breakers of this process. None of them runs yet.
 func (a *app) newReplicas() (*replicas, error) {
-	store, err := shared.Open(a.options.Replicas.Store, a.clock.Both, a.log)
-	if err != nil {
-		return nil, fmt.Errorf("--store: %w", err)
-	}
-	address, err := a.options.Replicas.address(a.options.XDSListen)
+	o := a.options.Replicas
+	address, err := o.address(a.options.XDSListen)
 	if err != nil {
 		return nil, err
 	}
-	self := membership.Member{ID: nonce(), Address: address, Name: a.options.Instance}
-	r := &replicas{store: store, log: a.log, place: a.place, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{})}
 	credentials, err := a.peerCredentials()
 	if err != nil {
 		return nil, err
 	}
+	self := membership.Member{ID: nonce(), Address: address, Name: a.options.Instance}
+	r := &replicas{log: a.log, place: a.place, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ready: make(chan struct{})}
+	var counted *addresses.Keeper
 	r.links = link.New(link.Options{
 		Self: self, Credentials: credentials, Admit: a.admitPeer, Log: a.log,
 		Receive: func(from membership.Member, m *link.Message) { r.router.Receive(from, m, a.clock.Now()) },
+		Membership: func(from membership.Member, message []byte) {
+			if counted != nil {
+				counted.Receive(from, message)
+			}
+		},
 	})
 	r.router = peers.New(peers.Options{
 		Self: self, Engine: a.engine, Send: r.links.Send, Deliver: a.observe, Log: a.log,
 		Changed: func(key breaker.Key) { a.gates.Observe(breaker.Transition{Key: key, At: a.clock.Now()}) },
 		Suspect: func(key breaker.Key) { a.feed.Suspect(key) },
-		Flush:   a.driver.Deliver, Wake: r.wakeUp,
+		Flush:   a.driver.Deliver, Wake: r.wakeUp, LeasesOnly: o.Peers.Given(),
 	}, random())
-	r.keeper = membership.NewKeeper(self, store, membership.KeeperOptions{
+	to := membership.KeeperOptions{
 		Now: a.clock.Now, Known: r.router.Known, Nonce: nonce, Log: a.log,
-		View: func(result membership.Result, asked instant.Instant) {
-			r.router.View(result.View, a.clock.Now())
-			if result.View.Epoch != r.epoch {
-				r.epoch = result.View.Epoch
-				signal(r.moved)
-			}
-			if result.Lease != 0 {
-				r.router.Lease(result.View.Epoch, asked, result.Lease, a.clock.Now())
-			}
-		},
-	})
-	r.saver = shared.NewKeeper(store, shared.Replica{
+		View: func(result membership.Result, asked instant.Instant) { r.view(result, asked, a.clock.Now) },
+	}
+	if o.Peers.Given() {
+		counted = addresses.NewKeeper(self, o.Peers, addresses.Options{KeeperOptions: to, Send: r.links.SendMembership})
+		r.members = counted
+		return r, nil
+	}
+	return r, a.share(r, self, to)
+}
+
+// share connects replicas with their store.
+func (a *app) share(r *replicas, self membership.Member, to membership.KeeperOptions) (err error) {
+	if r.store, err = shared.Open(a.options.Replicas.Store, a.clock.Both, a.log); err != nil {
+		return fmt.Errorf("--store: %w", err)
+	}
+	r.members = membership.NewKeeper(self, r.store, to)
+	r.saver = shared.NewKeeper(r.store, shared.Replica{
 		ID: self.ID, Export: func() []breaker.Saved { return a.engine.Export(a.clock.Now()) },
 		Ownership: func() shared.Ownership {
 			epoch, owns := r.router.Owned()
 			return shared.Ownership{Epoch: epoch, Owns: owns}
 		},
 	}, a.log)
-	return r, nil
+	return nil
+}
+
+// view takes what the source of the members says.
+func (r *replicas) view(result membership.Result, asked instant.Instant, now func() breaker.Instant) {
+	r.router.View(result.View, now())
+	if result.View.Epoch != r.epoch {
+		r.epoch = result.View.Epoch
+		signal(r.moved)
+	}
+	if result.Lease != 0 {
+		r.router.Lease(result.View.Epoch, asked, result.Lease, now())
+	}
 }
 
 func (r *replicas) wakeUp() { signal(r.wake) }
@@ -186,7 +217,7 @@ func (r *replicas) settle(started, now breaker.Instant) {
 		return
 	}
 	if !known {
-		r.log.Warn("other replicas do not answer: this one begins with what the store has")
+		r.log.Warn("other replicas do not answer: this one begins with what it has")
 	}
 	close(r.ready)
 }
@@ -208,21 +239,18 @@ const leavePeriod = 3 * time.Second
 
 // start joins the other replicas. stop hands the breakers over to them, and ends everything.
 func (r *replicas) start(now func() breaker.Instant) (stop func()) {
-	joined, leave := context.WithCancel(context.Background())
 	ticking, end := context.WithCancel(context.Background())
-	var member, ticks sync.WaitGroup
-	member.Go(func() { r.keeper.Run(joined) })
+	var ticks sync.WaitGroup
+	ticks.Go(func() { r.members.Run(ticking) })
 	ticks.Go(func() { r.run(ticking, now) })
-	ticks.Go(func() { r.reload(ticking, now) })
-	ticks.Go(func() { r.saver.Run(ticking) })
+	if r.store != nil {
+		ticks.Go(func() { r.reload(ticking, now) })
+		ticks.Go(func() { r.saver.Run(ticking) })
+	}
 	return func() {
-		leave()
-		member.Wait()
 		deadline, cancel := context.WithTimeout(context.Background(), leavePeriod)
 		defer cancel()
-		if view, left := r.keeper.Leave(deadline); left {
-			r.router.View(view, now())
-		}
+		r.members.Leave(deadline)
 		r.router.Leave(now())
 		for !r.router.Left() && deadline.Err() == nil {
 			select {
@@ -238,7 +266,9 @@ func (r *replicas) start(now func() breaker.Instant) (stop func()) {
 // close ends the connections to other replicas and to the store.
 func (r *replicas) close() {
 	r.links.Close()
-	_ = r.store.Close() // its connections end with the process anyway
+	if r.store != nil {
+		_ = r.store.Close() // its connections end with the process anyway
+	}
 }
 
 // process identifies the replicas together, to those who read the ids of probes.
@@ -257,7 +287,7 @@ func (r *Replicas) address(listen string) (string, error) {
 		return r.Address, nil
 	}
 	if port == "0" {
-		return "", fmt.Errorf("--xds-listen = %q with --store: other replicas need a port that is known; give one, or --replica-address", listen)
+		return "", fmt.Errorf("--xds-listen = %q: other replicas need a port that is known; give one, or --replica-address", listen)
 	}
 	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
 		return listen, nil

@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/peers"
 	"breakwater.dev/store"
 )
 
@@ -18,7 +20,10 @@ const reconnectTime = 5 * time.Second
 // any longer.
 func (a *app) restore() (stop func(), err error) {
 	if a.replicas != nil {
-		return a.restoreShared(), nil
+		a.metrics.Register(a.replicas.router.Collector(a.clock.Now))
+		if a.replicas.store != nil {
+			return a.restoreShared(), nil
+		}
 	}
 	if a.options.StateDir == "" {
 		a.metrics.Register(a.keeper)
@@ -28,13 +33,11 @@ func (a *app) restore() (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("keeping the state of breakers: %w", err)
 	}
-	now := a.clock.Now()
-	restored, lost := a.engine.Restore(saved, now.Add(reconnectTime), now)
-	a.driver.Deliver()
-	if len(saved) > 0 {
-		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
+	if a.replicas != nil {
+		a.offer(saved)
+	} else {
+		a.takeUp(saved)
 	}
-	a.logLost(lost, "the policy is another one than before, or there is too much to keep")
 	a.keeper = store.NewKeeper(store.InFile(file, a.export), a.log)
 	a.metrics.Register(a.keeper)
 	return func() {
@@ -44,9 +47,36 @@ func (a *app) restore() (stop func(), err error) {
 	}, nil
 }
 
+// takeUp restores the breakers that an earlier process has saved.
+func (a *app) takeUp(saved []breaker.Saved) {
+	now := a.clock.Now()
+	restored, lost := a.engine.Restore(saved, now.Add(reconnectTime), now)
+	a.driver.Deliver()
+	if len(saved) > 0 {
+		a.log.Info("breakers restored", "directory", a.options.StateDir, "kept", len(saved), "restored", keys(restored))
+	}
+	a.logLost(lost, "the policy is another one than before, or there is too much to keep")
+}
+
+// savedEpoch is the epoch of states in a file. It is below the epoch of every view: other replicas may have gone on with the
+// breakers since.
+const savedEpoch = 1
+
+// offer has the replicas take up the breakers that an earlier process of this one has saved, where none of them knows better.
+func (a *app) offer(saved []breaker.Saved) {
+	states := make([]peers.Stored, len(saved))
+	for i := range saved {
+		states[i] = peers.Stored{Epoch: savedEpoch, Saved: saved[i]}
+	}
+	a.replicas.router.Offer(states, a.clock.Now())
+	if len(saved) > 0 {
+		a.log.Info("breakers offered to the replicas", "directory", a.options.StateDir, "kept", len(saved))
+	}
+}
+
 // restoreShared takes up the states in the store of all replicas. It goes on without them if the store does not answer.
 func (a *app) restoreShared() (stop func()) {
-	a.metrics.Register(a.replicas.saver, a.replicas.store, a.replicas.router.Collector(a.clock.Now))
+	a.metrics.Register(a.replicas.saver, a.replicas.store)
 	if !a.replicas.load(context.Background(), a.clock.Now) {
 		a.log.Warn("the store does not answer: this replica begins without the breakers that are in it")
 	}
@@ -56,8 +86,13 @@ func (a *app) restoreShared() (stop func()) {
 // export returns the states to save. When all streams have ended, the engine gets no more calls, and the last export has
 // fewer half-open breakers.
 func (a *app) export() []breaker.Saved {
+	export := a.engine.Export
 	if a.drained.Load() {
-		return a.engine.ExportLast(a.clock.Now())
+		export = a.engine.ExportLast
 	}
-	return a.engine.Export(a.clock.Now())
+	saved := export(a.clock.Now())
+	if a.replicas == nil {
+		return saved
+	}
+	return slices.DeleteFunc(saved, func(s breaker.Saved) bool { return !a.replicas.router.Here(s.Key) }) // the others keep theirs
 }

@@ -32,6 +32,8 @@ type (
 	// Peers is the place of the lock of breakers that other replicas share. Messages are queued, and the engine is called, while it
 	// is held.
 	Peers struct{}
+	// PeersLeaf is the place of the lock of running calls whose breakers other replicas have.
+	PeersLeaf struct{}
 	// GateLeaf is the place of the locks of gate/publisher. One guards transitions on their way to its
 	// goroutine, the other the gates in force in each proxy.
 	GateLeaf struct{}
@@ -52,6 +54,7 @@ var order = []any{
 	SharedResources{},
 	ExtProcCall{},
 	Peers{},
+	PeersLeaf{},
 	GateLeaf{},
 	DriverLeaf{},
 }

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -41,9 +42,11 @@ type Options struct {
 	Credentials credentials.TransportCredentials
 	// Admit returns an error if the other end of a stream is no replica.
 	Admit func(context.Context) error
-	// Receive gets each message. Those of one replica come one at a time, in their order.
+	// Receive gets each message of a router. Those of one replica come one at a time, in their order.
 	Receive func(from membership.Member, m *Message)
-	Log     *slog.Logger
+	// Membership gets each message of a source of members, in the same way; nil: they are dropped.
+	Membership func(from membership.Member, message []byte)
+	Log        *slog.Logger
 }
 
 // Links are the connections to other replicas. Make them with [New].
@@ -85,6 +88,12 @@ func (l *Links) Register(s grpc.ServiceRegistrar) { peerspb.RegisterPeersServer(
 // Serves reports whether a method is of the service that receives messages.
 func Serves(method string) bool { return method == peerspb.Peers_Tell_FullMethodName }
 
+// SendMembership sends a message of a source of members. A receiver without an id is any replica that answers at its address, also
+// this one.
+func (l *Links) SendMembership(to membership.Member, message []byte) {
+	l.Send(to, &Message{Kind: &peerspb.Message_Membership{Membership: message}})
+}
+
 // Send sends a message to a replica, or drops it. It never blocks.
 func (l *Links) Send(to membership.Member, m *Message) {
 	l.mu.Lock()
@@ -92,10 +101,10 @@ func (l *Links) Send(to membership.Member, m *Message) {
 	if l.closed {
 		return
 	}
-	q := l.queues[to.ID]
+	q := l.queues[name(to)]
 	if q == nil || q.to.Address != to.Address {
 		q = &queue{to, make(chan queued, backlog)}
-		l.queues[to.ID] = q
+		l.queues[name(to)] = q
 		l.running.Go(func() { l.serve(q) })
 	}
 	select {
@@ -103,6 +112,9 @@ func (l *Links) Send(to membership.Member, m *Message) {
 	default: // the other one does not read
 	}
 }
+
+// name returns the name of a receiver's queue.
+func name(to membership.Member) string { return cmp.Or(to.ID, to.Address) }
 
 // Close ends all connections.
 func (l *Links) Close() {
@@ -117,8 +129,8 @@ func (l *Links) Close() {
 func (l *Links) drop(q *queue) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.queues[q.to.ID] == q {
-		delete(l.queues, q.to.ID)
+	if l.queues[name(q.to)] == q {
+		delete(l.queues, name(q.to))
 	}
 }
 
@@ -231,6 +243,10 @@ func (l *Links) Tell(stream grpc.BidiStreamingServer[Message, Message]) error {
 		case err != nil:
 			return err
 		}
-		l.o.Receive(from, m)
+		if of, ok := m.GetKind().(*peerspb.Message_Membership); !ok {
+			l.o.Receive(from, m)
+		} else if l.o.Membership != nil {
+			l.o.Membership(from, of.Membership)
+		}
 	}
 }

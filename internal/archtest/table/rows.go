@@ -185,7 +185,18 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "membership", Layer: 4,
+		Ours:   []string{"instant"},
 		Reason: "Which replicas there are follows from what a registry says. It knows no registry, so that any store can be one.",
+	},
+	{
+		Pkg: "membership/quorum", Layer: 5, Pure: true, Silent: true,
+		Ours:   []string{"instant", "membership"},
+		Reason: "Whether a majority agrees follows from messages and times only, so that all histories of both can be tried.",
+	},
+	{
+		Pkg: "membership/addresses", Layer: 6,
+		Ours:   []string{"instant", "membership", "membership/quorum"},
+		Reason: "It has the clock and the name server that the quorum is without. The app carries its messages.",
 	},
 	{
 		Pkg: "store/shared", Layer: 6,
@@ -230,7 +241,7 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "cmd/controlplane", Layer: 13,
-		Ours:   []string{"internal/logs", "api", "internal/app", "internal/cli", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
+		Ours:   []string{"internal/logs", "api", "internal/app", "internal/cli", "membership/addresses", "policy", "sources/files", "wire", "xds", "xds/bootstrap"},
 		Third:  []string{"github.com/spf13/cobra"},
 		Reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},

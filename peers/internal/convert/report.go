@@ -78,4 +78,5 @@ func ItemOf(m *peerspb.Item, now breaker.Instant) (i *outbox.Item, ok bool) {
 
 func isOutcome(o int32) bool { return o >= int32(breaker.Success) && o <= int32(breaker.Abandoned) }
 
-func isState(s int32) bool { return s >= int32(breaker.Closed) && s <= int32(breaker.Open) }
+// IsState reports whether a number in a message is a state.
+func IsState(s int32) bool { return s >= int32(breaker.Closed) && s <= int32(breaker.Open) }

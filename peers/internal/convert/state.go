@@ -47,7 +47,7 @@ func StateOut(s *State, now breaker.Instant) *peerspb.State {
 // StateIn reads a state that arrived at an instant. ok is false where it makes no sense.
 func StateIn(m *peerspb.State, now breaker.Instant) (s *State, ok bool) {
 	t := at(now)
-	if !isState(m.GetState()) {
+	if !IsState(m.GetState()) {
 		return nil, false
 	}
 	s = &State{
@@ -64,7 +64,7 @@ func StateIn(m *peerspb.State, now breaker.Instant) (s *State, ok bool) {
 		s.Saved.Until = t.end(m.GetLeft())
 	}
 	if o := m.GetOverride(); o != nil {
-		if !isState(o.GetState()) {
+		if !IsState(o.GetState()) {
 			return nil, false
 		}
 		s.Saved.Override = &breaker.Override{State: breaker.State(o.GetState()), By: o.GetBy(), Note: o.GetNote(), Until: t.end(o.GetLeft())}

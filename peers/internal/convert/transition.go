@@ -26,7 +26,7 @@ func transitionIn(m *peerspb.Transition, key breaker.Key, now at) (x *breaker.Tr
 	if m == nil {
 		return nil, true
 	}
-	known := isState(m.GetFrom()) && isState(m.GetTo()) && m.GetReason() >= 0 && m.GetReason() <= int32(breaker.Restored) &&
+	known := IsState(m.GetFrom()) && IsState(m.GetTo()) && m.GetReason() >= 0 && m.GetReason() <= int32(breaker.Restored) &&
 		m.GetMode() >= 0 && m.GetMode() <= int32(breaker.Disabled)
 	if !known {
 		return nil, false

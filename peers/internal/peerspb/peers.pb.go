@@ -43,6 +43,7 @@ type Message struct {
 	//	*Message_Handover
 	//	*Message_Taken
 	//	*Message_Suspect
+	//	*Message_Membership
 	Kind          isMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -184,6 +185,15 @@ func (x *Message) GetSuspect() *Suspect {
 	return nil
 }
 
+func (x *Message) GetMembership() []byte {
+	if x != nil {
+		if x, ok := x.Kind.(*Message_Membership); ok {
+			return x.Membership
+		}
+	}
+	return nil
+}
+
 type isMessage_Kind interface {
 	isMessage_Kind()
 }
@@ -232,6 +242,10 @@ type Message_Suspect struct {
 	Suspect *Suspect `protobuf:"bytes,11,opt,name=suspect,proto3,oneof"`
 }
 
+type Message_Membership struct {
+	Membership []byte `protobuf:"bytes,12,opt,name=membership,proto3,oneof"` // what the sources of members say to each other, in a form of their own
+}
+
 func (*Message_Beat) isMessage_Kind() {}
 
 func (*Message_Report) isMessage_Kind() {}
@@ -253,6 +267,8 @@ func (*Message_Handover) isMessage_Kind() {}
 func (*Message_Taken) isMessage_Kind() {}
 
 func (*Message_Suspect) isMessage_Kind() {}
+
+func (*Message_Membership) isMessage_Kind() {}
 
 type Replica struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -319,6 +335,7 @@ type View struct {
 	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Nonce         string                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	Members       []*Replica             `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	Follows       string                 `protobuf:"bytes,4,opt,name=follows,proto3" json:"follows,omitempty"` // the nonce of the view that was in force just before; "": that is not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +389,13 @@ func (x *View) GetMembers() []*Replica {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *View) GetFollows() string {
+	if x != nil {
+		return x.Follows
+	}
+	return ""
 }
 
 // Beat says that a replica is alive. It is sent several times a second.
@@ -2620,7 +2644,7 @@ var File_peers_internal_peerspb_peers_proto protoreflect.FileDescriptor
 
 const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\n" +
-	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\xe2\x04\n" +
+	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\x84\x05\n" +
 	"\aMessage\x12/\n" +
 	"\x04beat\x18\x01 \x01(\v2\x19.breakwater.peers.v1.BeatH\x00R\x04beat\x125\n" +
 	"\x06report\x18\x02 \x01(\v2\x1b.breakwater.peers.v1.ReportH\x00R\x06report\x12,\n" +
@@ -2633,16 +2657,20 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\bhandover\x18\t \x01(\v2\x1d.breakwater.peers.v1.HandoverH\x00R\bhandover\x122\n" +
 	"\x05taken\x18\n" +
 	" \x01(\v2\x1a.breakwater.peers.v1.TakenH\x00R\x05taken\x128\n" +
-	"\asuspect\x18\v \x01(\v2\x1c.breakwater.peers.v1.SuspectH\x00R\asuspectB\x06\n" +
+	"\asuspect\x18\v \x01(\v2\x1c.breakwater.peers.v1.SuspectH\x00R\asuspect\x12 \n" +
+	"\n" +
+	"membership\x18\f \x01(\fH\x00R\n" +
+	"membershipB\x06\n" +
 	"\x04kind\"G\n" +
 	"\aReplica\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"j\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\x84\x01\n" +
 	"\x04View\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05nonce\x18\x02 \x01(\tR\x05nonce\x126\n" +
-	"\amembers\x18\x03 \x03(\v2\x1c.breakwater.peers.v1.ReplicaR\amembers\"\x8d\x02\n" +
+	"\amembers\x18\x03 \x03(\v2\x1c.breakwater.peers.v1.ReplicaR\amembers\x12\x18\n" +
+	"\afollows\x18\x04 \x01(\tR\afollows\"\x8d\x02\n" +
 	"\x04Beat\x120\n" +
 	"\x04from\x18\x01 \x01(\v2\x1c.breakwater.peers.v1.ReplicaR\x04from\x12-\n" +
 	"\x04view\x18\x02 \x01(\v2\x19.breakwater.peers.v1.ViewR\x04view\x12\x12\n" +
@@ -2974,6 +3002,7 @@ func file_peers_internal_peerspb_peers_proto_init() {
 		(*Message_Handover)(nil),
 		(*Message_Taken)(nil),
 		(*Message_Suspect)(nil),
+		(*Message_Membership)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
