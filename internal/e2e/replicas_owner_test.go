@@ -185,12 +185,9 @@ func departInClosed(t *testing.T, subjects []*subject, depart func(), d *departi
 			more = tripsAfter - tripsAfter/2
 		}
 		s.failsUntilOpen(t, more)
-		p := &probed{}
-		s.upstream.behave(p.handle)
 		s.reject(t)
-		c := s.crowd(t)
-		s.heals(t, p)
-		c.clean(t)
+		s.upstream.behave(answer(http.StatusOK))
+		s.live()[0].byHand(t, "reset", s.host)
 	}
 }
 

@@ -90,7 +90,7 @@ func countOnce(t *testing.T, store redistest.Kind) {
 			for i, s := range subjects {
 				s.upstream.behave(answer(http.StatusOK))
 				made[i] = s.calls(t, few)
-				s.counts(t, made[i], 0)
+				s.counts(t, made[i], made[i]) // the last second before a kill may be missing in what is shown
 			}
 			if d.leave == nil {
 				return
