@@ -54,7 +54,7 @@ func serveCommand() *cobra.Command {
 			if o.AdminToken, err = readsToken(tokenFile); err != nil {
 				return err
 			}
-			if !c.Flags().Changed("state-dir") {
+			if !c.Flags().Changed("state-dir") && o.Replicas.Store.URL == "" { // a store has all states
 				o.StateDir = findStateDir(os.Getenv, o.XDSListen, log)
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)

@@ -3,7 +3,8 @@
 # production take them from your own CA, for example with cert-manager, which
 # makes Secrets of the same shape. Usage: certificates.sh DIRECTORY
 #
-# DIRECTORY/control-plane and DIRECTORY/proxy each get tls.crt, tls.key and ca.crt.
+# DIRECTORY/control-plane and DIRECTORY/proxy each get tls.crt, tls.key and ca.crt. DIRECTORY/store gets a password
+# for the store of the replicas: as it is, for them, and as a line of the store's configuration.
 set -euo pipefail
 umask 077
 readonly dir=${1:?usage: certificates.sh DIRECTORY}
@@ -24,7 +25,8 @@ mkdir -p "$dir"
 {
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj "/CN=breakwater trial CA" \
 		-keyout "$dir/ca.key" -out "$dir/ca.crt"
-	certificate control-plane breakwater "extendedKeyUsage = serverAuth
+	# Replicas are clients of each other too. They know each other by the name that their certificates share.
+	certificate control-plane breakwater "extendedKeyUsage = serverAuth, clientAuth
 subjectAltName = DNS:breakwater.breakwater.svc"
 	# The control plane goes by these names (--node-identity), not by the subject: a proxy with this
 	# certificate may be a pod of the workload shop and nothing else. Each workload gets its own.
@@ -35,3 +37,7 @@ subjectAltName = URI:spiffe://cluster.local/ns/shop/sa/shop, DNS:shop.shop.svc"
 	exit 1
 }
 rm "$dir/openssl.log"
+mkdir -p "$dir/store"
+password=$(openssl rand -hex 32)
+printf %s "$password" >"$dir/store/password"
+echo "requirepass $password" >"$dir/store/auth.conf"

@@ -113,8 +113,8 @@ type server struct {
 	err       error         // valid once exited is closed
 }
 
-// serve starts the control plane with the arguments of its container. Only the mounted
-// directories and the ports are replaced, which a test does not have.
+// serve starts the control plane with the arguments of its container, and its store if it has one. Only the mounted
+// directories and the addresses are replaced, which a test does not have.
 func serve(t *testing.T, o *objects, certs string) *server {
 	t.Helper()
 	policies := t.TempDir()
@@ -125,15 +125,25 @@ func serve(t *testing.T, o *objects, certs string) *server {
 // serveFrom is serve with the policies in a directory.
 func serveFrom(t *testing.T, o *objects, certs, policies string) *server {
 	t.Helper()
-	c := controlPlane(t, o)
-	replace := strings.NewReplacer(
-		mountPath(t, c, "policies"), policies,
-		mountPath(t, c, "tls"), filepath.Join(certs, "control-plane"),
-		mountPath(t, c, "state"), t.TempDir(),
-		mountPath(t, c, "admin"), adminToken(t),
-		fmt.Sprintf("0.0.0.0:%d", portOf(c, "xds")), "127.0.0.1:0",
-		fmt.Sprintf("0.0.0.0:%d", portOf(c, "http")), "127.0.0.1:0",
-	)
+	return serveReplica(t, o, certs, policies, runStore(t, o, certs))
+}
+
+// serveReplica is serveFrom with a store that runs already.
+func serveReplica(t *testing.T, o *objects, certs, policies, store string) *server {
+	t.Helper()
+	c, ip := controlPlane(t, o), ownIP(t)
+	with := []string{
+		"breakwater-valkey.breakwater.svc:6379", store,
+		"$(POD_IP)", ip, "$(POD_NAME)", "breakwater-" + ip,
+		"=0.0.0.0:", "=" + ip + ":",
+	}
+	for _, m := range c.VolumeMounts {
+		with = append(with, m.MountPath, map[string]string{
+			"policies": policies, "tls": filepath.Join(certs, "control-plane"), "store": filepath.Join(certs, "store"),
+			"state": t.TempDir(), "admin": adminToken(t),
+		}[m.Name])
+	}
+	replace := strings.NewReplacer(with...)
 	var args []string
 	for _, a := range c.Args {
 		args = append(args, replace.Replace(a))

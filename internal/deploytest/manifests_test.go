@@ -98,7 +98,7 @@ func build(t *testing.T, dir string) []string {
 // TestSchemas validates every document against its schema, as it is written and as kustomize sends it.
 func TestSchemas(t *testing.T) {
 	v := newValidator(t)
-	for _, dir := range kustomizations {
+	for _, dir := range append([]string{filepath.Join(manifests, "valkey")}, kustomizations...) {
 		for name, text := range sources(t, dir) {
 			for document := range strings.SplitSeq(text, "\n---\n") {
 				if err := validate(v, document); err != nil {
@@ -122,12 +122,12 @@ func TestBrokenManifests(t *testing.T) {
 		t.Fatalf("the manifest is wrong before it is broken: %v", err)
 	}
 	tests := []struct{ name, old, broken string }{
-		{"unknown field", "replicas: 1", "replicaz: 1"},
+		{"unknown field", "replicas: 3", "replicaz: 3"},
 		{"unknown field far down", "readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true"},
 		{"wrong type", "containerPort: 18000", "containerPort: eighteen"},
 		{"no such value", "imagePullPolicy: IfNotPresent", "imagePullPolicy: [IfNotPresent]"},
 		{"required field", "  selector:\n    matchLabels: {app.kubernetes.io/name: breakwater}\n", ""},
-		{"duplicate key", "replicas: 1", "replicas: 1\n  replicas: 1"},
+		{"duplicate key", "replicas: 3", "replicas: 3\n  replicas: 3"},
 		{"no such kind", "kind: Deployment", "kind: Deploymint"},
 		{"no such version", "apiVersion: apps/v1", "apiVersion: apps/v1beta9"},
 	}

@@ -20,6 +20,7 @@ import (
 // objects has all documents of the manifests, by kind and "namespace/name".
 type objects struct {
 	deployments map[string]*appsv1.Deployment
+	stateful    map[string]*appsv1.StatefulSet
 	configMaps  map[string]*corev1.ConfigMap
 	services    map[string]*corev1.Service
 	accounts    map[string]*corev1.ServiceAccount
@@ -31,10 +32,17 @@ type objects struct {
 	rules       map[string]*monitoringv1.PrometheusRule
 }
 
+// loadObjects returns the objects of all kustomizations.
 func loadObjects(t *testing.T) *objects {
+	t.Helper()
+	return objectsIn(t, built(t))
+}
+
+func objectsIn(t *testing.T, documents []string) *objects {
 	t.Helper()
 	o := &objects{
 		deployments: map[string]*appsv1.Deployment{},
+		stateful:    map[string]*appsv1.StatefulSet{},
 		configMaps:  map[string]*corev1.ConfigMap{},
 		services:    map[string]*corev1.Service{},
 		accounts:    map[string]*corev1.ServiceAccount{},
@@ -45,7 +53,7 @@ func loadObjects(t *testing.T) *objects {
 		monitors:    map[string]*monitoringv1.ServiceMonitor{},
 		rules:       map[string]*monitoringv1.PrometheusRule{},
 	}
-	for _, document := range built(t) {
+	for _, document := range documents {
 		var kind metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(document), &kind); err != nil {
 			t.Fatal(err)
@@ -53,6 +61,8 @@ func loadObjects(t *testing.T) *objects {
 		switch kind.Kind {
 		case "Deployment":
 			decode(t, document, o.deployments)
+		case "StatefulSet":
+			decode(t, document, o.stateful)
 		case "ConfigMap":
 			decode(t, document, o.configMaps)
 		case "Service":
@@ -101,15 +111,34 @@ func get[P any](t *testing.T, from map[string]P, name string) P {
 	return object
 }
 
+// workload is a Deployment or a StatefulSet.
+type workload struct {
+	metav1.ObjectMeta
+	selector *metav1.LabelSelector
+	pod      corev1.PodTemplateSpec
+}
+
+// workloads returns all workloads by kind and name.
+func (o *objects) workloads() map[string]workload {
+	all := map[string]workload{}
+	for name, d := range o.deployments {
+		all["Deployment "+name] = workload{d.ObjectMeta, d.Spec.Selector, d.Spec.Template}
+	}
+	for name, s := range o.stateful {
+		all["StatefulSet "+name] = workload{s.ObjectMeta, s.Spec.Selector, s.Spec.Template}
+	}
+	return all
+}
+
 // TestReferences checks that the objects exist that the manifests refer to by name.
 func TestReferences(t *testing.T) {
 	o := loadObjects(t)
-	for name, d := range o.deployments {
-		pod := d.Spec.Template
+	for name, d := range o.workloads() {
+		pod := d.pod
 		if _, ok := o.namespaces["/"+d.Namespace]; !ok {
 			t.Errorf("%s: no manifest makes its namespace", name)
 		}
-		if !selects(d.Spec.Selector.MatchLabels, pod.Labels) {
+		if !selects(d.selector.MatchLabels, pod.Labels) {
 			t.Errorf("%s does not select its own pods", name)
 		}
 		if a := pod.Spec.ServiceAccountName; a != "" && o.accounts[d.Namespace+"/"+a] == nil {
@@ -123,9 +152,9 @@ func TestReferences(t *testing.T) {
 	}
 	for name, s := range o.services {
 		var containers []corev1.Container
-		for _, d := range o.deployments {
-			if d.Namespace == s.Namespace && selects(s.Spec.Selector, d.Spec.Template.Labels) {
-				containers = append(containers, d.Spec.Template.Spec.Containers...)
+		for _, d := range o.workloads() {
+			if d.Namespace == s.Namespace && selects(s.Spec.Selector, d.pod.Labels) {
+				containers = append(containers, d.pod.Spec.Containers...)
 			}
 		}
 		for _, p := range s.Spec.Ports {
@@ -158,8 +187,8 @@ func portOf(c corev1.Container, name string) int32 {
 // TestContainersAreConfined checks that every container fits the restricted profile of
 // Kubernetes' pod security standards, and has a read-only file system and bounded memory.
 func TestContainersAreConfined(t *testing.T) {
-	for name, d := range loadObjects(t).deployments {
-		pod := d.Spec.Template.Spec
+	for name, d := range loadObjects(t).workloads() {
+		pod := d.pod.Spec
 		if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot ||
 			s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 			t.Errorf("%s: the pod may run as root or without a seccomp profile", name)

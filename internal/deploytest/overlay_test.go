@@ -13,25 +13,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
-
-// TestOneControlPlane checks that there is one replica, that no autoscaler adds others, and that a rollout never runs two.
-// Replicas would share nothing.
-func TestOneControlPlane(t *testing.T) {
-	o := loadObjects(t)
-	d := get(t, o.deployments, "breakwater/breakwater")
-	if *d.Spec.Replicas != 1 || d.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
-		t.Errorf("%d control planes and strategy %s; want one, and Recreate", *d.Spec.Replicas, d.Spec.Strategy.Type)
-	}
-	for name, a := range o.autoscalers {
-		if a.Namespace == d.Namespace && a.Spec.ScaleTargetRef.Name == d.Name {
-			t.Errorf("the autoscaler %s makes more than one control plane", name)
-		}
-	}
-}
 
 // TestScale checks that the shop's autoscaler scales its Deployment, which begins with the smallest number of replicas.
 func TestScale(t *testing.T) {

@@ -131,8 +131,8 @@ func TestReadmeCommands(t *testing.T) {
 // TestSecretsAreMade checks that the README creates every Secret that a pod needs, in the pod's namespace.
 func TestSecretsAreMade(t *testing.T) {
 	readme := readFile(t, filepath.Join(manifests, "README.md"))
-	for name, d := range loadObjects(t).deployments {
-		for _, v := range d.Spec.Template.Spec.Volumes {
+	for name, d := range loadObjects(t).workloads() {
+		for _, v := range d.pod.Spec.Volumes {
 			if v.Secret != nil && !strings.Contains(readme, "kubectl -n "+d.Namespace+" create secret generic "+v.Secret.SecretName+" ") {
 				t.Errorf("%s: the README does not create the Secret %s", name, v.Secret.SecretName)
 			}

@@ -137,17 +137,13 @@ type sidecarAddresses struct{ listen, ready, admin string }
 // runSidecar runs the sidecar's command with a real Envoy and the name of a pod, against a running control plane.
 func runSidecar(t *testing.T, o *objects, s *server, certs, pod string) sidecarAddresses {
 	t.Helper()
-	_, port, err := net.SplitHostPort(s.xds)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	ip := ownIP(t)
 	at := sidecarAddresses{ip + ":10000", ip + ":15021", filepath.Join(dir, "admin.sock")}
 	// The service's name and the mounted certificates exist only in a cluster, so they are
 	// replaced. The addresses are replaced so that tests can run side by side.
 	writeAll(t, dir, bootstrapFiles(t,
-		"--xds breakwater.breakwater.svc:18000", "--tls-server-name breakwater.breakwater.svc --xds 127.0.0.1:"+port,
+		"--xds breakwater.breakwater.svc:18000", "--tls-server-name breakwater.breakwater.svc --xds "+s.xds,
 		"127.0.0.1:10000", at.listen, "0.0.0.0:15021", at.ready, "/run/envoy/admin.sock", at.admin,
 		"/etc/breakwater/tls", filepath.Join(certs, "proxy"), "--config-dir /etc/envoy", "--config-dir "+dir,
 	))
