@@ -21,6 +21,7 @@ import (
 	"breakwater.dev/gate/publisher"
 	"breakwater.dev/internal/driver"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/handshakes"
 	"breakwater.dev/internal/httpapi"
 	"breakwater.dev/internal/replicas"
 	"breakwater.dev/metrics"
@@ -98,7 +99,7 @@ type app struct {
 	guard      *guard.Guard
 	metrics    *metrics.Metrics
 	api        *httpapi.API
-	handshakes *handshakes
+	handshakes *handshakes.Failures
 	// workloadsBound means that certificates decide which workload a proxy belongs to.
 	workloadsBound bool
 
@@ -200,7 +201,7 @@ type servers struct {
 
 // newApp makes all parts. None of them runs yet. Nil rules bind no proxy to its certificate.
 func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, error) {
-	a := &app{options: o, log: o.Log, loader: files.NewLoader(o.Policy, defaults), workloadsBound: rules.BindWorkloads(), handshakes: newHandshakes(o.Log, time.Now)}
+	a := &app{options: o, log: o.Log, loader: files.NewLoader(o.Policy, defaults), workloadsBound: rules.BindWorkloads(), handshakes: handshakes.New(o.Log, time.Now)}
 	a.guard = guard.New(guard.Options{Rules: rules, Memory: proxyMemory(o.ProxyMemory), Connections: connectionLimits().xds, Log: o.Log})
 	a.driver = driver.New()
 	a.clock, a.engine = a.driver.Clock, a.driver.Engine

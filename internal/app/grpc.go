@@ -19,6 +19,7 @@ import (
 	"breakwater.dev/feed"
 	"breakwater.dev/internal/aging"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/handshakes"
 	"breakwater.dev/xds/discovery"
 )
 
@@ -58,8 +59,8 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		if secured, done, err = a.options.TLS.credentials(); err != nil {
 			return nil, nil, fmt.Errorf("TLS for proxies: %w", err)
 		}
-		secured = watchedCredentials{TransportCredentials: secured, failed: func(remote net.Addr, err error) {
-			a.handshakes.failed("proxies", remote, err)
+		secured = handshakes.Credentials{TransportCredentials: secured, Failed: func(remote net.Addr, err error) {
+			a.handshakes.Failed("proxies", remote, err)
 		}}
 	} else if err := a.checkPlainText(); err != nil {
 		return nil, nil, err

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
 
+	"breakwater.dev/internal/handshakes"
 	"breakwater.dev/internal/httpapi"
 )
 
@@ -34,7 +35,7 @@ func (a *app) httpServer() (*http.Server, func(), error) {
 	}
 	web := httpapi.NewServer(a.api.GuardedHandler(names...))
 	web.RegisterOnShutdown(a.api.Close)
-	web.ErrorLog = log.New(httpErrors{a.handshakes}, "", 0)
+	web.ErrorLog = log.New(handshakes.HTTPErrors{Failures: a.handshakes}, "", 0)
 	if o.CertFile == "" && o.KeyFile == "" {
 		return web, func() {}, nil
 	}

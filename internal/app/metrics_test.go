@@ -29,6 +29,7 @@ import (
 	"breakwater.dev/internal/exposition"
 	"breakwater.dev/internal/golden"
 	"breakwater.dev/internal/guard"
+	"breakwater.dev/internal/handshakes"
 	"breakwater.dev/internal/httpapi"
 	"breakwater.dev/internal/typical"
 	"breakwater.dev/metrics"
@@ -81,7 +82,7 @@ func (f *figures) show() (*metrics.Metrics, http.Handler) {
 		Version: f.version, Engine: f, Clock: f, Deliver: func() {}, Policy: func() *policy.Set { return nil }, History: m,
 		Proxies: f, Outliers: f, Ready: func() []api.Condition { return nil }, Metrics: m, Log: log,
 	})
-	m.Register(f.xds, f.extproc, f.feed, f.guard, f.store, f.gates, f.propagation, newHandshakes(log, time.Now), a)
+	m.Register(f.xds, f.extproc, f.feed, f.guard, f.store, f.gates, f.propagation, handshakes.New(log, time.Now), a)
 	return m, a.Handler()
 }
 
@@ -318,7 +319,7 @@ func TestFromTheStart(t *testing.T) {
 		want      int
 		others    string // the one sample that is not 0
 	}{
-		{a.extproc, 5, ""}, {a.feed, 10, ""}, {a.gates, 4, ""}, {a.handshakes, len(handshakeReasons), ""}, {a.api, 3, ""}, {a.xds, 34, "breakwater_gate_layer_bytes"},
+		{a.extproc, 5, ""}, {a.feed, 10, ""}, {a.gates, 4, ""}, {a.handshakes, len(handshakes.Reasons), ""}, {a.api, 3, ""}, {a.xds, 34, "breakwater_gate_layer_bytes"},
 		{a.guard, 20, "breakwater_proxies_held_limit_bytes"}, {a.keeper, 1, ""},
 	} {
 		samples := exposition.Samples(t, tt.collector)

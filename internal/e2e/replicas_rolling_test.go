@@ -156,7 +156,7 @@ func (s *subject) counts(t *testing.T, sum, all int) {
 	})
 }
 
-// eachProxyItsOwn shows that the breaker of one proxy trips and those of others do not, whichever replicas they use, and that it closes
+// eachProxyItsOwn shows that the breaker of one proxy trips and the breakers of others do not, whichever replicas they use, and that it closes
 // after its owner was killed.
 func eachProxyItsOwn(t *testing.T, store redistest.Kind) {
 	w := newSharing(t, redistest.Start(t, store), nil, byRate, "scope: Node")

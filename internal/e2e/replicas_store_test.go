@@ -79,7 +79,7 @@ func (w *sharing) without(t *testing.T, begin, end func(testing.TB)) {
 	w.takesOver(t)
 }
 
-// takesOver shows that the store works again: the state by hand of a breaker goes on when its owner is killed, and is that of a replica
+// takesOver shows that the store works again: the state by hand of a breaker goes on when its owner is killed, and so it is at a replica
 // that starts then.
 func (w *sharing) takesOver(t *testing.T) {
 	t.Helper()

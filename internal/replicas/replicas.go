@@ -52,12 +52,12 @@ type members interface {
 // Options connect the replicas with the rest of the process. All are required except the certificates.
 type Options struct {
 	Config
-	Name   string // for people, such as the name of the pod
+	Name   string // for operators, such as the name of the pod
 	Listen string // host:port of the port for proxies
 	TLS    TLS
 	Engine *breaker.Engine
 	Clock  driver.Clock
-	// Deliver, Changed, Suspect and Flush are those of [peers.Options].
+	// Deliver, Changed, Suspect and Flush have the meanings that they have in [peers.Options].
 	Deliver func(t breaker.Transition, mirrored bool)
 	Changed func(breaker.Key)
 	Suspect func(breaker.Key)

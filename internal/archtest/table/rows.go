@@ -232,8 +232,14 @@ var otherRows = []Row{
 		Reason: "A program that uses the breakers in process has no proxies. It must not have to link gRPC and Envoy's API.",
 	},
 	{
+		Pkg: "internal/handshakes", Layer: 6,
+		Ours:   []string{"internal/guard", "internal/untrusted"},
+		Third:  []string{grpcGo, promClient},
+		Reason: "Failed handshakes of all ports are counted and logged in one way.",
+	},
+	{
 		Pkg: "internal/app", Layer: 12,
-		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted", "instant", "membership", "membership/addresses", "peers", "peers/link", "store/shared"},
+		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted", "internal/handshakes", "internal/replicas", "peers"},
 		TestOurs:  []string{"wire", "xds"},
 		Third:     []string{grpcGo, promClient},
 		TestThird: []string{controlPlaneAPI, protobufGo},

@@ -42,6 +42,12 @@ var peersRows = []Row{
 		Reason:    "It has the protocol without a clock and without a network, so that a test can try thousands of histories.",
 	},
 	{
+		Pkg: "internal/replicas", Layer: 11,
+		Ours:   []string{"breaker", "instant", "internal/driver", "internal/guard", "membership", "membership/addresses", "peers", "peers/link", "store/shared"},
+		Third:  []string{grpcGo, promClient},
+		Reason: "It connects the protocol with a clock, a network, a source of members and a store. The app connects it with the rest.",
+	},
+	{
 		Pkg: "peers/link", Layer: 6,
 		Ours:   []string{"membership", "peers/internal/peerspb"},
 		Third:  []string{grpcGo},

@@ -1,4 +1,4 @@
-package app
+package handshakes
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 	"breakwater.dev/internal/untrusted"
 )
 
-// handshakes counts and logs failed TLS handshakes. It is safe for concurrent use.
-type handshakes struct {
+// Failures counts and logs failed TLS handshakes. It is safe for concurrent use.
+type Failures struct {
 	log   *slog.Logger
 	now   func() time.Time
 	lines untrusted.Limiter[string] // limits the log lines of each network of peers
@@ -31,8 +31,9 @@ type handshakes struct {
 	counts map[string]uint64 // by reason
 }
 
-func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
-	h := &handshakes{
+// New returns failures without any.
+func New(log *slog.Logger, now func() time.Time) *Failures {
+	h := &Failures{
 		log: log, now: now, counts: map[string]uint64{},
 		lines: untrusted.Limiter[string]{Each: untrusted.Rate{Burst: 1, PerSecond: .1}, All: untrusted.Rate{Burst: 20, PerSecond: 2}},
 	}
@@ -40,20 +41,20 @@ func newHandshakes(log *slog.Logger, now func() time.Time) *handshakes {
 }
 
 // status returns the counts by reason.
-func (h *handshakes) status() map[string]uint64 {
+func (h *Failures) status() map[string]uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.counts)
 }
 
-// failed counts and logs a failed handshake. The port is named by its purpose.
-func (h *handshakes) failed(port string, remote net.Addr, err error) {
-	h.record(port, remote.String(), handshakeReason(err, h.now()), err)
+// Failed counts and logs a failed handshake. The port is named by its purpose.
+func (h *Failures) Failed(port string, remote net.Addr, err error) {
+	h.record(port, remote.String(), reasonOf(err, h.now()), err)
 }
 
 // record counts a failure for a reason, and logs it. The level is debug if the peer closed the connection without a
 // message, as port scans and probes do, or if the guard closed it, since the guard logs that itself.
-func (h *handshakes) record(port, remote, reason string, err error) {
+func (h *Failures) record(port, remote, reason string, err error) {
 	level := slog.LevelWarn
 	if reason == reasonClosed || reason == reasonTurnedAway {
 		level = slog.LevelDebug
@@ -71,7 +72,7 @@ func (h *handshakes) record(port, remote, reason string, err error) {
 
 // count counts a failure. It reports whether the caller must log it, and how many failures were not logged since the last
 // line.
-func (h *handshakes) count(reason, remote string, level slog.Level) (due bool, skipped uint64) {
+func (h *Failures) count(reason, remote string, level slog.Level) (due bool, skipped uint64) {
 	h.mu.Lock()
 	h.counts[reason]++
 	h.mu.Unlock()
@@ -81,8 +82,8 @@ func (h *handshakes) count(reason, remote string, level slog.Level) (due bool, s
 	return h.lines.Allow(guard.Network(remote), h.now())
 }
 
-// handshakeReason returns the one of handshakeReasons that an error belongs to.
-func handshakeReason(err error, now time.Time) string {
+// reasonOf returns the one of Reasons that an error belongs to.
+func reasonOf(err error, now time.Time) string {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var verification *tls.CertificateVerificationError
@@ -114,13 +115,13 @@ func handshakeReason(err error, now time.Time) string {
 	}
 }
 
-// httpErrors gets the errors of the HTTP server as lines of text (net/http, Server.ErrorLog). net/http reports failed
+// HTTPErrors gets the errors of the HTTP server as lines of text (net/http, Server.ErrorLog). net/http reports failed
 // handshakes in no other way. All other lines are faults of this process: a handler that panics, with its stack, or that
 // misuses its response, or a port that cannot accept connections.
-type httpErrors struct{ *handshakes }
+type HTTPErrors struct{ *Failures }
 
 // Write implements [io.Writer].
-func (w httpErrors) Write(line []byte) (int, error) {
+func (w HTTPErrors) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
 	if failure, handshake := strings.CutPrefix(text, "http: TLS handshake error from "); handshake {
 		remote, why, _ := strings.Cut(failure, ": ")
@@ -131,7 +132,7 @@ func (w httpErrors) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// httpReason is like handshakeReason, for the text that the HTTP server logs about a handshake.
+// httpReason is like reasonOf, for the text that the HTTP server logs about a handshake.
 func httpReason(why string) string {
 	switch {
 	case strings.HasPrefix(why, "remote error: "): // the peer has sent an alert
@@ -169,22 +170,22 @@ func describe(err error) []any {
 	}
 }
 
-// watchedCredentials reports failed handshakes, which gRPC does not.
-type watchedCredentials struct {
+// Credentials reports failed handshakes, which gRPC does not.
+type Credentials struct {
 	credentials.TransportCredentials
-	failed func(remote net.Addr, err error)
+	Failed func(remote net.Addr, err error)
 }
 
 // ServerHandshake implements [credentials.TransportCredentials].
-func (w watchedCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (w Credentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	secured, info, err := w.TransportCredentials.ServerHandshake(conn)
 	if err != nil {
-		w.failed(conn.RemoteAddr(), err)
+		w.Failed(conn.RemoteAddr(), err)
 	}
 	return secured, info, err
 }
 
 // Clone implements [credentials.TransportCredentials].
-func (w watchedCredentials) Clone() credentials.TransportCredentials {
-	return watchedCredentials{TransportCredentials: w.TransportCredentials.Clone(), failed: w.failed}
+func (w Credentials) Clone() credentials.TransportCredentials {
+	return Credentials{TransportCredentials: w.TransportCredentials.Clone(), Failed: w.Failed}
 }

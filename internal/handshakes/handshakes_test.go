@@ -1,4 +1,4 @@
-package app
+package handshakes
 
 import (
 	"crypto/tls"
@@ -35,6 +35,20 @@ func (t *text) String() string {
 	return t.b.String()
 }
 
+// eventually waits until check returns no error.
+func eventually(t *testing.T, condition string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for err := check(); err != nil; err = check() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", condition, err)
+		}
+		<-tick.C
+	}
+}
+
 // TestHandshakesOfTheHTTPPort shows that failed handshakes of the HTTP port are logged and counted like the ones of the port
 // for proxies. net/http reports them as text, and this test sees the text of the current Go version.
 func TestHandshakesOfTheHTTPPort(t *testing.T) {
@@ -53,9 +67,9 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 		{reasonTurnedAway, "DEBUG", silence, patience},
 	} {
 		var lines text
-		h := newHandshakes(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
+		h := New(slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now)
 		web := httptest.NewUnstartedServer(http.NotFoundHandler())
-		web.Config.ErrorLog = log.New(httpErrors{h}, "", 0)
+		web.Config.ErrorLog = log.New(HTTPErrors{h}, "", 0)
 		web.Config.ReadHeaderTimeout = tt.patience
 		web.Config.ConnState = func(c net.Conn, s http.ConnState) {
 			if s == http.StateNew && tt.reason == reasonTurnedAway {
@@ -84,10 +98,10 @@ func TestHandshakesOfTheHTTPPort(t *testing.T) {
 func TestErrorsOfTheHTTPPort(t *testing.T) {
 	t.Parallel()
 	var lines text
-	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, nil)), time.Now)
+	h := New(slog.New(slog.NewTextHandler(&lines, nil)), time.Now)
 	long := strings.Repeat("why ", 1_000)
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(long) }))
-	web.Config.ErrorLog = log.New(httpErrors{h}, "", 0)
+	web.Config.ErrorLog = log.New(HTTPErrors{h}, "", 0)
 	web.Listener = &stumbling{Listener: web.Listener}
 	web.Start()
 	if _, err := web.Client().Get(web.URL); err == nil {
@@ -122,16 +136,16 @@ func (s *stumbling) Accept() (net.Conn, error) {
 func TestHandshakesAreLoggedByNetwork(t *testing.T) {
 	var lines text
 	now := time.Unix(1_000, 0)
-	h := newHandshakes(slog.New(slog.NewTextHandler(&lines, nil)), func() time.Time { return now })
+	h := New(slog.New(slog.NewTextHandler(&lines, nil)), func() time.Time { return now })
 	for i := range 1_000 {
-		h.failed("proxies", &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("2001:db8::%x", i)), Port: i}, errors.New("why"))
-		h.failed("proxies", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: i}, net.ErrClosed)
+		h.Failed("proxies", &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("2001:db8::%x", i)), Port: i}, errors.New("why"))
+		h.Failed("proxies", &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: i}, net.ErrClosed)
 	}
 	if got := strings.Count(lines.String(), "\n"); got != 1 || strings.Contains(lines.String(), "lines_left_out") {
 		t.Errorf("the log has %d lines, want one line for the network:\n%s", got, &lines)
 	}
 	now = now.Add(10 * time.Second)
-	h.failed("proxies", &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, errors.New("why"))
+	h.Failed("proxies", &net.TCPAddr{IP: net.ParseIP("2001:db8::1")}, errors.New("why"))
 	if got := lines.String(); !strings.Contains(got, "reason=other error=why lines_left_out=999") {
 		t.Errorf("the log does not say that 999 lines were left out:\n%s", got)
 	}

@@ -1,4 +1,4 @@
-package app
+package handshakes
 
 import "github.com/prometheus/client_golang/prometheus"
 
@@ -17,8 +17,8 @@ const (
 	reasonOther              = "other"               // the log has the error
 )
 
-// handshakeReasons has all reasons.
-var handshakeReasons = []string{
+// Reasons has all reasons.
+var Reasons = []string{
 	reasonNoCertificate, reasonUnknownAuthority, reasonExpired, reasonNotYetValid, reasonInvalidCertificate,
 	reasonRefusedByPeer, reasonNotTLS, reasonTimeout, reasonClosed, reasonTurnedAway,
 	reasonOther,
@@ -27,12 +27,12 @@ var handshakeReasons = []string{
 var handshakesDesc = prometheus.NewDesc("breakwater_tls_handshake_failures_total", "TLS handshakes that failed, on all ports, by reason. The log names the peer, and its certificate where it showed one.", []string{"reason"}, nil)
 
 // Describe implements [prometheus.Collector].
-func (h *handshakes) Describe(ch chan<- *prometheus.Desc) { ch <- handshakesDesc }
+func (h *Failures) Describe(ch chan<- *prometheus.Desc) { ch <- handshakesDesc }
 
 // Collect implements [prometheus.Collector]. Every reason has a series from the start.
-func (h *handshakes) Collect(ch chan<- prometheus.Metric) {
+func (h *Failures) Collect(ch chan<- prometheus.Metric) {
 	counts := h.status()
-	for _, reason := range handshakeReasons {
+	for _, reason := range Reasons {
 		ch <- prometheus.MustNewConstMetric(handshakesDesc, prometheus.CounterValue, float64(counts[reason]), reason)
 	}
 }
