@@ -72,7 +72,7 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	extprocv3.RegisterExternalProcessorServer(r, s)
 }
 
-// Serves reports whether a method is of this service.
+// Serves reports whether a method belongs to this service.
 func Serves(method string) bool { return method == extprocv3.ExternalProcessor_Process_FullMethodName }
 
 // Apply replaces the breakers that streams can name by those in set, which the decider has already. Open streams keep the
