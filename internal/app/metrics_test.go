@@ -36,6 +36,7 @@ import (
 	"breakwater.dev/outlier"
 	"breakwater.dev/policy"
 	"breakwater.dev/store"
+	"breakwater.dev/store/shared"
 	"breakwater.dev/xds/discovery"
 )
 
@@ -187,7 +188,9 @@ func get(t *testing.T, client *http.Client, url string) string {
 func TestCatalogue(t *testing.T) {
 	golden.Run(t, "testdata/catalogue.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
 		var b strings.Builder
-		for _, f := range exposition.Own(t, meshes["typical"]()) {
+		all := append(exposition.Own(t, meshes["typical"]()), ofReplicas(t)...)
+		slices.SortFunc(all, func(x, y *exposition.Family) int { return strings.Compare(x.GetName(), y.GetName()) })
+		for _, f := range all {
 			var labels []string
 			for _, l := range f.GetMetric()[0].GetLabel() {
 				labels = append(labels, l.GetName())
@@ -226,7 +229,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 }
 
 func TestMetricsLint(t *testing.T) {
-	problems, err := promlint.NewWithMetricFamilies(exposition.Own(t, meshes["typical"]())).Lint()
+	problems, err := promlint.NewWithMetricFamilies(append(exposition.Own(t, meshes["typical"]()), ofReplicas(t)...)).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +255,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		rows[m[1]] = fmt.Sprintf("| `%s%s` | %s |", m[1], m[2], m[3])
 	}
-	for _, f := range exposition.Own(t, meshes["typical"]()) {
+	for _, f := range append(exposition.Own(t, meshes["typical"]()), ofReplicas(t)...) {
 		labels := ""
 		if l := f.GetMetric()[0].GetLabel(); len(l) > 0 {
 			var names []string
@@ -270,6 +273,22 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if len(rows) > 0 {
 		t.Errorf("remove from docs/metrics.md the metrics that do not exist: %v", slices.Sorted(maps.Keys(rows)))
 	}
+}
+
+// ofReplicas returns the metrics that a control plane has besides when there are others.
+func ofReplicas(t *testing.T) []*exposition.Family {
+	t.Helper()
+	o := options(t, good)
+	o.Replicas = Replicas{Store: shared.Options{URL: "redis://127.0.0.1:1", Name: "breakwater"}, Address: "127.0.0.1:1"}
+	a := made(t, o, nil)
+	t.Cleanup(a.replicas.close)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(a.replicas.router.Collector(a.clock.Now), a.replicas.store)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
 }
 
 // TestEveryFigureIsShown shows that each field of a server's figures has a sample of its own, so that a new field cannot be

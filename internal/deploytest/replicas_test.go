@@ -103,7 +103,7 @@ func reaches(peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.Networ
 	}) && slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port.StrVal == port })
 }
 
-// TestNetworkOfReplicas checks that replicas reach each other and the store, and that no other pod reaches the store.
+// TestNetworkOfReplicas checks that replicas reach each other and the store, and that the store is open to no other pods.
 func TestNetworkOfReplicas(t *testing.T) {
 	o := loadObjects(t)
 	replica := get(t, o.deployments, "breakwater/breakwater").Spec.Template.Labels
