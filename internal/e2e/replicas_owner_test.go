@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -66,18 +67,20 @@ func loseOwner(d departing) func(*testing.T, redistest.Kind) {
 		} {
 			t.Run(phase.name, func(t *testing.T) {
 				owner, subjects := w.pick(t)
-				gone := false
-				depart := func() {
-					owner.away, gone = true, true
+				back := sync.OnceFunc(func() {
+					if owner.away {
+						owner.away = false
+						d.back(t, w, owner)
+					}
+				})
+				defer back() // also where the phase fails, since others follow
+				phase.during(t, subjects, func() {
+					owner.away = true
 					d.leave(t, w, owner)
 					w.agree(t)
-				}
-				phase.during(t, subjects, depart, &d)
-				if gone {
-					owner.away = false
-					d.back(t, w, owner)
-					w.agree(t)
-				}
+				}, &d)
+				back()
+				w.agree(t)
 				for _, s := range subjects {
 					s.everywhere(t, "closed")
 					s.pass(t)
@@ -169,10 +172,11 @@ func departWhileForced(t *testing.T, subjects []*subject, depart func(), _ *depa
 func departInClosed(t *testing.T, subjects []*subject, depart func(), d *departing) {
 	for _, s := range subjects {
 		s.fails(t, tripsAfter/2)
-		eventually(t, "the failures are counted", func() error {
+		eventually(t, "all replicas know of the failures", func() error {
+			want := s.live()[0].breaker(t, s.host).Counts.Failures
 			for _, r := range s.live() {
-				if n := r.breaker(t, s.host).Counts.Failures; n != tripsAfter/2 {
-					return fmt.Errorf("%s has counted %d", r.name, n)
+				if n := r.breaker(t, s.host).Counts.Failures; n != want {
+					return fmt.Errorf("%s has counted %d, and others %d", r.name, n, want)
 				}
 			}
 			return nil
@@ -191,26 +195,11 @@ func departInClosed(t *testing.T, subjects []*subject, depart func(), d *departi
 	}
 }
 
-// failsUntilOpen makes failing calls until the breaker is open. Not more than most of them may be needed. A call that asks a replica
-// that is away gets the fallback, and is made again.
+// failsUntilOpen makes failing calls until the breaker is open, of which not more than most may be counted.
 func (s *subject) failsUntilOpen(t *testing.T, most int) {
 	t.Helper()
-	s.upstream.behave(answer(http.StatusInternalServerError))
-	for i := range most {
-		counted := s.live()[0].breaker(t, s.host).Counts.Failures
-		eventually(t, "a failing call", func() error {
-			r, err := s.proxies[i%len(s.proxies)].get(t.Context(), s.host, "/")
-			if err == nil && r.status != http.StatusInternalServerError {
-				err = fmt.Errorf("got %d %q, want the service's 500", r.status, r.body)
-			}
-			return err
-		})
-		eventually(t, "the failure is counted", func() error {
-			if n := s.live()[0].breaker(t, s.host).Counts.Failures; n <= counted {
-				return fmt.Errorf("%d are counted, as before", n)
-			}
-			return nil
-		})
+	for range most {
+		s.fails(t, 1)
 		if s.live()[0].breaker(t, s.host).State == "open" {
 			break
 		}
