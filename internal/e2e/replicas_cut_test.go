@@ -73,6 +73,7 @@ func cutOff(t *testing.T, store redistest.Kind) {
 			}
 			for i, s := range subjects {
 				grows(t, "probes of "+s.host, 5, probes[i].ended.Load)
+				probes[i].slowly(t)
 			}
 			c.set(owner, true)
 			for i, s := range subjects {
@@ -86,6 +87,9 @@ func cutOff(t *testing.T, store redistest.Kind) {
 				if crowds[i][0].calls.Load() == calls {
 					t.Errorf("%s: there are no calls", s.host)
 				}
+			}
+			for _, p := range probes {
+				p.slow.Store(false)
 			}
 			c.set(owner, false)
 			p.agree(t)

@@ -16,6 +16,7 @@ import (
 type probed struct {
 	inFlight, most, ended atomic.Int64
 	first                 atomic.Int64 // when the first probe came, in nanoseconds; 0: none has
+	slow                  atomic.Bool  // probes take long, so that they are in flight while a breaker moves
 }
 
 func (p *probed) handle(w http.ResponseWriter, r *http.Request) {
@@ -23,9 +24,25 @@ func (p *probed) handle(w http.ResponseWriter, r *http.Request) {
 	now := p.inFlight.Add(1)
 	for most := p.most.Load(); p.ended.Load() < needed && now > most && !p.most.CompareAndSwap(most, now); most = p.most.Load() {
 	}
-	late(100*time.Millisecond)(w, r)
+	takes := 100 * time.Millisecond
+	if p.slow.Load() {
+		takes = 3500 * time.Millisecond
+	}
+	late(takes)(w, r)
 	p.inFlight.Add(-1)
 	p.ended.Add(1)
+}
+
+// slowly has the probes that come from now on take long, and waits until all permits are out.
+func (p *probed) slowly(t *testing.T) {
+	t.Helper()
+	p.slow.Store(true)
+	eventually(t, "all permits are out", func() error {
+		if n := p.inFlight.Load(); n != permits {
+			return fmt.Errorf("%d probes are in flight", n)
+		}
+		return nil
+	})
 }
 
 // departing is a way in which the owner of breakers goes away, and comes back.
@@ -120,8 +137,12 @@ func departInHalfOpen(t *testing.T, subjects []*subject, depart func(), _ *depar
 	}
 	for i, s := range subjects {
 		grows(t, "probes of "+s.host, 5, probes[i].ended.Load)
+		probes[i].slowly(t)
 	}
 	depart()
+	for _, p := range probes {
+		p.slow.Store(false)
+	}
 	for i, s := range subjects {
 		s.heals(t, probes[i])
 		crowds[i].clean(t)

@@ -164,7 +164,7 @@ func (m *made) counted(t *testing.T, s *subject, less int, shown, lossy bool) {
 	})
 }
 
-// eachProxyItsOwn shows that the breaker of one proxy trips and those of others do not, whichever replicas they use, and that it closes
+// eachProxyItsOwn shows that the breaker of one proxy trips and other breakers do not, whichever replicas they use, and that it closes
 // after its owner was killed.
 func eachProxyItsOwn(t *testing.T, store redistest.Kind) {
 	w := newSharing(t, redistest.Start(t, store), nil, byRate, "scope: Node")

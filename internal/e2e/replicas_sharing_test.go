@@ -126,7 +126,7 @@ func (w *sharing) policy(fields ...string) string {
 	var b strings.Builder
 	for _, p := range w.paths {
 		for i := range alternatives {
-			spec := []string{"dataPath: " + p.name, "timeout: 3s", fmt.Sprintf("fallback: {response: {status: %d, body: 'fallback'}}", fellBack)}
+			spec := []string{"dataPath: " + p.name, "timeout: 5s", fmt.Sprintf("fallback: {response: {status: %d, body: 'fallback'}}", fellBack)}
 			if p.name == "Inline" { // so that a call without an answer does not reach the service
 				spec = append(spec, "failOpen: false")
 			}

@@ -82,8 +82,8 @@ func (w *sharing) without(t *testing.T, begin, restore func(testing.TB)) {
 	w.takesOver(t)
 }
 
-// takesOver shows that the store works again: the state by hand of a breaker goes on when its owner is killed, and is that of a replica
-// that starts then.
+// takesOver shows that the store works again: the state by hand of a breaker goes on when its owner is killed, and is the one that a replica
+// has that starts then.
 func (w *sharing) takesOver(t *testing.T) {
 	t.Helper()
 	owner, held := w.pick(t)
