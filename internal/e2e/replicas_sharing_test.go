@@ -326,6 +326,14 @@ func (s *subject) crowd(t *testing.T) crowd {
 	return c
 }
 
+// calls returns how many calls have ended.
+func (c crowd) calls() (n int64) {
+	for _, l := range c {
+		n += l.calls.Load()
+	}
+	return n
+}
+
 // clean ends the callers, and fails the test if a response was not good.
 func (c crowd) clean(t *testing.T) {
 	t.Helper()
