@@ -73,19 +73,23 @@ func cutOff(t *testing.T, store redistest.Kind) {
 			}
 			for i, s := range subjects {
 				grows(t, "probes of "+s.host, 5, probes[i].ended.Load)
+				probes[i].slowly(t)
 			}
 			c.set(owner, true)
 			for i, s := range subjects {
-				calls := crowds[i][0].calls.Load()
+				calls := crowds[i].calls()
 				holds(t, "nothing fails while "+owner.name+" is cut off", 2*time.Second, func() error {
 					if n := probes[i].most.Load(); n > permits {
 						return fmt.Errorf("%s: %d probes are in flight", s.host, n)
 					}
 					return nil
 				})
-				if crowds[i][0].calls.Load() == calls {
+				if crowds[i].calls() == calls {
 					t.Errorf("%s: there are no calls", s.host)
 				}
+			}
+			for _, p := range probes {
+				p.slow.Store(false)
 			}
 			c.set(owner, false)
 			p.agree(t)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 type probed struct {
 	inFlight, most, ended atomic.Int64
 	first                 atomic.Int64 // when the first probe came, in nanoseconds; 0: none has
+	slow                  atomic.Bool  // probes take long, so that they are in flight while a breaker moves
 }
 
 func (p *probed) handle(w http.ResponseWriter, r *http.Request) {
@@ -22,9 +24,25 @@ func (p *probed) handle(w http.ResponseWriter, r *http.Request) {
 	now := p.inFlight.Add(1)
 	for most := p.most.Load(); p.ended.Load() < needed && now > most && !p.most.CompareAndSwap(most, now); most = p.most.Load() {
 	}
-	late(100*time.Millisecond)(w, r)
+	takes := 100 * time.Millisecond
+	if p.slow.Load() {
+		takes = 3500 * time.Millisecond
+	}
+	late(takes)(w, r)
 	p.inFlight.Add(-1)
 	p.ended.Add(1)
+}
+
+// slowly has the probes that come from now on take long, and waits until all permits are out.
+func (p *probed) slowly(t *testing.T) {
+	t.Helper()
+	p.slow.Store(true)
+	eventually(t, "all permits are out", func() error {
+		if n := p.inFlight.Load(); n != permits {
+			return fmt.Errorf("%d probes are in flight", n)
+		}
+		return nil
+	})
 }
 
 // departing is a way in which the owner of breakers goes away, and comes back.
@@ -66,18 +84,20 @@ func loseOwner(d departing) func(*testing.T, redistest.Kind) {
 		} {
 			t.Run(phase.name, func(t *testing.T) {
 				owner, subjects := w.pick(t)
-				gone := false
-				depart := func() {
-					owner.away, gone = true, true
+				back := sync.OnceFunc(func() {
+					if owner.away {
+						owner.away = false
+						d.back(t, w, owner)
+					}
+				})
+				defer back() // also where the phase fails, since others follow
+				phase.during(t, subjects, func() {
+					owner.away = true
 					d.leave(t, w, owner)
 					w.agree(t)
-				}
-				phase.during(t, subjects, depart, &d)
-				if gone {
-					owner.away = false
-					d.back(t, w, owner)
-					w.agree(t)
-				}
+				}, &d)
+				back()
+				w.agree(t)
 				for _, s := range subjects {
 					s.everywhere(t, "closed")
 					s.pass(t)
@@ -117,8 +137,12 @@ func departInHalfOpen(t *testing.T, subjects []*subject, depart func(), _ *depar
 	}
 	for i, s := range subjects {
 		grows(t, "probes of "+s.host, 5, probes[i].ended.Load)
+		probes[i].slowly(t)
 	}
 	depart()
+	for _, p := range probes {
+		p.slow.Store(false)
+	}
 	for i, s := range subjects {
 		s.heals(t, probes[i])
 		crowds[i].clean(t)
@@ -169,10 +193,11 @@ func departWhileForced(t *testing.T, subjects []*subject, depart func(), _ *depa
 func departInClosed(t *testing.T, subjects []*subject, depart func(), d *departing) {
 	for _, s := range subjects {
 		s.fails(t, tripsAfter/2)
-		eventually(t, "the failures are counted", func() error {
+		eventually(t, "all replicas know of the failures", func() error {
+			want := s.live()[0].breaker(t, s.host).Counts.Failures
 			for _, r := range s.live() {
-				if n := r.breaker(t, s.host).Counts.Failures; n != tripsAfter/2 {
-					return fmt.Errorf("%s has counted %d", r.name, n)
+				if n := r.breaker(t, s.host).Counts.Failures; n != want {
+					return fmt.Errorf("%s has counted %d, and others %d", r.name, n, want)
 				}
 			}
 			return nil
@@ -191,26 +216,11 @@ func departInClosed(t *testing.T, subjects []*subject, depart func(), d *departi
 	}
 }
 
-// failsUntilOpen makes failing calls until the breaker is open. Not more than most of them may be needed. A call that asks a replica
-// that is away gets the fallback, and is made again.
+// failsUntilOpen makes failing calls until the breaker is open, of which not more than most may be counted.
 func (s *subject) failsUntilOpen(t *testing.T, most int) {
 	t.Helper()
-	s.upstream.behave(answer(http.StatusInternalServerError))
-	for i := range most {
-		counted := s.live()[0].breaker(t, s.host).Counts.Failures
-		eventually(t, "a failing call", func() error {
-			r, err := s.proxies[i%len(s.proxies)].get(t.Context(), s.host, "/")
-			if err == nil && r.status != http.StatusInternalServerError {
-				err = fmt.Errorf("got %d %q, want the service's 500", r.status, r.body)
-			}
-			return err
-		})
-		eventually(t, "the failure is counted", func() error {
-			if n := s.live()[0].breaker(t, s.host).Counts.Failures; n <= counted {
-				return fmt.Errorf("%d are counted, as before", n)
-			}
-			return nil
-		})
+	for range most {
+		s.fails(t, 1)
 		if s.live()[0].breaker(t, s.host).State == "open" {
 			break
 		}

@@ -126,7 +126,7 @@ func (w *sharing) policy(fields ...string) string {
 	var b strings.Builder
 	for _, p := range w.paths {
 		for i := range alternatives {
-			spec := []string{"dataPath: " + p.name, "timeout: 3s", fmt.Sprintf("fallback: {response: {status: %d, body: 'fallback'}}", fellBack)}
+			spec := []string{"dataPath: " + p.name, "timeout: 5s", fmt.Sprintf("fallback: {response: {status: %d, body: 'fallback'}}", fellBack)}
 			if p.name == "Inline" { // so that a call without an answer does not reach the service
 				spec = append(spec, "failOpen: false")
 			}
@@ -283,16 +283,31 @@ func (s *subject) answers(t *testing.T, status int) error {
 	return errors.Join(wrong...)
 }
 
-// fails makes n failing calls one after the other, each through another proxy than the one before.
-func (s *subject) fails(t *testing.T, n int) {
+// fails makes failing calls one after the other, each through another proxy than the one before, until n of them are counted. It
+// returns how many it made. There are more than n where a replica did not answer a proxy in time, or where a proxy's log went to a
+// replica that has ended.
+func (s *subject) fails(t *testing.T, n int) (made int) {
 	t.Helper()
 	s.upstream.behave(answer(http.StatusInternalServerError))
-	for i := range n {
-		r, err := s.proxies[i%len(s.proxies)].get(t.Context(), s.host, "/")
-		if err != nil || r.status != http.StatusInternalServerError {
-			t.Fatalf("failing call %d of %s: got %d %q, %v, want the service's 500", i+1, s.host, r.status, r.body, err)
+	counted := func() int { return s.live()[0].breaker(t, s.host).Counts.Failures }
+	before := counted()
+	var last time.Time
+	eventually(t, "failing calls are counted", func() error {
+		got := counted() - before
+		if got >= n {
+			return nil
 		}
-	}
+		if made >= n && time.Since(last) < 2*time.Second {
+			return fmt.Errorf("%d are counted of %d", got, made)
+		}
+		r, err := s.proxies[made%len(s.proxies)].get(t.Context(), s.host, "/")
+		if err == nil && r.status != http.StatusInternalServerError {
+			return fmt.Errorf("got %d %q, want the service's 500; %d are counted of %d", r.status, r.body, got, made)
+		}
+		made, last = made+1, time.Now()
+		return errors.Join(err, fmt.Errorf("%d are counted of %d", got, made))
+	})
+	return made
 }
 
 // crowd are callers of a breaker through all proxies.
@@ -309,6 +324,14 @@ func (s *subject) crowd(t *testing.T) crowd {
 		}))
 	}
 	return c
+}
+
+// calls returns how many calls have ended.
+func (c crowd) calls() (n int64) {
+	for _, l := range c {
+		n += l.calls.Load()
+	}
+	return n
 }
 
 // clean ends the callers, and fails the test if a response was not good.

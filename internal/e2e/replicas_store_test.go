@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"breakwater.dev/internal/redistest"
@@ -44,7 +45,7 @@ func failOver(t *testing.T, store redistest.Kind) {
 }
 
 // without has a breaker of each data path trip and close, and another one held open by hand, while the store is away.
-func (w *sharing) without(t *testing.T, begin, end func(testing.TB)) {
+func (w *sharing) without(t *testing.T, begin, restore func(testing.TB)) {
 	_, held := w.pick(t)
 	_, subjects := w.pick(t)
 	reached := make([]int64, len(held))
@@ -54,6 +55,8 @@ func (w *sharing) without(t *testing.T, begin, end func(testing.TB)) {
 		s.reject(t)
 	}
 	begin(t)
+	end := sync.OnceFunc(func() { restore(t) })
+	defer end() // also where the test fails, since others follow
 	probes, crowds := make([]*probed, len(subjects)), make([]crowd, len(subjects))
 	for i, s := range subjects {
 		probes[i], crowds[i] = s.trip(t), s.crowd(t)
@@ -64,7 +67,7 @@ func (w *sharing) without(t *testing.T, begin, end func(testing.TB)) {
 	for i, s := range held {
 		reached[i] = s.upstream.calls.Load()
 	}
-	end(t)
+	end()
 	w.agree(t)
 	for i, s := range subjects {
 		s.everywhere(t, "closed")
@@ -79,8 +82,8 @@ func (w *sharing) without(t *testing.T, begin, end func(testing.TB)) {
 	w.takesOver(t)
 }
 
-// takesOver shows that the store works again: the state by hand of a breaker goes on when its owner is killed, and so it is at a replica
-// that starts then.
+// takesOver shows that the store works again: the state by hand of a breaker goes on when its owner is killed, and is the one that a replica
+// has that starts then.
 func (w *sharing) takesOver(t *testing.T) {
 	t.Helper()
 	owner, held := w.pick(t)
