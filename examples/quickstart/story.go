@@ -174,8 +174,9 @@ func (s *story) say(format string, args ...any) {
 
 // status is the part of /breakers that the story reads.
 type status struct {
-	State string `json:"state"`
-	Last  *struct {
+	State      string `json:"state"`
+	Generation int    `json:"generation"`
+	Last       *struct {
 		Reason string `json:"reason"`
 	} `json:"last_transition"`
 }
@@ -183,8 +184,16 @@ type status struct {
 // changed returns the state of payments' breaker, and prints it if it differs from the last one.
 func (s *story) changed(ctx context.Context) string {
 	var st status
-	if err := json.Unmarshal([]byte(get(ctx, "http://"+s.at.http+"/breakers/payments", "").body), &st); err != nil {
-		return "unknown: " + err.Error()
+	for {
+		st = status{}
+		if err := json.Unmarshal([]byte(get(ctx, "http://"+s.at.http+"/breakers/payments", "").body), &st); err != nil {
+			return "unknown: " + err.Error()
+		}
+		// A state is there shortly before its transition, which has the reason.
+		if st.State == s.lastState || st.Last != nil || st.Generation <= 1 || ctx.Err() != nil {
+			break
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 	if st.State != s.lastState {
 		reason := ""

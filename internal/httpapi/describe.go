@@ -32,11 +32,20 @@ func (a *API) describe(st *breaker.Status) api.Breaker {
 	case st.State == breaker.Open && st.RetryAfter > 0:
 		b.RetryAfter = new(api.Measured(st.RetryAfter))
 	}
-	// Only one is remembered for all proxies together: it is this proxy's, or not known.
-	if last := a.options.History.LastTransition(st.Key); last != nil && (st.Key.Node == "" || st.Key == last.Key) {
+	if last := a.options.History.LastTransition(st.Key); last != nil && ledTo(last, st) {
 		b.LastTransition = a.describeTransition(last)
 	}
 	return b
+}
+
+// ledTo reports whether a transition is the last one of a breaker at the time of its status. It is not if the status comes from another
+// time: a transition reaches the history shortly after the breaker. Only one transition is remembered for all proxies together,
+// so it may be another proxy's.
+func ledTo(last *breaker.Transition, st *breaker.Status) bool {
+	if st.Nodes > 0 {
+		return true // the status is a sum
+	}
+	return last.Key == st.Key && last.Sequence == st.Sequence
 }
 
 func stateOf(s breaker.State) api.State { return api.State(s.String()) }

@@ -39,7 +39,7 @@ func Breakers(dst []breaker.Status) []breaker.Status {
 			Counts: breaker.Counts{Requests: 30, Rejected: 23, Successes: 2, Failures: 5, Timeouts: 5}, LastFailure: trip.At,
 		},
 		breaker.Status{
-			Key: breaker.Key{Upstream: "ratings"}, Config: &watched, State: breaker.Open, Since: at(85 * time.Second), RetryAfter: 15 * time.Second,
+			Key: breaker.Key{Upstream: "ratings"}, Config: &watched, State: breaker.Open, Sequence: 1, Since: at(85 * time.Second), RetryAfter: 15 * time.Second,
 			Window: breaker.WindowCounts{Calls: 50, Failures: 40},
 			Counts: breaker.Counts{Requests: 62, Successes: 12, Failures: 50, WouldReject: 12}, LastFailure: at(95 * time.Second),
 		},
@@ -59,7 +59,7 @@ func Breakers(dst []breaker.Status) []breaker.Status {
 			Window: breaker.WindowCounts{Calls: 6}, Counts: breaker.Counts{Requests: 25, Successes: 24},
 		},
 		breaker.Status{
-			Key: breaker.Key{Upstream: "stock", Route: "list", Node: "shop-2"}, Config: &c, State: breaker.Open, Since: at(98 * time.Second), RetryAfter: 28 * time.Second,
+			Key: breaker.Key{Upstream: "stock", Route: "list", Node: "shop-2"}, Config: &c, State: breaker.Open, Sequence: 1, Since: at(98 * time.Second), RetryAfter: 28 * time.Second,
 			Window: breaker.WindowCounts{Calls: 6, Failures: 6}, Counts: breaker.Counts{Requests: 8, Rejected: 2, Failures: 6}, LastFailure: at(98 * time.Second),
 		},
 		breaker.Status{Key: breaker.Key{Upstream: "retired"}, Config: &c, Admits: breaker.Whole},
