@@ -52,6 +52,7 @@ func readList(d *json.Decoder, visit func(Item) error) (by *Instance, err error)
 		if name != "answered_by" {
 			continue
 		}
+		by = nil // nothing is left of an earlier one
 		if err := json.Unmarshal(value, &by); err != nil {
 			return nil, err
 		}
