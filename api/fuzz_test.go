@@ -32,7 +32,7 @@ func FuzzList(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// The field is told by its exact name, and the last of two counts.
+		// Its exact name makes the field, and the last of two counts.
 		var fields map[string]json.RawMessage
 		var want *Instance
 		if err := json.Unmarshal(text, &fields); err != nil {

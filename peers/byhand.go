@@ -7,6 +7,7 @@ import (
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/peers/internal/convert"
+	"breakwater.dev/peers/internal/core"
 	"breakwater.dev/peers/internal/peerspb"
 )
 
@@ -67,9 +68,9 @@ func (r *Router) wait(c ByHand, now breaker.Instant) error {
 func (r *Router) Change(c ByHand, now breaker.Instant, done func(error)) {
 	r.mu.Lock()
 	defer r.unlock()
-	one := &change{ByHand: c, id: r.id(), done: done, until: now.Add(changeTimeout)}
+	one := &change{ByHand: c, id: r.core.NewID(), done: done, until: now.Add(changeTimeout)}
 	r.changes[one.id] = one
-	r.awake(now)
+	r.core.Awake(now)
 	r.hurry(one, now)
 }
 
@@ -79,19 +80,19 @@ func (r *Router) hurry(c *change, now breaker.Instant) {
 	case now >= c.until:
 		r.end(c, ErrNoOwner, now)
 		return
-	case c.sent != 0 && now.Sub(c.sent) < again, r.inDoubt(now):
+	case c.sent != 0 && now.Sub(c.sent) < core.Again, r.core.InDoubt(now):
 		return
 	}
 	c.sent = now
-	switch at := r.find(c.Key); {
+	switch at := r.core.Find(c.Key); {
 	case at == nil:
 		r.end(c, breaker.ErrUnknown, now)
 	case c.state != nil:
 		r.spread(c, now)
-	case at.here():
+	case at.Here():
 		r.makeHere(c, now)
-	case at.to != "":
-		r.sendTo(at.to, &peerspb.Message{Kind: &peerspb.Message_Change{Change: &peerspb.Change{
+	case at.To != "":
+		r.core.SendTo(at.To, &peerspb.Message{Kind: &peerspb.Message_Change{Change: &peerspb.Change{
 			Id: c.id, Key: convert.Key(c.Key), Reset_: c.Reset, State: int32(c.State), By: c.By, Note: c.Note, Lasts: int64(c.Lasts),
 		}}})
 	}
@@ -101,7 +102,7 @@ func (r *Router) hurry(c *change, now breaker.Instant) {
 func (r *Router) end(c *change, err error, _ breaker.Instant) {
 	if _, waits := r.changes[c.id]; waits {
 		delete(r.changes, c.id)
-		r.later(func() { c.done(err) })
+		r.core.Later(func() { c.done(err) })
 	}
 }
 
@@ -111,16 +112,16 @@ func (r *Router) makeHere(c *change, now breaker.Instant) {
 		r.end(c, err, now)
 		return
 	}
-	r.later(func() {
+	r.core.Later(func() {
 		r.o.Flush()
 		r.mu.Lock()
 		defer r.unlock()
-		state, known := r.state(c.Key, now)
-		if !known || len(r.reached()) == 0 {
+		state, known := r.core.State(c.Key, now)
+		if !known || len(r.core.Reached()) == 0 {
 			r.end(c, nil, now)
 			return
 		}
-		c.state, c.until = state, min(c.until, now.Add(patience))
+		c.state, c.until = state, min(c.until, now.Add(core.Patience))
 		r.spread(c, now)
 	})
 }
@@ -128,9 +129,9 @@ func (r *Router) makeHere(c *change, now breaker.Instant) {
 // spread has other replicas confirm that they know of a change.
 func (r *Router) spread(c *change, now breaker.Instant) {
 	m := convert.StateOut(c.state, now)
-	for _, p := range r.others() {
+	for _, p := range r.core.Others() {
 		if p.Reached {
-			r.send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: &peerspb.States{States: []*peerspb.State{m}, Confirm: c.id}}})
+			r.core.Send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: &peerspb.States{States: []*peerspb.State{m}, Confirm: c.id}}})
 		}
 	}
 }
@@ -151,18 +152,18 @@ func (r *Router) byHand(c ByHand, now breaker.Instant) error {
 }
 
 // tookChange makes a change for another replica, or passes it on.
-func (r *Router) tookChange(p *peer, m *peerspb.Change, now breaker.Instant) {
+func (r *Router) tookChange(p *core.Peer, m *peerspb.Change, now breaker.Instant) {
 	key := convert.KeyOf(m.GetKey())
-	at := r.find(key)
+	at := r.core.Find(key)
 	switch {
 	case at == nil:
 		r.reply(p, m.GetId(), key, breaker.ErrUnknown, now)
 		return
-	case at.to != "" && m.GetHops() < maxHops:
+	case at.To != "" && m.GetHops() < core.MaxHops:
 		m.Hops++
-		r.sendTo(at.to, &peerspb.Message{Kind: &peerspb.Message_Change{Change: m}})
+		r.core.SendTo(at.To, &peerspb.Message{Kind: &peerspb.Message_Change{Change: m}})
 		return
-	case !at.here() || r.inDoubt(now):
+	case !at.Here() || r.core.InDoubt(now):
 		return // it comes again
 	}
 	for _, one := range r.made {
@@ -180,7 +181,7 @@ func (r *Router) tookChange(p *peer, m *peerspb.Change, now breaker.Instant) {
 	if len(r.made) > maxMade {
 		r.made = r.made[1:]
 	}
-	r.later(func() {
+	r.core.Later(func() {
 		r.o.Flush()
 		r.mu.Lock()
 		defer r.unlock()
@@ -189,7 +190,7 @@ func (r *Router) tookChange(p *peer, m *peerspb.Change, now breaker.Instant) {
 }
 
 // reply tells the replica that was asked what became of a change, and the state that followed.
-func (r *Router) reply(p *peer, id uint64, key breaker.Key, err error, now breaker.Instant) {
+func (r *Router) reply(p *core.Peer, id uint64, key breaker.Key, err error, now breaker.Instant) {
 	m := &peerspb.Changed{Id: id}
 	switch {
 	case errors.Is(err, breaker.ErrUnknown):
@@ -199,14 +200,14 @@ func (r *Router) reply(p *peer, id uint64, key breaker.Key, err error, now break
 	case err != nil:
 		m.Error = err.Error()
 	default:
-		if s, known := r.state(key, now); known {
+		if s, known := r.core.State(key, now); known {
 			m.State = convert.StateOut(s, now)
 		}
 	}
-	r.send(p, &peerspb.Message{Kind: &peerspb.Message_Changed{Changed: m}})
+	r.core.Send(p, &peerspb.Message{Kind: &peerspb.Message_Changed{Changed: m}})
 }
 
-func (r *Router) tookChanged(p *peer, m *peerspb.Changed, now breaker.Instant) {
+func (r *Router) tookChanged(p *core.Peer, m *peerspb.Changed, now breaker.Instant) {
 	c := r.changes[m.GetId()]
 	if c == nil {
 		return
@@ -221,34 +222,10 @@ func (r *Router) tookChanged(p *peer, m *peerspb.Changed, now breaker.Instant) {
 		err = fmt.Errorf("another replica: %s", m.GetError())
 	case m.GetState() != nil:
 		if s, ok := convert.StateIn(m.GetState(), now); ok {
-			if at := r.find(s.Saved.Key); at != nil && !at.here() {
-				r.learn(p, s, false, now)
+			if at := r.core.Find(s.Saved.Key); at != nil && !at.Here() {
+				r.core.Learn(p, s, false, now)
 			}
 		}
 	}
 	r.end(c, err, now)
-}
-
-// forceGroup makes a change by hand of all proxies' breakers here, too. Each proxy's breaker is at some replica, and the change was
-// made at the one that has the breaker which they share.
-func (r *Router) forceGroup(s *convert.State, now breaker.Instant) {
-	key := s.Saved.Key
-	of := r.specs[key]
-	if of == nil || !of.PerNode || s.Rank.HandEpoch == 0 {
-		return
-	}
-	last := convert.Rank{HandEpoch: s.Rank.HandEpoch, HandGeneration: s.Rank.HandGeneration}
-	if last.Compare(r.groups[key]) <= 0 {
-		return
-	}
-	r.groups[key] = last
-	if o := s.Saved.Override; o != nil {
-		_ = r.o.Engine.Force(key, *o, now) // it may be over
-		return
-	}
-	by, note := "another replica", "it was reset there"
-	if t := s.Transition; t != nil && t.By != "" {
-		by, note = t.By, t.Note
-	}
-	_ = r.o.Engine.Reset(key, by, note, now)
 }

@@ -6,23 +6,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/peers/internal/core"
 )
 
 // Stats describe a router at one instant.
 type Stats struct {
+	core.Counters
 	Self        string
 	Epoch       uint64
 	Members     []Neighbour   // this replica included; empty: there is no view yet
 	Unreachable int           // members that this replica does not reach
 	Owned       int           // breakers that this replica owns
 	Here        int           // breakers that it decides about, also for an owner that it does not reach
-	Forwarded   uint64        // outcomes that were sent to other replicas
-	Received    uint64        // outcomes that other replicas sent
-	Dropped     uint64        // outcomes that reached no owner
 	Asked       uint64        // permits that other replicas were asked for
 	Unanswered  uint64        // of them, those that had no answer in time
 	Withheld    uint64        // permits that were not given, since another replica may have given some
-	Takeovers   uint64        // breakers that came from other replicas with a state
 	Lag         time.Duration // the age of the oldest outcome that its owner has not confirmed
 	MirrorAge   time.Duration // the longest time since a beat came from a member that owns breakers
 }
@@ -38,31 +36,24 @@ type Neighbour struct {
 func (r *Router) Stats(now breaker.Instant) Stats {
 	r.mu.Lock()
 	defer r.unlock()
-	places := r.table.Load().places
 	s := Stats{
-		Self: r.o.Self.ID, Epoch: r.epoch(), Unreachable: places.Unreached(), Here: len(r.holdings),
-		Forwarded: r.stats.forwarded.Load(), Received: r.stats.received.Load(), Dropped: r.stats.dropped.Load() + r.stats.malformed.Load(),
-		Asked: r.stats.asked.Load(), Unanswered: r.stats.unanswered.Load(), Withheld: r.stats.withheld.Load(), Takeovers: r.stats.takeovers.Load(),
+		Self: r.o.Self.ID, Epoch: r.core.Epoch(), Unreachable: r.core.Unreached(), Here: r.core.Holds(), Counters: r.core.Counters,
+		Asked: r.asked, Unanswered: r.unanswered, Withheld: r.withheld, Lag: r.core.Lag(now),
 	}
 	owns := map[string]int{}
-	for key := range r.specs {
-		owns[places.Owner(key)]++
+	for key := range r.core.Specs() {
+		owns[r.core.Owner(key)]++
 	}
 	s.Owned = owns[r.o.Self.ID]
-	for _, m := range r.view().Members {
+	for _, m := range r.core.CurrentView().Members {
 		n := Neighbour{ID: m.ID, Name: m.Name, Address: m.Address, Owns: owns[m.ID], Reached: m.ID == r.o.Self.ID}
-		if p := r.known(m.ID); p != nil {
+		if p := r.core.Known(m.ID); p != nil {
 			n.Reached = p.Reached
 			if owns[m.ID] > 0 && p.Met {
 				s.MirrorAge = max(s.MirrorAge, now.Sub(p.Heard))
 			}
 		}
 		s.Members = append(s.Members, n)
-	}
-	for _, p := range r.peers {
-		if since, ok := p.out.Oldest(); ok {
-			s.Lag = max(s.Lag, now.Sub(since))
-		}
 	}
 	return s
 }
@@ -72,21 +63,13 @@ func (r *Router) Stats(now breaker.Instant) Stats {
 func (r *Router) OwnerOf(key breaker.Key) (name string, known bool) {
 	r.mu.Lock()
 	defer r.unlock()
-	places := r.table.Load().places
-	owner := places.Owner(key)
-	for _, m := range r.view().Members {
+	owner := r.core.Owner(key)
+	for _, m := range r.core.CurrentView().Members {
 		if m.ID == owner {
 			name = m.Name
 		}
 	}
-	acting := places.Acting(key)
-	return name, owner != "" && (acting == owner || acting != r.o.Self.ID && r.passes(acting, owner))
-}
-
-// passes reports whether another replica reaches a third one.
-func (r *Router) passes(by, id string) bool {
-	p := r.known(by)
-	return p != nil && contains(p.Hears, id)
+	return name, r.core.ReachesOwner(key)
 }
 
 // Collector returns the metrics of the router.

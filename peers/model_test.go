@@ -42,7 +42,7 @@ func (w *world) call(p *replica, key breaker.Key) {
 	p.do(func() {
 		began := p.now()
 		s := breaker.Subject{Key: key}
-		if at := p.router.find(key); at.here() {
+		if at := p.router.core.Find(key); at.Here() {
 			l, d := p.router.Acquire(context.Background(), s, false, began)
 			w.decided(p, key, l, d)
 			return
@@ -134,8 +134,8 @@ func (w *world) agree() {
 	living := w.living()
 	first := living[0]
 	for _, p := range living {
-		if got, want := len(p.router.view().Members), len(living); got != want {
-			w.fail("%s has %d members, want %d: %v", p.member.ID, got, want, ids(*p.router.view()))
+		if got, want := len(p.router.core.CurrentView().Members), len(living); got != want {
+			w.fail("%s has %d members, want %d: %v", p.member.ID, got, want, ids(*p.router.core.CurrentView()))
 		}
 		for _, s := range w.specs {
 			if got, want := describe(p, s.Key), describe(first, s.Key); got != want {
@@ -147,7 +147,7 @@ func (w *world) agree() {
 
 func describe(p *replica, key breaker.Key) string {
 	s, _ := p.router.Status(key, p.now())
-	text := fmt.Sprintf("%v in generation %d at %s", s.State, s.Generation, p.router.table.Load().places.Acting(key))
+	text := fmt.Sprintf("%v in generation %d at %s", s.State, s.Generation, p.router.core.Owner(key))
 	if o := s.Override; o != nil {
 		text += fmt.Sprintf(", forced %v by %s", o.State, o.By)
 	}
@@ -238,7 +238,7 @@ func (h *history) complete(side map[string]bool) bool {
 			continue
 		}
 		others := false
-		for _, m := range p.router.view().Members {
+		for _, m := range p.router.core.CurrentView().Members {
 			others = others || !side[m.ID]
 		}
 		if !others {
@@ -295,7 +295,7 @@ func (h *history) force(t *rapid.T, p *replica) {
 		p.router.Change(ByHand{Key: key, State: breaker.Open, By: by, Note: "test", Lasts: time.Hour}, p.now(), func(err error) {
 			h.note("forced %s by %s: %v", key, by, err)
 			p.router.mu.Lock()
-			known := len(p.router.reached()) > 0 // else no other replica could confirm it, and it dies with this one
+			known := len(p.router.core.Reached()) > 0 // else no other replica could confirm it, and it dies with this one
 			p.router.mu.Unlock()
 			if err == nil && known {
 				h.acked[key] = by

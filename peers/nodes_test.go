@@ -19,7 +19,7 @@ func TestBreakersOfProxiesAreKnown(t *testing.T) {
 	}
 	w.run(10 * time.Second)
 	key := breaker.Key{Upstream: all[0].Key.Upstream, Node: "proxy"}
-	owner := w.replica(w.replicas[0].router.table.Load().places.Owner(key))
+	owner := w.replica(w.replicas[0].router.core.Owner(key))
 	fail := func(p *replica) {
 		p.do(func() {
 			p.router.Report(breaker.Subject{Key: key}, []breaker.Reported{{Outcome: breaker.Failure, At: p.now()}}, p.now())

@@ -7,14 +7,15 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/peers/internal/calls"
 	"breakwater.dev/peers/internal/convert"
+	"breakwater.dev/peers/internal/core"
 	"breakwater.dev/peers/internal/outbox"
 	"breakwater.dev/peers/internal/peerspb"
 )
 
 // Acquire implements [breaker.Decider]. This replica decides by its mirror about a breaker that is elsewhere and not half-open.
 func (r *Router) Acquire(ctx context.Context, s breaker.Subject, uploading bool, now breaker.Instant) (breaker.Lease, breaker.Decision) {
-	at := r.find(s.Key)
-	if at == nil || at.here() {
+	at := r.core.Find(s.Key)
+	if at == nil || at.Here() {
 		return r.acquireHere(ctx, s, at, uploading, now)
 	}
 	l, d, asks := r.byMirror(s, now)
@@ -39,7 +40,7 @@ func (r *Router) Acquire(ctx context.Context, s breaker.Subject, uploading bool,
 }
 
 // acquireHere asks this replica's engine.
-func (r *Router) acquireHere(ctx context.Context, s breaker.Subject, at *place, uploading bool, now breaker.Instant) (breaker.Lease, breaker.Decision) {
+func (r *Router) acquireHere(ctx context.Context, s breaker.Subject, at *core.Place, uploading bool, now breaker.Instant) (breaker.Lease, breaker.Decision) {
 	permit, d := r.local.Acquire(ctx, s, uploading, now)
 	if !d.Admitted || at == nil {
 		return permit, d
@@ -53,7 +54,7 @@ func (r *Router) acquireHere(ctx context.Context, s breaker.Subject, at *place, 
 	}
 	return &calls.Lease{
 		Host: host{r}, Subject: s, Began: now, ID: id, Permit: permit,
-		Stays: func() bool { return r.find(s.Key) == at && at.here() },
+		Stays: func() bool { return r.core.Find(s.Key) == at && at.Here() },
 	}, d
 }
 
@@ -61,11 +62,11 @@ func (r *Router) acquireHere(ctx context.Context, s breaker.Subject, at *place, 
 func (r *Router) granted(key breaker.Key, now breaker.Instant) bool {
 	r.mu.Lock()
 	defer r.unlock()
-	r.awake(now)
-	if r.mayGrant(key, now) {
+	r.core.Awake(now)
+	if r.core.MayGrant(key, now) {
 		return true
 	}
-	r.stats.withheld.Add(1)
+	r.withheld++
 	return false
 }
 
@@ -83,7 +84,7 @@ func (r *Router) byMirror(s breaker.Subject, now breaker.Instant) (l breaker.Lea
 	case status.State == breaker.HalfOpen && rejects:
 		return nil, d, true
 	case status.State == breaker.Open && rejects, status.State == breaker.Closed && rejects && !r.admits(s.Key, &status):
-		r.pass(&outbox.Item{Subject: s, Rejected: 1}, now)
+		r.core.Pass(&outbox.Item{Subject: s, Rejected: 1}, now)
 		return nil, d, false
 	}
 	d.Admitted = true
@@ -94,38 +95,24 @@ func (r *Router) byMirror(s breaker.Subject, now breaker.Instant) (l breaker.Lea
 	return one, d, false
 }
 
-// admits reports whether a closed breaker that is elsewhere admits one more call: in the ramp it admits a share of them.
-func (r *Router) admits(key breaker.Key, s *breaker.Status) bool {
-	m := r.mirrors[key]
-	if m == nil || s.Admits >= breaker.Whole {
-		return true
-	}
-	m.credit += s.Admits
-	if m.credit < breaker.Whole {
-		return false
-	}
-	m.credit -= breaker.Whole
-	return true
-}
-
 // ask asks the owner of a breaker for a permit. done gets the answer, without a lock; there may be none.
 func (r *Router) ask(s breaker.Subject, now breaker.Instant, done func(calls.Answer)) (id uint64) {
 	r.mu.Lock()
 	defer r.unlock()
-	id = r.id()
-	answer := func(a calls.Answer) { r.later(func() { done(a) }) }
-	switch at := r.find(s.Key); {
+	id = r.core.NewID()
+	answer := func(a calls.Answer) { r.core.Later(func() { done(a) }) }
+	switch at := r.core.Find(s.Key); {
 	case at == nil:
 		answer(calls.Answer{Unknown: true, Decision: breaker.Decision{Admitted: true}})
-	case at.here():
+	case at.Here():
 		answer(r.decide(s, now))
-	case at.to == "":
-		r.stats.withheld.Add(1)
+	case at.To == "":
+		r.withheld++
 		answer(calls.Refused)
 	default:
-		r.stats.asked.Add(1)
+		r.asked++
 		r.asks.Add(id, s, now, done)
-		r.sendTo(at.to, &peerspb.Message{Kind: &peerspb.Message_Ask{Ask: &peerspb.Ask{Id: id, Key: convert.Key(s.Key), Owner: s.Owner}}})
+		r.core.SendTo(at.To, &peerspb.Message{Kind: &peerspb.Message_Ask{Ask: &peerspb.Ask{Id: id, Key: convert.Key(s.Key), Owner: s.Owner}}})
 	}
 	return id
 }
@@ -136,7 +123,7 @@ func (r *Router) abandon(id uint64) bool {
 	defer r.unlock()
 	abandoned := r.asks.Abandon(id)
 	if abandoned {
-		r.stats.unanswered.Add(1)
+		r.unanswered++
 	}
 	return abandoned
 }
@@ -156,7 +143,7 @@ func (r *Router) answered(s breaker.Subject, a calls.Answer, now breaker.Instant
 func (r *Router) decide(s breaker.Subject, now breaker.Instant) calls.Answer {
 	status, known := r.o.Engine.Status(s.Key, now)
 	if !known && s.Key.Node != "" {
-		status, known = r.o.Engine.Status(shared(s.Key), now)
+		status, known = r.o.Engine.Status(core.Shared(s.Key), now)
 	}
 	if !known {
 		return calls.Answer{Unknown: true, Decision: breaker.Decision{Admitted: true}}
@@ -169,8 +156,8 @@ func (r *Router) decide(s breaker.Subject, now breaker.Instant) calls.Answer {
 	case status.State == breaker.Open:
 		r.local.Rejected(s, 1, now)
 		return a
-	case !r.mayGrant(s.Key, now):
-		r.stats.withheld.Add(1)
+	case !r.core.MayGrant(s.Key, now):
+		r.withheld++
 		r.local.Rejected(s, 1, now)
 		return a
 	}
@@ -181,31 +168,31 @@ func (r *Router) decide(s breaker.Subject, now breaker.Instant) calls.Answer {
 	return a
 }
 
-func (r *Router) tookAsk(p *peer, m *peerspb.Ask, now breaker.Instant) {
+func (r *Router) tookAsk(p *core.Peer, m *peerspb.Ask, now breaker.Instant) {
 	s := breaker.Subject{Key: convert.KeyOf(m.GetKey()), Owner: m.GetOwner()}
 	a := calls.Refused
-	switch at := r.find(s.Key); {
+	switch at := r.core.Find(s.Key); {
 	case at == nil:
 		a = calls.Answer{Unknown: true, Decision: breaker.Decision{Admitted: true}}
-	case at.here() && !r.inDoubt(now):
+	case at.Here() && !r.core.InDoubt(now):
 		a = r.decide(s, now)
-	case at.to != "" && m.GetHops() < maxHops: // the replica that asks does not know the owner, or does not reach it
-		id, to := r.id(), m.GetId()
+	case at.To != "" && m.GetHops() < core.MaxHops: // the replica that asks does not know the owner, or does not reach it
+		id, to := r.core.NewID(), m.GetId()
 		r.asks.Add(id, s, now, func(a calls.Answer) {
 			r.mu.Lock()
 			defer r.unlock()
 			r.answer(p, to, a)
 		})
-		r.sendTo(at.to, &peerspb.Message{Kind: &peerspb.Message_Ask{Ask: &peerspb.Ask{Id: id, Key: m.GetKey(), Owner: s.Owner, Hops: m.GetHops() + 1}}})
+		r.core.SendTo(at.To, &peerspb.Message{Kind: &peerspb.Message_Ask{Ask: &peerspb.Ask{Id: id, Key: m.GetKey(), Owner: s.Owner, Hops: m.GetHops() + 1}}})
 		return
 	default:
-		r.stats.withheld.Add(1)
+		r.withheld++
 	}
 	r.answer(p, m.GetId(), a)
 }
 
-func (r *Router) answer(p *peer, id uint64, a calls.Answer) {
-	r.send(p, &peerspb.Message{Kind: &peerspb.Message_Answer{Answer: &peerspb.Answer{
+func (r *Router) answer(p *core.Peer, id uint64, a calls.Answer) {
+	r.core.Send(p, &peerspb.Message{Kind: &peerspb.Message_Answer{Answer: &peerspb.Answer{
 		Id: id, Admitted: a.Admitted, State: int32(a.State), RetryAfter: int64(a.RetryAfter), Probe: a.Probe, Generation: a.Generation, Unknown: a.Unknown,
 	}}})
 }
@@ -219,9 +206,9 @@ func (r *Router) tookAnswer(m *peerspb.Answer, now breaker.Instant) {
 		Probe:    m.GetProbe(), Generation: m.GetGeneration(), Unknown: m.GetUnknown(),
 	}, now)
 	if late {
-		r.pass(&outbox.Item{Subject: s, Settled: []outbox.Settled{{Probe: m.GetProbe(), Outcome: breaker.Ignored}}}, now)
+		r.core.Pass(&outbox.Item{Subject: s, Settled: []outbox.Settled{{Probe: m.GetProbe(), Outcome: breaker.Ignored}}}, now)
 	}
 	if done != nil {
-		r.later(func() { done(a) })
+		r.core.Later(func() { done(a) })
 	}
 }

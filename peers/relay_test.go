@@ -40,7 +40,7 @@ func TestRelayedAnswer(t *testing.T) {
 	beat(other)
 	var key breaker.Key
 	for _, s := range all {
-		if at := r.find(s.Key); at.to == other.ID {
+		if at := r.core.Find(s.Key); at.To == other.ID {
 			key = s.Key
 		}
 	}

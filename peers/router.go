@@ -1,33 +1,16 @@
 package peers
 
 import (
-	"fmt"
 	"log/slog"
-	"sync/atomic"
-	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"breakwater.dev/breaker"
 	"breakwater.dev/internal/lockorder"
 	"breakwater.dev/membership"
 	"breakwater.dev/peers/internal/calls"
 	"breakwater.dev/peers/internal/convert"
+	"breakwater.dev/peers/internal/core"
+	"breakwater.dev/peers/internal/outbox"
 	"breakwater.dev/peers/internal/peerspb"
-	"breakwater.dev/peers/internal/places"
-	"breakwater.dev/peers/internal/roster"
-)
-
-// The times of the protocol.
-const (
-	// patience is how long a new owner waits for what the old one knows.
-	patience = time.Second
-	// again is how long an answer may take before a message is sent again.
-	again = 300 * time.Millisecond
-	// figuresPeriod is how often the counts of breakers are sent.
-	figuresPeriod = time.Second
-	// maxHops bounds how often a message is passed on.
-	maxHops = 3
 )
 
 // Options connect a router with the rest of the process.
@@ -58,46 +41,34 @@ type Options struct {
 type Router struct {
 	o       Options
 	local   breaker.Decider // this replica's engine
-	table   atomic.Pointer[table]
-	stats   stats
-	running calls.Running // calls of breakers elsewhere
+	running calls.Running   // calls of breakers elsewhere
 
-	mu       lockorder.Mutex[lockorder.Peers] // guards what follows
-	roster   *roster.Roster
-	before   func(breaker.Key) string // the owners by the view before, while the next one takes its place; nil: not known
-	specs    map[breaker.Key]*spec
-	peers    map[string]*peer
-	holdings map[breaker.Key]*holding
-	mirrors  map[breaker.Key]*mirror
-	pending  map[breaker.Key]*pending
-	giving   map[uint64]*giving
-	asks     calls.Asks
-	changes  map[uint64]*change
-	groups   map[breaker.Key]convert.Rank // the last change by hand of all proxies' breakers that was made here
-	made     []madeChange                 // changes by hand that were made here, so that none is made twice
-	held     []breaker.Transition         // that wait for the confirmation that this replica still is a member
-	nextID   uint64
-	figures  breaker.Instant // when counts were last sent
-	effects  []func()        // to call without the lock
-}
+	mu      lockorder.Mutex[lockorder.Peers] // guards the fields below; core says what is safe without it
+	core    *core.Core
+	asks    calls.Asks
+	changes map[uint64]*change
+	made    []madeChange // changes by hand that were made here, so that none is made twice
 
-// spec is a breaker of the policy.
-type spec struct {
-	breaker.Spec
-	sum         uint64 // the checksum of the config
-	connections bool   // its calls are connections
+	asked, unanswered, withheld uint64 // permits
 }
 
 // New returns a router without breakers. ids of messages begin after first, which should be random.
 func New(o Options, first uint64) *Router {
-	r := &Router{
-		o: o, roster: roster.New(o.Self, o.LeasesOnly), local: o.Engine.Decider(), nextID: first,
-		specs: map[breaker.Key]*spec{}, peers: map[string]*peer{}, holdings: map[breaker.Key]*holding{}, mirrors: map[breaker.Key]*mirror{},
-		pending: map[breaker.Key]*pending{}, giving: map[uint64]*giving{}, changes: map[uint64]*change{},
-		groups: map[breaker.Key]convert.Rank{},
+	return &Router{
+		o: o, local: o.Engine.Decider(), changes: map[uint64]*change{},
+		core: core.New(core.Options{
+			Self: o.Self, LeasesOnly: o.LeasesOnly, Engine: o.Engine, Send: o.Send, Deliver: o.Deliver, Changed: o.Changed, Wake: o.Wake, Log: o.Log,
+		}, first),
 	}
-	r.table.Store(newTable(places.New(r.roster.Reach()), nil))
-	return r
+}
+
+// unlock releases the lock, and makes the calls to others that were put off until then.
+func (r *Router) unlock() {
+	effects := r.core.Effects()
+	r.mu.Unlock()
+	for _, f := range effects {
+		f()
+	}
 }
 
 // Apply replaces the breakers of the policy, which the engine has already. connections reports whether the calls of a breaker
@@ -105,60 +76,141 @@ func New(o Options, first uint64) *Router {
 func (r *Router) Apply(specs []breaker.Spec, connections func(breaker.Key) bool, now breaker.Instant) {
 	r.mu.Lock()
 	defer r.unlock()
-	r.specs = make(map[breaker.Key]*spec, len(specs))
-	for i := range specs {
-		key := specs[i].Key
-		r.specs[key] = &spec{specs[i], xxhash.Sum64String(fmt.Sprintf("%+v", specs[i].Config)), connections != nil && connections(key)}
+	r.core.Apply(specs, connections, now)
+}
+
+// View says who the members are. A view that is older than the one in force is ignored.
+func (r *Router) View(v membership.View, now breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.core.TakeView(v, now)
+}
+
+// Lease says that this replica is surely a member, by the epoch of its view, until an instant. The caller has found that out
+// by a question that it asked at another instant.
+func (r *Router) Lease(epoch uint64, asked, until, now breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.core.Renew(epoch, asked, until, now)
+}
+
+// Leave has other replicas take all breakers. The view without this replica may come before or after it.
+func (r *Router) Leave(now breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.core.Leave(now)
+}
+
+// Left reports whether all breakers have been taken by other replicas, or there is no other replica.
+func (r *Router) Left() bool {
+	r.mu.Lock()
+	defer r.unlock()
+	return r.core.Left()
+}
+
+// Known returns the view by which this replica acts.
+func (r *Router) Known() membership.View {
+	r.mu.Lock()
+	defer r.unlock()
+	return *r.core.CurrentView()
+}
+
+// Observe takes a transition of this replica's engine, and tells the other replicas. A transition of a breaker that is
+// elsewhere does not count.
+func (r *Router) Observe(t breaker.Transition, now breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.core.Observe(t, now)
+}
+
+// Tick does what time brings. It returns when it is to be called again.
+func (r *Router) Tick(now breaker.Instant) (next breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.core.Tick(now)
+	for _, id := range core.SortedIDs(r.changes) {
+		r.hurry(r.changes[id], now)
 	}
-	r.dropUnknown()
-	r.replace(now)
+	for _, i := range r.running.Slow(now) {
+		r.core.Pass(i, now)
+	}
+	r.asks.Forget(now)
+	return r.core.Flush(now)
 }
 
-// specOf returns the policy's breaker that a key belongs to, or nil.
-func (r *Router) specOf(key breaker.Key) *spec { return r.specs[shared(key)] }
-
-// shared returns the key without its node.
-func shared(key breaker.Key) breaker.Key {
-	key.Node = ""
-	return key
-}
-
-// dropUnknown forgets breakers that the policy no longer has.
-func (r *Router) dropUnknown() {
-	for key := range r.holdings {
-		if r.specOf(key) == nil {
-			delete(r.holdings, key)
+// Receive takes a message of another replica. The caller has authenticated it.
+func (r *Router) Receive(from membership.Member, m *peerspb.Message, now breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
+	if from.ID == r.o.Self.ID {
+		return
+	}
+	r.core.Awake(now)
+	p := r.core.Meet(from)
+	switch k := m.GetKind().(type) {
+	case *peerspb.Message_Ask:
+		r.tookAsk(p, k.Ask, now)
+	case *peerspb.Message_Answer:
+		r.tookAnswer(k.Answer, now)
+	case *peerspb.Message_Change:
+		r.tookChange(p, k.Change, now)
+	case *peerspb.Message_Changed:
+		r.tookChanged(p, k.Changed, now)
+	case *peerspb.Message_Suspect:
+		if key := convert.KeyOf(k.Suspect.GetKey()); r.core.Specs()[key] != nil {
+			r.core.Later(func() { r.o.Suspect(key) })
 		}
+	case *peerspb.Message_Taken:
+		r.core.Taken(k.Taken.GetId())
+		r.confirmed(k.Taken.GetId(), now)
+	default:
+		r.core.Receive(p, m, now)
 	}
-	for key := range r.mirrors {
-		if r.specOf(key) == nil {
-			delete(r.mirrors, key)
-		}
-	}
-	for key := range r.pending {
-		if r.specOf(key) == nil {
-			delete(r.pending, key)
-		}
+	r.core.Resume(now)
+}
+
+// Report implements [breaker.Decider].
+func (r *Router) Report(s breaker.Subject, outcomes []breaker.Reported, now breaker.Instant) {
+	switch at := r.core.Find(s.Key); {
+	case at == nil:
+		r.local.Report(s, outcomes, now)
+	case at.Here():
+		r.core.ReportHere(at, s, outcomes, now)
+	default:
+		r.add(&outbox.Item{Subject: s, Outcomes: outcomes}, now)
 	}
 }
 
-// unlock releases the lock, and makes the calls to others that were put off until then.
-func (r *Router) unlock() {
-	effects := r.effects
-	r.effects = nil
-	r.mu.Unlock()
-	for _, f := range effects {
-		f()
+// Rejected implements [breaker.Decider].
+func (r *Router) Rejected(s breaker.Subject, n uint64, now breaker.Instant) {
+	switch at := r.core.Find(s.Key); {
+	case at == nil:
+		r.local.Rejected(s, n, now)
+	case at.Here():
+		r.core.RejectedHere(at, s, n, now)
+	default:
+		r.add(&outbox.Item{Subject: s, Rejected: n}, now)
 	}
 }
 
-// later has f called without the lock.
-func (r *Router) later(f func()) { r.effects = append(r.effects, f) }
+// add reports something of a breaker that is elsewhere, or comes soon.
+func (r *Router) add(i *outbox.Item, now breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
+	r.core.Pass(i, now)
+}
 
-// changed has gates and pages look at a breaker again.
-func (r *Router) changed(key breaker.Key) { r.later(func() { r.o.Changed(key) }) }
+// host finds breakers for calls.
+type host struct{ *Router }
 
-func (r *Router) id() uint64 {
-	r.nextID++
-	return r.nextID
+// Report implements [calls.Host].
+func (h host) Report(i *outbox.Item, now breaker.Instant) { h.add(i, now) }
+
+// Suspect tells the other replicas that a breaker may be about to trip, so that their proxies log all of its calls, too.
+func (r *Router) Suspect(key breaker.Key) {
+	r.mu.Lock()
+	defer r.unlock()
+	for _, p := range r.core.Reached() {
+		r.core.Send(p, &peerspb.Message{Kind: &peerspb.Message_Suspect{Suspect: &peerspb.Suspect{Key: convert.Key(key)}}})
+	}
 }

@@ -1,44 +1,33 @@
 package peers
 
 import (
-	"cmp"
-	"maps"
-	"slices"
-	"sync/atomic"
-
 	"breakwater.dev/breaker"
+	"breakwater.dev/peers/internal/core"
 )
-
-// stats counts what the router has done.
-type stats struct {
-	forwarded, received, dropped, malformed atomic.Uint64 // outcomes
-	asked, unanswered, withheld             atomic.Uint64 // permits
-	takeovers                               atomic.Uint64
-}
 
 // Status implements [breaker.Decider].
 func (r *Router) Status(key breaker.Key, now breaker.Instant) (s breaker.Status, known bool) {
-	at := r.find(key)
+	at := r.core.Find(key)
 	if at == nil {
 		return r.o.Engine.Status(key, now)
 	}
 	r.mu.Lock()
 	defer r.unlock()
-	if key.Node != "" && !at.here() && r.mirrors[key] == nil {
+	if key.Node != "" && !at.Here() && r.core.Mirror(key) == nil {
 		return breaker.Status{}, false
 	}
 	return r.status(key, now)
 }
 
-// status is Status for a caller that holds the lock. A proxy's breaker of which nothing is known is as the one that all
+// status returns the status of a breaker as it is in the whole mesh. A proxy's breaker of which nothing is known is as the one that all
 // proxies share.
 func (r *Router) status(key breaker.Key, now breaker.Instant) (s breaker.Status, known bool) {
-	if at := r.find(key); at != nil && at.here() {
+	if at := r.core.Find(key); at != nil && at.Here() {
 		s, known = r.o.Engine.Status(key, now)
-		r.dress(&s, now)
+		r.core.Dress(&s, now)
 		return s, known
 	}
-	s, known = r.o.Engine.Status(shared(key), now)
+	s, known = r.o.Engine.Status(core.Shared(key), now)
 	if !known {
 		return s, false
 	}
@@ -47,40 +36,25 @@ func (r *Router) status(key breaker.Key, now breaker.Instant) (s breaker.Status,
 	return s, true
 }
 
-// dress completes the status of a breaker that is here.
-func (r *Router) dress(s *breaker.Status, now breaker.Instant) {
-	if h := r.holdings[s.Key]; h != nil {
-		c := h.base.plus(countsOfStatus(s))
-		s.Counts, s.SuccessLag, s.IgnoredLag = c.Counts, c.successLag, c.ignoredLag
-		if s.State == breaker.HalfOpen && h.fence > now {
-			s.RetryAfter = max(s.RetryAfter, h.fence.Sub(now))
-		}
-		r.waitsForTurn(s, h.turn)
-	}
-	if s.State == breaker.HalfOpen && !r.owns(s.Key, now) {
-		s.RetryAfter = max(s.RetryAfter, tickPeriod)
-	}
-}
-
 // reflect makes s the status of a breaker that is elsewhere. s has the policy already.
 func (r *Router) reflect(s *breaker.Status, now breaker.Instant) {
 	*s = breaker.Status{Key: s.Key, Config: s.Config, Admits: breaker.Whole, Generation: 0}
-	m := r.mirrors[s.Key]
+	m := r.core.Mirror(s.Key)
 	if m == nil {
-		if all := r.mirrors[shared(s.Key)]; all != nil && s.Key.Node != "" && all.state.Saved.Override != nil {
-			s.Override = all.state.Saved.Override
-			s.State, s.Since = s.Override.State, all.state.Saved.Since
+		if all := r.core.Mirror(core.Shared(s.Key)); all != nil && s.Key.Node != "" && all.State.Saved.Override != nil {
+			s.Override = all.State.Saved.Override
+			s.State, s.Since = s.Override.State, all.State.Saved.Since
 		} else if s.Config.Mode == breaker.ForcedOpen {
 			s.State, s.Admits = breaker.Open, 0
 		}
 		return
 	}
-	of := m.state
+	of := m.State
 	s.State, s.Openings, s.Generation, s.Sequence = of.Saved.State, of.Saved.Openings, of.Rank.Generation, of.Saved.Sequence
 	s.Since, s.ProbesInFlight, s.InFlight, s.Window = of.Saved.Since, of.Probes, of.InFlight, of.Window
 	s.Counts, s.SuccessLag, s.IgnoredLag, s.LastFailure = of.Counts, of.SuccessLag, of.IgnoredLag, of.LastFailure
 	s.Override, s.Episode = of.Saved.Override, episode(&of.Saved)
-	r.waitsForTurn(s, of.Turn)
+	r.core.WaitsForTurn(s, of.Turn)
 	switch {
 	case s.State != breaker.Closed:
 		s.Admits = 0
@@ -102,6 +76,20 @@ func episode(s *breaker.Saved) *breaker.Episode {
 		return nil
 	}
 	return &breaker.Episode{Cause: cause, Trip: s.Trip}
+}
+
+// admits reports whether a closed breaker that is elsewhere admits one more call: in the ramp it admits a share of them.
+func (r *Router) admits(key breaker.Key, s *breaker.Status) bool {
+	m := r.core.Mirror(key)
+	if m == nil || s.Admits >= breaker.Whole {
+		return true
+	}
+	m.Credit += s.Admits
+	if m.Credit < breaker.Whole {
+		return false
+	}
+	m.Credit -= breaker.Whole
+	return true
 }
 
 // AppendSnapshot appends the status of every breaker, wherever it is; see [breaker.Engine.AppendSnapshot].
@@ -129,7 +117,7 @@ func (r *Router) snapshot(all []breaker.Status, now breaker.Instant, totals bool
 	all = r.o.Engine.AppendSnapshot(all, now)
 	r.mu.Lock()
 	defer r.unlock()
-	if r.anyPerNode() {
+	if r.core.AnyPerNode() {
 		all = append(all[:from], r.withNodes(all[from:], now, totals)...)
 		return all
 	}
@@ -141,33 +129,28 @@ func (r *Router) snapshot(all []breaker.Status, now breaker.Instant, totals bool
 
 // present makes the engine's status of one breaker the mesh's.
 func (r *Router) present(s *breaker.Status, now breaker.Instant, totals bool) {
-	at := r.find(s.Key)
-	own := countsOfStatus(s)
+	at := r.core.Find(s.Key)
+	own := *s
 	switch {
 	case at == nil:
 		return
-	case at.here():
-		r.dress(s, now)
+	case at.Here():
+		r.core.Dress(s, now)
 	default:
 		r.reflect(s, now)
 	}
 	if !totals {
-		s.Counts, s.SuccessLag, s.IgnoredLag = own.Counts, own.successLag, own.ignoredLag
+		s.Counts, s.SuccessLag, s.IgnoredLag = own.Counts, own.SuccessLag, own.IgnoredLag
 	}
 }
 
 // withNodes is present for a list in which some breakers belong to proxies: it adds those that only other replicas know,
 // and sums up again.
 func (r *Router) withNodes(own []breaker.Status, now breaker.Instant, totals bool) (all []breaker.Status) {
-	elsewhere := map[breaker.Key][]breaker.Key{}
-	for key := range r.mirrors {
-		if key.Node != "" {
-			elsewhere[shared(key)] = append(elsewhere[shared(key)], key)
-		}
-	}
+	elsewhere := r.core.NodesElsewhere()
 	for i := 0; i < len(own); {
 		sum := own[i]
-		s := r.specOf(sum.Key)
+		s := r.core.SpecOf(sum.Key)
 		if i++; s == nil || !s.PerNode {
 			r.present(&sum, now, totals)
 			all = append(all, sum)
@@ -177,8 +160,8 @@ func (r *Router) withNodes(own []breaker.Status, now breaker.Instant, totals boo
 		one, _ := r.o.Engine.Status(sum.Key, now) // has the calls whose proxy is not known
 		r.present(&one, now, totals)
 		all = append(all, one)
-		for ; i < len(own) && own[i].Key.Node != "" && shared(own[i].Key) == sum.Key; i++ {
-			if at := r.find(own[i].Key); at == nil || !at.here() && r.mirrors[own[i].Key] != nil {
+		for ; i < len(own) && own[i].Key.Node != "" && core.Shared(own[i].Key) == sum.Key; i++ {
+			if at := r.core.Find(own[i].Key); at == nil || !at.Here() && r.core.Mirror(own[i].Key) != nil {
 				continue // it has moved, and follows below
 			}
 			node := own[i]
@@ -186,9 +169,6 @@ func (r *Router) withNodes(own []breaker.Status, now breaker.Instant, totals boo
 			all = append(all, node)
 		}
 		for _, key := range elsewhere[sum.Key] {
-			if at := r.find(key); at != nil && at.here() {
-				continue
-			}
 			node := breaker.Status{Key: key, Config: sum.Config}
 			r.reflect(&node, now)
 			if !totals {
@@ -205,15 +185,3 @@ func (r *Router) withNodes(own []breaker.Status, now breaker.Instant, totals boo
 	}
 	return all
 }
-
-func compareKeys(x, y breaker.Key) int {
-	return cmp.Or(cmp.Compare(x.Upstream, y.Upstream), cmp.Compare(x.Route, y.Route), cmp.Compare(x.Node, y.Node))
-}
-
-// breakers returns the keys of a map in order.
-func breakers[V any](m map[breaker.Key]V) []breaker.Key {
-	return slices.SortedFunc(maps.Keys(m), compareKeys)
-}
-
-// sortedKeys returns the ids of a map in order.
-func sortedKeys[V any](m map[uint64]V) []uint64 { return slices.Sorted(maps.Keys(m)) }

@@ -215,7 +215,7 @@ func (p *replica) deliver(t breaker.Transition, mirrored bool) {
 	}
 	r := p.router
 	r.mu.Lock()
-	owns, epoch := r.owns(t.Key, p.now()), r.epoch()
+	owns, epoch := r.core.Owns(t.Key, p.now()), r.core.Epoch()
 	r.mu.Unlock()
 	p.w.note("%s: %s %v -> %v (%v), generation %d, epoch %d, owns %v", p.member.ID, t.Key, t.Edge.From, t.Edge.To, t.Edge.Reason, t.Generation, epoch, owns)
 	if t.Generation <= p.generations[t.Key] {
@@ -378,7 +378,7 @@ func (p *replica) beat() {
 func (p *replica) answered(reading *membership.Reading, sent breaker.Instant) {
 	w := p.w
 	p.router.mu.Lock()
-	p.agent.Learn(*p.router.view())
+	p.agent.Learn(*p.router.core.CurrentView())
 	p.router.mu.Unlock()
 	result := p.agent.Answered(reading, sent, p.now())
 	p.router.View(result.View, p.now())

@@ -31,6 +31,7 @@ import (
 	"breakwater.dev/internal/guard"
 	"breakwater.dev/internal/handshakes"
 	"breakwater.dev/internal/httpapi"
+	"breakwater.dev/internal/replicas"
 	"breakwater.dev/internal/typical"
 	"breakwater.dev/metrics"
 	"breakwater.dev/outlier"
@@ -279,11 +280,11 @@ func TestMetricsAreDocumented(t *testing.T) {
 func ofReplicas(t *testing.T) []*exposition.Family {
 	t.Helper()
 	o := options(t, good)
-	o.Replicas = Replicas{Store: shared.Options{URL: "redis://127.0.0.1:1", Name: "breakwater"}, Address: "127.0.0.1:1"}
+	o.Replicas = replicas.Config{Store: shared.Options{URL: "redis://127.0.0.1:1", Name: "breakwater"}, Address: "127.0.0.1:1"}
 	a := made(t, o, nil)
-	t.Cleanup(a.replicas.close)
+	t.Cleanup(a.replicas.Close)
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(a.replicas.router.Collector(a.clock.Now), a.replicas.store)
+	registry.MustRegister(a.replicas.Collectors()...)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

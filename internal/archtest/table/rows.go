@@ -240,7 +240,7 @@ var otherRows = []Row{
 	{
 		Pkg: "internal/app", Layer: 12,
 		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted", "internal/handshakes", "internal/replicas", "peers"},
-		TestOurs:  []string{"wire", "xds"},
+		TestOurs:  []string{"store/shared", "wire", "xds"},
 		Third:     []string{grpcGo, promClient},
 		TestThird: []string{controlPlaneAPI, protobufGo},
 		Reason:    "All parts are connected here, so that no part has to know another.",
