@@ -189,7 +189,7 @@ func get(t *testing.T, client *http.Client, url string) string {
 func TestCatalogue(t *testing.T) {
 	golden.Run(t, "testdata/catalogue.txtar", func(t *testing.T, _ []txtar.File) map[string]string {
 		var b strings.Builder
-		all := append(exposition.Own(t, meshes["typical"]()), ofReplicas(t)...)
+		all := withReplicas(t)
 		slices.SortFunc(all, func(x, y *exposition.Family) int { return strings.Compare(x.GetName(), y.GetName()) })
 		for _, f := range all {
 			var labels []string
@@ -230,7 +230,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 }
 
 func TestMetricsLint(t *testing.T) {
-	problems, err := promlint.NewWithMetricFamilies(append(exposition.Own(t, meshes["typical"]()), ofReplicas(t)...)).Lint()
+	problems, err := promlint.NewWithMetricFamilies(withReplicas(t)).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		rows[m[1]] = fmt.Sprintf("| `%s%s` | %s |", m[1], m[2], m[3])
 	}
-	for _, f := range append(exposition.Own(t, meshes["typical"]()), ofReplicas(t)...) {
+	for _, f := range withReplicas(t) {
 		labels := ""
 		if l := f.GetMetric()[0].GetLabel(); len(l) > 0 {
 			var names []string
@@ -276,9 +276,14 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
-// ofReplicas returns the metrics that a control plane has besides when there are others.
-func ofReplicas(t *testing.T) []*exposition.Family {
+// withReplicas returns the metrics that a control plane has when there are others.
+func withReplicas(t *testing.T) []*exposition.Family {
 	t.Helper()
+	all := exposition.Own(t, meshes["typical"]())
+	var own []string
+	for _, f := range all {
+		own = append(own, f.GetName())
+	}
 	o := options(t, good)
 	o.Replicas = replicas.Config{Store: shared.Options{URL: "redis://127.0.0.1:1", Name: "breakwater"}, Address: "127.0.0.1:1"}
 	a := made(t, o, nil)
@@ -289,7 +294,7 @@ func ofReplicas(t *testing.T) []*exposition.Family {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return families
+	return append(all, slices.DeleteFunc(families, func(f *exposition.Family) bool { return slices.Contains(own, f.GetName()) })...)
 }
 
 // TestEveryFigureIsShown shows that each field of a server's figures has a sample of its own, so that a new field cannot be
