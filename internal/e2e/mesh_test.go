@@ -188,6 +188,7 @@ func (m *mesh) pushes(t *testing.T) float64 {
 // breakerStatus has the fields of /breakers/KEY that tests need.
 type breakerStatus struct {
 	State  string `json:"state"`
+	Owner  string `json:"owner"`
 	Probes int    `json:"probes_in_flight"`
 	Calls  int    `json:"in_flight"`
 	Trip   tripped

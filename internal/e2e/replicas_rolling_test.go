@@ -28,7 +28,7 @@ func transitions(host, from, reason, to string) string {
 func rollingRestart(t *testing.T, store redistest.Kind) {
 	const wait = 30 * time.Second
 	w := newSharing(t, redistest.Start(t, store), nil, fmt.Sprintf("breaker: {consecutiveFailures: %d, failureRateThreshold: 0%%, slowCallRateThreshold: 0%%, "+
-		"waitDurationInOpenState: %s, permittedNumberOfCallsInHalfOpenState: %d, successThreshold: %d}", tripsAfter, wait, permits, needed))
+		"waitDurationInOpenState: %s, permittedNumberOfCallsInHalfOpenState: %d, successThreshold: %d, maxWaitDurationInHalfOpenState: 1h}", tripsAfter, wait, permits, needed))
 	_, subjects := w.pick(t)
 	probes, crowds, at := make([]*probed, len(subjects)), make([]crowd, len(subjects)), make([]time.Time, len(subjects))
 	trips := make([]int, len(subjects))

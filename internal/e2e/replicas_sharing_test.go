@@ -298,7 +298,7 @@ func (s *subject) fails(t *testing.T, n int) (made int) {
 			return nil
 		}
 		if made >= n && time.Since(last) < 2*time.Second {
-			return fmt.Errorf("%d are counted of %d", got, made)
+			return fmt.Errorf("%d are counted of %d; %s", got, made, s.counts(t))
 		}
 		r, err := s.proxies[made%len(s.proxies)].get(t.Context(), s.host, "/")
 		if err == nil && r.status != http.StatusInternalServerError {
@@ -308,6 +308,17 @@ func (s *subject) fails(t *testing.T, n int) (made int) {
 		return errors.Join(err, fmt.Errorf("%d are counted of %d", got, made))
 	})
 	return made
+}
+
+// counts says what each replica that is not away says of the breaker.
+func (s *subject) counts(t *testing.T) string {
+	t.Helper()
+	var all []string
+	for _, r := range s.live() {
+		b := r.breaker(t, s.host)
+		all = append(all, fmt.Sprintf("%s says that %s is %s at %s, with the counts %+v", r.name, s.host, b.State, b.Owner, b.Counts))
+	}
+	return strings.Join(all, "; ")
 }
 
 // crowd are callers of a breaker through all proxies.
