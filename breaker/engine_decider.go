@@ -37,6 +37,7 @@ type Lease interface {
 	Settle(o Outcome, took time.Duration, now Instant)
 	Unsent(o Outcome, took time.Duration, now Instant)
 	Refuse(now Instant) Decision
+	Forget(now Instant)
 	Answered(now Instant)
 	Probe() uint32
 	// Held reports whether the call is a probe that still holds its slot.

@@ -75,7 +75,7 @@ type Probed struct {
 // [Engine.TakeOver]. In the same step, so that no outcome is counted in both, it leaves the
 // breaker behind as if it were new, in a silent way: closed, without window, override or
 // timers, and without a transition. Its totals, generation and sequence stay. Calls in
-// flight only count in the totals when they end.
+// flight only count in the totals when they end, or are not counted here; see [Permit.Forget].
 //
 // It returns false where there is no such breaker. A key with a node means the breaker of a
 // proxy, which [Engine.Node] has made.
@@ -144,7 +144,6 @@ type Settlement struct {
 	Outcome Outcome
 	Took    time.Duration // how long the service took
 	Unsent  bool          // see [Permit.Unsent]
-	Counted bool          // see [Reported.Counted]
 	// Refused says that the call was not made; see [Permit.Refuse]. The other fields then have no
 	// meaning.
 	Refused bool
@@ -165,7 +164,7 @@ func (e *Engine) AcquireProbe(key Key, now Instant) (probe uint32, generation ui
 }
 
 // SettleProbe resolves a probe by its id, also if another engine has given it, with the effect that its
-// permit would have: its outcome always counts in the totals, unless it is Counted, and it changes the state only
+// permit would have: its outcome always counts in the totals, and it changes the state only
 // if the probe still holds its slot, which held reports. Where the permit is this engine's, it must
 // not be resolved too. Where there is no such breaker, SettleProbe does nothing.
 func (e *Engine) SettleProbe(key Key, s Settlement, now Instant) (held bool) {

@@ -208,24 +208,25 @@ func (r *relay) end(t *rapid.T, c *relayed, o Outcome) {
 		how = settled // a permit that was left behind is settled as any other
 	}
 	c.alone.endAs(how, o, took, r.now)
-	c.permit.endAs(how, o, took, r.now)
 	if local {
+		c.permit.endAs(how, o, took, r.now)
 		return
 	}
+	c.permit.Forget(r.now)
 	if c.probe != 0 {
 		if how == uploading {
 			owner.Breaker(keyA).uploading(c.probe, r.now)
 		}
-		owner.SettleProbe(keyA, Settlement{Probe: c.probe, Outcome: o, Took: took, Unsent: how == unsent, Refused: how == refused, Counted: !c.remote}, r.now)
+		owner.SettleProbe(keyA, Settlement{Probe: c.probe, Outcome: o, Took: took, Unsent: how == unsent, Refused: how == refused}, r.now)
 		return
 	}
-	told := Reported{Outcome: o, At: r.now, Lasted: r.now.Sub(c.began), Duration: took, Generation: c.generation, Early: c.slow, Counted: !c.remote}
+	told := Reported{Outcome: o, At: r.now, Lasted: r.now.Sub(c.began), Duration: took, Generation: c.generation, Early: c.slow}
 	if c.unjudged {
 		told.Generation = 1 << 60 // no generation has it
 	}
 	owner.Report(keyA, []Reported{told}, r.now)
 	if had { // a report makes the breaker judge, also if it changes nothing
-		told = Reported{Outcome: Ignored, At: r.now, Generation: 1 << 60, Counted: true}
+		told = Reported{Running: true, At: r.now, Generation: 1 << 60}
 	}
 	r.alone.Report(keyA, []Reported{told}, r.now)
 }

@@ -28,14 +28,11 @@ func (b *Breaker) settleProbe(s *Settlement, now Instant) (held bool) {
 		b.passesLocked()
 		return held
 	}
-	o, n := s.Outcome, uint64(1)
-	if s.Counted {
-		n = 0
-	}
+	o := s.Outcome
 	if held && s.Unsent {
 		o, b.past.halfOpen.resume = Ignored, now.Add(unsentPause)
 	}
-	if e := b.countedLocked(o, s.Took, n, now); held {
+	if e := b.countedLocked(o, s.Took, now); held {
 		b.endedLocked(e, false, now)
 	}
 	return held

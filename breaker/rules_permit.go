@@ -131,6 +131,20 @@ func (p *Permit) Refuse(now Instant) Decision {
 	return d
 }
 
+// Forget ends a call without an outcome: the engine to which this one has handed the breaker over counts it; see
+// [Engine.HandOver]. The permit becomes a zero permit.
+func (p *Permit) Forget(now Instant) {
+	c := p.cell
+	if c == nil {
+		return
+	}
+	p.cell = nil
+	b := c.breaker
+	b.lock(now)
+	b.landLocked(c, p.mark, ending{outcome: Ignored}, now)
+	b.unlock()
+}
+
 // Answered says that the service has answered within the threshold of slow calls, and
 // that the call goes on: the caller reads the response. However long that takes, the
 // call does not become slow by it. It does nothing for a probe.
@@ -185,14 +199,14 @@ func (e ending) call() *call {
 
 func (b *Breaker) resolve(c *cell, m mark, o Outcome, took time.Duration, now Instant) {
 	b.lock(now)
-	b.landLocked(c, m, b.countedLocked(o, took, 1, now), now)
+	b.landLocked(c, m, b.countedLocked(o, took, now), now)
 	b.unlock()
 }
 
-// countedLocked counts a call that has ended in the totals, as often as n says, and returns how it ended.
-func (b *Breaker) countedLocked(o Outcome, took time.Duration, n uint64, now Instant) ending {
+// countedLocked counts a call that has ended in the totals, and returns how it ended.
+func (b *Breaker) countedLocked(o Outcome, took time.Duration, now Instant) ending {
 	e := b.endingLocked(o, took)
-	b.addLocked(e, n)
+	b.addLocked(e, 1)
 	if o.Failed() {
 		b.lastFailure = max(b.lastFailure, now)
 	}

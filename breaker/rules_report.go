@@ -26,9 +26,6 @@ type Reported struct {
 	Probe bool
 	// Unsent says that the call was not sent; see [Permit.Unsent]. In half-open it is ignored.
 	Unsent bool
-	// Counted says that another engine has counted the call in its totals, by a permit from before it handed the breaker
-	// over. The totals of this engine then leave it out.
-	Counted bool
 	// Corrects says that the call had a permit, which was resolved as Was at Settled,
 	// before more was known. The report takes that back and counts in its place. A failure
 	// is never taken back, and a success only if the call failed. Duration is then the
@@ -105,9 +102,7 @@ func (b *Breaker) reportLocked(o *Reported, now Instant) {
 	if o.Unsent && b.state == HalfOpen {
 		e = ending{outcome: Ignored} // it stands for as many calls as before
 	}
-	if !o.Counted {
-		b.addLocked(e, uint64(n))
-	}
+	b.addLocked(e, uint64(n))
 	if e.outcome.Failed() {
 		b.lastFailure = max(b.lastFailure, at)
 	}

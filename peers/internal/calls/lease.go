@@ -63,6 +63,9 @@ func (l *Lease) Unsent(o breaker.Outcome, took time.Duration, now breaker.Instan
 
 func (l *Lease) report(o breaker.Outcome, took time.Duration, unsent bool, now breaker.Instant) {
 	l.done = true
+	if l.Permit != nil {
+		l.Permit.Forget(now)
+	}
 	early := l.Running.remove(l)
 	i := &outbox.Item{Subject: l.Subject}
 	if l.ID != 0 {
@@ -87,6 +90,18 @@ func (l *Lease) Refuse(now breaker.Instant) breaker.Decision {
 	default:
 		l.report(breaker.Ignored, 0, false, now)
 		return breaker.Decision{State: breaker.HalfOpen}
+	}
+}
+
+// Forget implements [breaker.Lease].
+func (l *Lease) Forget(now breaker.Instant) {
+	if l.done {
+		return
+	}
+	l.done = true
+	l.Running.remove(l)
+	if l.Permit != nil {
+		l.Permit.Forget(now)
 	}
 }
 
