@@ -157,10 +157,9 @@ func describe(p *replica, key breaker.Key) string {
 // history is one random history.
 type history struct {
 	*world
-	forced []string // by whom breakers were forced, in order, by key
-	acked  map[breaker.Key]string
-	tried  map[breaker.Key]int
-	calm   breaker.Instant // nothing may be killed before
+	acked map[breaker.Key]string // by whom a breaker was forced, as far as that was confirmed
+	tried map[breaker.Key]int    // how often that was tried
+	calm  breaker.Instant        // nothing may be killed before
 }
 
 func (h *history) step(t *rapid.T) {
@@ -304,6 +303,17 @@ func (h *history) force(t *rapid.T, p *replica) {
 	})
 }
 
+// atRest fails if an engine believes that a call goes on, when all have ended.
+func (h *history) atRest() {
+	for _, p := range h.living() {
+		for _, s := range p.engine.Snapshot(p.now()) {
+			if s.InFlight != 0 || s.ProbesInFlight != 0 {
+				h.fail("%s: %d calls and %d probes of %s are in flight, though all have ended", p.member.ID, s.InFlight, s.ProbesInFlight, s.Key)
+			}
+		}
+	}
+}
+
 // TestReplicasShareBreakers: whatever happens to replicas, their network and their store, no breaker has more probes in flight than
 // it may, no generation is made twice, and when all is well again, all replicas agree, no override is lost and every breaker
 // closes.
@@ -351,5 +361,7 @@ func share(t *testing.T, members func(w *world, n int) source) {
 				h.fail("%s is %v when all is well", s.Key, status.State)
 			}
 		}
+		h.run(5 * time.Second)
+		h.atRest()
 	})
 }
