@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 	"breakwater.dev/wire"
 )
 
-// TestLogsOfProxiesElsewhere: while it is not known how densely a proxy logs, only sampled calls count, each for itself. So a run of
-// failures among them is a run.
+// TestLogsOfProxiesElsewhere: where a proxy may leave out calls, and it is not known how densely it logs, only sampled calls count, each
+// for itself. So a run of failures among them is a run. Where it logs all calls, all of its failures count.
 func TestLogsOfProxiesElsewhere(t *testing.T) {
 	r := newRig(t)
 	r.server.options.Shared = true
@@ -28,6 +29,12 @@ func TestLogsOfProxiesElsewhere(t *testing.T) {
 	r.server.Here(nil)
 	r.take(r.logged(route("web", wire.RouteSampled), nil), r.logged(route("web", wire.RouteClosed), answered(500)))
 	r.want("web", breaker.Counts{Requests: 16, Successes: 12, Failures: 4})
+	r.server.Elsewhere(func(key breaker.Key) bool { return key.Upstream != "web" })
+	r.take(r.logged(route("web", wire.RouteSampled), nil), r.logged(route("web", wire.RouteClosed), answered(500)))
+	r.want("web", breaker.Counts{Requests: 18, Successes: 13, Failures: 5})
+	r.server.Elsewhere(func(key breaker.Key) bool { return key.Upstream == "web" })
+	r.take(r.logged(route("web", wire.RouteClosed), answered(500)))
+	r.want("web", breaker.Counts{Requests: 18, Successes: 13, Failures: 5})
 }
 
 // TestLogsGoToTheRightReplica: the log of a proxy that gets its layers from another replica is ended after a second, with a status by
@@ -70,4 +77,34 @@ func TestLogsGoToTheRightReplica(t *testing.T) {
 			_ = elsewhere.Send(identified("two", wire.RequestLog)) // fails when the end has arrived, which has the reason
 		}
 	}
+}
+
+// TestSampledBreakersAreTold: a breaker is among those that proxies may sample from the decision on, and for a time after the last one,
+// since a proxy may act by it for a while.
+func TestSampledBreakersAreTold(t *testing.T) {
+	r := newRig(t)
+	web := breaker.Key{Upstream: "web"}
+	told := func(want bool) {
+		t.Helper()
+		if got := slices.Contains(r.server.Sampled(r.now), web); got != want {
+			t.Errorf("web is told: %v, want %v", got, want)
+		}
+	}
+	r.second(40, 90)
+	r.sampling(web)
+	told(false) // only rejected calls are sampled
+	r.second(1000, 0)
+	r.sampling(web)
+	told(true)
+	for range 10 {
+		r.second(0, 0)
+		r.sampling(web)
+	}
+	told(true)
+	r.now = r.now.Add(sampledFor)
+	told(false)
+	r.second(1000, 0)
+	r.sampling(web)
+	r.server.Apply(emptySet)
+	told(false)
 }

@@ -21,9 +21,9 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		return
 	}
 	weights := w.node.timeline.Weights(at.Add(-max(e.Duration, 0)), to.key)
-	elsewhere := w.server.options.Shared && len(w.node.timeline) == 0
-	if elsewhere {
-		weights = sampling.Unknown
+	sparse := false
+	if w.server.options.Shared && len(w.node.timeline) == 0 {
+		weights, sparse = sampling.Unknown, w.server.mayBeSampled(to.key)
 	}
 	if kind == wire.RouteRejected { // the breaker rejected it, and has counted it
 		counts.rejected.Add(1)
@@ -51,7 +51,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 		report.Early, report.Lasted = true, max(at.Sub(began), 0)
 	}
 	always := known || to.alwaysLogged(report.Outcome, x.Took)
-	if kind == wire.RouteClosed && (!always || elsewhere) {
+	if kind == wire.RouteClosed && (!always || sparse) {
 		counts.skipped.Add(1)
 		return
 	}

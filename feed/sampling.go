@@ -48,7 +48,9 @@ func (s *Server) decide(now breaker.Instant) (decided map[breaker.Key]wire.Sampl
 	exact := s.suspects.Keys()
 	for key, of := range s.samplers {
 		one := of.Decide(busiest[key])
-		one.Exact = exact[key]
+		if one.Exact = exact[key]; one.Passed > 1 {
+			s.sparse[key] = now
+		}
 		decided[key] = one
 	}
 	return decided, acquitted

@@ -56,14 +56,16 @@ type Options struct {
 
 // Server is the access log service. Its methods are safe for concurrent use.
 type Server struct {
-	options Options
-	table   atomic.Pointer[table]
-	backlog backlog.Total
-	counts  counters
+	options   Options
+	table     atomic.Pointer[table]
+	elsewhere atomic.Pointer[func(breaker.Key) bool]
+	backlog   backlog.Total
+	counts    counters
 
 	mu        lockorder.Mutex[lockorder.FeedServer] // guards what follows
 	nodes     nodes
 	samplers  map[breaker.Key]*sampling.Sampler
+	sparse    map[breaker.Key]breaker.Instant // when its proxies were last to leave out calls
 	sampledAt breaker.Instant
 	suspects  suspects.List
 }
@@ -71,7 +73,7 @@ type Server struct {
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{
-		options: o, nodes: newNodes(), samplers: map[breaker.Key]*sampling.Sampler{}, sampledAt: o.Now(),
+		options: o, nodes: newNodes(), samplers: map[breaker.Key]*sampling.Sampler{}, sparse: map[breaker.Key]breaker.Instant{}, sampledAt: o.Now(),
 	}
 	s.table.Store(newTable())
 	return s
@@ -85,6 +87,7 @@ func (s *Server) Apply(set *policy.Set) {
 	defer s.mu.Unlock()
 	for _, key := range gone {
 		delete(s.samplers, key)
+		delete(s.sparse, key)
 	}
 }
 

@@ -45,3 +45,42 @@ func TestBreakersOfProxiesAreKnown(t *testing.T) {
 	fail(w.living()[0])
 	know(breaker.Open, 3)
 }
+
+// TestReplicasTellWhatIsSampled shows that a replica knows the breakers that the proxies of others may sample, and that it does not
+// know them before all others have told theirs.
+func TestReplicasTellWhatIsSampled(t *testing.T) {
+	w := newWorld(1, specs(2))
+	w.fail = t.Fatalf
+	for range 3 {
+		w.start()
+	}
+	w.run(10 * time.Second)
+	first, second := w.specs[0].Key, w.specs[1].Key
+	a, b, c := w.living()[0], w.living()[1], w.living()[2]
+	tell := func(p *replica, keys ...breaker.Key) {
+		p.do(func() { p.router.Sampled(keys) })
+		w.run(500 * time.Millisecond)
+	}
+	want := func(x, y bool) {
+		t.Helper()
+		if f := a.router.SampledElsewhere(a.now()); f(first) != x || f(second) != y {
+			t.Errorf("sampled elsewhere: %v and %v, want %v and %v", f(first), f(second), x, y)
+		}
+	}
+	want(true, true)
+	tell(b)
+	want(true, true)
+	tell(c, second)
+	want(false, true)
+	tell(b, first)
+	want(true, true)
+	tell(b)
+	tell(c)
+	want(false, false)
+	w.run(5 * time.Second)
+	want(true, true)
+	c.kill()
+	w.run(10 * time.Second)
+	tell(b)
+	want(false, false)
+}

@@ -27,7 +27,7 @@ func TestRelayedAnswer(t *testing.T) {
 				answered <- to.Address
 			}
 		},
-		Deliver: func(breaker.Transition, bool) {}, Changed: func(breaker.Key) {}, Suspect: func(breaker.Key) {}, Flush: func() {}, Wake: func() {},
+		Deliver: func(breaker.Transition, bool) {}, Changed: func(breaker.Key) {}, Suspect: func(breaker.Key) {}, Sampled: func() {}, Flush: func() {}, Wake: func() {},
 	}, 0)
 	all := specs(20)
 	engine.Apply(all, 1)

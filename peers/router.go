@@ -11,6 +11,7 @@ import (
 	"breakwater.dev/peers/internal/core"
 	"breakwater.dev/peers/internal/outbox"
 	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/sampling"
 )
 
 // Options connect a router with the rest of the process.
@@ -27,6 +28,8 @@ type Options struct {
 	Changed func(breaker.Key)
 	// Suspect is called when another replica wants all calls of a breaker to be logged. The key has no node.
 	Suspect func(breaker.Key)
+	// Sampled is called when [Router.SampledElsewhere] has more to say.
+	Sampled func()
 	// Flush returns when all transitions so far were given to [Router.Observe]. It is called without a lock.
 	Flush func()
 	// Wake is called when [Router.Tick] has to be called sooner than it said.
@@ -48,6 +51,7 @@ type Router struct {
 	asks    calls.Asks
 	changes map[uint64]*change
 	made    []madeChange // changes by hand that were made here, so that none is made twice
+	sampled sampling.Told
 
 	asked, unanswered, withheld uint64 // permits
 }
@@ -160,6 +164,14 @@ func (r *Router) Receive(from membership.Member, m *peerspb.Message, now breaker
 		if key := convert.KeyOf(k.Suspect.GetKey()); r.core.Specs()[key] != nil {
 			r.core.Later(func() { r.o.Suspect(key) })
 		}
+	case *peerspb.Message_Sampled:
+		keys := make([]breaker.Key, len(k.Sampled.GetKeys()))
+		for i, key := range k.Sampled.GetKeys() {
+			keys[i] = convert.KeyOf(key)
+		}
+		if r.sampled.Took(from.ID, keys, now) {
+			r.core.Later(r.o.Sampled)
+		}
 	case *peerspb.Message_Taken:
 		r.core.Taken(k.Taken.GetId())
 		r.confirmed(k.Taken.GetId(), now)
@@ -205,12 +217,3 @@ type host struct{ *Router }
 
 // Report implements [calls.Host].
 func (h host) Report(i *outbox.Item, now breaker.Instant) { h.add(i, now) }
-
-// Suspect tells the other replicas that a breaker may be about to trip, so that their proxies log all of its calls, too.
-func (r *Router) Suspect(key breaker.Key) {
-	r.mu.Lock()
-	defer r.unlock()
-	for _, p := range r.core.Reached() {
-		r.core.Send(p, &peerspb.Message{Kind: &peerspb.Message_Suspect{Suspect: &peerspb.Suspect{Key: convert.Key(key)}}})
-	}
-}

@@ -150,7 +150,7 @@ func (w *world) start() *replica {
 	p.router = New(Options{
 		Self: p.member, Engine: p.engine, Log: slog.New(slog.NewTextHandler(notes{w, id}, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: timeless})),
 		Send:    func(to membership.Member, m *peerspb.Message) { w.send(p, to.ID, m) },
-		Deliver: p.deliver, Changed: func(breaker.Key) {}, Suspect: func(breaker.Key) {}, Flush: p.flush,
+		Deliver: p.deliver, Changed: func(breaker.Key) {}, Suspect: func(breaker.Key) {}, Sampled: func() {}, Flush: p.flush,
 		Wake: func() { w.after(0, p.tick) }, LeasesOnly: w.members != &w.store,
 	}, w.random.Uint64()>>8)
 	w.replicas = append(w.replicas, p)

@@ -241,7 +241,11 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 		Endpoints: a.outliers.report, Log: o.Log,
 		LogAll: a.logAll, Shared: a.replicas != nil,
 	})
-	a.gates = publisher.New(publisher.Options{Breakers: a.breakers, Feed: a.feed, Proxies: a.xds, Clock: a.clock, Log: o.Log})
+	var logs publisher.Feed = a.feed
+	if a.replicas != nil {
+		logs = sharedFeed{a.feed, a.replicas.Router}
+	}
+	a.gates = publisher.New(publisher.Options{Breakers: a.breakers, Feed: logs, Proxies: a.xds, Clock: a.clock, Log: o.Log})
 	a.api = httpapi.New(a.apiOptions())
 	a.metrics.Register(propagation, a.xds, a.extproc, a.feed, a.gates, a.guard, a.handshakes, a.api)
 	a.driver.Observe(a.firstObservers())

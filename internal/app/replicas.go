@@ -2,7 +2,10 @@ package app
 
 import (
 	"breakwater.dev/breaker"
+	"breakwater.dev/feed"
 	"breakwater.dev/internal/replicas"
+	"breakwater.dev/peers"
+	"breakwater.dev/wire"
 )
 
 // joinReplicas connects this process with the others that share its breakers. They do not run yet.
@@ -19,7 +22,7 @@ func (a *app) joinReplicas() (*replicas.Group, error) {
 		Engine: a.engine, Clock: a.clock, Deliver: a.observe, Flush: a.driver.Deliver, Log: a.log,
 		Changed: func(key breaker.Key) { a.gates.Observe(breaker.Transition{Key: key, At: a.clock.Now()}) },
 		Suspect: func(key breaker.Key) { a.feed.Suspect(key) },
-		Proxies: a.tellFeed,
+		Proxies: a.tellFeed, Sampled: a.tellSampled,
 	})
 }
 
@@ -30,4 +33,23 @@ func (a *app) tellFeed() {
 		here[n.ID] = true
 	}
 	a.feed.Here(here)
+	a.tellSampled()
+}
+
+// tellSampled tells the feed which breakers the proxies of other replicas may sample.
+func (a *app) tellSampled() {
+	a.feed.Elsewhere(a.replicas.Router.SampledElsewhere(a.clock.Now()))
+}
+
+// sharedFeed is the feed of a replica. It tells the other replicas what this one's proxies sample before the proxies know it.
+type sharedFeed struct {
+	*feed.Server
+	router *peers.Router
+}
+
+// Sample implements [publisher.Feed].
+func (f sharedFeed) Sample(now breaker.Instant) map[breaker.Key]wire.Sampling {
+	decided := f.Server.Sample(now)
+	f.router.Sampled(f.Server.Sampled(now))
+	return decided
 }

@@ -57,10 +57,11 @@ type Options struct {
 	TLS    TLS
 	Engine *breaker.Engine
 	Clock  driver.Clock
-	// Deliver, Changed, Suspect and Flush have the meanings that they have in [peers.Options].
+	// Deliver, Changed, Suspect, Sampled and Flush have the meanings that they have in [peers.Options].
 	Deliver func(t breaker.Transition, mirrored bool)
 	Changed func(breaker.Key)
 	Suspect func(breaker.Key)
+	Sampled func()
 	Flush   func()
 	// Proxies is called about once a second, to tell others which proxies are connected to this replica.
 	Proxies func()
@@ -107,7 +108,7 @@ func New(o Options) (*Group, error) {
 		},
 	})
 	r.Router = peers.New(peers.Options{
-		Self: self, Engine: o.Engine, Send: r.links.Send, Deliver: o.Deliver, Changed: o.Changed, Suspect: o.Suspect,
+		Self: self, Engine: o.Engine, Send: r.links.Send, Deliver: o.Deliver, Changed: o.Changed, Suspect: o.Suspect, Sampled: o.Sampled,
 		Flush: o.Flush, Wake: func() { signal(r.wake) }, Log: o.Log, LeasesOnly: o.Peers.Given(),
 	}, random())
 	to := membership.KeeperOptions{

@@ -48,8 +48,9 @@ type Weights struct {
 	Sparsest uint32
 }
 
-// Unknown are the weights for a proxy whose layers come from another replica, so that it is not known how densely it logs. Then only
-// sampled calls may count, each as one. That is too few calls, but their rates and their order are the same as among all calls.
+// Unknown are the weights for a proxy whose layers come from another replica, so that it is not known how densely it logs. Where it may
+// leave out calls, only sampled calls may count, each as one. That is too few calls, but their rates and their order are the same as
+// among all calls.
 var Unknown = Weights{Sampling: wire.Sampling{Passed: 1, Rejected: 1}, Sparsest: 1}
 
 // Weights returns the weights of a breaker's calls that began at an instant. Where the sampling had just changed, or is not

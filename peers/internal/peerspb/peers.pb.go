@@ -43,6 +43,7 @@ type Message struct {
 	//	*Message_Handover
 	//	*Message_Taken
 	//	*Message_Suspect
+	//	*Message_Sampled
 	//	*Message_Membership
 	Kind          isMessage_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
@@ -185,6 +186,15 @@ func (x *Message) GetSuspect() *Suspect {
 	return nil
 }
 
+func (x *Message) GetSampled() *Sampled {
+	if x != nil {
+		if x, ok := x.Kind.(*Message_Sampled); ok {
+			return x.Sampled
+		}
+	}
+	return nil
+}
+
 func (x *Message) GetMembership() []byte {
 	if x != nil {
 		if x, ok := x.Kind.(*Message_Membership); ok {
@@ -242,6 +252,10 @@ type Message_Suspect struct {
 	Suspect *Suspect `protobuf:"bytes,11,opt,name=suspect,proto3,oneof"`
 }
 
+type Message_Sampled struct {
+	Sampled *Sampled `protobuf:"bytes,13,opt,name=sampled,proto3,oneof"`
+}
+
 type Message_Membership struct {
 	Membership []byte `protobuf:"bytes,12,opt,name=membership,proto3,oneof"` // what the sources of members say to each other, in a form of their own
 }
@@ -267,6 +281,8 @@ func (*Message_Handover) isMessage_Kind() {}
 func (*Message_Taken) isMessage_Kind() {}
 
 func (*Message_Suspect) isMessage_Kind() {}
+
+func (*Message_Sampled) isMessage_Kind() {}
 
 func (*Message_Membership) isMessage_Kind() {}
 
@@ -2595,6 +2611,51 @@ func (x *Taken) GetId() uint64 {
 	return 0
 }
 
+// Sampled has the breakers whose calls the sender's proxies do not all log. It is sent about once a second.
+type Sampled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*Key                 `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"` // without nodes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sampled) Reset() {
+	*x = Sampled{}
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sampled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sampled) ProtoMessage() {}
+
+func (x *Sampled) ProtoReflect() protoreflect.Message {
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sampled.ProtoReflect.Descriptor instead.
+func (*Sampled) Descriptor() ([]byte, []int) {
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Sampled) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 // Suspect asks for all calls of a breaker to be logged, since it may be about to trip.
 type Suspect struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2605,7 +2666,7 @@ type Suspect struct {
 
 func (x *Suspect) Reset() {
 	*x = Suspect{}
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2678,7 @@ func (x *Suspect) String() string {
 func (*Suspect) ProtoMessage() {}
 
 func (x *Suspect) ProtoReflect() protoreflect.Message {
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2691,7 @@ func (x *Suspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
 func (*Suspect) Descriptor() ([]byte, []int) {
-	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{27}
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Suspect) GetKey() *Key {
@@ -2644,7 +2705,7 @@ var File_peers_internal_peerspb_peers_proto protoreflect.FileDescriptor
 
 const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\n" +
-	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\x84\x05\n" +
+	"\"peers/internal/peerspb/peers.proto\x12\x13breakwater.peers.v1\"\xbe\x05\n" +
 	"\aMessage\x12/\n" +
 	"\x04beat\x18\x01 \x01(\v2\x19.breakwater.peers.v1.BeatH\x00R\x04beat\x125\n" +
 	"\x06report\x18\x02 \x01(\v2\x1b.breakwater.peers.v1.ReportH\x00R\x06report\x12,\n" +
@@ -2657,7 +2718,8 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\bhandover\x18\t \x01(\v2\x1d.breakwater.peers.v1.HandoverH\x00R\bhandover\x122\n" +
 	"\x05taken\x18\n" +
 	" \x01(\v2\x1a.breakwater.peers.v1.TakenH\x00R\x05taken\x128\n" +
-	"\asuspect\x18\v \x01(\v2\x1c.breakwater.peers.v1.SuspectH\x00R\asuspect\x12 \n" +
+	"\asuspect\x18\v \x01(\v2\x1c.breakwater.peers.v1.SuspectH\x00R\asuspect\x128\n" +
+	"\asampled\x18\r \x01(\v2\x1c.breakwater.peers.v1.SampledH\x00R\asampled\x12 \n" +
 	"\n" +
 	"membership\x18\f \x01(\fH\x00R\n" +
 	"membershipB\x06\n" +
@@ -2886,7 +2948,9 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\x06memory\x18\x04 \x01(\v2\x1b.breakwater.peers.v1.MemoryR\x06memory\x12\x1a\n" +
 	"\brightful\x18\x05 \x01(\bR\brightful\"\x17\n" +
 	"\x05Taken\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\"5\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"7\n" +
+	"\aSampled\x12,\n" +
+	"\x04keys\x18\x01 \x03(\v2\x18.breakwater.peers.v1.KeyR\x04keys\"5\n" +
 	"\aSuspect\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.breakwater.peers.v1.KeyR\x03key2O\n" +
 	"\x05Peers\x12F\n" +
@@ -2904,7 +2968,7 @@ func file_peers_internal_peerspb_peers_proto_rawDescGZIP() []byte {
 	return file_peers_internal_peerspb_peers_proto_rawDescData
 }
 
-var file_peers_internal_peerspb_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_peers_internal_peerspb_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_peers_internal_peerspb_peers_proto_goTypes = []any{
 	(*Message)(nil),    // 0: breakwater.peers.v1.Message
 	(*Replica)(nil),    // 1: breakwater.peers.v1.Replica
@@ -2933,7 +2997,8 @@ var file_peers_internal_peerspb_peers_proto_goTypes = []any{
 	(*Memory)(nil),     // 24: breakwater.peers.v1.Memory
 	(*Handover)(nil),   // 25: breakwater.peers.v1.Handover
 	(*Taken)(nil),      // 26: breakwater.peers.v1.Taken
-	(*Suspect)(nil),    // 27: breakwater.peers.v1.Suspect
+	(*Sampled)(nil),    // 27: breakwater.peers.v1.Sampled
+	(*Suspect)(nil),    // 28: breakwater.peers.v1.Suspect
 }
 var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	3,  // 0: breakwater.peers.v1.Message.beat:type_name -> breakwater.peers.v1.Beat
@@ -2946,43 +3011,45 @@ var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	20, // 7: breakwater.peers.v1.Message.changed:type_name -> breakwater.peers.v1.Changed
 	25, // 8: breakwater.peers.v1.Message.handover:type_name -> breakwater.peers.v1.Handover
 	26, // 9: breakwater.peers.v1.Message.taken:type_name -> breakwater.peers.v1.Taken
-	27, // 10: breakwater.peers.v1.Message.suspect:type_name -> breakwater.peers.v1.Suspect
-	1,  // 11: breakwater.peers.v1.View.members:type_name -> breakwater.peers.v1.Replica
-	1,  // 12: breakwater.peers.v1.Beat.from:type_name -> breakwater.peers.v1.Replica
-	2,  // 13: breakwater.peers.v1.Beat.view:type_name -> breakwater.peers.v1.View
-	6,  // 14: breakwater.peers.v1.Report.items:type_name -> breakwater.peers.v1.Item
-	4,  // 15: breakwater.peers.v1.Item.key:type_name -> breakwater.peers.v1.Key
-	7,  // 16: breakwater.peers.v1.Item.outcomes:type_name -> breakwater.peers.v1.Outcome
-	8,  // 17: breakwater.peers.v1.Item.settled:type_name -> breakwater.peers.v1.Settled
-	4,  // 18: breakwater.peers.v1.Ask.key:type_name -> breakwater.peers.v1.Key
-	13, // 19: breakwater.peers.v1.Transition.window:type_name -> breakwater.peers.v1.Window
-	15, // 20: breakwater.peers.v1.Transition.cause:type_name -> breakwater.peers.v1.Transition
-	4,  // 21: breakwater.peers.v1.State.key:type_name -> breakwater.peers.v1.Key
-	11, // 22: breakwater.peers.v1.State.rank:type_name -> breakwater.peers.v1.Rank
-	14, // 23: breakwater.peers.v1.State.override:type_name -> breakwater.peers.v1.Override
-	15, // 24: breakwater.peers.v1.State.cause:type_name -> breakwater.peers.v1.Transition
-	15, // 25: breakwater.peers.v1.State.trip:type_name -> breakwater.peers.v1.Transition
-	13, // 26: breakwater.peers.v1.State.window:type_name -> breakwater.peers.v1.Window
-	12, // 27: breakwater.peers.v1.State.counts:type_name -> breakwater.peers.v1.Counts
-	15, // 28: breakwater.peers.v1.State.transition:type_name -> breakwater.peers.v1.Transition
-	16, // 29: breakwater.peers.v1.States.states:type_name -> breakwater.peers.v1.State
-	4,  // 30: breakwater.peers.v1.Change.key:type_name -> breakwater.peers.v1.Key
-	16, // 31: breakwater.peers.v1.Changed.state:type_name -> breakwater.peers.v1.State
-	21, // 32: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
-	22, // 33: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
-	23, // 34: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
-	13, // 35: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
-	2,  // 36: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
-	16, // 37: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
-	24, // 38: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
-	4,  // 39: breakwater.peers.v1.Suspect.key:type_name -> breakwater.peers.v1.Key
-	0,  // 40: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
-	0,  // 41: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
-	41, // [41:42] is the sub-list for method output_type
-	40, // [40:41] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	28, // 10: breakwater.peers.v1.Message.suspect:type_name -> breakwater.peers.v1.Suspect
+	27, // 11: breakwater.peers.v1.Message.sampled:type_name -> breakwater.peers.v1.Sampled
+	1,  // 12: breakwater.peers.v1.View.members:type_name -> breakwater.peers.v1.Replica
+	1,  // 13: breakwater.peers.v1.Beat.from:type_name -> breakwater.peers.v1.Replica
+	2,  // 14: breakwater.peers.v1.Beat.view:type_name -> breakwater.peers.v1.View
+	6,  // 15: breakwater.peers.v1.Report.items:type_name -> breakwater.peers.v1.Item
+	4,  // 16: breakwater.peers.v1.Item.key:type_name -> breakwater.peers.v1.Key
+	7,  // 17: breakwater.peers.v1.Item.outcomes:type_name -> breakwater.peers.v1.Outcome
+	8,  // 18: breakwater.peers.v1.Item.settled:type_name -> breakwater.peers.v1.Settled
+	4,  // 19: breakwater.peers.v1.Ask.key:type_name -> breakwater.peers.v1.Key
+	13, // 20: breakwater.peers.v1.Transition.window:type_name -> breakwater.peers.v1.Window
+	15, // 21: breakwater.peers.v1.Transition.cause:type_name -> breakwater.peers.v1.Transition
+	4,  // 22: breakwater.peers.v1.State.key:type_name -> breakwater.peers.v1.Key
+	11, // 23: breakwater.peers.v1.State.rank:type_name -> breakwater.peers.v1.Rank
+	14, // 24: breakwater.peers.v1.State.override:type_name -> breakwater.peers.v1.Override
+	15, // 25: breakwater.peers.v1.State.cause:type_name -> breakwater.peers.v1.Transition
+	15, // 26: breakwater.peers.v1.State.trip:type_name -> breakwater.peers.v1.Transition
+	13, // 27: breakwater.peers.v1.State.window:type_name -> breakwater.peers.v1.Window
+	12, // 28: breakwater.peers.v1.State.counts:type_name -> breakwater.peers.v1.Counts
+	15, // 29: breakwater.peers.v1.State.transition:type_name -> breakwater.peers.v1.Transition
+	16, // 30: breakwater.peers.v1.States.states:type_name -> breakwater.peers.v1.State
+	4,  // 31: breakwater.peers.v1.Change.key:type_name -> breakwater.peers.v1.Key
+	16, // 32: breakwater.peers.v1.Changed.state:type_name -> breakwater.peers.v1.State
+	21, // 33: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
+	22, // 34: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
+	23, // 35: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
+	13, // 36: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
+	2,  // 37: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
+	16, // 38: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
+	24, // 39: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
+	4,  // 40: breakwater.peers.v1.Sampled.keys:type_name -> breakwater.peers.v1.Key
+	4,  // 41: breakwater.peers.v1.Suspect.key:type_name -> breakwater.peers.v1.Key
+	0,  // 42: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
+	0,  // 43: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
+	43, // [43:44] is the sub-list for method output_type
+	42, // [42:43] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_peers_internal_peerspb_peers_proto_init() }
@@ -3002,6 +3069,7 @@ func file_peers_internal_peerspb_peers_proto_init() {
 		(*Message_Handover)(nil),
 		(*Message_Taken)(nil),
 		(*Message_Suspect)(nil),
+		(*Message_Sampled)(nil),
 		(*Message_Membership)(nil),
 	}
 	type x struct{}
@@ -3010,7 +3078,7 @@ func file_peers_internal_peerspb_peers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peers_internal_peerspb_peers_proto_rawDesc), len(file_peers_internal_peerspb_peers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
