@@ -79,6 +79,12 @@ unchanged "golden files are not what the code gives; run make update-goldens and
 step "the engine against its model: 20,000 random histories"
 go test ./breaker -run '^TestEngineIsItsModel$' -rapid.checks=2000
 
+step "replicas against their model: 5,000 random histories"
+go test ./peers -run 'ShareBreakers$' -rapid.checks=2500
+
+step "messages between replicas: their code is what protoc makes of them"
+scripts/generate.sh --check || fail "run scripts/generate.sh"
+
 step "fuzz, 10 s a target"
 scripts/fuzz.sh 10s
 

@@ -17,6 +17,7 @@ need prometheus prometheus # deploy/prometheus, deploy/grafana
 if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then missing+=(postgresql); fi
 need openssl openssl # deploy/k8s/certificates.sh
 need curl curl # the README
+need protoc protobuf-compiler # scripts/generate.sh
 need python3 python3 python3-pip
 if ! python3 -m pip --version >/dev/null 2>&1; then missing+=(python3-pip); fi
 

@@ -16,7 +16,9 @@ PATH="$work/bin:$PATH" protoc --go_out="$work/out" --go_opt=module=breakwater.de
 	peers/internal/peerspb/peers.proto
 made=$work/out/peers/internal/peerspb
 if [[ ${1:-} == --check ]]; then
-	diff -u "$made/peers.pb.go" peers/internal/peerspb/peers.pb.go && diff -u "$made/peers_grpc.pb.go" peers/internal/peerspb/peers_grpc.pb.go
+	for file in peers.pb.go peers_grpc.pb.go; do
+		diff -u -I '^//.*protoc' "$made/$file" "peers/internal/peerspb/$file" # whatever version of protoc it was
+	done
 	exit
 fi
 cp "$made"/*.go peers/internal/peerspb/
