@@ -92,17 +92,21 @@ func (s *Stage) Policies(original string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	dir := filepath.Join(s.Dir, "policies")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
 			return "", err
 		}
 		text = bytes.ReplaceAll(text, []byte(defaultIP), []byte(s.IP))
-		if err := os.WriteFile(filepath.Join(s.Dir, filepath.Base(f)), text, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(f)), text, 0o600); err != nil {
 			return "", err
 		}
 	}
-	return s.Dir, nil
+	return dir, nil
 }
 
 // Launch starts a program, which ends with the demonstration at the latest.
