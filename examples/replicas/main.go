@@ -16,11 +16,11 @@ import (
 	"breakwater.dev/examples/internal/stage"
 )
 
-// The policy of payments has these numbers.
+// These numbers are in policies/payments.yaml.
 const (
 	tripsAfter = 8  // failures in a row, of all proxies together
 	permitted  = 3  // probes in flight at once
-	successes  = 12 // of probes, which close the breaker
+	successes  = 20 // of probes, which close the breaker
 )
 
 func main() { stage.Main("replicas", run) }
@@ -45,6 +45,18 @@ func run(ctx context.Context, on *stage.Stage) error {
 
 // whatToTry prints commands for the reader to try.
 func (m *mesh) whatToTry() {
+	first := m.replicas[0].http
+	fmt.Printf("\nEverything stays up %s. In another terminal:\n\n", m.Until())
+	for _, try := range []struct{ command, shows string }{
+		{"bin/breakwater replicas --server " + first, "the control planes, and how many breakers each owns"},
+		{"bin/breakwater breakers list --server " + first, "the breakers; the column OWNER has who decides"},
+		{"curl -i -H 'Host: payments' http://" + m.proxies[0].Listen + "/", "a call through the first Envoy"},
+		{"curl -X POST http://" + m.paymentsAt + "/break", "break payments; /mend mends it"},
+		{"curl http://" + first + "/metrics", "for Prometheus"},
+	} {
+		fmt.Printf("  %-64s %s\n", try.command, try.shows)
+	}
+	fmt.Printf("\n  BREAKWATER_ADMIN_TOKEN=%s bin/breakwater breakers force payments open --server %s --reason 'a try' --for 1m\n", token, first)
 	var operators, proxies []string
 	for _, r := range m.replicas {
 		operators = append(operators, r.http)
@@ -52,20 +64,6 @@ func (m *mesh) whatToTry() {
 	for _, p := range m.proxies {
 		proxies = append(proxies, p.Listen)
 	}
-	fmt.Printf(`
-Everything stays up %s. In another terminal:
-
-  bin/breakwater replicas --server %[2]s                  the control planes, and how many breakers each owns
-  bin/breakwater breakers list --server %[2]s             the breakers; the column OWNER has who decides
-  curl -i -H 'Host: payments' http://%s/              a call through the first Envoy
-  curl -X POST http://%s/break                        break payments; /mend mends it
-  BREAKWATER_ADMIN_TOKEN=%s bin/breakwater breakers force payments open --server %[2]s --reason 'a try' --for 1m
-  curl http://%[2]s/metrics                              for Prometheus
-
-  control planes: %s
-  Envoys:         %s
-  Valkey:         %s
-
-The policies are in examples/replicas/policies.
-`, m.Until(), m.replicas[0].http, m.proxies[0].Listen, m.paymentsAt, token, strings.Join(operators, " "), strings.Join(proxies, " "), m.storeAt)
+	fmt.Printf("\nThe control planes are at %s, the Envoys at %s.\nThe policies are in examples/replicas/policies.\n",
+		strings.Join(operators, ", "), strings.Join(proxies, ", "))
 }

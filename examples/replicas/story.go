@@ -154,7 +154,7 @@ func (s *story) reject(ctx context.Context) error {
 }
 
 func (s *story) losesOwner(ctx context.Context) error {
-	s.Title(fmt.Sprintf("payments comes back, slowly. After 2 s the breaker lets %d probes through at a time, over all proxies. Then its owner is killed.", permitted))
+	s.Title(fmt.Sprintf("payments comes back, slowly. After 2 s the breaker is half-open, and lets %d probes through at a time, over all proxies. Then its owner is killed.", permitted))
 	s.payments.Become(false, slowly)
 	s.payments.Watch(successes)
 	callers := s.crowd(ctx)
@@ -163,30 +163,42 @@ func (s *story) losesOwner(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Say("the breaker is half-open; %d callers go on calling", callersEach*len(s.proxies))
-	if err := s.probes(ctx, 1, permitted); err != nil {
+	s.Say("the breaker is half-open; %d callers go on calling. Its owner is new, and a new owner lets no probes through for 9 s", callersEach*len(s.proxies))
+	if err := s.probes(ctx); err != nil {
 		return err
 	}
 	if err := s.killOwner(ctx, b.Owner); err != nil {
 		return err
 	}
-	left := s.payments.Watched().Left
-	if err := s.probes(ctx, successes-left+1, 0); err != nil {
+	if err := s.probesAgain(ctx); err != nil {
 		return err
 	}
-	s.Say("probes arrive again, after all that %s may have allowed are over; payments is mended", s.lost.name)
 	return s.heal(ctx, callers)
 }
 
-// probes waits until as many probes have ended, and as many are in flight.
-func (s *story) probes(ctx context.Context, ended, inFlight int) error {
+// probes waits until some probes have ended, and as many as are permitted are in flight.
+func (s *story) probes(ctx context.Context) error {
 	return s.Await(ctx, "probes arrive at payments", func() error {
-		w := s.payments.Watched()
-		if successes-w.Left < ended || w.InFlight < inFlight {
+		if w := s.payments.Watched(); w.Left == successes || w.InFlight < permitted {
 			return fmt.Errorf("%d have ended, and %d are in flight", successes-w.Left, w.InFlight)
 		}
 		return nil
 	})
+}
+
+// probesAgain waits until the new owner lets probes through.
+func (s *story) probesAgain(ctx context.Context) error {
+	before := s.payments.Calls()
+	err := s.Await(ctx, "the new owner lets probes through", func() error {
+		if s.payments.Calls() == before {
+			return errors.New("none has arrived")
+		}
+		return nil
+	})
+	if err == nil {
+		s.Say("probes arrive again: no probe can be on its way any longer that %s has allowed", s.lost.name)
+	}
+	return err
 }
 
 // killOwner kills a control plane, and waits until another one has the breaker of payments.
@@ -215,9 +227,10 @@ func (s *story) killOwner(ctx context.Context, name string) error {
 	return nil
 }
 
-// heal has payments answer at once, and waits until its probes have closed the breaker.
+// heal mends payments, and waits until its probes have closed the breaker.
 func (s *story) heal(ctx context.Context, callers *callers) error {
 	s.payments.Become(false, 0)
+	s.Say("payments is mended: it answers at once")
 	b, err := s.everywhere(ctx, api.Closed)
 	if err != nil {
 		return err
@@ -229,7 +242,11 @@ func (s *story) heal(ctx context.Context, callers *callers) error {
 	if w.Most > permitted {
 		return fmt.Errorf("%d probes were in flight at payments at once; %d are permitted", w.Most, permitted)
 	}
-	s.Say("%s says that the breaker is closed, and all proxies pass calls. Payments has seen at most %d probes at once, of %d permitted", b.Owner, w.Most, permitted)
+	if b.LastTransition == nil {
+		return fmt.Errorf("%s does not say why the breaker is closed", b.Owner)
+	}
+	s.Say("its owner, %s, closes the breaker, because of %s, and all proxies pass calls. The most probes that payments has seen at once are %d, of %d permitted",
+		b.Owner, b.LastTransition.Reason, w.Most, permitted)
 	passed, rejected, err := callers.stop()
 	if err != nil {
 		return fmt.Errorf("a response was neither one of payments nor the fallback: %w", err)
@@ -260,13 +277,9 @@ func (s *story) losesStore(ctx context.Context) error {
 	if err := s.trip(ctx); err != nil {
 		return err
 	}
-	s.payments.Become(false, 0)
 	s.payments.Watch(successes)
 	callers := s.crowd(ctx)
 	defer callers.stop()
-	if _, err := s.everywhere(ctx, api.HalfOpen); err != nil {
-		return err
-	}
 	return s.heal(ctx, callers)
 }
 

@@ -98,7 +98,7 @@ func (v *Service) Watch(n int) {
 	v.watched, v.most = n, v.inFlight
 }
 
-// Watched is what a service has seen since [Service.Watch].
+// Watched has the calls that a service has seen since [Service.Watch].
 type Watched struct {
 	InFlight int // calls, now
 	Most     int // calls in flight at once, among those that Watch looks at

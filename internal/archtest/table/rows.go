@@ -258,9 +258,19 @@ var otherRows = []Row{
 		Reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},
 	{
-		Pkg: "examples/quickstart", Layer: 8,
+		Pkg: "examples/internal/stage", Layer: 7,
 		Ours:   []string{"internal/processes"},
+		Reason: "Demonstrations start, tell and end in one way.",
+	},
+	{
+		Pkg: "examples/quickstart", Layer: 8,
+		Ours:   []string{"examples/internal/stage", "internal/processes"},
 		Reason: "An example uses only the binary and its files, as a user does.",
+	},
+	{
+		Pkg: "examples/replicas", Layer: 8,
+		Ours:   []string{"api", "examples/internal/stage", "internal/processes"},
+		Reason: "An example uses only the binary, its files and its HTTP client, as a user does.",
 	},
 	{
 		Pkg: "examples/shop", Layer: 8,
