@@ -20,7 +20,7 @@ import (
 const (
 	tripsAfter = 8  // failures in a row, of all proxies together
 	permitted  = 3  // probes in flight at once
-	successes  = 20 // of probes, which close the breaker
+	successes  = 20 // successful probes that close the breaker
 )
 
 func main() { stage.Main("replicas", run) }
