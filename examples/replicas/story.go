@@ -12,8 +12,11 @@ import (
 	"breakwater.dev/api"
 )
 
-// slowly is how long payments takes for a response when it has just come back.
-const slowly = 800 * time.Millisecond
+// When payments has just come back, it takes slowly for a response, and then slower, so that probes are in flight when their owner is killed.
+const (
+	slowly = 300 * time.Millisecond
+	slower = 1200 * time.Millisecond
+)
 
 // story breaks payments, a control plane and the store, and mends them.
 type story struct {
@@ -176,11 +179,23 @@ func (s *story) losesOwner(ctx context.Context) error {
 	return s.heal(ctx, callers)
 }
 
-// probes waits until some probes have ended, and as many as are permitted are in flight.
+// probes waits until a probe has ended and as many as are permitted are in flight, which stay there for a while.
 func (s *story) probes(ctx context.Context) error {
-	return s.Await(ctx, "probes arrive at payments", func() error {
-		if w := s.payments.Watched(); w.Left == successes || w.InFlight < permitted {
-			return fmt.Errorf("%d have ended, and %d are in flight", successes-w.Left, w.InFlight)
+	err := s.Await(ctx, "a probe has ended", func() error {
+		if s.payments.Watched().Left == successes {
+			return errors.New("none has")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.payments.Become(false, slower)
+	before := s.payments.Calls()
+	return s.Await(ctx, "as many probes are in flight as are permitted", func() error {
+		begun, inFlight := s.payments.Calls()-before, s.payments.Watched().InFlight
+		if begun < permitted || inFlight < permitted {
+			return fmt.Errorf("%d have begun, and %d are in flight", begun, inFlight)
 		}
 		return nil
 	})
@@ -212,9 +227,9 @@ func (s *story) killOwner(ctx context.Context, name string) error {
 		return fmt.Errorf("%q owns the breaker of payments, and is none of the control planes", name)
 	}
 	s.lost.away = true
-	killed := time.Now()
+	killed, inFlight := time.Now(), s.payments.Watched().InFlight
 	s.Kill(s.lost.process)
-	s.Say("kill -9 of %s, with %d probes in flight", name, s.payments.Watched().InFlight)
+	s.Say("kill -9 of %s, with %d probes in flight", name, inFlight)
 	if err := s.agree(ctx); err != nil {
 		return err
 	}
