@@ -175,7 +175,7 @@ func (s *story) wait(ctx context.Context, want string) error {
 			return fmt.Errorf("the breaker of payments is %s", got)
 		}
 		if !s.applied(ctx, want) {
-			return errors.New("Envoy does not act on it")
+			return errors.New("no gate of Envoy says so")
 		}
 		return nil
 	})

@@ -55,7 +55,7 @@ func (c *callers) count(ctx context.Context, p *stage.Proxy, r stage.Reply) {
 	case r.Status == rejected && strings.Contains(r.Body, "payments is unavailable"):
 		c.rejected++
 	case ctx.Err() == nil:
-		c.wrong = errors.Join(c.wrong, fmt.Errorf("a caller at %s got %d %s", p.ID, r.Status, r.Body))
+		c.wrong = errors.Join(c.wrong, fmt.Errorf("a caller at %s got %d %s, after %s", p.ID, r.Status, r.Body, r.Took.Round(time.Millisecond)))
 	}
 }
 
