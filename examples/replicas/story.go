@@ -14,8 +14,8 @@ import (
 
 // When payments has just come back, it takes slowly for a response, and then slower, so that probes are in flight when their owner is killed.
 const (
-	slowly = 300 * time.Millisecond
-	slower = 1200 * time.Millisecond
+	slowly = 200 * time.Millisecond
+	slower = 700 * time.Millisecond
 )
 
 // story breaks payments, a control plane and the store, and mends them.
