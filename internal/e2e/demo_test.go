@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -163,13 +164,28 @@ func TestDemoPortTaken(t *testing.T) {
 	}
 }
 
-// TestDemoInterrupted shows that a demonstration ends all its processes at Ctrl-C.
+// TestDemoInterrupted shows that a demonstration ends all its processes at Ctrl-C, when its terminal is closed, and when nobody reads
+// what it prints.
 func TestDemoInterrupted(t *testing.T) {
 	t.Parallel()
-	for _, d := range []*demonstration{&quickstart, &replicasDemo} {
-		t.Run(d.name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		of        *demonstration
+		interrupt func(*rehearsal, io.Closer) error
+	}{
+		{"quickstart, Ctrl-C", &quickstart, func(r *rehearsal, _ io.Closer) error { return r.cmd.Process.Signal(syscall.SIGINT) }},
+		{"quickstart, terminal closed", &quickstart, func(r *rehearsal, _ io.Closer) error { return r.cmd.Process.Signal(syscall.SIGHUP) }},
+		{"quickstart, not read", &quickstart, func(_ *rehearsal, output io.Closer) error { return output.Close() }},
+		{"replicas, Ctrl-C", &replicasDemo, func(r *rehearsal, _ io.Closer) error { return r.cmd.Process.Signal(syscall.SIGINT) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := rehearse(t, d)
+			r := rehearse(t, tt.of)
+			r.cmd.Stdout = nil
+			output, err := r.cmd.StdoutPipe() // is not read: what the demonstration prints fits into the pipe
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := r.cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -179,11 +195,11 @@ func TestDemoInterrupted(t *testing.T) {
 				}
 				return nil
 			})
-			if err := r.cmd.Process.Signal(syscall.SIGINT); err != nil {
+			if err := tt.interrupt(r, output); err != nil {
 				t.Fatal(err)
 			}
 			if err := r.cmd.Wait(); err != nil {
-				t.Errorf("after Ctrl-C: %v\n%s", err, &r.out)
+				t.Errorf("it ended with %v\n%s", err, &r.out)
 			}
 			r.ended(t)
 		})

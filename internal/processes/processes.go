@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -26,6 +27,12 @@ const (
 	patience = 30 * time.Second
 	pollGap  = 20 * time.Millisecond
 )
+
+// Interruptible returns a context that ends when the example has to: at Ctrl-C or SIGTERM, when its terminal is closed, or when it
+// prints and nobody reads that any more. Any of these would else end the example and leave its programs behind.
+func Interruptible() (ctx context.Context, stop context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+}
 
 // Command is a program to run.
 type Command struct {

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"breakwater.dev/internal/processes"
@@ -40,7 +38,7 @@ type Stage struct {
 
 // Main is the main function of a demonstration. It ends everything that the story has started, and the process.
 func Main(name string, tell func(context.Context, *Stage) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := processes.Interruptible()
 	err := run(ctx, name, tell)
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {
