@@ -164,8 +164,8 @@ func TestDemoPortTaken(t *testing.T) {
 	}
 }
 
-// TestDemoInterrupted shows that a demonstration ends all its processes at Ctrl-C, when its terminal is closed, and when nobody reads
-// what it prints.
+// TestDemoInterrupted shows that a demonstration ends all its processes at Ctrl-C, when its terminal is closed, and when its output
+// has lost its reader.
 func TestDemoInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -182,7 +182,7 @@ func TestDemoInterrupted(t *testing.T) {
 			t.Parallel()
 			r := rehearse(t, tt.of)
 			r.cmd.Stdout = nil
-			output, err := r.cmd.StdoutPipe() // is not read: what the demonstration prints fits into the pipe
+			output, err := r.cmd.StdoutPipe() // is not read: the output of the demonstration fits into the pipe
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -29,7 +29,7 @@ const (
 )
 
 // Interruptible returns a context that ends when the example has to: at Ctrl-C or SIGTERM, when its terminal is closed, or when it
-// prints and nobody reads that any more. Any of these would else end the example and leave its programs behind.
+// prints and its output has lost its reader. Any of these would else end the example and leave its programs behind.
 func Interruptible() (ctx context.Context, stop context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 }
