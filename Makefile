@@ -5,7 +5,7 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools build test check demo example-shop bench bench-envoy bench-fleet bench-shop fuzz soak fmt update-goldens clean
+.PHONY: help tools build test check demo demo-replicas example-shop bench bench-envoy bench-fleet bench-shop fuzz soak fmt update-goldens clean
 
 # What `breakwater --version` prints: the nearest tag, or the commit, or "dev" outside git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -37,6 +37,10 @@ check: packages tools ## what CI runs after the tests: format, vet, lint, go.mod
 demo: tools build ## watch a breaker open, probe and close in front of a failing service
 	go build -o bin/quickstart ./examples/quickstart
 	@exec bin/quickstart
+
+demo-replicas: tools build ## watch three control planes share breakers, while one is killed and their store is cut off
+	go build -o bin/demo-replicas ./examples/replicas
+	@exec bin/demo-replicas
 
 example-shop: tools build build-shop ## break what a service depends on, one after the other, and see what its callers get
 	cd examples/shop && go build -o ../../bin/shop-demo ./demo

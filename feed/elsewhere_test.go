@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
@@ -77,34 +76,4 @@ func TestLogsGoToTheRightReplica(t *testing.T) {
 			_ = elsewhere.Send(identified("two", wire.RequestLog)) // fails when the end has arrived, which has the reason
 		}
 	}
-}
-
-// TestSampledBreakersAreTold: a breaker is among those that proxies may sample from the decision on, and for a time after the last one,
-// since a proxy may act by it for a while.
-func TestSampledBreakersAreTold(t *testing.T) {
-	r := newRig(t)
-	web := breaker.Key{Upstream: "web"}
-	told := func(want bool) {
-		t.Helper()
-		if got := slices.Contains(r.server.Sampled(r.now), web); got != want {
-			t.Errorf("web is told: %v, want %v", got, want)
-		}
-	}
-	r.second(40, 90)
-	r.sampling(web)
-	told(false) // only rejected calls are sampled
-	r.second(1000, 0)
-	r.sampling(web)
-	told(true)
-	for range 10 {
-		r.second(0, 0)
-		r.sampling(web)
-	}
-	told(true)
-	r.now = r.now.Add(sampledFor)
-	told(false)
-	r.second(1000, 0)
-	r.sampling(web)
-	r.server.Apply(emptySet)
-	told(false)
 }

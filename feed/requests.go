@@ -23,7 +23,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	weights := w.node.timeline.Weights(at.Add(-max(e.Duration, 0)), to.key)
 	sparse := false
 	if w.server.options.Shared && len(w.node.timeline) == 0 {
-		weights, sparse = sampling.Unknown, w.server.mayBeSampled(to.key)
+		weights, sparse = sampling.Unknown, (*w.server.elsewhere.Load())(to.key)
 	}
 	if kind == wire.RouteRejected { // the breaker rejected it, and has counted it
 		counts.rejected.Add(1)

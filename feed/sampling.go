@@ -48,9 +48,7 @@ func (s *Server) decide(now breaker.Instant) (decided map[breaker.Key]wire.Sampl
 	exact := s.suspects.Keys()
 	for key, of := range s.samplers {
 		one := of.Decide(busiest[key])
-		if one.Exact = exact[key]; one.Passed > 1 {
-			s.sparse[key] = now
-		}
+		one.Exact = exact[key]
 		decided[key] = one
 	}
 	return decided, acquitted

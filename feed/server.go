@@ -65,7 +65,6 @@ type Server struct {
 	mu        lockorder.Mutex[lockorder.FeedServer] // guards what follows
 	nodes     nodes
 	samplers  map[breaker.Key]*sampling.Sampler
-	sparse    map[breaker.Key]breaker.Instant // when its proxies were last to leave out calls
 	sampledAt breaker.Instant
 	suspects  suspects.List
 }
@@ -73,9 +72,10 @@ type Server struct {
 // NewServer returns a server that knows no breaker until the first [Server.Apply].
 func NewServer(o Options) *Server {
 	s := &Server{
-		options: o, nodes: newNodes(), samplers: map[breaker.Key]*sampling.Sampler{}, sparse: map[breaker.Key]breaker.Instant{}, sampledAt: o.Now(),
+		options: o, nodes: newNodes(), samplers: map[breaker.Key]*sampling.Sampler{}, sampledAt: o.Now(),
 	}
 	s.table.Store(newTable())
+	s.Elsewhere(func(breaker.Key) bool { return true })
 	return s
 }
 
@@ -87,7 +87,6 @@ func (s *Server) Apply(set *policy.Set) {
 	defer s.mu.Unlock()
 	for _, key := range gone {
 		delete(s.samplers, key)
-		delete(s.sparse, key)
 	}
 }
 

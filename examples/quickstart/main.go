@@ -9,99 +9,76 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
+	"breakwater.dev/examples/internal/stage"
 	"breakwater.dev/internal/processes"
 )
 
-// defaultIP is the address in policies/ and README.md.
-const defaultIP = "127.0.0.1"
-
 // addresses are the addresses of all parts.
-type addresses struct{ ip, xds, http, egress, admin, payments, stock string }
+type addresses struct{ xds, http, egress, admin, payments, stock string }
 
 func addressesOn(ip string) addresses {
 	return addresses{
-		ip: ip, xds: ip + ":18000", http: ip + ":18080", egress: ip + ":10000", admin: ip + ":9901",
+		xds: ip + ":18000", http: ip + ":18080", egress: ip + ":10000", admin: ip + ":9901",
 		payments: ip + ":18101", stock: ip + ":18102",
 	}
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx)
-	stop()
-	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
-	}
-}
+func main() { stage.Main("quickstart", run) }
 
-func run(ctx context.Context) (err error) {
-	limit, err := processes.DemoSeconds()
-	if err != nil {
+func run(ctx context.Context, on *stage.Stage) (err error) {
+	s := &story{Stage: on, at: addressesOn(on.IP)}
+	if err := s.at.free(); err != nil {
 		return err
 	}
-	at := addressesOn(cmp.Or(os.Getenv("DEMO_IP"), defaultIP))
-	if err := at.free(); err != nil {
+	if s.payments, err = s.Service("payments", s.at.payments); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "breakwater-quickstart")
-	if err != nil {
+	if s.stock, err = s.Service("stock", s.at.stock); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	payments, err := newService("payments", at.payments)
-	if err != nil {
+	if err := s.start(ctx); err != nil {
 		return err
 	}
-	defer payments.close()
-	stock, err := newService("stock", at.stock)
-	if err != nil {
-		return err
-	}
-	defer stock.close()
-	all, err := startAll(ctx, dir, at)
-	defer func() { err = errors.Join(err, all.stop()) }()
-	if err != nil {
-		return err
-	}
-	s := &story{at: at, payments: payments, stock: stock, began: time.Now()}
 	if err := s.tell(ctx); err != nil {
 		return err
 	}
-	s.whatToTry(limit)
-	return s.idle(ctx, all, limit)
+	s.whatToTry()
+	return s.Idle(ctx)
 }
 
-// free returns an error that names every port that another program uses.
 func (at addresses) free() error {
-	var taken []error
-	for _, p := range []struct{ address, what string }{
-		{at.xds, "the control plane, for proxies"},
-		{at.http, "the control plane, for operators"},
-		{at.egress, "Envoy, for applications"},
-		{at.admin, "Envoy's admin page"},
-		{at.payments, "the payments service"},
-		{at.stock, "the stock service"},
-	} {
-		l, err := net.Listen("tcp", p.address)
-		if err != nil {
-			taken = append(taken, fmt.Errorf("%s, which is to be %s, cannot be had: %w", p.address, p.what, err))
-			continue
-		}
-		l.Close()
+	return stage.Free(
+		stage.Port{Address: at.xds, What: "the control plane, for proxies"},
+		stage.Port{Address: at.http, What: "the control plane, for operators"},
+		stage.Port{Address: at.egress, What: "Envoy, for applications"},
+		stage.Port{Address: at.admin, What: "Envoy's admin page"},
+		stage.Port{Address: at.payments, What: "the payments service"},
+		stage.Port{Address: at.stock, What: "the stock service"},
+	)
+}
+
+// start starts the control plane, then Envoy, and returns when both are ready.
+func (s *story) start(ctx context.Context) error {
+	policies, err := s.Policies("examples/quickstart/policies")
+	if err != nil {
+		return err
 	}
-	if taken != nil {
-		taken = append(taken, errors.New("stop the program that uses the port (is another demo running?) and try again"))
+	fmt.Println("Starting the control plane:  breakwater serve --policy examples/quickstart/policies")
+	control, err := s.Launch(processes.Command{Name: "control plane", Path: stage.Breakwater, Args: []string{"serve", "--policy", policies,
+		"--xds-listen", s.at.xds, "--http-listen", s.at.http, "--state-dir", ""}})
+	if err != nil {
+		return err
 	}
-	return errors.Join(taken...)
+	if err := control.Answers(ctx, "http://"+s.at.http+"/health/ready"); err != nil {
+		return err
+	}
+	fmt.Println("Starting Envoy:              envoy -c <what breakwater bootstrap prints>")
+	p := &stage.Proxy{ID: "quickstart-1", Workload: "quickstart", ControlPlane: s.at.xds, Listen: s.at.egress, Admin: s.at.admin}
+	if err := s.LaunchProxy(ctx, p); err != nil {
+		return err
+	}
+	return p.Ready(ctx)
 }

@@ -50,6 +50,12 @@ type sharedFeed struct {
 // Sample implements [publisher.Feed].
 func (f sharedFeed) Sample(now breaker.Instant) map[breaker.Key]wire.Sampling {
 	decided := f.Server.Sample(now)
-	f.router.Sampled(f.Server.Sampled(now))
+	var sampled []breaker.Key
+	for key, s := range decided {
+		if s.Passed > 1 {
+			sampled = append(sampled, key)
+		}
+	}
+	f.router.Sampled(sampled)
 	return decided
 }

@@ -2,15 +2,11 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"breakwater.dev/internal/envoybin"
@@ -80,92 +76,13 @@ func demo(t *testing.T, ip string) {
 	if err != nil {
 		t.Fatalf("make demo: %v\n%s", err, out)
 	}
-	rest := string(out)
-	for _, part := range []string{
+	inOrder(t, string(out),
 		"the breaker of payments is closed", "payments -> 500", "the breaker of payments is open, because of consecutive_failures",
 		`payments -> 503`, "try later", "stock    -> 200", "200 more calls were rejected", "0 reached payments",
 		"half_open", "probe_failed", "half_open", "probes_succeeded", "payments -> 200", "stock    -> 200",
-		"http://" + ip + ":18080/breakers", "Stopping.",
-	} {
-		i := strings.Index(rest, part)
-		if i < 0 {
-			t.Fatalf("the output of the demonstration does not have %q in its place:\n%s", part, out)
-		}
-		rest = rest[i+len(part):]
-	}
-	if err := portsFree(ip, "18000", "18080", "10000", "9901", "18101", "18102"); err != nil {
+		"http://"+ip+":18080/breakers", "Stopping.",
+	)
+	if err := portsFree(ip, quickstart.ports...); err != nil {
 		t.Error(err)
 	}
-}
-
-// TestDemoPortTaken shows the error of the demonstration if one of its ports is in use.
-func TestDemoPortTaken(t *testing.T) {
-	t.Parallel()
-	ip := ownIP(t)
-	l, err := net.Listen("tcp", ip+":9901")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	cmd := exec.CommandContext(t.Context(), buildDemo(t))
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "DEMO_IP="+ip, "DEMO_SECONDS=1")
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), ip+":9901, which is to be Envoy's admin page") {
-		t.Errorf("the demonstration ended with %v and the output\n%s", err, out)
-	}
-}
-
-// TestDemoInterrupted shows that the demonstration ends all its processes at Ctrl-C.
-func TestDemoInterrupted(t *testing.T) {
-	t.Parallel()
-	ip, quickstart, envoy := ownIP(t), buildDemo(t), envoybin.Path(t)
-	path, err := filepath.Abs(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := errors.Join(
-		os.Mkdir(filepath.Join(dir, "bin"), 0o755),
-		os.Symlink(path, filepath.Join(dir, "bin/breakwater")),
-		os.CopyFS(filepath.Join(dir, "examples/quickstart/policies"), os.DirFS(filepath.Join(root, "examples/quickstart/policies"))),
-	); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // for the beginning, and for the end
-	defer cancel()
-	cmd := exec.CommandContext(ctx, quickstart)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "DEMO_IP="+ip, "ENVOY="+envoy)
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the demonstration has begun", func() error {
-		if body, err := fetch("http://" + ip + ":18080/breakers/payments"); err != nil || !strings.Contains(body, `"open"`) {
-			return fmt.Errorf("%v %s", err, body)
-		}
-		return nil
-	})
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("after Ctrl-C: %v\n%s", err, &out)
-	}
-	if err := portsFree(ip, "18000", "18080", "10000", "9901", "18101", "18102"); err != nil {
-		t.Error(err)
-	}
-}
-
-var demonstration = buildOnce("quickstart", "breakwater.dev/examples/quickstart")
-
-func buildDemo(t *testing.T) string {
-	t.Helper()
-	path, err := demonstration()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

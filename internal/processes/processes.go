@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -26,6 +27,12 @@ const (
 	patience = 30 * time.Second
 	pollGap  = 20 * time.Millisecond
 )
+
+// Interruptible returns a context that ends when the example has to: at Ctrl-C or SIGTERM, when its terminal is closed, or when it
+// prints and its output has lost its reader. Any of these would else end the example and leave its programs behind.
+func Interruptible() (ctx context.Context, stop context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+}
 
 // Command is a program to run.
 type Command struct {
@@ -130,6 +137,12 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
+// Freeze stops the program without ending it: its connections stay, and nothing answers. Thaw continues it.
+func (p *Process) Freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw continues a frozen program.
+func (p *Process) Thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Stop asks the program to end, and waits until it has. It kills a program that has not ended after 30 s, and returns
 // an error then.
 func (p *Process) Stop() error {
@@ -137,7 +150,9 @@ func (p *Process) Stop() error {
 	if signal == 0 {
 		signal = syscall.SIGTERM
 	}
-	_ = p.cmd.Process.Signal(signal) // the only error is that the program has ended already
+	// The only error of both is that the program has ended already.
+	_ = p.cmd.Process.Signal(signal)
+	_ = p.Thaw() // a frozen program would not see the signal
 	select {
 	case <-p.exited:
 		return nil
@@ -149,19 +164,26 @@ func (p *Process) Stop() error {
 
 // FindEnvoy returns the path of an Envoy. It looks in $ENVOY, in the PATH, and in the directory tools, in that order,
 // as `make tools` does.
-func FindEnvoy(tools string) (string, error) {
-	if e := os.Getenv("ENVOY"); e != "" {
-		return e, nil
-	}
-	if path, err := exec.LookPath("envoy"); err == nil {
+func FindEnvoy(tools string) (string, error) { return find("ENVOY", "envoy", tools) }
+
+// FindValkey returns the path of a Valkey server. It looks in $VALKEY_SERVER, in the PATH, and in the directory tools, in that
+// order, as `make tools` does.
+func FindValkey(tools string) (string, error) { return find("VALKEY_SERVER", "valkey-server", tools) }
+
+// find returns the path of a program: the one that an environment variable has, one in the PATH, or one in the directory tools.
+func find(variable, name, tools string) (string, error) {
+	if path := os.Getenv(variable); path != "" {
 		return path, nil
 	}
-	path, err := filepath.Abs(filepath.Join(tools, "envoy"))
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	path, err := filepath.Abs(filepath.Join(tools, name))
 	if err != nil {
 		return "", err
 	}
 	if info, err := os.Stat(path); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-		return "", errors.New("there is no Envoy; `make tools` gets one")
+		return "", fmt.Errorf("there is no %s; `make tools` gets one", name)
 	}
 	return path, nil
 }

@@ -33,6 +33,12 @@ var (
 	Valkey = Kind{Name: "valkey", tool: toolbin.Tool{Name: "Valkey", Variable: "VALKEY_SERVER", File: "valkey-server", Get: "make tools"}}
 )
 
+// Path returns the absolute path of the server's program, or fails the test.
+func (k Kind) Path(t testing.TB) string {
+	t.Helper()
+	return k.tool.Path(t)
+}
+
 // Each runs a test for each kind of server, for all kinds at once.
 func Each(t *testing.T, test func(t *testing.T, kind Kind)) {
 	for _, kind := range []Kind{Redis, Valkey} {
@@ -106,7 +112,7 @@ func (s *Server) startAnywhere(t testing.TB) {
 func (s *Server) launch(t testing.TB) bool {
 	t.Helper()
 	args := append(slices.Clone(s.args), "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", filepath.Join(s.dir, "log"))
-	s.cmd = exec.Command(s.kind.tool.Path(t), args...)
+	s.cmd = exec.Command(s.kind.Path(t), args...)
 	var output bytes.Buffer
 	s.cmd.Stdout, s.cmd.Stderr = &output, &output
 	if err := s.cmd.Start(); err != nil {

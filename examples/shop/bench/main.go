@@ -17,13 +17,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/signal"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"breakwater.dev/examples/shop/stand"
+	"breakwater.dev/internal/processes"
 )
 
 const (
@@ -37,7 +36,7 @@ func main() {
 	rate := flag.Int("rate", 100, "calls per second, even if earlier calls have no response yet")
 	lasts := flag.Duration("time", 30*time.Second, "how long callers call in each case")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := processes.Interruptible()
 	err := run(ctx, *rate, *lasts)
 	stop()
 	if err != nil {

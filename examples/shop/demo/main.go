@@ -16,11 +16,9 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"breakwater.dev/examples/shop/stand"
@@ -31,7 +29,7 @@ import (
 const recovery = 2 * time.Second
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := processes.Interruptible()
 	err := run(ctx)
 	stop()
 	if err != nil && !errors.Is(err, context.Canceled) {

@@ -239,8 +239,8 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "internal/app", Layer: 12,
-		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted", "internal/handshakes", "internal/replicas", "peers"},
-		TestOurs:  []string{"store/shared", "wire", "xds"},
+		Ours:      []string{"internal/logs", "breaker", "outlier", "policy", "endpoints", "xds/discovery", "extproc", "feed", "metrics", "internal/httpapi", "api", "store", "gate", "gate/publisher", "sources/files", "internal/driver", "internal/aging", "internal/guard", "internal/untrusted", "internal/handshakes", "internal/replicas", "peers", "wire"},
+		TestOurs:  []string{"store/shared", "xds"},
 		Third:     []string{grpcGo, promClient},
 		TestThird: []string{controlPlaneAPI, protobufGo},
 		Reason:    "All parts are connected here, so that no part has to know another.",
@@ -258,9 +258,19 @@ var otherRows = []Row{
 		Reason: "Flags, signals and exit codes. The work behind them is in the app and is tested there.",
 	},
 	{
-		Pkg: "examples/quickstart", Layer: 8,
+		Pkg: "examples/internal/stage", Layer: 7,
 		Ours:   []string{"internal/processes"},
+		Reason: "Demonstrations start, tell and end in one way.",
+	},
+	{
+		Pkg: "examples/quickstart", Layer: 8,
+		Ours:   []string{"examples/internal/stage", "internal/processes"},
 		Reason: "An example uses only the binary and its files, as a user does.",
+	},
+	{
+		Pkg: "examples/replicas", Layer: 8,
+		Ours:   []string{"api", "examples/internal/stage", "internal/processes"},
+		Reason: "An example uses only the binary, its files and its HTTP client, as a user does.",
 	},
 	{
 		Pkg: "examples/shop", Layer: 8,
@@ -281,7 +291,7 @@ var otherRows = []Row{
 	},
 	{
 		Pkg: "examples/shop/bench", Layer: 9,
-		Ours:   []string{"examples/shop/stand"},
+		Ours:   []string{"examples/shop/stand", "internal/processes"},
 		Reason: "It makes calls to a running stand.",
 	},
 	{

@@ -51,7 +51,7 @@ var peersRows = []Row{
 	},
 	{
 		Pkg: "peers", Layer: 8,
-		Ours:      []string{"breaker", "internal/lockorder", "membership", "peers/internal/calls", "peers/internal/convert", "peers/internal/core", "peers/internal/outbox", "peers/internal/peerspb"},
+		Ours:      []string{"breaker", "internal/lockorder", "membership", "peers/internal/calls", "peers/internal/convert", "peers/internal/core", "peers/internal/outbox", "peers/internal/peerspb", "peers/internal/sampling"},
 		TestOurs:  []string{"membership/quorum"},
 		Third:     []string{promClient},
 		TestThird: []string{protobufGo, "pgregory.net/rapid"},

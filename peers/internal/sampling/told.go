@@ -1,6 +1,7 @@
 package sampling
 
 import (
+	"maps"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -9,52 +10,52 @@ import (
 const (
 	// fresh is how long ago a replica may last have said what its proxies sample. After that it is not known.
 	fresh = 5 * time.Second
-	// kept is for how long the breakers of a replica that has gone count.
+	// kept is for how long a breaker counts after a replica has last named it: a proxy that has lost its connection to that replica
+	// keeps its layers for a while.
 	kept = 30 * time.Second
 )
 
 // Told has the breakers whose calls the proxies of other replicas do not all log, as those replicas say it, about once a second. The
 // zero value knows nothing.
-type Told struct{ byReplica map[string]told }
-
-type told struct {
-	at   breaker.Instant
-	keys map[breaker.Key]bool
+type Told struct {
+	last  map[string]breaker.Instant // by a replica: when it last said something
+	named map[breaker.Key]breaker.Instant
 }
 
-// Took takes what a replica says. It reports whether there is a breaker in it that was not in what the replica said before, or
-// whether it is the first that the replica says.
+// Took takes what a replica says. It reports whether [Told.May] may say something else now.
 func (t *Told) Took(replica string, keys []breaker.Key, now breaker.Instant) (news bool) {
-	before, known := t.byReplica[replica]
-	is := told{now, make(map[breaker.Key]bool, len(keys))}
+	if t.last == nil {
+		t.last, t.named = map[string]breaker.Instant{}, map[breaker.Key]breaker.Instant{}
+	}
+	last, known := t.last[replica]
+	t.last[replica] = now
+	news = !known || now.Sub(last) >= fresh
 	for _, key := range keys {
-		is.keys[key] = true
-		news = news || !before.keys[key]
+		_, known := t.named[key]
+		t.named[key] = now
+		news = news || !known
 	}
-	if t.byReplica == nil {
-		t.byReplica = map[string]told{}
-	}
-	t.byReplica[replica] = is
-	return news || !known
+	return news
 }
 
-// May returns a function that reports whether proxies of other replicas may not log all calls of a breaker. Where one of the
-// replicas has not said it lately, that is so for all breakers. The function is safe for concurrent use.
+// May returns a function that reports whether proxies of other replicas may not log all calls of a breaker. Where one of these
+// replicas has not said anything lately, that is so for all breakers. The function is safe for concurrent use.
 func (t *Told) May(replicas []string, now breaker.Instant) func(breaker.Key) bool {
+	for id, at := range t.last {
+		if now.Sub(at) >= kept {
+			delete(t.last, id)
+		}
+	}
+	for key, at := range t.named {
+		if now.Sub(at) >= kept {
+			delete(t.named, key)
+		}
+	}
 	for _, id := range replicas {
-		if is, known := t.byReplica[id]; !known || now.Sub(is.at) >= fresh {
+		if at, known := t.last[id]; !known || now.Sub(at) >= fresh {
 			return func(breaker.Key) bool { return true }
 		}
 	}
-	all := map[breaker.Key]bool{}
-	for id, is := range t.byReplica {
-		if now.Sub(is.at) >= kept {
-			delete(t.byReplica, id)
-			continue
-		}
-		for key := range is.keys {
-			all[key] = true
-		}
-	}
-	return func(key breaker.Key) bool { return all[key] }
+	named := maps.Clone(t.named)
+	return func(key breaker.Key) bool { _, is := named[key]; return is }
 }

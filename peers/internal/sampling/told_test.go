@@ -7,7 +7,7 @@ import (
 	"breakwater.dev/breaker"
 )
 
-// TestToldByOthers: a breaker is sampled elsewhere while some replica says so, also for a time after that replica has gone. While one
+// TestToldByOthers: a breaker is sampled elsewhere from when a replica says so until some time after it has last said so. While one
 // replica has not said anything lately, each breaker may be.
 func TestToldByOthers(t *testing.T) {
 	web, shop := breaker.Key{Upstream: "web"}, breaker.Key{Upstream: "shop"}
@@ -19,29 +19,38 @@ func TestToldByOthers(t *testing.T) {
 			t.Errorf("web may be sampled: %v, shop: %v; want %v and %v", f(web), f(shop), wantWeb, wantShop)
 		}
 	}
+	took := func(news bool, replica string, keys ...breaker.Key) {
+		t.Helper()
+		if got := told.Took(replica, keys, now); got != news {
+			t.Errorf("that %s says %v is news: %v, want %v", replica, keys, got, news)
+		}
+	}
 	may(false, false)
 	may(true, true, "b")
-	if !told.Took("b", nil, now) || told.Took("b", nil, now) {
-		t.Error("only the first thing that a replica says is news")
-	}
+	took(true, "b")
+	took(false, "b")
 	may(false, false, "b")
 	may(true, true, "b", "c")
-	if !told.Took("c", []breaker.Key{web}, now) || told.Took("c", []breaker.Key{web}, now) || !told.Took("c", []breaker.Key{web, shop}, now) {
-		t.Error("a breaker is news once")
-	}
+	took(true, "c", web)
+	took(false, "b", web)
+	took(true, "c", web, shop)
 	may(true, true, "b", "c")
-	if told.Took("c", []breaker.Key{web}, now) {
-		t.Error("it is no news that a breaker is not sampled any longer")
-	}
-	may(true, false, "b", "c")
 	now = now.Add(fresh - 1)
-	may(true, false, "b", "c")
-	told.Took("b", nil, now)
+	took(false, "b", web)
+	took(false, "c", web)
+	now = now.Add(fresh - 1)
+	took(false, "b", web)
 	now = now.Add(1)
-	may(true, true, "b", "c")
-	may(true, false, "b") // c has left
-	now = now.Add(kept - fresh)
-	told.Took("b", nil, now)
+	may(true, true, "b", "c") // c says nothing
+	may(true, true, "b")      // c has left
+	now = now.Add(kept - 2*fresh)
+	took(true, "b")
+	may(true, true, "b") // shop is no longer named, and may still be sampled
+	now = now.Add(fresh - 1)
+	took(false, "b")
+	may(true, false, "b")
+	now = now.Add(kept)
+	took(true, "b")
 	may(false, false, "b")
 	may(true, true, "b", "c")
 }
