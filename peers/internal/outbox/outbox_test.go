@@ -14,7 +14,7 @@ func subject(upstream string) breaker.Subject {
 	return breaker.Subject{Key: breaker.Key{Upstream: upstream}, Owner: "shop"}
 }
 
-// at returns the instant that is so long after the tests' beginning.
+// at returns the instant that is d after the tests' beginning.
 func at(d time.Duration) breaker.Instant { return breaker.Instant(time.Hour).Add(d) }
 
 // put adds n outcomes of a breaker.
@@ -60,7 +60,7 @@ func dueAt(t *testing.T, o *Outbox, want time.Duration) {
 	}
 }
 
-// TestOutcomesWaitForOthers shows that outcomes wait for a moment, so that those of one breaker make one item, and all of them one report. The end of a
+// TestOutcomesWaitForOthers shows that outcomes wait for a moment, so that the outcomes of each breaker make one item, and all items one report. The end of a
 // probe does not wait, and takes the others along.
 func TestOutcomesWaitForOthers(t *testing.T) {
 	var o Outbox
@@ -86,7 +86,7 @@ func TestOutcomesWaitForOthers(t *testing.T) {
 	dueAt(t, &o, 30*time.Millisecond+Pause)
 }
 
-// TestItemsOfOneBreaker shows which outcomes share an item: those of one breaker, one proxy's identity and one number of hops.
+// TestItemsOfOneBreaker shows which outcomes share an item: they have one breaker, one proxy's identity and one number of hops.
 func TestItemsOfOneBreaker(t *testing.T) {
 	var o Outbox
 	other := payments
@@ -171,7 +171,7 @@ func TestOldest(t *testing.T) {
 	oldest(-1)
 }
 
-// TestRecall shows what is taken out when a breaker has moved: what waits for it, and what was sent only if the replica is gone.
+// TestRecall shows what is taken out when a breaker has moved: the items that wait for it, and the items that were sent, only if the replica is gone.
 func TestRecall(t *testing.T) {
 	moved := func(k breaker.Key) bool { return k == payments.Key }
 	outcomes := func(items []*Item) (n []int) {

@@ -123,7 +123,7 @@ func (w *wire) take(m message) {
 	}
 }
 
-// recall takes back what waits for some breakers. If the replica is given up, what was sent comes back too, and may have arrived.
+// recall takes back the outcomes that wait for a breaker. If the replica is given up, outcomes that were sent come back too, and may have arrived.
 func (w *wire) recall(t *rapid.T) {
 	of, gone := w.subject(), rapid.Bool().Draw(t, "gone")
 	for _, i := range w.out.Recall(func(k breaker.Key) bool { return k == of.Key }, gone) {

@@ -251,7 +251,7 @@ func TestBeatsWaitToBeRead(t *testing.T) {
 	}
 }
 
-// history is a roster, and what it has been told, kept as plain lists.
+// history is a roster, and all that it was given, as plain lists.
 type history struct {
 	*Roster
 	now    breaker.Instant

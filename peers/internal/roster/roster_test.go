@@ -13,7 +13,7 @@ import (
 	"breakwater.dev/peers/internal/places"
 )
 
-// at returns the instant that is so long after the tests' beginning.
+// at returns the instant that is d after the tests' beginning.
 func at(d time.Duration) breaker.Instant { return breaker.Instant(time.Hour).Add(d) }
 
 func member(id string) membership.Member {
@@ -146,7 +146,7 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
-// TestBeats shows the consequences of beats: who is reached, who is back, who is lost, and what has moved.
+// TestBeats shows the consequences of beats: which replicas are reached, back, or lost, and whether breakers may have moved.
 func TestBeats(t *testing.T) {
 	r := replica(view(2, "a", "b"))
 	leaving := beat("b", view(2), 500*time.Millisecond, 0)
@@ -216,7 +216,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// TestBeatOut shows what a beat says: who sends it, by which view, what it has had from the receiver, and whom it reaches besides.
+// TestBeatOut shows the content of a beat: its sender, the view, the last beat of the receiver, and the other replicas that the sender reaches.
 func TestBeatOut(t *testing.T) {
 	v := view(4, "a", "b", "c", "d")
 	r := replica(v)
