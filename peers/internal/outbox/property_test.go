@@ -139,7 +139,7 @@ func (w *wire) recall(t *rapid.T) {
 			delete(w.waiting, n)
 		}
 	}
-	for n, s := range w.waiting { // what stays has arrived or may have
+	for n, s := range w.waiting { // the outcomes that stay have arrived, or may have
 		if s == of && (!w.sent[n] || gone && w.arrived[n] == 0 && !w.doubt[n]) {
 			t.Fatalf("outcome %d did not come back", n)
 		}
