@@ -48,9 +48,10 @@ var peersRows = []Row{
 	},
 	{
 		Pkg: "internal/replicas", Layer: 11,
-		Ours:   []string{"breaker", "instant", "internal/driver", "internal/guard", "membership", "membership/addresses", "peers", "peers/link", "store/shared"},
-		Third:  []string{grpcGo, promClient},
-		Reason: "It connects the protocol with a clock, a network, a source of members and a store. The app connects it with the rest.",
+		Ours:     []string{"breaker", "instant", "internal/driver", "internal/guard", "membership", "membership/addresses", "peers", "peers/link", "store/shared"},
+		TestOurs: []string{"internal/testca"},
+		Third:    []string{grpcGo, promClient},
+		Reason:   "It connects the protocol with a clock, a network, a source of members and a store. The app connects it with the rest.",
 	},
 	{
 		Pkg: "peers/link", Layer: 6,
