@@ -57,12 +57,8 @@ func canonical(host, port string) string {
 // example returns an address that would be right in the place of a wrong one.
 func example(wrong string) string {
 	host := strings.Trim(strings.TrimSuffix(wrong, ":"), "[]")
-	if strings.Contains(host, ":") {
-		if _, err := netip.ParseAddr(host); err != nil {
-			host = ""
-		}
-	}
-	if host == "" {
+	_, err := netip.ParseAddr(host)
+	if host == "" || strings.ContainsAny(host, "[]") || strings.Contains(host, ":") && err != nil {
 		host = "10.0.0.1"
 	}
 	return net.JoinHostPort(host, "18000")

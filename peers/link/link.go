@@ -68,6 +68,7 @@ type Links struct {
 type queue struct {
 	to       membership.Member
 	messages chan queued
+	last     time.Time // when the last message was queued, as far as serve knows
 }
 
 // queued is a message that waits. Its times were right when it was queued.
@@ -105,7 +106,7 @@ func (l *Links) Send(to membership.Member, m *Message) {
 	}
 	q := l.queues[name(to)]
 	if q == nil || q.to.Address != to.Address {
-		q = &queue{to, make(chan queued, backlog)}
+		q = &queue{to, make(chan queued, backlog), time.Now()}
 		l.queues[name(to)] = q
 		l.running.Go(func() { l.serve(q) })
 	}
@@ -154,15 +155,17 @@ func (l *Links) serve(q *queue) {
 	client := peerspb.NewPeersClient(connection)
 	for down := false; ; {
 		began := time.Now()
-		err := l.stream(client, q)
-		if l.context.Err() != nil || errors.Is(err, errIdle) {
+		end := l.stream(client, q)
+		if l.context.Err() != nil || errors.Is(end.err, errIdle) {
 			return
 		}
-		if errors.Is(err, io.EOF) && time.Since(began) > pause {
+		lasted := time.Since(began) > pause
+		down = down && !(end.admitted && lasted) // the next outage has a line of its own
+		if errors.Is(end.err, io.EOF) && lasted {
 			continue // the other one ends streams of old connections in order; see package aging
 		}
 		if !down {
-			l.o.Log.Warn("another replica cannot be reached", "replica", q.to.Name, "address", q.to.Address, "error", err.Error())
+			l.o.Log.Warn("another replica cannot be reached", "replica", q.to.Name, "address", q.to.Address, "error", end.err.Error())
 			down = true
 		}
 		if !l.wait(q, pause) {
@@ -179,41 +182,50 @@ func (l *Links) wait(q *queue, d time.Duration) bool {
 		select {
 		case <-l.context.Done():
 			return false
-		case <-q.messages:
+		case m := <-q.messages:
+			q.last = m.at
 		case <-timer.C:
-			return true
+			return time.Since(q.last) < idle
 		}
 	}
 }
 
 var errIdle = errors.New("there is nothing to send")
 
+// ending says how a stream has ended.
+type ending struct {
+	admitted bool // the other end had taken it
+	err      error
+}
+
 // stream sends messages on one stream, until it breaks.
-func (l *Links) stream(client peerspb.PeersClient, q *queue) error {
+func (l *Links) stream(client peerspb.PeersClient, q *queue) ending {
 	ctx, cancel := context.WithCancel(l.context)
 	defer cancel()
 	stream, err := client.Tell(ctx)
 	if err != nil {
-		return err
+		return ending{err: err}
 	}
-	ended := make(chan error, 1)
-	go func() { // the other end says nothing on this stream but that it is over
+	ended := make(chan ending, 1)
+	l.running.Go(func() { // the other end says nothing on this stream but that it has taken it, and that it is over
+		header, _ := stream.Header()
 		_, err := stream.Recv()
 		if err == nil {
 			err = errors.New("it sends messages on the wrong stream")
 		}
-		ended <- err
+		ended <- ending{header != nil, err}
 		cancel()
-	}()
-	quiet := time.NewTimer(idle)
+	})
+	quiet := time.NewTimer(time.Until(q.last.Add(idle)))
 	defer quiet.Stop()
 	for {
 		select {
-		case err := <-ended:
-			return err
+		case e := <-ended:
+			return e
 		case <-quiet.C:
-			return errIdle
+			return ending{err: errIdle}
 		case m := <-q.messages:
+			q.last = m.at
 			quiet.Reset(idle)
 			if time.Since(m.at) > stale {
 				continue
@@ -240,6 +252,9 @@ func (l *Links) Tell(stream grpc.BidiStreamingServer[Message, Message]) error {
 	from := membership.Member{ID: one(idKey), Address: one(addressKey), Name: one(nameKey)}
 	if from.ID == "" || from.Address == "" {
 		return status.Error(codes.InvalidArgument, "a replica has to say who it is")
+	}
+	if err := stream.SendHeader(nil); err != nil { // says that the stream is taken
+		return err
 	}
 	for {
 		m, err := stream.Recv()

@@ -13,7 +13,7 @@ func MemoryOut(h *breaker.Handover, now breaker.Instant) *peerspb.Memory {
 		LastSuccessAge: t.age(h.Run.Broken), Succeeded: h.Run.Broken != 0,
 		RampLeft: t.left(h.RampUntil), Ramping: h.RampUntil != 0, RampCredit: uint32(h.RampCredit),
 		LastProbe: h.LastProbe, Probed: windowOut(h.Probed.Counts), ProbeSuccesses: h.Probed.Successes, ProbesLost: h.Probed.Lost,
-		ResumeLeft: max(t.left(h.Probed.Resume), 0),
+		ResumeLeft: t.left(h.Probed.Resume),
 	}
 	for _, w := range h.Window {
 		m.Window = append(m.Window, &peerspb.Tally{
@@ -36,6 +36,8 @@ func MemoryIn(m *peerspb.Memory, now breaker.Instant) (h breaker.Handover) {
 	if m.GetSucceeded() {
 		h.Run.Broken = t.past(m.GetLastSuccessAge())
 	}
+	// Messages do not say it. Where nothing else is known of a run, it makes no difference.
+	h.Run.Reported = run.GetKnown() || m.GetSucceeded() || run.GetOneIn() > 0 || run.GetExact() > 0
 	if m.GetRamping() {
 		h.RampUntil, h.RampCredit = t.end(m.GetRampLeft()), breaker.Ratio(min(m.GetRampCredit(), uint32(breaker.Whole)))
 	}

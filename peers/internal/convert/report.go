@@ -62,7 +62,10 @@ func ItemOf(m *peerspb.Item, now breaker.Instant) (i *outbox.Item, ok bool) {
 			Lasted: duration(o.GetLasted()), Duration: duration(o.GetDuration()),
 			OneIn: o.GetOneIn(), Generation: o.GetGeneration(), Probe: o.GetProbe(), Unsent: o.GetUnsent(),
 			Running: o.GetRunning(), Early: o.GetEarly(), Uploading: o.GetUploading(),
-			Corrects: o.GetCorrects(), Was: breaker.Outcome(o.GetWas()), Settled: at(now).past(o.GetSettledAge()),
+		}
+		if o.GetCorrects() {
+			of := &i.Outcomes[n]
+			of.Corrects, of.Was, of.Settled = true, breaker.Outcome(o.GetWas()), at(now).past(o.GetSettledAge())
 		}
 	}
 	for _, s := range m.GetSettled() {

@@ -18,7 +18,7 @@ type State struct {
 	Counts      breaker.Counts
 	SuccessLag  uint32
 	IgnoredLag  uint32
-	LastFailure breaker.Instant
+	LastFailure breaker.Instant // 0: not known
 	// Turn is the replica that deals permits of connections.
 	Turn string
 	// Transition led to this state, if it was made just now; else nil.
@@ -32,7 +32,7 @@ func StateOut(s *State, now breaker.Instant) *peerspb.State {
 		Key: Key(s.Saved.Key), Rank: rankOut(s.Rank), State: int32(s.Saved.State), SinceAge: t.age(s.Saved.Since),
 		Openings: s.Saved.Openings, Sequence: s.Saved.Sequence, Cause: transitionOut(s.Saved.Cause, t), Trip: transitionOut(s.Saved.Trip, t),
 		Lease: int64(s.Saved.Lease), Ramping: s.Ramping, Probes: s.Probes, InFlight: s.InFlight, Window: windowOut(s.Window),
-		Counts: countsOut(&s.Counts, s.SuccessLag, s.IgnoredLag), LastFailureAge: t.age(s.LastFailure),
+		Counts: countsOut(&s.Counts, s.SuccessLag, s.IgnoredLag), LastFailureAge: t.ageIfKnown(s.LastFailure),
 		Transition: transitionOut(s.Transition, t), ConfigSum: s.ConfigSum, Turn: s.Turn,
 	}
 	if s.Saved.Until != 0 {
@@ -53,7 +53,7 @@ func StateIn(m *peerspb.State, now breaker.Instant) (s *State, ok bool) {
 	s = &State{
 		ConfigSum: m.GetConfigSum(), Turn: m.GetTurn(), Ramping: m.GetRamping(), Probes: m.GetProbes(), InFlight: m.GetInFlight(), Window: windowIn(m.GetWindow()),
 		SuccessLag: m.GetCounts().GetSuccessLag(), IgnoredLag: m.GetCounts().GetIgnoredLag(), Counts: countsIn(m.GetCounts()),
-		LastFailure: t.past(m.GetLastFailureAge()),
+		LastFailure: t.pastIfKnown(m.GetLastFailureAge()),
 		Saved: breaker.Saved{
 			Key: KeyOf(m.GetKey()), State: breaker.State(m.GetState()), Since: t.past(m.GetSinceAge()), Openings: m.GetOpenings(),
 			Sequence: m.GetSequence(), Generation: m.GetRank().GetGeneration(), Lease: duration(m.GetLease()),
@@ -64,7 +64,7 @@ func StateIn(m *peerspb.State, now breaker.Instant) (s *State, ok bool) {
 		s.Saved.Until = t.end(m.GetLeft())
 	}
 	if o := m.GetOverride(); o != nil {
-		if !IsState(o.GetState()) {
+		if o.GetState() != m.GetState() || s.Saved.State == breaker.HalfOpen { // no operator can have forced it
 			return nil, false
 		}
 		s.Saved.Override = &breaker.Override{State: breaker.State(o.GetState()), By: o.GetBy(), Note: o.GetNote(), Until: t.end(o.GetLeft())}

@@ -33,14 +33,16 @@ type Settled struct {
 	Unsent  bool
 }
 
-func (i *Item) size() int { return len(i.Outcomes) + len(i.Settled) + 1 }
+func (i *Item) outcomes() int { return len(i.Outcomes) + len(i.Settled) }
+
+func (i *Item) size() int { return i.outcomes() + 1 }
 
 // Report is a numbered list of items.
 type Report struct {
 	Number uint64
 	Items  []*Item
+	since  breaker.Instant // when the first of its outcomes came
 	sent   breaker.Instant // when it was last sent
-	size   int
 }
 
 // Outbox has the reports to one replica. The zero value is empty.
@@ -52,9 +54,10 @@ type Outbox struct {
 	open    map[place]*Item // the items among them that take more outcomes
 	since   breaker.Instant // when the first of them came
 	urgent  bool
-	sent    []*Report // that have not arrived, in order
-	last    uint64    // the number of the last report
-	size    int       // outcomes and items, all together
+	sent    []*Report       // that have not arrived, in order
+	next    breaker.Instant // none of them has to be sent again earlier
+	last    uint64          // the number of the last report
+	size    int             // outcomes and items, all together
 }
 
 // place says which outcomes share an item.
@@ -87,23 +90,25 @@ func (o *Outbox) Added(n int, urgent bool) {
 		if o.size <= maxOutcomes {
 			return
 		}
-		o.drop(r.size) // it goes on without items, since every number has to arrive
-		r.Items, r.size = nil, 0
+		o.drop(r.Items...)
+		r.Items = nil // it goes on without items, since every number has to arrive
 	}
 	for o.size > maxOutcomes && len(o.waiting) > 1 {
 		first := o.waiting[0]
 		delete(o.open, place{first.Subject, first.Hops})
-		o.drop(first.size())
+		o.drop(first)
 		o.waiting = o.waiting[1:]
 	}
 }
 
-func (o *Outbox) drop(n int) {
-	o.size -= n
-	o.Dropped += uint64(n)
+func (o *Outbox) drop(items ...*Item) {
+	for _, i := range items {
+		o.size -= i.size()
+		o.Dropped += uint64(i.outcomes())
+	}
 }
 
-// Due returns when the next report has to be sent; ok is false where there is none.
+// Due returns when [Outbox.Take] may have the next report; ok is false where there is none.
 func (o *Outbox) Due() (at breaker.Instant, ok bool) {
 	switch {
 	case len(o.waiting) > 0 && o.urgent:
@@ -111,7 +116,7 @@ func (o *Outbox) Due() (at breaker.Instant, ok bool) {
 	case len(o.waiting) > 0:
 		return o.since.Add(Pause), true
 	case len(o.sent) > 0:
-		return o.sent[0].sent.Add(again), true
+		return o.next, true
 	default:
 		return 0, false
 	}
@@ -119,20 +124,19 @@ func (o *Outbox) Due() (at breaker.Instant, ok bool) {
 
 // Take returns the reports that have to be sent now: the items that have waited long enough, and reports that may have got lost.
 func (o *Outbox) Take(now breaker.Instant) (due []*Report) {
+	o.next = now.Add(again)
 	for _, r := range o.sent {
 		if now >= r.sent.Add(again) {
 			r.sent = now
 			due = append(due, r)
 		}
+		o.next = min(o.next, r.sent.Add(again))
 	}
 	if len(o.waiting) == 0 || !o.urgent && now < o.since.Add(Pause) {
 		return due
 	}
 	o.last++
-	r := &Report{Number: o.last, Items: o.waiting, sent: now}
-	for _, i := range r.Items {
-		r.size += i.size()
-	}
+	r := &Report{Number: o.last, Items: o.waiting, since: o.since, sent: now}
 	o.sent = append(o.sent, r)
 	o.waiting, o.open, o.urgent = nil, nil, false
 	return append(due, r)
@@ -144,21 +148,21 @@ func (o *Outbox) Arrived(session, number uint64) {
 		return
 	}
 	for len(o.sent) > 0 && o.sent[0].Number <= number {
-		o.size -= o.sent[0].size
+		for _, i := range o.sent[0].Items {
+			o.size -= i.size()
+		}
 		o.sent = o.sent[1:]
 	}
 }
 
 // Oldest returns when the oldest outcome came that has not arrived; ok is false where all have.
 func (o *Outbox) Oldest() (since breaker.Instant, ok bool) {
-	switch {
-	case len(o.sent) > 0:
-		return o.sent[0].sent, true
-	case len(o.waiting) > 0:
-		return o.since, true
-	default:
-		return 0, false
+	for _, r := range o.sent {
+		if len(r.Items) > 0 {
+			return r.since, true
+		}
 	}
+	return o.since, len(o.waiting) > 0
 }
 
 // Recall takes out the items whose breakers are to be reported elsewhere. Items that were sent stay, since they may have
@@ -170,7 +174,6 @@ func (o *Outbox) Recall(moved func(breaker.Key) bool, gone bool) (items []*Item)
 			for _, i := range r.Items {
 				if moved(i.Subject.Key) {
 					items = append(items, i)
-					r.size -= i.size()
 					o.size -= i.size()
 					continue
 				}
@@ -189,7 +192,7 @@ func (o *Outbox) Recall(moved func(breaker.Key) bool, gone bool) (items []*Item)
 		}
 		kept = append(kept, i)
 	}
-	o.waiting = kept
+	o.waiting, o.urgent = kept, o.urgent && len(kept) > 0
 	return items
 }
 

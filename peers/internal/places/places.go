@@ -21,16 +21,15 @@ type Reach struct {
 
 // Map says where each breaker is. The zero value has no members.
 type Map struct {
-	self    string
-	members *ring
-	near    *ring            // the members that this replica reaches, and itself
-	relays  map[string]*ring // by a member that is not reached: the members in between; nil where there are none
+	members ring
+	near    ring            // the members that this replica reaches, and itself
+	relays  map[string]ring // by a member that is not reached: the members in between, if there are any
 	reached map[string]bool
 }
 
 // New returns the places of breakers by what a replica knows.
 func New(r *Reach) *Map {
-	m := &Map{self: r.Self, members: newRing(r.Members), relays: map[string]*ring{}, reached: map[string]bool{r.Self: true}}
+	m := &Map{members: newRing(r.Members), relays: map[string]ring{}, reached: map[string]bool{r.Self: true}}
 	var near, far []string
 	for _, id := range r.Members {
 		_, reached := r.Beyond[id]
@@ -67,10 +66,10 @@ func (m *Map) Owner(key breaker.Key) string { return m.members.of(key) }
 // that are reached, this replica included: the owner's own decisions are not known on this side.
 func (m *Map) Acting(key breaker.Key) string {
 	owner := m.Owner(key)
-	switch by := m.relays[owner]; {
+	switch by, relayed := m.relays[owner]; {
 	case owner != "" && m.reached[owner]:
 		return owner
-	case by != nil:
+	case relayed:
 		return by.of(key)
 	default:
 		return m.near.of(key)
@@ -87,24 +86,24 @@ func (m *Map) Unreached() (n int) {
 	return n
 }
 
-// ring places keys on replicas by rendezvous hashing: a change of one replica moves only the keys of that one.
+// ring places keys on replicas by rendezvous hashing: a change of one replica moves only the keys of that one. The zero value has none.
 type ring struct {
 	only string // where there is one replica
 	many *rendezvous.Rendezvous
 }
 
-func newRing(ids []string) *ring {
+func newRing(ids []string) ring {
 	switch len(ids) {
 	case 0:
-		return &ring{}
+		return ring{}
 	case 1:
-		return &ring{only: ids[0]}
+		return ring{only: ids[0]}
 	default:
-		return &ring{many: rendezvous.New(ids, xxhash.Sum64String)}
+		return ring{many: rendezvous.New(ids, xxhash.Sum64String)}
 	}
 }
 
-func (r *ring) of(key breaker.Key) string {
+func (r ring) of(key breaker.Key) string {
 	if r.many == nil {
 		return r.only
 	}

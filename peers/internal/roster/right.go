@@ -26,7 +26,10 @@ func (r *Roster) Certain(now breaker.Instant) bool {
 // confirmed reports whether all other members have confirmed the view since an instant.
 func (r *Roster) confirmed(since breaker.Instant) bool {
 	for _, m := range r.view.Members {
-		if p := r.peers[m.ID]; m.ID != r.Self.ID && (p == nil || p.agreed == 0 || p.agreed < since) {
+		if m.ID == r.Self.ID {
+			continue
+		}
+		if agreed := r.peers[m.ID].agreed; agreed == 0 || agreed < since {
 			return false
 		}
 	}
@@ -36,15 +39,15 @@ func (r *Roster) confirmed(since breaker.Instant) bool {
 // Awake notes that the process goes on, and returns for how long it has stood still; 0: it has not. After that it is in doubt whether
 // it still is a member.
 func (r *Roster) Awake(now breaker.Instant) (still time.Duration) {
-	if r.looked == 0 || now.Sub(r.looked) < frozen || r.thawed != 0 {
+	if still = now.Sub(r.looked); r.looked == 0 || still < frozen {
 		return 0
 	}
-	r.thawed, r.lease = now, 0
+	r.looked, r.thawed, r.lease = now, now, 0
 	for _, p := range r.peers {
 		p.agreed = 0
 		p.Heard = max(p.Heard, now.Add(-silence/2)) // its beats may wait to be read
 	}
-	return now.Sub(r.looked)
+	return still
 }
 
 // Look notes that the process was looked at.

@@ -120,7 +120,7 @@ func (r *Roster) Apply(v membership.View, now breaker.Instant) (changed, follows
 	if r.begun && (v.Epoch < r.view.Epoch || v.Same(&r.view)) {
 		return false, false
 	}
-	follows = r.begun && v.Follows != "" && v.Follows == r.view.Nonce
+	follows = v.Follows != "" && v.Follows == r.view.Nonce
 	r.view, r.lease, r.begun = v, 0, true
 	for _, m := range v.Members {
 		if m.ID != r.Self.ID {
@@ -169,10 +169,10 @@ type News struct {
 
 // TookBeat takes a beat of another replica. The caller has taken the view in it before.
 func (r *Roster) TookBeat(p *Peer, b *peerspb.Beat, now breaker.Instant) News {
-	was := p.Reached
-	if b.GetSent() < p.echo && was {
+	if b.GetSent() < p.echo {
 		return News{Late: true}
 	}
+	was := p.Reached
 	moved := !slices.Equal(p.Hears, b.GetHears())
 	p.Member = memberIn(b.GetFrom())
 	p.Heard, p.Met, p.Hears, p.Leaving, p.echo = now, true, b.GetHears(), b.GetLeaving(), b.GetSent()
