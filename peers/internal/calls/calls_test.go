@@ -35,6 +35,7 @@ func (p *permit) Settle(breaker.Outcome, time.Duration, breaker.Instant) {
 func (p *permit) Unsent(breaker.Outcome, time.Duration, breaker.Instant) {
 	p.did = append(p.did, "unsent")
 }
+func (p *permit) Forget(breaker.Instant)   { p.did = append(p.did, "forget") }
 func (p *permit) Answered(breaker.Instant) { p.did = append(p.did, "answered") }
 func (p *permit) Probe() uint32            { return 7 }
 func (p *permit) Held() bool               { return p.held }
@@ -56,6 +57,7 @@ func TestLeasesOfTheEngine(t *testing.T) {
 		"settle": func(l *Lease) { l.Settle(breaker.Failure, time.Second, at(0)) },
 		"unsent": func(l *Lease) { l.Unsent(breaker.Failure, time.Second, at(0)) },
 		"refuse": func(l *Lease) { l.Refuse(at(0)) },
+		"forget": func(l *Lease) { l.Forget(at(0)) },
 	} {
 		o, p := &owner{}, &permit{held: true}
 		l := &Lease{Host: o, Subject: payments, Began: at(0), ID: 7, Permit: p, Stays: func() bool { return true }}
@@ -82,7 +84,7 @@ func TestLeasesOfTheEngine(t *testing.T) {
 	}
 }
 
-// TestLeasesOfBreakersThatMove shows that a call whose breaker has moved is reported to its owner, once, and that the engine's permit is left alone.
+// TestLeasesOfBreakersThatMove shows that a call whose breaker has moved is reported to its owner, once, and that the engine forgets it.
 func TestLeasesOfBreakersThatMove(t *testing.T) {
 	outcome := func(unsent bool) *outbox.Item {
 		return &outbox.Item{Subject: payments, Outcomes: []breaker.Reported{{
@@ -125,11 +127,12 @@ func TestLeasesOfBreakersThatMove(t *testing.T) {
 		tt.end(l)
 		settle(l)
 		unsent(l)
+		l.Forget(at(6 * time.Second))
 		if d := l.Refuse(at(6 * time.Second)); !d.Admitted {
 			t.Errorf("%s: when it is over, a refusal is answered with %+v", tt.name, d)
 		}
 		stays = false
-		if l.Held() || l.Probe() != 0 || len(p.did) != 0 {
+		if l.Held() || l.Probe() != 0 || !slices.Equal(p.did, []string{"forget"}) {
 			t.Errorf("%s: held: %t, probe %d; the engine's permit got %v", tt.name, l.Held(), l.Probe(), p.did)
 		}
 		reported(t, o, tt.want)

@@ -127,7 +127,6 @@ func TestReports(t *testing.T) {
 		shift(&i, c.receiver-c.sender)
 		for n := range i.Outcomes {
 			o := &i.Outcomes[n]
-			o.Counted = false // messages do not have it
 			if !o.Corrects {
 				o.Was, o.Settled = 0, 0 // they have no meaning
 			}
