@@ -18,7 +18,8 @@ import (
 type Options struct {
 	Self   membership.Member
 	Engine *breaker.Engine
-	// Send sends a message to another replica, or drops it. It must not block, and must not call the router.
+	// Send sends a message to another replica, or drops it. A process that has the address of that replica now must not get it.
+	// It must not block, and must not call the router.
 	Send func(to membership.Member, m *peerspb.Message)
 	// Deliver gets each transition of every breaker once. mirrored means that another replica has made it. It is called without a
 	// lock, on the goroutine that brought the transition.

@@ -33,7 +33,8 @@ const (
 	pause = 100 * time.Millisecond
 	// stale is how long a message may wait.
 	stale = 500 * time.Millisecond
-	// The metadata of a stream names its sender.
+	// The metadata of a stream names its sender, and its receiver if that is a certain one: another process may have its address by now.
+	toKey                      = "breakwater-to-replica-id"
 	idKey, addressKey, nameKey = "breakwater-replica-id", "breakwater-replica-address", "breakwater-replica-name"
 )
 
@@ -202,6 +203,9 @@ type ending struct {
 func (l *Links) stream(client peerspb.PeersClient, q *queue) ending {
 	ctx, cancel := context.WithCancel(l.context)
 	defer cancel()
+	if q.to.ID != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, toKey, q.to.ID)
+	}
 	stream, err := client.Tell(ctx)
 	if err != nil {
 		return ending{err: err}
@@ -252,6 +256,9 @@ func (l *Links) Tell(stream grpc.BidiStreamingServer[Message, Message]) error {
 	from := membership.Member{ID: one(idKey), Address: one(addressKey), Name: one(nameKey)}
 	if from.ID == "" || from.Address == "" {
 		return status.Error(codes.InvalidArgument, "a replica has to say who it is")
+	}
+	if to := one(toKey); to != "" && to != l.o.Self.ID {
+		return status.Error(codes.FailedPrecondition, "another replica has this address now")
 	}
 	if err := stream.SendHeader(nil); err != nil { // says that the stream is taken
 		return err

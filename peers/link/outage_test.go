@@ -235,6 +235,30 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
+// TestAnAddressOfAnother shows that a message for a replica that has ended is nothing to the one that has its address now, and that a
+// message for any replica at the address is.
+func TestAnAddressOfAnother(t *testing.T) {
+	from, log := newSender(t)
+	h := newHost(t)
+	h.serve(h.listen())
+	from.Send(membership.Member{ID: "before b", Address: h.address}, numbered(-1))
+	sendUntil(t, from, h, "learn that b is another one", func() bool { return strings.Contains(log.String(), "another replica has this address now") })
+	sendUntil(t, from, h, "get a message for b", func() bool { return len(h.got) > 0 })
+	for len(h.got) > 0 {
+		if n := <-h.got; n < 0 {
+			t.Error("a message for another replica counts")
+		}
+	}
+	from.Send(membership.Member{Address: h.address}, numbered(-2))
+	for n := int64(0); n != -2; {
+		select {
+		case n = <-h.got:
+		case <-time.After(patience):
+			t.Fatal("a message for any replica at the address does not count")
+		}
+	}
+}
+
 // TestStaleMessages shows that messages that have waited for long are dropped, since their times are no longer right, and that later ones arrive.
 func TestStaleMessages(t *testing.T) {
 	from, _ := newSender(t)

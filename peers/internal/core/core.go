@@ -172,6 +172,9 @@ func (c *Core) Tick(now breaker.Instant) {
 func (c *Core) Flush(now breaker.Instant) (next breaker.Instant) {
 	next = now.Add(tickPeriod)
 	for _, p := range c.Others() {
+		if !p.Answers(now) {
+			continue // its outcomes go elsewhere, or to it when it is back
+		}
 		for _, report := range p.out.Take(now) {
 			c.Send(p, &peerspb.Message{Kind: &peerspb.Message_Report{Report: convert.Report(report, p.out.Session, now)}})
 		}
