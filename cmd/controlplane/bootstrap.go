@@ -81,8 +81,7 @@ Bootstrap prints a complete Envoy configuration for one proxy, to be run with
 
 With replicas of the control plane give --xds the address of each, or one name with the
 addresses of all. The proxy spreads over them what it asks, and leaves out for a while those that do not
-answer. Control planes do not share their breakers yet, so a proxy with breakers in the data path
-Adaptive needs a single one.
+answer. Replicas have to share their breakers, by --store or --peers of 'breakwater serve'.
 
 One file serves many pods: give each its own id with Envoy's --service-node.
 
