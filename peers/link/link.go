@@ -33,8 +33,8 @@ const (
 	pause = 100 * time.Millisecond
 	// stale is how long a message may wait.
 	stale = 500 * time.Millisecond
-	// The metadata of a stream names its sender.
-	idKey, addressKey, nameKey = "breakwater-replica-id", "breakwater-replica-address", "breakwater-replica-name"
+	// The metadata of a stream names its sender, and the id of its receiver, if that is known: another process may have been started at the address.
+	idKey, addressKey, nameKey, toKey = "breakwater-replica-id", "breakwater-replica-address", "breakwater-replica-name", "breakwater-replica-to"
 )
 
 // Options connect the links of a replica with the rest of the process.
@@ -44,7 +44,7 @@ type Options struct {
 	Credentials credentials.TransportCredentials
 	// Admit returns an error if the other end of a stream is no replica.
 	Admit func(context.Context) error
-	// Receive gets each message of a router. The messages of one replica come one at a time, in their order.
+	// Receive gets each message of a router that is for this replica. The messages of one replica come one at a time, in their order.
 	Receive func(from membership.Member, m *Message)
 	// Membership gets each message of a source of members, in the same way; nil: they are dropped.
 	Membership func(from membership.Member, message []byte)
@@ -200,7 +200,7 @@ type ending struct {
 
 // stream sends messages on one stream, until it breaks.
 func (l *Links) stream(client peerspb.PeersClient, q *queue) ending {
-	ctx, cancel := context.WithCancel(l.context)
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(l.context, toKey, q.to.ID))
 	defer cancel()
 	stream, err := client.Tell(ctx)
 	if err != nil {
@@ -252,6 +252,9 @@ func (l *Links) Tell(stream grpc.BidiStreamingServer[Message, Message]) error {
 	from := membership.Member{ID: one(idKey), Address: one(addressKey), Name: one(nameKey)}
 	if from.ID == "" || from.Address == "" {
 		return status.Error(codes.InvalidArgument, "a replica has to say who it is")
+	}
+	if to := one(toKey); to != "" && to != l.o.Self.ID {
+		return status.Error(codes.NotFound, "another replica is at this address now")
 	}
 	if err := stream.SendHeader(nil); err != nil { // says that the stream is taken
 		return err

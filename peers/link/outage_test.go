@@ -214,6 +214,8 @@ func TestIdentities(t *testing.T) {
 		{"an address that is too long", []string{idKey, "x", addressKey, long}, false},
 		{"the longest id and no name", []string{idKey, long[1:], addressKey, "x:1"}, true},
 		{"a name that is too long", []string{idKey, "x", addressKey, "x:1", nameKey, long}, true},
+		{"this replica", []string{idKey, "x", addressKey, "x:1", toKey, "b"}, true},
+		{"any replica", []string{idKey, "x", addressKey, "x:1", toKey, ""}, true},
 	} {
 		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), tt.says...), patience)
 		stream, err := peerspb.NewPeersClient(connection).Tell(ctx)
@@ -232,6 +234,28 @@ func TestIdentities(t *testing.T) {
 			<-h.got
 		}
 		cancel()
+	}
+}
+
+// TestMessagesForTheReplicaBefore shows that messages for a replica do not reach another one that was started at its address: their numbers and their
+// echoes are about the one before. Messages for any replica at the address reach it.
+func TestMessagesForTheReplicaBefore(t *testing.T) {
+	from, log := newSender(t)
+	h := newHost(t)
+	h.serve(h.listen())
+	n := int64(0)
+	sendUntil(t, from, h, "get the replica's own messages while those for the one before are refused", func() bool {
+		from.Send(membership.Member{ID: "the one before", Address: h.address}, numbered(-1))
+		from.Send(membership.Member{Address: h.address}, numbered(0))
+		for ; len(h.got) > 0; n++ {
+			if got := <-h.got; got < 0 {
+				t.Fatal("a message for the replica before has arrived")
+			}
+		}
+		return n > 20 && strings.Contains(log.String(), "another replica is at this address now")
+	})
+	if got := strings.Count(log.String(), "\n"); got != 1 {
+		t.Errorf("the log has %d lines, want one:\n%s", got, log)
 	}
 }
 
