@@ -33,9 +33,8 @@ const (
 	pause = 100 * time.Millisecond
 	// stale is how long a message may wait.
 	stale = 500 * time.Millisecond
-	// The metadata of a stream names its sender, and its receiver if that is a certain one: another process may have its address by now.
-	toKey                      = "breakwater-to-replica-id"
-	idKey, addressKey, nameKey = "breakwater-replica-id", "breakwater-replica-address", "breakwater-replica-name"
+	// The metadata of a stream names its sender, and the id of its receiver, if that is known: another process may have been started at the address.
+	idKey, addressKey, nameKey, toKey = "breakwater-replica-id", "breakwater-replica-address", "breakwater-replica-name", "breakwater-replica-to"
 )
 
 // Options connect the links of a replica with the rest of the process.
@@ -45,7 +44,7 @@ type Options struct {
 	Credentials credentials.TransportCredentials
 	// Admit returns an error if the other end of a stream is no replica.
 	Admit func(context.Context) error
-	// Receive gets each message of a router. The messages of one replica come one at a time, in their order.
+	// Receive gets each message of a router that is for this replica. The messages of one replica come one at a time, in their order.
 	Receive func(from membership.Member, m *Message)
 	// Membership gets each message of a source of members, in the same way; nil: they are dropped.
 	Membership func(from membership.Member, message []byte)
@@ -201,11 +200,8 @@ type ending struct {
 
 // stream sends messages on one stream, until it breaks.
 func (l *Links) stream(client peerspb.PeersClient, q *queue) ending {
-	ctx, cancel := context.WithCancel(l.context)
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(l.context, toKey, q.to.ID))
 	defer cancel()
-	if q.to.ID != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, toKey, q.to.ID)
-	}
 	stream, err := client.Tell(ctx)
 	if err != nil {
 		return ending{err: err}
@@ -258,7 +254,7 @@ func (l *Links) Tell(stream grpc.BidiStreamingServer[Message, Message]) error {
 		return status.Error(codes.InvalidArgument, "a replica has to say who it is")
 	}
 	if to := one(toKey); to != "" && to != l.o.Self.ID {
-		return status.Error(codes.FailedPrecondition, "another replica has this address now")
+		return status.Error(codes.NotFound, "another replica is at this address now")
 	}
 	if err := stream.SendHeader(nil); err != nil { // says that the stream is taken
 		return err

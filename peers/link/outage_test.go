@@ -214,6 +214,8 @@ func TestIdentities(t *testing.T) {
 		{"an address that is too long", []string{idKey, "x", addressKey, long}, false},
 		{"the longest id and no name", []string{idKey, long[1:], addressKey, "x:1"}, true},
 		{"a name that is too long", []string{idKey, "x", addressKey, "x:1", nameKey, long}, true},
+		{"this replica", []string{idKey, "x", addressKey, "x:1", toKey, "b"}, true},
+		{"any replica", []string{idKey, "x", addressKey, "x:1", toKey, ""}, true},
 	} {
 		ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), tt.says...), patience)
 		stream, err := peerspb.NewPeersClient(connection).Tell(ctx)
@@ -235,27 +237,25 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// TestAnAddressOfAnother shows that a message for a replica that has ended is nothing to the one that has its address now, and that a
-// message for any replica at the address is.
-func TestAnAddressOfAnother(t *testing.T) {
+// TestMessagesForTheReplicaBefore shows that messages for a replica do not reach another one that was started at its address: their numbers and their
+// echoes are about the one before. Messages for any replica at the address reach it.
+func TestMessagesForTheReplicaBefore(t *testing.T) {
 	from, log := newSender(t)
 	h := newHost(t)
 	h.serve(h.listen())
-	from.Send(membership.Member{ID: "before b", Address: h.address}, numbered(-1))
-	sendUntil(t, from, h, "learn that b is another one", func() bool { return strings.Contains(log.String(), "another replica has this address now") })
-	sendUntil(t, from, h, "get a message for b", func() bool { return len(h.got) > 0 })
-	for len(h.got) > 0 {
-		if n := <-h.got; n < 0 {
-			t.Error("a message for another replica counts")
+	n := int64(0)
+	sendUntil(t, from, h, "get the replica's own messages while those for the one before are refused", func() bool {
+		from.Send(membership.Member{ID: "the one before", Address: h.address}, numbered(-1))
+		from.Send(membership.Member{Address: h.address}, numbered(0))
+		for ; len(h.got) > 0; n++ {
+			if got := <-h.got; got < 0 {
+				t.Fatal("a message for the replica before has arrived")
+			}
 		}
-	}
-	from.Send(membership.Member{Address: h.address}, numbered(-2))
-	for n := int64(0); n != -2; {
-		select {
-		case n = <-h.got:
-		case <-time.After(patience):
-			t.Fatal("a message for any replica at the address does not count")
-		}
+		return n > 20 && strings.Contains(log.String(), "another replica is at this address now")
+	})
+	if got := strings.Count(log.String(), "\n"); got != 1 {
+		t.Errorf("the log has %d lines, want one:\n%s", got, log)
 	}
 }
 

@@ -71,6 +71,7 @@ func TestAgreement(t *testing.T) {
 		{"by another view of the same epoch", other, at(2 * time.Second)},
 		{"by another epoch of a view that is called the same", sameName, at(2 * time.Second)},
 		{"without having had a beat", v, 0},
+		{"by another clock", v, at(time.Second) + 1}, // the beat comes before that
 	} {
 		r.took(beat("c", tt.view, time.Second, tt.echo))
 		certain(t, tt.name, r, 0, 0)

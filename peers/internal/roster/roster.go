@@ -178,8 +178,9 @@ func (r *Roster) TookBeat(p *Peer, b *peerspb.Beat, now breaker.Instant) News {
 	p.Heard, p.Met, p.Hears, p.Leaving, p.echo = now, true, b.GetHears(), b.GetLeaving(), b.GetSent()
 	p.Reached = !p.Leaving
 	p.Epoch = b.GetView().GetEpoch()
-	if p.Epoch == r.view.Epoch && b.GetView().GetNonce() == r.view.Nonce {
-		p.agreed = max(p.agreed, breaker.Instant(b.GetEcho()))
+	echo := breaker.Instant(b.GetEcho()) // a later one than now is not by this replica's clock
+	if p.Epoch == r.view.Epoch && b.GetView().GetNonce() == r.view.Nonce && echo <= now {
+		p.agreed = max(p.agreed, echo)
 	}
 	return News{Back: p.Reached && !was, Lost: was && !p.Reached, Moved: moved, Behind: p.Epoch < r.view.Epoch}
 }
