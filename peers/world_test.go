@@ -105,6 +105,7 @@ type replica struct {
 	counted     func(membership.Member, *quorum.Message) // takes a message about members that are counted
 	dead        bool
 	frozen      bool
+	settled     bool     // it has known all breakers
 	waiting     []func() // calls that are made when it goes on
 	transitions []breaker.Transition
 	ticking     breaker.Instant // when the next tick is

@@ -163,16 +163,21 @@ func (c *Core) tookStates(p *Peer, m *peerspb.States, now breaker.Instant) {
 	c.relay(p, m, now)
 }
 
-// dropMirrors forgets the breakers of another replica that are not among all of its states.
-func (c *Core) dropMirrors(p *Peer, m *peerspb.States, _ breaker.Instant) {
+// dropMirrors forgets the breakers of another replica that are not among all of its states. If it has not had the breaker's state from
+// that replica, then that one may have just become the owner, and know less: it gets an offer.
+func (c *Core) dropMirrors(p *Peer, m *peerspb.States, now breaker.Instant) {
 	listed := map[breaker.Key]bool{}
 	for _, one := range m.GetStates() {
 		listed[convert.KeyOf(one.GetKey())] = true
 	}
 	for key := range c.mirrors {
-		if at := c.Find(key); at != nil && at.To == p.ID && !listed[key] {
+		switch at := c.Find(key); {
+		case at == nil || at.To != p.ID || listed[key]:
+		case c.mirrors[key].from == p.ID:
 			delete(c.mirrors, key)
 			c.changed(key)
+		default:
+			c.offer(p, key, now)
 		}
 	}
 }
@@ -255,15 +260,18 @@ type offer struct {
 // offerMirrors tells the new owners of breakers what this replica knows of them.
 func (c *Core) offerMirrors(moves []move, now breaker.Instant) {
 	for _, m := range moves {
-		p := c.Known(m.is.To)
-		if m.is.To == "" || p == nil || c.mirrors[m.key] == nil {
-			continue
+		if p := c.Known(m.is.To); m.is.To != "" && p != nil && c.mirrors[m.key] != nil {
+			c.offer(p, m.key, now)
 		}
-		if p.offers == nil {
-			p.offers = map[breaker.Key]*offer{}
-		}
-		p.offers[m.key] = &offer{until: now.Add(7 * Again)}
 	}
+}
+
+// offer tells another replica what this one knows of a breaker, until it says what it knows itself.
+func (c *Core) offer(p *Peer, key breaker.Key, now breaker.Instant) {
+	if p.offers == nil {
+		p.offers = map[breaker.Key]*offer{}
+	}
+	p.offers[key] = &offer{until: now.Add(7 * Again)}
 }
 
 // remind sends offers, and sends them again where they may have got lost.
