@@ -31,7 +31,7 @@ type role struct {
 // roles are an open breaker whose wait is long, one whose wait is over while it has no owner, and a closed one whose service begins to
 // fail as its owner is killed.
 func roles() []*role {
-	const rules = "breaker: {consecutiveFailures: 5, waitDurationInOpenState: %s, successThreshold: 1000}\n  timeout: %s"
+	const rules = "breaker: {consecutiveFailures: 5, waitDurationInOpenState: %s, successThreshold: 1}\n  timeout: %s"
 	return []*role{
 		{name: "open", fields: fmt.Sprintf(rules, "1h", probeTimeout)},
 		{name: "due", fields: fmt.Sprintf(rules, "1s", probeTimeout)},
