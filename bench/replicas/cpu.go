@@ -12,20 +12,22 @@ import (
 	"breakwater.dev/bench/internal/traffic"
 )
 
-// steadyRate is the calls a second in sum: far from what two cores can do.
-const steadyRate = 1_500
+// steadyRate is the calls a second in sum, and busyRate is more: both are far from what two cores can do.
+const steadyRate, busyRate = 1_500, 4_500
 
 // mode is a way in which outcomes reach the control plane.
 type mode struct {
 	name, prefix, fields string
-	each                 int // breakers of each owner that have calls
+	each                 int     // breakers of each owner that have calls
+	rate                 float64 // calls a second
 	fails                bool
 }
 
 var modes = []mode{
-	{"every call fails and is logged", "logged", "mode: MetricsOnly", 4, true},
-	{"healthy calls, sampled", "sampled", "dataPath: Adaptive", 1, false},
-	{"healthy calls, Inline", "inline", "dataPath: Inline", 4, false},
+	{"every call fails and is logged", "logged", "mode: MetricsOnly", 4, steadyRate, true},
+	{"the same, three times as many", "logged", "mode: MetricsOnly", 4, busyRate, true},
+	{"healthy calls, sampled", "sampled", "dataPath: Adaptive", 1, steadyRate, false},
+	{"healthy calls, Inline", "inline", "dataPath: Inline", 4, steadyRate, false},
 }
 
 // candidates is how many breakers each mode has in the policy, so that each replica owns as many of them as have calls.
@@ -34,7 +36,12 @@ const candidates = 40
 // policyOf returns the policy for all modes. Their calls go to one service.
 func policyOf(service *traffic.Upstream) string {
 	var policy strings.Builder
+	made := map[string]bool{}
 	for _, m := range modes {
+		if made[m.prefix] {
+			continue
+		}
+		made[m.prefix] = true
 		policy.WriteString(upstreams(m.prefix, candidates, service.Address(), m.fields))
 	}
 	return policy.String()
@@ -96,7 +103,7 @@ func costs(b *bench, out *bytes.Buffer) ([]report.Target, error) {
 			service.Behave(func() bool { return !modes[m].fails })
 			for turn := range both {
 				i := (turn + round) % len(both)
-				c, err := both[i].busy(hosts[m], idle[i])
+				c, err := both[i].busy(hosts[m], modes[m].rate, idle[i])
 				if err != nil {
 					return nil, fmt.Errorf("%s replicas, %s: %w", both[i].name, modes[m].name, err)
 				}
@@ -104,7 +111,7 @@ func costs(b *bench, out *bytes.Buffer) ([]report.Target, error) {
 			}
 		}
 	}
-	return writeCosts(out, cells, idles), nil
+	return writeCosts(out, b.options.cell, cells, idles), nil
 }
 
 // idle returns which share of a core the replicas of each setup take while there are no calls.
@@ -129,9 +136,9 @@ func idle(b *bench, both [2]*setup) (shares [2]float64, err error) {
 }
 
 // busy measures a setup under load. idle is the share of a core that it takes without.
-func (s *setup) busy(hosts []string, idle float64) (c cell, err error) {
+func (s *setup) busy(hosts []string, rate, idle float64) (c cell, err error) {
 	var used, took time.Duration
-	calls, err := s.underLoad(hosts, steadyRate/float64(len(hosts)), func() error {
+	calls, err := s.underLoad(hosts, rate/float64(len(hosts)), func() error {
 		s.Sleep(time.Second) // connections are made, and samples become as they should
 		before, err := s.cpu()
 		if err != nil {
@@ -153,15 +160,15 @@ func (s *setup) busy(hosts []string, idle float64) (c cell, err error) {
 			n += len(proxy)
 		}
 	}
-	// The calls of the second before are in n, so take the rate.
+	// Calls of the second before are in n, too.
 	perSecond := float64(n) / (took + time.Second).Seconds()
 	share := used.Seconds() / took.Seconds()
 	return cell{busy: 1e6 * share / perSecond, extra: 1e6 * (share - idle) / perSecond, share: 100 * share}, nil
 }
 
 // writeCosts writes the table of CPU times, and returns the targets.
-func writeCosts(out *bytes.Buffer, cells [][2][]cell, idles [2][]float64) (reached []report.Target) {
-	fmt.Fprintf(out, "\n## What outcomes cost the replicas\n\n%d calls/s over %d proxies; CPU time of all control planes in sum. Medians of the rounds, and in brackets the quartiles.\n\n", steadyRate, fleet)
+func writeCosts(out *bytes.Buffer, cellLasts time.Duration, cells [][2][]cell, idles [2][]float64) (reached []report.Target) {
+	fmt.Fprintf(out, "\n## What outcomes cost the replicas\n\n%d calls/s over %d proxies; CPU time of all control planes in sum. Medians of %d rounds of %s, and in brackets the quartiles.\n\n", steadyRate, fleet, len(idles[0]), cellLasts)
 	var lines [][]string
 	for m, both := range cells {
 		ratio := func(of func(cell) float64) (measure.Spread, string) {
@@ -175,7 +182,7 @@ func writeCosts(out *bytes.Buffer, cells [][2][]cell, idles [2][]float64) (reach
 		lines = append(lines, []string{modes[m].name,
 			column(0, func(c cell) float64 { return c.extra }), column(1, func(c cell) float64 { return c.extra }), without,
 			column(0, func(c cell) float64 { return c.busy }), column(1, func(c cell) float64 { return c.busy }), with, column(0, share), column(1, share)})
-		reached = append(reached, report.Target{What: "CPU of three replicas for each outcome, to one; " + modes[m].name, Limit: 1.6, Measured: extra.Mid, Unit: "x"})
+		reached = append(reached, report.Target{What: "CPU of three replicas for an outcome, to one: " + modes[m].name, Limit: 1.6, Measured: extra.Mid, Unit: "x"})
 	}
 	report.Table(out, []string{"ms of CPU for 1,000 outcomes", "one", "three", "ratio", "with idle: one", "three", "ratio", "% of a core: one", "three"}, lines)
 	fmt.Fprintf(out, "\nWithout calls: one takes %s %% of a core, three %s %%.\n",
@@ -183,7 +190,7 @@ func writeCosts(out *bytes.Buffer, cells [][2][]cell, idles [2][]float64) (reach
 	return reached
 }
 
-// ratios returns the ratios of a figure of three replicas to that of one, round by round.
+// ratios returns a figure of three replicas divided by the same figure of one, round by round.
 func ratios(both [2][]cell, of func(cell) float64) []float64 {
 	all := make([]float64, len(both[0]))
 	for i := range all {

@@ -20,7 +20,7 @@ const (
 	probeTimeout = time.Second
 )
 
-// role is what a breaker is when its owner is killed.
+// role is the state of a breaker whose owner is killed.
 type role struct {
 	name    string
 	fields  string

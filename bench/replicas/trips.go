@@ -21,7 +21,7 @@ const tripRate = 1_000
 type kind struct {
 	name, prefix, fields string
 	trips                int
-	warm                 time.Duration // for so long the service is well before it fails
+	warm                 time.Duration // how long the service is well before it fails
 }
 
 // trip has the figures for one trip.
@@ -127,7 +127,7 @@ func (s *setup) trip(host string, warm time.Duration, service *traffic.Upstream)
 	return t, err
 }
 
-// lines are the rows of a kind in the table: for one, for three, and for the difference of each two trips that were made in turn.
+// lines are the rows of a kind in the table.
 func (k kind) lines(results [][]trip) (lines [][]string) {
 	for i, name := range []string{"one", "three"} {
 		all := results[i]

@@ -17,9 +17,9 @@ import (
 
 // Machine has the directory, the addresses and the programs of a run. They end with it.
 type Machine struct {
-	Context context.Context // what ends it interrupts each wait
+	Context context.Context // its end interrupts each wait
 	Envoy   string          // the proxy's binary
-	Workers int             // of each Envoy; 0: one
+	Workers int             // in each Envoy; 0: one
 
 	dir       string
 	processes []*process.Process

@@ -21,8 +21,8 @@ func (p *Proxy) To(upstream string) traffic.Destination {
 	return traffic.Destination{Egress: p.Egress, Host: upstream}
 }
 
-// Proxy starts an Envoy that gets its configuration from control planes: xds has their addresses, with commas between. The
-// bootstrap is that of a binary of the control plane.
+// Proxy starts an Envoy that gets its configuration from control planes: xds has their addresses, with commas between. A
+// binary of the control plane writes the bootstrap.
 func (m *Machine) Proxy(binary, xds, id string) (*Proxy, error) {
 	ip, err := m.IP()
 	if err != nil {
