@@ -63,11 +63,11 @@ func TestTripTable(t *testing.T) {
 	}
 }
 
-// TestTakeoverTarget: the target is about the last breaker of the slowest takeover.
+// TestTakeoverTarget: the targets are about the last breaker of the slowest takeover, and about calls that pass an open breaker.
 func TestTakeoverTarget(t *testing.T) {
-	all := []lost{{owned: [3]float64{1000, 1100, 4500}}, {owned: [3]float64{2000, 2000, 2000}}}
+	all := []lost{{owned: [3]float64{1000, 1100, 4500}, passed: 3}, {owned: [3]float64{2000, 2000, 2000}}}
 	targets := writeTakeovers(&bytes.Buffer{}, all)
-	if len(targets) != 1 || targets[0].Measured != 4.5 || targets[0].Verdict() == "met" {
+	if len(targets) != 2 || targets[0].Measured != 4.5 || targets[1].Measured != 3 || targets[0].Verdict() == "met" || targets[1].Verdict() == "met" {
 		t.Errorf("the targets are %+v", targets)
 	}
 }

@@ -104,7 +104,7 @@ func (s *setup) trip(host string, warm time.Duration, service *traffic.Upstream)
 	calls, err := s.underLoad([]string{host}, tripRate, func() error {
 		s.Sleep(warm)
 		service.Behave(fail)
-		s.Sleep(300 * time.Millisecond) // without questions to the replicas, which cost them time
+		s.Sleep(250 * time.Millisecond) // without questions to the replicas, which cost them time
 		err := s.WaitUntil(host+" is open", func() error {
 			err := s.replicas[0].read("/breakers/"+host, &b)
 			if err == nil && (b.State != api.Open || b.Trip == nil) {
@@ -112,7 +112,7 @@ func (s *setup) trip(host string, warm time.Duration, service *traffic.Upstream)
 			}
 			return err
 		})
-		s.Sleep(100 * time.Millisecond)
+		s.Sleep(50 * time.Millisecond)
 		return err
 	})
 	if err != nil {
