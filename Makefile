@@ -59,7 +59,7 @@ bench-envoy: tools build ## measure breakers in front of real Envoys: cost, reac
 bench-fleet: build ## measure the control plane in front of 1,000 simulated proxies, beside go-control-plane (some fifteen minutes)
 	@cd bench && go build -o ../bin/bench-fleet ./fleet && exec ../bin/bench-fleet -breakwater ../bin/breakwater -before '$(BEFORE)'
 
-bench-replicas: tools build ## measure what three replicas that share breakers cost beside one, and takeovers, with real Envoys and a Valkey (some eleven minutes)
+bench-replicas: tools build ## measure what three replicas that share breakers cost beside one, and takeovers, with real Envoys and a Valkey (some ten minutes)
 	@ENVOY="$$(scripts/get-envoy.sh --path)" && VALKEY_SERVER="$$(scripts/get-valkey.sh --path)" && cd bench && go build -o ../bin/bench-replicas ./replicas && \
 		exec ../bin/bench-replicas -breakwater ../bin/breakwater -envoy "$$ENVOY" -valkey "$$VALKEY_SERVER"
 

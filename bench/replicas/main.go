@@ -45,7 +45,7 @@ type bench struct {
 }
 
 func main() {
-	o := options{trips: 100, busy: 25, rounds: 5, cell: 4 * time.Second, takeovers: 6}
+	o := options{trips: 100, busy: 15, rounds: 4, cell: 4 * time.Second, takeovers: 6}
 	var envoy string
 	flag.StringVar(&o.binary, "breakwater", filepath.Join("..", "..", "bin", "breakwater"), "the control plane's `binary`")
 	flag.StringVar(&envoy, "envoy", os.Getenv("ENVOY"), "the proxy's `binary` (default $ENVOY)")

@@ -166,6 +166,10 @@ func (s *setup) lose(victim *replica, all []*role, hosts []string) (l lost, err 
 	probes := due.since(owner)
 	l.before, l.probe = len(due.since(killed))-len(probes), milliseconds(probes[0].Sub(killed))
 	last, err := traffic.LastToReject(calls[hosts[2]])
+	if err != nil {
+		s.say("%s: %v: this counts as if it rejected now", hosts[2], err)
+		last, err = time.Now(), nil
+	}
 	l.rejected, l.through = milliseconds(last.Sub(killed)), len(closed.since(killed))
 	return l, err
 }
