@@ -109,7 +109,7 @@ func traffics(b *bench, out *bytes.Buffer) ([]report.Target, error) {
 	if idle == 0 {
 		return nil, errors.New("nothing has passed between the replicas")
 	}
-	fmt.Fprintf(out, "\n## Bytes between replicas\n\nOf %d replicas in sum, in both directions, as a forwarder between them counts: all that is above TCP. Without calls: %s kB/s.\n\n", several, report.Number(idle/1000))
+	fmt.Fprintf(out, "\n## Bytes between replicas\n\nA forwarder between %d replicas counts all that is above TCP, in sum and in both directions. Without calls: %s kB/s.\n\n", several, report.Number(idle/1000))
 	report.Table(out, []string{"", "kB for 1,000 outcomes", "with idle", "kB/s"}, lines)
 	return nil, nil
 }

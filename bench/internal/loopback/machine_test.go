@@ -82,7 +82,7 @@ func TestWaitUntilIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestSumOf: all series of a metric count except those of one type, and no other metric does.
+// TestSumOf: all series of a metric count except one type, and no other metric does.
 func TestSumOf(t *testing.T) {
 	const page = "# HELP a what\na{type=\"x\"} 1\na{type=\"y\"} 2.5\na_total 100\nb 7\n"
 	for without, want := range map[string]float64{"": 3.5, "x": 2.5} {
