@@ -5,7 +5,7 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools build test check demo demo-replicas example-shop bench bench-envoy bench-fleet bench-shop fuzz soak fmt update-goldens clean
+.PHONY: help tools build test check demo demo-replicas example-shop bench bench-envoy bench-fleet bench-replicas bench-shop fuzz soak fmt update-goldens clean
 
 # What `breakwater --version` prints: the nearest tag, or the commit, or "dev" outside git.
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -62,6 +62,10 @@ bench-envoy: tools build ## measure breakers in front of real Envoys: cost, reac
 
 bench-fleet: build ## measure the control plane in front of 1,000 simulated proxies, beside go-control-plane (some fifteen minutes)
 	@cd bench && go build -o ../bin/bench-fleet ./fleet && exec ../bin/bench-fleet -breakwater ../bin/breakwater -before '$(BEFORE)'
+
+bench-replicas: tools build ## measure what three replicas that share breakers cost beside one, and takeovers, with real Envoys and a Valkey (some ten minutes)
+	@ENVOY="$$(scripts/get-envoy.sh --path)" && VALKEY_SERVER="$$(scripts/get-valkey.sh --path)" && cd bench && go build -o ../bin/bench-replicas ./replicas && \
+		exec ../bin/bench-replicas -breakwater ../bin/breakwater -envoy "$$ENVOY" -valkey "$$VALKEY_SERVER"
 
 bench-shop: tools build build-shop ## measure what callers of the shop get, with breakers and without (some ten minutes)
 	cd examples/shop && go build -o ../../bin/shop-bench ./bench

@@ -114,9 +114,9 @@ func (s Snapshots) AppendSnapshot(all []breaker.Status, now breaker.Instant) []b
 
 func (r *Router) snapshot(all []breaker.Status, now breaker.Instant, totals bool) []breaker.Status {
 	from := len(all)
-	all = r.o.Engine.AppendSnapshot(all, now)
-	r.mu.Lock()
+	r.mu.Lock() // no breaker moves meanwhile
 	defer r.unlock()
+	all = r.o.Engine.AppendSnapshot(all, now)
 	if r.core.AnyPerNode() {
 		all = append(all[:from], r.withNodes(all[from:], now, totals)...)
 		return all

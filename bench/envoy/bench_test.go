@@ -2,9 +2,6 @@ package main
 
 import (
 	"testing"
-	"time"
-
-	"breakwater.dev/bench/envoy/internal/traffic"
 )
 
 func TestQuantile(t *testing.T) {
@@ -19,17 +16,5 @@ func TestQuantile(t *testing.T) {
 	}
 	if median, low, high := spread([]float64{4, 1, 3, 2}); median != 2 || low != 1 || high != 3 {
 		t.Errorf("median %v, quartiles %v and %v", median, low, high)
-	}
-}
-
-func TestFirstReject(t *testing.T) {
-	at := func(ms int, status int) traffic.Call {
-		return traffic.Call{Done: time.UnixMilli(int64(ms)), Status: status}
-	}
-	if got := firstReject([]traffic.Call{at(1, 200), at(5, 503), at(2, 503), at(3, 500), at(9, 503)}); got != time.UnixMilli(5) {
-		t.Errorf("first reject at %d ms, want 5", got.UnixMilli())
-	}
-	if got := firstReject([]traffic.Call{at(1, 503), at(2, 200)}); !got.IsZero() {
-		t.Errorf("first reject at %s, want none, since calls got through afterwards", got)
 	}
 }

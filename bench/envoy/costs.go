@@ -9,14 +9,15 @@ import (
 	"time"
 
 	"breakwater.dev/bench/envoy/internal/baseline"
-	"breakwater.dev/bench/envoy/internal/traffic"
+	"breakwater.dev/bench/internal/loopback"
 	"breakwater.dev/bench/internal/process"
+	"breakwater.dev/bench/internal/traffic"
 )
 
 // variant is a configuration that is measured side by side with others.
 type variant struct {
 	name    string
-	proxy   *proxy
+	proxy   *loopback.Proxy
 	control *process.Process // the control plane; nil: there is none
 	logging *mesh            // the mesh whose proxy logs every call; nil: it does not
 	host    string
@@ -49,7 +50,7 @@ const (
 
 // costs measures the cost of a breaker in each state, side by side with Envoys without one.
 func costs(m *machine, out *bytes.Buffer) (reached []target, err error) {
-	return reached, m.scope(func() error {
+	return reached, m.Scope(func() error {
 		variants, err := variants(m)
 		if err != nil {
 			return err
@@ -78,7 +79,7 @@ func costs(m *machine, out *bytes.Buffer) (reached []target, err error) {
 
 // variants starts all variants.
 func variants(m *machine) ([]variant, error) {
-	u, err := m.upstream()
+	u, err := m.Upstream()
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func variants(m *machine) ([]variant, error) {
 
 // comparisons starts the variants that show the cost of a log entry, and the cost with an older control plane.
 func comparisons(m *machine, upstream string) (all []variant, err error) {
-	broken, err := m.upstream()
+	broken, err := m.Upstream()
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func comparisons(m *machine, upstream string) (all []variant, err error) {
 func trip(m *machine, s *mesh, u *traffic.Upstream) error {
 	u.Behave(func() bool { return false })
 	defer u.Behave(func() bool { return true })
-	if _, err := traffic.Flood(m.ctx, anyStatus(s.proxies[0]), 1, 50*time.Millisecond); err != nil {
+	if _, err := traffic.Flood(m.Context, s.proxies[0].To("payments"), 1, 50*time.Millisecond); err != nil {
 		return err
 	}
 	return s.state("half_open")
@@ -170,11 +171,11 @@ func trip(m *machine, s *mesh, u *traffic.Upstream) error {
 
 // idleVariant starts the variant with the ext_proc server that only answers.
 func idleVariant(m *machine, text string) (v variant, err error) {
-	ip, err := m.ip()
+	ip, err := m.IP()
 	if err != nil {
 		return v, err
 	}
-	file, err := m.write("policy.yaml", text)
+	file, err := m.Write("policy.yaml", text)
 	if err != nil {
 		return v, err
 	}
@@ -182,17 +183,17 @@ func idleVariant(m *machine, text string) (v variant, err error) {
 	if err != nil {
 		return v, err
 	}
-	server, err := m.start(self, "-serve-idle", file, "-address", ip+":18000")
+	server, err := m.Start(self, "-serve-idle", file, "-address", ip+":18000")
 	if err != nil {
 		return v, err
 	}
-	p, err := m.proxyOf(m.options.binary, ip+":18000", "idle")
+	p, err := m.Proxy(m.options.binary, ip+":18000", "idle")
 	return variant{name: "ext_proc that only answers", proxy: p, control: server, host: "payments", status: 200}, err
 }
 
 // plain starts an Envoy without breakers.
-func (m *machine) plain(policy string) (*proxy, error) {
-	ip, err := m.ip()
+func (m *machine) plain(policy string) (*loopback.Proxy, error) {
+	ip, err := m.IP()
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +201,7 @@ func (m *machine) plain(policy string) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.envoy(ip, bootstrap)
+	return m.ProxyOf(ip, bootstrap)
 }
 
 // usage returns the CPU time that a variant's processes have used.
@@ -214,7 +215,7 @@ func (v *variant) usage() (envoy, ours time.Duration, err error) {
 
 // destination returns the destination of the variant's callers.
 func (v *variant) destination() traffic.Destination {
-	return traffic.Destination{Egress: v.proxy.egress, Host: v.host, Status: v.status}
+	return traffic.Destination{Egress: v.proxy.Egress, Host: v.host, Status: v.status}
 }
 
 // flood measures one round of requests, sent as fast as possible.
@@ -224,7 +225,7 @@ func (v *variant) flood(m *machine) error {
 		return err
 	}
 	begin := time.Now()
-	calls, err := traffic.Flood(m.ctx, v.destination(), connections, m.options.cell)
+	calls, err := traffic.Flood(m.Context, v.destination(), connections, m.options.cell)
 	if err != nil {
 		return err
 	}
@@ -240,7 +241,7 @@ func (v *variant) flood(m *machine) error {
 
 // pace measures the variant at a steady rate.
 func (v *variant) pace(m *machine) error {
-	ctx, stop := context.WithTimeout(m.ctx, m.options.paced)
+	ctx, stop := context.WithTimeout(m.Context, m.options.paced)
 	defer stop()
 	bytes, entries, err := v.logged()
 	if err != nil {

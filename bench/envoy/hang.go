@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"breakwater.dev/bench/envoy/internal/traffic"
+	"breakwater.dev/bench/internal/traffic"
 )
 
 // slowThreshold is the slowCallDurationThreshold of the policy for hangs.
@@ -34,8 +34,8 @@ func hangs(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		var delays []time.Duration
 		var hung []int64
 		reasons := map[string]int{}
-		err := m.scope(func() error {
-			u, err := m.upstream()
+		err := m.Scope(func() error {
+			u, err := m.Upstream()
 			if err != nil {
 				return err
 			}
@@ -79,19 +79,19 @@ type hangResult struct {
 
 // oneHang stops the upstream under a steady load until all proxies reject, and lets it go on.
 func oneHang(m *machine, s *mesh, u *traffic.Upstream) (h hangResult, err error) {
-	var arrived timestamps
+	var arrived traffic.Times
 	resume := make(chan struct{})
 	goOn := sync.OnceFunc(func() { close(resume) })
 	defer goOn()
 	calls, err := s.underLoadOf(hangConnections, func() error {
-		m.sleep(2500 * time.Millisecond) // fills the window
+		m.Sleep(2500 * time.Millisecond) // fills the window
 		u.Behave(func() bool {
-			arrived.add(time.Now())
+			arrived.Add(time.Now())
 			<-resume
 			return true
 		})
 		err := s.state("open")
-		m.sleep(200 * time.Millisecond)
+		m.Sleep(200 * time.Millisecond)
 		u.Behave(func() bool { return true })
 		goOn()
 		return err
@@ -103,9 +103,9 @@ func oneHang(m *machine, s *mesh, u *traffic.Upstream) (h hangResult, err error)
 	if err != nil || b.Trip == nil {
 		return h, fmt.Errorf("there was no trip: %w", err)
 	}
-	hung := arrived.list()
+	hung := arrived.Sorted()
 	last, err := lastOfFirst(calls)
-	h.delay, h.hung, h.reason = last.Sub(slices.MinFunc(hung, time.Time.Compare)), int64(len(hung)), b.Trip.Reason
+	h.delay, h.hung, h.reason = last.Sub(hung[0]), int64(len(hung)), b.Trip.Reason
 	return h, errors.Join(err, s.waitUntilClosed())
 }
 

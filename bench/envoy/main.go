@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"breakwater.dev/bench/envoy/internal/baseline"
+	"breakwater.dev/bench/internal/loopback"
 )
 
 // options set how long to measure, and with which programs.
@@ -91,11 +92,12 @@ func run(ctx context.Context, o options) (err error) {
 	if o.envoy == "" {
 		return errors.New("no Envoy: give --envoy, or run it by 'make bench-envoy'")
 	}
-	m, err := newMachine(ctx, o)
+	programs, err := loopback.New(ctx, o.envoy)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.close()) }()
+	m := &machine{programs, o}
+	defer func() { err = errors.Join(err, m.Close()) }()
 	var out bytes.Buffer
 	var targets []target
 	for _, part := range []struct {

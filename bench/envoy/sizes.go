@@ -42,7 +42,7 @@ func (s size) each(base size, n int) size {
 
 // sizeOf measures a mesh with a policy and one proxy.
 func sizeOf(m *machine, binary, policy string) (s size, err error) {
-	err = m.scope(func() error {
+	err = m.Scope(func() error {
 		mesh, err := m.meshOf(binary, policy, 1)
 		if err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"breakwater.dev/bench/envoy/internal/traffic"
+	"breakwater.dev/bench/internal/traffic"
 )
 
 // fleet is the number of proxies.
@@ -26,8 +26,8 @@ func trips(m *machine, out *bytes.Buffer) (reached []target, err error) {
 		binaries = append(binaries, m.options.before)
 	}
 	results := make([]tripResults, len(binaries))
-	err = m.scope(func() error {
-		u, err := m.upstream()
+	err = m.Scope(func() error {
+		u, err := m.Upstream()
 		if err != nil {
 			return err
 		}
@@ -118,22 +118,22 @@ type tripResult struct {
 
 // oneTrip breaks the upstream under a steady load until all proxies reject, and mends it.
 func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripResult, err error) {
-	var failures timestamps
+	var failures traffic.Times
 	var failing atomic.Bool
 	u.Behave(func() bool {
 		if failing.Load() {
-			failures.add(time.Now())
+			failures.Add(time.Now())
 			return false
 		}
 		return true
 	})
 	calls, err := s.underLoad(func() error {
-		m.sleep(1500 * time.Millisecond) // gives the breaker a rate and a window
+		m.Sleep(1500 * time.Millisecond) // gives the breaker a rate and a window
 		before, err := s.metric("breakwater_feed_entries_total")
 		if err != nil {
 			return err
 		}
-		m.sleep(time.Second)
+		m.Sleep(time.Second)
 		entries, err := s.metric("breakwater_feed_entries_total")
 		if err != nil {
 			return err
@@ -141,7 +141,7 @@ func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripResult, err error)
 		t.oneIn = int(math.Round(steadyRate / max(entries-before, 1)))
 		failing.Store(true)
 		err = s.state("open")
-		m.sleep(200 * time.Millisecond)
+		m.Sleep(200 * time.Millisecond)
 		return err
 	})
 	if err != nil {
@@ -151,34 +151,15 @@ func oneTrip(m *machine, s *mesh, u *traffic.Upstream) (t tripResult, err error)
 	if err != nil || b.Trip == nil {
 		return t, fmt.Errorf("there was no trip: %w", err)
 	}
-	at := failures.list()
-	slices.SortFunc(at, time.Time.Compare)
+	at := failures.Sorted()
 	t.run = b.Trip.Window.Run
 	if t.run < 1 || t.run > len(at) {
 		return t, fmt.Errorf("a run of %d failures tripped it, and the upstream failed %d times", t.run, len(at))
 	}
-	last, err := lastOfAll(calls)
+	last, err := traffic.LastToReject(calls)
 	t.delay, t.whole, t.strays = max(0, last.Sub(at[t.run-1])), last.Sub(at[0]), len(at)-t.run
 	failing.Store(false)
 	return t, errors.Join(err, s.waitUntilClosed())
-}
-
-// timestamps collects times. It is safe for concurrent use.
-type timestamps struct {
-	mu  sync.Mutex
-	all []time.Time
-}
-
-func (s *timestamps) add(t time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all = append(s.all, t)
-}
-
-func (s *timestamps) list() []time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]time.Time(nil), s.all...)
 }
 
 // underLoad puts a steady load on all proxies while f runs, and returns the calls through each proxy.
@@ -186,13 +167,13 @@ func (s *mesh) underLoad(f func() error) ([][]traffic.Call, error) { return s.un
 
 // underLoadOf is underLoad with a number of connections to each proxy.
 func (s *mesh) underLoadOf(connections int, f func() error) ([][]traffic.Call, error) {
-	ctx, stop := context.WithCancel(s.machine.ctx)
+	ctx, stop := context.WithCancel(s.machine.Context)
 	defer stop()
 	calls := make([][]traffic.Call, len(s.proxies))
 	problems := make([]error, len(s.proxies)+1)
 	var wg sync.WaitGroup
 	for i, p := range s.proxies {
-		wg.Go(func() { calls[i], problems[i] = traffic.Steady(ctx, anyStatus(p), steadyRate/fleet, connections) })
+		wg.Go(func() { calls[i], problems[i] = traffic.Steady(ctx, p.To("payments"), steadyRate/fleet, connections) })
 	}
 	problems[len(s.proxies)] = f()
 	stop()
@@ -202,8 +183,8 @@ func (s *mesh) underLoadOf(connections int, f func() error) ([][]traffic.Call, e
 
 // waitUntilClosed waits until the breaker is closed, and sends the requests that it needs as probes.
 func (s *mesh) waitUntilClosed() error {
-	return s.machine.waitUntil("the breaker is closed", func() error {
-		if _, err := traffic.Flood(s.machine.ctx, anyStatus(s.proxies[0]), 1, 10*time.Millisecond); err != nil {
+	return s.machine.WaitUntil("the breaker is closed", func() error {
+		if _, err := traffic.Flood(s.machine.Context, s.proxies[0].To("payments"), 1, 10*time.Millisecond); err != nil {
 			return err
 		}
 		b, err := s.breaker()
@@ -214,40 +195,12 @@ func (s *mesh) waitUntilClosed() error {
 	})
 }
 
-// lastOfAll returns the time at which the last proxy began to reject.
-func lastOfAll(calls [][]traffic.Call) (last time.Time, err error) {
-	for _, all := range calls {
-		first := firstReject(all)
-		if first.IsZero() {
-			return last, errors.New("a proxy did not reject")
-		}
-		if first.After(last) {
-			last = first
-		}
-	}
-	return last, nil
-}
-
-// firstReject returns the time of the first rejected call after the last admitted one, or the zero time if there is none.
-func firstReject(all []traffic.Call) (first time.Time) {
-	slices.SortFunc(all, func(x, y traffic.Call) int { return x.Done.Compare(y.Done) })
-	for _, c := range all {
-		switch {
-		case c.Status != 503:
-			first = time.Time{}
-		case first.IsZero():
-			first = c.Done
-		}
-	}
-	return first
-}
-
 // halfOpen puts load on four proxies through many phases of half-open, and measures how many probes are in flight.
 func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 	const permitted = 3
 	most, probes := int64(0), int64(0)
-	err = m.scope(func() error {
-		u, err := m.upstream()
+	err = m.Scope(func() error {
+		u, err := m.Upstream()
 		if err != nil {
 			return err
 		}
@@ -257,10 +210,10 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 			return err
 		}
 		u.Behave(func() bool { return false })
-		if _, err := traffic.Flood(m.ctx, anyStatus(s.proxies[0]), 1, 100*time.Millisecond); err != nil {
+		if _, err := traffic.Flood(m.Context, s.proxies[0].To("payments"), 1, 100*time.Millisecond); err != nil {
 			return err
 		}
-		m.sleep(time.Second) // until every proxy rejects
+		m.Sleep(time.Second) // until every proxy rejects
 		u.Forget()
 		// Each phase has some successful probes and ends with a failed one, so that the breaker never closes.
 		var served atomic.Int64
@@ -268,13 +221,13 @@ func halfOpen(m *machine, out *bytes.Buffer) (reached []target, err error) {
 			time.Sleep(time.Millisecond)
 			return served.Add(1)%20 != 0
 		})
-		ctx, stop := context.WithCancel(m.ctx)
+		ctx, stop := context.WithCancel(m.Context)
 		defer stop()
 		var wg sync.WaitGroup
 		for _, p := range s.proxies {
-			wg.Go(func() { _, _ = traffic.Flood(ctx, anyStatus(p), 4, time.Hour) })
+			wg.Go(func() { _, _ = traffic.Flood(ctx, p.To("payments"), 4, time.Hour) })
 		}
-		err = m.waitUntil("half-open, again and again", func() error {
+		err = m.WaitUntil("half-open, again and again", func() error {
 			n, err := s.metric("circuit_breaker_transitions_total")
 			if err == nil && n < float64(2*m.options.phases) {
 				err = fmt.Errorf("%v transitions", n)

@@ -16,8 +16,8 @@ const changes = 20
 // upstreams compares this version with an older one, if there is one, by the memory and the bytes for each of many upstreams, and by
 // Envoy's CPU time for a changed timeout.
 func upstreams(m *machine, out *bytes.Buffer) (reached []target, err error) {
-	m.workers = 2
-	defer func() { m.workers = 0 }()
+	m.Workers = 2
+	defer func() { m.Workers = 0 }()
 	n := m.options.upstreams
 	fmt.Fprintf(out, "## A change among %d upstreams\n\nEnvoy with two workers; %d timeouts changed one by one in each of %d rounds. The median, and the quartiles in brackets.\n\n"+
 		"| | Envoy's memory an upstream | control plane's | sent at start, an upstream | Envoy's CPU for a change | sent for a change |\n|---|---|---|---|---|---|\n",
@@ -68,7 +68,7 @@ func upstreamCosts(m *machine, binary string) (row []float64, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = m.scope(func() error {
+	err = m.Scope(func() error {
 		policy := manyUpstreams(m.options.upstreams, fallback)
 		timeout := func(ms int) string {
 			return policy + "---\napiVersion: breakwater.dev/v1alpha1\nkind: BreakerPolicy\nmetadata: {name: service-7}\n" +
@@ -105,7 +105,7 @@ func (s *mesh) change(timeout func(ms int) string) (cpu time.Duration, pushed fl
 		if err = errors.Join(err, s.replace(timeout(7001+i))); err != nil {
 			return 0, 0, err
 		}
-		if err := s.machine.waitUntil("the change is sent", func() error {
+		if err := s.machine.WaitUntil("the change is sent", func() error {
 			now, _, err := s.sent()
 			if err == nil && now == n {
 				err = errors.New("nothing was sent")
@@ -114,11 +114,11 @@ func (s *mesh) change(timeout func(ms int) string) (cpu time.Duration, pushed fl
 		}); err != nil {
 			return 0, 0, err
 		}
-		s.machine.sleep(100 * time.Millisecond) // Envoy takes it
+		s.machine.Sleep(100 * time.Millisecond) // Envoy takes it
 	}
 	_, after, err1 := s.sent()
 	end, err2 := envoy.CPU()
-	s.machine.sleep(time.Since(begin))
+	s.machine.Sleep(time.Since(begin))
 	idle, err3 := envoy.CPU()
 	return end - start - (idle - end), after - before, errors.Join(err1, err2, err3)
 }

@@ -141,11 +141,11 @@ func TestQuartiles(t *testing.T) {
 		{[]float64{3, 1}, Spread{1.5, 2, 2.5}},
 		{[]float64{5, 1, 4, 2, 3}, Spread{2, 3, 4}},
 	} {
-		if got := spreadOf(tt.values); got != tt.want {
+		if got := SpreadOf(tt.values); got != tt.want {
 			t.Errorf("quartiles of %v are %v, want %v", tt.values, got, tt.want)
 		}
 	}
-	if got := quantile(nil, 0.5); !math.IsNaN(got) {
+	if got := Quantile(nil, 0.5); !math.IsNaN(got) {
 		t.Errorf("the median of no values is %g, want not a number", got)
 	}
 }

@@ -38,7 +38,7 @@ func SideBySide(rounds int, each time.Duration, random *rand.Rand, cells []Cell)
 			extras[r] = ns[i][r] - ns[last][r]
 		}
 		result[i] = Timing{
-			NS: spreadOf(ns[i]), Ratio: spreadOf(ratios), Extra: spreadOf(extras),
+			NS: SpreadOf(ns[i]), Ratio: SpreadOf(ratios), Extra: SpreadOf(extras),
 			Wrong: float64(wrong[i]) / float64(rounds*sizes[i]),
 		}
 	}

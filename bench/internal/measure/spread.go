@@ -8,13 +8,14 @@ import (
 // Spread is the quartiles of the values of all rounds: half of the values are between Low and High.
 type Spread struct{ Low, Mid, High float64 }
 
-func spreadOf(values []float64) Spread {
+// SpreadOf returns the quartiles of values; NaN if there are none.
+func SpreadOf(values []float64) Spread {
 	sorted := slices.Sorted(slices.Values(values))
-	return Spread{quantile(sorted, 0.25), quantile(sorted, 0.5), quantile(sorted, 0.75)}
+	return Spread{Quantile(sorted, 0.25), Quantile(sorted, 0.5), Quantile(sorted, 0.75)}
 }
 
-// quantile interpolates between the values, which must be sorted. It returns NaN if there are no values.
-func quantile(sorted []float64, q float64) float64 {
+// Quantile interpolates between the values, which must be sorted. It returns NaN if there are no values.
+func Quantile(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
 	}

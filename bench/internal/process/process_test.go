@@ -8,13 +8,28 @@ import (
 	"time"
 )
 
-func TestParseCPU(t *testing.T) {
-	const stat = "26143 (a b) c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 8 0 100 1 2"
-	if got, err := parseCPU([]byte(stat)); err != nil || got != 3*time.Second {
-		t.Errorf("got %s and error %v, want 3s", got, err)
+// TestCPU: a program that works has CPU time, and one that has ended has none to read.
+func TestCPU(t *testing.T) {
+	p, err := StartCommand(filepath.Join(t.TempDir(), "log"), exec.Command("sh", "-c", "while :; do :; done"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := parseCPU([]byte("1 (x) S 1")); err == nil {
-		t.Error("an incomplete line gave no error")
+	defer p.Kill()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		cpu, err := p.CPU()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cpu > 10*time.Millisecond {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a busy program has used %s within 10 s", cpu)
+		}
+	}
+	p.Kill()
+	if _, err := p.CPU(); err == nil {
+		t.Error("a program that has ended gave no error")
 	}
 }
 

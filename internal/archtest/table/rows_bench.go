@@ -13,12 +13,17 @@ var benchRows = []Row{
 		Reason: "It has the calls of each breaker, ours included. How they are timed is the same for all of them.",
 	},
 	{
+		Pkg: "bench/internal/loopback", Layer: 1,
+		Ours:   []string{"bench/internal/process", "bench/internal/traffic"},
+		Reason: "It runs control planes, Envoys and services for all benchmarks with real proxies in one way.",
+	},
+	{
 		Pkg: "bench/internal/...", Layer: 0,
 		Reason: "They time loops, run programs and print tables, whatever these are, so that all figures are measured in one way.",
 	},
 	{
 		Pkg: "bench/envoy", Layer: 13,
-		Ours:   []string{"bench/envoy/internal/baseline", "bench/envoy/internal/traffic", "bench/internal/process"},
+		Ours:   []string{"bench/envoy/internal/baseline", "bench/internal/loopback", "bench/internal/process", "bench/internal/traffic"},
 		Reason: "It measures the binary with a real Envoy, beside an older binary and an Envoy without us.",
 	},
 	{
@@ -28,8 +33,9 @@ var benchRows = []Row{
 		Reason: "It makes the same configuration as we do, without us in it, so that a breaker is compared with nothing else than its absence.",
 	},
 	{
-		Pkg: "bench/envoy/internal/traffic", Layer: 0,
-		Reason: "It has callers and a service that are cheap beside a proxy: raw sockets, with none of our packages between them.",
+		Pkg: "bench/replicas", Layer: 7,
+		Ours:   []string{"api", "bench/internal/loopback", "bench/internal/measure", "bench/internal/process", "bench/internal/report", "bench/internal/traffic"},
+		Reason: "It measures the binary from outside, by what callers get and what its pages say.",
 	},
 	{
 		Pkg: "bench/fleet", Layer: 7,

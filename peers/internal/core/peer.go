@@ -48,7 +48,7 @@ func (c *Core) withMail(of *roster.Peer) *Peer {
 	p := c.peers[of.ID]
 	if p == nil || p.Peer != of {
 		p = &Peer{Peer: of}
-		p.out.Session = 1
+		p.out.Session = c.NewID() // higher than before, where the other one was forgotten
 		c.peers[of.ID] = p
 	}
 	return p

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"maps"
+
 	"breakwater.dev/breaker"
 	"breakwater.dev/membership"
 	"breakwater.dev/peers/internal/peerspb"
@@ -40,6 +42,7 @@ func (c *Core) TakeView(v membership.View, now breaker.Instant) {
 	if follows {
 		c.before = before.Owner
 	}
+	maps.DeleteFunc(c.peers, func(id string, _ *Peer) bool { return c.roster.Peer(id) == nil })
 	c.replace(now)
 	c.fence(now)
 	c.before = nil

@@ -2,7 +2,7 @@
 //
 // In: the destination of the callers, their rate and duration; the responses of the service.
 // Out: the number of responses, or the times of each request and response; the number of requests that reached the service.
-// Called by: the benchmark of Envoys, in each of its parts.
+// Called by: the benchmarks with real Envoys.
 // Never: depends on the proxy between its two ends. It uses raw sockets, to leave most of the CPU to the proxy.
 // Concurrency: everything is safe for concurrent use.
 package traffic
