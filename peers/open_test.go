@@ -88,7 +88,8 @@ func (w *world) allOpen() {
 		}
 		for _, s := range w.specs {
 			if status, _ := p.router.Status(s.Key, p.now()); status.State == breaker.Closed {
-				w.fail("%s takes %s for closed", p.member.ID, s.Key)
+				at := p.router.core.Find(s.Key)
+				w.fail("%s takes %s for closed, which is at %q, here: %v, mirrored: %+v, at %v", p.member.ID, s.Key, at.To, at.Here(), p.router.core.Mirror(s.Key), w.now)
 			}
 		}
 	}

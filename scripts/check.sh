@@ -79,8 +79,8 @@ unchanged "golden files are not what the code gives; run make update-goldens and
 step "the engine against its model: 20,000 random histories"
 go test ./breaker -run '^TestEngineIsItsModel$' -rapid.checks=2000
 
-step "replicas against their model: 5,000 random histories"
-go test ./peers -run 'ShareBreakers$' -rapid.checks=2500
+step "replicas against their model: 7,500 random histories"
+go test ./peers -run 'ShareBreakers$|StayOpen$' -rapid.checks=2500
 
 step "messages between replicas: their code is what protoc makes of them"
 scripts/generate.sh --check || fail "run scripts/generate.sh"

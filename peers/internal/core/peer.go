@@ -18,6 +18,7 @@ type Peer struct {
 	in     outbox.Inbox
 	stated uint64          // the number of the last states that were sent to it
 	known  uint64          // up to this number its states have come
+	newest uint64          // the highest number of states that have come
 	synced bool            // known is right
 	syncAt breaker.Instant // when it was last asked for all of its states
 	offers map[breaker.Key]*offer

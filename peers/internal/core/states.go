@@ -11,7 +11,7 @@ import (
 // Mirror is the last known state of a breaker that is elsewhere.
 type Mirror struct {
 	State  *convert.State
-	from   string        // the replica that has sent it
+	from   string        // the replica that has sent it as its own; "": another one has passed it on
 	Credit breaker.Ratio // for the share of calls that a ramp admits
 }
 
@@ -128,14 +128,15 @@ func isPlain(s *convert.State) bool {
 // tookStates takes the states that another replica sends.
 func (c *Core) tookStates(p *Peer, m *peerspb.States, now breaker.Instant) {
 	number := m.GetNumber()
+	defer func() { p.newest = max(p.newest, number) }()
 	switch {
 	case m.GetOffer(), number == 0: // neither numbered nor in order
 	case m.GetAll():
-		if m.GetSync() != int64(p.syncAt) || p.synced && number < p.known {
-			return
+		if m.GetSync() != int64(p.syncAt) || number < p.newest {
+			return // it does not have a state that has come already; it is asked for again
 		}
 		p.known, p.synced = number, true
-		c.dropMirrors(p, m, now)
+		c.offerMissing(p, m, now)
 	case p.synced && number == p.known+1:
 		p.known = number
 	case p.synced && number <= p.known:
@@ -155,6 +156,9 @@ func (c *Core) tookStates(p *Peer, m *peerspb.States, now breaker.Instant) {
 			c.offered(s.Saved.Key, s, now)
 		case !at.Here():
 			c.Learn(p, s, at.To == p.ID && number > 0, now)
+			if m.GetRelayed() && c.mirrors[s.Saved.Key] != nil {
+				c.mirrors[s.Saved.Key].from = ""
+			}
 		}
 	}
 	if id := m.GetConfirm(); id != 0 {
@@ -163,26 +167,22 @@ func (c *Core) tookStates(p *Peer, m *peerspb.States, now breaker.Instant) {
 	c.relay(p, m, now)
 }
 
-// dropMirrors forgets the breakers of another replica that are not among all of its states. If it has not had the breaker's state from
-// that replica, then that one may have just become the owner, and know less: it gets an offer.
-func (c *Core) dropMirrors(p *Peer, m *peerspb.States, now breaker.Instant) {
+// offerMissing offers the breakers of another replica that are not among all of its states. That replica may have just become their
+// owner, or may not be it any longer. Nothing is forgotten: an open breaker must not pass for a closed one meanwhile.
+func (c *Core) offerMissing(p *Peer, m *peerspb.States, now breaker.Instant) {
 	listed := map[breaker.Key]bool{}
 	for _, one := range m.GetStates() {
 		listed[convert.KeyOf(one.GetKey())] = true
 	}
-	for key := range c.mirrors {
-		switch at := c.Find(key); {
-		case at == nil || at.To != p.ID || listed[key]:
-		case c.mirrors[key].from == p.ID:
-			delete(c.mirrors, key)
-			c.changed(key)
-		default:
+	for key, of := range c.mirrors {
+		if at := c.Find(key); at != nil && at.To == p.ID && !listed[key] {
+			of.from = ""
 			c.offer(p, key, now)
 		}
 	}
 }
 
-// learn takes the state of a breaker that is elsewhere. news says that the owner has just sent it, so that it is right whatever
+// Learn takes the state of a breaker that is elsewhere. news says that the owner has just sent it, so that it is right whatever
 // is known; else it may be late.
 func (c *Core) Learn(p *Peer, s *convert.State, news bool, now breaker.Instant) {
 	key := s.Saved.Key
