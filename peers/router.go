@@ -33,7 +33,7 @@ type Options struct {
 	Sampled func()
 	// Flush returns when all transitions so far were given to [Router.Observe]. It is called without a lock.
 	Flush func()
-	// Wake is called when [Router.Tick] has to be called sooner than it said.
+	// Wake is called when [Router.Flush] has to be called sooner than Tick said.
 	Wake func()
 	Log  *slog.Logger
 	// LeasesOnly means that this replica is an owner by its lease only. Else it also is one while all other members agree with it:
@@ -140,6 +140,13 @@ func (r *Router) Tick(now breaker.Instant) (next breaker.Instant) {
 		r.core.Pass(i, now)
 	}
 	r.asks.Forget(now)
+	return r.core.Flush(now)
+}
+
+// Flush sends the reports that are due, which is a part of what Tick does. It returns when it or Tick is to be called again.
+func (r *Router) Flush(now breaker.Instant) (next breaker.Instant) {
+	r.mu.Lock()
+	defer r.unlock()
 	return r.core.Flush(now)
 }
 

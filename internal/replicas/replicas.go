@@ -193,14 +193,20 @@ func (r *Group) run(ctx context.Context) {
 	defer timer.Stop()
 	now := r.o.Clock.Now
 	started := now()
+	next := started
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.wake:
+			if at := now(); at < next {
+				next = min(next, r.Router.Flush(at))
+				timer.Reset(max(next.Sub(now()), 0))
+				continue
+			}
 		case <-timer.C:
 		}
-		next := r.Router.Tick(now())
+		next = r.Router.Tick(now())
 		r.settle(started, now())
 		if time.Since(r.placed) >= proxiesPeriod {
 			r.placed = time.Now()

@@ -56,7 +56,7 @@ func (c *Core) Forward(i *outbox.Item, to string, now breaker.Instant) {
 		c.Dropped += uint64(len(i.Outcomes))
 		return
 	}
-	_, busy := p.out.Due()
+	before, busy := p.out.Due()
 	dropped := p.out.Dropped
 	into := p.out.Item(i.Subject, i.Hops, now)
 	into.Outcomes = append(into.Outcomes, i.Outcomes...)
@@ -66,7 +66,7 @@ func (c *Core) Forward(i *outbox.Item, to string, now breaker.Instant) {
 	p.out.Added(len(i.Outcomes)+len(i.Settled), len(i.Settled) > 0)
 	c.Forwarded += uint64(len(i.Outcomes) + len(i.Settled))
 	c.Dropped += p.out.Dropped - dropped
-	if !busy || len(i.Settled) > 0 {
+	if due, _ := p.out.Due(); !busy || due < before {
 		c.Later(c.o.Wake)
 	}
 }
