@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// Pause is the time between two reports, so that many outcomes make one message. The first outcome after a longer time waits only
-	// for those of the same moment.
+	// Pause is the time between two reports, so that many outcomes make one message. The first outcome after a longer time waits for a
+	// moment only.
 	Pause  = 10 * time.Millisecond
 	moment = time.Millisecond
 	// again is how long a report may take to be confirmed. After that it is sent again.
