@@ -25,6 +25,9 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	if w.server.options.Shared && len(w.node.timeline) == 0 {
 		weights, sparse = sampling.Unknown, (*w.server.elsewhere.Load())(to.key)
 	}
+	if sparse {
+		w.node.missed.Store(true)
+	}
 	if kind == wire.RouteRejected { // the breaker rejected it, and has counted it
 		counts.rejected.Add(1)
 		w.answered(to, 1)
