@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"sync/atomic"
 	"time"
 
 	"breakwater.dev/breaker"
@@ -26,7 +25,6 @@ type node struct {
 	streams  int
 	left     breaker.Instant // when the last stream ended, or the node was added
 	home     sampling.Home
-	missed   atomic.Bool // an entry of its log could not be counted in full
 }
 
 // linksTo returns the connections to an upstream, and adds them if there are none yet.

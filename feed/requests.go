@@ -23,10 +23,7 @@ func (w *worker) request(to *target, kind wire.RouteKind, arrived breaker.Instan
 	weights := w.node.timeline.Weights(at.Add(-max(e.Duration, 0)), to.key)
 	sparse := false
 	if w.server.options.Shared && len(w.node.timeline) == 0 {
-		weights, sparse = sampling.Unknown, (*w.server.elsewhere.Load())(to.key)
-	}
-	if sparse {
-		w.node.missed.Store(true)
+		weights, sparse = sampling.Unknown, w.node.home.Misses((*w.server.elsewhere.Load())(to.key))
 	}
 	if kind == wire.RouteRejected { // the breaker rejected it, and has counted it
 		counts.rejected.Add(1)

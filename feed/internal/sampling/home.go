@@ -7,7 +7,10 @@ import (
 )
 
 // Home reports whether this replica gives a proxy its layers, and so decides how densely the proxy logs. The zero value does not know.
-type Home struct{ absences int }
+type Home struct {
+	absences int
+	missed   bool // since it is elsewhere, an entry could not be counted in full
+}
 
 const (
 	// absent is how many times in a row the proxy must be missing to count as one whose layers come from elsewhere.
@@ -21,14 +24,21 @@ const (
 // elsewhere.
 func (h *Home) Learn(here bool) (lost bool) {
 	if here {
-		h.absences = 0
+		*h = Home{}
 		return false
 	}
 	h.absences++
 	return h.absences == absent
 }
 
-// Astray reports whether the proxy's log, by a stream that began at an instant, belongs to another replica.
+// Misses notes that an entry of the proxy's log cannot be counted in full, if that is so.
+func (h *Home) Misses(so bool) bool {
+	h.missed = h.missed || so
+	return so
+}
+
+// Astray reports whether the proxy's log, by a stream that began at an instant, should go to another replica, which can count it in
+// full.
 func (h *Home) Astray(began, now breaker.Instant) bool {
-	return h.absences >= absent && now.Sub(began) >= briefest
+	return h.missed && h.absences >= absent && now.Sub(began) >= briefest
 }
