@@ -72,7 +72,7 @@ func TestRequests(t *testing.T) {
 		{"list", 200, list, func(c *Client) (any, error) {
 			all, a, err := c.List(t.Context(), Query{})
 			return words(len(all), all[1].Key, *a.By, a.At.Equal(noon)), err
-		}, "GET /breakers Bearer secret", "2 b {one 3} true"},
+		}, "GET /breakers Bearer secret", "2 b {one 3 <nil>} true"},
 		{"list of some, by a server that gives all", 200, list, func(c *Client) (any, error) {
 			all, _, err := c.List(t.Context(), Query{State: Open})
 			return words(len(all), all[0].Key), err
@@ -84,7 +84,7 @@ func TestRequests(t *testing.T) {
 		{"get", 200, one, func(c *Client) (any, error) {
 			item, a, err := c.Get(t.Context(), "a@n/1")
 			return words(item.State, *item.RetryAfter, *a.By, strings.HasPrefix(string(item.JSON), `{"key"`)), err
-		}, "GET /breakers/a@n%2F1 Bearer secret", "open 1m30s {one 3} true"},
+		}, "GET /breakers/a@n%2F1 Bearer secret", "open 1m30s {one 3 <nil>} true"},
 		{"force", 200, one, func(c *Client) (any, error) {
 			item, _, err := c.Force(t.Context(), "a", Force{State: Open, By: "me", Reason: "why", For: time.Minute})
 			return item.State, err

@@ -423,9 +423,21 @@ func TestWatchBreakers(t *testing.T) {
 	trip(t, o.mesh, u)
 	opened := "payments: closed -> open, consecutive_failures (1 call, 1 failed, 0 slow, 1 failed in a row), for 1h"
 	seen("KEY", opened)
+	saved := func(open bool) {
+		t.Helper()
+		eventually(t, "the state is saved", func() error {
+			text, err := os.ReadFile(filepath.Join(o.stateDir, "breakers.json"))
+			if strings.Contains(string(text), "payments") != open {
+				return errors.Join(err, fmt.Errorf("saved is %q, want an open breaker: %v", text, open))
+			}
+			return nil
+		})
+	}
+	saved(true)
 	o.force(t, "reset", "payments")
 	closed := "payments: open -> closed, reset by alice@ops: moving the database"
 	seen("KEY", opened, closed)
+	saved(false)
 	o.control.kill()
 	lost := "lost the control plane at http://" + ip + ":18080"
 	seen(closed, lost)
