@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/peers/internal/convert"
 )
 
 // TestOpenBreakersStayOpen: while members come and go in any way, no replica that has settled takes an open breaker for a closed one.
@@ -92,5 +93,28 @@ func (w *world) allOpen() {
 				w.fail("%s takes %s for closed, which is at %q, here: %v, mirrored: %+v, at %v", p.member.ID, s.Key, at.To, at.Here(), p.router.core.Mirror(s.Key), w.now)
 			}
 		}
+	}
+}
+
+// TestANewOwnerMayKnowLess shows that the state of an owner that knows less than another replica replaces nothing there.
+func TestANewOwnerMayKnowLess(t *testing.T) {
+	all := specs(1)
+	w := newWorld(1, all)
+	w.fail = t.Fatalf
+	owner, other := w.start(), w.start()
+	w.run(10 * time.Second)
+	key := all[0].Key
+	if owner.router.core.Owner(key) == other.member.ID {
+		owner, other = other, owner
+	}
+	owner.do(func() {
+		failure := breaker.Reported{Outcome: breaker.Failure, At: owner.now()}
+		owner.router.Report(breaker.Subject{Key: key}, []breaker.Reported{failure, failure, failure}, owner.now())
+	})
+	w.run(time.Second)
+	blank := &convert.State{Rank: convert.Rank{Generation: 1}, Saved: breaker.Saved{Key: key, Generation: 1}}
+	other.router.core.Learn(other.router.core.Known(owner.member.ID), blank, true, other.now())
+	if s, _ := other.router.Status(key, other.now()); s.State != breaker.Open {
+		t.Errorf("the breaker is %v, want open", s.State)
 	}
 }

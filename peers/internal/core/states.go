@@ -182,12 +182,16 @@ func (c *Core) offerMissing(p *Peer, m *peerspb.States, now breaker.Instant) {
 	}
 }
 
-// Learn takes the state of a breaker that is elsewhere. news says that the owner has just sent it, so that it is right whatever
-// is known; else it may be late.
-func (c *Core) Learn(p *Peer, s *convert.State, news bool, now breaker.Instant) {
+// Learn takes the state of a breaker that is elsewhere. owner says that the other replica decides about the breaker: then it has to
+// know if this replica knows better.
+func (c *Core) Learn(p *Peer, s *convert.State, owner bool, now breaker.Instant) {
 	key := s.Saved.Key
 	old := c.mirrors[key]
-	if old != nil && !news && s.Rank.Compare(old.State.Rank) < 0 {
+	if old != nil && s.Rank.Compare(old.State.Rank) < 0 {
+		if owner {
+			old.from = ""
+			c.offer(p, key, now)
+		}
 		return
 	}
 	is := &Mirror{State: s, from: p.ID}
