@@ -217,19 +217,7 @@ func runStore(t *testing.T, o *objects, certs string) string {
 	for _, a := range c.Args[1:] {
 		args = append(args, replace.Replace(a))
 	}
-	var log strings.Builder
-	cmd := exec.Command(storePath(t), append(args, "--bind", host)...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // the process may have ended already
-		_ = cmd.Wait()         // an error is expected; the log is complete now
-		if t.Failed() {
-			t.Logf("the store %q:\n%s", args, log.String())
-		}
-	})
+	runProgram(t, storePath(t), append(args, "--bind", host))
 	waitFor(t, "the store is up", func() error { return connects(address) })
 	return address
 }

@@ -200,8 +200,14 @@ func TestSidecarCannotClaimAnotherWorkload(t *testing.T) {
 // runEnvoy starts a real Envoy, and stops it when the test ends.
 func runEnvoy(t *testing.T, args []string) {
 	t.Helper()
+	runProgram(t, envoyPath(t), args)
+}
+
+// runProgram starts a program, and stops it when the test ends. Its output is shown if the test fails.
+func runProgram(t *testing.T, path string, args []string) {
+	t.Helper()
 	var log strings.Builder
-	cmd := exec.Command(envoyPath(t), args...)
+	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -210,7 +216,7 @@ func runEnvoy(t *testing.T, args []string) {
 		_ = cmd.Process.Kill() // the process may have ended already
 		_ = cmd.Wait()         // an error is expected; the log is complete now
 		if t.Failed() {
-			t.Logf("envoy %s:\n%s", strings.Join(args, " "), log.String())
+			t.Logf("%s %s:\n%s", path, strings.Join(args, " "), log.String())
 		}
 	})
 }
