@@ -2,6 +2,8 @@ package peers
 
 import (
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,7 +11,11 @@ import (
 	"pgregory.net/rapid"
 
 	"breakwater.dev/breaker"
+	"breakwater.dev/membership"
 	"breakwater.dev/peers/internal/convert"
+	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/places"
+	"breakwater.dev/peers/internal/roster"
 )
 
 // TestOpenBreakersStayOpen: while members come and go in any way, no replica that has settled takes an open breaker for a closed one.
@@ -30,10 +36,7 @@ func TestOpenBreakersStayOpen(t *testing.T) {
 		w.run(5 * time.Second)
 		p := w.living()[0]
 		for _, s := range all {
-			p.do(func() {
-				failure := breaker.Reported{Outcome: breaker.Failure, At: p.now()}
-				p.router.Report(breaker.Subject{Key: s.Key}, []breaker.Reported{failure, failure, failure}, p.now())
-			})
+			w.trip(p, s.Key)
 		}
 		w.run(3 * time.Second)
 		w.loss = float64(rapid.IntRange(0, 20).Draw(t, "loss %")) / 100
@@ -45,6 +48,14 @@ func TestOpenBreakersStayOpen(t *testing.T) {
 				w.allOpen()
 			}
 		}
+	})
+}
+
+// trip has a replica report as many failures as open a breaker.
+func (w *world) trip(p *replica, key breaker.Key) {
+	p.do(func() {
+		failure := breaker.Reported{Outcome: breaker.Failure, At: p.now()}
+		p.router.Report(breaker.Subject{Key: key}, []breaker.Reported{failure, failure, failure}, p.now())
 	})
 }
 
@@ -96,6 +107,83 @@ func (w *world) allOpen() {
 	}
 }
 
+// TestALateHandoverIsAnswered shows that a replica learns the state of a breaker that it has handed over, if the new owner has opened it
+// before.
+func TestALateHandoverIsAnswered(t *testing.T) {
+	all := specs(1)
+	all[0].Config.WaitDurationInOpenState = time.Hour
+	w := newWorld(1, all)
+	w.fail = t.Fatalf
+	owner, other := w.start(), w.start()
+	w.run(10 * time.Second)
+	key := all[0].Key
+	if owner.router.core.Owner(key) == other.member.ID {
+		owner, other = other, owner
+	}
+	w.trip(owner, key)
+	w.run(3 * time.Second)
+	blank := &convert.State{Rank: convert.Rank{Generation: 1}, Saved: breaker.Saved{Key: key, Generation: 1}}
+	other.router.core.Mirror(key).State = blank // it has had the breaker meanwhile
+	owner.router.Receive(other.member, &peerspb.Message{Kind: &peerspb.Message_Handover{Handover: &peerspb.Handover{
+		Id: 1, View: roster.ViewOut(owner.router.core.CurrentView()), State: convert.StateOut(blank, owner.now()),
+	}}}, owner.now())
+	w.run(time.Second)
+	if s, _ := other.router.Status(key, other.now()); s.State != breaker.Open {
+		t.Errorf("the breaker is %v, want open", s.State)
+	}
+}
+
+// TestAllStatesLackNone shows that a replica does not answer with all states while a breaker is about to come, by the view of the one
+// that asks, and that its answer has a breaker which is on its way to another replica.
+func TestAllStatesLackNone(t *testing.T) {
+	self, other := membership.Member{ID: "self"}, membership.Member{ID: "other"}
+	engine := breaker.NewEngine(breaker.Options{})
+	var sent []*peerspb.Message
+	r := New(Options{
+		Self: self, Engine: engine, Log: slog.New(slog.DiscardHandler), Send: func(_ membership.Member, m *peerspb.Message) { sent = append(sent, m) },
+		Deliver: func(breaker.Transition, bool) {}, Changed: func(breaker.Key) {}, Suspect: func(breaker.Key) {}, Sampled: func() {}, Flush: func() {}, Wake: func() {},
+	}, 0)
+	both := membership.View{Epoch: 2, Members: []membership.Member{other, self}}
+	owners := places.New(&places.Reach{Self: self.ID, Members: []string{other.ID, self.ID}})
+	all := slices.DeleteFunc(specs(20), func(s breaker.Spec) bool { return owners.Owner(s.Key) != self.ID })[:1]
+	key := all[0].Key
+	engine.Apply(all, 1)
+	r.Apply(all, nil, 1)
+	receive := func(m *peerspb.Message) {
+		sent = nil
+		r.Receive(other, m, 1)
+	}
+	receive(&peerspb.Message{Kind: &peerspb.Message_Beat{Beat: &peerspb.Beat{
+		From: &peerspb.Replica{Id: other.ID}, View: roster.ViewOut(&membership.View{Epoch: 1, Members: []membership.Member{other}}),
+	}}})
+	asked := int64(0)
+	states := func() (answered bool, keys int) {
+		asked++
+		receive(&peerspb.Message{Kind: &peerspb.Message_Sync{Sync: &peerspb.Sync{Id: asked, View: roster.ViewOut(&both)}}})
+		for _, m := range sent {
+			if s := m.GetStates(); s.GetAll() {
+				return true, len(s.GetStates())
+			}
+		}
+		return false, 0
+	}
+	if answered, _ := states(); answered {
+		t.Error("it answers while a breaker is about to come")
+	}
+	open := &convert.State{Rank: convert.Rank{Epoch: 1, Generation: 2, State: breaker.Open}, Saved: breaker.Saved{
+		Key: key, Config: all[0].Config, State: breaker.Open, Generation: 2, Sequence: 1, Since: 1, Until: breaker.Instant(time.Hour),
+	}}
+	receive(&peerspb.Message{Kind: &peerspb.Message_Handover{Handover: &peerspb.Handover{Id: 1, View: roster.ViewOut(&both), State: convert.StateOut(open, 1)}}})
+	if answered, n := states(); !answered || n != 1 {
+		t.Errorf("the breaker has come, and all states are %d (answered: %v), want it", n, answered)
+	}
+	both.Epoch++
+	both.Members = both.Members[:1]
+	if answered, n := states(); !answered || n != 1 {
+		t.Errorf("the breaker is on its way to the other replica, and all states are %d (answered: %v), want it", n, answered)
+	}
+}
+
 // TestANewOwnerMayKnowLess shows that the state of an owner that knows less than another replica replaces nothing there.
 func TestANewOwnerMayKnowLess(t *testing.T) {
 	all := specs(1)
@@ -107,10 +195,7 @@ func TestANewOwnerMayKnowLess(t *testing.T) {
 	if owner.router.core.Owner(key) == other.member.ID {
 		owner, other = other, owner
 	}
-	owner.do(func() {
-		failure := breaker.Reported{Outcome: breaker.Failure, At: owner.now()}
-		owner.router.Report(breaker.Subject{Key: key}, []breaker.Reported{failure, failure, failure}, owner.now())
-	})
+	w.trip(owner, key)
 	w.run(time.Second)
 	blank := &convert.State{Rank: convert.Rank{Generation: 1}, Saved: breaker.Saved{Key: key, Generation: 1}}
 	other.router.core.Learn(other.router.core.Known(owner.member.ID), blank, true, other.now())

@@ -62,32 +62,48 @@ type replica struct {
 	away  bool // it is killed, frozen, or cut off
 }
 
-// TestReplicasShareBreakers has the stories of replicas that share their breakers. Each story has eight processes, so only two
-// stories run at once, one with each store. A story in which the store has no part runs with one of them.
+// sharingStories are what happens to replicas that share their breakers. A story in which the store has no part runs with one of them.
+func sharingStories() []sharingStory {
+	both, redis, valkey := []redistest.Kind{redistest.Redis, redistest.Valkey}, []redistest.Kind{redistest.Redis}, []redistest.Kind{redistest.Valkey}
+	return []sharingStory{
+		{"failures of all proxies trip a breaker", both, tripTogether},
+		{"changes by hand are in force everywhere", valkey, changeByHand},
+		{"an owner is killed", both, loseOwner(killOwner)},
+		{"an owner is frozen", redis, loseOwner(freezeOwner)},
+		{"an owner stops in order", valkey, loseOwner(stopOwner)},
+		{"the store is lost", both, loseStore},
+		{"the store fails over", both, failOver},
+		{"an owner is cut off", redis, cutOff},
+		{"all replicas are restarted", both, rollingRestart},
+		{"each call is counted once", valkey, countOnce},
+		{"each proxy has its own breaker", valkey, eachProxyItsOwn},
+	}
+}
+
+type sharingStory struct {
+	name   string
+	stores []redistest.Kind
+	story  func(*testing.T, redistest.Kind)
+}
+
+// TestReplicasShareBreakers has the stories of replicas that share their breakers. Each story has eight processes, so only four
+// stories run at once, two with each store. They mostly wait.
 func TestReplicasShareBreakers(t *testing.T) {
 	t.Parallel()
-	both, redis, valkey := []redistest.Kind{redistest.Redis, redistest.Valkey}, []redistest.Kind{redistest.Redis}, []redistest.Kind{redistest.Valkey}
 	redistest.Each(t, func(t *testing.T, store redistest.Kind) {
-		for _, s := range []struct {
-			name   string
-			stores []redistest.Kind
-			story  func(*testing.T, redistest.Kind)
-		}{
-			{"failures of all proxies trip a breaker", both, tripTogether},
-			{"changes by hand are in force everywhere", valkey, changeByHand},
-			{"an owner is killed", both, loseOwner(killOwner)},
-			{"an owner is frozen", redis, loseOwner(freezeOwner)},
-			{"an owner stops in order", valkey, loseOwner(stopOwner)},
-			{"the store is lost", both, loseStore},
-			{"the store fails over", both, failOver},
-			{"an owner is cut off", redis, cutOff},
-			{"all replicas are restarted", both, rollingRestart},
-			{"each call is counted once", valkey, countOnce},
-			{"each proxy has its own breaker", valkey, eachProxyItsOwn},
-		} {
+		var lanes [2][]sharingStory
+		for i, s := range sharingStories() {
 			if slices.ContainsFunc(s.stores, func(k redistest.Kind) bool { return k.Name == store.Name }) {
-				t.Run(s.name, func(t *testing.T) { s.story(t, store) })
+				lanes[i%len(lanes)] = append(lanes[i%len(lanes)], s)
 			}
+		}
+		for i, stories := range lanes {
+			t.Run(fmt.Sprint("lane ", i+1), func(t *testing.T) {
+				t.Parallel()
+				for _, s := range stories {
+					t.Run(s.name, func(t *testing.T) { s.story(t, store) })
+				}
+			})
 		}
 	})
 }

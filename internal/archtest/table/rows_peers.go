@@ -57,7 +57,7 @@ var peersRows = []Row{
 	{
 		Pkg: "peers", Layer: 8,
 		Ours:      []string{"breaker", "internal/lockorder", "membership", "peers/internal/calls", "peers/internal/convert", "peers/internal/core", "peers/internal/outbox", "peers/internal/peerspb", "peers/internal/sampling"},
-		TestOurs:  []string{"membership/quorum"},
+		TestOurs:  []string{"membership/quorum", "peers/internal/places", "peers/internal/roster"},
 		Third:     []string{promClient},
 		TestThird: []string{protobufGo, "pgregory.net/rapid"},
 		Reason:    "It has the protocol without a clock and without a network, so that a test can try thousands of histories.",

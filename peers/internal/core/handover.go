@@ -262,6 +262,9 @@ func (c *Core) tookHandover(p *Peer, m *peerspb.Handover, now breaker.Instant) {
 		c.merge(key, h, g, now)
 	default:
 		c.offered(key, state, now)
+		if s, known := c.State(key, now); known { // it took no state from others as long as it had the breaker
+			c.sendStates(p, []*peerspb.State{convert.StateOut(s, now)})
+		}
 	}
 }
 

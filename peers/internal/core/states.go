@@ -6,6 +6,7 @@ import (
 	"breakwater.dev/breaker"
 	"breakwater.dev/peers/internal/convert"
 	"breakwater.dev/peers/internal/peerspb"
+	"breakwater.dev/peers/internal/roster"
 )
 
 // Mirror is the last known state of a breaker that is elsewhere.
@@ -77,7 +78,7 @@ func (c *Core) State(key breaker.Key, now breaker.Instant) (s *convert.State, kn
 	return s, true
 }
 
-// tell sends the state of a breaker that is here to all other replicas.
+// Tell sends the state of a breaker that is here to all other replicas.
 func (c *Core) Tell(key breaker.Key, t *breaker.Transition, now breaker.Instant) {
 	s, known := c.State(key, now)
 	if !known {
@@ -85,10 +86,8 @@ func (c *Core) Tell(key breaker.Key, t *breaker.Transition, now breaker.Instant)
 	}
 	s.Transition = t
 	m := convert.StateOut(s, now)
-	for _, p := range c.Others() {
-		if p.Reached {
-			c.sendStates(p, []*peerspb.State{m})
-		}
+	for _, p := range c.Reached() {
+		c.sendStates(p, []*peerspb.State{m})
 	}
 }
 
@@ -103,10 +102,16 @@ func (c *Core) sync(p *Peer, now breaker.Instant) {
 		return
 	}
 	p.syncAt = now
-	c.Send(p, &peerspb.Message{Kind: &peerspb.Message_Sync{Sync: &peerspb.Sync{Id: int64(now)}}})
+	c.Send(p, &peerspb.Message{Kind: &peerspb.Message_Sync{Sync: &peerspb.Sync{Id: int64(now), View: roster.ViewOut(c.CurrentView())}}})
 }
 
+// tookSync answers with all states that this replica has, and has just handed over. While a breaker is about to come, all states would
+// lack it, so it does not answer: it is asked again.
 func (c *Core) tookSync(p *Peer, m *peerspb.Sync, now breaker.Instant) {
+	c.learnView(m.GetView(), now)
+	if len(c.pending) > 0 || c.InDoubt(now) {
+		return
+	}
 	p.stated++
 	all := &peerspb.States{Number: p.stated, All: true, Sync: m.GetId()}
 	for _, key := range breakers(c.holds) {
@@ -116,6 +121,9 @@ func (c *Core) tookSync(p *Peer, m *peerspb.Sync, now breaker.Instant) {
 		if s, known := c.State(key, now); known && !isPlain(s) {
 			all.States = append(all.States, convert.StateOut(s, now))
 		}
+	}
+	for _, id := range SortedIDs(c.giving) { // the new owner may not have it yet
+		all.States = append(all.States, convert.StateOut(c.giving[id].state, now))
 	}
 	c.Send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: all}})
 }
@@ -249,10 +257,8 @@ func (c *Core) sendFigures(now breaker.Instant) {
 	if len(m.States) == 0 {
 		return
 	}
-	for _, p := range c.Others() {
-		if p.Reached {
-			c.Send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: m}})
-		}
+	for _, p := range c.Reached() {
+		c.Send(p, &peerspb.Message{Kind: &peerspb.Message_States{States: m}})
 	}
 }
 

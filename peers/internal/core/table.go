@@ -40,10 +40,7 @@ func newTable(m *places.Map, keys map[breaker.Key]*Place) *table {
 func (c *Core) Find(key breaker.Key) *Place {
 	t := c.table.Load()
 	p := t.keys[Shared(key)]
-	if p == nil || key.Node == "" {
-		return p
-	}
-	if !p.perNode {
+	if p == nil || key.Node == "" || !p.perNode {
 		return p
 	}
 	if of, known := t.nodes.Load(key); known {

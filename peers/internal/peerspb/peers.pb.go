@@ -1906,10 +1906,11 @@ func (x *States) GetConfirm() uint64 {
 	return 0
 }
 
-// Sync asks for all states.
+// Sync asks for all states. They are not sent before the receiver knows the view, and has the breakers that the view gives to it.
 type Sync struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	View          *View                  `protobuf:"bytes,2,opt,name=view,proto3" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1949,6 +1950,13 @@ func (x *Sync) GetId() int64 {
 		return x.Id
 	}
 	return 0
+}
+
+func (x *Sync) GetView() *View {
+	if x != nil {
+		return x.View
+	}
+	return nil
 }
 
 // Change is a change by hand.
@@ -2887,9 +2895,10 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\x04sync\x18\x04 \x01(\x03R\x04sync\x12\x18\n" +
 	"\arelayed\x18\x05 \x01(\bR\arelayed\x12\x14\n" +
 	"\x05offer\x18\x06 \x01(\bR\x05offer\x12\x18\n" +
-	"\aconfirm\x18\a \x01(\x04R\aconfirm\"\x16\n" +
+	"\aconfirm\x18\a \x01(\x04R\aconfirm\"E\n" +
 	"\x04Sync\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x03R\x02id\"\xbe\x01\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12-\n" +
+	"\x04view\x18\x02 \x01(\v2\x19.breakwater.peers.v1.ViewR\x04view\"\xbe\x01\n" +
 	"\x06Change\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12*\n" +
 	"\x03key\x18\x02 \x01(\v2\x18.breakwater.peers.v1.KeyR\x03key\x12\x14\n" +
@@ -3032,24 +3041,25 @@ var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	12, // 28: breakwater.peers.v1.State.counts:type_name -> breakwater.peers.v1.Counts
 	15, // 29: breakwater.peers.v1.State.transition:type_name -> breakwater.peers.v1.Transition
 	16, // 30: breakwater.peers.v1.States.states:type_name -> breakwater.peers.v1.State
-	4,  // 31: breakwater.peers.v1.Change.key:type_name -> breakwater.peers.v1.Key
-	16, // 32: breakwater.peers.v1.Changed.state:type_name -> breakwater.peers.v1.State
-	21, // 33: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
-	22, // 34: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
-	23, // 35: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
-	13, // 36: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
-	2,  // 37: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
-	16, // 38: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
-	24, // 39: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
-	4,  // 40: breakwater.peers.v1.Sampled.keys:type_name -> breakwater.peers.v1.Key
-	4,  // 41: breakwater.peers.v1.Suspect.key:type_name -> breakwater.peers.v1.Key
-	0,  // 42: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
-	0,  // 43: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
-	43, // [43:44] is the sub-list for method output_type
-	42, // [42:43] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	2,  // 31: breakwater.peers.v1.Sync.view:type_name -> breakwater.peers.v1.View
+	4,  // 32: breakwater.peers.v1.Change.key:type_name -> breakwater.peers.v1.Key
+	16, // 33: breakwater.peers.v1.Changed.state:type_name -> breakwater.peers.v1.State
+	21, // 34: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
+	22, // 35: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
+	23, // 36: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
+	13, // 37: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
+	2,  // 38: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
+	16, // 39: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
+	24, // 40: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
+	4,  // 41: breakwater.peers.v1.Sampled.keys:type_name -> breakwater.peers.v1.Key
+	4,  // 42: breakwater.peers.v1.Suspect.key:type_name -> breakwater.peers.v1.Key
+	0,  // 43: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
+	0,  // 44: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
+	44, // [44:45] is the sub-list for method output_type
+	43, // [43:44] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_peers_internal_peerspb_peers_proto_init() }
