@@ -107,21 +107,27 @@ func (w *world) allOpen() {
 	}
 }
 
-// TestALateHandoverIsAnswered shows that a replica learns the state of a breaker that it has handed over, if the new owner has opened it
-// before.
-func TestALateHandoverIsAnswered(t *testing.T) {
+// newOpen returns two replicas that know an open breaker of one of them.
+func newOpen(t *testing.T) (w *world, owner, other *replica, key breaker.Key) {
+	t.Helper()
 	all := specs(1)
 	all[0].Config.WaitDurationInOpenState = time.Hour
-	w := newWorld(1, all)
+	w = newWorld(1, all)
 	w.fail = t.Fatalf
-	owner, other := w.start(), w.start()
+	owner, other, key = w.start(), w.start(), all[0].Key
 	w.run(10 * time.Second)
-	key := all[0].Key
 	if owner.router.core.Owner(key) == other.member.ID {
 		owner, other = other, owner
 	}
 	w.trip(owner, key)
 	w.run(3 * time.Second)
+	return w, owner, other, key
+}
+
+// TestALateHandoverIsAnswered shows that a replica learns the state of a breaker that it has handed over, if the new owner has opened it
+// before.
+func TestALateHandoverIsAnswered(t *testing.T) {
+	w, owner, other, key := newOpen(t)
 	blank := &convert.State{Rank: convert.Rank{Generation: 1}, Saved: breaker.Saved{Key: key, Generation: 1}}
 	other.router.core.Mirror(key).State = blank // it has had the breaker meanwhile
 	owner.router.Receive(other.member, &peerspb.Message{Kind: &peerspb.Message_Handover{Handover: &peerspb.Handover{
@@ -186,17 +192,7 @@ func TestAllStatesLackNone(t *testing.T) {
 
 // TestANewOwnerMayKnowLess shows that the state of an owner that knows less than another replica replaces nothing there.
 func TestANewOwnerMayKnowLess(t *testing.T) {
-	all := specs(1)
-	w := newWorld(1, all)
-	w.fail = t.Fatalf
-	owner, other := w.start(), w.start()
-	w.run(10 * time.Second)
-	key := all[0].Key
-	if owner.router.core.Owner(key) == other.member.ID {
-		owner, other = other, owner
-	}
-	w.trip(owner, key)
-	w.run(time.Second)
+	_, owner, other, key := newOpen(t)
 	blank := &convert.State{Rank: convert.Rank{Generation: 1}, Saved: breaker.Saved{Key: key, Generation: 1}}
 	other.router.core.Learn(other.router.core.Known(owner.member.ID), blank, true, other.now())
 	if s, _ := other.router.Status(key, other.now()); s.State != breaker.Open {

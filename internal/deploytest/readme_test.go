@@ -2,6 +2,7 @@ package deploytest
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,6 +53,20 @@ func TestDocsManifests(t *testing.T) {
 // must differ from the documents without it.
 func buildBeside(t *testing.T, page, kustomization string, beside map[string]string) {
 	t.Helper()
+	files := maps.Clone(beside)
+	if files == nil {
+		files = map[string]string{}
+	}
+	files["kustomization.yaml"] = kustomization
+	was := strings.Join(built(t), "")
+	if !slices.ContainsFunc(buildOverlay(t, page, files), func(document string) bool { return !strings.Contains(was, document) }) {
+		t.Errorf("%s: this changes nothing:\n%s", page, kustomization)
+	}
+}
+
+// buildOverlay builds the kustomization that the files of a directory beside base and shop have, and validates the resulting documents.
+func buildOverlay(t *testing.T, name string, files map[string]string) (documents []string) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(manifests)); err != nil {
 		t.Fatal(err)
@@ -60,20 +75,15 @@ func buildBeside(t *testing.T, page, kustomization string, beside map[string]str
 	if err := os.Mkdir(overlay, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeAll(t, overlay, beside)
-	writeAll(t, overlay, map[string]string{"kustomization.yaml": kustomization})
-	changed := false
-	was := strings.Join(built(t), "")
+	writeAll(t, overlay, files)
+	documents = build(t, overlay)
 	v := newValidator(t)
-	for _, document := range build(t, overlay) {
+	for _, document := range documents {
 		if err := validate(v, document); err != nil {
-			t.Errorf("%s: %v\n%s", page, err, document)
+			t.Errorf("%s: %v\n%s", name, err, document)
 		}
-		changed = changed || !strings.Contains(was, document)
 	}
-	if !changed {
-		t.Errorf("%s: this changes nothing:\n%s", page, kustomization)
-	}
+	return documents
 }
 
 // pages returns the text of all Markdown files in the repository, by name.

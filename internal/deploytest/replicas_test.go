@@ -20,23 +20,8 @@ import (
 // alone builds an overlay with one replica, and returns its objects.
 func alone(t *testing.T, over string) *objects {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(manifests)); err != nil {
-		t.Fatal(err)
-	}
-	overlay := filepath.Join(dir, "overlay")
-	if err := os.Mkdir(overlay, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeAll(t, overlay, map[string]string{"kustomization.yaml": fmt.Sprintf(
-		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../%s]\ncomponents: [../single]\n", over)})
-	documents, v := build(t, overlay), newValidator(t)
-	for _, document := range documents {
-		if err := validate(v, document); err != nil {
-			t.Errorf("%v\n%s", err, document)
-		}
-	}
-	return objectsIn(t, documents)
+	return objectsIn(t, buildOverlay(t, "an overlay with one replica", map[string]string{"kustomization.yaml": fmt.Sprintf(
+		"apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../%s]\ncomponents: [../single]\n", over)}))
 }
 
 // TestReplicas checks that there are three replicas, of which one at a time may be away, on nodes and in zones of their own.

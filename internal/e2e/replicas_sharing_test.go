@@ -86,24 +86,17 @@ type sharingStory struct {
 	story  func(*testing.T, redistest.Kind)
 }
 
-// TestReplicasShareBreakers has the stories of replicas that share their breakers. Each story has eight processes, so only four
-// stories run at once, two with each store. They mostly wait.
+// TestReplicasShareBreakers has the stories of replicas that share their breakers. Each has eight processes, which mostly wait.
 func TestReplicasShareBreakers(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, store redistest.Kind) {
-		var lanes [2][]sharingStory
-		for i, s := range sharingStories() {
+		for _, s := range sharingStories() {
 			if slices.ContainsFunc(s.stores, func(k redistest.Kind) bool { return k.Name == store.Name }) {
-				lanes[i%len(lanes)] = append(lanes[i%len(lanes)], s)
+				t.Run(s.name, func(t *testing.T) {
+					t.Parallel()
+					s.story(t, store)
+				})
 			}
-		}
-		for i, stories := range lanes {
-			t.Run(fmt.Sprint("lane ", i+1), func(t *testing.T) {
-				t.Parallel()
-				for _, s := range stories {
-					t.Run(s.name, func(t *testing.T) { s.story(t, store) })
-				}
-			})
 		}
 	})
 }
