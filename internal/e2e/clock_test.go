@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"breakwater.dev/breaker"
-	"breakwater.dev/wire"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
@@ -14,6 +12,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"breakwater.dev/breaker"
+	"breakwater.dev/wire"
 )
 
 // logStream is a proxy's access log of calls to "payments". The proxy's clock can be wrong.

@@ -67,6 +67,7 @@ func sharingStories() []sharingStory {
 	both, redis, valkey := []redistest.Kind{redistest.Redis, redistest.Valkey}, []redistest.Kind{redistest.Redis}, []redistest.Kind{redistest.Valkey}
 	return []sharingStory{
 		{"failures of all proxies trip a breaker", both, tripTogether},
+		{"few calls are logged", redis, sampleTogether},
 		{"changes by hand are in force everywhere", valkey, changeByHand},
 		{"an owner is killed", both, loseOwner(killOwner)},
 		{"an owner is frozen", redis, loseOwner(freezeOwner)},

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,41 @@ func tripTogether(t *testing.T, store redistest.Kind) {
 			}
 		}
 	}
+}
+
+// sampleTogether shows a busy upstream of which proxies log a sample, each to one of the replicas. Few failures make no run of failures,
+// though successes between them are in other logs, or in none. When most calls fail, the breaker trips by a run.
+func sampleTogether(t *testing.T, store redistest.Kind) {
+	const calls = 40_000
+	w := newSharing(t, redistest.Start(t, store), nil, byRun)
+	owner, subjects := w.pick(t)
+	s := subjects[slices.IndexFunc(subjects, func(s *subject) bool { return s.name == "Adaptive" })]
+	s.upstream.behave(blend(0.01))
+	var callers []*caller
+	for _, p := range s.proxies {
+		callers = append(callers, p.caller)
+	}
+	made := busy(t, calls, s.host, callers...)
+	if trip := owner.history(t, s.host).Trip; trip != nil {
+		t.Fatalf("1 %% failures tripped the breaker by %+v", trip)
+	}
+	entries := 0.0
+	for _, r := range w.all {
+		entries += r.metric(t, `breakwater_feed_entries_total{result="reported"}`)
+	}
+	if entries > calls/2 {
+		t.Errorf("%v of %d calls were logged, want a sample", entries, made.Load())
+	}
+	got, want := float64(owner.breaker(t, s.host).Counts.Requests), float64(made.Load())
+	if got < want*0.4 || got > want*1.6 { // an estimate, as with one replica
+		t.Errorf("%v calls are counted, and %v were made", got, want)
+	}
+	s.upstream.behave(blend(0.6))
+	s.everywhere(t, "open")
+	if trip := owner.history(t, s.host).Trip; trip.Reason != "consecutive_failures" || trip.Window.Run < tripsAfter {
+		t.Errorf("the breaker tripped by %+v, want a run of failures", trip)
+	}
+	s.reject(t)
 }
 
 // byHand changes a breaker at a replica, with the token.
