@@ -62,7 +62,7 @@ type replica struct {
 	away  bool // it is killed, frozen, or cut off
 }
 
-// sharingStories are what happens to replicas that share their breakers. A story in which the store has no part runs with one of them.
+// sharingStories returns the stories of replicas that share their breakers. A story in which the store has no part runs with one of them.
 func sharingStories() []sharingStory {
 	both, redis, valkey := []redistest.Kind{redistest.Redis, redistest.Valkey}, []redistest.Kind{redistest.Redis}, []redistest.Kind{redistest.Valkey}
 	return []sharingStory{
