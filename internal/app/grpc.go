@@ -33,6 +33,13 @@ const (
 	readBuffer       = 4 << 10
 )
 
+// The windows of flow control, in bytes. gRPC would look for better ones: with a ping for each message that comes, which wakes both
+// ends once more. Messages are small, and come often.
+const (
+	streamWindow     = 64 << 10
+	connectionWindow = 1 << 20
+)
+
 // minimumPing is the shortest time between two pings of a proxy. A bootstrap for several replicas asks for one every 1.2 s,
 // and for one ahead of a request that asks when nothing has come for 0.5 s.
 const minimumPing = 500 * time.Millisecond
@@ -52,6 +59,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
 		// There are many connections, and most are quiet: 32 KiB for each read buffer is too much. Write buffers are shared by gRPC.
 		grpc.ReadBufferSize(readBuffer),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connectionWindow),
 	}
 	secured, done := insecure.NewCredentials(), func() {}
 	if a.options.TLS.Enabled() {

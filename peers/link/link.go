@@ -33,6 +33,8 @@ const (
 	pause = 100 * time.Millisecond
 	// stale is how long a message may wait.
 	stale = 500 * time.Millisecond
+	// window is for flow control of the direction in which there are no messages. That it is fixed spares gRPC the pings by which it would look for one.
+	window = 64 << 10
 	// The metadata of a stream names its sender, and the id of its receiver, if that is known: another process may have been started at the address.
 	idKey, addressKey, nameKey, toKey = "breakwater-replica-id", "breakwater-replica-address", "breakwater-replica-name", "breakwater-replica-to"
 )
@@ -142,6 +144,7 @@ func (l *Links) serve(q *queue) {
 	defer l.drop(q)
 	connection, err := grpc.NewClient("passthrough:///"+q.to.Address,
 		grpc.WithTransportCredentials(l.o.Credentials),
+		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},

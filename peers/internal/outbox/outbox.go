@@ -7,10 +7,8 @@ import (
 )
 
 const (
-	// Pause is the time between two reports, so that many outcomes make one message. The first outcome after a longer time waits for a
-	// moment only.
-	Pause  = 10 * time.Millisecond
-	moment = time.Millisecond
+	// Pause is how long outcomes wait for others, so that many of them make one message.
+	Pause = 10 * time.Millisecond
 	// again is how long a report may take to be confirmed. After that it is sent again.
 	again = 600 * time.Millisecond
 	// maxOutcomes is how many outcomes may wait for one replica. When there are more, the oldest are dropped.
@@ -59,7 +57,6 @@ type Outbox struct {
 	sent    []*Report       // that have not arrived, in order
 	next    breaker.Instant // none of them has to be sent again earlier
 	last    uint64          // the number of the last report
-	made    breaker.Instant // when it was made
 	size    int             // outcomes and items, all together
 }
 
@@ -117,20 +114,12 @@ func (o *Outbox) Due() (at breaker.Instant, ok bool) {
 	case len(o.waiting) > 0 && o.urgent:
 		return o.since, true
 	case len(o.waiting) > 0:
-		return o.ready(), true
+		return o.since.Add(Pause), true
 	case len(o.sent) > 0:
 		return o.next, true
 	default:
 		return 0, false
 	}
-}
-
-// ready returns when the outcomes that wait have waited long enough.
-func (o *Outbox) ready() breaker.Instant {
-	if o.last == 0 {
-		return o.since.Add(moment)
-	}
-	return max(o.since.Add(moment), o.made.Add(Pause))
 }
 
 // Take returns the reports that have to be sent now: the items that have waited long enough, and reports that may have got lost.
@@ -143,10 +132,10 @@ func (o *Outbox) Take(now breaker.Instant) (due []*Report) {
 		}
 		o.next = min(o.next, r.sent.Add(again))
 	}
-	if len(o.waiting) == 0 || !o.urgent && now < o.ready() {
+	if len(o.waiting) == 0 || !o.urgent && now < o.since.Add(Pause) {
 		return due
 	}
-	o.last, o.made = o.last+1, now
+	o.last++
 	r := &Report{Number: o.last, Items: o.waiting, since: o.since, sent: now}
 	o.sent = append(o.sent, r)
 	o.waiting, o.open, o.urgent = nil, nil, false
