@@ -51,7 +51,7 @@ func stepSet(lines ...string) *policy.Set {
 // hostsOf returns the virtual hosts of upstreams, written as in routesText.
 func hostsOf(t rapid.TB, pool *Pool, lines ...string) *List {
 	t.Helper()
-	tr, err := NewTranslation(stepSet(lines...), pool)
+	tr, err := NewTranslation(stepSet(lines...), Options{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}

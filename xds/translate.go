@@ -26,7 +26,7 @@ type valid = message.Valid
 // The endpoints are the ones in the set. The resources depend on nothing but the arguments: equal sets give equal versions.
 // An error means that the set could not have come from package policy; no resources are returned then.
 func Translate(set *policy.Set, listen netip.AddrPort) (Resources, error) {
-	t, err := NewTranslation(set, nil)
+	t, err := NewTranslation(set, Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -183,7 +183,7 @@ func TestAnUpstreamForAnyHostTakesThePlaceOfThe404(t *testing.T) {
 
 // TestForKeepsTheNamedUpstreams, and ignores names that the policy does not have.
 func TestForKeepsTheNamedUpstreams(t *testing.T) {
-	tr, err := NewTranslation(sampleSet(), nil)
+	tr, err := NewTranslation(sampleSet(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,8 @@ import (
 // the resources of upstreams that have not changed. A translation is not safe for concurrent use, except as [Translation.Next]
 // says.
 type Translation struct {
-	set     *policy.Set
-	pool    *Pool
+	set *policy.Set
+	Options
 	parts   []*part // one for each upstream, in their order
 	secrets map[string]*Resource
 	routes  *List // the route configuration, which is the same for all policies
@@ -45,14 +45,23 @@ type place struct {
 	bytes    int
 }
 
-// NewTranslation translates a set, which must not be changed. The pool may be nil.
-func NewTranslation(set *policy.Set, pool *Pool) (*Translation, error) {
-	t := &Translation{pool: pool}
+// Options are the same for all policies.
+type Options struct {
+	// Pool shares lists; nil: lists are not shared.
+	Pool *Pool
+	// Replicas says that proxies have several control planes, which share their breakers. A request that got no answer from one of
+	// them asks another one.
+	Replicas bool
+}
+
+// NewTranslation translates a set, which must not be changed.
+func NewTranslation(set *policy.Set, o Options) (*Translation, error) {
+	t := &Translation{Options: o}
 	r, err := resource.Make(wire.RoutesName, route.Configuration())
 	if err != nil {
 		return nil, fmt.Errorf("translating routes: %w", err)
 	}
-	t.routes = pool.List([]*Resource{r})
+	t.routes = t.Pool.List([]*Resource{r})
 	unknown := route.Unknown()
 	if t.unknown, err = resource.Make(unknown.Name, unknown); err != nil {
 		return nil, fmt.Errorf("translating routes: %w", err)
@@ -66,7 +75,7 @@ func NewTranslation(set *policy.Set, pool *Pool) (*Translation, error) {
 // package policy.
 func (t *Translation) Next(set *policy.Set) (*Translation, error) {
 	next := &Translation{
-		set: set, pool: t.pool, routes: t.routes, unknown: t.unknown,
+		set: set, Options: t.Options, routes: t.routes, unknown: t.unknown,
 		parts: make([]*part, len(set.Upstreams)), secrets: map[string]*Resource{}, places: map[netip.AddrPort]*place{},
 	}
 	rest := t.parts
@@ -235,13 +244,13 @@ func (t *Translation) For(upstreams []string, listen netip.AddrPort) (rs Resourc
 		hosts = append(hosts, t.unknown)
 	}
 	if at.listener == nil {
-		if at.listener, err = at.made(wire.EgressName, func() (valid, error) { return listener.Egress(listen) }); err != nil {
+		if at.listener, err = at.made(wire.EgressName, func() (valid, error) { return listener.Egress(listen, t.Replicas) }); err != nil {
 			return nil, fmt.Errorf("translating the listener: %w", err)
 		}
 	}
 	return Resources{
-		ClusterType: t.pool.List(clusters), SecretType: t.pool.List(secrets), ListenerType: t.pool.List(append(listeners, at.listener)),
-		RouteType: t.routes, VirtualHostType: t.pool.List(hosts),
+		ClusterType: t.Pool.List(clusters), SecretType: t.Pool.List(secrets), ListenerType: t.Pool.List(append(listeners, at.listener)),
+		RouteType: t.routes, VirtualHostType: t.Pool.List(hosts),
 	}, nil
 }
 

@@ -21,13 +21,9 @@ const quiet = time.Second
 // them again, at the replica that is next in turn. An Envoy does not count the status as a failure of the replica. It would count
 // a connection that is closed.
 //
-// Brief reports whether the streams of a method end by themselves. These are left alone, and their connection stays until the
-// last one has ended.
-func Interceptor(age time.Duration, brief func(method string) bool) grpc.StreamServerInterceptor {
-	return func(srv any, inner grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if brief(info.FullMethod) {
-			return handler(srv, inner)
-		}
+// The caller leaves out streams that end by themselves. Their connection stays until the last one has ended.
+func Interceptor(age time.Duration) grpc.StreamServerInterceptor {
+	return func(srv any, inner grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		s := &stream{ServerStream: inner}
 		over := time.NewTimer(due(inner.Context(), age))
 		defer over.Stop()

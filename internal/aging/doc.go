@@ -3,6 +3,6 @@
 // In: the age of connections, and the streams of a gRPC server.
 // Out: streams that end with the status OK soon after their connection may have no more streams.
 // Called by: the app.
-// Never: ends a stream of a request, or closes a connection: gRPC does so when the last stream has ended.
+// Never: closes a connection. gRPC does so when the last stream has ended.
 // Concurrency: safe for concurrent use.
 package aging

@@ -215,7 +215,7 @@ func newApp(o Options, defaults policy.Defaults, rules *guard.Rules) (*app, erro
 	}
 	propagation := newPropagation()
 	a.xds = discovery.NewServer(discovery.Options{
-		Log: o.Log, Now: time.Now, TTL: o.GateTTL,
+		Log: o.Log, Now: time.Now, TTL: o.GateTTL, Replicas: o.Replicas.Enabled(),
 		Propagated: propagation.record, Applied: a.applied,
 	})
 	a.outliers = newOutliers(a.clock, a.xds, o.Log)

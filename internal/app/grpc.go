@@ -53,7 +53,7 @@ func (a *app) grpcServer() (*grpc.Server, func(), error) {
 			MaxConnectionAge: a.connectionAge(), // without a grace: no connection is closed as long as it has streams
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minimumPing, PermitWithoutStream: true}),
-		grpc.ChainStreamInterceptor(append(a.aging(), recoverPanics(a.log), a.replicas.Await)...), grpc.UnknownServiceHandler(refuseMethod),
+		grpc.StreamInterceptor(a.intercept()), grpc.UnknownServiceHandler(refuseMethod),
 		grpc.ForceServerCodecV2(discovery.Codec(feed.Codec())), // each has its own messages, and leaves the others to gRPC
 		grpc.MaxConcurrentStreams(maxStreams), grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeaders), grpc.MaxRecvMsgSize(maxMessage),
@@ -95,13 +95,26 @@ func (a *app) connectionAge() time.Duration {
 	return a.options.Replicas.ConnectionAge
 }
 
-// aging returns an interceptor that ends the long streams of old connections, if they have an age.
-func (a *app) aging() []grpc.StreamServerInterceptor {
-	age := a.connectionAge()
-	if age == 0 {
-		return nil
+// intercept returns the interceptor of all streams. It calls a handler with few frames on the stack: each request that asks is a stream
+// with a goroutine of its own, whose stack would have to grow for more.
+func (a *app) intercept() grpc.StreamServerInterceptor {
+	recovering := recoverPanics(a.log)
+	if a.replicas == nil {
+		return recovering
 	}
-	return []grpc.StreamServerInterceptor{aging.Interceptor(age, extproc.Serves)}
+	var aged grpc.StreamServerInterceptor
+	if age := a.connectionAge(); age > 0 {
+		aged = aging.Interceptor(age)
+	}
+	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		if err := a.replicas.Await(stream.Context(), info.FullMethod); err != nil {
+			return err
+		}
+		if aged == nil || extproc.Serves(info.FullMethod) { // streams of requests end by themselves
+			return recovering(srv, stream, info, handler)
+		}
+		return aged(srv, stream, info, func(srv any, stream grpc.ServerStream) error { return recovering(srv, stream, info, handler) })
+	}
 }
 
 // proxyMemory returns how many bytes all proxies together may use.

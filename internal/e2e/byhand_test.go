@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,7 @@ const adminToken = "0123456789-for-tests-only"
 type operated struct {
 	*mesh
 	tokenFile, stateDir string
+	asReplica           []string // flags by which it finds other replicas
 }
 
 // prepareOperated is [prepareMesh] for a mesh with an operator.
@@ -45,7 +47,7 @@ func newOperated(t *testing.T, ip, policyText string) *operated {
 // startOperated starts a control plane with an admin token and a state directory.
 func (o *operated) startOperated(t *testing.T) {
 	t.Helper()
-	o.startControl(t, "--admin-token-file", o.tokenFile, "--state-dir", o.stateDir)
+	o.startControl(t, append(slices.Clone(o.asReplica), "--admin-token-file", o.tokenFile, "--state-dir", o.stateDir)...)
 }
 
 func tokenFile(t *testing.T, token string) string {

@@ -12,22 +12,27 @@ import (
 	"time"
 )
 
-// replicas are control planes that have the same policy and know nothing of one another, with a proxy that may use each.
+// replicas are control planes that have the same policy and share their breakers, with a proxy that may use each.
 type replicas struct {
 	*mesh // the proxy
 	all   []*operated
 }
 
-// newReplicas starts n control planes, and a proxy that has the address of each.
+// newReplicas starts n control planes that know each other by their addresses, and a proxy that has the address of each.
 func newReplicas(t *testing.T, n int, policyText string) *replicas {
 	t.Helper()
 	r := &replicas{}
-	var at []string
+	var at, names []string
 	for range n {
 		o := prepareOperated(t, ownIP(t), policyText)
-		o.startOperated(t)
 		r.all, at = append(r.all, o), append(at, o.ip+":18000")
 	}
+	for i, o := range r.all {
+		names = append(names, fmt.Sprint("replica-", i))
+		o.asReplica = []string{"--peers", strings.Join(at, ","), "--instance", names[i]}
+		o.startOperated(t)
+	}
+	haveMembers(t, r.all, names...)
 	r.mesh = r.all[0].mesh
 	r.runEnvoy(t, r.bootstrap(t, "--xds", strings.Join(at, ",")))
 	return r
@@ -245,9 +250,8 @@ func TestBreakersStayOpenWithoutAReplica(t *testing.T) {
 	t.Parallel()
 	asked, gated := newUpstream(t, ownIP(t)), newUpstream(t, ownIP(t))
 	r := newReplicas(t, 3, service("asks", asked.address)+guard("asks")+service("gated", gated.address)+adaptive("gated"))
-	for _, o := range r.all {
-		o.force(t, "force", "asks", "open", "--for", "1h")
-		o.force(t, "force", "gated", "open", "--for", "1h")
+	for _, key := range []string{"asks", "gated"} {
+		r.all[0].byHand(t, "force", key, "open", "--for", "1h")
 	}
 	r.rejects(t, "gated")
 	passed := gated.calls.Load()

@@ -74,11 +74,11 @@ func sampleTogether(t *testing.T, store redistest.Kind) {
 }
 
 // byHand changes a breaker at a replica, with the token.
-func (r *replica) byHand(t *testing.T, args ...string) {
+func (o *operated) byHand(t *testing.T, args ...string) {
 	t.Helper()
-	args = append(args, "--by", "alice@ops", "--reason", "moving the database", "--admin-token-file", r.tokenFile)
-	if result := r.breakers(t, args...); result.code != 0 {
-		t.Fatalf("%s, %v: exit code %d: %s%s", r.name, args, result.code, result.stdout, result.stderr)
+	args = append(args, "--by", "alice@ops", "--reason", "moving the database", "--admin-token-file", o.tokenFile)
+	if result := o.breakers(t, args...); result.code != 0 {
+		t.Fatalf("%s, %v: exit code %d: %s%s", o.ip, args, result.code, result.stdout, result.stderr)
 	}
 }
 

@@ -239,17 +239,18 @@ func (r *Group) settle(started, now breaker.Instant) {
 	close(r.ready)
 }
 
-// Await is an interceptor that has the streams of proxies wait until this replica knows the breakers of the others. A nil group does not
-// wait.
-func (r *Group) Await(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if r != nil && !link.Serves(info.FullMethod) {
-		select {
-		case <-r.ready:
-		case <-stream.Context().Done():
-			return stream.Context().Err()
-		}
+// Await has the stream of a proxy wait until this replica knows the breakers of the others. It returns an error if the stream ends before.
+// The streams of replicas do not wait.
+func (r *Group) Await(stream context.Context, method string) error {
+	if link.Serves(method) {
+		return nil
 	}
-	return handler(srv, stream)
+	select {
+	case <-r.ready:
+		return nil
+	case <-stream.Done():
+		return stream.Err()
+	}
 }
 
 // leavePeriod is how long a shutdown waits for other replicas to take the breakers.

@@ -60,6 +60,8 @@ type Options struct {
 	// TTL is how long proxies keep a runtime layer that is not renewed. The server renews it three times in that time.
 	// While a breaker is half-open or in its ramp, the TTL of its layer is a fifth of this, and at least 1 s. 0: 15 s.
 	TTL time.Duration
+	// Replicas says that proxies have several control planes, which share their breakers.
+	Replicas bool
 	// Propagated(took) reports that every proxy whose layers a change of the gates concerns has applied the change, and
 	// how long the last one took from the decision. May be nil.
 	Propagated func(took time.Duration)
@@ -96,7 +98,7 @@ func NewServer(o Options) *Server {
 	s.departs = time.AfterFunc(time.Hour, func() { s.publisher.Expire() })
 	s.departs.Stop()
 	s.publisher = publication.NewPublisher(publication.Options{
-		Proxies: &s.streams, Alarm: s.departs, Pool: &s.pool, Now: o.Now, Log: o.Log,
+		Proxies: &s.streams, Alarm: s.departs, XDS: xds.Options{Pool: &s.pool, Replicas: o.Replicas}, Now: o.Now, Log: o.Log,
 	})
 	for _, t := range xds.Types {
 		s.counts[t] = TypeCounts{}

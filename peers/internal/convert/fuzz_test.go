@@ -121,7 +121,8 @@ func FuzzHandovers(f *testing.F) {
 			State: &peerspb.State{Key: key, LastFailureAge: 1<<63 - 1, Sequence: 1<<64 - 1, Rank: &peerspb.Rank{Generation: 1<<64 - 1}, Window: window},
 			Memory: &peerspb.Memory{
 				Window: []*peerspb.Tally{tally, {}, tally, {Void: 1<<32 - 1}, {Calls: 1<<32 - 1}}, Ramping: true, RampLeft: -1 << 63, RampCredit: 1<<32 - 1,
-				Run: &peerspb.Run{Failures: 1<<32 - 1, OneIn: 1<<32 - 1, Exact: 1<<32 - 1, Age: -1 << 63, Known: true}, Succeeded: true, LastSuccessAge: 1<<63 - 1,
+				Run: &peerspb.Run{Failures: 1<<32 - 1, OneIn: 1<<32 - 1, Exact: 1<<32 - 1, Age: -1 << 63, Known: true, Reported: true}, Succeeded: true, LastSuccessAge: 1<<63 - 1,
+				Recent: &peerspb.Recent{CorrectedAge: -1 << 63, FromAge: 1<<63 - 1, Successes: []*peerspb.RecentSuccess{{Age: -1 << 63, Before: &peerspb.Run{Failures: 1<<32 - 1, Exact: 7, Reported: true}}, {Grown: true}}},
 			},
 		})
 	f.Fuzz(func(t *testing.T, data []byte) {

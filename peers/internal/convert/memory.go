@@ -9,7 +9,7 @@ import (
 func MemoryOut(h *breaker.Handover, now breaker.Instant) *peerspb.Memory {
 	t := at(now)
 	m := &peerspb.Memory{
-		Run:            &peerspb.Run{Failures: h.Run.Failures, OneIn: h.Run.OneIn, Exact: h.Run.Exact, Age: t.age(h.Run.Since), Known: h.Run.Since != 0},
+		Run: runOut(&h.Run, t), Recent: recentOut(h.Recent, t),
 		LastSuccessAge: t.age(h.Run.Broken), Succeeded: h.Run.Broken != 0,
 		RampLeft: t.left(h.RampUntil), Ramping: h.RampUntil != 0, RampCredit: uint32(h.RampCredit),
 		LastProbe: h.LastProbe, Probed: windowOut(h.Probed.Counts), ProbeSuccesses: h.Probed.Successes, ProbesLost: h.Probed.Lost,
@@ -28,16 +28,11 @@ func MemoryOut(h *breaker.Handover, now breaker.Instant) *peerspb.Memory {
 
 // MemoryIn reads what a handover has beside the state.
 func MemoryIn(m *peerspb.Memory, now breaker.Instant) (h breaker.Handover) {
-	t, run := at(now), m.GetRun()
-	h.Run = breaker.Run{Failures: run.GetFailures(), OneIn: run.GetOneIn(), Exact: run.GetExact()}
-	if run.GetKnown() {
-		h.Run.Since = t.past(run.GetAge())
-	}
+	t := at(now)
+	h.Run, h.Recent = runIn(m.GetRun(), t), recentIn(m.GetRecent(), t)
 	if m.GetSucceeded() {
 		h.Run.Broken = t.past(m.GetLastSuccessAge())
 	}
-	// Messages do not say it. Where nothing else is known of a run, it makes no difference.
-	h.Run.Reported = run.GetKnown() || m.GetSucceeded() || run.GetOneIn() > 0 || run.GetExact() > 0
 	if m.GetRamping() {
 		h.RampUntil, h.RampCredit = t.end(m.GetRampLeft()), breaker.Ratio(min(m.GetRampCredit(), uint32(breaker.Whole)))
 	}
@@ -57,4 +52,39 @@ func MemoryIn(m *peerspb.Memory, now breaker.Instant) (h breaker.Handover) {
 		h.Probes = append(h.Probes, breaker.Probe{ID: p.GetId(), Deadline: t.end(p.GetLeft())})
 	}
 	return h
+}
+
+func runOut(r *breaker.Run, t at) *peerspb.Run {
+	return &peerspb.Run{Failures: r.Failures, OneIn: r.OneIn, Exact: r.Exact, Age: t.age(r.Since), Known: r.Since != 0, Reported: r.Reported}
+}
+
+func runIn(m *peerspb.Run, t at) breaker.Run {
+	r := breaker.Run{Failures: m.GetFailures(), OneIn: m.GetOneIn(), Exact: m.GetExact(), Reported: m.GetReported()}
+	if m.GetKnown() {
+		r.Since = t.past(m.GetAge())
+	}
+	return r
+}
+
+func recentOut(r *breaker.Recent, t at) *peerspb.Recent {
+	if r == nil {
+		return nil
+	}
+	m := &peerspb.Recent{CorrectedAge: t.age(r.Corrected), FromAge: t.age(r.From)}
+	for i := range r.Successes {
+		s := &r.Successes[i]
+		m.Successes = append(m.Successes, &peerspb.RecentSuccess{Age: t.age(s.At), Before: runOut(&s.Before, t), Grown: s.Grown})
+	}
+	return m
+}
+
+func recentIn(m *peerspb.Recent, t at) *breaker.Recent {
+	if m == nil {
+		return nil
+	}
+	r := &breaker.Recent{Corrected: t.past(m.GetCorrectedAge()), From: t.past(m.GetFromAge())}
+	for _, s := range m.GetSuccesses() {
+		r.Successes = append(r.Successes, breaker.RecentSuccess{At: t.past(s.GetAge()), Before: runIn(s.GetBefore(), t), Grown: s.GetGrown()})
+	}
+	return r
 }

@@ -2236,6 +2236,7 @@ type Run struct {
 	Exact         uint32                 `protobuf:"varint,3,opt,name=exact,proto3" json:"exact,omitempty"`
 	Age           int64                  `protobuf:"varint,4,opt,name=age,proto3" json:"age,omitempty"`
 	Known         bool                   `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"` // age has a meaning
+	Reported      bool                   `protobuf:"varint,6,opt,name=reported,proto3" json:"reported,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2305,6 +2306,134 @@ func (x *Run) GetKnown() bool {
 	return false
 }
 
+func (x *Run) GetReported() bool {
+	if x != nil {
+		return x.Reported
+	}
+	return false
+}
+
+// Recent has the last successes of a breaker, once one was taken back.
+type Recent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CorrectedAge  int64                  `protobuf:"varint,1,opt,name=corrected_age,json=correctedAge,proto3" json:"corrected_age,omitempty"`
+	FromAge       int64                  `protobuf:"varint,2,opt,name=from_age,json=fromAge,proto3" json:"from_age,omitempty"`
+	Successes     []*RecentSuccess       `protobuf:"bytes,3,rep,name=successes,proto3" json:"successes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recent) Reset() {
+	*x = Recent{}
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recent) ProtoMessage() {}
+
+func (x *Recent) ProtoReflect() protoreflect.Message {
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recent.ProtoReflect.Descriptor instead.
+func (*Recent) Descriptor() ([]byte, []int) {
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Recent) GetCorrectedAge() int64 {
+	if x != nil {
+		return x.CorrectedAge
+	}
+	return 0
+}
+
+func (x *Recent) GetFromAge() int64 {
+	if x != nil {
+		return x.FromAge
+	}
+	return 0
+}
+
+func (x *Recent) GetSuccesses() []*RecentSuccess {
+	if x != nil {
+		return x.Successes
+	}
+	return nil
+}
+
+type RecentSuccess struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Age           int64                  `protobuf:"varint,1,opt,name=age,proto3" json:"age,omitempty"`
+	Before        *Run                   `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"` // the failures between it and the one before
+	Grown         bool                   `protobuf:"varint,3,opt,name=grown,proto3" json:"grown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecentSuccess) Reset() {
+	*x = RecentSuccess{}
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecentSuccess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecentSuccess) ProtoMessage() {}
+
+func (x *RecentSuccess) ProtoReflect() protoreflect.Message {
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecentSuccess.ProtoReflect.Descriptor instead.
+func (*RecentSuccess) Descriptor() ([]byte, []int) {
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RecentSuccess) GetAge() int64 {
+	if x != nil {
+		return x.Age
+	}
+	return 0
+}
+
+func (x *RecentSuccess) GetBefore() *Run {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *RecentSuccess) GetGrown() bool {
+	if x != nil {
+		return x.Grown
+	}
+	return false
+}
+
 type Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2315,7 +2444,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[23]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2456,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[23]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2469,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{23}
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Probe) GetId() uint32 {
@@ -2373,13 +2502,14 @@ type Memory struct {
 	ProbeSuccesses uint64                 `protobuf:"varint,11,opt,name=probe_successes,json=probeSuccesses,proto3" json:"probe_successes,omitempty"`
 	ProbesLost     uint64                 `protobuf:"varint,12,opt,name=probes_lost,json=probesLost,proto3" json:"probes_lost,omitempty"`
 	ResumeLeft     int64                  `protobuf:"varint,13,opt,name=resume_left,json=resumeLeft,proto3" json:"resume_left,omitempty"` // above 0, or there is none
+	Recent         *Recent                `protobuf:"bytes,14,opt,name=recent,proto3" json:"recent,omitempty"`                            // or there is none
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Memory) Reset() {
 	*x = Memory{}
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[24]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2521,7 @@ func (x *Memory) String() string {
 func (*Memory) ProtoMessage() {}
 
 func (x *Memory) ProtoReflect() protoreflect.Message {
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[24]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2534,7 @@ func (x *Memory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Memory.ProtoReflect.Descriptor instead.
 func (*Memory) Descriptor() ([]byte, []int) {
-	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{24}
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Memory) GetWindow() []*Tally {
@@ -2498,6 +2628,13 @@ func (x *Memory) GetResumeLeft() int64 {
 	return 0
 }
 
+func (x *Memory) GetRecent() *Recent {
+	if x != nil {
+		return x.Recent
+	}
+	return nil
+}
+
 // Handover gives a breaker to its new owner. It is sent again until it is taken.
 type Handover struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2512,7 +2649,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[25]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2661,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[25]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2674,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{25}
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Handover) GetId() uint64 {
@@ -2584,7 +2721,7 @@ type Taken struct {
 
 func (x *Taken) Reset() {
 	*x = Taken{}
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[26]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2733,7 @@ func (x *Taken) String() string {
 func (*Taken) ProtoMessage() {}
 
 func (x *Taken) ProtoReflect() protoreflect.Message {
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[26]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2746,7 @@ func (x *Taken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Taken.ProtoReflect.Descriptor instead.
 func (*Taken) Descriptor() ([]byte, []int) {
-	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{26}
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Taken) GetId() uint64 {
@@ -2629,7 +2766,7 @@ type Sampled struct {
 
 func (x *Sampled) Reset() {
 	*x = Sampled{}
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2778,7 @@ func (x *Sampled) String() string {
 func (*Sampled) ProtoMessage() {}
 
 func (x *Sampled) ProtoReflect() protoreflect.Message {
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[27]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2791,7 @@ func (x *Sampled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampled.ProtoReflect.Descriptor instead.
 func (*Sampled) Descriptor() ([]byte, []int) {
-	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{27}
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Sampled) GetKeys() []*Key {
@@ -2674,7 +2811,7 @@ type Suspect struct {
 
 func (x *Suspect) Reset() {
 	*x = Suspect{}
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[28]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2686,7 +2823,7 @@ func (x *Suspect) String() string {
 func (*Suspect) ProtoMessage() {}
 
 func (x *Suspect) ProtoReflect() protoreflect.Message {
-	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[28]
+	mi := &file_peers_internal_peerspb_peers_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2699,7 +2836,7 @@ func (x *Suspect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Suspect.ProtoReflect.Descriptor instead.
 func (*Suspect) Descriptor() ([]byte, []int) {
-	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{28}
+	return file_peers_internal_peerspb_peers_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Suspect) GetKey() *Key {
@@ -2921,16 +3058,25 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\bfailures\x18\x04 \x01(\rR\bfailures\x12\x12\n" +
 	"\x04slow\x18\x05 \x01(\rR\x04slow\x12\x14\n" +
 	"\x05early\x18\x06 \x01(\rR\x05early\x12\x12\n" +
-	"\x04void\x18\a \x01(\rR\x04void\"v\n" +
+	"\x04void\x18\a \x01(\rR\x04void\"\x92\x01\n" +
 	"\x03Run\x12\x1a\n" +
 	"\bfailures\x18\x01 \x01(\rR\bfailures\x12\x15\n" +
 	"\x06one_in\x18\x02 \x01(\rR\x05oneIn\x12\x14\n" +
 	"\x05exact\x18\x03 \x01(\rR\x05exact\x12\x10\n" +
 	"\x03age\x18\x04 \x01(\x03R\x03age\x12\x14\n" +
-	"\x05known\x18\x05 \x01(\bR\x05known\"+\n" +
+	"\x05known\x18\x05 \x01(\bR\x05known\x12\x1a\n" +
+	"\breported\x18\x06 \x01(\bR\breported\"\x8a\x01\n" +
+	"\x06Recent\x12#\n" +
+	"\rcorrected_age\x18\x01 \x01(\x03R\fcorrectedAge\x12\x19\n" +
+	"\bfrom_age\x18\x02 \x01(\x03R\afromAge\x12@\n" +
+	"\tsuccesses\x18\x03 \x03(\v2\".breakwater.peers.v1.RecentSuccessR\tsuccesses\"i\n" +
+	"\rRecentSuccess\x12\x10\n" +
+	"\x03age\x18\x01 \x01(\x03R\x03age\x120\n" +
+	"\x06before\x18\x02 \x01(\v2\x18.breakwater.peers.v1.RunR\x06before\x12\x14\n" +
+	"\x05grown\x18\x03 \x01(\bR\x05grown\"+\n" +
 	"\x05Probe\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
-	"\x04left\x18\x02 \x01(\x03R\x04left\"\xfb\x03\n" +
+	"\x04left\x18\x02 \x01(\x03R\x04left\"\xb0\x04\n" +
 	"\x06Memory\x122\n" +
 	"\x06window\x18\x01 \x03(\v2\x1a.breakwater.peers.v1.TallyR\x06window\x12*\n" +
 	"\x03run\x18\x02 \x01(\v2\x18.breakwater.peers.v1.RunR\x03run\x12(\n" +
@@ -2949,7 +3095,8 @@ const file_peers_internal_peerspb_peers_proto_rawDesc = "" +
 	"\vprobes_lost\x18\f \x01(\x04R\n" +
 	"probesLost\x12\x1f\n" +
 	"\vresume_left\x18\r \x01(\x03R\n" +
-	"resumeLeft\"\xcc\x01\n" +
+	"resumeLeft\x123\n" +
+	"\x06recent\x18\x0e \x01(\v2\x1b.breakwater.peers.v1.RecentR\x06recent\"\xcc\x01\n" +
 	"\bHandover\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
 	"\x04view\x18\x02 \x01(\v2\x19.breakwater.peers.v1.ViewR\x04view\x120\n" +
@@ -2977,37 +3124,39 @@ func file_peers_internal_peerspb_peers_proto_rawDescGZIP() []byte {
 	return file_peers_internal_peerspb_peers_proto_rawDescData
 }
 
-var file_peers_internal_peerspb_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_peers_internal_peerspb_peers_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_peers_internal_peerspb_peers_proto_goTypes = []any{
-	(*Message)(nil),    // 0: breakwater.peers.v1.Message
-	(*Replica)(nil),    // 1: breakwater.peers.v1.Replica
-	(*View)(nil),       // 2: breakwater.peers.v1.View
-	(*Beat)(nil),       // 3: breakwater.peers.v1.Beat
-	(*Key)(nil),        // 4: breakwater.peers.v1.Key
-	(*Report)(nil),     // 5: breakwater.peers.v1.Report
-	(*Item)(nil),       // 6: breakwater.peers.v1.Item
-	(*Outcome)(nil),    // 7: breakwater.peers.v1.Outcome
-	(*Settled)(nil),    // 8: breakwater.peers.v1.Settled
-	(*Ask)(nil),        // 9: breakwater.peers.v1.Ask
-	(*Answer)(nil),     // 10: breakwater.peers.v1.Answer
-	(*Rank)(nil),       // 11: breakwater.peers.v1.Rank
-	(*Counts)(nil),     // 12: breakwater.peers.v1.Counts
-	(*Window)(nil),     // 13: breakwater.peers.v1.Window
-	(*Override)(nil),   // 14: breakwater.peers.v1.Override
-	(*Transition)(nil), // 15: breakwater.peers.v1.Transition
-	(*State)(nil),      // 16: breakwater.peers.v1.State
-	(*States)(nil),     // 17: breakwater.peers.v1.States
-	(*Sync)(nil),       // 18: breakwater.peers.v1.Sync
-	(*Change)(nil),     // 19: breakwater.peers.v1.Change
-	(*Changed)(nil),    // 20: breakwater.peers.v1.Changed
-	(*Tally)(nil),      // 21: breakwater.peers.v1.Tally
-	(*Run)(nil),        // 22: breakwater.peers.v1.Run
-	(*Probe)(nil),      // 23: breakwater.peers.v1.Probe
-	(*Memory)(nil),     // 24: breakwater.peers.v1.Memory
-	(*Handover)(nil),   // 25: breakwater.peers.v1.Handover
-	(*Taken)(nil),      // 26: breakwater.peers.v1.Taken
-	(*Sampled)(nil),    // 27: breakwater.peers.v1.Sampled
-	(*Suspect)(nil),    // 28: breakwater.peers.v1.Suspect
+	(*Message)(nil),       // 0: breakwater.peers.v1.Message
+	(*Replica)(nil),       // 1: breakwater.peers.v1.Replica
+	(*View)(nil),          // 2: breakwater.peers.v1.View
+	(*Beat)(nil),          // 3: breakwater.peers.v1.Beat
+	(*Key)(nil),           // 4: breakwater.peers.v1.Key
+	(*Report)(nil),        // 5: breakwater.peers.v1.Report
+	(*Item)(nil),          // 6: breakwater.peers.v1.Item
+	(*Outcome)(nil),       // 7: breakwater.peers.v1.Outcome
+	(*Settled)(nil),       // 8: breakwater.peers.v1.Settled
+	(*Ask)(nil),           // 9: breakwater.peers.v1.Ask
+	(*Answer)(nil),        // 10: breakwater.peers.v1.Answer
+	(*Rank)(nil),          // 11: breakwater.peers.v1.Rank
+	(*Counts)(nil),        // 12: breakwater.peers.v1.Counts
+	(*Window)(nil),        // 13: breakwater.peers.v1.Window
+	(*Override)(nil),      // 14: breakwater.peers.v1.Override
+	(*Transition)(nil),    // 15: breakwater.peers.v1.Transition
+	(*State)(nil),         // 16: breakwater.peers.v1.State
+	(*States)(nil),        // 17: breakwater.peers.v1.States
+	(*Sync)(nil),          // 18: breakwater.peers.v1.Sync
+	(*Change)(nil),        // 19: breakwater.peers.v1.Change
+	(*Changed)(nil),       // 20: breakwater.peers.v1.Changed
+	(*Tally)(nil),         // 21: breakwater.peers.v1.Tally
+	(*Run)(nil),           // 22: breakwater.peers.v1.Run
+	(*Recent)(nil),        // 23: breakwater.peers.v1.Recent
+	(*RecentSuccess)(nil), // 24: breakwater.peers.v1.RecentSuccess
+	(*Probe)(nil),         // 25: breakwater.peers.v1.Probe
+	(*Memory)(nil),        // 26: breakwater.peers.v1.Memory
+	(*Handover)(nil),      // 27: breakwater.peers.v1.Handover
+	(*Taken)(nil),         // 28: breakwater.peers.v1.Taken
+	(*Sampled)(nil),       // 29: breakwater.peers.v1.Sampled
+	(*Suspect)(nil),       // 30: breakwater.peers.v1.Suspect
 }
 var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	3,  // 0: breakwater.peers.v1.Message.beat:type_name -> breakwater.peers.v1.Beat
@@ -3018,10 +3167,10 @@ var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	18, // 5: breakwater.peers.v1.Message.sync:type_name -> breakwater.peers.v1.Sync
 	19, // 6: breakwater.peers.v1.Message.change:type_name -> breakwater.peers.v1.Change
 	20, // 7: breakwater.peers.v1.Message.changed:type_name -> breakwater.peers.v1.Changed
-	25, // 8: breakwater.peers.v1.Message.handover:type_name -> breakwater.peers.v1.Handover
-	26, // 9: breakwater.peers.v1.Message.taken:type_name -> breakwater.peers.v1.Taken
-	28, // 10: breakwater.peers.v1.Message.suspect:type_name -> breakwater.peers.v1.Suspect
-	27, // 11: breakwater.peers.v1.Message.sampled:type_name -> breakwater.peers.v1.Sampled
+	27, // 8: breakwater.peers.v1.Message.handover:type_name -> breakwater.peers.v1.Handover
+	28, // 9: breakwater.peers.v1.Message.taken:type_name -> breakwater.peers.v1.Taken
+	30, // 10: breakwater.peers.v1.Message.suspect:type_name -> breakwater.peers.v1.Suspect
+	29, // 11: breakwater.peers.v1.Message.sampled:type_name -> breakwater.peers.v1.Sampled
 	1,  // 12: breakwater.peers.v1.View.members:type_name -> breakwater.peers.v1.Replica
 	1,  // 13: breakwater.peers.v1.Beat.from:type_name -> breakwater.peers.v1.Replica
 	2,  // 14: breakwater.peers.v1.Beat.view:type_name -> breakwater.peers.v1.View
@@ -3044,22 +3193,25 @@ var file_peers_internal_peerspb_peers_proto_depIdxs = []int32{
 	2,  // 31: breakwater.peers.v1.Sync.view:type_name -> breakwater.peers.v1.View
 	4,  // 32: breakwater.peers.v1.Change.key:type_name -> breakwater.peers.v1.Key
 	16, // 33: breakwater.peers.v1.Changed.state:type_name -> breakwater.peers.v1.State
-	21, // 34: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
-	22, // 35: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
-	23, // 36: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
-	13, // 37: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
-	2,  // 38: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
-	16, // 39: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
-	24, // 40: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
-	4,  // 41: breakwater.peers.v1.Sampled.keys:type_name -> breakwater.peers.v1.Key
-	4,  // 42: breakwater.peers.v1.Suspect.key:type_name -> breakwater.peers.v1.Key
-	0,  // 43: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
-	0,  // 44: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
-	44, // [44:45] is the sub-list for method output_type
-	43, // [43:44] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	24, // 34: breakwater.peers.v1.Recent.successes:type_name -> breakwater.peers.v1.RecentSuccess
+	22, // 35: breakwater.peers.v1.RecentSuccess.before:type_name -> breakwater.peers.v1.Run
+	21, // 36: breakwater.peers.v1.Memory.window:type_name -> breakwater.peers.v1.Tally
+	22, // 37: breakwater.peers.v1.Memory.run:type_name -> breakwater.peers.v1.Run
+	25, // 38: breakwater.peers.v1.Memory.probes:type_name -> breakwater.peers.v1.Probe
+	13, // 39: breakwater.peers.v1.Memory.probed:type_name -> breakwater.peers.v1.Window
+	23, // 40: breakwater.peers.v1.Memory.recent:type_name -> breakwater.peers.v1.Recent
+	2,  // 41: breakwater.peers.v1.Handover.view:type_name -> breakwater.peers.v1.View
+	16, // 42: breakwater.peers.v1.Handover.state:type_name -> breakwater.peers.v1.State
+	26, // 43: breakwater.peers.v1.Handover.memory:type_name -> breakwater.peers.v1.Memory
+	4,  // 44: breakwater.peers.v1.Sampled.keys:type_name -> breakwater.peers.v1.Key
+	4,  // 45: breakwater.peers.v1.Suspect.key:type_name -> breakwater.peers.v1.Key
+	0,  // 46: breakwater.peers.v1.Peers.Tell:input_type -> breakwater.peers.v1.Message
+	0,  // 47: breakwater.peers.v1.Peers.Tell:output_type -> breakwater.peers.v1.Message
+	47, // [47:48] is the sub-list for method output_type
+	46, // [46:47] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_peers_internal_peerspb_peers_proto_init() }
@@ -3088,7 +3240,7 @@ func file_peers_internal_peerspb_peers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_peers_internal_peerspb_peers_proto_rawDesc), len(file_peers_internal_peerspb_peers_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,16 +27,16 @@ const (
 )
 
 // Chain returns the filters of a listener in their order. All of them except the router are off until a route turns them
-// on, so that a request without a breaker costs nothing.
-func Chain() ([]*hcmv3.HttpFilter, error) {
+// on, so that a request without a breaker costs nothing. replicas says that there may be several control planes to ask.
+func Chain(replicas bool) ([]*hcmv3.HttpFilter, error) {
 	var chain []*hcmv3.HttpFilter
 	for _, f := range []struct {
 		name   string
 		config message.Valid
 	}{
 		{timesFilter, hideTimes()}, // before the filters that ask, and so after them on the way back
-		{ExtProc, extProc(nil)},
-		{NodeExtProc, extProc(requestAttributes())},
+		{ExtProc, extProc(nil, replicas)},
+		{NodeExtProc, extProc(requestAttributes(), replicas)},
 		{markFilter, mark()},
 		{cachedFilter, copies()}, // behind the filters that ask, so that it serves the requests that they send to a fallback
 		// Neither services nor callers get headers about timeouts, tries or times.

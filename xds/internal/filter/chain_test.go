@@ -12,7 +12,7 @@ import (
 // TestRoutesTurnOnFiltersOfTheChain: each filter that a route turns on is in the listener, where it is off, and the router
 // comes last.
 func TestRoutesTurnOnFiltersOfTheChain(t *testing.T) {
-	chain, err := Chain()
+	chain, err := Chain(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,5 +42,16 @@ func TestRoutesTurnOnFiltersOfTheChain(t *testing.T) {
 	}
 	if got, want := len(r.TypedPerFilterConfig), len(chain)-1; got != want {
 		t.Errorf("routes turn on %d filters, want %d", got, want)
+	}
+}
+
+// TestRequestsAskAnotherReplica shows that a request asks once more if it has got no answer, where there is another control plane to ask.
+func TestRequestsAskAnotherReplica(t *testing.T) {
+	for _, replicas := range []bool{false, true} {
+		for _, attributes := range [][]string{nil, requestAttributes()} {
+			if p := extProc(attributes, replicas).GetGrpcService().GetRetryPolicy(); (p.GetNumRetries().GetValue() > 0) != replicas {
+				t.Errorf("replicas: %t, and the policy for retries is %v", replicas, p)
+			}
+		}
 	}
 }

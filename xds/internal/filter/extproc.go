@@ -47,9 +47,9 @@ func requestAttributes() []string { return []string{wire.NodeIDAttribute} }
 
 // extProc asks the control plane about a request and reports the outcome. The control plane can reject a request, or mark
 // it and have it routed again.
-func extProc(requestAttributes []string) *extprocv3.ExternalProcessor {
+func extProc(requestAttributes []string, replicas bool) *extprocv3.ExternalProcessor {
 	return &extprocv3.ExternalProcessor{
-		GrpcService: askService(),
+		GrpcService: askService(replicas),
 		// A request that cannot ask goes on to where its route leads: to the service, or to the fallback.
 		FailureModeAllow:   true,
 		ProcessingMode:     processingMode(extprocv3.ProcessingMode_SKIP),
@@ -70,22 +70,25 @@ func extProc(requestAttributes []string) *extprocv3.ExternalProcessor {
 	}
 }
 
-// askService is the control plane as a request asks it. There is no timeout: the stream lasts as long as the request. A
-// request whose connection fails before it has an answer asks again, another replica where there are several: that one has
-// just been ejected. A permit that the first replica may have given is a lease, which ends. Envoy takes the longest
-// back-off for the timeout of each try too, after which the request has stopped waiting anyway.
-func askService() *corev3.GrpcService {
-	return &corev3.GrpcService{
-		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: wire.ControlPlaneCluster, SkipEnvoyHeaders: true},
-		},
-		RetryPolicy: &corev3.RetryPolicy{
+// askService is the control plane as a request asks it. There is no timeout: the stream lasts as long as the request.
+//
+// With replicas, a request whose connection fails before it has an answer asks another one: the first has just been ejected. A permit
+// that it may have given is a lease, which ends. Envoy takes the longest back-off for the timeout of each try too, after which the
+// request has stopped waiting anyway. With a single control plane there is none to ask, and a request would pay for it with a
+// tenth more of the CPU that asking costs the proxy.
+func askService(replicas bool) *corev3.GrpcService {
+	s := &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+		EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: wire.ControlPlaneCluster, SkipEnvoyHeaders: true},
+	}}
+	if replicas {
+		s.RetryPolicy = &corev3.RetryPolicy{
 			RetryOn: "connect-failure,refused-stream,reset", NumRetries: wrapperspb.UInt32(askRetries),
 			RetryBackOff: &corev3.BackoffStrategy{
 				BaseInterval: durationpb.New(askBackoff), MaxInterval: durationpb.New(MessageTimeout),
 			},
-		},
+		}
 	}
+	return s
 }
 
 func processingMode(responseTrailers extprocv3.ProcessingMode_HeaderSendMode) *extprocv3.ProcessingMode {

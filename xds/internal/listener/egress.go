@@ -18,8 +18,8 @@ import (
 
 // Egress returns the listener to which applications send their requests, either with their usual Host header or as to an
 // HTTP proxy.
-func Egress(listen netip.AddrPort) (*listenerv3.Listener, error) {
-	manager, err := connectionManager()
+func Egress(listen netip.AddrPort, replicas bool) (*listenerv3.Listener, error) {
+	manager, err := connectionManager(replicas)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +41,8 @@ func Egress(listen netip.AddrPort) (*listenerv3.Listener, error) {
 
 // connectionManager leaves requests as applications made them. Their peer is the upstream, and neither end should notice
 // the proxy.
-func connectionManager() (*hcmv3.HttpConnectionManager, error) {
-	filters, err := filter.Chain()
+func connectionManager(replicas bool) (*hcmv3.HttpConnectionManager, error) {
+	filters, err := filter.Chain(replicas)
 	if err != nil {
 		return nil, err
 	}

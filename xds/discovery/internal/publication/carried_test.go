@@ -72,7 +72,7 @@ func TestContentIsAsIfItWereNew(t *testing.T) {
 			m.change(t)
 			publish(t, p, m.set, endpoints.FromSet(m.set))
 			now := p.Current()
-			fresh := &Publication{set: m.set, joined: now.joined, departing: now.departing, table: p.table, pool: &xds.Pool{}}
+			fresh := &Publication{set: m.set, joined: now.joined, departing: now.departing, table: p.table, xds: xds.Options{Pool: &xds.Pool{}}}
 			if err := fresh.make(nil, views); err != nil {
 				t.Fatal(err)
 			}

@@ -113,7 +113,7 @@ func (p *Publication) setEndpoints(l located) {
 		return
 	}
 	changed := []*xds.Resource{l.resource}
-	p.all = p.all.With(p.pool, changed, nil)
+	p.all = p.all.With(p.xds.Pool, changed, nil)
 	for v, c := range p.contents {
 		before := c.Resources[xds.EndpointType]
 		if before.Find(name) == nil {
@@ -121,7 +121,7 @@ func (p *Publication) setEndpoints(l located) {
 		}
 		next := *c
 		next.Resources = maps.Clone(c.Resources)
-		next.Resources[xds.EndpointType] = before.With(p.pool, changed, nil)
+		next.Resources[xds.EndpointType] = before.With(p.xds.Pool, changed, nil)
 		p.contents[v] = &next
 	}
 }

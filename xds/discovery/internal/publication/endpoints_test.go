@@ -71,7 +71,7 @@ func (w *woken) Wake(p *Publication) {
 
 func newPublisher(proxies Proxies) *Publisher {
 	return NewPublisher(Options{
-		Proxies: proxies, Alarm: none{}, Pool: &xds.Pool{}, Now: func() time.Time { return time.Unix(0, 0) }, Log: slog.New(slog.DiscardHandler),
+		Proxies: proxies, Alarm: none{}, XDS: xds.Options{Pool: &xds.Pool{}}, Now: func() time.Time { return time.Unix(0, 0) }, Log: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -20,7 +20,7 @@ type Publication struct {
 	joined    *policy.Set      // joined by departing upstreams
 	departing []string         // the names of these
 	table     *endpoints.Table // as the publication was prepared
-	pool      *xds.Pool
+	xds       xds.Options
 
 	mu          lockorder.Mutex[lockorder.DiscoveryLeaf] // guards the fields below
 	translation *xds.Translation
@@ -79,7 +79,7 @@ var defaultNode = node.Node{Listen: xds.DefaultListen}
 func (p *Publication) translate(before *Publication) (changed []string, err error) {
 	had := map[string]located{}
 	if before == nil {
-		if p.translation, err = xds.NewTranslation(p.joined, p.pool); err != nil {
+		if p.translation, err = xds.NewTranslation(p.joined, p.xds); err != nil {
 			return nil, err
 		}
 		changed = p.translation.Changed(nil)
@@ -113,7 +113,7 @@ func (p *Publication) translate(before *Publication) (changed []string, err erro
 		p.endpoints[u.Name] = l
 		all = append(all, l.resource)
 	}
-	p.all = p.pool.List(all)
+	p.all = p.xds.Pool.List(all)
 	return changed, nil
 }
 
@@ -172,7 +172,7 @@ func (p *Publication) content(v *View) (*Content, error) {
 			some = append(some, l.resource)
 		}
 	}
-	c.Resources[xds.EndpointType] = p.pool.List(some)
+	c.Resources[xds.EndpointType] = p.xds.Pool.List(some)
 	return c, nil
 }
 

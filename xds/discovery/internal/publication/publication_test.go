@@ -119,7 +119,7 @@ func (w *waiting) Reset(d time.Duration) bool {
 // TestOneDepartureIsOnePublication, however long a proxy is late.
 func TestOneDepartureIsOnePublication(t *testing.T) {
 	w, now := &waiting{late: true}, time.Unix(0, 0)
-	p := NewPublisher(Options{Proxies: w, Alarm: w, Pool: &xds.Pool{}, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
+	p := NewPublisher(Options{Proxies: w, Alarm: w, XDS: xds.Options{Pool: &xds.Pool{}}, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)})
 	publish(t, p, fallingBack("u00001"), &endpoints.Table{})
 	publish(t, p, fallingBack("u00002"), &endpoints.Table{})
 	joined := p.Current()

@@ -37,7 +37,7 @@ type Publisher struct {
 
 	// Views are the views of all proxies that are connected.
 	Views Views
-	pool  *xds.Pool
+	xds   xds.Options
 
 	current   atomic.Pointer[Publication] // proxies get this one; nil: nothing is published yet
 	published atomic.Pointer[Publication] // the same without departing upstreams
@@ -52,14 +52,14 @@ type Publisher struct {
 type Options struct {
 	Proxies Proxies
 	Alarm   Alarm
-	Pool    *xds.Pool // shares the lists of all publications
+	XDS     xds.Options // for all publications
 	Now     func() time.Time
 	Log     *slog.Logger
 }
 
 // NewPublisher returns a publisher that has published nothing.
 func NewPublisher(o Options) *Publisher {
-	return &Publisher{proxies: o.Proxies, alarm: o.Alarm, pool: o.Pool, now: o.Now, log: o.Log, table: &endpoints.Table{}}
+	return &Publisher{proxies: o.Proxies, alarm: o.Alarm, xds: o.XDS, now: o.Now, log: o.Log, table: &endpoints.Table{}}
 }
 
 // Current returns the publication that proxies get; nil: nothing is published yet.
@@ -79,7 +79,7 @@ func (p *Publisher) Prepare(set *policy.Set, table *endpoints.Table) (*Publicati
 }
 
 func (p *Publisher) prepare(set *policy.Set, table *endpoints.Table, departing []departure) (*Publication, error) {
-	next := &Publication{set: set, joined: withDeparting(set, departing), table: table, pool: p.pool}
+	next := &Publication{set: set, joined: withDeparting(set, departing), table: table, xds: p.xds}
 	for _, d := range departing {
 		next.departing = append(next.departing, d.upstream.Name)
 	}
