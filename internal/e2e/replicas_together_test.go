@@ -58,7 +58,7 @@ func sampleTogether(t *testing.T, store redistest.Kind) {
 	for _, r := range w.all {
 		entries += r.metric(t, `breakwater_feed_entries_total{result="reported"}`)
 	}
-	if entries > calls/2 {
+	if entries > calls*9/10 { // each of four proxies logs 50 a second, and a slow machine makes some hundreds in a second
 		t.Errorf("%v of %d calls were logged, want a sample", entries, made.Load())
 	}
 	got, want := float64(owner.breaker(t, s.host).Counts.Requests), float64(made.Load())
