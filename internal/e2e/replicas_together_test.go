@@ -41,7 +41,7 @@ func tripTogether(t *testing.T, store redistest.Kind) {
 // sampleTogether shows a busy upstream of which proxies log a sample, each to one of the replicas. Few failures make no run of failures,
 // though successes between them are in other logs, or in none. When most calls fail, the breaker trips by a run.
 func sampleTogether(t *testing.T, store redistest.Kind) {
-	const calls = 40_000
+	const calls = 20_000
 	w := newSharing(t, redistest.Start(t, store), nil, byRun)
 	owner, subjects := w.pick(t)
 	s := subjects[slices.IndexFunc(subjects, func(s *subject) bool { return s.name == "Adaptive" })]
